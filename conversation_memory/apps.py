@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.signals import setting_changed
+from django.utils.translation import gettext_lazy as _
+
+
+class ConversationMemoryConfig(AppConfig):
+    name = "conversation_memory"
+    verbose_name = _("Conversation memory")
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  # registers them
+        from .conf import hide_secrets
+
+        hide_secrets()
+        setting_changed.connect(_setting_changed, dispatch_uid="conversation_memory")
+
+
+def _setting_changed(*, setting: str, **kwargs: Any) -> None:
+    from .conf import hide_secrets
+    from .indexes import indexes
+
+    if setting in ("REDIS", "CACHES"):
+        indexes.close()
+        hide_secrets()

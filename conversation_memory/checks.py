@@ -1,0 +1,72 @@
+"""System checks of settings.REDIS. None of them asks a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+from . import conf, connections, layouts
+from .exceptions import InvalidIndexError
+
+_OFF = ("none", "false", "0", "no", "verifymode.cert_none")
+
+
+@register("conversation_memory")
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    entries = getattr(settings, "REDIS", {})
+    if not isinstance(entries, Mapping):
+        return [
+            Error(
+                "settings.REDIS is not a dict of dicts.",
+                hint='Write REDIS = {"default": {"URL": "redis://localhost:6379/0"}}.',
+                id="conversation_memory.E001",
+            )
+        ]
+    return [message for alias, entry in entries.items() for message in _check_entry(alias, entry)]
+
+
+def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
+    faults = list(conf.find_faults(alias, entry))
+    for fault in faults:
+        yield Error(
+            fault,
+            hint="See the table of settings in the README of django-conversation-memory.",
+            id="conversation_memory.E002",
+        )
+    if not faults:
+        yield from _check_layout(alias)
+        yield from _check_cache(conf.get(alias))
+        yield from _check_tls(alias, entry)
+
+
+def _check_layout(alias: str) -> Iterator[CheckMessage]:
+    try:
+        layouts.layout(conf.get(alias))
+    except InvalidIndexError as error:
+        yield Error(str(error), hint="Leave LAYOUT out for 'hash'.", id="conversation_memory.E003")
+
+
+def _check_cache(index: conf.IndexSettings) -> Iterator[CheckMessage]:
+    if index.cache is None:
+        return
+    try:
+        connections.borrow(index)
+    except InvalidIndexError as error:
+        yield Error(str(error), hint=connections.LENDERS, id="conversation_memory.E004")
+
+
+def _check_tls(alias: str, entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
+    given = {key: values[-1] for key, values in query.items()} | dict(entry.get("OPTIONS", {}))
+    for key in ("ssl_cert_reqs", "ssl_check_hostname"):
+        if key in given and str(given[key]).lower() in _OFF:
+            yield Warning(
+                f"settings.REDIS[{alias!r}] switches TLS verification off ({key}): anyone between "
+                "here and Redis can read and change every conversation.",
+                hint="Give the authority of the server with ssl_ca_certs instead.",
+                id="conversation_memory.W001",
+            )

@@ -1,0 +1,222 @@
+"""Command: what to send and how to read the reply; and how to send it, sync, async, in a pipeline.
+
+An operation is a generator that yields Commands and returns its result. It does no I/O, so the
+sync and the async API run the same operation, and every `yield` is a round trip that one can see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+from django.views.decorators.debug import sensitive_variables
+from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
+
+from .exceptions import ConversationMemoryError, translate
+
+T = TypeVar("T")
+Call = tuple[Any, ...]
+
+
+def _same(reply: Any) -> Any:
+    return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[T]):
+    """One round trip: one call, or several that the server runs as one MULTI/EXEC.
+
+    `decode` takes the reply of the one call, or the list of the replies of several.
+    """
+
+    calls: tuple[Call, ...]
+    decode: Callable[[Any], T] = _same
+
+    def __repr__(self) -> str:
+        return f"<Command {[call[0] for call in self.calls]}>"  # never the arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait before the next attempt, in seconds."""
+
+    seconds: float
+
+
+Step = Command[Any] | Sequence[Command[Any]] | Pause
+Operation = Generator[Step, Any, T]
+
+
+class Script:
+    """A Lua script that stands beside the module that sends it."""
+
+    _sources: dict[str, bytes] = {}
+
+    def __init__(self, package: str, name: str):
+        self.source = files(package).joinpath(name).read_bytes()
+        self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
+        self._sources[self.sha] = self.source
+
+    def call(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+    def whole(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
+        """With the source, for a MULTI: there, an unknown digest would not stop the other calls."""
+        return ("EVAL", self.source, len(keys), *keys, *args)
+
+    @classmethod
+    def with_source(cls, call: Call) -> Call:
+        """`call` as EVAL, for a server that does not know the script yet."""
+        return ("EVAL", cls._sources[call[1]], *call[2:])
+
+
+def single(*call: Any, decode: Callable[[Any], T] = _same) -> Command[T]:
+    return Command((call,), decode)
+
+
+@sensitive_variables()
+def perform(client: Any, operation: Operation[T], alias: str) -> T:
+    """Run `operation` to its end with a sync client."""
+    try:
+        step = next(operation)
+        while True:
+            try:
+                reply = _send(client, step, alias)
+            except ConversationMemoryError as error:
+                step = operation.throw(error)
+            else:
+                step = operation.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+@sensitive_variables()
+async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
+    """See perform()."""
+    try:
+        step = next(operation)
+        while True:
+            try:
+                reply = await _asend(client, step, alias)
+            except ConversationMemoryError as error:
+                step = operation.throw(error)
+            else:
+                step = operation.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+@sensitive_variables()
+def _send(client: Any, step: Step, alias: str) -> Any:
+    if isinstance(step, Pause):
+        return time.sleep(step.seconds)
+    calls = _calls(step)
+    try:
+        replies = _exchange(client, calls)
+        if unknown := _unknown_scripts(calls, replies):
+            known = _exchange(client, list(unknown.values()))
+            replies = _patched(replies, unknown, known)
+        return _decoded(step, replies)
+    except (RedisError, OSError) as error:
+        failure = translate(error, alias)
+    raise failure
+
+
+@sensitive_variables()
+async def _asend(client: Any, step: Step, alias: str) -> Any:
+    if isinstance(step, Pause):
+        return await asyncio.sleep(step.seconds)
+    calls = _calls(step)
+    try:
+        replies = await _aexchange(client, calls)
+        if unknown := _unknown_scripts(calls, replies):
+            known = await _aexchange(client, list(unknown.values()))
+            replies = _patched(replies, unknown, known)
+        return _decoded(step, replies)
+    except (RedisError, OSError) as error:
+        failure = translate(error, alias)
+    raise failure
+
+
+@sensitive_variables()
+def _exchange(client: Any, calls: list[Call]) -> list[Any]:
+    """The reply of each call, an error of the server as a value."""
+    if len(calls) == 1:
+        try:
+            return [client.execute_command(*_raw(calls[0]), NEVER_DECODE=True)]
+        except ResponseError as error:
+            return [error]
+    return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
+
+
+@sensitive_variables()
+async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
+    """See _exchange()."""
+    if len(calls) == 1:
+        try:
+            return [await client.execute_command(*_raw(calls[0]), NEVER_DECODE=True)]
+        except ResponseError as error:
+            return [error]
+    return await _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
+
+
+def _queued(client: Any, calls: list[Call]) -> Any:
+    """A pipeline of `calls`. MULTI and EXEC are among them: redis-py's own transaction quotes the
+    arguments of a refused call in its error, and decodes what must stay bytes."""
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        pipeline.execute_command(*_raw(call), NEVER_DECODE=True)
+    return pipeline
+
+
+def _raw(call: Call) -> Call:
+    """`call` with its name in bytes, for which redis-py has no callback that shapes the reply."""
+    return (call[0].encode(), *call[1:])
+
+
+def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
+    commands = [step] if isinstance(step, Command) else step
+    calls: list[Call] = []
+    for command in commands:
+        several = len(command.calls) > 1
+        calls += [("MULTI",), *command.calls, ("EXEC",)] if several else command.calls
+    return calls
+
+
+def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
+    """The calls whose script the server does not know, by position, each with its source."""
+    return {
+        position: Script.with_source(calls[position])
+        for position, reply in enumerate(replies)
+        if isinstance(reply, NoScriptError)
+    }
+
+
+def _patched(replies: list[Any], unknown: dict[int, Call], known: list[Any]) -> list[Any]:
+    patch = dict(zip(unknown, known, strict=True))
+    return [patch.get(position, reply) for position, reply in enumerate(replies)]
+
+
+def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) -> Any:
+    if isinstance(step, Command):
+        return _result(step, replies)
+    results, position = [], 0
+    for command in step:
+        width = len(command.calls) + (2 if len(command.calls) > 1 else 0)
+        results.append(_result(command, replies[position : position + width]))
+        position += width
+    return results
+
+
+def _result(command: Command[T], replies: list[Any]) -> T:
+    """The decoded reply of `command`, from the replies to its calls and their MULTI and EXEC."""
+    several = len(replies) > 1
+    for reply in [*replies, *(replies[-1] if several and isinstance(replies[-1], list) else ())]:
+        if isinstance(reply, RedisError) and not isinstance(reply, ExecAbortError):
+            raise reply
+    return command.decode(replies[-1] if several else replies[0])

@@ -1,0 +1,155 @@
+"""settings.REDIS and settings.CACHES -> one frozen settings object per alias."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from django.conf import settings
+
+from .exceptions import InvalidIndexError
+from .keys import Keys
+
+DEFAULT_INDEX = "conversations"
+MAX_BYTES = 64 * 1024 * 1024
+
+_ADDRESS = ("HOST", "PORT", "DB", "USERNAME", "PASSWORD")
+_KEYS = {"CACHE", "URL", *_ADDRESS, "INDEX", "LAYOUT", "MAX_BYTES", "OPTIONS"}
+_SCHEMES = ("redis", "rediss", "unix")
+
+
+class SecretURL(str):
+    """A URL that shows no password where it is printed, as on Django's debug page."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(mask(self))
+
+
+def mask(url: str) -> str:
+    """`url` with asterisks for the user's secrets and for those in its query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "********"
+    user, at, host = parts.netloc.rpartition("@")
+    query = "********" if parts.query else ""
+    netloc = f"{user.partition(':')[0]}:********{at}{host}" if at else host
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSettings:
+    """One alias, normalised: either `cache`, the alias of CACHES to borrow from, or an address."""
+
+    alias: str
+    index: str = DEFAULT_INDEX
+    layout: str = "hash"
+    max_bytes: int = MAX_BYTES
+    cache: str | None = None
+    url: str | None = field(default=None, repr=False)
+    host: str = "localhost"
+    port: int = 6379
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def server(self) -> tuple[Any, ...]:
+        """What makes two aliases share a client."""
+        address = (self.host, self.port, self.db, self.username, self.password)
+        return (self.cache, self.url, *address, repr(self.options))
+
+
+def aliases() -> list[str]:
+    """The aliases of REDIS, then those of CACHES that could lend a connection."""
+    caches = [alias for alias in settings.CACHES if alias not in _entries() and lends(alias)]
+    return [*_entries(), *caches]
+
+
+def lends(cache: str) -> bool:
+    """Whether the backend of an alias of CACHES looks like one of Redis."""
+    return "redis" in str(settings.CACHES[cache].get("BACKEND", "")).lower()
+
+
+def get(alias: str) -> IndexSettings:
+    """The settings of `alias`. Raises `InvalidIndexError` with every fault of its entry."""
+    entry = _entries().get(alias)
+    if entry is None and alias not in settings.CACHES:
+        raise InvalidIndexError(
+            f"There is no alias {alias!r} in settings.REDIS or settings.CACHES; "
+            f"there is {', '.join(map(repr, aliases())) or 'none'}."
+        )
+    entry = {"CACHE": alias} if entry is None else entry
+    if faults := list(find_faults(alias, entry)):
+        raise InvalidIndexError(faults[0])
+    return _normalised(alias, entry)
+
+
+def find_faults(alias: str, entry: Any) -> Iterator[str]:
+    """What is wrong with an entry of REDIS, a sentence each, without asking any server."""
+    where = f"settings.REDIS[{alias!r}]"
+    if not isinstance(entry, Mapping):
+        yield f"{where} is not a dict."
+        return
+    for key in sorted(set(map(str, entry)) - _KEYS):
+        yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(_KEYS))}."
+    yield from _address_faults(where, entry)
+    yield from _index_faults(where, entry)
+
+
+def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    ways = [way for way in ("CACHE", "URL") if way in entry]
+    ways += (
+        [", ".join(key for key in _ADDRESS if key in entry)] if set(_ADDRESS) & set(entry) else []
+    )
+    if len(ways) != 1:
+        found = " and ".join(ways) or "none of them"
+        yield f"{where} needs one of CACHE, URL, or HOST and its companions; it has {found}."
+    if "CACHE" in entry and entry["CACHE"] not in settings.CACHES:
+        yield f"{where} names the cache {entry['CACHE']!r}, which is not in settings.CACHES."
+    scheme = str(entry.get("URL", "redis:")).partition(":")[0]
+    if scheme not in _SCHEMES:
+        yield f"The URL of {where} starts with none of redis://, rediss:// and unix://."
+    for key in ("PORT", "DB"):
+        if not isinstance(entry.get(key, 0), int):
+            yield f"{key} of {where} is not a number."
+
+
+def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        Keys(str(entry.get("INDEX", DEFAULT_INDEX)))
+    except ValueError as error:
+        yield f"INDEX of {where} cannot be used. {error}"
+    if not isinstance(entry.get("MAX_BYTES", 1), int) or entry.get("MAX_BYTES", 1) < 1:
+        yield f"MAX_BYTES of {where} is not a positive number of bytes."
+    if not isinstance(entry.get("OPTIONS", {}), Mapping):
+        yield f"OPTIONS of {where} is not a dict."
+
+
+def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:
+    given = {key.lower(): value for key, value in entry.items() if key != "OPTIONS"}
+    options = tuple(sorted(entry.get("OPTIONS", {}).items()))
+    return IndexSettings(alias=alias, options=options, **given)
+
+
+def _entries() -> Mapping[str, Any]:
+    entries = getattr(settings, "REDIS", {})
+    if not isinstance(entries, Mapping):
+        raise InvalidIndexError("settings.REDIS is not a dict of dicts.")
+    return entries
+
+
+def hide_secrets() -> None:
+    """Let the URLs of settings.REDIS print without their password, on Django's debug page too.
+
+    Django hides the value of a key called PASSWORD by itself, but no password inside a URL.
+    """
+    entries = getattr(settings, "REDIS", {})
+    for entry in entries.values() if isinstance(entries, dict) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("URL"), str):
+            entry["URL"] = SecretURL(entry["URL"])

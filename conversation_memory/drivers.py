@@ -1,0 +1,271 @@
+"""The memory of one conversation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.views.decorators.debug import sensitive_variables
+
+from .commands import Operation, T
+from .conf import IndexSettings
+from .connections import Connection, LentConnection, connect
+from .keys import decode, encode
+from .layouts import Layout, Place, layout
+from .records import Conversation, Record
+from .runs import Run, as_run
+
+
+class BaseConversationMemoryDriver(ABC):
+    """What Griptape asks of a driver: the whole memory, stored and loaded at once."""
+
+    @abstractmethod
+    def store(self, runs: list[Run], metadata: dict[str, Any]) -> Any:
+        """Overwrite the conversation."""
+
+    @abstractmethod
+    def load(self) -> tuple[list[Run], dict[str, Any]]:
+        """The runs, oldest first, and the metadata; empty if nothing was stored yet."""
+
+
+class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
+    """One conversation in a Redis hash, as Griptape's driver of this name keeps it.
+
+    The arguments are those of the original: `host`, `port`, `db`, `username` and `password` of the
+    server, `index` the key of the hash, `conversation_id` its field (a fresh uuid4 in hex if none
+    is given), `client` a redis-py client to use instead of an own one. In a Django project take
+    `indexes["alias"].driver(conversation_id)` instead, which knows the address from settings.
+
+    A driver with an `owner` loads and changes only what belongs to that owner; what it creates
+    does. To it, any other conversation does not exist, and a write to one raises
+    `ConversationNotFound`. Without an owner a driver may do all.
+
+    Opening a driver costs no round trip. Every method raises the errors of
+    `conversation_memory.exceptions`, and has an async twin with an `a` before its name.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        index: str,
+        db: int = 0,
+        username: str | None = "default",
+        password: str | None = None,
+        conversation_id: str | bytes | int | UUID | None = None,
+        client: Any = None,
+        owner: str | int | UUID | None = None,
+    ):
+        settings = IndexSettings(
+            alias=f"{host}:{port}/{db}",
+            index=index,
+            host=host,
+            port=port,
+            db=db,
+            # Before Redis 6, and on managed servers without users, AUTH takes a password alone.
+            username=None if username == "default" else username,
+            password=password,
+        )
+        connection = connect(settings) if client is None else LentConnection(client, settings)
+        self._open(connection, layout(settings), conversation_id, owner)
+        self.host, self.port, self.db, self.username = host, port, db, username
+
+    @classmethod
+    def of(
+        cls,
+        connection: Connection,
+        layout: Layout,
+        conversation_id: str | bytes | int | UUID | None,
+        owner: str | int | UUID | None,
+    ) -> RedisConversationMemoryDriver:
+        """The driver of a conversation in an index whose connection and layout are there."""
+        driver = cls.__new__(cls)
+        driver._open(connection, layout, conversation_id, owner)
+        settings = connection.settings
+        driver.host, driver.port, driver.db = settings.host, settings.port, settings.db
+        driver.username = settings.username
+        return driver
+
+    def _open(
+        self, connection: Connection, layout: Layout, conversation_id: Any, owner: Any
+    ) -> None:
+        self._connection = connection
+        self._layout = layout
+        id = uuid4().hex if conversation_id is None else conversation_id
+        self._place = Place(encode(id), None if owner is None else encode(owner), owner is not None)
+
+    @property
+    def index(self) -> str:
+        """The key of the hash."""
+        return self._layout.keys.name
+
+    @property
+    def conversation_id(self) -> str:
+        """The field of the hash."""
+        return decode(self._place.id)
+
+    @property
+    def owner(self) -> str | None:
+        """The owner to whom this driver is limited, as text; None for a driver without limit."""
+        return decode(self._place.owner) if self._place.owner is not None else None
+
+    @property
+    def client(self) -> Any:
+        """The sync redis-py client."""
+        return self._connection.client
+
+    def load(self) -> tuple[list[Run], dict[str, Any]]:
+        """The runs, oldest first, and the metadata; `([], {})` if nothing was stored yet.
+
+        Raises `ConversationCorrupt` if the stored value is no conversation.
+        """
+        conversation = self.read()
+        return conversation.runs, conversation.metadata
+
+    async def aload(self) -> tuple[list[Run], dict[str, Any]]:
+        """See load()."""
+        conversation = await self.aread()
+        return conversation.runs, conversation.metadata
+
+    def read(self) -> Conversation:
+        """Runs, metadata, record and revision as they stood at one moment."""
+        return self._run(self._layout.read(self._place))
+
+    async def aread(self) -> Conversation:
+        """See read()."""
+        return await self._arun(self._layout.read(self._place))
+
+    def tail(self, count: int) -> list[Run]:
+        """The last `count` runs, oldest first; fewer if there are fewer."""
+        return self._run(self._layout.tail(self._place, count))
+
+    async def atail(self, count: int) -> list[Run]:
+        """See tail()."""
+        return await self._arun(self._layout.tail(self._place, count))
+
+    @sensitive_variables()
+    def store(
+        self,
+        runs: Sequence[Run | dict[str, Any]],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        revision: str | None = None,
+    ) -> str:
+        """Overwrite the conversation with `runs`, oldest first, and `metadata`.
+
+        With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since, a
+        stock Griptape driver too. Returns the new revision.
+        """
+        return self._run(self._storing(runs, metadata, revision))
+
+    @sensitive_variables()
+    async def astore(
+        self,
+        runs: Sequence[Run | dict[str, Any]],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        revision: str | None = None,
+    ) -> str:
+        """See store()."""
+        return await self._arun(self._storing(runs, metadata, revision))
+
+    @sensitive_variables()
+    def append(self, *runs: Run | dict[str, Any]) -> int:
+        """Add `runs` behind those that are there, whoever else writes at the same time.
+
+        A run whose id is there already is not added again, so that an append that was not
+        confirmed may be repeated. Returns how many runs were added.
+        """
+        return self._run(self._appending(runs))
+
+    @sensitive_variables()
+    async def aappend(self, *runs: Run | dict[str, Any]) -> int:
+        """See append()."""
+        return await self._arun(self._appending(runs))
+
+    def update_metadata(
+        self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Merge `changes` into the metadata and `remove` keys. Returns the metadata as stored."""
+        return self._run(self._layout.update_metadata(self._place, changes, remove))
+
+    async def aupdate_metadata(
+        self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """See update_metadata()."""
+        return await self._arun(self._layout.update_metadata(self._place, changes, remove))
+
+    def record(self) -> Record | None:
+        """Owner, title, times and run count; None if there is no such conversation."""
+        return self._run(self._layout.record(self._place))
+
+    async def arecord(self) -> Record | None:
+        """See record()."""
+        return await self._arun(self._layout.record(self._place))
+
+    def set_title(self, title: str) -> None:
+        """Set the title, 1,000 characters at most.
+
+        Raises `ConversationNotFound` if there is no such conversation.
+        """
+        self._run(self._layout.set_title(self._place, title))
+
+    async def aset_title(self, title: str) -> None:
+        """See set_title()."""
+        await self._arun(self._layout.set_title(self._place, title))
+
+    def exists(self) -> bool:
+        """Whether anything is stored for the conversation."""
+        return self._run(self._layout.exists(self._place))
+
+    async def aexists(self) -> bool:
+        """See exists()."""
+        return await self._arun(self._layout.exists(self._place))
+
+    def delete(self) -> bool:
+        """Delete the conversation and all that belongs to it. Returns whether there was one."""
+        return self._run(self._layout.delete(self._place))
+
+    async def adelete(self) -> bool:
+        """See delete()."""
+        return await self._arun(self._layout.delete(self._place))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that Griptape's driver marks as serialisable. No secret is among them."""
+        return {
+            "type": type(self).__name__,
+            "host": self.host,
+            "port": self.port,
+            "db": self.db,
+            "index": self.index,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RedisConversationMemoryDriver:
+        """A driver of a new conversation from the fields of `to_dict()`."""
+        return cls(**{key: data[key] for key in ("host", "port", "db", "index") if key in data})
+
+    def _storing(self, runs: Any, metadata: Any, revision: str | None) -> Operation[str]:
+        return self._layout.store(self._place, _runs(runs), metadata or {}, revision)
+
+    def _appending(self, runs: Any) -> Operation[int]:
+        return self._layout.append(self._place, _runs(runs))
+
+    def _run(self, operation: Operation[T]) -> T:
+        return self._connection.run(operation, self._layout.alias)
+
+    async def _arun(self, operation: Operation[T]) -> T:
+        return await self._connection.arun(operation, self._layout.alias)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.conversation_id!r} of {self._layout.alias!r}>"
+
+
+def _runs(runs: Any) -> Any:
+    """`runs` as Runs, in the list they came in if they are already: it may know more of them."""
+    if all(isinstance(run, Run) for run in runs):
+        return runs
+    return [as_run(run) for run in runs]

@@ -1,0 +1,167 @@
+"""ConversationIndex, the conversations of one alias; and `indexes`, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import UUID
+
+from . import conf, connections
+from .commands import Operation, T
+from .conf import IndexSettings
+from .drivers import RedisConversationMemoryDriver
+from .keys import decode, encode
+from .layouts import layout
+from .listing import Listing
+from .records import Page
+
+Id = str | bytes | int | UUID
+
+
+class ConversationIndex:
+    """A named collection of conversations.
+
+    `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
+    """
+
+    def __init__(self, settings: IndexSettings):
+        self.settings = settings
+        self.alias = settings.alias
+        self.name = settings.index
+        self._layout = layout(settings)
+        self._listing = Listing(self._layout)
+        self._connection = connections.connect(settings)
+
+    def driver(
+        self, conversation_id: Id | None = None, *, owner: str | int | UUID | None = None
+    ) -> RedisConversationMemoryDriver:
+        """The memory of one conversation; of a new one if no id is given.
+
+        With `owner`, it loads and changes only what belongs to that owner.
+        """
+        return RedisConversationMemoryDriver.of(
+            self._connection, self._layout, conversation_id, owner
+        )
+
+    def count(self, owner: Id | None = None) -> int:
+        """How many conversations there are, of all or of one owner."""
+        return self._run(self._listing.count(_owner(owner)))
+
+    async def acount(self, owner: Id | None = None) -> int:
+        """See count()."""
+        return await self._arun(self._listing.count(_owner(owner)))
+
+    def recent(
+        self, limit: int = 50, *, owner: Id | None = None, before: str | None = None
+    ) -> Page:
+        """At most `limit` records, those written to last first; the next page with `before`.
+
+        `before` is the `next` of a page. A page costs a fixed number of round trips, whatever the
+        size of the index.
+        """
+        return self._run(self._listing.recent(limit, _owner(owner), before))
+
+    async def arecent(
+        self, limit: int = 50, *, owner: Id | None = None, before: str | None = None
+    ) -> Page:
+        """See recent()."""
+        return await self._arun(self._listing.recent(limit, _owner(owner), before))
+
+    def adopt(self) -> int:
+        """Give every conversation that others wrote its place in `recent()`.
+
+        `recent()` does this by itself, up to 10,000 fields at each call. Returns how many were new.
+        """
+        return sum(self._run(self._listing.adopt(ids)) for ids in self._batches())
+
+    async def aadopt(self) -> int:
+        """See adopt()."""
+        adopted = 0
+        async for ids in self._abatches():
+            adopted += await self._arun(self._listing.adopt(ids))
+        return adopted
+
+    def delete(self, *conversation_ids: Id) -> int:
+        """Delete conversations and all that belongs to them. Returns how many there were."""
+        return self._run(self._listing.delete([encode(id) for id in conversation_ids]))
+
+    async def adelete(self, *conversation_ids: Id) -> int:
+        """See delete()."""
+        return await self._arun(self._listing.delete([encode(id) for id in conversation_ids]))
+
+    def __iter__(self) -> Iterator[str]:
+        """Every conversation id, in no order, in constant memory.
+
+        What is there from start to end comes at least once; an id may come twice if the index
+        grows meanwhile.
+        """
+        for ids in self._batches():
+            yield from map(decode, ids)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        async for ids in self._abatches():
+            for id in ids:
+                yield decode(id)
+
+    def _batches(self) -> Iterator[list[bytes]]:
+        cursor = b"0"
+        while True:
+            cursor, ids = self._run(self._listing.scan(cursor))
+            yield ids
+            if cursor == b"0":
+                return
+
+    async def _abatches(self) -> AsyncIterator[list[bytes]]:
+        cursor = b"0"
+        while True:
+            cursor, ids = await self._arun(self._listing.scan(cursor))
+            yield ids
+            if cursor == b"0":
+                return
+
+    def _run(self, operation: Operation[T]) -> T:
+        return self._connection.run(operation, self.alias)
+
+    async def _arun(self, operation: Operation[T]) -> T:
+        return await self._connection.arun(operation, self.alias)
+
+    def __repr__(self) -> str:
+        return f"<ConversationIndex {self.name!r} of {self.alias!r}>"
+
+
+class IndexHandler:
+    """The indexes of settings.REDIS and settings.CACHES, by alias."""
+
+    def __init__(self) -> None:
+        self._indexes: dict[str, ConversationIndex] = {}
+
+    def __getitem__(self, alias: str) -> ConversationIndex:
+        """Raises `InvalidIndexError` for an alias that does not exist or cannot be used."""
+        if alias not in self._indexes:
+            self._indexes[alias] = ConversationIndex(conf.get(alias))
+        return self._indexes[alias]
+
+    def __contains__(self, alias: object) -> bool:
+        return alias in conf.aliases()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(conf.aliases())
+
+    @property
+    def default(self) -> ConversationIndex:
+        return self["default"]
+
+    def close(self) -> None:
+        """Close the sync clients that are ours and read the settings anew at the next use."""
+        self._indexes.clear()
+        connections.close_all()
+
+    async def aclose(self) -> None:
+        """Close the async clients of the running event loop."""
+        await connections.aclose_all()
+
+
+indexes = IndexHandler()
+
+
+def _owner(owner: Id | None) -> bytes | None:
+    return None if owner is None else encode(owner)

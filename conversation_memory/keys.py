@@ -1,0 +1,55 @@
+"""Every key name in Redis, and the hash tag that keeps an index in one slot."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+# Bytes that are not UTF-8 occur in ids that others wrote. As surrogates they survive the way to
+# str and back.
+_ERRORS = "surrogateescape"
+
+
+def encode(name: str | bytes | int | UUID) -> bytes:
+    """The bytes of an id or an owner as they stand in Redis."""
+    if isinstance(name, bytes):
+        return name
+    try:
+        return str(name).encode("utf-8", _ERRORS)
+    except UnicodeEncodeError:
+        raise ValueError(
+            "An id or owner with a lone surrogate cannot be written to Redis."
+        ) from None
+
+
+def decode(name: bytes) -> str:
+    """The inverse of `encode`."""
+    return name.decode("utf-8", _ERRORS)
+
+
+class Keys:
+    """The keys of one index. Those of a conversation share the slot of the index."""
+
+    __slots__ = ("_tag", "index", "name")
+
+    def __init__(self, index: str):
+        if not index or "{" in index or "}" in index:
+            raise ValueError(f"The index name {index!r} is empty or has a brace in it.")
+        self.name = index
+        self.index = encode(index)
+        self._tag = b"{" + self.index + b"}:"
+
+    def content(self, conversation_id: bytes) -> bytes:
+        """Hash: conversation id -> document. The one key that Griptape knows."""
+        return self.index
+
+    def record(self, conversation_id: bytes) -> bytes:
+        """Hash: owner, title, created, updated, runs, version, seal."""
+        return self._tag + b"record:" + conversation_id
+
+    def aside(self, conversation_id: bytes) -> bytes:
+        """Lives within one MULTI only: what stood in the field before a refused write."""
+        return self._tag + b"aside:" + conversation_id
+
+    def order(self, owner: bytes | None = None) -> bytes:
+        """Sorted set: conversation id by time of its last write, of all or of one owner."""
+        return self._tag + (b"recent" if owner is None else b"owner:" + owner)

@@ -1,0 +1,26 @@
+"""The layouts by the name that settings know them by."""
+
+from __future__ import annotations
+
+from ..conf import IndexSettings
+from ..exceptions import InvalidIndexError
+from ..keys import Keys
+from .base import Layout, Place
+from .hash import HashLayout
+
+LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (HashLayout,)}
+
+
+def layout(settings: IndexSettings) -> Layout:
+    """The layout of an index. Raises `InvalidIndexError` if there is none of that name."""
+    if settings.layout not in LAYOUTS:
+        raise InvalidIndexError(
+            f"LAYOUT of settings.REDIS[{settings.alias!r}] is {settings.layout!r}; "
+            f"there is {', '.join(map(repr, LAYOUTS))}."
+        )
+    return LAYOUTS[settings.layout](
+        Keys(settings.index), alias=settings.alias, max_bytes=settings.max_bytes
+    )
+
+
+__all__ = ["LAYOUTS", "Layout", "Place", "layout"]

@@ -1,0 +1,98 @@
+"""What is known of a conversation beside its content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from .keys import decode
+from .runs import Run
+
+FIELDS = ("owner", "title", "created", "updated", "runs", "version", "seal")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Owner, title, times and run count of a conversation.
+
+    `created`, `updated` and `runs` are None where only a stock Griptape driver wrote, which leaves
+    no trace of them. Times are aware, in UTC, to the millisecond, by the clock of the server.
+    """
+
+    conversation_id: str
+    owner: str | None = None
+    title: str = ""
+    created: datetime | None = None
+    updated: datetime | None = None
+    runs: int | None = None
+    version: int = 0
+    seal: str = field(default="", repr=False)
+
+    @classmethod
+    def from_reply(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
+        """The record from the values of FIELDS; garbage in a field counts as not there."""
+        owner, title, created, updated, runs, version, seal = reply
+        return cls(
+            decode(conversation_id),
+            decode(owner) if owner else None,
+            (title or b"").decode("utf-8", "replace"),
+            _time(created),
+            _time(updated),
+            _number(runs),
+            _number(version) or 0,
+            (seal or b"").decode("ascii", "replace"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """All of a conversation as it stood at one moment.
+
+    `revision` changes with every write, of stock Griptape drivers too; give it to `store()`.
+    """
+
+    record: Record
+    runs: list[Run]
+    metadata: dict[str, Any]
+    revision: str
+    exists: bool
+
+    @property
+    def conversation_id(self) -> str:
+        return self.record.conversation_id
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Sequence[Record]):
+    """Some records of a listing, newest first.
+
+    `next` is the cursor to continue from, None at the end. `unlisted` counts conversations that
+    others wrote and that have no place in the order yet: each listing adopts a part of them.
+    """
+
+    records: list[Record]
+    next: str | None = None
+    unlisted: int = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.records[index]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+
+def _number(value: bytes | None) -> int | None:
+    return int(value) if value and value.isdigit() else None
+
+
+def _time(value: bytes | None) -> datetime | None:
+    milliseconds = _number(value)
+    try:
+        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
