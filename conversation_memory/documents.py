@@ -11,19 +11,20 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .runs import Run, dumps
 
 _OPENING = b'{"runs": ['
-_RUN = b'{"type": "Run", '
+_RUN = b'{"type": "Run", "id": '
 _BETWEEN = b", " + _RUN
 _CLOSING = b'], "metadata": '
 
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _space = re.compile(r"[ \t\n\r]*").match
 _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
+_plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 
 
 class Damaged(ValueError):
@@ -52,115 +53,123 @@ def fingerprint(raw: bytes | None) -> str:
 class Document:
     """A document and where its parts are: byte offsets into `raw`.
 
-    `runs` are in order, oldest first, and `end` is the bracket that closes them. A `canonical`
-    document can be split without being parsed. `mark` is its fingerprint.
+    `end` is the bracket that closes the `count` runs, `metadata_start` and `metadata_end` enclose
+    the metadata. `pieces` are the JSON texts of the runs, or None if the document is canonical:
+    then it can be split without being parsed. `members` are the texts of whatever stands beside
+    runs and metadata. `mark` is the fingerprint.
     """
 
     raw: bytes
-    runs: Runs
+    count: int
     end: int
     metadata_start: int
     metadata_end: int
-    canonical: bool
+    pieces: list[bytes] | None = None
+    members: dict[str, bytes] = field(default_factory=dict)
     mark: str = ""
 
     def __post_init__(self) -> None:
         self.mark = self.mark or fingerprint(self.raw)
 
     @property
+    def runs(self) -> Runs:
+        """The runs, oldest first, each decoded when it is looked at."""
+        pieces = self._split() if self.pieces is None else self.pieces
+        return Runs(map(Run.from_wire, pieces), self.members)
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """The metadata, decoded anew at each call."""
-        value = json.loads(self.raw[self.metadata_start : self.metadata_end] or b"{}")
+        value = json.loads(self.raw[self.metadata_start : self.metadata_end])
         return {} if value is None else value
 
     @property
     def seal(self) -> str:
-        """What the record remembers of a document of ours; empty if it cannot be split blindly."""
-        return f"{self.mark}-{self.end}" if self.canonical else ""
+        """What the record remembers of a canonical document; empty for any other."""
+        return f"{self.mark}-{self.end}-{self.count}" if self.pieces is None else ""
 
     def has(self, run_id: str) -> bool:
         """Whether a run of that id is among the runs; few documents are decoded to find out."""
-        escaped = json.dumps(run_id)[1:-1].encode()
-        if self.canonical and run_id.isascii() and escaped not in self.raw:
-            return False
+        if self.pieces is None and _plain_id(run_id):
+            return _RUN + dumps(run_id) in self.raw
         return any(run.id == run_id for run in self.runs)
 
     def appended(self, runs: list[Run]) -> Document:
         """This document with `runs` behind its own, every other byte as it was."""
-        added = _joined(Runs(runs))
-        tail = b", " + added if self.runs else added
-        shift = len(tail)
+        texts, canonical = _texts(runs)
+        added = (b", " if self.count else b"") + b", ".join(texts)
+        shift = len(added) if self.metadata_start > self.end else 0
+        pieces = (
+            None if canonical and self.pieces is None else [*(self.pieces or self._split()), *texts]
+        )
         return Document(
-            self.raw[: self.end] + tail + self.raw[self.end :],
-            Runs([*self.runs, *runs], self.runs.members),
-            self.end + shift,
-            self.metadata_start + shift * (self.metadata_start >= self.end),
-            self.metadata_end + shift * (self.metadata_start >= self.end),
-            self.canonical and _is_canonical(added, runs),
+            b"".join((self.raw[: self.end], added, self.raw[self.end :])),
+            self.count + len(runs),
+            self.end + len(added),
+            self.metadata_start + shift,
+            self.metadata_end + shift,
+            pieces,
+            self.members,
         )
 
     def with_metadata(self, metadata: dict[str, Any]) -> Document:
         """This document with other metadata, every other byte as it was."""
         text = dumps(metadata)
-        shift = len(text) - (self.metadata_end - self.metadata_start)
+        end = self.metadata_start + len(text)
+        shift = end - self.metadata_end if self.end > self.metadata_start else 0
+        raw = b"".join((self.raw[: self.metadata_start], text, self.raw[self.metadata_end :]))
         return Document(
-            self.raw[: self.metadata_start] + text + self.raw[self.metadata_end :],
-            self.runs,
-            self.end + shift * (self.end > self.metadata_start),
-            self.metadata_start,
-            self.metadata_end + shift,
-            self.canonical,
+            raw, self.count, self.end + shift, self.metadata_start, end, self.pieces, self.members
         )
+
+    def _split(self) -> list[bytes]:
+        first = len(_OPENING) + len(_RUN)
+        pieces = self.raw[first : self.end].split(_BETWEEN) if self.count else []
+        return [_RUN + piece for piece in pieces]
 
 
 def build(runs: Iterable[Run], metadata: dict[str, Any]) -> Document:
     """A document of `runs` and `metadata`, in the form that Griptape writes."""
-    runs = runs if isinstance(runs, Runs) else Runs(runs)
-    return _assemble(runs, dumps(metadata))
+    texts, canonical = _texts(list(runs))
+    members = runs.members if isinstance(runs, Runs) else {}
+    return _assemble(texts, dumps(metadata), members, canonical)
 
 
-def _assemble(runs: Runs, metadata: bytes) -> Document:
-    joined = _joined(runs)
+def _assemble(
+    texts: list[bytes], metadata: bytes, members: dict[str, bytes], canonical: bool
+) -> Document:
+    joined = b", ".join(texts)
     end = len(_OPENING) + len(joined)
     start = end + len(_CLOSING)
-    others = b"".join(b", %b: %b" % (dumps(key), text) for key, text in runs.members.items())
-    return Document(
-        b"".join((_OPENING, joined, _CLOSING, metadata, others, b"}")),
-        runs,
-        end,
-        start,
-        start + len(metadata),
-        not others and _is_canonical(joined, runs),
-    )
+    others = b"".join(b", %b: %b" % (dumps(key), text) for key, text in members.items())
+    raw = b"".join((_OPENING, joined, _CLOSING, metadata, others, b"}"))
+    pieces = None if canonical and not others else texts
+    return Document(raw, len(texts), end, start, start + len(metadata), pieces, members)
 
 
-def _joined(runs: Runs) -> bytes:
-    if any(run.is_loaded for run in runs):
-        return b", ".join([run.to_wire() for run in runs])
-    return dumps([run.to_dict() for run in runs])[1:-1]  # one call is twice as fast as many
+def _texts(runs: list[Run]) -> tuple[list[bytes], bool]:
+    """The JSON text of each run, and whether `_split` would find them again.
 
-
-def _is_canonical(joined: bytes, runs: list[Run]) -> bool:
-    """Whether `_split` finds these runs again: each begins with the opening, none has another.
-
-    The opening cannot hide in a string, where each quote has a backslash before it.
+    It would if each begins with the opening and none has another inside. The opening cannot hide
+    in a string, where each quote has a backslash before it.
     """
-    return joined.count(_RUN) == len(runs) and all(run.opens_with(_RUN) for run in runs)
+    if not runs or any(run.is_loaded for run in runs):
+        texts = [run.to_wire() for run in runs]
+        return texts, all(text.startswith(_RUN) and text.count(_RUN) == 1 for text in texts)
+    # One call for all is twice as fast as one for each.
+    text = dumps([run.to_dict() for run in runs])[1:-1]
+    if text.count(_RUN) == len(runs) and all(run.opens_as_usual for run in runs):
+        return [_RUN + piece for piece in text[len(_RUN) :].split(_BETWEEN)], True
+    return [run.to_wire() for run in runs], False
 
 
 def read(raw: bytes, seal: str = "") -> Document:
     """The document of `raw`. Raises `Damaged` if it is none."""
     mark = fingerprint(raw)
     if seal.startswith(mark + "-"):
-        return _split(raw, int(seal.rpartition("-")[2]), mark)
+        end, count = map(int, seal.split("-")[2:])
+        return Document(raw, count, end, end + len(_CLOSING), len(raw) - 1, mark=mark)
     return _parse(raw)
-
-
-def _split(raw: bytes, end: int, mark: str) -> Document:
-    first = len(_OPENING)
-    pieces = raw[first + len(_RUN) : end].split(_BETWEEN) if end > first else []
-    runs = Runs([Run.from_wire(_RUN + piece) for piece in pieces])
-    return Document(raw, runs, end, end + len(_CLOSING), len(raw) - 1, True, mark)
 
 
 def _parse(raw: bytes) -> Document:
@@ -189,24 +198,18 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
     def offset(position: int) -> int:
         return position if ascii else len(encoded(0, position))
 
-    runs_found, metadata_found = "runs" in members, "metadata" in members
+    spliceable = {"runs", "metadata"} <= set(members) and json.detect_encoding(raw) == "utf-8"
     places, _, end = members.pop("runs", ([], 0, 0))
-    metadata, metadata_start, metadata_end = members.pop("metadata", ({}, 0, 0))
+    metadata, start, stop = members.pop("metadata", (None, 0, 0))
     if not isinstance(places, list):
         raise Damaged("its runs are not a list")
     if not isinstance(metadata, dict | None):
         raise Damaged("its metadata is not an object")
-    runs = Runs(
-        [Run.from_wire(encoded(*place)) for place in places],
-        {key: encoded(*place) for key, (_, *place) in members.items()},
-    )
-    if not (runs_found and metadata_found and json.detect_encoding(raw) == "utf-8"):
-        # Nothing to splice into: the same members in the usual form.
-        metadata_text = encoded(metadata_start, metadata_end) if metadata_found else b"{}"
-        return _assemble(runs, metadata_text)
-    return Document(
-        raw, runs, offset(end - 1), offset(metadata_start), offset(metadata_end), canonical=False
-    )
+    pieces = [encoded(*place) for place in places]
+    others = {key: encoded(*place) for key, (_, *place) in members.items()}
+    if not spliceable:  # the same members in the usual form
+        return _assemble(pieces, encoded(start, stop) or b"{}", others, canonical=False)
+    return Document(raw, len(pieces), offset(end - 1), offset(start), offset(stop), pieces, others)
 
 
 def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:
@@ -234,7 +237,8 @@ def _elements(text: str, position: int) -> tuple[list[tuple[int, int]], int]:
         if not isinstance(value, dict):
             raise Damaged(f"run {len(places)} is not an object")
         places.append((position, end))
-        position = _next(text, end, "]")
+        # Griptape's own separator is worth a short cut: it is nearly every one.
+        position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
     return places, position + 1
 
 

@@ -187,11 +187,11 @@ class Run:
         """Whether the run was read from a document, so that its bytes are at hand."""
         return self._raw is not None
 
-    def opens_with(self, opening: bytes) -> bool:
-        """Whether the JSON text of the run begins with `opening`, `{"type": "Run", `."""
-        if self._raw is not None:
-            return self._raw.startswith(opening)
-        return next(iter(self.to_dict().items()), None) == ("type", "Run")
+    @property
+    def opens_as_usual(self) -> bool:
+        """Whether the JSON text of the run begins with type and id, as Griptape writes it."""
+        items = list(self.to_dict().items())[:2]
+        return [key for key, _ in items] == ["type", "id"] and items[0][1] == "Run"
 
     def _changed(self) -> bool:
         # As text, because 1 == 1.0 == True in Python.

@@ -44,7 +44,7 @@ class HashLayout(Layout):
     name = "hash"
 
     def read(self, place: Place) -> Operation[Conversation]:
-        snapshot = yield self._snapshot(place)
+        snapshot = yield from self._snapshot(place)
         if snapshot.raw is None or not place.sees(snapshot.record):
             return Conversation(Record(decode(place.id)), Runs(), {}, "0-absent", exists=False)
         document = self._document(place, snapshot)
@@ -68,7 +68,7 @@ class HashLayout(Layout):
         expected: Snapshot | None = None
         for _ in range(_ATTEMPTS):
             if revision is not None:
-                expected = yield self._snapshot(place)
+                expected = yield from self._snapshot(place)
                 place = self._seen(place, expected)
                 if expected.revision != revision:
                     return self._repetition(place, expected, document)
@@ -103,7 +103,7 @@ class HashLayout(Layout):
     ) -> Operation[Document]:
         """Apply `change` to the document until it is written as nobody else wrote in between."""
         for attempt in range(_ATTEMPTS):
-            snapshot = yield self._snapshot(place)
+            snapshot = yield from self._snapshot(place)
             place = self._seen(place, snapshot)
             document = self._document(place, snapshot)
             changed = change(document)
@@ -115,18 +115,14 @@ class HashLayout(Layout):
             yield Pause(random.uniform(0, min(attempt / 1000, _LONGEST_PAUSE)))
         raise self._conflict(place, "kept changing")
 
-    def _snapshot(self, place: Place) -> Command[Snapshot]:
-        def decoded(replies: list[Any]) -> Snapshot:
-            raw, record = replies
-            return Snapshot(raw, Record.from_reply(place.id, record))
-
-        return Command(
-            (
-                ("HGET", self.keys.content(place.id), place.id),
-                ("HMGET", self.keys.record(place.id), *FIELDS),
-            ),
-            decoded,
-        )
+    def _snapshot(self, place: Place) -> Operation[Snapshot]:
+        content = ("HGET", self.keys.content(place.id), place.id)
+        record = ("HMGET", self.keys.record(place.id), *FIELDS)
+        if place.scoped:  # as one transaction: the owner must be that of the content
+            fields, raw = yield Command((record, content))
+        else:
+            fields, raw = yield [Command((record,)), Command((content,))]
+        return Snapshot(raw, Record.from_reply(place.id, fields))
 
     def _document(self, place: Place, snapshot: Snapshot) -> Document:
         if snapshot.raw is None:
@@ -146,7 +142,7 @@ class HashLayout(Layout):
         aside = self.keys.aside(place.id)
         owner = place.owner or b""
         guard = [place.id, owner, *self._expectation(expected)]
-        commit = [place.id, owner, len(document.runs), document.seal]
+        commit = [place.id, owner, document.count, document.seal]
 
         def decoded(replies: list[Any]) -> int | list[bytes]:
             refusal, _, version = replies
