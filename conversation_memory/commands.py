@@ -53,12 +53,15 @@ Operation = Generator[Step, Any, T]
 
 
 class Script:
-    """A Lua script that stands beside the module that sends it."""
+    """A Lua script in `layouts/`, behind another that it needs, without comments."""
 
     _sources: dict[str, bytes] = {}
 
-    def __init__(self, package: str, name: str):
-        self.source = files(package).joinpath(name).read_bytes()
+    def __init__(self, *names: str):
+        folder = files("conversation_memory.layouts")
+        lines = [line for name in names for line in folder.joinpath(name).read_text().splitlines()]
+        code = [line for line in lines if not line.lstrip().startswith("--")]
+        self.source = "\n".join(code).encode()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
         self._sources[self.sha] = self.source
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -14,9 +15,21 @@ from .keys import Keys
 
 DEFAULT_INDEX = "conversations"
 MAX_BYTES = 64 * 1024 * 1024
+MAX_RUN_BYTES = 16 * 1024 * 1024
 
 _ADDRESS = ("HOST", "PORT", "DB", "USERNAME", "PASSWORD")
-_KEYS = {"CACHE", "URL", *_ADDRESS, "INDEX", "LAYOUT", "MAX_BYTES", "OPTIONS"}
+_KEYS = {
+    "CACHE",
+    "URL",
+    *_ADDRESS,
+    "INDEX",
+    "LAYOUT",
+    "TTL",
+    "TTL_ON_READ",
+    "MAX_BYTES",
+    "MAX_RUN_BYTES",
+    "OPTIONS",
+}
 _SCHEMES = ("redis", "rediss", "unix")
 
 
@@ -49,6 +62,9 @@ class IndexSettings:
     index: str = DEFAULT_INDEX
     layout: str = "hash"
     max_bytes: int = MAX_BYTES
+    max_run_bytes: int = MAX_RUN_BYTES
+    ttl: float | timedelta | None = None
+    ttl_on_read: bool = False
     cache: str | None = None
     url: str | None = field(default=None, repr=False)
     host: str = "localhost"
@@ -59,10 +75,25 @@ class IndexSettings:
     options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
 
     @property
+    def lifetime(self) -> int | None:
+        """TTL in milliseconds."""
+        return None if self.ttl is None else milliseconds(self.ttl)
+
+    @property
     def server(self) -> tuple[Any, ...]:
         """What makes two aliases share a client."""
         address = (self.host, self.port, self.db, self.username, self.password)
         return (self.cache, self.url, *address, repr(self.options))
+
+
+def milliseconds(lifetime: float | timedelta) -> int:
+    """A lifetime, in seconds or a timedelta, in milliseconds. Raises if it is not positive."""
+    if not isinstance(lifetime, int | float | timedelta) or isinstance(lifetime, bool):
+        raise TypeError("A lifetime is a number of seconds or a timedelta.")
+    seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
+    if not 0.001 <= seconds < 10**10:
+        raise ValueError("A lifetime is at least a millisecond and less than 300 years.")
+    return int(seconds * 1000)
 
 
 def aliases() -> list[str]:
@@ -125,8 +156,13 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         Keys(str(entry.get("INDEX", DEFAULT_INDEX)))
     except ValueError as error:
         yield f"INDEX of {where} cannot be used. {error}"
-    if not isinstance(entry.get("MAX_BYTES", 1), int) or entry.get("MAX_BYTES", 1) < 1:
-        yield f"MAX_BYTES of {where} is not a positive number of bytes."
+    for key in ("MAX_BYTES", "MAX_RUN_BYTES"):
+        if not isinstance(entry.get(key, 1), int) or entry.get(key, 1) < 1:
+            yield f"{key} of {where} is not a positive number of bytes."
+    try:
+        milliseconds(entry.get("TTL") or 1)
+    except (TypeError, ValueError) as error:
+        yield f"TTL of {where} cannot be used. {error}"
     if not isinstance(entry.get("OPTIONS", {}), Mapping):
         yield f"OPTIONS of {where} is not a dict."
 

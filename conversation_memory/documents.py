@@ -74,8 +74,7 @@ class Document:
     @property
     def runs(self) -> Runs:
         """The runs, oldest first, each decoded when it is looked at."""
-        pieces = self._split() if self.pieces is None else self.pieces
-        return Runs(map(Run.from_wire, pieces), self.members)
+        return Runs(map(Run.from_wire, self.texts), self.members)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -122,6 +121,16 @@ class Document:
             raw, self.count, self.end + shift, self.metadata_start, end, self.pieces, self.members
         )
 
+    def with_texts(self, texts: list[bytes]) -> Document:
+        """This document with other runs, given as JSON texts."""
+        metadata = self.raw[self.metadata_start : self.metadata_end]
+        return _assemble(texts, metadata, self.members, _is_canonical(texts))
+
+    @property
+    def texts(self) -> list[bytes]:
+        """The JSON text of each run."""
+        return self._split() if self.pieces is None else self.pieces
+
     def _split(self) -> list[bytes]:
         first = len(_OPENING) + len(_RUN)
         pieces = self.raw[first : self.end].split(_BETWEEN) if self.count else []
@@ -147,20 +156,35 @@ def _assemble(
     return Document(raw, len(texts), end, start, start + len(metadata), pieces, members)
 
 
-def _texts(runs: list[Run]) -> tuple[list[bytes], bool]:
-    """The JSON text of each run, and whether `_split` would find them again.
+def _is_canonical(texts: list[bytes]) -> bool:
+    """Whether `_split` would find these runs again: each begins with the opening, none has another.
 
-    It would if each begins with the opening and none has another inside. The opening cannot hide
-    in a string, where each quote has a backslash before it.
+    The opening cannot hide in a string, where each quote has a backslash before it.
     """
+    return all(text.startswith(_RUN) and text.count(_RUN) == 1 for text in texts)
+
+
+def _texts(runs: list[Run]) -> tuple[list[bytes], bool]:
+    """The JSON text of each run, and whether they are canonical."""
     if not runs or any(run.is_loaded for run in runs):
         texts = [run.to_wire() for run in runs]
-        return texts, all(text.startswith(_RUN) and text.count(_RUN) == 1 for text in texts)
+        return texts, _is_canonical(texts)
     # One call for all is twice as fast as one for each.
     text = dumps([run.to_dict() for run in runs])[1:-1]
     if text.count(_RUN) == len(runs) and all(run.opens_as_usual for run in runs):
         return [_RUN + piece for piece in text[len(_RUN) :].split(_BETWEEN)], True
     return [run.to_wire() for run in runs], False
+
+
+def joined(texts: list[bytes], field: Document) -> Document:
+    """The document of runs that are kept in a list, and of the field beside it.
+
+    The field has no runs unless a program that knows no list wrote them: they follow the others.
+    """
+    if field.count:
+        known = {Run.from_wire(text).id for text in texts}
+        texts = texts + [text for text in field.texts if Run.from_wire(text).id not in known]
+    return field.with_texts(texts)
 
 
 def read(raw: bytes, seal: str = "") -> Document:

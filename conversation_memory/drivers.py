@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.views.decorators.debug import sensitive_variables
 
 from .commands import Operation, T
-from .conf import IndexSettings
+from .conf import IndexSettings, milliseconds
 from .connections import Connection, LentConnection, connect
-from .keys import decode, encode
+from .keys import Id, decode, encode
 from .layouts import Layout, Place, layout
-from .records import Conversation, Record
-from .runs import Run, as_run
+from .records import Conversation, Record, RunPage
+from .runs import Run, as_run, estimate_tokens
 
 
 class BaseConversationMemoryDriver(ABC):
@@ -42,6 +45,9 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     does. To it, any other conversation does not exist, and a write to one raises
     `ConversationNotFound`. Without an owner a driver may do all.
 
+    `ttl`, in seconds or a timedelta, is how long the conversation is kept after its last write; it
+    stays with the conversation.
+
     Opening a driver costs no round trip. Every method raises the errors of
     `conversation_memory.exceptions`, and has an async twin with an `a` before its name.
     """
@@ -55,9 +61,10 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         db: int = 0,
         username: str | None = "default",
         password: str | None = None,
-        conversation_id: str | bytes | int | UUID | None = None,
+        conversation_id: Id | None = None,
         client: Any = None,
-        owner: str | int | UUID | None = None,
+        owner: Id | None = None,
+        ttl: float | timedelta | None = None,
     ):
         settings = IndexSettings(
             alias=f"{host}:{port}/{db}",
@@ -70,7 +77,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
             password=password,
         )
         connection = connect(settings) if client is None else LentConnection(client, settings)
-        self._open(connection, layout(settings), conversation_id, owner)
+        self._open(connection, layout(settings), conversation_id, owner, ttl)
         self.host, self.port, self.db, self.username = host, port, db, username
 
     @classmethod
@@ -78,24 +85,29 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         cls,
         connection: Connection,
         layout: Layout,
-        conversation_id: str | bytes | int | UUID | None,
-        owner: str | int | UUID | None,
+        conversation_id: Id | None,
+        owner: Id | None,
+        ttl: float | timedelta | None,
     ) -> RedisConversationMemoryDriver:
         """The driver of a conversation in an index whose connection and layout are there."""
         driver = cls.__new__(cls)
-        driver._open(connection, layout, conversation_id, owner)
+        driver._open(connection, layout, conversation_id, owner, ttl)
         settings = connection.settings
         driver.host, driver.port, driver.db = settings.host, settings.port, settings.db
         driver.username = settings.username
         return driver
 
     def _open(
-        self, connection: Connection, layout: Layout, conversation_id: Any, owner: Any
+        self, connection: Connection, layout: Layout, conversation_id: Any, owner: Any, ttl: Any
     ) -> None:
         self._connection = connection
         self._layout = layout
-        id = uuid4().hex if conversation_id is None else conversation_id
-        self._place = Place(encode(id), None if owner is None else encode(owner), owner is not None)
+        self._place = Place(
+            encode(uuid4().hex if conversation_id is None else conversation_id),
+            None if owner is None else encode(owner),
+            owner is not None,
+            None if ttl is None else milliseconds(ttl),
+        )
 
     @property
     def index(self) -> str:
@@ -132,19 +144,57 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
 
     def read(self) -> Conversation:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._run(self._layout.read(self._place))
+        return self._run(self._reading(self._layout.read(self._place)))
 
     async def aread(self) -> Conversation:
         """See read()."""
-        return await self._arun(self._layout.read(self._place))
+        return await self._arun(self._reading(self._layout.read(self._place)))
 
     def tail(self, count: int) -> list[Run]:
         """The last `count` runs, oldest first; fewer if there are fewer."""
-        return self._run(self._layout.tail(self._place, count))
+        return self._run(self._reading(self._layout.tail(self._place, count)))
 
     async def atail(self, count: int) -> list[Run]:
         """See tail()."""
-        return await self._arun(self._layout.tail(self._place, count))
+        return await self._arun(self._reading(self._layout.tail(self._place, count)))
+
+    def page(self, *, before: int | None = None, limit: int = 50) -> RunPage:
+        """At most `limit` runs in front of position `before`, or the last ones; oldest first.
+
+        The `start` of a page is the `before` of the one in front of it.
+        """
+        return self._run(self._reading(self._layout.page(self._place, before, _positive(limit))))
+
+    async def apage(self, *, before: int | None = None, limit: int = 50) -> RunPage:
+        """See page()."""
+        operation = self._layout.page(self._place, before, _positive(limit))
+        return await self._arun(self._reading(operation))
+
+    def window(
+        self,
+        *,
+        max_runs: int | None = None,
+        max_tokens: int | None = None,
+        count: Callable[[Run], int] = estimate_tokens,
+    ) -> list[Run]:
+        """The last runs that fit into a prompt, oldest first; what is stored stays as it is.
+
+        `max_tokens` limits the sum of `count(run)`; by default a token is taken to be four
+        characters. A run is in the window with its input and its output or not at all.
+        """
+        operation = self._layout.window(self._place, max_runs, max_tokens, count)
+        return self._run(self._reading(operation))
+
+    async def awindow(
+        self,
+        *,
+        max_runs: int | None = None,
+        max_tokens: int | None = None,
+        count: Callable[[Run], int] = estimate_tokens,
+    ) -> list[Run]:
+        """See window()."""
+        operation = self._layout.window(self._place, max_runs, max_tokens, count)
+        return await self._arun(self._reading(operation))
 
     @sensitive_variables()
     def store(
@@ -185,6 +235,96 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     async def aappend(self, *runs: Run | dict[str, Any]) -> int:
         """See append()."""
         return await self._arun(self._appending(runs))
+
+    @sensitive_variables()
+    def edit(self, run: Run | dict[str, Any]) -> None:
+        """Put `run` in the place of the run with its id. Raises `RunNotFound` if there is none."""
+        self._run(self._layout.edit(self._place, as_run(run)))
+
+    @sensitive_variables()
+    async def aedit(self, run: Run | dict[str, Any]) -> None:
+        """See edit()."""
+        await self._arun(self._layout.edit(self._place, as_run(run)))
+
+    def remove(self, run_id: str) -> None:
+        """Take the run of that id out. Raises `RunNotFound` if there is none."""
+        self._run(self._layout.remove(self._place, run_id))
+
+    async def aremove(self, run_id: str) -> None:
+        """See remove()."""
+        await self._arun(self._layout.remove(self._place, run_id))
+
+    def truncate(self, *, after: str) -> None:
+        """Take out every run behind the one of that id, as to regenerate from there.
+
+        Raises `RunNotFound` if there is none.
+        """
+        self._run(self._layout.truncate(self._place, after))
+
+    async def atruncate(self, *, after: str) -> None:
+        """See truncate()."""
+        await self._arun(self._layout.truncate(self._place, after))
+
+    def fork(
+        self, new_id: Id | None = None, *, until: str | None = None
+    ) -> RedisConversationMemoryDriver:
+        """Copy the conversation, up to and with the run `until`, to a new id.
+
+        The copy has the owner of this driver. Returns its driver. Raises `ConversationConflict` if
+        the id is taken.
+        """
+        fork = self._at(new_id)
+        self._run(self._layout.fork(self._place, fork._place, until))
+        return fork
+
+    async def afork(
+        self, new_id: Id | None = None, *, until: str | None = None
+    ) -> RedisConversationMemoryDriver:
+        """See fork()."""
+        fork = self._at(new_id)
+        await self._arun(self._layout.fork(self._place, fork._place, until))
+        return fork
+
+    def rename(self, new_id: Id) -> None:
+        """Give the conversation another id; this driver goes with it.
+
+        Raises `ConversationConflict` if the id is taken.
+        """
+        self._run(self._layout.rename(self._place, encode(new_id)))
+        self._place = replace(self._place, id=encode(new_id))
+
+    async def arename(self, new_id: Id) -> None:
+        """See rename()."""
+        await self._arun(self._layout.rename(self._place, encode(new_id)))
+        self._place = replace(self._place, id=encode(new_id))
+
+    def move_to(self, owner: Id | None) -> None:
+        """Give the conversation to another owner, None for nobody.
+
+        A driver that was opened with an owner does not see it any more.
+        """
+        self._run(self._layout.move_to(self._place, _bytes(owner)))
+
+    async def amove_to(self, owner: Id | None) -> None:
+        """See move_to()."""
+        await self._arun(self._layout.move_to(self._place, _bytes(owner)))
+
+    def expire(self, ttl: float | timedelta) -> None:
+        """Let the conversation be gone `ttl` (seconds or a timedelta) after its last write."""
+        self._run(self._layout.set_lifetime(replace(self._place, lifetime=milliseconds(ttl))))
+
+    async def aexpire(self, ttl: float | timedelta) -> None:
+        """See expire()."""
+        place = replace(self._place, lifetime=milliseconds(ttl))
+        await self._arun(self._layout.set_lifetime(place))
+
+    def persist(self) -> None:
+        """Keep the conversation for ever, whatever the TTL of its index."""
+        self._run(self._layout.set_lifetime(replace(self._place, lifetime=0)))
+
+    async def apersist(self) -> None:
+        """See persist()."""
+        await self._arun(self._layout.set_lifetime(replace(self._place, lifetime=0)))
 
     def update_metadata(
         self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
@@ -248,6 +388,16 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """A driver of a new conversation from the fields of `to_dict()`."""
         return cls(**{key: data[key] for key in ("host", "port", "db", "index") if key in data})
 
+    def _reading(self, operation: Operation[T]) -> Operation[T]:
+        return self._layout.reading(self._place, operation)
+
+    def _at(self, conversation_id: Id | None) -> RedisConversationMemoryDriver:
+        """A driver like this one for another conversation."""
+        other = copy(self)
+        id = encode(uuid4().hex if conversation_id is None else conversation_id)
+        other._place = replace(self._place, id=id)
+        return other
+
     def _storing(self, runs: Any, metadata: Any, revision: str | None) -> Operation[str]:
         return self._layout.store(self._place, _runs(runs), metadata or {}, revision)
 
@@ -269,3 +419,13 @@ def _runs(runs: Any) -> Any:
     if all(isinstance(run, Run) for run in runs):
         return runs
     return [as_run(run) for run in runs]
+
+
+def _bytes(owner: Id | None) -> bytes | None:
+    return None if owner is None else encode(owner)
+
+
+def _positive(limit: int) -> int:
+    if limit < 1:
+        raise ValueError("The limit of a page is at least 1.")
+    return limit

@@ -49,6 +49,10 @@ class ConversationNotFound(ConversationMemoryError):
     """There is no such conversation, or none for this owner."""
 
 
+class RunNotFound(ConversationNotFound):
+    """There is no run of that id in the conversation."""
+
+
 class ConversationTooLarge(ConversationMemoryError):
     """The conversation would be larger than MAX_BYTES; nothing was written."""
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from uuid import UUID
+from datetime import timedelta
 
 from . import conf, connections
 from .commands import Operation, T
 from .conf import IndexSettings
 from .drivers import RedisConversationMemoryDriver
-from .keys import decode, encode
+from .keys import Id, decode, encode
 from .layouts import layout
 from .listing import Listing
 from .records import Page
-
-Id = str | bytes | int | UUID
 
 
 class ConversationIndex:
@@ -32,14 +30,19 @@ class ConversationIndex:
         self._connection = connections.connect(settings)
 
     def driver(
-        self, conversation_id: Id | None = None, *, owner: str | int | UUID | None = None
+        self,
+        conversation_id: Id | None = None,
+        *,
+        owner: Id | None = None,
+        ttl: float | timedelta | None = None,
     ) -> RedisConversationMemoryDriver:
         """The memory of one conversation; of a new one if no id is given.
 
-        With `owner`, it loads and changes only what belongs to that owner.
+        With `owner`, it loads and changes only what belongs to that owner. `ttl` is how long the
+        conversation is kept after its last write, instead of the TTL of the index.
         """
         return RedisConversationMemoryDriver.of(
-            self._connection, self._layout, conversation_id, owner
+            self._connection, self._layout, conversation_id, owner, ttl
         )
 
     def count(self, owner: Id | None = None) -> int:
@@ -87,6 +90,24 @@ class ConversationIndex:
     async def adelete(self, *conversation_ids: Id) -> int:
         """See delete()."""
         return await self._arun(self._listing.delete([encode(id) for id in conversation_ids]))
+
+    def reap(self) -> int:
+        """Delete what is past its deadline, 500 at a time. Returns how many conversations.
+
+        Past its deadline a conversation is gone to every reader at once; this frees its memory on
+        servers whose hash fields cannot expire, and its place in the orders on all.
+        """
+        reaped = 0
+        while batch := self._run(self._listing.reap()):
+            reaped += batch
+        return reaped
+
+    async def areap(self) -> int:
+        """See reap()."""
+        reaped = 0
+        while batch := await self._arun(self._listing.reap()):
+            reaped += batch
+        return reaped
 
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.

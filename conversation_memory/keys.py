@@ -9,7 +9,10 @@ from uuid import UUID
 _ERRORS = "surrogateescape"
 
 
-def encode(name: str | bytes | int | UUID) -> bytes:
+Id = str | bytes | int | UUID
+
+
+def encode(name: Id) -> bytes:
     """The bytes of an id or an owner as they stand in Redis."""
     if isinstance(name, bytes):
         return name
@@ -43,13 +46,33 @@ class Keys:
         return self.index
 
     def record(self, conversation_id: bytes) -> bytes:
-        """Hash: owner, title, created, updated, runs, version, seal."""
+        """Hash: owner, title, created, updated, runs, version, and what else the scripts keep."""
         return self._tag + b"record:" + conversation_id
 
+    def runs(self, conversation_id: bytes) -> bytes:
+        """List: the JSON texts of the runs, oldest first (layout `list`)."""
+        return self._tag + b"runs:" + conversation_id
+
     def aside(self, conversation_id: bytes) -> bytes:
-        """Lives within one MULTI only: what stood in the field before a refused write."""
+        """Lives within one MULTI only: what a write put there to take it back, or to rename it."""
         return self._tag + b"aside:" + conversation_id
+
+    def of(self, conversation_id: bytes, owner: bytes | None = None) -> list[bytes]:
+        """The keys that every script on one conversation takes, in the order of prelude.lua."""
+        keys = [
+            self.content(conversation_id),
+            self.record(conversation_id),
+            self.order(),
+            self.expiry(),
+            self.runs(conversation_id),
+            self.aside(conversation_id),
+        ]
+        return keys if owner is None else [*keys, self.order(owner)]
 
     def order(self, owner: bytes | None = None) -> bytes:
         """Sorted set: conversation id by time of its last write, of all or of one owner."""
         return self._tag + (b"recent" if owner is None else b"owner:" + owner)
+
+    def expiry(self) -> bytes:
+        """Sorted set: conversation id by its deadline, of those that have one."""
+        return self._tag + b"expiry"

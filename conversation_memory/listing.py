@@ -14,9 +14,10 @@ from .layouts import Layout, Place
 from .layouts.base import owner_of
 from .records import Page, Record
 
-PAGE = Script("conversation_memory.layouts", "page.lua")
-ADOPT = Script("conversation_memory.layouts", "adopt.lua")
-FORGET = Script("conversation_memory.layouts", "forget.lua")
+PAGE = Script("page.lua")
+ADOPT = Script("adopt.lua")
+COUNT = Script("count.lua")
+FORGET = Script("prelude.lua", "forget.lua")
 
 # 1,000 fields are 1.6 ms of server time for an HSCAN without values.
 _SCAN_COUNT = 1000
@@ -36,9 +37,9 @@ class Listing:
         self._adoption_cursor = b"0"
 
     def count(self, owner: bytes | None) -> Operation[int]:
-        if owner is None:
-            return int((yield single("HLEN", self._keys.index)))
-        return int((yield single("ZCARD", self._keys.order(owner))))
+        keys = [self._keys.index, self._keys.expiry()]
+        keys += [] if owner is None else [self._keys.order(owner)]
+        return int((yield Command((COUNT.call(keys, []),))))
 
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
         if limit < 1:
@@ -81,10 +82,26 @@ class Listing:
         deleted = 0
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
-            records = yield self._layout.records(batch)
-            for id, record in zip(batch, records, strict=True):
-                deleted += yield from self._layout.delete(Place(id, record and owner_of(record)))
+            owners = yield from self._owners(batch)
+            for id, owner in zip(batch, owners, strict=True):
+                deleted += yield from self._layout.delete(Place(id, owner))
         return deleted
+
+    def of_owner(self, owner: bytes) -> Operation[list[bytes]]:
+        """A batch of the conversations of an owner, those written to last first."""
+        ids = yield single("ZREVRANGE", self._keys.order(owner), 0, _BATCH - 1)
+        return list(ids)
+
+    def reap(self) -> Operation[int]:
+        """Delete a batch of conversations that are past their deadline. Returns how many."""
+        time = yield single("TIME")
+        now = int(time[0]) * 1000 + int(time[1]) // 1000
+        expiry = self._keys.expiry()
+        ids = yield single("ZRANGEBYSCORE", expiry, "-inf", now, "LIMIT", 0, _BATCH)
+        return (yield from self._forget(ids)) if ids else 0
+
+    def _owners(self, ids: Sequence[bytes]) -> Operation[list[bytes | None]]:
+        return (yield [single("HGET", self._keys.record(id), "owner") for id in ids])  # type: ignore[no-any-return]
 
     def _page(self, limit: int, owner: bytes | None, before: str | None) -> Command[Any]:
         place = () if before is None else _place(before)
@@ -122,16 +139,18 @@ class Listing:
         found = (yield self._layout.records(ids)) if ids else []
         gone = [id for id, record in zip(ids, found, strict=True) if record is None]
         if gone:
-            yield from self._forget(gone, owner)
+            with suppress(RedisReadOnly, RedisDenied):  # whoever may write will do it
+                yield from self._forget(gone, owner)
         return [record for record in found if record and owner in (None, owner_of(record))]
 
-    def _forget(self, ids: list[bytes], owner: bytes | None) -> Operation[None]:
-        keys = [self._keys.order()] + ([self._keys.order(owner)] if owner is not None else [])
-        with suppress(RedisReadOnly, RedisDenied):  # whoever may write will do it
-            yield [
-                Command((FORGET.call([self._keys.index, self._keys.record(id), *keys], [id]),))
-                for id in ids
-            ]
+    def _forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
+        """Take what is gone out of the orders, of that owner too who had it listed."""
+        owners = yield from self._owners(ids)
+        forgotten = yield [
+            Command((FORGET.call(self._keys.of(id, owner or listed_for), [id, owner or b""]),))
+            for id, owner in zip(ids, owners, strict=True)
+        ]
+        return sum(forgotten)
 
 
 def _cursor(id: bytes, score: bytes) -> str:

@@ -10,12 +10,14 @@ from typing import Any
 from .keys import decode
 from .runs import Run
 
-FIELDS = ("owner", "title", "created", "updated", "runs", "version", "seal")
+FIELDS = ("owner", "title", "created", "updated", "runs", "version", "seal", "expires")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """Owner, title, times and run count of a conversation.
+
+    `expires` is the deadline after which the conversation is gone, None if it has none.
 
     `created`, `updated` and `runs` are None where only a stock Griptape driver wrote, which leaves
     no trace of them. Times are aware, in UTC, to the millisecond, by the clock of the server.
@@ -29,11 +31,12 @@ class Record:
     runs: int | None = None
     version: int = 0
     seal: str = field(default="", repr=False)
+    expires: datetime | None = None
 
     @classmethod
     def from_reply(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
         """The record from the values of FIELDS; garbage in a field counts as not there."""
-        owner, title, created, updated, runs, version, seal = reply
+        owner, title, created, updated, runs, version, seal, expires = reply
         return cls(
             decode(conversation_id),
             decode(owner) if owner else None,
@@ -43,6 +46,7 @@ class Record:
             _number(runs),
             _number(version) or 0,
             (seal or b"").decode("ascii", "replace"),
+            _time(expires),
         )
 
 
@@ -62,6 +66,27 @@ class Conversation:
     @property
     def conversation_id(self) -> str:
         return self.record.conversation_id
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage(Sequence[Run]):
+    """Some runs of a conversation, oldest first.
+
+    `start` is the position of the first of them, and what to give as `before` for the runs in
+    front of these; 0 at the beginning of the conversation.
+    """
+
+    runs: list[Run]
+    start: int
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.runs[index]
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.runs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..conf import IndexSettings
 from ..exceptions import InvalidIndexError
-from ..keys import Keys
 from .base import Layout, Place
 from .hash import HashLayout
+from .list import ListLayout
 
-LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (HashLayout,)}
+LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (HashLayout, ListLayout)}
 
 
 def layout(settings: IndexSettings) -> Layout:
@@ -18,9 +18,7 @@ def layout(settings: IndexSettings) -> Layout:
             f"LAYOUT of settings.REDIS[{settings.alias!r}] is {settings.layout!r}; "
             f"there is {', '.join(map(repr, LAYOUTS))}."
         )
-    return LAYOUTS[settings.layout](
-        Keys(settings.index), alias=settings.alias, max_bytes=settings.max_bytes
-    )
+    return LAYOUTS[settings.layout](settings)
 
 
 __all__ = ["LAYOUTS", "Layout", "Place", "layout"]

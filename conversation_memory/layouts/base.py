@@ -1,23 +1,54 @@
-"""What every layout shares: the record of a conversation, its place in the orders, its end."""
+"""What every layout shares: reading a conversation, its record, its place in the orders, its end.
+
+A conversation is in the layout that wrote it last: its record tells. Each layout reads what the
+other wrote, and moves a conversation into its own form with the next write.
+"""
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from ..commands import Command, Operation, Script, single
-from ..exceptions import ConversationCorrupt, ConversationNotFound
+from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
+from ..conf import IndexSettings
+from ..documents import Damaged, Document, Runs, build, fingerprint, joined, read
+from ..exceptions import (
+    ConversationConflict,
+    ConversationCorrupt,
+    ConversationNotFound,
+    ConversationTooLarge,
+    RedisDenied,
+    RedisReadOnly,
+    RunNotFound,
+)
 from ..keys import Keys, decode, encode
-from ..records import Conversation, Record
+from ..records import FIELDS, Conversation, Record, RunPage
 from ..runs import Run
 
-DELETE = Script(__package__, "delete.lua")
-TITLE = Script(__package__, "title.lua")
-RECORDS = Script(__package__, "records.lua")
+DELETE = Script("prelude.lua", "delete.lua")
+TITLE = Script("prelude.lua", "title.lua")
+LIFETIME = Script("prelude.lua", "lifetime.lua")
+OWNER = Script("prelude.lua", "owner.lua")
+RENAME = Script("prelude.lua", "rename.lua")
+RECORDS = Script("records.lua")
 
 MAX_TITLE = 1000
+_CHUNK = 50
+
+# The pauses between them add up to about seven seconds, with a random part against lockstep.
+ATTEMPTS = 300
+LONGEST_PAUSE = 0.05
+
+
+def pause(attempt: int) -> Pause:
+    return Pause(random.uniform(0, min(attempt / 1000, LONGEST_PAUSE)))
+
+
+Change = Callable[[Document], "Document | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +57,16 @@ class Place:
 
     `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
     conversations of that owner only; any other caller learns the true owner from the server.
+    `lifetime` is what the caller wants it to be, in milliseconds, 0 for ever, None for no change.
     """
 
     id: bytes
     owner: bytes | None = None
     scoped: bool = False
+    lifetime: int | None = None
 
     def owned_by(self, owner: bytes | None) -> Place:
-        return Place(self.id, owner, self.scoped)
+        return replace(self, owner=owner)
 
     def sees(self, record: Record) -> bool:
         return not self.scoped or owner_of(record) == self.owner
@@ -43,25 +76,124 @@ def owner_of(record: Record) -> bytes | None:
     return None if record.owner is None else encode(record.owner)
 
 
+def is_past(record: Record, time: Sequence[bytes]) -> bool:
+    """Whether the deadline is past at `time`, a reply to TIME."""
+    now = int(time[0]) + int(time[1]) / 1_000_000
+    return record.expires is not None and record.expires.timestamp() <= now
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was stored for a conversation: the field, the record, and the list if it has one."""
+
+    field: bytes | None
+    record: Record
+    texts: list[bytes] | None = None
+
+    @property
+    def revision(self) -> str:
+        return f"{self.record.version}-{fingerprint(self.field)}"
+
+    @property
+    def expectation(self) -> tuple[Any, Any]:
+        """Version and length of the field, as the scripts take them."""
+        return self.record.version, -1 if self.field is None else len(self.field)
+
+    @property
+    def is_list(self) -> bool:
+        return self.record.seal.startswith("list-")
+
+
 class Layout(ABC):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
 
     name: ClassVar[str]
+    reads_list: ClassVar[bool] = False
+    """Whether a conversation of this layout has its runs in a list."""
 
-    def __init__(self, keys: Keys, *, alias: str, max_bytes: int):
-        self.keys = keys
-        self.alias = alias
-        self.max_bytes = max_bytes
+    def __init__(self, settings: IndexSettings):
+        self.keys = Keys(settings.index)
+        self.alias = settings.alias
+        self.max_bytes = settings.max_bytes
+        self.max_run_bytes = settings.max_run_bytes
+        self.lifetime = settings.lifetime
+        self.slides_on_read = settings.ttl_on_read
 
     @abstractmethod
+    def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
+        """At most `limit` runs in front of position `before`, or the last ones."""
+
+    @abstractmethod
+    def _write(
+        self, place: Place, document: Document, expected: Snapshot | None
+    ) -> Command[int | list[bytes]]:
+        """Write if all is as `expected`: the new version, or the reason of the refusal."""
+
+    def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
+        """Add the runs whose id is not there yet. Returns how many those were."""
+        added: list[Run] = []
+
+        def change(document: Document) -> Document | None:
+            new = {run.id: run for run in runs if not document.has(run.id)}
+            added[:] = new.values()
+            return document.appended(added) if added else None
+
+        yield from self._change(place, change)
+        return len(added)
+
     def read(self, place: Place) -> Operation[Conversation]:
         """All of a conversation; one without runs if there is none."""
+        snapshot = yield from self._snapshot(place)
+        if snapshot.field is None or not place.sees(snapshot.record):
+            return Conversation(Record(decode(place.id)), Runs(), {}, "0-absent", exists=False)
+        document = self._document(place, snapshot)
+        mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
+        revision = f"{snapshot.record.version}-{mark}"
+        return Conversation(
+            snapshot.record, document.runs, document.metadata, revision, exists=True
+        )
 
-    @abstractmethod
+    @staticmethod
+    def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
+        stop = len(runs) if before is None else min(before, len(runs))
+        start = max(0, stop - limit)
+        return RunPage(list(runs[start:stop]), start)
+
     def tail(self, place: Place, count: int) -> Operation[list[Run]]:
         """The last `count` runs, oldest first."""
+        return (yield from self.page(place, None, count)).runs if count > 0 else []
 
-    @abstractmethod
+    def reading(self, place: Place, operation: Operation[T]) -> Operation[T]:
+        """`operation`, which lets the deadline slide as a write does if the index wants it."""
+        result = yield from operation
+        if not self.slides_on_read:
+            return result
+        with suppress(ConversationNotFound, RedisReadOnly, RedisDenied):
+            yield from self.set_lifetime(place)
+        return result
+
+    def window(
+        self,
+        place: Place,
+        max_runs: int | None,
+        max_tokens: int | None,
+        count: Callable[[Run], int],
+    ) -> Operation[list[Run]]:
+        """The last runs that fit, oldest first; never a part of one."""
+        chosen: list[Run] = []
+        tokens, before = 0, None
+        while before != 0 and (max_runs is None or len(chosen) < max_runs):
+            wanted = _CHUNK if max_runs is None else max_runs - len(chosen)
+            page = yield from self.page(place, before, wanted)
+            for run in reversed(page.runs):
+                if max_tokens is not None:
+                    tokens += count(run)
+                    if tokens > max_tokens:
+                        return chosen[::-1]
+                chosen.append(run)
+            before = page.start
+        return chosen[::-1]
+
     def store(
         self,
         place: Place,
@@ -70,16 +202,125 @@ class Layout(ABC):
         revision: str | None,
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
+        document = build(runs, dict(metadata))
+        expected: Snapshot | None = None
+        for _ in range(ATTEMPTS):
+            if revision is not None:
+                expected = yield from self._snapshot(place)
+                place = self._seen(place, expected)
+                if expected.revision != revision:
+                    return self._repetition(place, expected, document)
+            written = yield self._write(place, document, expected)
+            if isinstance(written, int):
+                return f"{written}-{self._field(document)[1]}"
+            place = self._owned(place, written)
+        raise self._conflict(place, "kept changing")
 
-    @abstractmethod
-    def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
-        """Add the runs whose id is not there yet. Returns how many those were."""
-
-    @abstractmethod
     def update_metadata(
         self, place: Place, changes: Mapping[str, Any], remove: Sequence[str]
     ) -> Operation[dict[str, Any]]:
         """Merge into the metadata, and remove keys. Returns the metadata as stored."""
+
+        def change(document: Document) -> Document:
+            kept = {k: v for k, v in document.metadata.items() if k not in remove}
+            return document.with_metadata({**kept, **changes})
+
+        return (yield from self._change(place, change)).metadata
+
+    def edit(self, place: Place, run: Run) -> Operation[None]:
+        """Put a run in the place of the one with its id."""
+
+        def change(document: Document) -> Document:
+            texts = list(document.texts)
+            texts[self._position(place, document.runs, run.id)] = run.to_wire()
+            return document.with_texts(texts)
+
+        yield from self._change(place, change)
+
+    def remove(self, place: Place, run_id: str) -> Operation[None]:
+        """Take a run out."""
+
+        def change(document: Document) -> Document:
+            texts = list(document.texts)
+            del texts[self._position(place, document.runs, run_id)]
+            return document.with_texts(texts)
+
+        yield from self._change(place, change)
+
+    def truncate(self, place: Place, after: str) -> Operation[None]:
+        """Take out all runs behind the one of that id."""
+
+        def change(document: Document) -> Document:
+            position = self._position(place, document.runs, after)
+            return document.with_texts(document.texts[: position + 1])
+
+        yield from self._change(place, change)
+
+    def fork(self, place: Place, target: Place, until: str | None) -> Operation[None]:
+        """Copy a conversation, up to a run, to an id that is not taken."""
+        source = yield from self.read(place)
+        if not source.exists:
+            raise self.not_found(place)
+        runs = source.runs
+        if until is not None:
+            runs = runs[: self._position(place, runs, until) + 1]
+        yield from self.store(target, runs, source.metadata, "0-absent")
+
+    def _change(self, place: Place, change: Change) -> Operation[Document]:
+        """Apply `change` to the document until it is written as nobody else wrote in between."""
+        for attempt in range(ATTEMPTS):
+            snapshot = yield from self._snapshot(place)
+            place = self._seen(place, snapshot)
+            document = self._document(place, snapshot)
+            changed = change(document)
+            if changed is None:
+                return document
+            written = yield self._write(place, changed, snapshot)
+            if isinstance(written, int):
+                return changed
+            yield pause(attempt)
+        raise self._conflict(place, "kept changing")
+
+    def _snapshot(self, place: Place, *, runs: bool = False) -> Operation[Snapshot]:
+        """What is stored now; blank if it is past its deadline."""
+        calls: list[Call] = [
+            ("HMGET", self.keys.record(place.id), *FIELDS),
+            ("HGET", self.keys.content(place.id), place.id),
+            ("TIME",),
+        ]
+        runs = runs or self.reads_list
+        if runs:
+            calls.append(("LRANGE", self.keys.runs(place.id), 0, -1))
+        # As one transaction where the parts must belong together: owner, content and list.
+        together = runs or place.scoped
+        step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
+        fields, field, time, *texts = yield step
+        record = Record.from_reply(place.id, fields)
+        if is_past(record, time):
+            return Snapshot(None, Record(decode(place.id)))
+        snapshot = Snapshot(field, record, texts[0] if texts else None)
+        if snapshot.is_list and not runs:
+            return (yield from self._snapshot(place, runs=True))
+        return snapshot
+
+    def _document(self, place: Place, snapshot: Snapshot) -> Document:
+        if snapshot.field is None:
+            return build((), {})
+        try:
+            if snapshot.is_list:
+                return joined(snapshot.texts or [], read(snapshot.field))
+            return read(snapshot.field, snapshot.record.seal)
+        except Damaged as damage:
+            raise self.corrupt(place, snapshot.field, str(damage)) from None
+
+    def _field(self, document: Document) -> tuple[bytes, str]:
+        """What the field of the hash holds for `document`, and its fingerprint."""
+        return document.raw, document.mark
+
+    def _lifetimes(self, place: Place) -> tuple[Any, Any]:
+        """The lifetime that the caller wants and that of the index, as the scripts take them."""
+        wanted = "" if place.lifetime is None else place.lifetime
+        return wanted, "" if self.lifetime is None else self.lifetime
 
     def records(self, ids: Sequence[bytes]) -> Command[list[Record | None]]:
         """The record of each id, None where there is no such conversation."""
@@ -98,39 +339,113 @@ class Layout(ABC):
         return record if record and place.sees(record) else None
 
     def exists(self, place: Place) -> Operation[bool]:
-        if not place.scoped:
-            found = yield single("HEXISTS", self.keys.content(place.id), place.id)
-            return bool(found)
         return (yield from self.record(place)) is not None
 
     def set_title(self, place: Place, title: str) -> Operation[None]:
         if len(title) > MAX_TITLE:
-            raise ValueError(f"A title has at most {MAX_TITLE} characters.")
-        keys = [self.keys.content(place.id), self.keys.record(place.id)]
-        args = [place.id, int(place.scoped), place.owner or b"", title.encode("utf-8", "replace")]
-        if not (yield Command((TITLE.call(keys, args),))):
+            raise ValueError(f"A title has at most {MAX_TITLE:,} characters.")
+        yield from self._if_exists(TITLE, place, title.encode("utf-8", "replace"))
+
+    def set_lifetime(self, place: Place) -> Operation[None]:
+        """Let the deadline slide, after giving the lifetime of `place` if it has one."""
+        yield from self._if_exists(LIFETIME, place, *self._lifetimes(place))
+
+    def _if_exists(self, script: Script, place: Place, *args: Any) -> Operation[None]:
+        keys = self.keys.of(place.id)
+        call = script.call(keys, [place.id, place.owner or b"", int(place.scoped), *args])
+        if not (yield Command((call,))):
             raise self.not_found(place)
 
     def delete(self, place: Place) -> Operation[bool]:
-        while True:
-            reply = yield self._delete(place)
+        try:
+            return bool((yield from self._as_owner(DELETE, place)))
+        except ConversationNotFound:
+            return False
+
+    def move_to(self, place: Place, owner: bytes | None) -> Operation[None]:
+        """Give the conversation to another owner."""
+        keys = [self.keys.order(b"" if owner is None else owner)]
+        if not (yield from self._as_owner(OWNER, place, [owner or b""], keys)):
+            raise self.not_found(place)
+
+    def rename(self, place: Place, target: bytes) -> Operation[None]:
+        """Give the conversation another id."""
+        keys = [self.keys.record(target), self.keys.runs(target)]
+        renamed = yield from self._as_owner(RENAME, place, [target], keys)
+        if renamed == 0:
+            raise self.not_found(place)
+        if renamed == -1:
+            raise self._conflict(replace(place, id=target), "exists already")
+
+    def _as_owner(
+        self, script: Script, place: Place, args: Sequence[Any] = (), keys: Sequence[bytes] = ()
+    ) -> Operation[Any]:
+        """Run a script that wants the true owner, who is learned from its refusal."""
+        for _ in range(ATTEMPTS):
+            all_keys = [*self.keys.of(place.id, place.owner), *keys]
+            reply = yield Command((script.call(all_keys, [place.id, place.owner or b"", *args]),))
             if not isinstance(reply, list):
-                return bool(reply)
-            place = place.owned_by(reply[1] or None)
-            if place.scoped:
-                return False
+                return reply
+            place = self._owned(place, reply)
+        raise self._conflict(place, "kept changing its owner")
 
-    def _delete(self, place: Place) -> Command[Any]:
-        return Command((DELETE.call(self._keys(place), [place.id, place.owner or b""]),))
+    def _check_size(self, place: Place, size: int) -> None:
+        if size > self.max_bytes:
+            raise ConversationTooLarge(
+                f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
+                f"{self.alias!r}) would have {size:,} bytes, {self.max_bytes:,} are allowed "
+                "(MAX_BYTES). Nothing was written."
+            )
 
-    def _keys(self, place: Place) -> list[bytes]:
-        """Content, record, the order of all and that of the owner."""
-        keys = [
-            self.keys.content(place.id),
-            self.keys.record(place.id),
-            self.keys.order(),
-        ]
-        return keys if place.owner is None else [*keys, self.keys.order(place.owner)]
+    def _check_runs(self, place: Place, texts: Sequence[bytes]) -> None:
+        largest = max(map(len, texts), default=0)
+        if largest > self.max_run_bytes:
+            raise ConversationTooLarge(
+                f"A run of conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
+                f"{self.alias!r}) has {largest:,} bytes, {self.max_run_bytes:,} are allowed "
+                "(MAX_RUN_BYTES). Nothing was written."
+            )
+
+    def _position(self, place: Place, runs: Sequence[Run], run_id: str) -> int:
+        """The position of a run, looked for from the end."""
+        for position in range(len(runs) - 1, -1, -1):
+            if runs[position].id == run_id:
+                return position
+        raise self._run_not_found(place, run_id)
+
+    def _run_not_found(self, place: Place, run_id: str) -> RunNotFound:
+        return RunNotFound(
+            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
+            f"{self.alias!r}) has no run {run_id!r}."
+        )
+
+    def _seen(self, place: Place, snapshot: Snapshot) -> Place:
+        """The place with its true owner. Raises if the caller must not see it."""
+        if snapshot.field is None and not snapshot.record.version:
+            return place
+        if not place.sees(snapshot.record):
+            raise self.not_found(place)
+        return place.owned_by(owner_of(snapshot.record))
+
+    def _owned(self, place: Place, refusal: list[bytes]) -> Place:
+        """The place with the owner that a refusal named. Raises if the caller must not see it."""
+        if refusal[0] != b"owner":
+            return place
+        if place.scoped:
+            raise self.not_found(place)
+        return place.owned_by(refusal[1] or None)
+
+    def _repetition(self, place: Place, found: Snapshot, document: Document) -> str:
+        """The revision if what was to be stored is there already, by a retry after a time-out."""
+        if found.field is not None and self._document(place, found).raw == document.raw:
+            return found.revision
+        raise self._conflict(place, "was changed since that revision")
+
+    def _conflict(self, place: Place, what: str) -> ConversationConflict:
+        return ConversationConflict(
+            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias {self.alias!r}) "
+            f"{what}. Nothing was written."
+        )
 
     def not_found(self, place: Place) -> ConversationNotFound:
         whose = " for this owner" if place.scoped else ""

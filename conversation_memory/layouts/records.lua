@@ -2,13 +2,15 @@
 --
 -- KEYS  content, record of each
 -- ARGV  id of each
--- Returns for each {whether the conversation exists, owner, title, created, updated, runs, ...}.
+-- Returns for each {whether it exists, owner, title, created, updated, runs, version, seal, expires}.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local records = {}
 for i, id in ipairs(ARGV) do
-  local found = redis.call('HEXISTS', KEYS[1], id)
   local record = redis.call('HMGET', KEYS[i + 1],
-    'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal')
-  table.insert(record, 1, found)
+    'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal', 'expires')
+  local expired = record[8] and tonumber(record[8]) <= now
+  table.insert(record, 1, expired and 0 or redis.call('HEXISTS', KEYS[1], id))
   records[i] = record
 end
 return records

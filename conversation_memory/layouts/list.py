@@ -1,0 +1,234 @@
+"""Layout `list`: the runs in a Redis list, metadata and nothing else in the field of the hash.
+
+An append, a tail and a page cost the same however long the conversation is. The field holds a
+document without runs. A stock Griptape driver reads an empty conversation from it, and overwrites
+it with its own runs: they are read behind those of the list, and moved there by the next write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..commands import Command, Operation, Script
+from ..documents import Document, build
+from ..records import FIELDS, Record, RunPage
+from ..runs import Run, dumps
+from .base import ATTEMPTS, Layout, Place, Snapshot, is_past, owner_of, pause
+
+APPEND = Script("prelude.lua", "append.lua")
+REPLACE = Script("prelude.lua", "replace.lua")
+CHANGE = Script("prelude.lua", "change.lua")
+
+_EMPTY = build((), {})
+_REMEMBERED = 32
+_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A part of a list, and whether the list is all of the conversation."""
+
+    record: Record
+    texts: list[bytes]
+    start: int
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run in a list, and the conversation with its true owner."""
+
+    place: Place
+    index: int
+    text: bytes
+
+
+class ListLayout(Layout):
+    name = "list"
+    reads_list = True
+
+    def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
+        texts = {run.id: run.to_wire() for run in runs}
+        self._check_runs(place, list(texts.values()))
+        for _ in range(ATTEMPTS):
+            reply = yield self._append(place, texts, "")
+            if isinstance(reply[0], int):
+                return reply[0]
+            if reply[0] == b"changed":  # the field is not ours: take over what stands in it
+                return (yield from super().append(place, runs))
+            place = self._owned(place, reply)
+        raise self._conflict(place, "kept changing its owner")
+
+    def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
+        part = yield self._slice(place, before, limit)
+        if not place.sees(part.record):
+            return RunPage([], 0)
+        if not part.is_list:
+            return self._cut((yield from self.read(place)).runs, before, limit)
+        return RunPage([Run.from_wire(text) for text in part.texts], part.start)
+
+    def store(
+        self,
+        place: Place,
+        runs: Sequence[Run],
+        metadata: Mapping[str, Any],
+        revision: str | None,
+    ) -> Operation[str]:
+        """See Layout.store(). What only adds to the stored runs is an append."""
+        document = build(runs, dict(metadata))
+        snapshot = yield from self._snapshot(place)
+        place = self._seen(place, snapshot)
+        stored = snapshot.texts or []
+        grown = (
+            snapshot.is_list
+            and snapshot.field == self._field(document)[0]
+            and stored == document.texts[: len(stored)]
+            and len({run.id for run in document.runs}) == document.count
+            and revision in (None, snapshot.revision)
+        )
+        if grown:
+            added = {run.id: run.to_wire() for run in document.runs[len(stored) :]}
+            if not added:
+                return snapshot.revision
+            self._check_runs(place, list(added.values()))
+            reply = yield self._append(place, added, snapshot.record.version)
+            if isinstance(reply[0], int):
+                return f"{reply[1]}-{self._field(document)[1]}"
+        return (yield from super().store(place, runs, metadata, revision))
+
+    def edit(self, place: Place, run: Run) -> Operation[None]:
+        text = run.to_wire()
+        self._check_runs(place, [text])
+        if not (yield from self._change_one(place, run.id, "edit", text)):
+            yield from super().edit(place, run)
+
+    def remove(self, place: Place, run_id: str) -> Operation[None]:
+        if not (yield from self._change_one(place, run_id, "remove", dumps(run_id))):
+            yield from super().remove(place, run_id)
+
+    def truncate(self, place: Place, after: str) -> Operation[None]:
+        if not (yield from self._change_one(place, after, "truncate", b"")):
+            yield from super().truncate(place, after)
+
+    def _append(self, place: Place, texts: Mapping[str, bytes], version: Any) -> Command[list[Any]]:
+        pairs = [part for id, text in texts.items() for part in (dumps(id), text)]
+        args = [
+            *self._lifetimes(place),
+            _EMPTY.raw,
+            _seal(_EMPTY),
+            version,
+            self.max_bytes,
+            *pairs,
+        ]
+        call = APPEND.call(
+            self.keys.of(place.id, place.owner), [place.id, place.owner or b"", *args]
+        )
+        return Command((call,), self._not_too_large(place))
+
+    def _not_too_large(self, place: Place) -> Any:
+        def decoded(reply: list[Any]) -> list[Any]:
+            if reply[0] == b"large":
+                self._check_size(place, reply[1])
+            return reply
+
+        return decoded
+
+    def _slice(self, place: Place, before: int | None, limit: int) -> Command[Slice]:
+        """At most `limit` elements of the list in front of index `before`, or the last ones."""
+        if before is None:
+            first, last = -limit, -1
+        else:
+            first, last = max(0, before - limit), before - 1
+        runs = self.keys.runs(place.id)
+        calls = (
+            ("HMGET", self.keys.record(place.id), *FIELDS),
+            ("HSTRLEN", self.keys.content(place.id), place.id),
+            ("TIME",),
+            ("LLEN", runs),
+            ("LRANGE", runs, first, last) if last >= first else ("LRANGE", runs, 1, 0),
+        )
+
+        def decoded(replies: list[Any]) -> Slice:
+            fields, size, time, length, texts = replies
+            record = Record.from_reply(place.id, fields)
+            is_list = record.seal.startswith(f"list-{size}-") and not is_past(record, time)
+            stop = length if before is None else min(before, length)
+            return Slice(record, texts, max(0, stop - limit), is_list)
+
+        return Command(calls, decoded)
+
+    def _write(
+        self, place: Place, document: Document, expected: Snapshot | None
+    ) -> Command[int | list[bytes]]:
+        texts = document.texts
+        self._check_size(place, sum(map(len, texts)))
+        self._check_runs(place, texts)
+        keys, aside = self.keys.of(place.id, place.owner), self.keys.aside(place.id)
+        field = document.with_texts([])
+        args = [
+            place.id,
+            place.owner or b"",
+            *(expected.expectation if expected else ("", "")),
+            field.raw,
+            _seal(field),
+            _remembered([run.id for run in document.runs[-_REMEMBERED:]]),
+            *self._lifetimes(place),
+            sum(map(len, texts)),
+        ]
+        pushes = [("RPUSH", aside, *texts[i : i + 1000]) for i in range(0, len(texts), 1000)]
+
+        def decoded(replies: list[Any]) -> int | list[bytes]:
+            return replies[-1]  # type: ignore[no-any-return]
+
+        return Command((("DEL", aside), *pushes, REPLACE.whole(keys, args)), decoded)
+
+    def _field(self, document: Document) -> tuple[bytes, str]:
+        field = document.with_texts([])
+        return field.raw, field.mark
+
+    def _change_one(
+        self, place: Place, run_id: str, operation: str, given: bytes
+    ) -> Operation[bool]:
+        """Change the list at one run. False if the list is not all of the conversation."""
+        for attempt in range(ATTEMPTS):
+            found = yield from self._find(place, run_id)
+            if found is None:
+                return False
+            if operation == "truncate":
+                kept = yield self._slice(place, found.index + 1, _REMEMBERED)
+                given = _remembered([Run.from_wire(text).id for text in kept.texts])
+            place = found.place
+            args = [*self._lifetimes(place), operation, found.index, found.text, given]
+            call = CHANGE.call(
+                self.keys.of(place.id, place.owner), [place.id, place.owner or b"", *args]
+            )
+            reply = yield Command((call,))
+            if isinstance(reply, int):
+                return True
+            yield pause(attempt)
+        raise self._conflict(place, "kept changing")
+
+    def _find(self, place: Place, run_id: str) -> Operation[Found | None]:
+        """The run of that id, looked for from the end. None if the list is not everything."""
+        before: int | None = None
+        while before != 0:
+            part = yield self._slice(place, before, _CHUNK)
+            if not part.is_list or not place.sees(part.record):
+                return None
+            for index, text in reversed(list(enumerate(part.texts, part.start))):
+                if Run.from_wire(text).id == run_id:
+                    return Found(place.owned_by(owner_of(part.record)), index, text)
+            before = part.start
+        raise self._run_not_found(place, run_id)
+
+
+def _seal(field: Document) -> str:
+    """What the record remembers of a field that stands beside a list."""
+    return f"list-{field.mark}"
+
+
+def _remembered(ids: list[str]) -> bytes:
+    """Run ids as the scripts keep them: JSON texts, which have no line break, a line each."""
+    return b"\n" + b"".join(dumps(id) + b"\n" for id in ids)
