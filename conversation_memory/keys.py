@@ -17,7 +17,7 @@ def encode(name: str | bytes | int | UUID) -> bytes:
         return str(name).encode("utf-8", _ERRORS)
     except UnicodeEncodeError:
         raise ValueError(
-            "An id or owner with a lone surrogate cannot be written to Redis."
+            "An id, owner or index name with a lone surrogate cannot be written to Redis."
         ) from None
 
 
