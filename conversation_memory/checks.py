@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from . import conf, connections, layouts
+from . import clients, conf, layouts
 from .exceptions import InvalidIndexError
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
@@ -26,10 +26,11 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
                 id="conversation_memory.E001",
             )
         ]
-    return [message for alias, entry in entries.items() for message in _check_entry(alias, entry)]
+    messages = [message for alias, entry in entries.items() for message in _check(alias, entry)]
+    return messages or list(_check_sharing(entries))
 
 
-def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
+def _check(alias: str, entry: Any) -> Iterator[CheckMessage]:
     faults = list(conf.find_faults(alias, entry))
     for fault in faults:
         yield Error(
@@ -39,7 +40,7 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
         )
     if not faults:
         yield from _check_layout(alias)
-        yield from _check_cache(conf.get(alias))
+        yield from _check_client(conf.get(alias))
         yield from _check_tls(alias, entry)
 
 
@@ -50,13 +51,33 @@ def _check_layout(alias: str) -> Iterator[CheckMessage]:
         yield Error(str(error), hint="Leave LAYOUT out for 'hash'.", id="conversation_memory.E003")
 
 
-def _check_cache(index: conf.IndexSettings) -> Iterator[CheckMessage]:
-    if index.cache is None:
-        return
+def _check_client(index: conf.IndexSettings) -> Iterator[CheckMessage]:
+    """Making a client opens no connection."""
+    make = clients.borrow if index.cache else clients.own
     try:
-        connections.borrow(index)
+        make(index)
     except InvalidIndexError as error:
-        yield Error(str(error), hint=connections.LENDERS, id="conversation_memory.E004")
+        if index.cache:
+            yield Error(str(error), hint=clients.LENDERS, id="conversation_memory.E004")
+        else:
+            yield Error(
+                str(error),
+                hint="OPTIONS takes the keyword arguments of redis.Redis().",
+                id="conversation_memory.E005",
+            )
+
+
+def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    found: dict[tuple[Any, ...], conf.IndexSettings] = {}
+    for index in map(conf.get, entries):
+        other = found.setdefault((index.server, index.index), index)
+        if other.layout != index.layout:
+            yield Error(
+                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] keep one "
+                f"index, {index.index!r}, in two layouts: one does not see the runs of the other.",
+                hint="Give one of them another INDEX, or both the same LAYOUT.",
+                id="conversation_memory.E006",
+            )
 
 
 def _check_tls(alias: str, entry: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from django.conf import settings
+from django.views.decorators.debug import sensitive_variables
+from redis.connection import parse_url
 
 from .exceptions import InvalidIndexError
 from .keys import Keys
@@ -30,7 +31,7 @@ _KEYS = {
     "MAX_RUN_BYTES",
     "OPTIONS",
 }
-_SCHEMES = ("redis", "rediss", "unix")
+_STRINGS = ("CACHE", "URL", "HOST", "USERNAME", "PASSWORD", "INDEX", "LAYOUT")
 
 
 class SecretURL(str):
@@ -43,15 +44,17 @@ class SecretURL(str):
 
 
 def mask(url: str) -> str:
-    """`url` with asterisks for the user's secrets and for those in its query."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
+    """`url` with asterisks for whatever may be a secret: its user, its password, its query.
+
+    It works on the text, since the parts of a URL whose password has a `/`, `#` or `?` in it are
+    not where one would look for them.
+    """
+    scheme, _, rest = url.partition("://")
+    address, _, query = rest.partition("?")
+    if not rest or "@" in query:
         return "********"
-    user, at, host = parts.netloc.rpartition("@")
-    query = "********" if parts.query else ""
-    netloc = f"{user.partition(':')[0]}:********{at}{host}" if at else host
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    _, at, address = address.rpartition("@")
+    return f"{scheme}://{'********@' if at else ''}{address}{'?********' if query else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,7 @@ def lends(cache: str) -> bool:
     return "redis" in str(settings.CACHES[cache].get("BACKEND", "")).lower()
 
 
+@sensitive_variables()
 def get(alias: str) -> IndexSettings:
     """The settings of `alias`. Raises `InvalidIndexError` with every fault of its entry."""
     entry = _entries().get(alias)
@@ -117,7 +121,7 @@ def get(alias: str) -> IndexSettings:
         )
     entry = {"CACHE": alias} if entry is None else entry
     if faults := list(find_faults(alias, entry)):
-        raise InvalidIndexError(faults[0])
+        raise InvalidIndexError(" ".join(faults))
     return _normalised(alias, entry)
 
 
@@ -129,31 +133,56 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
         return
     for key in sorted(set(map(str, entry)) - _KEYS):
         yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(_KEYS))}."
+    if mistyped := [key for key in _STRINGS if not _is_string(entry, key)]:
+        yield f"{' and '.join(mistyped)} of {where} is not a string."
+        return
     yield from _address_faults(where, entry)
+    yield from _number_faults(where, entry)
     yield from _index_faults(where, entry)
+    yield from _option_faults(where, entry)
+
+
+def _is_string(entry: Mapping[str, Any], key: str) -> bool:
+    optional = key in ("USERNAME", "PASSWORD")  # as from an environment that sets none
+    return isinstance(entry.get(key, ""), str) or (optional and entry[key] is None)
 
 
 def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     ways = [way for way in ("CACHE", "URL") if way in entry]
-    ways += (
-        [", ".join(key for key in _ADDRESS if key in entry)] if set(_ADDRESS) & set(entry) else []
-    )
+    ways += filter(None, [", ".join(key for key in _ADDRESS if key in entry)])
     if len(ways) != 1:
         found = " and ".join(ways) or "none of them"
         yield f"{where} needs one of CACHE, URL, or HOST and its companions; it has {found}."
     if "CACHE" in entry and entry["CACHE"] not in settings.CACHES:
         yield f"{where} names the cache {entry['CACHE']!r}, which is not in settings.CACHES."
-    scheme = str(entry.get("URL", "redis:")).partition(":")[0]
-    if scheme not in _SCHEMES:
+    if "URL" in entry:
+        yield from _url_faults(where, entry["URL"])
+
+
+def _url_faults(where: str, url: str) -> Iterator[str]:
+    if not url.startswith(("redis://", "rediss://", "unix://")):
         yield f"The URL of {where} starts with none of redis://, rediss:// and unix://."
-    for key in ("PORT", "DB"):
-        if not isinstance(entry.get(key, 0), int):
-            yield f"{key} of {where} is not a number."
+        return
+    try:
+        parse_url(url)  # type: ignore[no-untyped-call]
+    except ValueError:  # its text may quote a part of the password
+        yield (
+            f"The URL of {where} cannot be read: in a user name or password, write special "
+            "characters as percent codes, such as %2F for a slash."
+        )
+
+
+def _number_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    for key, low, high in (("PORT", 1, 65535), ("DB", 0, None), ("MAX_BYTES", 1, None)):
+        number = entry.get(key, low)
+        if not isinstance(number, int) or number < low or number > (high or number):
+            span = f"from {low} to {high}" if high else f"from {low} up"
+            yield f"{key} of {where} is not a whole number {span}."
 
 
 def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     try:
-        Keys(str(entry.get("INDEX", DEFAULT_INDEX)))
+        Keys(entry.get("INDEX", DEFAULT_INDEX))
     except ValueError as error:
         yield f"INDEX of {where} cannot be used. {error}"
     for key in ("MAX_BYTES", "MAX_RUN_BYTES"):
@@ -163,8 +192,14 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         milliseconds(entry.get("TTL") or 1)
     except (TypeError, ValueError) as error:
         yield f"TTL of {where} cannot be used. {error}"
-    if not isinstance(entry.get("OPTIONS", {}), Mapping):
-        yield f"OPTIONS of {where} is not a dict."
+
+
+def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    options = entry.get("OPTIONS", {})
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        yield f"OPTIONS of {where} is not a dict of keyword arguments."
+    elif options and "CACHE" in entry:
+        yield f"OPTIONS of {where} has no effect: a borrowed client has the options of its cache."
 
 
 def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:

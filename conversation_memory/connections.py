@@ -1,65 +1,73 @@
-"""A settings object -> a Redis client: sync, or async per event loop; owned or borrowed.
+"""The clients of each server: a sync client for the process, an async one for each event loop.
 
-Clients are kept process-wide. redis-py's are safe across threads, and its pools notice a fork.
+redis-py's sync clients are safe across threads, and their pools notice a fork. An async client
+works in one event loop only, and must be closed before that loop is.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from threading import Lock
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
-import redis
 import redis.asyncio
-import redis.asyncio.connection
-import redis.asyncio.sentinel
-import redis.connection
-from django.core.cache import caches
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.driver_info import DriverInfo
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.retry import Retry
-from redis.sentinel import SentinelConnectionPool
 
+from . import clients
 from .commands import Operation, T, aperform, perform
 from .conf import IndexSettings
 from .exceptions import InvalidIndexError
 
-LENDERS = (
-    "Use django_redis.cache.RedisCache with its default or its Sentinel client, or "
-    "django.core.cache.backends.redis.RedisCache, or give the entry of REDIS a URL."
-)
+Guard = AsyncGenerator[None, None]
 
-# What an async client takes over from a borrowed pool. The rest belongs to the sync parser, or to
-# objects that must not be shared.
-_LENT = frozenset(
+
+class AsyncClients:
+    """An async client for each event loop, closed when the loop ends."""
+
+    def __init__(self) -> None:
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Guard]]
+        self._clients = WeakKeyDictionary()
+
+    def get(self, make: Callable[[], Any]) -> Any:
+        """The client of the running loop; `make` makes it at the first use."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._forget_closed_loops()
+            client = make()
+            self._clients[loop] = client, _guard(client)
+        return self._clients[loop][0]
+
+    async def aclose(self) -> None:
+        """Close the client of the running loop."""
+        _, guard = self._clients.pop(asyncio.get_running_loop(), (None, None))
+        if guard is not None:
+            await guard.aclose()
+
+    def _forget_closed_loops(self) -> None:
+        # Their clients hold them, so they would not go by themselves.
+        for loop in [loop for loop in list(self._clients) if loop.is_closed()]:
+            self._clients.pop(loop, None)
+
+
+def _guard(client: Any) -> Guard:
+    """Closes `client` when the running loop ends, or when this is dropped before.
+
+    asyncio.run(), async_to_sync() and Django's test cases all close the asynchronous generators of
+    a loop that are still open before they close the loop.
     """
-    host port path db username password credential_provider socket_timeout socket_connect_timeout
-    socket_keepalive socket_keepalive_options health_check_interval client_name protocol
-    ssl_keyfile ssl_certfile ssl_cert_reqs ssl_ca_certs ssl_ca_path ssl_ca_data
-    ssl_check_hostname ssl_password ssl_min_version ssl_ciphers
-    """.split()
-)
 
+    async def closing() -> Guard:
+        try:
+            yield
+        finally:
+            await clients.aclose(client)
 
-def _retry(kind: type[Any]) -> Any:
-    # A lost connection is worth another attempt at once: every write of ours may be repeated. A
-    # server that hangs is not: each attempt would cost a web worker the whole time-out.
-    backoff = ExponentialWithJitterBackoff(base=0.02, cap=0.5)
-    return kind(backoff, 3, supported_errors=(RedisConnectionError,))
-
-
-def _defaults() -> dict[str, Any]:
-    return {
-        "socket_timeout": 5.0,
-        "socket_connect_timeout": 2.0,
-        "health_check_interval": 30,
-        "max_connections": 100,
-        "timeout": 5,  # how long to wait for a free connection, in seconds
-        "driver_info": DriverInfo().add_upstream_driver("conversation-memory", "0.1"),
-    }
+    guard = closing()
+    with suppress(StopIteration):
+        guard.__anext__().send(None)  # to the yield: from here on, the loop knows of it
+    return guard
 
 
 class Connection:
@@ -68,25 +76,27 @@ class Connection:
     def __init__(self, settings: IndexSettings):
         self.settings = settings
         self._client: Any = None
-        self._async_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._lock = Lock()
+        self._async_clients = AsyncClients()
 
     @property
     def client(self) -> Any:
         """The sync client, made on first use."""
-        if self._client is None:
-            self._client = borrow(self.settings) if self.settings.cache else _own(self.settings)
-        return self._client
+        with self._lock:
+            if self._client is None:
+                make = clients.borrow if self.settings.cache else clients.own
+                self._client = make(self.settings)
+            return self._client
 
     @property
     def async_client(self) -> Any:
         """The async client of the running event loop, made on first use."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._async_clients:
-            borrowed = self.settings.cache is not None
-            self._async_clients[loop] = (
-                _async_twin(self.client) if borrowed else _own_async(self.settings)
-            )
-        return self._async_clients[loop]
+        return self._async_clients.get(self._make_async)
+
+    def _make_async(self) -> Any:
+        if self.settings.cache:
+            return clients.async_twin(self.client)
+        return clients.own_async(self.settings)
 
     def run(self, operation: Operation[T], alias: str) -> T:
         return perform(self.client, operation, alias)
@@ -103,28 +113,43 @@ class Connection:
 
     async def aclose(self) -> None:
         """Close the async client of the running loop."""
-        client = self._async_clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.aclose()
+        await self._async_clients.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A driver or an index cannot be pickled, since its connection holds the password. "
+            "Hand over the alias and the conversation id."
+        )
+
+    def __deepcopy__(self, memo: Any) -> Connection:
+        return self  # Django copies what a test case made in setUpTestData()
+
+
+# A caller may make a driver for each request with one client, which shall not cost a pool each.
+_twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
 
 
 class LentConnection(Connection):
-    """The connection of a driver that was given a client of the caller's."""
+    """The connection of a driver that was given a client of the caller's, sync or async."""
 
     def __init__(self, client: Any, settings: IndexSettings):
         super().__init__(settings)
-        self._lent = client
+        self._client = client
+        self._async_clients = _twins.setdefault(client.connection_pool, AsyncClients())
+        self._is_async = isinstance(client, redis.asyncio.Redis)
 
     @property
     def client(self) -> Any:
-        return self._lent
+        if self._is_async:
+            raise InvalidIndexError("A driver with an async client has only async methods.")
+        return self._client
 
     @property
     def async_client(self) -> Any:
-        loop = asyncio.get_running_loop()
-        if loop not in self._async_clients:
-            self._async_clients[loop] = _async_twin(self._lent)
-        return self._async_clients[loop]
+        return self._client if self._is_async else super().async_client
+
+    def _make_async(self) -> Any:
+        return clients.async_twin(self._client)
 
     def close(self) -> None:
         """The client is the caller's to close."""
@@ -155,76 +180,3 @@ async def aclose_all() -> None:
     """Close the async clients of the running loop."""
     for connection in list(_connections.values()):
         await connection.aclose()
-
-
-def _own(settings: IndexSettings) -> Any:
-    options = {**_defaults(), "retry": _retry(Retry), **dict(settings.options)}
-    return redis.Redis.from_pool(_pool(redis, settings, options))
-
-
-def _own_async(settings: IndexSettings) -> Any:
-    options = {**_defaults(), "retry": _retry(AsyncRetry), **dict(settings.options)}
-    return redis.asyncio.Redis.from_pool(_pool(redis.asyncio, settings, options))
-
-
-def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
-    # A blocking pool: one request more than there are connections waits instead of failing.
-    if settings.url:
-        return module.BlockingConnectionPool.from_url(settings.url, **options)
-    return module.BlockingConnectionPool(
-        host=settings.host,
-        port=settings.port,
-        db=settings.db,
-        username=settings.username,
-        password=settings.password,
-        **options,
-    )
-
-
-def borrow(settings: IndexSettings) -> Any:
-    """The client of an alias of CACHES: of django-redis, or of Django's own backend."""
-    lender = _lender(caches[settings.cache or ""])
-    try:
-        return lender.get_client(write=True)
-    except (AttributeError, TypeError, NotImplementedError):
-        raise InvalidIndexError(
-            f"The cache {settings.cache!r}, which REDIS[{settings.alias!r}] borrows from, cannot "
-            "lend a Redis client."
-        ) from None
-
-
-def _lender(cache: Any) -> Any:
-    return getattr(cache, "client", None) or getattr(cache, "_cache", None)
-
-
-def _async_twin(client: Any) -> Any:
-    """An async client for the server of a sync one. No backend lends any."""
-    pool = client.connection_pool
-    options = {key: pool.connection_kwargs[key] for key in _LENT if key in pool.connection_kwargs}
-    options |= {"retry": _retry(AsyncRetry), "driver_info": _defaults()["driver_info"]}
-    if isinstance(pool, SentinelConnectionPool):
-        return _async_sentinel(pool, options)
-    kind = getattr(redis.asyncio.connection, pool.connection_class.__name__, None)
-    if kind is None:
-        kind = _async_kind(pool.connection_class)
-    twin = redis.asyncio.BlockingConnectionPool(connection_class=kind, timeout=5, **options)
-    return redis.asyncio.Redis.from_pool(twin)
-
-
-def _async_kind(kind: type[Any]) -> type[Any]:
-    """The async class for a connection class of the project's own, by what it derives from."""
-    if issubclass(kind, redis.connection.SSLConnection):
-        return redis.asyncio.SSLConnection
-    if issubclass(kind, redis.connection.UnixDomainSocketConnection):
-        return redis.asyncio.UnixDomainSocketConnection
-    return redis.asyncio.Connection
-
-
-def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
-    manager = pool.sentinel_manager
-    clients = [sentinel.connection_pool.connection_kwargs for sentinel in manager.sentinels]
-    addresses = [(client["host"], client["port"]) for client in clients]
-    known = {key: value for key, value in manager.sentinel_kwargs.items() if key in _LENT}
-    sentinel = redis.asyncio.sentinel.Sentinel(addresses, sentinel_kwargs=known)  # type: ignore[no-untyped-call]
-    options = {key: value for key, value in options.items() if key not in ("host", "port")}
-    return sentinel.master_for(pool.service_name, **options)

@@ -25,6 +25,8 @@ _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # t
 _space = re.compile(r"[ \t\n\r]*").match
 _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
+_seal_places = re.compile(r"-([0-9]+)-([0-9]+)").fullmatch
 
 
 class Damaged(ValueError):
@@ -89,14 +91,15 @@ class Document:
 
     def has(self, run_id: str) -> bool:
         """Whether a run of that id is among the runs; few documents are decoded to find out."""
-        if self.pieces is None and _plain_id(run_id):
-            return _RUN + dumps(run_id) in self.raw
+        quick = self.pieces is None and _plain_id(run_id)
+        if quick and _RUN + dumps(run_id) not in self.raw:
+            return False
         return any(run.id == run_id for run in self.runs)
 
     def appended(self, runs: list[Run]) -> Document:
         """This document with `runs` behind its own, every other byte as it was."""
         texts, canonical = _texts(runs)
-        added = (b", " if self.count else b"") + b", ".join(texts)
+        added = (b", " if self.count and runs else b"") + b", ".join(texts)
         shift = len(added) if self.metadata_start > self.end else 0
         pieces = (
             None if canonical and self.pieces is None else [*(self.pieces or self._split()), *texts]
@@ -157,11 +160,12 @@ def _assemble(
 
 
 def _is_canonical(texts: list[bytes]) -> bool:
-    """Whether `_split` would find these runs again: each begins with the opening, none has another.
+    """Whether `_split` and `has` would find these runs again.
 
-    The opening cannot hide in a string, where each quote has a backslash before it.
+    They would if each begins with the opening and an id without escapes, and none has another
+    opening inside. It cannot hide in a string, where each quote has a backslash before it.
     """
-    return all(text.startswith(_RUN) and text.count(_RUN) == 1 for text in texts)
+    return all(_has_plain_id(text) and text.count(_RUN) == 1 for text in texts)
 
 
 def _texts(runs: list[Run]) -> tuple[list[bytes], bool]:
@@ -172,7 +176,8 @@ def _texts(runs: list[Run]) -> tuple[list[bytes], bool]:
     # One call for all is twice as fast as one for each.
     text = dumps([run.to_dict() for run in runs])[1:-1]
     if text.count(_RUN) == len(runs) and all(run.opens_as_usual for run in runs):
-        return [_RUN + piece for piece in text[len(_RUN) :].split(_BETWEEN)], True
+        texts = [_RUN + piece for piece in text[len(_RUN) :].split(_BETWEEN)]
+        return texts, all(map(_has_plain_id, texts))
     return [run.to_wire() for run in runs], False
 
 
@@ -190,8 +195,8 @@ def joined(texts: list[bytes], field: Document) -> Document:
 def read(raw: bytes, seal: str = "") -> Document:
     """The document of `raw`. Raises `Damaged` if it is none."""
     mark = fingerprint(raw)
-    if seal.startswith(mark + "-"):
-        end, count = map(int, seal.split("-")[2:])
+    if seal.startswith(mark) and (places := _seal_places(seal, len(mark))):
+        end, count = map(int, places.groups())
         return Document(raw, count, end, end + len(_CLOSING), len(raw) - 1, mark=mark)
     return _parse(raw)
 
@@ -206,6 +211,8 @@ def _parse(raw: bytes) -> Document:
         raise Damaged("it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise Damaged(f"{error.msg} at character {error.pos}") from None
+    except ValueError as error:
+        raise Damaged(str(error)) from None  # a number of more digits than Python reads
     return _locate(raw, text, members)
 
 
@@ -227,12 +234,16 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
     metadata, start, stop = members.pop("metadata", (None, 0, 0))
     if not isinstance(places, list):
         raise Damaged("its runs are not a list")
+    if None in places:
+        raise Damaged(f"run {places.index(None)} is not an object")
     if not isinstance(metadata, dict | None):
         raise Damaged("its metadata is not an object")
     pieces = [encoded(*place) for place in places]
     others = {key: encoded(*place) for key, (_, *place) in members.items()}
     if not spliceable:  # the same members in the usual form
-        return _assemble(pieces, encoded(start, stop) or b"{}", others, canonical=False)
+        document = _assemble(pieces, encoded(start, stop) or b"{}", others, canonical=False)
+        document.mark = fingerprint(raw)
+        return document
     return Document(raw, len(pieces), offset(end - 1), offset(start), offset(stop), pieces, others)
 
 
@@ -252,15 +263,16 @@ def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:
         raise Damaged(f"extra data at character {position + 1}")
 
 
-def _elements(text: str, position: int) -> tuple[list[tuple[int, int]], int]:
-    """The places of the objects of the list at `position`, and where the list ends."""
-    places: list[tuple[int, int]] = []
+def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
+    """The places of the elements of the list at `position`, and where the list ends.
+
+    None stands for what is no object.
+    """
+    places: list[tuple[int, int] | None] = []
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
         value, end = _value(text, position)
-        if not isinstance(value, dict):
-            raise Damaged(f"run {len(places)} is not an object")
-        places.append((position, end))
+        places.append((position, end) if isinstance(value, dict) else None)
         # Griptape's own separator is worth a short cut: it is nearly every one.
         position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
     return places, position + 1

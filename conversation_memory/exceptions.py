@@ -8,9 +8,11 @@ they are chained.
 from __future__ import annotations
 
 import re
+from functools import partial
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from redis import exceptions as redis_exceptions
+from redis import exceptions as redis_errors
 
 
 class ConversationMemoryError(Exception):
@@ -72,6 +74,10 @@ class ConversationCorrupt(ConversationMemoryError):
         self.raw = raw
         self.reason = reason
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        where = {"alias": self.alias, "index": self.index, "conversation_id": self.conversation_id}
+        return partial(type(self), **where, raw=self.raw, reason=self.reason), ()
+
     def __str__(self) -> str:
         return (
             f"The value of conversation {self.conversation_id!r} in index {self.index!r} "
@@ -79,88 +85,156 @@ class ConversationCorrupt(ConversationMemoryError):
         )
 
 
-# The order matters: redis-py derives the narrow classes from ConnectionError and ResponseError.
-_BY_CLASS: tuple[tuple[type[Exception], type[ConversationMemoryError], str], ...] = (
+# Class of redis-py, fragment of its text, class of ours, what Redis does. The first that fits
+# counts, so the order matters: redis-py derives AuthenticationError from ConnectionError, has no
+# class for MISCONF or WRONGTYPE, and servers wrap the errors of scripts in words of their own.
+_RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], ...] = (
+    (redis_errors.AuthenticationError, "required", RedisDenied, "wants a password"),
+    (redis_errors.AuthenticationError, "HELLO must be", RedisDenied, "wants a password"),
     (
-        redis_exceptions.AuthenticationError,
+        redis_errors.AuthenticationError,
+        "",
         RedisDenied,
         "refuses the user name or the password",
     ),
-    (redis_exceptions.NoPermissionError, RedisDenied, "denies this user a command or a key (ACL)"),
-    (redis_exceptions.BusyLoadingError, RedisUnavailable, "is starting and loads its data"),
+    (redis_errors.NoPermissionError, "", RedisDenied, "denies this user a command or a key (ACL)"),
+    (redis_errors.BusyLoadingError, "", RedisUnavailable, "is starting and loads its data"),
     (
-        redis_exceptions.MaxConnectionsError,
+        redis_errors.MaxConnectionsError,
+        "",
         RedisUnavailable,
-        "has no free connection in this process; raise max_connections in OPTIONS",
+        "has no free connection in this process; raise max_connections",
     ),
     (
-        redis_exceptions.InvalidResponse,
+        redis_errors.ConnectionError,
+        "No connection available",
+        RedisUnavailable,
+        "has no free connection in this process; raise max_connections",
+    ),
+    (
+        redis_errors.InvalidResponse,
+        "",
         RedisMisconfigured,
         "does not speak the Redis protocol; check host and port",
     ),
     (
-        redis_exceptions.TimeoutError,
-        RedisUnconfirmed,
-        "did not answer in time; a write may or may not have been applied "
-        "(for a TLS port, use rediss://)",
+        redis_errors.TimeoutError,
+        "Timeout connecting",
+        RedisUnavailable,
+        "did not accept a connection in time; check host and port, and that only a TLS port is "
+        "addressed with TLS",
     ),
-    (redis_exceptions.ReadOnlyError, RedisReadOnly, "is a read-only replica"),
     (
-        redis_exceptions.OutOfMemoryError,
+        redis_errors.TimeoutError,
+        "",
+        RedisUnconfirmed,
+        "did not answer in time; a write may or may not have been applied",
+    ),
+    (redis_errors.ReadOnlyError, "", RedisReadOnly, "is a read-only replica"),
+    (
+        redis_errors.ConnectionError,
+        "The previous master is now a slave",
+        RedisReadOnly,
+        "is a read-only replica",
+    ),
+    (
+        redis_errors.OutOfMemoryError,
+        "",
         RedisReadOnly,
         "is out of memory and refuses writes; delete conversations or raise maxmemory",
     ),
-    (redis_exceptions.MasterDownError, RedisUnavailable, "has lost its master"),
     (
-        redis_exceptions.MovedError,
+        redis_errors.MasterDownError,
+        "",
+        RedisUnavailable,
+        "is a replica that has lost its master",
+    ),
+    (
+        redis_errors.ConnectionError,
+        "No master found",
+        RedisUnavailable,
+        "has no master that a Sentinel knows of",
+    ),
+    (
+        redis_errors.MovedError,
+        "",
         RedisMisconfigured,
         "is one node of a cluster, which needs a cluster client",
     ),
-    (redis_exceptions.ClusterDownError, RedisUnavailable, "belongs to a cluster that is down"),
-)
-
-_BY_TEXT: tuple[tuple[str, type[ConversationMemoryError], str], ...] = (
-    ("The previous master is now a slave", RedisReadOnly, "is a read-only replica"),
-    ("max number of clients", RedisUnavailable, "has reached its limit of clients"),
-    ("No connection available", RedisUnavailable, "has no free connection in this process"),
+    (redis_errors.ClusterDownError, "", RedisUnavailable, "belongs to a cluster that is down"),
     (
+        redis_errors.ConnectionError,
+        "max number of clients",
+        RedisUnavailable,
+        "has as many clients as its maxclients allows",
+    ),
+    (
+        redis_errors.ConnectionError,
         "CERTIFICATE_VERIFY_FAILED",
         RedisMisconfigured,
-        "shows an untrusted TLS certificate",
+        "shows a TLS certificate that is not trusted; name its authority with ssl_ca_certs",
     ),
-    ("MISCONF", RedisReadOnly, "cannot save to its disk and refuses writes"),
-    ("NOREPLICAS", RedisReadOnly, "has too few replicas and refuses writes"),
-    ("BUSY", RedisUnavailable, "is busy with a script"),
-    ("WRONGTYPE", RedisMisconfigured, "holds a key of another type where this index should be"),
-    ("NOAUTH", RedisDenied, "wants a password"),
-    ("WRONGPASS", RedisDenied, "refuses the user name or the password"),
-    ("NOPERM", RedisDenied, "denies this user a command or a key (ACL)"),
-    ("OOM", RedisReadOnly, "is out of memory and refuses writes"),
-    ("DB index is out of range", RedisMisconfigured, "has no database of that number"),
-    ("unknown command", RedisMisconfigured, "is too old for this command, or lacks a module"),
-    ("invalid bulk length", RedisMisconfigured, "refuses a value that large"),
+    (redis_errors.ConnectionError, "connecting to", RedisUnavailable, "cannot be reached"),
+    (
+        redis_errors.ConnectionError,
+        "",
+        RedisUnconfirmed,
+        "closed the connection; a write may or may not have been applied (if it expects TLS, "
+        "use rediss://)",
+    ),
+    (OSError, "", RedisUnavailable, "cannot be reached"),
+    (Exception, "ACL failure", RedisDenied, "denies this user a command or a key (ACL)"),
+    (Exception, "NOPERM", RedisDenied, "denies this user a command or a key (ACL)"),
+    (Exception, "NOAUTH", RedisDenied, "wants a password"),
+    (Exception, "MISCONF", RedisReadOnly, "cannot save to its disk and refuses writes"),
+    (Exception, "NOREPLICAS", RedisReadOnly, "has too few replicas and refuses writes"),
+    (Exception, "READONLY", RedisReadOnly, "is a read-only replica"),
+    (Exception, "OOM", RedisReadOnly, "is out of memory and refuses writes"),
+    (Exception, "BUSY", RedisUnavailable, "is busy with a script"),
+    (
+        Exception,
+        "WRONGTYPE",
+        RedisMisconfigured,
+        "holds a key of another type where this index should be",
+    ),
+    (Exception, "DB index is out of range", RedisMisconfigured, "has no database of that number"),
+    (
+        Exception,
+        "nknown command",
+        RedisMisconfigured,
+        "does not know a command: it is too old, lacks a module, or the command was renamed",
+    ),
+    (
+        Exception,
+        "nknown Redis command",
+        RedisMisconfigured,
+        "does not know a command: it is too old, or the command was renamed",
+    ),
+    (Exception, "invalid bulk length", RedisMisconfigured, "refuses a value that large"),
 )
 
 
 def translate(error: Exception, alias: str) -> ConversationMemoryError:
     """`error` of redis-py in our words, chained to a copy of it that quotes no argument."""
-    kind, sentence = _classify(error)
-    ours = kind(f"Redis of alias {alias!r} {sentence}.")
-    ours.__cause__ = redact(error)
+    cause = redact(error)
+    kind, sentence = _classify(cause)
+    ours = kind(f"Redis of alias {alias!r} {sentence}{_address(cause)}.")
+    ours.__cause__ = cause
     return ours
 
 
 def _classify(error: Exception) -> tuple[type[ConversationMemoryError], str]:
     text = str(error)
-    for class_, kind, sentence in _BY_CLASS:
-        if isinstance(error, class_):
+    for class_, fragment, kind, sentence in _RULES:
+        if isinstance(error, class_) and fragment in text:
             return kind, sentence
-    for fragment, kind, sentence in _BY_TEXT:
-        if fragment in text:
-            return kind, sentence
-    if isinstance(error, (redis_exceptions.ConnectionError, OSError)):
-        return RedisUnavailable, "cannot be reached"
     return RedisMisconfigured, f"answered with an error ({type(error).__name__})"
+
+
+def _address(error: Exception) -> str:
+    """Where redis-py tried to connect and why it could not, which names no credentials."""
+    text = str(error).strip(".")
+    return f" ({text})" if re.match("Error .*connecting to ", text) else ""
 
 
 def redact(error: Exception) -> Exception:
@@ -172,5 +246,6 @@ def redact(error: Exception) -> Exception:
     text = re.sub(r"Command # \d+ \(.*\) of pipeline caused error: ", "", str(error), flags=re.S)
     text = re.sub(r",? with args beginning with:.*", "", text, flags=re.S)
     copy = type(error).__new__(type(error))
+    copy.__dict__.update(vars(error))  # what its repr() asks for
     copy.args = (text,)
     return copy

@@ -20,7 +20,7 @@ def encode(name: Id) -> bytes:
         return str(name).encode("utf-8", _ERRORS)
     except UnicodeEncodeError:
         raise ValueError(
-            "An id or owner with a lone surrogate cannot be written to Redis."
+            "An id, owner or index name with a lone surrogate cannot be written to Redis."
         ) from None
 
 

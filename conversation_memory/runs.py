@@ -100,6 +100,16 @@ class Artifact:
     @property
     def text(self) -> str:
         """The artifact as text, whatever its type; a binary as a short description of it."""
+        try:
+            return self._text()
+        except RecursionError:
+            return "[nested too deeply to read]"
+
+    def to_text(self) -> str:
+        """Griptape's name for `text`."""
+        return self.text
+
+    def _text(self) -> str:
         if self.mime_type:
             return f"[{self.mime_type}, {_base64_size(self.value):,} bytes]"
         if self.type == "ListArtifact":
@@ -108,17 +118,10 @@ class Artifact:
             return self.value
         return "" if self.value is None else json.dumps(self.value, ensure_ascii=False)
 
-    def to_text(self) -> str:
-        """Griptape's name for `text`."""
-        return self.text
-
     def _joined(self) -> str:
         separator = self._data.get("item_separator")
-        try:
-            texts = [item.text for item in self.items]
-        except RecursionError:
-            return "[nested too deeply to read]"
-        return (separator if isinstance(separator, str) else "\n\n").join(texts)
+        separator = separator if isinstance(separator, str) else "\n\n"
+        return separator.join(item.text for item in self.items)
 
     __str__ = to_text
 
@@ -199,7 +202,8 @@ class Run:
 
     @property
     def id(self) -> str:
-        return str(self.to_dict().get("id", ""))
+        id = self.to_dict().get("id")
+        return "" if id is None else str(id)
 
     @property
     def meta(self) -> dict[str, Any] | None:

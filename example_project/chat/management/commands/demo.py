@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from contextlib import ExitStack, closing
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.test.utils import override_settings
+
+from conversation_memory import indexes
+from conversation_memory.exceptions import ConversationMemoryError
+from example_project.chat import seeding, thread_pool
+from example_project.chat.samples import samples
+from example_project.embedded_redis import EmbeddedRedisError, redis_server
+
+
+class Command(BaseCommand):
+    help = "Run the example site with a Redis of its own, sample users and sample conversations."
+
+    def add_arguments(self, parser):
+        parser.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
+        parser.add_argument("--port", type=int, default=8000, help="Port to listen on.")
+
+    def handle(self, *, host, port, **options):
+        # Also a `kill` ends with Redis stopped in order.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        try:
+            self.run_demo(host, port)
+        except (EmbeddedRedisError, ConversationMemoryError) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            self.stdout.write("\nThe conversations are kept; start the demo again to go on.")
+
+    def run_demo(self, host, port):
+        with ExitStack() as stack:
+            listener = stack.enter_context(closing(listen(host, port)))
+            settings.DEMO_DIR.mkdir(parents=True, exist_ok=True)
+            url = stack.enter_context(
+                redis_server(data_dir=settings.DEMO_DIR / "redis", persistent=True)
+            )
+            stack.enter_context(override_settings(**site_settings(url, host)))
+            stack.callback(indexes.close)
+            stack.callback(thread_pool.close)
+            self.prepare()
+            self.greet(host, listener.getsockname()[1])
+            serve(listener)
+
+    def prepare(self):
+        call_command("migrate", verbosity=0)
+        owners = {name: user.pk for name, user in seeding.create_users().items()}
+        index = indexes["default"]
+        # Only an empty site is filled: what was deleted does not come back.
+        if not any(index.count(owner=owner) for owner in owners.values()):
+            stored = seeding.store_samples(index, samples(), owners)
+            self.stdout.write(f"Stored {stored} sample conversations.")
+
+    def greet(self, host, port):
+        shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "") else host
+        address = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+        self.stdout.write(f"\nThe site is at {self.style.SUCCESS(address)}, its admin at {address}admin/")
+        self.stdout.write("\nSign in as one of\n")
+        for name, password in seeding.USERS.items():
+            note = "  (staff: may enter the admin)" if name == seeding.STAFF else ""
+            self.stdout.write(f"    {name:<10} password {password}{note}")
+        self.stdout.write("\nStop with Ctrl-C.")
+        self.stdout.flush()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise CommandError(
+            f"Port {port} of {host} cannot be used: {os.strerror(error.errno)}. "
+            f"Try another one: manage.py demo --port {port + 1}"
+        ) from error
+
+
+def site_settings(url: str, host: str) -> dict:
+    changed = {"REDIS": {"default": {**settings.REDIS["default"], "URL": url}}}
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        # Whoever opens the demo to others reaches it under names that nobody can know here.
+        changed["ALLOWED_HOSTS"] = ["*"]
+    return changed
+
+
+def serve(listener: socket.socket) -> None:
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise CommandError(
+            "The demo needs uvicorn: pip install -e '.[demo]'"
+        ) from error
+    config = uvicorn.Config(
+        "example_project.asgi:application",
+        lifespan="off",
+        log_level="warning",
+        # A page that waits for a reply keeps its request open.
+        timeout_graceful_shutdown=3,
+    )
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,71 @@
+"""The first users and conversations of the site, and conversations from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.auth import get_user_model
+
+from conversation_memory import ConversationIndex, Run
+from conversation_memory.exceptions import ConversationConflict, ConversationNotFound
+from example_project.chat.dialogues import Dialogue
+from example_project.chat.samples import Sample
+
+# name -> password; the last one may also enter the admin
+USERS = {"ada": "lovelace", "grace": "hopper", "katherine": "johnson"}
+STAFF = "katherine"
+
+
+def create_users() -> dict[str, Any]:
+    """The users by name; one who is there already is left alone."""
+    return {name: create_user(name, password) for name, password in USERS.items()}
+
+
+def create_user(name: str, password: str) -> Any:
+    users = get_user_model().objects
+    if user := users.filter(username=name).first():
+        return user
+    create = users.create_superuser if name == STAFF else users.create_user
+    return create(name, password=password, first_name=name.title())
+
+
+def store_samples(index: ConversationIndex, samples: Iterable[Sample], owners: dict) -> int:
+    """Store each sample for the user of `owners` to whom it belongs; returns how many were new."""
+    stored = 0
+    for sample in samples:
+        stored += store_new(
+            index, sample.conversation_id, owners[sample.owner], sample.runs, {}, sample.title
+        )
+    return stored
+
+
+def store_dialogue(index: ConversationIndex, dialogue: Dialogue, owner: Any) -> bool:
+    runs = [
+        Run(turn["user"], turn["assistant"], id=f"{dialogue.conversation_id}-{number}")
+        for number, turn in enumerate(dialogue.turns, 1)
+    ]
+    return store_new(
+        index, dialogue.conversation_id, owner, runs, dialogue.metadata, dialogue.title
+    )
+
+
+def store_new(
+    index: ConversationIndex,
+    conversation_id: str,
+    owner: Any,
+    runs: list[Run],
+    metadata: dict[str, Any],
+    title: str,
+) -> bool:
+    """Store a conversation unless it is there already: nobody's words are overwritten."""
+    driver = index.driver(conversation_id, owner=owner)
+    found = driver.read()
+    if found.exists:
+        return False
+    try:
+        driver.store(runs, metadata, revision=found.revision)
+    except (ConversationConflict, ConversationNotFound):
+        return False
+    driver.set_title(title)
+    return True

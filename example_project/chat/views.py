@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from base64 import b64decode
+from binascii import Error as NotBase64
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import cache_control, never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from conversation_memory import RedisConversationMemoryDriver, indexes
+from example_project.chat import memory, rendering, tasks
+from example_project.chat.forms import MessageForm, NewConversationForm, TitleForm
+
+PER_PAGE = 20
+RUNS_PER_PAGE = 40
+TITLE_LENGTH = 60
+# How long one request waits for a reply before the script asks again.
+POLL_SECONDS = 20
+POLL_INTERVAL = 0.2
+
+
+def open_driver(request: HttpRequest, conversation_id: str) -> RedisConversationMemoryDriver:
+    return indexes["default"].driver(conversation_id, owner=request.user.pk)
+
+
+def at_latest(conversation_id: str) -> HttpResponse:
+    return redirect(reverse("chat:conversation", args=[conversation_id]) + "#latest")
+
+
+@login_required
+@require_GET
+def conversations(request):
+    index, owner = indexes["default"], request.user.pk
+    try:
+        page = index.recent(PER_PAGE, owner=owner, before=request.GET.get("before"))
+    except ValueError as error:
+        raise Http404("Not a cursor.") from error
+    return render(request, "chat/index.html", {"page": page, "count": index.count(owner=owner)})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new(request):
+    form = NewConversationForm(request.POST or None)
+    if not form.is_valid():
+        return render(request, "chat/new.html", {"form": form})
+    driver = open_driver(request, form.conversation_id)
+    ask(driver, form)
+    driver.set_title(shorten(form.cleaned_data["text"]))
+    return at_latest(form.conversation_id)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def conversation(request, conversation_id):
+    driver = open_driver(request, conversation_id)
+    form = MessageForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        if not driver.exists():
+            raise Http404
+        ask(driver, form)
+        return at_latest(conversation_id)
+    return show_conversation(request, driver, form)
+
+
+def ask(driver: RedisConversationMemoryDriver, form: MessageForm) -> None:
+    """Keep the message, then have it answered.
+
+    The task is enqueued even if the message was there already: the form may be sent again because
+    Redis or this process failed between the two steps, and a second task finds nothing to do.
+    """
+    driver.append(memory.pending_run(form.cleaned_data["text"], form.run_id))
+    tasks.reply.enqueue(driver.conversation_id, driver.owner, form.run_id)
+
+
+def shorten(text: str) -> str:
+    line = text.strip().splitlines()[0]
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
+
+
+def show_conversation(request, driver, form):
+    found = driver.read()
+    if not found.exists:
+        raise Http404
+    until = page_end(request.GET.get("until"), len(found.runs))
+    start = max(0, until - RUNS_PER_PAGE)
+    runs = found.runs[start:until]
+    context = {
+        "conversation": found,
+        "record": found.record,
+        "runs": runs,
+        "start": start,
+        "until": until,
+        "later": min(until + RUNS_PER_PAGE, len(found.runs)),
+        "total": len(found.runs),
+        "waiting": any(memory.status(r) == "pending" and not memory.is_overdue(r) for r in runs),
+        "recent": indexes["default"].recent(PER_PAGE, owner=request.user.pk),
+        "form": form,
+    }
+    return render(request, "chat/conversation.html", context)
+
+
+def page_end(wanted: str | None, total: int) -> int:
+    return min(int(wanted), total) if wanted and wanted.isdecimal() else total
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def rename(request, conversation_id):
+    driver = open_driver(request, conversation_id)
+    record = existing(driver)
+    form = TitleForm(request.POST or None, initial={"title": record.title})
+    if not form.is_valid():
+        return render(request, "chat/rename.html", {"form": form, "record": record})
+    driver.set_title(form.cleaned_data["title"])
+    return at_latest(conversation_id)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request, conversation_id):
+    driver = open_driver(request, conversation_id)
+    record = existing(driver)
+    if request.method == "GET":
+        return render(request, "chat/delete.html", {"record": record})
+    driver.delete()
+    messages.success(request, "The conversation was deleted.")
+    return redirect("chat:index")
+
+
+def existing(driver):
+    record = driver.record()
+    if record is None:
+        raise Http404
+    return record
+
+
+@login_required
+@require_POST
+def retry(request, conversation_id, run_id):
+    driver = open_driver(request, conversation_id)
+    memory.reopen(driver, run_id)
+    tasks.reply.enqueue(conversation_id, driver.owner, run_id)
+    return at_latest(conversation_id)
+
+
+@login_required
+@require_GET
+@never_cache
+async def reply(request, conversation_id, run_id):
+    """The reply as a piece of HTML, as soon as it is there."""
+    user = await request.auser()
+    driver = indexes["default"].driver(conversation_id, owner=user.pk)
+    run = await settled(driver, run_id)
+    if run is None:
+        raise Http404
+    context = {"run": run, "conversation": driver}
+    return render(request, "chat/reply.html", context)
+
+
+async def settled(driver, run_id):
+    deadline = time.monotonic() + POLL_SECONDS
+    while True:
+        runs, _ = await driver.aload()
+        run = memory.find(runs, run_id)
+        waiting = run and memory.status(run) == "pending" and not memory.is_overdue(run)
+        if not waiting or time.monotonic() > deadline:
+            return run
+        await asyncio.sleep(POLL_INTERVAL)
+
+
+@login_required
+@require_GET
+@cache_control(private=True, max_age=3600)
+def picture(request, conversation_id, run_id, place):
+    runs, _ = open_driver(request, conversation_id).load()
+    side, *path = place.split(".")
+    run = memory.find(runs, run_id)
+    if run is None or side not in ("input", "output"):
+        raise Http404
+    artifact = rendering.pick(getattr(run, side), path)
+    kind = artifact and rendering.image_type(artifact)
+    try:
+        content = b64decode(artifact.value, validate=True) if kind else None
+    except (NotBase64, TypeError, ValueError):
+        content = None
+    if content is None:
+        raise Http404
+    return HttpResponse(content, content_type=kind)

@@ -1,0 +1,13 @@
+"""A real Redis with RediSearch for development and tests, started by the process that needs it.
+
+with EmbeddedRedis() as redis:
+    client = Redis.from_url(redis.url)
+
+with redis_server() as url:     # the Redis that REDIS_URL names, else an EmbeddedRedis
+    ...
+"""
+
+from .fetch import EmbeddedRedisError
+from .server import EmbeddedRedis, redis_server
+
+__all__ = ["EmbeddedRedis", "EmbeddedRedisError", "redis_server"]

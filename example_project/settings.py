@@ -1,0 +1,94 @@
+"""Settings of the example site; `manage.py demo` runs it with a Redis of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import django
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+# Everything that the demo keeps: the SQLite file, and the data of the Redis that it starts.
+DEMO_DIR = Path(os.environ.get("DEMO_DIR") or BASE_DIR / ".demo")
+
+# Good enough for a demo on your own machine only.
+SECRET_KEY = os.environ.get("SECRET_KEY", "the-demo-has-no-secrets")
+DEBUG = os.environ.get("DEBUG") == "1"
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+INSTALLED_APPS = [
+    "conversation_memory",
+    "example_project.chat",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+if django.VERSION < (6,):
+    # Django 6 has the tasks framework; before, its backport logs failed tasks only as an app.
+    INSTALLED_APPS.append("django_tasks")
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "example_project.chat.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "example_project.chat.middleware.MemoryUnavailableMiddleware",
+]
+
+ROOT_URLCONF = "example_project.urls"
+ASGI_APPLICATION = "example_project.asgi.application"
+WSGI_APPLICATION = "example_project.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DEMO_DIR / "site.sqlite3"},
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS = {
+    "default": {
+        "URL": os.environ.get("REDIS_URL", "redis://localhost:6379/0"),
+        "INDEX": "conversations",
+    },
+}
+
+# A thread of the same process writes the replies: the demo needs no broker and no worker.
+TASKS = {"default": {"BACKEND": "example_project.chat.thread_pool.ThreadPoolBackend"}}
+
+# Who answers: `respond(runs, text)`. The other one in the box speaks to any server with an
+# OpenAI-compatible API: example_project.chat.responders.openai.respond
+CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", "example_project.chat.responders.rules.respond")
+# The rules answer at once; a short pause shows that the page does not wait for the reply.
+CHAT_THINKING_SECONDS = 0.8
+# A message without a reply for so long has lost its worker: the page offers to try again.
+CHAT_PATIENCE_SECONDS = 45
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "chat:index"
+LOGOUT_REDIRECT_URL = "login"
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "static/"

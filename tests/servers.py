@@ -1,0 +1,149 @@
+"""Servers that a test may stop, fill and break, and what makes them fail."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from conversation_memory.exceptions import ConversationMemoryError
+from example_project.embedded_redis import EmbeddedRedis
+
+from .utils import RedisTestCase
+
+SECRET = "they told us about the diagnosis"
+
+
+class ServerTestCase(RedisTestCase):
+    """Has a server of its own, `self.server`, with `options` as in redis.conf."""
+
+    options = {}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = EmbeddedRedis(search=False, options=cls.options)
+        cls.addClassCleanup(cls.server.close)
+
+    def setUp(self):
+        self.enterContext(self.settings(REDIS_URL=self.server.url))
+        super().setUp()
+
+    @contextmanager
+    def config(self, **parameters):
+        """CONFIG SET the parameters for a while, with `_` for `-` in their names."""
+        parameters = {name.replace("_", "-"): value for name, value in parameters.items()}
+        before = self.redis.config_get(*parameters)
+        self.redis.config_set(*[part for pair in parameters.items() for part in pair])
+        try:
+            yield
+        finally:
+            self.redis.config_set(*[part for pair in before.items() for part in pair])
+
+    @contextmanager
+    def busy_with(self, *command):
+        """Another client has sent a command that takes long."""
+        with Redis.from_url(self.server.url, socket_timeout=20) as client:
+
+            def run():
+                with suppress(RedisError):
+                    client.execute_command(*command)
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            time.sleep(0.05)  # until the server is at it
+            try:
+                yield
+            finally:
+                thread.join()
+
+    @contextmanager
+    def stopped(self):
+        """The server hangs: it accepts connections and answers nothing."""
+        os.kill(self.server.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.server.pid, signal.SIGCONT)
+
+    def user(self, *rules):
+        """The URL of a new user of the server with ACL `rules`."""
+        self.redis.acl_setuser("limited", enabled=True, reset=True, passwords=["+word"])
+        self.redis.execute_command("ACL", "SETUSER", "limited", *rules)
+        self.addCleanup(self.redis.acl_deluser, "limited")
+        return self.server.url.replace("://", "://limited:word@")
+
+
+class Proxy:
+    """A way to a server on which answers get lost: those to commands with `lost` in them."""
+
+    def __init__(self, port):
+        self.port = port
+        self.lost = None
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.sockets = [self.listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.port))
+                self.sockets += [client, server]
+                deaf = threading.Event()
+                for pipe in ((client, server, deaf, False), (server, client, deaf, True)):
+                    threading.Thread(target=self._pipe, args=pipe, daemon=True).start()
+
+    def _pipe(self, source, target, deaf, answering):
+        with suppress(OSError):
+            while data := source.recv(2**20):
+                if not answering and self.lost and self.lost in data:
+                    deaf.set()
+                if not (answering and deaf.is_set()):
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+
+    def hang_up(self):
+        for end in self.sockets[1:]:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.hang_up()
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        for end in self.sockets:
+            end.close()
+
+
+@contextmanager
+def fails(kind, cause, says):
+    """The block raises `kind` with `says` in its sentence, chained to redis-py's `cause`."""
+    with pytest.raises(ConversationMemoryError) as caught:
+        yield
+    error = caught.value
+    assert (type(error), type(error.__cause__)) == (kind, cause), repr(error.__cause__)
+    assert "Redis of alias 'default' " in str(error)
+    assert says in str(error), str(error)
+    assert SECRET not in f"{error} {error!r} {error.__cause__} {error.__cause__!r}"
+
+
+@contextmanager
+def taking_less_than(seconds):
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < seconds
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

@@ -1,0 +1,18 @@
+"""The example site, with nothing kept, nothing slow, and a Redis of the test run's own."""
+
+import os
+
+from example_project.embedded_redis import EmbeddedRedis
+from example_project.settings import *  # noqa: F403
+
+# Started here, so that `manage.py test` and pytest need nothing else; it ends with the test run.
+# The processes that a test run starts load these settings too and find its URL in the environment.
+if "REDIS_URL" not in os.environ:
+    os.environ["REDIS_URL"] = EmbeddedRedis().url
+REDIS_URL = os.environ["REDIS_URL"]
+
+REDIS = {"default": {"URL": REDIS_URL, "INDEX": "conversations"}}
+CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}}
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+CHAT_THINKING_SECONDS = 0

@@ -1,0 +1,174 @@
+from django.contrib.auth import get_user_model
+from django.test import override_settings
+
+from conversation_memory import Run
+from example_project.chat import memory, thread_pool
+from example_project.chat.samples import samples
+
+from .browser import DARK, PHONE, WITHOUT_SCRIPTS, BrowserTestCase
+
+User = get_user_model()
+
+
+class ChatTestCase(BrowserTestCase):
+    def setUp(self):
+        super().setUp()
+        self.user = User.objects.create_user("ada", password="lovelace", first_name="Ada")
+        # What still writes a reply does so before the index is wiped.
+        self.addCleanup(thread_pool.close)
+
+    def store(self, conversation_id, *runs, title=""):
+        driver = self.index.driver(conversation_id, owner=self.user.pk)
+        driver.store(runs)
+        driver.set_title(title)
+        return f"/c/{conversation_id}/"
+
+    def sign_in(self, page):
+        page.get_by_label("Name").fill("ada")
+        page.get_by_label("Password").fill("lovelace")
+        page.get_by_role("button", name="Sign in").click()
+
+
+class JourneyTests(ChatTestCase):
+    @override_settings(CHAT_THINKING_SECONDS=0.7)
+    def test_a_reply_appears_without_a_reload(self):
+        page = self.open()
+        self.sign_in(page)
+        page.get_by_role("link", name="New conversation").click()
+        page.keyboard.type("My name is Ada")
+        page.keyboard.press("Enter")
+        page.get_by_text("Writing a reply").wait_for()
+        page.evaluate("window.isTheSamePage = true")
+        page.get_by_text("Pleased to meet you, Ada.").wait_for()
+        assert page.evaluate("window.isTheSamePage")
+        page.keyboard.type("What is my name?")
+        page.keyboard.press("Enter")
+        page.get_by_text("Your name is Ada.").wait_for()
+        assert page.title() == "My name is Ada – Keepsake"
+
+    @override_settings(CHAT_THINKING_SECONDS=0.7)
+    def test_everything_works_without_scripts(self):
+        page = self.open(**WITHOUT_SCRIPTS)
+        self.sign_in(page)
+        page.get_by_role("link", name="New conversation").click()
+        page.get_by_label("Message").fill("Ich heiße Jörg")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("Writing a reply").wait_for()
+        page.get_by_text("Schön, dich kennenzulernen, Jörg.").wait_for()
+        page.get_by_role("link", name="Rename").click()
+        page.get_by_label("Title").fill("Namen")
+        page.get_by_role("button", name="Save").click()
+        assert page.get_by_role("heading", level=1).inner_text() == "Namen"
+        page.get_by_role("link", name="Delete").click()
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_text("Nothing here yet").wait_for()
+
+    def test_shift_and_enter_start_a_new_line(self):
+        page = self.open("/new/", user=self.user)
+        for key in ("a", "Shift+Enter", "b"):
+            page.keyboard.press(key)
+        assert page.get_by_label("Message").input_value() == "a\nb"
+
+    def test_the_keyboard_reaches_the_content_first(self):
+        page = self.open(self.store("c1", Run("a", "b")), user=self.user)
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Rename"
+
+    @override_settings(CHAT_THINKING_SECONDS=0.7)
+    def test_the_reply_is_announced(self):
+        page = self.open("/new/", user=self.user)
+        page.keyboard.type("Hello")
+        page.keyboard.press("Enter")
+        page.get_by_text("Writing a reply").wait_for()
+        live = page.locator("[aria-live=polite]")
+        live.get_by_text("What is on your mind?").wait_for()
+
+    def test_a_conversation_opens_at_its_end(self):
+        self.store("c1", *(Run(f"question {n}.", f"answer {n}.") for n in range(60)), title="Long")
+        page = self.open(user=self.user)
+        page.get_by_role("link", name="Long").click()
+        answer = page.get_by_text("answer 59.")
+        answer.wait_for()
+        assert answer.evaluate("e => e.getBoundingClientRect().bottom < innerHeight")
+        page.get_by_role("link", name="Earlier messages").click()
+        page.get_by_text("answer 19.").wait_for()
+
+    def test_what_is_right_to_left_starts_at_the_right(self):
+        page = self.open(self.store("c1", Run("a", "مرحبا بك في هذا المكان")), user=self.user)
+        answer = page.get_by_text("مرحبا بك")
+        assert answer.evaluate("e => getComputedStyle(e).textAlign") == "start"
+        assert answer.evaluate("e => e.closest('[dir=auto]').matches(':dir(rtl)')")
+
+    def test_the_admin_keeps_the_policy(self):
+        page = self.open("/admin/", user=User.objects.create_superuser("root"))
+        page.get_by_role("link", name="Users").first.click()
+        page.get_by_role("link", name="ada").click()
+        page.get_by_label("First name").wait_for()
+
+
+class LooksTests(ChatTestCase):
+    def setUp(self):
+        super().setUp()
+        for sample in samples():
+            if sample.owner == "ada":
+                self.store(sample.conversation_id, *sample.runs, title=sample.title)
+        self.store(
+            "waiting", Run("Hello", "x" * 500), memory.pending_run("y" * 500, "r1"), title="z" * 90
+        )
+        refused = Run("a", {"type": "ErrorArtifact", "value": "No."}, {"status": "failed"})
+        self.store("failed", refused, title="It failed")
+
+    def check(self, **options):
+        page = self.open("/login/", **options)
+        self.check_page(page)
+        self.sign_in(page)
+        for path in (
+            "/",
+            "/new/",
+            "/c/sample-errors/",
+            "/c/sample-code/",
+            "/c/sample-lighthouse/",
+            "/c/sample-arabic/",
+            "/c/waiting/",
+            "/c/failed/",
+            "/c/waiting/rename/",
+            "/c/waiting/delete/",
+            "/nothing/",
+        ):
+            page.goto(path)
+            self.check_page(page)
+        with self.settings(REDIS={"default": {"URL": "redis://127.0.0.1:1"}}):
+            with self.assertLogs("example_project", "ERROR"):
+                page.goto("/")
+            self.check_page(page)
+
+    def check_page(self, page):
+        with self.subTest(page.url):
+            assert not self.is_wider_than_screen(page)
+            violations = self.violations(page)
+            assert not violations, violations
+
+    def test_on_a_desk(self):
+        self.check()
+
+    def test_in_the_dark(self):
+        self.check(**DARK)
+
+    def test_on_a_small_phone(self):
+        self.check(**PHONE)
+
+    def test_on_a_small_phone_in_the_dark(self):
+        self.check(**PHONE, **DARK)
+
+    def test_dark_is_dark(self):
+        page = self.open("/login/", **DARK)
+        background = "getComputedStyle(document.documentElement).backgroundColor"
+        assert page.evaluate(background) == "rgb(25, 24, 21)"
+
+    def test_nothing_moves_for_those_who_asked_for_it(self):
+        page = self.open("/c/waiting/", user=self.user, reduced_motion="reduce")
+        page.wait_for_timeout(100)
+        assert page.evaluate("document.getAnimations().length") == 0

@@ -1,0 +1,300 @@
+import json
+from uuid import uuid4
+
+import pytest
+from django.test import SimpleTestCase
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversation_memory import Run
+from conversation_memory.documents import Damaged, build, fingerprint, read
+
+from .oracle import expected, same
+from .strategies import (
+    LOOKALIKES,
+    documents,
+    documents_in_any_encoding,
+    plain_id_texts,
+    run_dicts,
+    run_texts,
+    string_texts,
+    texts,
+    values,
+)
+
+STOCK = b'{"runs": [{"type": "Run", "id": "a"}, {"type": "Run", "id": "b"}], "metadata": {"k": 1}}'
+metadata_dicts = st.dictionaries(texts, values, max_size=3)
+loaded_runs = run_texts.map(lambda text: Run.from_wire(text.encode("utf-8", "surrogatepass")))
+any_runs = st.lists(run_dicts.map(Run.from_dict) | loaded_runs, max_size=4)
+
+
+def contents(document):
+    """What `expected` tells of a document, of one that was read."""
+    runs = [json.loads(run.to_wire()) for run in document.runs]
+    others = {key: json.loads(value) for key, value in document.runs.members.items()}
+    return runs, document.metadata, others
+
+
+def outcome(raw, seal=""):
+    try:
+        return contents(read(raw, seal))
+    except Damaged:
+        return None
+
+
+def reseal(runs, metadata=None):
+    """A document of `runs`, as it is read by its seal."""
+    document = build(runs, metadata or {})
+    return read(document.raw, document.seal)
+
+
+class ReadTests(SimpleTestCase):
+    @given(documents_in_any_encoding)
+    def test_gives_what_json_gives(self, raw):
+        assert same(outcome(raw), expected(raw))
+
+    @given(documents)
+    def test_keeps_the_bytes_of_every_run(self, raw):
+        position = 0
+        for run in read(raw).runs if expected(raw) else ():
+            position = raw.index(run.to_wire(), position) + len(run.to_wire())
+
+    @given(documents)
+    def test_a_look_at_the_runs_changes_no_byte(self, raw):
+        for run in read(raw).runs if expected(raw) else ():
+            before = run.to_wire()
+            assert same(run.to_dict(), json.loads(before))
+            assert run.to_wire() == before
+
+    def test_a_document_without_members_is_an_empty_conversation(self):
+        assert outcome(b"{}") == ([], {}, {})
+
+    def test_metadata_may_be_null(self):
+        assert outcome(b'{"runs": [], "metadata": null}') == ([], {}, {})
+
+    def test_of_two_members_of_one_name_the_last_counts(self):
+        assert outcome(b'{"runs": [1], "runs": [{"id": 1}]}') == ([{"id": 1}], {}, {})
+
+    def test_other_members_are_kept(self):
+        assert read(b'{"runs": [], "extra": {"a": 1.0}}').runs.members == {"extra": b'{"a": 1.0}'}
+
+    def test_a_lone_surrogate_in_raw_bytes_is_kept(self):
+        raw = '{"runs": [{"id": "\ud800"}]}'.encode("utf-8", "surrogatepass")
+        assert read(raw).runs[0].id == "\ud800"
+        assert read(raw).runs[0].to_wire() in raw
+
+    def test_a_document_with_a_byte_order_mark_is_read(self):
+        for encoding in ("utf-8-sig", "utf-16", "utf-32"):
+            with self.subTest(encoding):
+                assert contents(read(STOCK.decode().encode(encoding))) == expected(STOCK)
+
+
+class DamageTests(SimpleTestCase):
+    def test_every_prefix_is_damaged(self):
+        for end in range(len(STOCK)):
+            with pytest.raises(Damaged):
+                read(STOCK[:end])
+
+    @given(documents_in_any_encoding, st.data())
+    def test_a_prefix_is_what_json_says_of_it(self, raw, data):
+        prefix = raw[: data.draw(st.integers(0, len(raw)))]
+        assert same(outcome(prefix), expected(prefix))
+
+    @given(documents, st.binary(max_size=3), st.data())
+    def test_a_corruption_is_what_json_says_of_it(self, raw, noise, data):
+        start = data.draw(st.integers(0, len(raw)))
+        end = data.draw(st.integers(start, min(len(raw), start + 5)))
+        corrupt = raw[:start] + noise + raw[end:]
+        assert same(outcome(corrupt), expected(corrupt))
+
+    @given(st.text('{}[]",: \\n1-.eNtrue"runs""metadata"').map(str.encode) | st.binary())
+    def test_noise_is_what_json_says_of_it(self, raw):
+        assert same(outcome(raw), expected(raw))
+
+    def test_what_is_no_conversation_says_why(self):
+        for raw, reason in {
+            b"": r"expected '\{' at character 0",
+            b"null": r"expected '\{' at character 0",
+            b"[]": r"expected '\{' at character 0",
+            b'{"runs": null}': "its runs are not a list",
+            b'{"runs": {}}': "its runs are not a list",
+            b'{"runs": [{}, 1]}': "run 1 is not an object",
+            b'{"runs": [{}, ]}': "no JSON value at character 14",
+            b'{"runs": [{} {}]}': r"expected ',' or '\]' at character 13",
+            b'{"metadata": []}': "its metadata is not an object",
+            b'{"runs" []}': "expected ':' at character 8",
+            b"{1: 2}": "a key is not a string",
+            b"{} {}": "extra data at character 2",
+            b'{"a": "\x01"}': "Invalid control character",
+            b'{"a": "\xff"}': "byte 7 is not text in utf-8",
+            b'{"a": %b}' % (b"[" * 100_000): "nested too deeply",
+            b'{"a": %b}' % (b"1" * 5000): "4300 digits",
+        }.items():
+            with self.subTest(raw[:20]), pytest.raises(Damaged, match=reason):
+                read(raw)
+
+
+class WriteTests(SimpleTestCase):
+    @given(documents_in_any_encoding.filter(expected), any_runs)
+    def test_appended_adds_runs_and_keeps_all_else(self, raw, added):
+        runs, metadata, others = expected(raw)
+        document = read(raw).appended(added)
+        runs += [json.loads(run.to_wire()) for run in added]
+        assert same(contents(document), (runs, metadata, others))
+        assert same(expected(document.raw), (runs, metadata, others))
+
+    @given(documents_in_any_encoding.filter(expected), metadata_dicts)
+    def test_with_metadata_replaces_it_and_keeps_all_else(self, raw, metadata):
+        runs, _, others = expected(raw)
+        document = read(raw).with_metadata(metadata)
+        assert same(contents(document), (runs, metadata, others))
+        assert same(expected(document.raw), (runs, metadata, others))
+
+    @given(documents, any_runs)
+    def test_appended_keeps_every_byte_before_and_behind(self, raw, added):
+        if not (expected(raw) and {"runs", "metadata"} <= json.loads(raw).keys()):
+            return
+        document = read(raw)
+        written = document.appended(added).raw
+        assert written.startswith(raw[: document.end])
+        assert written.endswith(raw[document.end :])
+
+    @given(documents.filter(expected), st.lists(any_runs | metadata_dicts, max_size=5))
+    def test_change_upon_change_keeps_every_offset(self, raw, changes):
+        document = read(raw)
+        runs, metadata, others = expected(raw)
+        for change in changes:
+            if isinstance(change, dict):
+                document, metadata = document.with_metadata(change), change
+            else:
+                document = document.appended(change)
+                runs += [json.loads(run.to_wire()) for run in change]
+            assert same(contents(document), (runs, metadata, others))
+            assert same(outcome(document.raw), (runs, metadata, others))
+            assert same(outcome(document.raw, document.seal), (runs, metadata, others))
+
+    @given(documents.filter(expected))
+    def test_build_of_what_was_read_keeps_every_value(self, raw):
+        document = read(raw)
+        built = build(document.runs, document.metadata)
+        assert same(expected(built.raw), expected(raw))
+        assert same(contents(built), expected(raw))
+
+    @given(st.lists(run_dicts, max_size=3), metadata_dicts)
+    def test_build_writes_what_griptape_writes(self, runs, metadata):
+        document = build([Run.from_dict(run) for run in runs], metadata)
+        assert document.raw == json.dumps({"runs": runs, "metadata": metadata}).encode()
+
+    def test_the_last_of_two_members_of_one_name_is_changed(self):
+        document = read(b'{"metadata": {"a": 1}, "runs": [], "metadata": {"b": 1}}')
+        assert document.with_metadata({"c": 1}).metadata == {"c": 1}
+        assert expected(document.with_metadata({"c": 1}).raw) == ([], {"c": 1}, {})
+
+    def test_a_value_that_is_no_json_is_a_type_error(self):
+        with pytest.raises(TypeError):
+            build([Run("q", "a", {"when": object()})], {})
+        with pytest.raises(TypeError):
+            build([], {"when": object()})
+
+
+class SealTests(SimpleTestCase):
+    @given(any_runs, metadata_dicts)
+    def test_reading_by_the_seal_gives_what_parsing_gives(self, runs, metadata):
+        document = build(runs, metadata)
+        assert same(outcome(document.raw, document.seal), expected(document.raw))
+
+    @given(any_runs, any_runs)
+    def test_it_holds_for_appended_runs_too(self, runs, added):
+        document = reseal(runs).appended(added)
+        assert same(outcome(document.raw, document.seal), expected(document.raw))
+
+    @given(st.lists(loaded_runs, min_size=1, max_size=3), st.data())
+    def test_it_holds_for_runs_that_were_changed_since_they_were_read(self, runs, data):
+        changed = data.draw(st.sampled_from(runs)).to_dict()
+        fields = data.draw(run_dicts)
+        changed.clear()
+        changed.update(fields)
+        document = build(runs, {})
+        assert same(outcome(document.raw, document.seal), expected(document.raw))
+
+    @given(any_runs, metadata_dicts, st.binary(max_size=4), st.data())
+    def test_it_is_not_accepted_for_changed_bytes(self, runs, metadata, noise, data):
+        document = build(runs, metadata)
+        start = data.draw(st.integers(0, len(document.raw)))
+        changed = document.raw[:start] + noise + document.raw[start + len(noise) :]
+        assert same(outcome(changed, document.seal), outcome(changed))
+
+    @given(texts | st.sampled_from(["", "-", "1", "-1", "1-", "1-2-3", "-1-2"]))
+    def test_a_seal_that_is_none_counts_as_not_there(self, seal):
+        for text in (seal, f"{read(STOCK).mark}-{seal}"):
+            assert outcome(STOCK, text) == expected(STOCK)
+
+    def test_our_own_documents_are_sealed(self):
+        assert build([], {}).seal
+        assert build([Run("q", "a"), Run("q", "a")], {"k": 1}).seal
+        assert reseal([Run("q", "a")]).appended([Run("q", "a")]).seal
+        assert reseal([Run("q", "a")]).with_metadata({"k": 1}).seal
+
+    def test_texts_that_look_like_the_document_can_be_sealed(self):
+        run = Run("".join(LOOKALIKES), LOOKALIKES[1])
+        document = build([run, Run("q", "a")], {text: text for text in LOOKALIKES})
+        assert document.seal
+        assert same(outcome(document.raw, document.seal), expected(document.raw))
+
+    def test_a_run_inside_a_run_is_not_sealed(self):
+        assert not build([Run("q", "a", {"quoted": Run("q", "a").to_dict()})], {}).seal
+
+    def test_a_run_inside_a_run_does_not_stand_in_for_one_without_keys(self):
+        outer = {"type": "Run", "meta": {"type": "Run", "id": "inner"}}
+        document = build([Run.from_dict({"type": "Run"}), Run.from_dict(outer)], {})
+        assert same(outcome(document.raw, document.seal), expected(document.raw))
+
+    def test_a_run_that_lost_its_type_is_not_sealed(self):
+        [run] = reseal([Run("q", "a")]).runs
+        run.to_dict()["meta"] = {"type": "Run", "id": "inner"}
+        run.to_dict().pop("type")
+        document = build([run], {})
+        assert same(outcome(document.raw, document.seal), expected(document.raw))
+
+
+class IdTests(SimpleTestCase):
+    @given(st.lists(run_dicts.map(Run.from_dict), max_size=4))
+    def test_every_run_is_found_by_its_id(self, runs):
+        document = reseal(runs)
+        assert all(document.has(run.id) for run in runs)
+
+    @given(any_runs)
+    def test_a_run_that_is_not_there_is_not_found(self, runs):
+        assert not reseal(runs).has(uuid4().hex)
+
+    @given(st.lists(plain_id_texts | string_texts, min_size=1))
+    def test_an_id_is_found_however_it_was_escaped(self, written):
+        ids = [id.encode("utf-8", "surrogatepass") for id in written]
+        document = reseal([Run.from_wire(b'{"type": "Run", "id": %b}' % id) for id in ids])
+        assert all(document.has(json.loads(id)) for id in ids)
+
+    def test_an_id_that_is_no_text_is_found(self):
+        document = reseal([Run.from_dict({"type": "Run", "id": 42})])
+        assert document.has("42")
+
+    def test_a_text_that_names_the_id_is_no_run(self):
+        assert not reseal([Run("abc", "abc", {"id": "abc"})]).has("abc")
+
+    def test_a_run_in_the_metadata_is_no_run(self):
+        run = Run("q", "a")
+        assert not reseal([], {"pending": run.to_dict()}).has(run.id)
+
+
+class MarkTests(SimpleTestCase):
+    @given(documents_in_any_encoding.filter(expected))
+    def test_it_is_that_of_the_bytes_that_were_read(self, raw):
+        document = read(raw)
+        rewritten = document.with_metadata(document.metadata)
+        assert document.mark == fingerprint(raw)
+        assert rewritten.mark == fingerprint(rewritten.raw)
+
+    @given(documents.filter(expected))
+    def test_it_changes_with_every_change(self, raw):
+        document = read(raw)
+        assert document.mark != document.appended([Run("q", "a")]).mark
+        assert document.mark != document.with_metadata({"new": uuid4().hex}).mark

@@ -1,0 +1,443 @@
+import re
+from threading import Event
+from uuid import uuid4
+
+from django.contrib.auth import get_user_model
+from django.test import TestCase
+from django.test.utils import override_settings
+
+from conversation_memory import Artifact, Run, indexes
+from example_project.chat import memory, thread_pool
+from example_project.chat.thread_pool import ImmediateBackend
+
+from .utils import RedisTestCase
+
+User = get_user_model()
+PIXEL = Artifact(
+    b"\x89PNG\r\n\x1a\n", type="ImageArtifact", name="A dot", format="png", width=1, height=1
+)
+
+
+class WorkerDies(ImmediateBackend):
+    """Takes tasks and never runs them."""
+
+    def _execute_task(self, task_result):
+        pass
+
+
+IMMEDIATE = {"default": {"BACKEND": "example_project.chat.thread_pool.ImmediateBackend"}}
+DEAD = {"default": {"BACKEND": "tests.test_example_views.WorkerDies"}}
+
+
+
+
+@override_settings(TASKS=IMMEDIATE)
+class ChatTestCase(RedisTestCase, TestCase):
+    def setUp(self):
+        super().setUp()
+        self.user = User.objects.create_user("ada", password="lovelace")
+        self.client.force_login(self.user)
+
+    def driver(self, conversation_id="c1", owner=None):
+        return self.index.driver(conversation_id, owner=owner or self.user.pk)
+
+    def write(self, text, url="/c/c1/", run=None, **data):
+        run = run or uuid4().hex
+        return self.client.post(url, {"text": text, "run": run, **data}), run
+
+    def page(self, url="/c/c1/"):
+        return self.client.get(url).content.decode()
+
+
+class ListingTests(ChatTestCase):
+    def test_an_empty_list_invites(self):
+        assert "Nothing here yet" in self.page("/")
+
+    def test_lists_only_what_is_mine(self):
+        self.driver("mine").store([Run("a", "b")])
+        self.driver("mine").set_title("My walk")
+        self.driver("other", owner=99).store([Run("a", "b")])
+        self.driver("other", owner=99).set_title("Her walk")
+        page = self.page("/")
+        assert "My walk" in page
+        assert "Her walk" not in page
+
+    def test_older_ones_are_a_page_away(self):
+        for number in range(25):
+            self.driver(f"c{number:02}").store([Run("a", "b")])
+        first = self.page("/")
+        assert first.count('class="row"') == 20
+        older = re.search(r'class="older" rel="next" href="([^"]+)"', first)[1]
+        second = self.page("/" + older)
+        assert second.count('class="row"') == 5
+        assert "Latest" in second
+        assert "Older" not in second
+
+    def test_a_mangled_cursor_is_not_found(self):
+        for cursor in ("", "x", "-", "1e9-YQ", "é-é"):
+            with self.subTest(cursor):
+                assert self.client.get("/", {"before": cursor}).status_code == 404
+
+    def test_needs_a_user(self):
+        self.client.logout()
+        for url in ("/", "/new/", "/c/c1/", "/c/c1/r/r1/", "/c/c1/delete/"):
+            assert self.client.get(url).url == f"/login/?next={url}"
+
+
+class ForeignTests(ChatTestCase):
+    def setUp(self):
+        super().setUp()
+        self.driver("hers", owner=99).store([Run("secret", PIXEL, id="r1")])
+
+    def test_pages_do_not_exist(self):
+        for url in ("", "rename/", "delete/", "r/r1/", "r/r1/output/"):
+            assert self.client.get(f"/c/hers/{url}").status_code == 404
+
+    def test_changes_do_not_happen(self):
+        before = self.stored("hers")
+        for url, data in {
+            "/c/hers/": {"text": "mine now", "run": uuid4().hex},
+            "/c/hers/rename/": {"title": "mine now"},
+            "/c/hers/delete/": {},
+            "/c/hers/r/r1/retry/": {},
+        }.items():
+            self.client.post(url, data)
+        assert self.stored("hers") == before
+        assert self.index.driver("hers").record().title == ""
+
+    def test_cannot_be_claimed_as_new(self):
+        id = uuid4()
+        self.driver(id.hex, owner=99).store([Run("secret", "")])
+        response, _ = self.write("mine now", "/new/", conversation=id)
+        assert response.status_code == 404
+
+
+class ConversationTests(ChatTestCase):
+    def test_rename(self):
+        self.driver().store([Run("a", "b")])
+        assert self.client.post("/c/c1/rename/", {"title": "خط جديد"}).status_code == 302
+        assert self.driver().record().title == "خط جديد"
+        assert "خط جديد" in self.page()
+
+    def test_an_empty_title_is_refused(self):
+        self.driver().store([Run("a", "b")])
+        self.driver().set_title("Old")
+        assert self.client.post("/c/c1/rename/", {"title": " "}).status_code == 200
+        assert self.driver().record().title == "Old"
+
+    def test_delete_asks_first(self):
+        self.driver().store([Run("a", "b")])
+        assert "Delete this conversation?" in self.page("/c/c1/delete/")
+        assert self.driver().exists()
+        response = self.client.post("/c/c1/delete/", follow=True)
+        assert "The conversation was deleted." in response.content.decode()
+        assert not self.driver().exists()
+
+    def test_a_deleted_conversation_does_not_come_back_by_writing(self):
+        response, _ = self.write("Hello")
+        assert response.status_code == 404
+        assert not self.driver().exists()
+
+    def test_a_long_one_is_shown_in_parts(self):
+        self.driver().store([Run(f"question {n}.", f"answer {n}.") for n in range(100)])
+        latest = self.page()
+        assert "question 99." in latest
+        assert "question 59." not in latest
+        earlier = self.page("/c/c1/?until=60")
+        assert "question 59." in earlier
+        assert "question 60." not in earlier
+        assert '?until=100"' in earlier
+        assert "<textarea" not in earlier
+
+    def test_an_id_of_any_kind_has_a_page(self):
+        for id in ("a/b", "..", "~", "ü {x} 👩‍🚀", "\udcff", "x" * 1000):
+            with self.subTest(id):
+                self.driver(id).store([Run("Hello there", "b")])
+                url = re.search(r'class="row" href="([^"#]+)', self.page("/"))[1]
+                assert "Hello there" in self.page(url)
+                self.driver(id).delete()
+
+    def test_a_mangled_id_is_not_found(self):
+        for id in ("~", "~a", "~__8", "nothing"):
+            assert self.client.get(f"/c/{id}/").status_code == 404
+
+    def test_a_conversation_of_a_stock_driver_has_no_owner_and_no_page(self):
+        self.put("stock", b'{"runs": [], "metadata": {}}')
+        assert self.client.get("/c/stock/").status_code == 404
+
+
+class WritingTests(ChatTestCase):
+    def test_the_reply_uses_the_memory(self):
+        id = uuid4()
+        response, _ = self.write("My name is Ada", "/new/", conversation=id)
+        assert response.url == f"/c/{id.hex}/#latest"
+        self.write("What is my name?", f"/c/{id.hex}/")
+        runs, _ = self.driver(id.hex).load()
+        assert runs[1].output.text == "Your name is Ada. You told me so yourself."
+        assert runs[1].meta["status"] == "answered"
+        assert "Your name is Ada." in self.page(f"/c/{id.hex}/")
+
+    def test_a_new_conversation_is_called_like_its_first_line(self):
+        id = uuid4()
+        self.write("Tulips\nand other things", "/new/", conversation=id)
+        assert self.driver(id.hex).record().title == "Tulips"
+
+    def test_a_form_sent_twice_is_stored_once(self):
+        self.driver().store([Run("a", "b")])
+        _, run = self.write("Hello")
+        self.write("Hello", run=run)
+        assert self.driver().record().runs == 2
+
+    def test_an_empty_message_is_refused(self):
+        self.driver().store([Run("a", "b")])
+        response, _ = self.write("  ")
+        assert "This field is required." in response.content.decode()
+        assert self.driver().record().runs == 1
+
+    def test_a_message_without_an_id_is_refused(self):
+        response = self.client.post("/new/", {"text": "Hello", "run": "x", "conversation": "y"})
+        assert response.status_code == 200
+        assert self.index.count() == 0
+
+    @override_settings(TASKS=DEAD)
+    def test_the_message_is_there_before_the_reply(self):
+        self.driver().store([Run("a", "b")])
+        self.write("Is anybody there?")
+        page = self.page()
+        assert "Is anybody there?" in page
+        assert "Writing a reply" in page
+        assert '<noscript><meta http-equiv="refresh"' in page
+
+    @override_settings(TASKS=DEAD)
+    def test_a_message_whose_worker_died_is_kept_and_answered_on_demand(self):
+        self.driver().store([Run("My name is Ada", "b")])
+        _, run = self.write("Who am I?")
+        with override_settings(CHAT_PATIENCE_SECONDS=0):
+            assert "No reply came." in self.page()
+            assert "http-equiv" not in self.page()
+            with override_settings(TASKS=IMMEDIATE):
+                response = self.client.post(f"/c/c1/r/{run}/retry/")
+        assert response.url == "/c/c1/#latest"
+        runs, _ = self.driver().load()
+        assert runs[1].output.text == "Your name is Ada. You told me so yourself."
+
+    @override_settings(CHAT_RESPONDER="tests.test_example_responders.refuse")
+    def test_a_reason_instead_of_a_reply_is_shown_and_can_be_tried_again(self):
+        self.driver().store([Run("a", "b")])
+        _, run = self.write("Hello")
+        failed = self.driver().load()[0][1]
+        assert (failed.output.type, failed.meta["status"]) == ("ErrorArtifact", "failed")
+        assert "The model is on holiday." in self.page()
+        assert "Try again" in self.page()
+        with override_settings(CHAT_RESPONDER="tests.test_example_responders.echo"):
+            self.client.post(f"/c/c1/r/{run}/retry/")
+        assert self.driver().load()[0][1].output.text == "Hello!"
+
+    def test_trying_an_answered_message_again_changes_nothing(self):
+        self.driver().store([Run("a", "b")])
+        _, run = self.write("Hello")
+        before = self.stored("c1")
+        self.client.post(f"/c/c1/r/{run}/retry/")
+        assert self.stored("c1") == before
+
+    @override_settings(CHAT_RESPONDER="tests.test_example_views.meanwhile")
+    def test_a_reply_keeps_what_others_wrote_meanwhile(self):
+        self.driver().store([Run("a", "b")])
+        self.write("Hello")
+        texts = [run.output.text for run in self.driver().load()[0]]
+        assert texts == ["b", "Hello!", "meanwhile"]
+
+    def test_stock_griptape_reads_a_waiting_message(self):
+        from griptape.memory.structure import Run as StockRun
+
+        waiting = memory.pending_run("Hello", "r1")
+        assert StockRun.from_dict(waiting.to_dict()).output.value == ""
+
+
+def meanwhile(runs, text):
+    indexes["default"].driver("c1").append(Run("by another", "meanwhile"))
+    return f"{text}!"
+
+
+class ThreadTests(ChatTestCase):
+    @override_settings(
+        TASKS={"default": {"BACKEND": "example_project.chat.thread_pool.ThreadPoolBackend"}},
+        CHAT_RESPONDER="tests.test_example_views.hesitate",
+    )
+    def test_the_page_answers_before_the_reply_is_there(self):
+        self.driver().store([Run("a", "b")])
+        self.write("Hello")
+        assert memory.status(self.driver().load()[0][1]) == "pending"
+        GO_ON.set()
+        thread_pool.close()
+        assert self.driver().load()[0][1].output.text == "Hello!"
+
+
+GO_ON = Event()
+
+
+def hesitate(runs, text):
+    GO_ON.wait(10)
+    return f"{text}!"
+
+
+class ReplyTests(ChatTestCase):
+    def store(self, run):
+        self.driver().store([run])
+        return f"/c/c1/r/{run.id}/"
+
+    def test_a_reply_that_is_there_comes_at_once(self):
+        page = self.page(self.store(Run("Hello", "Good evening")))
+        assert "Good evening" in page
+        assert "<html" not in page
+
+    @override_settings(CHAT_PATIENCE_SECONDS=1)
+    def test_an_overdue_one_offers_to_try_again(self):
+        url = self.store(memory.pending_run("Hello", "r1"))
+        page = self.page(url)
+        assert "data-pending" not in page
+        assert "Try again" in page
+
+    def test_what_is_not_there_is_not_found(self):
+        self.store(Run("Hello", "x"))
+        assert self.client.get("/c/c1/r/nothing/").status_code == 404
+        assert self.client.get("/c/nothing/r/r1/").status_code == 404
+
+
+class ArtifactTests(ChatTestCase):
+    def show(self, artifact):
+        self.driver().store([Run("a", artifact, id="r1")])
+        return self.page()
+
+    def test_text_is_escaped_and_code_set_apart(self):
+        page = self.show("<b>bold</b>\nline\n```html\n<i>code</i>\n```")
+        assert "&lt;b&gt;bold&lt;/b&gt;<br>line" in page
+        assert 'aria-label="Code in html"><code>&lt;i&gt;code&lt;/i&gt;</code>' in page
+
+    def test_an_error_is_marked(self):
+        assert "<strong>Error.</strong> Out of paper" in self.show(
+            Artifact("Out of paper", type="ErrorArtifact")
+        )
+
+    def test_json_is_folded(self):
+        page = self.show(Artifact({"paper": "ünfolded"}, type="JsonArtifact"))
+        assert "<details" in page
+        assert "ünfolded" in page
+
+    def test_a_list_is_unfolded(self):
+        page = self.show(Artifact([Artifact("one"), Artifact("two")], type="ListArtifact"))
+        assert page.index("artifact-list") < page.index("one") < page.index("two")
+
+    def test_a_tool_call_says_which_tool(self):
+        call = {"type": "ToolAction", "tag": "t", "name": "Mail", "path": "send", "input": {}}
+        assert "Used the tool Mail.send" in self.show(Artifact(call, type="ActionArtifact"))
+
+    def test_a_binary_is_described(self):
+        page = self.show(Artifact(b"12345", type="BlobArtifact", name="notes.txt"))
+        assert "notes.txt" in page
+        assert "application/octet-stream, 5 bytes" in page
+
+    def test_only_web_addresses_become_links(self):
+        assert 'href="https://example.com/"' in self.show(
+            Artifact("https://example.com/", type="UrlArtifact")
+        )
+        assert 'href="javascript' not in self.show(
+            Artifact("javascript:alert(1)", type="UrlArtifact")
+        )
+
+    def test_an_unknown_type_is_shown_as_what_it_is(self):
+        page = self.show({"type": "HologramArtifact", "value": {"depth": 3}})
+        assert "HOLOGRAM" in page
+        assert "depth" in page
+
+    def test_lists_in_lists_end_somewhere(self):
+        artifact = Artifact("deep")
+        for _ in range(50):
+            artifact = Artifact([artifact], type="ListArtifact")
+        assert self.show(artifact).count("artifact-list") == 20
+
+    def test_a_picture_comes_with_its_type_and_nothing_else(self):
+        page = self.show(Artifact([PIXEL], type="ListArtifact"))
+        url = re.search(r'<img src="([^"]+)" alt="A dot" width="1" height="1"', page)[1]
+        response = self.client.get(url)
+        assert response.content.startswith(b"\x89PNG")
+        assert response["Content-Type"] == "image/png"
+        assert response["X-Content-Type-Options"] == "nosniff"
+
+    def test_an_svg_is_no_picture_here(self):
+        svg = Artifact(b"<svg/>", type="ImageArtifact", format="svg+xml")
+        assert "<img" not in self.show(svg)
+        assert self.client.get("/c/c1/r/r1/output/").status_code == 404
+
+    def test_only_pictures_are_served(self):
+        self.show(Artifact([PIXEL, Artifact("text")], type="ListArtifact"))
+        for place in ("output", "output.1", "output.2", "output.x", "output.-1", "input", "meta"):
+            with self.subTest(place):
+                assert self.client.get(f"/c/c1/r/r1/{place}/").status_code == 404
+
+    def test_a_damaged_picture_is_not_found(self):
+        self.show({**PIXEL.to_dict(), "value": "no base64"})
+        assert self.client.get("/c/c1/r/r1/output/").status_code == 404
+
+
+class UnavailableTests(ChatTestCase):
+    def setUp(self):
+        super().setUp()
+        self.enterContext(
+            self.settings(REDIS={"default": {"URL": "redis://127.0.0.1:1", "INDEX": "gone"}})
+        )
+
+    def test_no_page_is_an_error_of_the_server(self):
+        for url in ("/", "/c/c1/", "/c/c1/rename/", "/c/c1/r/r1/", "/c/c1/r/r1/output/"):
+            with self.subTest(url), self.assertLogs("example_project", "ERROR"):
+                response = self.client.get(url)
+                assert response.status_code == 503
+                assert "out of reach" in response.content.decode()
+                assert response["Retry-After"] == "5"
+
+    def test_a_message_is_not_lost(self):
+        with self.assertLogs("example_project", "ERROR"):
+            response, run = self.write("A <long> thought")
+        page = response.content.decode()
+        assert response.status_code == 503
+        assert "A &lt;long&gt; thought</textarea>" in page
+        assert f'name="run" value="{run}"' in page
+
+
+class PolicyTests(ChatTestCase):
+    INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", re.I)
+
+    def test_every_page_keeps_the_policy(self):
+        self.driver().store([Run("a", PIXEL, id="r1"), memory.pending_run("b", "r2")])
+        client, anonymous = self.client, self.client_class()
+        pages = [client.get(url) for url in ("/", "/new/", "/c/c1/", "/nothing/")]
+        pages += [client.get(f"/c/c1/{url}/") for url in ("rename", "delete", "r/r1")]
+        pages += [anonymous.get("/login/"), self.client_class(enforce_csrf_checks=True).post("/login/")]
+        for response in pages:
+            with self.subTest(response.request["PATH_INFO"]):
+                assert "default-src 'none'; script-src 'self'" in response["Content-Security-Policy"]
+                assert "unsafe" not in response["Content-Security-Policy"]
+                assert not self.INLINE.search(response.content.decode())
+
+    def test_changes_need_a_token(self):
+        client = self.client_class(enforce_csrf_checks=True)
+        client.force_login(self.user)
+        self.driver().store([Run("a", "b")])
+        for url in ("/new/", "/c/c1/", "/c/c1/rename/", "/c/c1/delete/", "/c/c1/r/r1/retry/"):
+            assert client.post(url, {"title": "x", "text": "x"}).status_code == 403
+
+    def test_a_reply_is_not_asked_for_by_a_link(self):
+        assert self.client.get("/c/c1/r/r1/retry/").status_code == 405
+
+    def test_the_admin_is_there(self):
+        self.client.force_login(User.objects.create_superuser("root"))
+        assert self.client.get("/admin/").status_code == 200
+
+
+class SigningInTests(ChatTestCase):
+    def test_in_and_out(self):
+        client = self.client_class()
+        response = client.post("/login/", {"username": "ada", "password": "lovelace", "next": "/new/"})
+        assert response.url == "/new/"
+        assert client.post("/logout/").url == "/login/"
+        assert client.get("/").status_code == 302

@@ -1,0 +1,367 @@
+import json
+from contextlib import contextmanager
+from unittest import mock
+
+import pytest
+from redis.crc import key_slot
+
+from conversation_memory import ConversationIndex, Run, indexes
+from conversation_memory.commands import Command, Pause
+from conversation_memory.exceptions import (
+    ConversationConflict,
+    ConversationCorrupt,
+    ConversationNotFound,
+    ConversationTooLarge,
+    InvalidIndexError,
+)
+from conversation_memory.keys import Keys
+from conversation_memory.layouts import LAYOUTS, Place
+
+from .utils import RedisTestCase, both, each_layout
+
+NO_RECORD = [None] * 7
+
+
+def run(id, output="an answer"):
+    return Run("a question", output, id=id)
+
+
+def ids(runs):
+    return [run.id for run in runs]
+
+
+def document(*runs, **metadata):
+    return json.dumps({"runs": [run.to_dict() for run in runs], "metadata": metadata}).encode()
+
+
+def interrupted(operation, act, before):
+    """`operation`, with `act()` called right before the round trips of these numbers."""
+    round_trip = 0
+    try:
+        step = next(operation)
+        while True:
+            if not isinstance(step, Pause):
+                if round_trip in before:
+                    act()
+                round_trip += 1
+            step = operation.send((yield step))
+    except StopIteration as stop:
+        return stop.value
+
+
+class LayoutsTests(RedisTestCase):
+    def test_are_known_by_their_name(self):
+        assert LAYOUTS["hash"].name == "hash"
+        assert all(layout.name == name for name, layout in LAYOUTS.items())
+
+    def test_hash_is_the_default(self):
+        assert indexes["default"].settings.layout == "hash"
+
+    def test_an_unknown_one_is_an_error_that_names_the_known(self):
+        with self.settings(REDIS={"default": {"URL": "redis://localhost", "LAYOUT": "tree"}}):
+            with pytest.raises(InvalidIndexError, match="'default'.*'tree'.*'hash'"):
+                indexes["default"]
+
+
+class HashByHandTests(RedisTestCase):
+    """A layout does no I/O: its operations can be driven without any server."""
+
+    def setUp(self):
+        super().setUp()
+        self.layout = LAYOUTS["hash"](Keys("chats"), alias="default", max_bytes=10_000)
+
+    def append(self, *runs, place=None):
+        return self.layout.append(place or Place(b"42"), runs)
+
+    def result(self, operation, reply):
+        with pytest.raises(StopIteration) as end:
+            operation.send(reply)
+        return end.value.value
+
+    def test_append_reads_first(self):
+        step = next(self.append(run("a")))
+        assert [command.calls[0][:2] for command in step] == [
+            ("HMGET", b"{chats}:record:42"),
+            ("HGET", b"chats"),
+        ]
+
+    def test_append_of_an_owner_reads_owner_and_content_in_one_transaction(self):
+        step = next(self.append(run("a"), place=Place(b"42", b"ann", True)))
+        assert [call[0] for call in step.calls] == ["HMGET", "HGET"]
+
+    def test_append_writes_between_guard_and_commit(self):
+        operation = self.append(run("a"))
+        next(operation)
+        guard, write, commit = operation.send([NO_RECORD, None]).calls
+        assert (guard[0], commit[0]) == ("EVAL", "EVAL")
+        assert write[:3] == ("HSET", b"chats", b"42")
+        assert json.loads(write[3])["runs"][0]["id"] == "a"
+
+    def test_append_carries_the_document_in_no_script(self):
+        operation = self.append(run("a", "the answer"))
+        next(operation)
+        guard, _, commit = operation.send([NO_RECORD, None]).calls
+        assert b"the answer" not in b" ".join(str(part).encode() for part in (*guard, *commit))
+
+    def test_append_returns_how_many_were_written(self):
+        operation = self.append(run("a"), run("b"))
+        next(operation)
+        write = operation.send([NO_RECORD, None])
+        assert self.result(operation, write.decode([0, 1, 1])) == 2
+
+    def test_append_starts_again_after_a_refusal(self):
+        operation = self.append(run("a"))
+        read = next(operation)
+        write = operation.send([NO_RECORD, None])
+        pause = operation.send(write.decode([[b"changed"], 0, None]))
+        assert isinstance(pause, Pause)
+        assert [command.calls for command in operation.send(None)] == [
+            command.calls for command in read
+        ]
+
+    def test_append_of_what_is_there_writes_nothing(self):
+        operation = self.append(run("a"))
+        next(operation)
+        assert self.result(operation, [NO_RECORD, document(run("a"))]) == 0
+
+    def test_append_to_a_damaged_document_writes_nothing(self):
+        operation = self.append(run("a"))
+        next(operation)
+        with pytest.raises(ConversationCorrupt, match="'42' in index 'chats'"):
+            operation.send([NO_RECORD, b"{"])
+
+    def test_append_of_too_much_writes_nothing(self):
+        operation = self.append(run("a", "x" * 10_000))
+        next(operation)
+        with pytest.raises(ConversationTooLarge, match="10,000 are allowed"):
+            operation.send([NO_RECORD, None])
+
+    def test_append_gives_up_after_some_seconds_of_refusals(self):
+        operation, waited = self.append(run("a")), 0
+        step = next(operation)
+        with pytest.raises(ConversationConflict, match="kept changing.*Nothing was written"):
+            while True:
+                if isinstance(step, Pause):
+                    waited += step.seconds
+                    step = operation.send(None)
+                elif isinstance(step, Command):
+                    step = operation.send(step.decode([[b"changed"], 0, None]))
+                else:
+                    step = operation.send([NO_RECORD, None])
+        assert 3 < waited < 15
+
+    def test_store_reads_nothing(self):
+        stored = run("a")
+        _, write, _ = next(self.layout.store(Place(b"42"), [stored], {}, None)).calls
+        assert write == ("HSET", b"chats", b"42", document(stored))
+
+    def test_store_asks_again_as_the_owner_that_a_refusal_named(self):
+        operation = self.layout.store(Place(b"42"), [run("a")], {}, None)
+        first = next(operation)
+        second = operation.send(first.decode([[b"owner", b"ann"], 0, None]))
+        assert b"{chats}:owner:ann" not in first.calls[2]
+        assert b"{chats}:owner:ann" in second.calls[2]
+
+    def test_no_command_prints_a_document(self):
+        operation = self.layout.store(Place(b"42"), [run("a", "the secret")], {}, None)
+        assert "secret" not in repr(next(operation))
+
+
+@each_layout
+class SlotTests:
+    @both
+    def test_all_keys_of_an_index_share_a_slot(self, index):
+        for id in ("42", "{x}", "a{b}c", b"\xff", ""):
+            index.driver(id, owner="{ann}").append(run("a"))
+            index.driver(id).set_title("title")
+        index.recent()
+        assert len(self.keys()) > 6
+        assert {key_slot(key) for key in self.keys()} == {key_slot(self.index.name.encode())}
+
+
+class InterruptedTestCase(RedisTestCase):
+    @contextmanager
+    def interrupted(self, name, act, before=(0, 1)):
+        """Let others act in the middle of an operation of the index."""
+        layout = self.index._layout
+        operation = getattr(layout, name)
+        with mock.patch.object(
+            layout, name, lambda *args: interrupted(operation(*args), act, before)
+        ):
+            yield
+
+    def other(self, id="42", **kwargs):
+        """The same conversation in the hand of another, who is not interrupted."""
+        return ConversationIndex(self.index.settings).driver(id, **kwargs)
+
+
+@each_layout
+class InterruptedTests(InterruptedTestCase):
+    """Others write between any two round trips of an operation."""
+
+    @both
+    def test_append_keeps_what_others_append(self, index):
+        theirs = []
+
+        def act():
+            theirs.append(f"b{len(theirs)}")
+            self.other().append(run(theirs[-1]))
+
+        index.driver("42").append(run("a"))
+        with self.interrupted("append", act, before=range(6)):
+            assert index.driver("42").append(run("c")) == 1
+        assert ids(index.driver("42").load()[0]) == ["a", *theirs, "c"]
+
+    @both
+    def test_append_keeps_what_others_append_to_a_new_conversation(self, index):
+        with self.interrupted("append", lambda: self.other().append(run("b"))):
+            index.driver("42").append(run("a"))
+        assert sorted(ids(index.driver("42").load()[0])) == ["a", "b"]
+
+    @both
+    def test_append_adds_once_what_others_append_at_the_same_time(self, index):
+        with self.interrupted("append", lambda: self.other().append(run("a"))):
+            index.driver("42").append(run("a"), run("b"))
+        assert sorted(ids(index.driver("42").load()[0])) == ["a", "b"]
+
+    @both
+    def test_append_keeps_the_metadata_of_others(self, index):
+        index.driver("42").append(run("a"))
+        with self.interrupted("append", lambda: self.other().update_metadata({"theirs": 1})):
+            index.driver("42").append(run("b"))
+        assert index.driver("42").load()[1] == {"theirs": 1}
+        assert ids(index.driver("42").load()[0]) == ["a", "b"]
+
+    @both
+    def test_metadata_keep_those_of_others_and_their_runs(self, index):
+        def act():
+            self.other().update_metadata({"theirs": 1})
+            self.other().append(run("b"))
+
+        index.driver("42").append(run("a"))
+        with self.interrupted("update_metadata", act):
+            assert index.driver("42").update_metadata({"ours": 2}) == {"theirs": 1, "ours": 2}
+        assert ids(index.driver("42").load()[0]) == ["a", "b"]
+
+    @both
+    def test_store_with_a_revision_is_refused(self, index):
+        revision = index.driver("42").store([run("a")], {})
+        with self.interrupted("store", lambda: self.other().append(run("b"))):
+            with pytest.raises(ConversationConflict):
+                index.driver("42").store([], {}, revision=revision)
+        assert ids(index.driver("42").load()[0]) == ["a", "b"]
+
+    @both
+    def test_append_survives_a_deletion(self, index):
+        index.driver("42").append(run("a"))
+        with self.interrupted("append", lambda: self.other().delete()):
+            assert index.driver("42").append(run("b")) == 1
+        assert ids(index.driver("42").load()[0]) == ["b"]
+        assert index.driver("42").record().runs == 1
+
+    @both
+    def test_no_write_reaches_what_became_the_conversation_of_another(self, index):
+        def act():
+            self.other().delete()
+            self.other(owner="bob").append(run("b"))
+
+        for name, write in (
+            ("append", lambda driver: driver.append(run("c"))),
+            ("store", lambda driver: driver.store([], {})),
+            ("update_metadata", lambda driver: driver.update_metadata({"k": "v"})),
+        ):
+            index.driver("42").delete()
+            ann = index.driver("42", owner="ann")
+            ann.append(run("a"))
+            with self.interrupted(name, act), pytest.raises(ConversationNotFound):
+                write(ann)
+            assert ids(index.driver("42", owner="bob").load()[0]) == ["b"]
+            assert (index.count("ann"), index.count("bob")) == (0, 1)
+
+    @both
+    def test_deletion_follows_a_new_owner(self, index):
+        def act():
+            self.other().delete()
+            self.other(owner="bob").append(run("b"))
+
+        index.driver("42", owner="ann").append(run("a"))
+        with self.interrupted("delete", act, before=[0]):
+            assert index.driver("42").delete() is True
+        assert self.keys() == set()
+
+    @both
+    def test_reading_for_an_owner_never_shows_what_is_of_another(self, index):
+        def act():
+            self.other().delete()
+            self.other(owner="bob").append(run("b"))
+
+        index.driver("42", owner="ann").append(run("a"))
+        with self.interrupted("read", act):
+            assert index.driver("42", owner="ann").load() == ([], {})
+
+
+class StockInterruptionTests(InterruptedTestCase):
+    """A stock driver writes the whole field, and bumps no version."""
+
+    def stock(self, *runs, **metadata):
+        return lambda: self.put("42", document(*runs, **metadata))
+
+    @both
+    def test_append_keeps_what_a_stock_driver_wrote(self, index):
+        index.driver("42").append(run("a"))
+        with self.interrupted("append", self.stock(run("a"), run("b"))):
+            index.driver("42").append(run("c"))
+        assert ids(index.driver("42").load()[0]) == ["a", "b", "c"]
+
+    @both
+    def test_append_keeps_what_a_stock_driver_wrote_of_the_same_length(self, index):
+        index.driver("42").append(run("a", "yes"))
+        with self.interrupted("append", self.stock(run("b", "no!")), before=[1]):
+            index.driver("42").append(run("c"))
+        assert ids(index.driver("42").load()[0]) == ["b", "c"]
+
+    @both
+    def test_append_keeps_a_new_conversation_of_a_stock_driver(self, index):
+        with self.interrupted("append", self.stock(run("b"))):
+            index.driver("42").append(run("a"))
+        assert ids(index.driver("42").load()[0]) == ["b", "a"]
+
+    @both
+    def test_append_follows_a_deletion_of_the_field(self, index):
+        index.driver("42").append(run("a"))
+        with self.interrupted("append", lambda: self.redis.hdel(self.index.name, "42")):
+            index.driver("42").append(run("b"))
+        assert ids(index.driver("42").load()[0]) == ["b"]
+
+    @both
+    def test_append_leaves_what_became_corrupt(self, index):
+        index.driver("42").append(run("a"))
+        with self.interrupted("append", lambda: self.put("42", b"{")):
+            with pytest.raises(ConversationCorrupt):
+                index.driver("42").append(run("b"))
+        assert self.stored("42") == b"{"
+
+    @both
+    def test_metadata_keep_what_a_stock_driver_wrote(self, index):
+        index.driver("42").append(run("a"))
+        with self.interrupted("update_metadata", self.stock(run("a"), run("b"), theirs=1)):
+            index.driver("42").update_metadata({"ours": 2})
+        assert ids(index.driver("42").load()[0]) == ["a", "b"]
+        assert index.driver("42").load()[1] == {"theirs": 1, "ours": 2}
+
+    @both
+    def test_store_with_a_revision_is_refused(self, index):
+        revision = index.driver("42").store([run("a")], {})
+        with self.interrupted("store", self.stock(run("b"), run("c")), before=[1]):
+            with pytest.raises(ConversationConflict):
+                index.driver("42").store([], {}, revision=revision)
+        assert ids(index.driver("42").load()[0]) == ["b", "c"]
+
+    @both
+    def test_a_refused_write_leaves_nothing_behind(self, index):
+        self.stock(run("a"))()
+        revision = index.driver("42").read().revision
+        with self.interrupted("store", self.stock(run("b"), run("c")), before=[1]):
+            with pytest.raises(ConversationConflict):
+                index.driver("42").store([], {}, revision=revision)
+        assert self.keys() == {self.index.name.encode()}

@@ -1,0 +1,130 @@
+"""What test modules share."""
+
+import asyncio
+import sys
+from contextlib import contextmanager
+from functools import wraps
+from itertools import takewhile
+from uuid import uuid4
+
+from django.conf import settings
+from django.test import SimpleTestCase
+from hypothesis import settings as hypothesis_settings
+from redis import Redis
+
+from conversation_memory import indexes
+from conversation_memory.layouts import LAYOUTS
+
+hypothesis_settings.register_profile("tests", deadline=None, print_blob=True, max_examples=100)
+hypothesis_settings.load_profile("tests")
+
+
+class RedisTestCase(SimpleTestCase):
+    """Gives each test an index of its own: `self.index`, which is also `indexes["default"]`.
+
+    `self.redis` is a plain client of the same server, for what others do to the data.
+    """
+
+    entry: dict[str, object] = {}  # further keys of settings.REDIS["default"]
+
+    def setUp(self):
+        super().setUp()
+        self.redis = Redis.from_url(settings.REDIS_URL)
+        self.addCleanup(self.redis.close)
+        entry = {"URL": settings.REDIS_URL, "INDEX": f"test-{uuid4().hex}", **self.entry}
+        self.enterContext(self.settings(REDIS={"default": entry}))
+        self.index = indexes["default"]
+        self.addCleanup(self.wipe)
+
+    def wipe(self):
+        """Delete every key of the index."""
+        for key in self.keys():
+            self.redis.delete(key)
+
+    def keys(self):
+        """The keys of the index that exist."""
+        name = self.index.name
+        found = {*self.redis.scan_iter(f"{{{name}}}:*", count=1000)}
+        return found | {name.encode()} if self.redis.exists(name) else found
+
+    def put(self, conversation_id, document):
+        """Write the bytes of a document as a stock driver does, which keeps no record."""
+        self.redis.hset(self.index.name, conversation_id, document)
+
+    def stored(self, conversation_id):
+        """The bytes of a document as they stand in Redis, None if there are none."""
+        return self.redis.hget(self.index.name, conversation_id)
+
+
+def both(test):
+    """Call `test(self, index)` twice: with the index, and with its async twins behind the names."""
+
+    @wraps(test)
+    def run(self):
+        for name, index in (("sync", self.index), ("async", Awaited(self.index))):
+            with self.subTest(name):
+                test(self, index)
+            self.wipe()
+
+    return run
+
+
+class Awaited:
+    """An index or a driver whose every method runs its async twin to the end."""
+
+    def __init__(self, subject):
+        self.subject = subject
+
+    def driver(self, *args, **kwargs):
+        return Awaited(self.subject.driver(*args, **kwargs))
+
+    def __iter__(self):
+        async def collect():
+            return [item async for item in self.subject]
+
+        return iter(wait_for(collect()))
+
+    def __getattr__(self, name):
+        twin = getattr(self.subject, f"a{name}", None)
+        if twin is None:
+            return getattr(self.subject, name)
+        return lambda *args, **kwargs: wait_for(twin(*args, **kwargs))
+
+
+def wait_for(awaitable):
+    """The result of an awaitable, in an event loop of its own that leaves no connection open."""
+
+    async def run():
+        try:
+            return await awaitable
+        finally:
+            await indexes.aclose()
+
+    return asyncio.run(run())
+
+
+def each_layout(tests):
+    """Run the tests of a mixin over every layout, in a class for each: HashLoadTests and so on."""
+    module = sys.modules[tests.__module__]
+    for layout in LAYOUTS:
+        name = f"{layout.capitalize()}{tests.__name__}"
+        body = {"entry": {**tests.__dict__.get("entry", {}), "LAYOUT": layout}}
+        body |= {"__module__": tests.__module__}
+        setattr(module, name, type(name, (tests, RedisTestCase), body))
+    return tests
+
+
+@contextmanager
+def monitored(client):
+    """A list that holds at the end what the server was sent meanwhile, by scripts too."""
+    commands, mark = [], uuid4().hex
+
+    def until_mark():
+        client.echo(mark)
+        sent = iter(monitor.next_command, None)
+        return list(takewhile(lambda command: mark not in command["command"], sent))
+
+    with client.monitor() as monitor:
+        until_mark()
+        yield commands
+        commands += until_mark()
