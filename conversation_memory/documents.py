@@ -187,7 +187,7 @@ def joined(texts: list[bytes], field: Document) -> Document:
     The field has no runs unless a program that knows no list wrote them: they follow the others.
     """
     if field.count:
-        known = {Run.from_wire(text).id for text in texts}
+        known = {Run.from_wire(text).id for text in texts} - {""}
         texts = texts + [text for text in field.texts if Run.from_wire(text).id not in known]
     return field.with_texts(texts)
 

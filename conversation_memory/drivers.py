@@ -15,6 +15,7 @@ from django.views.decorators.debug import sensitive_variables
 from .commands import Operation, T
 from .conf import IndexSettings, milliseconds
 from .connections import Connection, LentConnection, connect
+from .documents import Runs
 from .keys import Id, decode, encode
 from .layouts import Layout, Place, layout
 from .records import Conversation, Record, RunPage
@@ -104,7 +105,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         self._layout = layout
         self._place = Place(
             encode(uuid4().hex if conversation_id is None else conversation_id),
-            None if owner is None else encode(owner),
+            _owner(owner),
             owner is not None,
             None if ttl is None else milliseconds(ttl),
         )
@@ -303,11 +304,11 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
 
         A driver that was opened with an owner does not see it any more.
         """
-        self._run(self._layout.move_to(self._place, _bytes(owner)))
+        self._run(self._layout.move_to(self._place, _owner(owner)))
 
     async def amove_to(self, owner: Id | None) -> None:
         """See move_to()."""
-        await self._arun(self._layout.move_to(self._place, _bytes(owner)))
+        await self._arun(self._layout.move_to(self._place, _owner(owner)))
 
     def expire(self, ttl: float | timedelta) -> None:
         """Let the conversation be gone `ttl` (seconds or a timedelta) after its last write."""
@@ -414,14 +415,14 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         return f"<{type(self).__name__} {self.conversation_id!r} of {self._layout.alias!r}>"
 
 
-def _runs(runs: Any) -> Any:
-    """`runs` as Runs, in the list they came in if they are already: it may know more of them."""
-    if all(isinstance(run, Run) for run in runs):
-        return runs
-    return [as_run(run) for run in runs]
+def _runs(runs: Any) -> Runs:
+    """`runs` as Runs, with what the list they were loaded in knows beside them."""
+    return Runs([as_run(run) for run in runs], getattr(runs, "members", None))
 
 
-def _bytes(owner: Id | None) -> bytes | None:
+def _owner(owner: Id | None) -> bytes | None:
+    if owner in ("", b""):
+        raise ValueError("An owner is not empty; for no owner, give None.")
     return None if owner is None else encode(owner)
 
 

@@ -72,16 +72,13 @@ class ConversationIndex:
     def adopt(self) -> int:
         """Give every conversation that others wrote its place in `recent()`.
 
-        `recent()` does this by itself, up to 10,000 fields at each call. Returns how many were new.
+        `recent()` does this by itself, a part of the index at each call. Returns how many were new.
         """
-        return sum(self._run(self._listing.adopt(ids)) for ids in self._batches())
+        return self._run(self._listing.adopt())
 
     async def aadopt(self) -> int:
         """See adopt()."""
-        adopted = 0
-        async for ids in self._abatches():
-            adopted += await self._arun(self._listing.adopt(ids))
-        return adopted
+        return await self._arun(self._listing.adopt())
 
     def delete(self, *conversation_ids: Id) -> int:
         """Delete conversations and all that belongs to them. Returns how many there were."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,7 +23,8 @@ FORGET = Script("prelude.lua", "forget.lua")
 _SCAN_COUNT = 1000
 # With values, on servers before 7.4: at 10 kB a conversation, one MB at a time.
 _SCAN_COUNT_WITH_VALUES = 100
-_ADOPTION_STEPS = 10
+_SHORT_STEP = 100
+_LONG_STEPS = 10
 _BATCH = 500
 
 
@@ -34,7 +35,7 @@ class Listing:
         self._layout = layout
         self._keys = layout.keys
         self._novalues = True
-        self._adoption_cursor = b"0"
+        self._cursor = b"0"
 
     def count(self, owner: bytes | None) -> Operation[int]:
         keys = [self._keys.index, self._keys.expiry()]
@@ -46,7 +47,7 @@ class Listing:
             raise ValueError("The limit of a page is at least 1.")
         page = self._page(limit, owner, before)
         unlisted = 0
-        if owner is None:
+        if owner is None and before is None:
             places, unlisted = yield from self._with_adoption(page)
         else:
             places = yield page
@@ -54,11 +55,14 @@ class Listing:
         next = _cursor(*places[-1]) if len(places) == limit else None
         return Page(records, next, unlisted)
 
-    def adopt(self, ids: Sequence[bytes]) -> Operation[int]:
-        if not ids:
-            return 0
-        call = ADOPT.call([self._keys.index, self._keys.order()], ids)
-        return int((yield Command((call,))))
+    def adopt(self) -> Operation[int]:
+        """Give every conversation its place. Returns how many had none."""
+        cursor, total = b"0", 0
+        while True:
+            cursor, adopted, *_ = yield self._adoption(cursor, _SCAN_COUNT)
+            total += adopted
+            if cursor == b"0":
+                return int(total)
 
     def scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         """The next cursor, `b"0"` at the end, and some ids."""
@@ -108,49 +112,58 @@ class Listing:
         call = PAGE.call([self._keys.order(owner)], [limit, *place])
         return Command((call,), lambda flat: list(zip(flat[::2], flat[1::2], strict=True)))
 
-    def _with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
-        """The page and how many conversations have no place in the order, after adopting some."""
-        places, conversations, listed = yield [
-            page,
-            single("HLEN", self._keys.index),
-            single("ZCARD", self._keys.order()),
-        ]
-        if conversations <= listed:
-            return places, 0
-        try:
-            adopted = yield from self._adopt_some()
-        except (RedisReadOnly, RedisDenied):
-            adopted = 0  # a replica, or a user who may only read, lists what is listed
-        if adopted:
-            places = yield page
-        return places, max(0, conversations - listed - adopted)
+    def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
+        return Command((ADOPT.call([self._keys.index, self._keys.order()], [cursor, count]),))
 
-    def _adopt_some(self) -> Operation[int]:
-        adopted = 0
-        for _ in range(_ADOPTION_STEPS):
-            self._adoption_cursor, ids = yield from self.scan(self._adoption_cursor)
-            adopted += yield from self.adopt(ids)
-            if self._adoption_cursor == b"0":
+    def _with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
+        """The page, and how many conversations have no place in the order after adopting some.
+
+        Equal numbers prove nothing, as others may have deleted as many as they wrote: each listing
+        goes a short step through the hash, and long ones where a place is missing for sure.
+        """
+        (self._cursor, _, conversations, listed), places = yield [
+            self._adoption(self._cursor, _SHORT_STEP),
+            page,
+        ]
+        for _ in range(_LONG_STEPS):
+            if conversations <= listed:
                 break
-        return adopted
+            self._cursor, adopted, conversations, listed = yield self._adoption(
+                self._cursor, _SCAN_COUNT
+            )
+            if adopted:
+                places = yield page
+        return places, max(0, conversations - listed)
 
     def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Record]]:
         """The records of `ids` that still exist (and belong to `owner`)."""
         found = (yield self._layout.records(ids)) if ids else []
-        gone = [id for id, record in zip(ids, found, strict=True) if record is None]
-        if gone:
+        stale = [id for id, record in zip(ids, found, strict=True) if not _belongs(record, owner)]
+        if stale:
             with suppress(RedisReadOnly, RedisDenied):  # whoever may write will do it
-                yield from self._forget(gone, owner)
-        return [record for record in found if record and owner in (None, owner_of(record))]
+                yield from self._forget(stale, owner)
+        return [record for record in found if record and _belongs(record, owner)]
 
     def _forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
-        """Take what is gone out of the orders, of that owner too who had it listed."""
+        """Take what is gone out of the orders, and what moved out of the order of `listed_for`."""
         owners = yield from self._owners(ids)
+        order = [] if listed_for is None else [self._keys.order(listed_for)]
         forgotten = yield [
-            Command((FORGET.call(self._keys.of(id, owner or listed_for), [id, owner or b""]),))
+            Command(
+                (
+                    FORGET.call(
+                        [*self._keys.of(id, owner), *order], [id, owner or b"", listed_for or b""]
+                    ),
+                )
+            )
             for id, owner in zip(ids, owners, strict=True)
         ]
-        return sum(forgotten)
+        return int(sum(forgotten))
+
+
+def _belongs(record: Record | None, owner: bytes | None) -> bool:
+    """Whether the conversation is there, and the owner's if there is one."""
+    return record is not None and owner in (None, owner_of(record))
 
 
 def _cursor(id: bytes, score: bytes) -> str:
@@ -159,8 +172,11 @@ def _cursor(id: bytes, score: bytes) -> str:
 
 def _place(cursor: str) -> tuple[bytes, bytes]:
     """Score and id of a cursor. Raises ValueError if it is none."""
-    score, _, id = cursor.partition("-")
+    score, dash, id = cursor.partition("-")
     try:
-        return encode(int(score)), urlsafe_b64decode(id + "=" * (-len(id) % 4))
+        if not dash:
+            raise ValueError
+        padded = id + "=" * (-len(id) % 4)
+        return encode(int(score)), b64decode(padded, altchars=b"-_", validate=True)
     except ValueError:
         raise ValueError(f"{cursor[:100]!r} is not a cursor of a page.") from None

@@ -129,7 +129,7 @@ class Artifact:
         return f"<{self.type or 'Artifact'} {self.id}>"  # never the content
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Artifact) and self._data == other._data
+        return self._data == other._data if isinstance(other, Artifact) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
@@ -233,7 +233,7 @@ class Run:
         return f"<Run {self.id}>"  # never the content
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Run) and self.to_dict() == other.to_dict()
+        return self.to_dict() == other.to_dict() if isinstance(other, Run) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 

@@ -9,12 +9,12 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from conversation_memory.commands import Command, Pause, Script, aperform, perform, single
+from conversation_memory.layouts.base import RECORDS
+from conversation_memory.listing import FORGET
 from conversation_memory.exceptions import RedisMisconfigured
 
 from .utils import RedisTestCase, monitored
 
-RECORDS = Script("conversation_memory.layouts", "records.lua")
-FORGET = Script("conversation_memory.layouts", "forget.lua")
 
 
 def each_way(test):

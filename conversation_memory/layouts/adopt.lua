@@ -1,15 +1,26 @@
--- Put conversations that others wrote into the order, as of now: the time of their last write is
--- not known.
+-- Go on through the hash and put conversations that others wrote into the order, as of now: the time
+-- of their last write is not known.
 --
 -- KEYS  content, recent
--- ARGV  ids
--- Returns how many were not in it.
-local now = redis.call('TIME')
-local score = now[1] * 1000 + math.floor(now[2] / 1000)
+-- ARGV  cursor, about how many fields
+-- Returns {next cursor, how many had no place, conversations, places}.
+local function scan()
+  local found = redis.pcall('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2], 'NOVALUES')
+  if not found.err then return found[1], found[2], 1 end
+  -- Before Redis 7.4 the values come along, and Lua copies them.
+  found = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', math.ceil(ARGV[2] / 10))
+  return found[1], found[2], 2
+end
+
+local cursor, fields, step = scan()
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local adopted = 0
-for _, id in ipairs(ARGV) do
-  if redis.call('HEXISTS', KEYS[1], id) == 1 then
-    adopted = adopted + redis.call('ZADD', KEYS[2], 'NX', score, id)
+for i = 1, #fields, step do
+  if not redis.call('ZSCORE', KEYS[2], fields[i]) then
+    -- A replica, or a user who may only read, lists what is listed.
+    local added = redis.pcall('ZADD', KEYS[2], now, fields[i])
+    if type(added) == 'number' then adopted = adopted + added end
   end
 end
-return adopted
+return {cursor, adopted, redis.call('HLEN', KEYS[1]), redis.call('ZCARD', KEYS[2])}

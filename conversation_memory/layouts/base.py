@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import sha1
 from typing import Any, ClassVar
 
 from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
@@ -37,6 +38,10 @@ RENAME = Script("prelude.lua", "rename.lua")
 RECORDS = Script("records.lua")
 
 MAX_TITLE = 1000
+
+# A program that knows no record may write as many bytes as were there. A digest tells, at 3 us of
+# server time a kB.
+_DIGESTED = 32 * 1024
 _CHUNK = 50
 
 # The pauses between them add up to about seven seconds, with a random part against lockstep.
@@ -76,6 +81,11 @@ def owner_of(record: Record) -> bytes | None:
     return None if record.owner is None else encode(record.owner)
 
 
+def distinct(runs: Sequence[Run]) -> list[Run]:
+    """`runs` without repetitions of an id. One without an id is never a repetition."""
+    return list({run.id or index: run for index, run in enumerate(runs)}.values())
+
+
 def is_past(record: Record, time: Sequence[bytes]) -> bool:
     """Whether the deadline is past at `time`, a reply to TIME."""
     now = int(time[0]) + int(time[1]) / 1_000_000
@@ -92,12 +102,17 @@ class Snapshot:
 
     @property
     def revision(self) -> str:
+        if self.field is None:  # of a conversation that was deleted by others a record may be left
+            return "0-absent"
         return f"{self.record.version}-{fingerprint(self.field)}"
 
     @property
-    def expectation(self) -> tuple[Any, Any]:
-        """Version and length of the field, as the scripts take them."""
-        return self.record.version, -1 if self.field is None else len(self.field)
+    def expectation(self) -> tuple[Any, Any, Any]:
+        """Version, length and, if that is cheap, digest of the field, as the scripts take them."""
+        if self.field is None:
+            return self.record.version, -1, ""
+        short = len(self.field) <= _DIGESTED
+        return self.record.version, len(self.field), sha1(self.field).hexdigest() if short else ""
 
     @property
     def is_list(self) -> bool:
@@ -134,8 +149,7 @@ class Layout(ABC):
         added: list[Run] = []
 
         def change(document: Document) -> Document | None:
-            new = {run.id: run for run in runs if not document.has(run.id)}
-            added[:] = new.values()
+            added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
             return document.appended(added) if added else None
 
         yield from self._change(place, change)
@@ -149,9 +163,8 @@ class Layout(ABC):
         document = self._document(place, snapshot)
         mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
         revision = f"{snapshot.record.version}-{mark}"
-        return Conversation(
-            snapshot.record, document.runs, document.metadata, revision, exists=True
-        )
+        record = replace(snapshot.record, runs=document.count)  # others count no runs
+        return Conversation(record, document.runs, document.metadata, revision, exists=True)
 
     @staticmethod
     def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
@@ -351,7 +364,7 @@ class Layout(ABC):
         yield from self._if_exists(LIFETIME, place, *self._lifetimes(place))
 
     def _if_exists(self, script: Script, place: Place, *args: Any) -> Operation[None]:
-        keys = self.keys.of(place.id)
+        keys = self.keys.of(place.id, place.owner)
         call = script.call(keys, [place.id, place.owner or b"", int(place.scoped), *args])
         if not (yield Command((call,))):
             raise self.not_found(place)

@@ -9,24 +9,24 @@ local exists = alive()
 local other = other_owner(exists)
 if other then return {'owner', other} end
 if not exists or redis.call('LINDEX', runs, index) ~= text then return {'changed'} end
-local shrunk = 0
+local time, deadline = place(ARGV[3], ARGV[4])
+local bytes, ids = number('bytes') or 0, redis.call('HGET', record, 'ids') or '\n'
 if operation == 'edit' then
   redis.call('LSET', runs, index, given)
-  shrunk = #text - #given
+  bytes = bytes - #text + #given
 elseif operation == 'truncate' then
-  for _, cut in ipairs(redis.call('LRANGE', runs, index + 1, -1)) do shrunk = shrunk + #cut end
+  for _, cut in ipairs(redis.call('LRANGE', runs, index + 1, -1)) do bytes = bytes - #cut end
   redis.call('LTRIM', runs, 0, index)
-  redis.call('HSET', record, 'ids', given)
+  ids = given
 else
   local tombstone = 'removed ' .. redis.sha1hex(text)
   redis.call('LSET', runs, index, tombstone)
   redis.call('LREM', runs, 1, tombstone)
-  shrunk = #text
-  local ids = redis.call('HGET', record, 'ids') or '\n'
+  bytes = bytes - #text
   local first, last = ids:find('\n' .. given .. '\n', 1, true)
-  if first then redis.call('HSET', record, 'ids', ids:sub(1, first) .. ids:sub(last + 1)) end
+  if first then ids = ids:sub(1, first) .. ids:sub(last + 1) end
 end
-redis.call('HINCRBY', record, 'bytes', -shrunk)
+expire(deadline)
 local count = redis.call('LLEN', runs)
-touch(count, redis.call('HGET', record, 'seal') or '', ARGV[3], ARGV[4])
+note(true, time, deadline, ARGV[3], {'runs', count, 'ids', ids, 'bytes', math.max(bytes, 0)})
 return count

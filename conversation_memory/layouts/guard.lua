@@ -1,33 +1,34 @@
--- Before the HSET of a document, in the same MULTI: may it be written?
+-- Before the HSET of a document, in the same MULTI: may it be written? If so, write what goes with
+-- it.
 --
 -- The document is no argument of a script, because Lua copies it three times: 126 us of server time
 -- for 100 kB instead of 12. A plain HSET writes it, and that cannot be made conditional; so a
--- refusal puts what stands in the field aside, and commit.lua puts it back. Nobody sees what is
--- between.
+-- refusal puts what stands in the field aside, and finish.lua puts it back. Nobody sees what is
+-- between. Any error on the way to an answer (a key of another type, a command that an ACL forbids)
+-- is a refusal too.
 --
--- ARGV  id, owner, version ('' any), length ('' any, -1 absent)
--- Returns 0, or why not: {'owner', its owner} or {'changed'}; or the error of a wrong key.
-local version, length = ARGV[3], ARGV[4]
-
-local function refusal()
+-- ARGV  id, owner, version ('' any), length ('' any, -1 absent), SHA-1 ('' any), number of runs,
+--       seal, lifetime, default lifetime, length of the document
+-- Returns the new version, or why not: {'owner', its owner}, {'changed'} or the error.
+local function attempt()
   local exists = alive()
   local other = other_owner(exists)
   if other then return {'owner', other} end
-  if version ~= '' and (redis.call('HGET', record, 'version') or '0') ~= version then
+  if ARGV[3] ~= '' and (number('version') or 0) ~= tonumber(ARGV[3]) then return {'changed'} end
+  local size = exists and redis.call('HSTRLEN', content, id) or -1
+  if ARGV[4] ~= '' and size ~= tonumber(ARGV[4]) then return {'changed'} end
+  if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then
     return {'changed'}
   end
-  local size = exists and redis.call('HSTRLEN', content, id) or -1
-  if length ~= '' and size ~= tonumber(length) then return {'changed'} end
-  if not exists then born() end
+  local time, deadline = place(ARGV[8], ARGV[9])
+  redis.call('DEL', runs)  -- of the layout `list`, if it was one
+  return note(exists, time, deadline, ARGV[8],
+    {'runs', ARGV[6], 'seal', ARGV[7], 'bytes', ARGV[10]})
 end
 
-local done, why = pcall(refusal)
-if done and not why then return 0 end
-local document = redis.pcall('HGET', content, id)
-if type(document) == 'string' then
-  redis.call('HSET', aside, 'document', document)
-else
-  redis.call('HSET', aside, 'absent', 1)
-end
-if not done and type(why) ~= 'table' then why = {err = tostring(why)} end
-return why
+local fine, answer = pcall(attempt)
+if type(answer) == 'number' then return answer end
+local document = redis.call('HMGET', content, id)[1]
+redis.call('HSET', aside, document and 'document' or 'absent', document or 1)
+if fine or type(answer) == 'table' then return answer end
+return redis.error_reply(answer)

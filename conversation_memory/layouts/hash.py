@@ -7,15 +7,13 @@ those that know no record.
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..commands import Command, Operation, Script
+from ..commands import Call, Command, Operation, Script
 from ..documents import Document
 from ..records import RunPage
 from .base import Layout, Place, Snapshot
 
 GUARD = Script("prelude.lua", "guard.lua")
-COMMIT = Script("prelude.lua", "commit.lua")
+FINISH = Script("prelude.lua", "finish.lua")
 
 
 class HashLayout(Layout):
@@ -30,21 +28,25 @@ class HashLayout(Layout):
         self._check_size(place, len(document.raw))
         if len(document.raw) > self.max_run_bytes:
             self._check_runs(place, document.texts)
-        keys = self.keys.of(place.id, place.owner)
-        owner = place.owner or b""
-        guard = [place.id, owner, *(expected.expectation if expected else ("", ""))]
-        commit = [place.id, owner, document.count, document.seal]
-        commit += [*self._lifetimes(place), len(document.raw)]
-
-        def decoded(replies: list[Any]) -> int | list[bytes]:
-            refusal, _, version = replies
-            return refusal or int(version)
-
-        return Command(
-            (
-                GUARD.whole(keys, guard),
-                ("HSET", self.keys.content(place.id), place.id, document.raw),
-                COMMIT.whole(keys, commit),
-            ),
-            decoded,
+        keys, aside = self.keys.of(place.id, place.owner), self.keys.aside(place.id)
+        place_args = [place.id, place.owner or b""]
+        args = [
+            *place_args,
+            *(expected.expectation if expected else ("", "", "")),
+            document.count,
+            document.seal,
+            *self._lifetimes(place),
+            len(document.raw),
+        ]
+        calls: tuple[Call, ...] = (
+            # What the way back needs, so that a user who lacks the permission for it is refused
+            # before anything is written: the server runs no part of a MULTI then. The first also
+            # removes what is left of another time.
+            ("DEL", aside),
+            ("HMGET", aside, ""),
+            ("HDEL", aside, ""),
+            GUARD.whole(keys, args),
+            ("HSET", self.keys.content(place.id), place.id, document.raw),
+            FINISH.whole(keys, place_args),
         )
+        return Command(calls, lambda replies: replies[3])

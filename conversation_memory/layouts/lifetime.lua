@@ -4,5 +4,9 @@
 -- Returns whether the conversation exists (for that owner).
 if not alive() then return 0 end
 if ARGV[3] == '1' and (redis.call('HGET', record, 'owner') or '') ~= owner then return 0 end
-slide(clock(), ARGV[4], ARGV[5])
+local deadline = deadline_of(clock(), ARGV[4], ARGV[5])
+if deadline then redis.call('ZADD', expiry, deadline, id) else redis.call('ZREM', expiry, id) end
+expire(deadline)
+redis.call('HSET', record, 'expires', deadline or '')
+if ARGV[4] ~= '' then redis.call('HSET', record, 'ttl', ARGV[4]) end
 return 1

@@ -15,7 +15,7 @@ from ..commands import Command, Operation, Script
 from ..documents import Document, build
 from ..records import FIELDS, Record, RunPage
 from ..runs import Run, dumps
-from .base import ATTEMPTS, Layout, Place, Snapshot, is_past, owner_of, pause
+from .base import ATTEMPTS, Layout, Place, Snapshot, distinct, is_past, owner_of, pause
 
 APPEND = Script("prelude.lua", "append.lua")
 REPLACE = Script("prelude.lua", "replace.lua")
@@ -50,8 +50,8 @@ class ListLayout(Layout):
     reads_list = True
 
     def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
-        texts = {run.id: run.to_wire() for run in runs}
-        self._check_runs(place, list(texts.values()))
+        texts = [(run.id, run.to_wire()) for run in distinct(runs)]
+        self._check_runs(place, [text for _, text in texts])
         for _ in range(ATTEMPTS):
             reply = yield self._append(place, texts, "")
             if isinstance(reply[0], int):
@@ -85,14 +85,13 @@ class ListLayout(Layout):
             snapshot.is_list
             and snapshot.field == self._field(document)[0]
             and stored == document.texts[: len(stored)]
-            and len({run.id for run in document.runs}) == document.count
             and revision in (None, snapshot.revision)
         )
         if grown:
-            added = {run.id: run.to_wire() for run in document.runs[len(stored) :]}
+            added = [(run.id, run.to_wire()) for run in document.runs[len(stored) :]]
             if not added:
                 return snapshot.revision
-            self._check_runs(place, list(added.values()))
+            self._check_runs(place, [text for _, text in added])
             reply = yield self._append(place, added, snapshot.record.version)
             if isinstance(reply[0], int):
                 return f"{reply[1]}-{self._field(document)[1]}"
@@ -112,8 +111,10 @@ class ListLayout(Layout):
         if not (yield from self._change_one(place, after, "truncate", b"")):
             yield from super().truncate(place, after)
 
-    def _append(self, place: Place, texts: Mapping[str, bytes], version: Any) -> Command[list[Any]]:
-        pairs = [part for id, text in texts.items() for part in (dumps(id), text)]
+    def _append(
+        self, place: Place, texts: Sequence[tuple[str, bytes]], version: Any
+    ) -> Command[list[Any]]:
+        pairs = [part for id, text in texts for part in (dumps(id) if id else b"", text)]
         args = [
             *self._lifetimes(place),
             _EMPTY.raw,
@@ -170,7 +171,7 @@ class ListLayout(Layout):
         args = [
             place.id,
             place.owner or b"",
-            *(expected.expectation if expected else ("", "")),
+            *(expected.expectation if expected else ("", "", "")),
             field.raw,
             _seal(field),
             _remembered([run.id for run in document.runs[-_REMEMBERED:]]),

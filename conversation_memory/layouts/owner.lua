@@ -10,8 +10,8 @@ if owner ~= '' then redis.call('ZREM', owned, id) end
 if ARGV[3] == '' then
   redis.call('HDEL', record, 'owner')
 else
+  redis.call('ZADD', KEYS[#KEYS], number('updated') or clock(), id)
   redis.call('HSET', record, 'owner', ARGV[3])
-  redis.call('ZADD', KEYS[#KEYS], redis.call('HGET', record, 'updated') or clock(), id)
 end
-redis.call('HINCRBY', record, 'version', 1)
+redis.call('HSET', record, 'version', (number('version') or 0) + 1)
 return 1

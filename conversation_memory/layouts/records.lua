@@ -9,7 +9,7 @@ local records = {}
 for i, id in ipairs(ARGV) do
   local record = redis.call('HMGET', KEYS[i + 1],
     'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal', 'expires')
-  local expired = record[8] and tonumber(record[8]) <= now
+  local expired = (tonumber(record[8] or nil) or math.huge) <= now
   table.insert(record, 1, expired and 0 or redis.call('HEXISTS', KEYS[1], id))
   records[i] = record
 end

@@ -25,5 +25,5 @@ carry(recent)
 carry(expiry)
 if owned then carry(owned) end
 local deadline = redis.call('HGET', renamed, 'expires')
-if deadline then redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, target) end
+if deadline and deadline ~= '' then redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, target) end
 return 1

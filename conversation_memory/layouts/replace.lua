@@ -1,27 +1,29 @@
 -- Layout `list`: put the runs that the same MULTI has pushed to `aside` in the place of the runs.
 --
--- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent),
+-- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
 --       document without runs, seal, ids to remember, lifetime, default lifetime, bytes of runs
 -- Returns the new version, or why not: {'owner', its owner} or {'changed'}.
-local function refusal()
+local function attempt()
   local exists = alive()
   local other = other_owner(exists)
   if other then return {'owner', other} end
-  if ARGV[3] ~= '' and (redis.call('HGET', record, 'version') or '0') ~= ARGV[3] then
-    return {'changed'}
-  end
+  if ARGV[3] ~= '' and (number('version') or 0) ~= tonumber(ARGV[3]) then return {'changed'} end
   local size = exists and redis.call('HSTRLEN', content, id) or -1
   if ARGV[4] ~= '' and size ~= tonumber(ARGV[4]) then return {'changed'} end
-  redis.call('HSET', content, id, ARGV[5])
-  if not exists then born() end
+  if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then
+    return {'changed'}
+  end
+  local time, deadline = place(ARGV[9], ARGV[10])
+  redis.call('DEL', runs)
+  if redis.call('EXISTS', aside) == 1 then redis.call('RENAME', aside, runs) end
+  redis.call('HSET', content, id, ARGV[6])
+  expire(deadline)
+  return note(exists, time, deadline, ARGV[9],
+    {'runs', redis.call('LLEN', runs), 'seal', ARGV[7], 'ids', ARGV[8], 'bytes', ARGV[11]})
 end
 
-local done, why = pcall(refusal)
-if why or not done then
-  redis.call('DEL', aside)
-  return type(why) == 'table' and why or {err = tostring(why)}
-end
-redis.call('DEL', runs)
-if redis.call('EXISTS', aside) == 1 then redis.call('RENAME', aside, runs) end
-redis.call('HSET', record, 'ids', ARGV[7], 'bytes', ARGV[10])
-return touch(redis.call('LLEN', runs), ARGV[6], ARGV[8], ARGV[9])
+local fine, answer = pcall(attempt)
+if type(answer) == 'number' then return answer end
+redis.call('DEL', aside)
+if fine or type(answer) == 'table' then return answer end
+return redis.error_reply(answer)
