@@ -153,7 +153,8 @@ class TimeoutTests(ServerTestCase):
         """The index is behind a proxy that may lose answers."""
         proxy = Proxy(self.server.port)
         try:
-            entry = {"URL": proxy.url, "INDEX": self.index.name, **self.entry}
+            options = {"socket_timeout": 1}
+            entry = {"URL": proxy.url, "INDEX": self.index.name, "OPTIONS": options}
             with self.settings(REDIS={"default": entry}):
                 with mock.patch.object(self.index, "_connection", indexes["default"]._connection):
                     yield proxy
