@@ -71,6 +71,14 @@ class ServerTestCase(RedisTestCase):
         finally:
             os.kill(self.server.pid, signal.SIGCONT)
 
+    def key(self, name):
+        """The key of ours that the index calls `name`."""
+        return f"{{{self.index.name}}}:{name}"
+
+    def dump(self):
+        """Everything that is stored of the index."""
+        return {key: self.redis.dump(key) for key in self.keys()}
+
     def user(self, *rules):
         """The URL of a new user of the server with ACL `rules`."""
         self.redis.acl_setuser("limited", enabled=True, reset=True, passwords=["+word"])

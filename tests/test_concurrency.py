@@ -242,8 +242,10 @@ class StockDriverTests(RedisTestCase):
         self.put("42", b'{"runs": [], "metadata": {}}')
 
         def write():
-            together(*(lambda way=way: way("abcd") for way in (self.ours, self.stock)))
-            end.set()
+            try:
+                together(lambda: self.ours("ours"), lambda: self.stock("stock"))
+            finally:
+                end.set()
 
         _, seen = together(write, lambda: self.look(end))
         assert seen

@@ -81,9 +81,10 @@ class DemoTests(TestCase):
             path = "c/sample-lisbon/"
             browser.post(path, browser.get(path), text="Remember that I like figs")
             browser.post("c/sample-thai/delete/", browser.get("c/sample-thai/delete/"))
-            assert "text/css" in browser.opener.open(address + "static/chat/chat.css").headers[
-                "Content-Type"
-            ]
+            assert (
+                "text/css"
+                in browser.opener.open(address + "static/chat/chat.css").headers["Content-Type"]
+            )
         with self.demo(end=signal.SIGTERM) as (address, printed):
             assert "Stored" not in printed
             browser = Browser(address)

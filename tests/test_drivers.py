@@ -551,7 +551,7 @@ class TitleTests:
     @both
     def test_may_not_be_too_long(self, index):
         index.driver("42").append(run("a"))
-        with pytest.raises(ValueError, match="at most 1000 characters"):
+        with pytest.raises(ValueError, match="at most 1,000 characters"):
             index.driver("42").set_title("x" * 1001)
 
     @both

@@ -64,13 +64,17 @@ class RulesTests(SimpleTestCase):
         assert "not said anything" in self.talk("Hello", "What did I say about trains?")
 
     def test_questions_to_the_memory_are_no_topics(self):
-        assert "“The roof leaks”" in self.talk("The roof leaks", "How many messages?", "Where were we?")
+        assert "“The roof leaks”" in self.talk(
+            "The roof leaks", "How many messages?", "Where were we?"
+        )
 
     def test_messages_are_counted(self):
         assert "number 3" in self.talk("Hello", "Well", "How many messages is this?")
 
     def test_it_sees_connections(self):
-        assert "“The roof leaks in winter”" in self.talk("The roof leaks in winter", "Winter is near")
+        assert "“The roof leaks in winter”" in self.talk(
+            "The roof leaks in winter", "Winter is near"
+        )
 
     def test_it_greets_by_name(self):
         assert self.talk("My name is Ada", "Hello") == "Hello, Ada! What is on your mind?"

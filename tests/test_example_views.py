@@ -29,8 +29,6 @@ IMMEDIATE = {"default": {"BACKEND": "example_project.chat.thread_pool.ImmediateB
 DEAD = {"default": {"BACKEND": "tests.test_example_views.WorkerDies"}}
 
 
-
-
 @override_settings(TASKS=IMMEDIATE)
 class ChatTestCase(RedisTestCase, TestCase):
     def setUp(self):
@@ -412,10 +410,15 @@ class PolicyTests(ChatTestCase):
         client, anonymous = self.client, self.client_class()
         pages = [client.get(url) for url in ("/", "/new/", "/c/c1/", "/nothing/")]
         pages += [client.get(f"/c/c1/{url}/") for url in ("rename", "delete", "r/r1")]
-        pages += [anonymous.get("/login/"), self.client_class(enforce_csrf_checks=True).post("/login/")]
+        pages += [
+            anonymous.get("/login/"),
+            self.client_class(enforce_csrf_checks=True).post("/login/"),
+        ]
         for response in pages:
             with self.subTest(response.request["PATH_INFO"]):
-                assert "default-src 'none'; script-src 'self'" in response["Content-Security-Policy"]
+                assert (
+                    "default-src 'none'; script-src 'self'" in response["Content-Security-Policy"]
+                )
                 assert "unsafe" not in response["Content-Security-Policy"]
                 assert not self.INLINE.search(response.content.decode())
 
@@ -437,7 +440,9 @@ class PolicyTests(ChatTestCase):
 class SigningInTests(ChatTestCase):
     def test_in_and_out(self):
         client = self.client_class()
-        response = client.post("/login/", {"username": "ada", "password": "lovelace", "next": "/new/"})
+        response = client.post(
+            "/login/", {"username": "ada", "password": "lovelace", "next": "/new/"}
+        )
         assert response.url == "/new/"
         assert client.post("/logout/").url == "/login/"
         assert client.get("/").status_code == 302

@@ -294,9 +294,6 @@ class RefusedWriteTests(ServerTestCase):
         assert self.dump() == before
         return driver
 
-    def dump(self):
-        return {key: self.redis.dump(key) for key in self.keys()}
-
     @both
     def test_full_memory(self, index):
         self.assert_reads_but_refuses_writes(
@@ -351,6 +348,10 @@ class RefusedWriteTests(ServerTestCase):
         with replica_of(self.redis, 1):
             page = index.recent()
         assert (len(page), page.unlisted) == (0, 1)
+
+
+class RefusedListWriteTests(RefusedWriteTests):
+    entry = {"LAYOUT": "list"}
 
 
 class AccessTests(ServerTestCase):
@@ -486,7 +487,12 @@ def give_the_slots_away(server):
 
 
 class UnharmedTests(ServerTestCase):
-    """A write that fails leaves the document as it is, or has written its record too."""
+    """A write that fails leaves the conversation as it is, or has written its record too."""
+
+    PERMISSIONS = (
+        "@transaction eval evalsha hget hmget hset hdel hexists hstrlen exists del unlink zadd zrem "
+        "time type rpush lrange persist"
+    ).split()
 
     WRITES = {
         "append": lambda driver: driver.append(run("new")),
@@ -503,13 +509,15 @@ class UnharmedTests(ServerTestCase):
                     if existing:
                         self.index.driver("c", owner="alice").append(run())
                     break_()
-                    before = self.stored("c")
+                    before = self.content()
                     with fails(kind, cause, says):
                         write(index.driver("c", owner="alice"))
-                    assert self.stored("c") == before
+                    assert self.content() == before
 
-    def key(self, name):
-        return f"{{{self.index.name}}}:{name}"
+    def content(self):
+        """What layout `hash` and layout `list` keep of a conversation."""
+        runs = self.redis.lrange(self.key("runs:c"), 0, -1)
+        return self.stored("c"), runs
 
     def replace(self, name):
         self.redis.set(self.key(name), "a string")
@@ -528,42 +536,12 @@ class UnharmedTests(ServerTestCase):
     def test_order_of_the_owner_of_another_type(self, index):
         self.assert_unharmed(index, lambda: self.replace("owner:alice"), *self.WRONGTYPE)
 
-    def test_leftovers_of_a_refused_write(self):
-        for leave in (
-            lambda key: self.redis.set(key, "a string"),
-            lambda key: self.redis.hset(key, "document", "of another time"),
-            lambda key: self.redis.hset(key, "absent", 1),
-        ):
-            for index in (self.index, Awaited(self.index)):
-                with self.subTest(index=type(index).__name__):
-                    self.wipe()
-                    index.driver("c").append(run())
-                    leave(self.key("aside:c"))
-                    assert index.driver("c").append(run("r2")) == 1
-                    assert [run.id for run in index.driver("c").load()[0]] == ["r1", "r2"]
-                    assert not self.redis.exists(self.key("aside:c"))
-
-    def test_leftovers_of_a_refused_write_when_another_is_refused(self):
-        driver = self.index.driver("c", owner="alice")
-        driver.append(run())
-        before = self.stored("c")
-        for leave in (
-            lambda key: self.redis.set(key, "a string"),
-            lambda key: self.redis.hset(key, "document", "of another time"),
-            lambda key: self.redis.hset(key, "absent", 1),
-        ):
-            leave(self.key("aside:c"))
-            with pytest.raises(ConversationNotFound):
-                self.index.driver("c", owner="bob").store([run("r2")])
-            assert self.stored("c") == before
-
     def test_user_without_one_permission(self):
         """Whichever it is: all is written, or nothing is and the error says so."""
-        for permission in (
-            "@transaction eval hget hmget hset hdel hexists hstrlen exists del unlink zadd time type"
-        ).split():
+        for permission in self.PERMISSIONS:
             url = self.user("allkeys", "allcommands", f"-{permission}")
-            with self.settings(REDIS={"default": {"URL": url, "INDEX": self.index.name}}):
+            entry = {"URL": url, "INDEX": self.index.name, **self.entry}
+            with self.settings(REDIS={"default": entry}):
                 for name, write in self.WRITES.items():
                     for owner in ("alice", "bob"):
                         with self.subTest(permission, write=name, owner=owner):
@@ -572,13 +550,13 @@ class UnharmedTests(ServerTestCase):
     def assert_all_or_nothing(self, write, owner):
         self.wipe()
         self.index.driver("c", owner="alice").append(run())
-        document, record = self.stored("c"), self.index.driver("c").record()
+        document, record = self.content(), self.index.driver("c").record()
         error = None
         try:
             write(indexes["default"].driver("c", owner=owner))
         except (RedisDenied, ConversationNotFound) as caught:
             error = caught
-        if self.stored("c") == document:
+        if self.content() == document:
             assert self.index.driver("c").record() == record
             assert error
         else:
@@ -625,7 +603,7 @@ class UnharmedTests(ServerTestCase):
     def test_more_than_max_bytes(self, index):
         self.index.driver("c").append(run())
         before = self.dump()
-        entry = {"URL": self.server.url, "INDEX": self.index.name, "MAX_BYTES": 1000}
+        entry = {"URL": self.server.url, "INDEX": self.index.name, "MAX_BYTES": 1000, **self.entry}
         with self.settings(REDIS={"default": entry}):
             small = indexes["default"]
             small = small if index is self.index else Awaited(small)
@@ -640,8 +618,42 @@ class UnharmedTests(ServerTestCase):
                 assert SECRET not in str(caught.value)
         assert self.dump() == before
 
-    def dump(self):
-        return {key: self.redis.dump(key) for key in self.keys()}
+
+class UnharmedListTests(UnharmedTests):
+    entry = {"LAYOUT": "list"}
+
+
+class LeftoverTests(ServerTestCase):
+    """Layout `hash` puts a document aside for as long as a refused write takes."""
+
+    def test_leftovers_of_a_refused_write(self):
+        for leave in (
+            lambda key: self.redis.set(key, "a string"),
+            lambda key: self.redis.hset(key, "document", "of another time"),
+            lambda key: self.redis.hset(key, "absent", 1),
+        ):
+            for index in (self.index, Awaited(self.index)):
+                with self.subTest(index=type(index).__name__):
+                    self.wipe()
+                    index.driver("c").append(run())
+                    leave(self.key("aside:c"))
+                    assert index.driver("c").append(run("r2")) == 1
+                    assert [run.id for run in index.driver("c").load()[0]] == ["r1", "r2"]
+                    assert not self.redis.exists(self.key("aside:c"))
+
+    def test_leftovers_of_a_refused_write_when_another_is_refused(self):
+        driver = self.index.driver("c", owner="alice")
+        driver.append(run())
+        before = self.stored("c")
+        for leave in (
+            lambda key: self.redis.set(key, "a string"),
+            lambda key: self.redis.hset(key, "document", "of another time"),
+            lambda key: self.redis.hset(key, "absent", 1),
+        ):
+            leave(self.key("aside:c"))
+            with pytest.raises(ConversationNotFound):
+                self.index.driver("c", owner="bob").store([run("r2")])
+            assert self.stored("c") == before
 
 
 class BytesTests(RedisTestCase):

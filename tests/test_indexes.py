@@ -6,8 +6,8 @@ import pytest
 from redis.exceptions import ResponseError
 
 from conversation_memory import Run, indexes
+from conversation_memory.conf import IndexSettings
 from conversation_memory.exceptions import RedisMisconfigured, translate
-from conversation_memory.keys import Keys
 from conversation_memory.layouts import LAYOUTS
 from conversation_memory.listing import Listing
 
@@ -416,7 +416,7 @@ class OldServerTests(RedisTestCase):
 
     def setUp(self):
         super().setUp()
-        layout = LAYOUTS["hash"](Keys("chats"), alias="default", max_bytes=1000)
+        layout = LAYOUTS["hash"](IndexSettings(alias="default", index="chats"))
         self.listing = Listing(layout)
 
     def refuse(self, scan, text):

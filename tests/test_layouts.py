@@ -7,6 +7,7 @@ from redis.crc import key_slot
 
 from conversation_memory import ConversationIndex, Run, indexes
 from conversation_memory.commands import Command, Pause
+from conversation_memory.conf import IndexSettings
 from conversation_memory.exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -14,12 +15,11 @@ from conversation_memory.exceptions import (
     ConversationTooLarge,
     InvalidIndexError,
 )
-from conversation_memory.keys import Keys
 from conversation_memory.layouts import LAYOUTS, Place
 
 from .utils import RedisTestCase, both, each_layout
 
-NO_RECORD = [None] * 7
+NO_RECORD = [None] * 8
 
 
 def run(id, output="an answer"):
@@ -63,12 +63,19 @@ class LayoutsTests(RedisTestCase):
                 indexes["default"]
 
 
+def replies(answer):
+    """What a server replies to a write whose guard gave this answer."""
+    return [0, [None], 0, answer, 1, 0]
+
+
 class HashByHandTests(RedisTestCase):
     """A layout does no I/O: its operations can be driven without any server."""
 
     def setUp(self):
         super().setUp()
-        self.layout = LAYOUTS["hash"](Keys("chats"), alias="default", max_bytes=10_000)
+        self.layout = LAYOUTS["hash"](
+            IndexSettings(alias="default", index="chats", max_bytes=10_000)
+        )
 
     def append(self, *runs, place=None):
         return self.layout.append(place or Place(b"42"), runs)
@@ -89,31 +96,31 @@ class HashByHandTests(RedisTestCase):
         step = next(self.append(run("a"), place=Place(b"42", b"ann", True)))
         assert [call[0] for call in step.calls] == ["HMGET", "HGET"]
 
-    def test_append_writes_between_guard_and_commit(self):
+    def test_append_writes_between_guard_and_finish(self):
         operation = self.append(run("a"))
         next(operation)
-        guard, write, commit = operation.send([NO_RECORD, None]).calls
-        assert (guard[0], commit[0]) == ("EVAL", "EVAL")
+        *_, guard, write, finish = operation.send([NO_RECORD, None]).calls
+        assert (guard[0], finish[0]) == ("EVAL", "EVAL")
         assert write[:3] == ("HSET", b"chats", b"42")
         assert json.loads(write[3])["runs"][0]["id"] == "a"
 
     def test_append_carries_the_document_in_no_script(self):
         operation = self.append(run("a", "the answer"))
         next(operation)
-        guard, _, commit = operation.send([NO_RECORD, None]).calls
-        assert b"the answer" not in b" ".join(str(part).encode() for part in (*guard, *commit))
+        *_, guard, _, finish = operation.send([NO_RECORD, None]).calls
+        assert b"the answer" not in b" ".join(str(part).encode() for part in (*guard, *finish))
 
     def test_append_returns_how_many_were_written(self):
         operation = self.append(run("a"), run("b"))
         next(operation)
         write = operation.send([NO_RECORD, None])
-        assert self.result(operation, write.decode([0, 1, 1])) == 2
+        assert self.result(operation, write.decode(replies(1))) == 2
 
     def test_append_starts_again_after_a_refusal(self):
         operation = self.append(run("a"))
         read = next(operation)
         write = operation.send([NO_RECORD, None])
-        pause = operation.send(write.decode([[b"changed"], 0, None]))
+        pause = operation.send(write.decode(replies([b"changed"])))
         assert isinstance(pause, Pause)
         assert [command.calls for command in operation.send(None)] == [
             command.calls for command in read
@@ -145,22 +152,22 @@ class HashByHandTests(RedisTestCase):
                     waited += step.seconds
                     step = operation.send(None)
                 elif isinstance(step, Command):
-                    step = operation.send(step.decode([[b"changed"], 0, None]))
+                    step = operation.send(step.decode(replies([b"changed"])))
                 else:
                     step = operation.send([NO_RECORD, None])
         assert 3 < waited < 15
 
     def test_store_reads_nothing(self):
         stored = run("a")
-        _, write, _ = next(self.layout.store(Place(b"42"), [stored], {}, None)).calls
+        *_, write, _ = next(self.layout.store(Place(b"42"), [stored], {}, None)).calls
         assert write == ("HSET", b"chats", b"42", document(stored))
 
     def test_store_asks_again_as_the_owner_that_a_refusal_named(self):
         operation = self.layout.store(Place(b"42"), [run("a")], {}, None)
         first = next(operation)
-        second = operation.send(first.decode([[b"owner", b"ann"], 0, None]))
-        assert b"{chats}:owner:ann" not in first.calls[2]
-        assert b"{chats}:owner:ann" in second.calls[2]
+        second = operation.send(first.decode(replies([b"owner", b"ann"])))
+        assert b"{chats}:owner:ann" not in first.calls[3]
+        assert b"{chats}:owner:ann" in second.calls[3]
 
     def test_no_command_prints_a_document(self):
         operation = self.layout.store(Place(b"42"), [run("a", "the secret")], {}, None)

@@ -13,14 +13,17 @@ local function scan()
 end
 
 local cursor, fields, step = scan()
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
 local adopted = 0
 for i = 1, #fields, step do
   if not redis.call('ZSCORE', KEYS[2], fields[i]) then
     -- A replica, or a user who may only read, lists what is listed.
-    local added = redis.pcall('ZADD', KEYS[2], now, fields[i])
-    if type(added) == 'number' then adopted = adopted + added end
+    local added, number = pcall(function() return redis.call('ZADD', KEYS[2], now(), fields[i]) end)
+    if added then adopted = adopted + number end
   end
 end
 return {cursor, adopted, redis.call('HLEN', KEYS[1]), redis.call('ZCARD', KEYS[2])}

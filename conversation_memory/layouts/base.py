@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 from typing import Any, ClassVar
 
@@ -43,6 +44,9 @@ MAX_TITLE = 1000
 # server time a kB.
 _DIGESTED = 32 * 1024
 _CHUNK = 50
+
+# By how much the clocks of a client and of Redis may differ.
+_SKEW = timedelta(hours=1)
 
 # The pauses between them add up to about seven seconds, with a random part against lockstep.
 ATTEMPTS = 300
@@ -86,10 +90,12 @@ def distinct(runs: Sequence[Run]) -> list[Run]:
     return list({run.id or index: run for index, run in enumerate(runs)}.values())
 
 
-def is_past(record: Record, time: Sequence[bytes]) -> bool:
-    """Whether the deadline is past at `time`, a reply to TIME."""
-    now = int(time[0]) + int(time[1]) / 1_000_000
-    return record.expires is not None and record.expires.timestamp() <= now
+def is_past(record: Record) -> Operation[bool]:
+    """Whether the deadline is past, by the clock of the server if it is anywhere near."""
+    if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
+        return False
+    seconds, microseconds = yield single("TIME")
+    return record.expires.timestamp() <= int(seconds) + int(microseconds) / 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,14 @@ class Snapshot:
 
     @property
     def is_list(self) -> bool:
-        return self.record.seal.startswith("list-")
+        """Whether the runs are in a list. It is believed before a record that was lost."""
+        return bool(self.texts) or self.record.seal.startswith("list-")
+
+    @property
+    def may_be_list(self) -> bool:
+        """Whether it is worth a look: the record says so, or it is lost and the field has no runs."""
+        seal, field = self.record.seal, self.field or b""
+        return seal.startswith("list-") or (not seal and field.startswith(b'{"runs": [],'))
 
 
 class Layout(ABC):
@@ -299,7 +312,6 @@ class Layout(ABC):
         calls: list[Call] = [
             ("HMGET", self.keys.record(place.id), *FIELDS),
             ("HGET", self.keys.content(place.id), place.id),
-            ("TIME",),
         ]
         runs = runs or self.reads_list
         if runs:
@@ -307,12 +319,12 @@ class Layout(ABC):
         # As one transaction where the parts must belong together: owner, content and list.
         together = runs or place.scoped
         step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
-        fields, field, time, *texts = yield step
+        fields, field, *texts = yield step
         record = Record.from_reply(place.id, fields)
-        if is_past(record, time):
+        if (yield from is_past(record)):
             return Snapshot(None, Record(decode(place.id)))
         snapshot = Snapshot(field, record, texts[0] if texts else None)
-        if snapshot.is_list and not runs:
+        if snapshot.may_be_list and not runs:
             return (yield from self._snapshot(place, runs=True))
         return snapshot
 

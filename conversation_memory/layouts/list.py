@@ -63,7 +63,7 @@ class ListLayout(Layout):
 
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
         part = yield self._slice(place, before, limit)
-        if not place.sees(part.record):
+        if not place.sees(part.record) or (yield from is_past(part.record)):
             return RunPage([], 0)
         if not part.is_list:
             return self._cut((yield from self.read(place)).runs, before, limit)
@@ -146,15 +146,14 @@ class ListLayout(Layout):
         calls = (
             ("HMGET", self.keys.record(place.id), *FIELDS),
             ("HSTRLEN", self.keys.content(place.id), place.id),
-            ("TIME",),
             ("LLEN", runs),
             ("LRANGE", runs, first, last) if last >= first else ("LRANGE", runs, 1, 0),
         )
 
         def decoded(replies: list[Any]) -> Slice:
-            fields, size, time, length, texts = replies
+            fields, size, length, texts = replies
             record = Record.from_reply(place.id, fields)
-            is_list = record.seal.startswith(f"list-{size}-") and not is_past(record, time)
+            is_list = record.seal.startswith(f"list-{size}-")
             stop = length if before is None else min(before, length)
             return Slice(record, texts, max(0, stop - limit), is_list)
 
@@ -163,11 +162,11 @@ class ListLayout(Layout):
     def _write(
         self, place: Place, document: Document, expected: Snapshot | None
     ) -> Command[int | list[bytes]]:
-        texts = document.texts
-        self._check_size(place, sum(map(len, texts)))
+        texts, field = document.texts, document.with_texts([])
+        size = sum(map(len, texts))
+        self._check_size(place, size + len(field.raw))
         self._check_runs(place, texts)
         keys, aside = self.keys.of(place.id, place.owner), self.keys.aside(place.id)
-        field = document.with_texts([])
         args = [
             place.id,
             place.owner or b"",
@@ -176,7 +175,7 @@ class ListLayout(Layout):
             _seal(field),
             _remembered([run.id for run in document.runs[-_REMEMBERED:]]),
             *self._lifetimes(place),
-            sum(map(len, texts)),
+            size,
         ]
         pushes = [("RPUSH", aside, *texts[i : i + 1000]) for i in range(0, len(texts), 1000)]
 
