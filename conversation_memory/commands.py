@@ -60,7 +60,7 @@ class Script:
     def __init__(self, *names: str):
         folder = files("conversation_memory.layouts")
         lines = [line for name in names for line in folder.joinpath(name).read_text().splitlines()]
-        code = [line for line in lines if not line.lstrip().startswith("--")]
+        code = [line.strip() for line in lines if not line.lstrip().startswith("--")]
         self.source = "\n".join(code).encode()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
         self._sources[self.sha] = self.source
@@ -114,7 +114,6 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-@sensitive_variables()
 def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
         return time.sleep(step.seconds)
@@ -146,7 +145,6 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     raise failure
 
 
-@sensitive_variables()
 def _exchange(client: Any, calls: list[Call]) -> list[Any]:
     """The reply of each call, an error of the server as a value."""
     if len(calls) == 1:

@@ -113,13 +113,12 @@ def lends(cache: str) -> bool:
 @sensitive_variables()
 def get(alias: str) -> IndexSettings:
     """The settings of `alias`. Raises `InvalidIndexError` with every fault of its entry."""
-    entry = _entries().get(alias)
-    if entry is None and alias not in settings.CACHES:
+    if alias not in _entries() and alias not in settings.CACHES:
         raise InvalidIndexError(
             f"There is no alias {alias!r} in settings.REDIS or settings.CACHES; "
             f"there is {', '.join(map(repr, aliases())) or 'none'}."
         )
-    entry = {"CACHE": alias} if entry is None else entry
+    entry = _entries().get(alias, {"CACHE": alias})
     if faults := list(find_faults(alias, entry)):
         raise InvalidIndexError(" ".join(faults))
     return _normalised(alias, entry)
@@ -173,7 +172,13 @@ def _url_faults(where: str, url: str) -> Iterator[str]:
 
 
 def _number_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    for key, low, high in (("PORT", 1, 65535), ("DB", 0, None), ("MAX_BYTES", 1, None)):
+    limits = (
+        ("PORT", 1, 65535),
+        ("DB", 0, None),
+        ("MAX_BYTES", 1, None),
+        ("MAX_RUN_BYTES", 1, None),
+    )
+    for key, low, high in limits:
         number = entry.get(key, low)
         if not isinstance(number, int) or number < low or number > (high or number):
             span = f"from {low} to {high}" if high else f"from {low} up"
@@ -185,11 +190,10 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         Keys(entry.get("INDEX", DEFAULT_INDEX))
     except ValueError as error:
         yield f"INDEX of {where} cannot be used. {error}"
-    for key in ("MAX_BYTES", "MAX_RUN_BYTES"):
-        if not isinstance(entry.get(key, 1), int) or entry.get(key, 1) < 1:
-            yield f"{key} of {where} is not a positive number of bytes."
+    if not isinstance(entry.get("TTL_ON_READ", False), bool):
+        yield f"TTL_ON_READ of {where} is neither True nor False."
     try:
-        milliseconds(entry.get("TTL") or 1)
+        milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
     except (TypeError, ValueError) as error:
         yield f"TTL of {where} cannot be used. {error}"
 
@@ -204,6 +208,9 @@ def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:
     given = {key.lower(): value for key, value in entry.items() if key != "OPTIONS"}
+    if "URL" in entry:
+        parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
+        given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
     options = tuple(sorted(entry.get("OPTIONS", {}).items()))
     return IndexSettings(alias=alias, options=options, **given)
 

@@ -3,13 +3,16 @@
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
 
 import pytest
 from redis import Redis
+from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from conversation_memory.exceptions import ConversationMemoryError
 from example_project.embedded_redis import EmbeddedRedis
@@ -85,6 +88,22 @@ class ServerTestCase(RedisTestCase):
         self.redis.execute_command("ACL", "SETUSER", "limited", *rules)
         self.addCleanup(self.redis.acl_deluser, "limited")
         return self.server.url.replace("://", "://limited:word@")
+
+
+@contextmanager
+def sentinel_of(server):
+    """The port of a Sentinel that watches `server` as "mymaster"."""
+    port = free_port()
+    config = server.data_dir / "sentinel.conf"
+    config.write_text(f"port {port}\nsentinel monitor mymaster 127.0.0.1 {server.port} 1\n")
+    command = [server.installation.server, config, "--sentinel"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            with Redis(port=port, retry=Retry(ConstantBackoff(0.02), 200)) as client:
+                client.ping()
+            yield port
+        finally:
+            process.terminate()
 
 
 class Proxy:

@@ -28,6 +28,13 @@ class ChatTestCase(BrowserTestCase):
         page.get_by_label("Password").fill("lovelace")
         page.get_by_role("button", name="Sign in").click()
 
+    def type(self, page, text, *keys):
+        """Type where the page has put the cursor, and send."""
+        page.wait_for_function("document.activeElement.name === 'text'")
+        page.keyboard.type(text)
+        for key in keys or ["Enter"]:
+            page.keyboard.press(key)
+
 
 class JourneyTests(ChatTestCase):
     @override_settings(CHAT_THINKING_SECONDS=0.7)
@@ -35,14 +42,12 @@ class JourneyTests(ChatTestCase):
         page = self.open()
         self.sign_in(page)
         page.get_by_role("link", name="New conversation").click()
-        page.keyboard.type("My name is Ada")
-        page.keyboard.press("Enter")
+        self.type(page, "My name is Ada")
         page.get_by_text("Writing a reply").wait_for()
         page.evaluate("window.isTheSamePage = true")
         page.get_by_text("Pleased to meet you, Ada.").wait_for()
         assert page.evaluate("window.isTheSamePage")
-        page.keyboard.type("What is my name?")
-        page.keyboard.press("Enter")
+        self.type(page, "What is my name?")
         page.get_by_text("Your name is Ada.").wait_for()
         assert page.title() == "My name is Ada – Keepsake"
 
@@ -65,8 +70,7 @@ class JourneyTests(ChatTestCase):
 
     def test_shift_and_enter_start_a_new_line(self):
         page = self.open("/new/", user=self.user)
-        for key in ("a", "Shift+Enter", "b"):
-            page.keyboard.press(key)
+        self.type(page, "a", "Shift+Enter", "b")
         assert page.get_by_label("Message").input_value() == "a\nb"
 
     def test_the_keyboard_reaches_the_content_first(self):
@@ -80,8 +84,7 @@ class JourneyTests(ChatTestCase):
     @override_settings(CHAT_THINKING_SECONDS=0.7)
     def test_the_reply_is_announced(self):
         page = self.open("/new/", user=self.user)
-        page.keyboard.type("Hello")
-        page.keyboard.press("Enter")
+        self.type(page, "Hello")
         page.get_by_text("Writing a reply").wait_for()
         live = page.locator("[aria-live=polite]")
         live.get_by_text("What is on your mind?").wait_for()

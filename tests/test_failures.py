@@ -490,8 +490,8 @@ class UnharmedTests(ServerTestCase):
     """A write that fails leaves the conversation as it is, or has written its record too."""
 
     PERMISSIONS = (
-        "@transaction eval evalsha hget hmget hset hdel hexists hstrlen exists del unlink zadd zrem "
-        "time type rpush lrange persist"
+        "@transaction eval evalsha hget hmget hset hdel hexists hstrlen exists del zadd zrem time "
+        "rpush lrange llen rename persist"
     ).split()
 
     WRITES = {

@@ -6,22 +6,16 @@
 -- another, or another program wrote the field.
 local KEPT = 32  -- ids to remember: as many appends may come between one and its repetition
 
-local exists = alive()
-local other = other_owner(exists)
-if other then return {'owner', other} end
-local stored = redis.call('HMGET', record, 'seal', 'ids')
-local seal, ids = stored[1] or '', stored[2] or '\n'
-if not exists then
-  seal, ids = ARGV[6], '\n'
-elseif tonumber(seal:match('^list%-(%d+)')) ~= redis.call('HSTRLEN', content, id) then
+local stored = open()
+if is_foreign(stored) then return {'owner', stored.owner} end
+if not stored.exists then
+  stored.seal, stored.ids, stored.bytes = ARGV[6], '\n', 0
+elseif tonumber(stored.seal:match('^list%-(%d+)')) ~= stored.size then
   return {'changed'}
 end
-if ARGV[7] ~= '' and (number('version') or 0) ~= tonumber(ARGV[7]) then
-  return {'changed'}
-end
+if ARGV[7] ~= '' and stored.version ~= tonumber(ARGV[7]) then return {'changed'} end
 
-local size = exists and number('bytes') or 0
-local new = {}
+local ids, size, new = stored.ids, stored.bytes, {}
 for i = 9, #ARGV, 2 do
   if ARGV[7] ~= '' or ARGV[i] == '' or not ids:find('\n' .. ARGV[i] .. '\n', 1, true) then
     new[#new + 1] = ARGV[i + 1]
@@ -31,13 +25,13 @@ for i = 9, #ARGV, 2 do
 end
 if size > tonumber(ARGV[8]) then return {'large', size} end
 if #new == 0 then return {0, 0} end
-local time, deadline = place(ARGV[3], ARGV[4])
-if not exists then redis.call('DEL', runs) end
+local time, deadline = place(stored, ARGV[3], ARGV[4])
+if not stored.exists then redis.call('DEL', runs) end
 local count
 for _, text in ipairs(new) do count = redis.call('RPUSH', runs, text) end
-if not exists then redis.call('HSET', content, id, ARGV[5]) end
-expire(deadline)
+if not stored.exists then redis.call('HSET', content, id, ARGV[5]) end
+expire(stored, deadline)
 local _, many = ids:gsub('\n', '')
 for _ = KEPT + 2, many do ids = ids:sub(ids:find('\n', 2, true)) end
-local fields = {'runs', count, 'seal', seal, 'ids', ids, 'bytes', size}
-return {#new, note(exists, time, deadline, ARGV[3], fields)}
+local fields = {'runs', count, 'seal', stored.seal, 'ids', ids, 'bytes', size}
+return {#new, note(stored, time, deadline, ARGV[3], fields)}

@@ -127,7 +127,7 @@ class Snapshot:
 
     @property
     def may_be_list(self) -> bool:
-        """Whether it is worth a look: the record says so, or it is lost and the field has no runs."""
+        """Whether to look: the record says so, or is lost beside a field without runs."""
         seal, field = self.record.seal, self.field or b""
         return seal.startswith("list-") or (not seal and field.startswith(b'{"runs": [],'))
 

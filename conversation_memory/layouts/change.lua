@@ -5,12 +5,11 @@
 -- Returns the number of runs left, {'owner', its owner}, or {'changed'}.
 local operation, index, text, given = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
-local exists = alive()
-local other = other_owner(exists)
-if other then return {'owner', other} end
-if not exists or redis.call('LINDEX', runs, index) ~= text then return {'changed'} end
-local time, deadline = place(ARGV[3], ARGV[4])
-local bytes, ids = number('bytes') or 0, redis.call('HGET', record, 'ids') or '\n'
+local stored = open()
+if is_foreign(stored) then return {'owner', stored.owner} end
+if not stored.exists or redis.call('LINDEX', runs, index) ~= text then return {'changed'} end
+local time, deadline = place(stored, ARGV[3], ARGV[4])
+local bytes, ids = stored.bytes, stored.ids
 if operation == 'edit' then
   redis.call('LSET', runs, index, given)
   bytes = bytes - #text + #given
@@ -26,7 +25,7 @@ else
   local first, last = ids:find('\n' .. given .. '\n', 1, true)
   if first then ids = ids:sub(1, first) .. ids:sub(last + 1) end
 end
-expire(deadline)
+expire(stored, deadline)
 local count = redis.call('LLEN', runs)
-note(true, time, deadline, ARGV[3], {'runs', count, 'ids', ids, 'bytes', math.max(bytes, 0)})
+note(stored, time, deadline, ARGV[3], {'runs', count, 'ids', ids, 'bytes', math.max(bytes, 0)})
 return count

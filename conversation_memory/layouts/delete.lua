@@ -2,9 +2,8 @@
 --
 -- ARGV  id, owner
 -- Returns 1 if there was one, 0 if not, or {'owner', its owner} if that is another.
-local exists = alive()
-local other = other_owner(exists)
-if other then return {'owner', other} end
+local stored = open()
+if is_foreign(stored) then return {'owner', stored.owner} end
 redis.call('HDEL', content, id)
 forget()
-return exists and 1 or 0
+return stored.exists and 1 or 0

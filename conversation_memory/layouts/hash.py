@@ -7,13 +7,19 @@ those that know no record.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..commands import Call, Command, Operation, Script
 from ..documents import Document
 from ..records import RunPage
 from .base import Layout, Place, Snapshot
 
-GUARD = Script("prelude.lua", "guard.lua")
-FINISH = Script("prelude.lua", "finish.lua")
+WRITE = Script("prelude.lua", "permit.lua", "write.lua")
+GUARD = Script("prelude.lua", "permit.lua", "guard.lua")
+FINISH = Script("finish.lua")
+
+# Up to this length in bytes, the document is an argument of the script that writes it.
+_SHORT = 32 * 1024
 
 
 class HashLayout(Layout):
@@ -28,25 +34,32 @@ class HashLayout(Layout):
         self._check_size(place, len(document.raw))
         if len(document.raw) > self.max_run_bytes:
             self._check_runs(place, document.texts)
-        keys, aside = self.keys.of(place.id, place.owner), self.keys.aside(place.id)
-        place_args = [place.id, place.owner or b""]
+        keys = self.keys.of(place.id, place.owner)
         args = [
-            *place_args,
+            place.id,
+            place.owner or b"",
             *(expected.expectation if expected else ("", "", "")),
             document.count,
             document.seal,
             *self._lifetimes(place),
             len(document.raw),
         ]
-        calls: tuple[Call, ...] = (
-            # What the way back needs, so that a user who lacks the permission for it is refused
-            # before anything is written: the server runs no part of a MULTI then. The first also
-            # removes what is left of another time.
-            ("DEL", aside),
-            ("HMGET", aside, ""),
-            ("HDEL", aside, ""),
+        if len(document.raw) <= _SHORT:
+            return Command((WRITE.call(keys, [*args, document.raw]),))
+        return self._write_long(place, document, keys, args, probe=expected is None)
+
+    def _write_long(
+        self, place: Place, document: Document, keys: list[bytes], args: list[Any], *, probe: bool
+    ) -> Command[int | list[bytes]]:
+        content, record, aside = keys[0], keys[1], self.keys.aside(place.id)
+        calls: list[Call] = [
+            # Beside removing what is left of another time: a user who lacks a permission for the
+            # way back is refused before anything is written, as the server then runs no part of a
+            # MULTI. A reader has used HMGET already.
+            ("HDEL", aside, "document", "absent"),
+            *([("HMGET", record, "version")] if probe else []),
             GUARD.whole(keys, args),
-            ("HSET", self.keys.content(place.id), place.id, document.raw),
-            FINISH.whole(keys, place_args),
-        )
-        return Command(calls, lambda replies: replies[3])
+            ("HSET", content, place.id, document.raw),
+            FINISH.whole([content, record, aside], [place.id]),
+        ]
+        return Command(tuple(calls), lambda replies: replies[-3])

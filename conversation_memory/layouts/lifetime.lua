@@ -2,11 +2,11 @@
 --
 -- ARGV  id, owner, whether the owner counts, lifetime, default lifetime
 -- Returns whether the conversation exists (for that owner).
-if not alive() then return 0 end
-if ARGV[3] == '1' and (redis.call('HGET', record, 'owner') or '') ~= owner then return 0 end
-local deadline = deadline_of(clock(), ARGV[4], ARGV[5])
+local stored = open()
+if not stored.exists or (ARGV[3] == '1' and stored.owner ~= owner) then return 0 end
+local deadline = deadline_of(stored, clock(), ARGV[4], ARGV[5])
 if deadline then redis.call('ZADD', expiry, deadline, id) else redis.call('ZREM', expiry, id) end
-expire(deadline)
+expire(stored, deadline)
 redis.call('HSET', record, 'expires', deadline or '')
 if ARGV[4] ~= '' then redis.call('HSET', record, 'ttl', ARGV[4]) end
 return 1

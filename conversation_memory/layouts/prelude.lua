@@ -14,11 +14,6 @@ local function clock()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- A number of the record; garbage counts as not there.
-local function number(field)
-  return tonumber((redis.call('HGET', record, field) or ''):match('^%d+$'))
-end
-
 -- Everything of the conversation but the field that Griptape knows.
 local function forget()
   redis.call('DEL', record, runs)
@@ -27,49 +22,68 @@ local function forget()
   if owned then redis.call('ZREM', owned, id) end
 end
 
--- Whether the conversation exists. What is past its deadline does not, and goes if the caller knows
--- its owner, whose order is a key of its own.
-local function alive()
-  local deadline = number('expires')
-  if deadline and deadline <= clock() then
-    if (redis.call('HGET', record, 'owner') or '') == owner then
+-- A number of the record; garbage counts as not there.
+local function number(text)
+  return tonumber((text or ''):match('^%d+$'))
+end
+
+-- The record, and of the field whether it `exists` and its `size`. What is past its deadline does
+-- not exist, and goes if the caller knows its owner, whose order is a key of its own.
+local function open()
+  local fields = redis.call('HMGET', record,
+    'owner', 'version', 'expires', 'ttl', 'bytes', 'ids', 'seal', 'updated')
+  local stored = {
+    owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
+    expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
+    ids = fields[6] or '\n', seal = fields[7] or '', updated = number(fields[8]),
+  }
+  if stored.expires and stored.expires <= clock() then
+    if stored.owner == owner then
       redis.call('HDEL', content, id)
       forget()
+      stored = {owner = '', version = 0, bytes = 0, ids = '\n', seal = ''}
     end
-    return false
+    stored.exists, stored.size = false, -1
+    return stored
   end
-  return redis.call('HEXISTS', content, id) == 1
+  stored.size = redis.call('HSTRLEN', content, id)
+  stored.exists = stored.size > 0 or redis.call('HEXISTS', content, id) == 1
+  if not stored.exists then stored.size = -1 end
+  return stored
 end
 
--- The owner, if it is another than the caller's: a conversation has one from its first write on.
-local function other_owner(exists)
-  local stored = redis.call('HMGET', record, 'owner', 'version')
-  if (exists or stored[2]) and (stored[1] or '') ~= owner then return stored[1] or '' end
+-- Whether the conversation is another owner's: it has one from its first write on.
+local function is_foreign(stored)
+  return (stored.exists or stored.known) and stored.owner ~= owner
 end
 
--- The deadline of a write at `time`, false for none. A lifetime given by the caller stays with the
+-- The deadline of a write at `time`, nil for none. A lifetime given by the caller stays with the
 -- conversation, 0 pins it; else the one of the index counts.
-local function deadline_of(time, lifetime, default)
-  lifetime = tonumber(lifetime) or number('ttl') or tonumber(default) or 0
-  return lifetime > 0 and time + lifetime
+local function deadline_of(stored, time, lifetime, default)
+  lifetime = tonumber(lifetime) or stored.ttl or tonumber(default) or 0
+  if lifetime > 0 then return time + lifetime end
 end
 
 -- Put the conversation into the orders. Returns time and deadline for `note`.
-local function place(lifetime, default)
+local function place(stored, lifetime, default)
   local time = clock()
-  local deadline = deadline_of(time, lifetime, default)
+  local deadline = deadline_of(stored, time, lifetime, default)
   redis.call('ZADD', recent, time, id)
   if owned then redis.call('ZADD', owned, time, id) end
-  if deadline then redis.call('ZADD', expiry, deadline, id) else redis.call('ZREM', expiry, id) end
+  if deadline then
+    redis.call('ZADD', expiry, deadline, id)
+  elseif stored.expires then
+    redis.call('ZREM', expiry, id)
+  end
   return time, deadline
 end
 
 -- Where fields can expire, the field does, and frees its memory unasked.
-local function expire(deadline)
+local function expire(stored, deadline)
   if deadline then
     redis.call('PEXPIREAT', runs, deadline)
     redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, id)
-  else
+  elseif stored.expires then
     redis.call('PERSIST', runs)
     redis.pcall('HPERSIST', content, 'FIELDS', 1, id)
   end
@@ -77,17 +91,17 @@ end
 
 -- Write the record after a write of content: `fields`, and what every write changes. Returns the
 -- new version.
-local function note(exists, time, deadline, lifetime, fields)
-  local version = (number('version') or 0) + 1
+local function note(stored, time, deadline, lifetime, fields)
+  local version = stored.version + 1
   local function set(field, value)
     fields[#fields + 1] = field
     fields[#fields + 1] = value
   end
   set('version', version)
   set('updated', time)
-  set('expires', deadline or '')
-  if not exists then set('created', time) end
-  if owner ~= '' then set('owner', owner) end
+  if deadline or stored.expires then set('expires', deadline or '') end
+  if not stored.exists then set('created', time) end
+  if owned then set('owner', owner) end
   if lifetime ~= '' then set('ttl', lifetime) end
   redis.call('HSET', record, unpack(fields))
   return version

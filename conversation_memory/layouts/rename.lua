@@ -4,9 +4,9 @@
 -- ARGV  id, owner, new id
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, or {'owner', its owner}.
 local renamed, moved, target = KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[3]
-if not alive() then return 0 end
-local other = other_owner(true)
-if other then return {'owner', other} end
+local stored = open()
+if is_foreign(stored) then return {'owner', stored.owner} end
+if not stored.exists then return 0 end
 if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed) == 1 then return -1 end
 
 local function carry(order)
@@ -24,6 +24,5 @@ if redis.call('EXISTS', runs) == 1 then redis.call('RENAME', runs, moved) end
 carry(recent)
 carry(expiry)
 if owned then carry(owned) end
-local deadline = redis.call('HGET', renamed, 'expires')
-if deadline and deadline ~= '' then redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, target) end
+if stored.expires then redis.pcall('HPEXPIREAT', content, stored.expires, 'FIELDS', 1, target) end
 return 1

@@ -4,21 +4,19 @@
 --       document without runs, seal, ids to remember, lifetime, default lifetime, bytes of runs
 -- Returns the new version, or why not: {'owner', its owner} or {'changed'}.
 local function attempt()
-  local exists = alive()
-  local other = other_owner(exists)
-  if other then return {'owner', other} end
-  if ARGV[3] ~= '' and (number('version') or 0) ~= tonumber(ARGV[3]) then return {'changed'} end
-  local size = exists and redis.call('HSTRLEN', content, id) or -1
-  if ARGV[4] ~= '' and size ~= tonumber(ARGV[4]) then return {'changed'} end
+  local stored = open()
+  if is_foreign(stored) then return {'owner', stored.owner} end
+  if ARGV[3] ~= '' and stored.version ~= tonumber(ARGV[3]) then return {'changed'} end
+  if ARGV[4] ~= '' and stored.size ~= tonumber(ARGV[4]) then return {'changed'} end
   if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then
     return {'changed'}
   end
-  local time, deadline = place(ARGV[9], ARGV[10])
+  local time, deadline = place(stored, ARGV[9], ARGV[10])
   redis.call('DEL', runs)
   if redis.call('EXISTS', aside) == 1 then redis.call('RENAME', aside, runs) end
   redis.call('HSET', content, id, ARGV[6])
-  expire(deadline)
-  return note(exists, time, deadline, ARGV[9],
+  expire(stored, deadline)
+  return note(stored, time, deadline, ARGV[9],
     {'runs', redis.call('LLEN', runs), 'seal', ARGV[7], 'ids', ARGV[8], 'bytes', ARGV[11]})
 end
 

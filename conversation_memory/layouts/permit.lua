@@ -1,0 +1,18 @@
+-- Layout `hash`: may the document be written? If so, write what goes with it.
+--
+-- ARGV  id, owner, version ('' any), length ('' any, -1 absent), SHA-1 ('' any), number of runs,
+--       seal, lifetime, default lifetime, length of the document
+-- Returns the new version, or why not: {'owner', its owner} or {'changed'}.
+local function permit()
+  local stored = open()
+  if is_foreign(stored) then return {'owner', stored.owner} end
+  if ARGV[3] ~= '' and stored.version ~= tonumber(ARGV[3]) then return {'changed'} end
+  if ARGV[4] ~= '' and stored.size ~= tonumber(ARGV[4]) then return {'changed'} end
+  if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then
+    return {'changed'}
+  end
+  local time, deadline = place(stored, ARGV[8], ARGV[9])
+  if not stored.seal:find('^%d') then redis.call('DEL', runs) end  -- if it was a `list`
+  return note(stored, time, deadline, ARGV[8],
+    {'runs', ARGV[6], 'seal', ARGV[7], 'bytes', ARGV[10]})
+end

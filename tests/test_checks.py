@@ -1,0 +1,152 @@
+import socket
+
+from django.core import checks
+from django.core.management import call_command
+from django.test import SimpleTestCase, override_settings
+
+URL = "redis://redis.internal:6379/0"
+DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": URL}
+
+
+def messages(**settings):
+    with override_settings(**settings):
+        return checks.run_checks(tags=["conversation_memory"])
+
+
+def ids(**settings):
+    return [message.id.removeprefix("conversation_memory.") for message in messages(**settings)]
+
+
+def ids_of(entry):
+    return ids(REDIS={"default": {"URL": URL, **entry}})
+
+
+class ChecksTests(SimpleTestCase):
+    def test_good_settings(self):
+        caches = {"default": DJANGO_REDIS}
+        for entry in (
+            {"URL": URL},
+            {"URL": "rediss://me:word@h?ssl_ca_certs=/etc/ca.pem"},
+            {"URL": "unix:///run/redis.sock?db=1", "OPTIONS": {"protocol": 2}},
+            {"HOST": "h", "PASSWORD": None, "OPTIONS": {"ssl": True, "max_connections": 5}},
+            {"CACHE": "default", "INDEX": "conversations"},
+        ):
+            with self.subTest(entry=entry):
+                assert messages(CACHES=caches, REDIS={"default": entry}) == []
+
+    def test_no_settings(self):
+        assert ids(REDIS={}) == []
+
+    def test_settings_that_are_no_dict(self):
+        assert ids(REDIS=[URL]) == ["E001"]
+
+    def test_each_fault_of_an_entry_is_an_error(self):
+        found = messages(REDIS={"default": {"NONSENSE": 1}, "support": "redis://"})
+        assert [message.id for message in found] == ["conversation_memory.E002"] * 3
+        assert "settings.REDIS['support']" in found[-1].msg
+
+    def test_unknown_layout(self):
+        [message] = messages(REDIS={"default": {"URL": URL, "LAYOUT": "tree"}})
+        assert message.id == "conversation_memory.E003"
+        assert "'tree'" in message.msg
+
+    def test_caches_that_cannot_lend(self):
+        backend = "django.core.cache.backends."
+        for cache in (
+            {"BACKEND": f"{backend}locmem.LocMemCache"},
+            {"BACKEND": f"{backend}dummy.DummyCache"},
+            {"BACKEND": "no.such.Cache", "LOCATION": URL},
+            {
+                **DJANGO_REDIS,
+                "LOCATION": [URL],
+                "OPTIONS": {"CLIENT_CLASS": "django_redis.client.ShardClient"},
+            },
+        ):
+            with self.subTest(cache=cache):
+                [message] = messages(
+                    CACHES={"default": cache}, REDIS={"default": {"CACHE": "default"}}
+                )
+                assert message.id == "conversation_memory.E004"
+                assert "SentinelClient" not in message.msg
+                assert "django_redis.cache.RedisCache" in message.hint
+
+    def test_options_that_redis_py_does_not_take(self):
+        for options in (
+            {"sokcet_timeout": 1},
+            {"max_connections": -1},
+            {"protocol": 4},
+            {"host": "elsewhere"},
+        ):
+            with self.subTest(options=options):
+                entry = {"HOST": "h", "OPTIONS": options}
+                assert ids(REDIS={"default": entry}) == ["E005"]
+
+    def test_two_layouts_of_one_index(self):
+        one = {"URL": URL, "INDEX": "conversations"}
+        for other, expected in (
+            ({"LAYOUT": "list"}, ["E006"]),
+            ({"LAYOUT": "hash"}, []),
+            ({"LAYOUT": "list", "INDEX": "others"}, []),
+            ({"LAYOUT": "list", "URL": "redis://redis.internal:6379/1"}, []),
+        ):
+            with self.subTest(other=other):
+                assert ids(REDIS={"default": one, "other": {**one, **other}}) == expected
+
+    def test_tls_without_verification(self):
+        for entry in (
+            {"URL": "rediss://h?ssl_cert_reqs=none"},
+            {"URL": "rediss://h?ssl_check_hostname=False"},
+            {"URL": "rediss://h", "OPTIONS": {"ssl_cert_reqs": None}},
+            {"URL": "rediss://h", "OPTIONS": {"ssl_cert_reqs": "none"}},
+            {"URL": "rediss://h", "OPTIONS": {"ssl_check_hostname": False}},
+        ):
+            with self.subTest(entry=entry):
+                assert "W001" in ids_of(entry)
+
+    def test_tls_with_verification(self):
+        for entry in (
+            {"URL": "rediss://h?ssl_cert_reqs=required&ssl_check_hostname=true"},
+            {"URL": "rediss://h", "OPTIONS": {"ssl_cert_reqs": "required"}},
+        ):
+            with self.subTest(entry=entry):
+                assert ids_of(entry) == []
+
+    def test_every_message_has_an_id_and_a_hint_and_no_secret(self):
+        found = messages(
+            CACHES={"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
+            REDIS={
+                "a": {"NONSENSE": 1},
+                "b": {"URL": "http://me:hush@h"},
+                "c": {"URL": "redis://:hu/sh@h"},
+                "d": {"CACHE": "default"},
+                "e": {"HOST": "h", "PASSWORD": "hush", "OPTIONS": {"nonsense": "hush"}},
+                "f": {"URL": "rediss://:hush@h?ssl_cert_reqs=none"},
+                "g": {"URL": URL, "LAYOUT": "tree"},
+            },
+        )
+        assert len({message.id for message in found}) == 5
+        for message in found:
+            assert message.id.startswith("conversation_memory.")
+            assert message.hint
+            assert "hush" not in f"{message} {message!r}"
+
+    def test_no_server_is_asked(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
+            caches = {
+                "django-redis": {**DJANGO_REDIS, "LOCATION": url},
+                "django": {
+                    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+                    "LOCATION": url,
+                },
+            }
+            entries = {alias: {"CACHE": alias} for alias in caches} | {"url": {"URL": url}}
+            assert messages(CACHES=caches, REDIS=entries) == []
+            listener.settimeout(0.1)
+            with self.assertRaises(TimeoutError):
+                listener.accept()
+
+    def test_check_command_runs_them(self):
+        with self.settings(REDIS={"default": {}}):
+            with self.assertRaisesMessage(Exception, "conversation_memory.E002"):
+                call_command("check")

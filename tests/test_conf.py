@@ -1,0 +1,206 @@
+from datetime import timedelta
+from unittest import mock
+
+import pytest
+from django.conf import settings
+from django.test import SimpleTestCase, override_settings
+
+from conversation_memory import conf, indexes
+from conversation_memory.conf import MAX_BYTES, SecretURL, mask
+from conversation_memory.exceptions import InvalidIndexError
+
+URL = "redis://redis.internal:6379/0"
+CACHES = {
+    "default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": URL},
+    "sessions": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": URL},
+    "local": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
+
+
+@override_settings(CACHES=CACHES, REDIS={})
+class EntryTests(SimpleTestCase):
+    def get(self, entry):
+        with self.settings(REDIS={"support": entry}):
+            return conf.get("support")
+
+    def test_address_in_a_url(self):
+        index = self.get({"URL": URL, "INDEX": "tickets"})
+        assert (index.alias, index.index, index.url) == ("support", "tickets", URL)
+
+    def test_address_in_parts(self):
+        index = self.get({"HOST": "h", "PORT": 1, "DB": 2, "USERNAME": "u", "PASSWORD": "p"})
+        assert (index.host, index.port, index.db) == ("h", 1, 2)
+        assert (index.username, index.password) == ("u", "p")
+
+    def test_credentials_that_the_environment_does_not_set(self):
+        index = self.get({"HOST": "h", "USERNAME": None, "PASSWORD": None})
+        assert (index.username, index.password, index.port, index.db) == (None, None, 6379, 0)
+
+    def test_cache(self):
+        assert self.get({"CACHE": "sessions"}).cache == "sessions"
+
+    def test_defaults(self):
+        index = self.get({"URL": URL})
+        assert (index.index, index.layout, index.max_bytes) == ("conversations", "hash", MAX_BYTES)
+        assert (index.options, index.lifetime) == ((), None)
+
+    def test_settings_of_an_index_do_not_change(self):
+        with pytest.raises(AttributeError):
+            self.get({"URL": URL}).index = "other"
+
+    def test_lifetime(self):
+        for ttl in (90, 90.0, timedelta(seconds=90)):
+            assert self.get({"URL": URL, "TTL": ttl}).lifetime == 90_000
+        assert self.get({"URL": URL, "TTL": None}).lifetime is None
+
+    def test_faults(self):
+        for entry, says in (
+            ("redis://", "is not a dict"),
+            (None, "is not a dict"),
+            ({"URL": URL, "Index": "a"}, "unknown key 'Index'; known are CACHE, DB, HOST"),
+            ({"URL": URL, 1: 2}, "unknown key '1'"),
+            ({"INDEX": "a"}, "it has none of them"),
+            ({}, "it has none of them"),
+            ({"URL": URL, "CACHE": "default"}, "it has CACHE and URL"),
+            ({"URL": URL, "PASSWORD": "p"}, "it has URL and PASSWORD"),
+            ({"CACHE": "default", "HOST": "h", "DB": 1}, "it has CACHE and HOST, DB"),
+            ({"CACHE": "other"}, "names the cache 'other', which is not in settings.CACHES"),
+            ({"URL": "http://h"}, "starts with none of redis://, rediss:// and unix://"),
+            ({"URL": "redis:h"}, "starts with none of redis://, rediss:// and unix://"),
+            ({"URL": ""}, "starts with none of redis://, rediss:// and unix://"),
+            ({"URL": None}, "URL of settings.REDIS['support'] is not a string"),
+            ({"URL": "redis://:pa/ss@h"}, "cannot be read"),
+            ({"URL": "redis://h?db=first"}, "cannot be read"),
+            ({"HOST": None}, "HOST of settings.REDIS['support'] is not a string"),
+            ({"HOST": "h", "PASSWORD": 1}, "PASSWORD of settings.REDIS['support'] is not a string"),
+            ({"HOST": "h", "PORT": "6379"}, "PORT of settings.REDIS['support'] is not a whole"),
+            ({"HOST": "h", "PORT": 0}, "not a whole number from 1 to 65535"),
+            ({"HOST": "h", "PORT": 65536}, "not a whole number from 1 to 65535"),
+            ({"HOST": "h", "DB": -1}, "not a whole number from 0 up"),
+            ({"URL": URL, "INDEX": ""}, "INDEX of settings.REDIS['support'] cannot be used"),
+            ({"URL": URL, "INDEX": "a{b"}, "has a brace in it"),
+            ({"URL": URL, "INDEX": "a}b"}, "has a brace in it"),
+            ({"URL": URL, "INDEX": None}, "INDEX of settings.REDIS['support'] is not a string"),
+            ({"URL": URL, "INDEX": "\ud800"}, "lone surrogate"),
+            ({"URL": URL, "LAYOUT": ["hash"]}, "LAYOUT of settings.REDIS['support'] is not a str"),
+            ({"URL": URL, "MAX_BYTES": 0}, "MAX_BYTES of settings.REDIS['support'] is not a whole"),
+            ({"URL": URL, "MAX_BYTES": "1M"}, "MAX_BYTES of settings.REDIS['support'] is not a"),
+            ({"URL": URL, "MAX_RUN_BYTES": 0}, "MAX_RUN_BYTES of settings.REDIS['support'] is not"),
+            ({"URL": URL, "TTL": 0}, "at least a millisecond"),
+            ({"URL": URL, "TTL": "1h"}, "a number of seconds or a timedelta"),
+            ({"URL": URL, "TTL_ON_READ": "no"}, "neither True nor False"),
+            ({"URL": URL, "OPTIONS": [1]}, "OPTIONS of settings.REDIS['support'] is not a dict"),
+            ({"URL": URL, "OPTIONS": {1: 2}}, "is not a dict of keyword arguments"),
+            ({"CACHE": "default", "OPTIONS": {"db": 1}}, "has no effect"),
+        ):
+            with self.subTest(entry=entry), pytest.raises(InvalidIndexError) as caught:
+                self.get(entry)
+            assert says in str(caught.value), str(caught.value)
+            assert "'support'" in str(caught.value)
+            assert str(caught.value).count(says) == 1
+
+    def test_all_faults_are_named_at_once(self):
+        with pytest.raises(InvalidIndexError, match="unknown key 'A'.*none of them.*MAX_BYTES"):
+            self.get({"A": 1, "MAX_BYTES": 0})
+
+    def test_faults_quote_no_secret(self):
+        for entry in (
+            {"URL": "redis://:hush/hush@h"},
+            {"URL": "http://me:hush@h"},
+            {"URL": "rediss://me:hush@h", "PASSWORD": "hush"},
+            {"HOST": "h", "PASSWORD": b"hush"},
+            {"URL": URL, "OPTIONS": ["hush"]},
+        ):
+            with self.subTest(entry=entry):
+                assert "hush" not in " ".join(conf.find_faults("support", entry))
+
+    def test_settings_that_are_no_dict(self):
+        for value in ([], "redis://", None):
+            with (
+                self.settings(REDIS=value),
+                pytest.raises(InvalidIndexError, match="dict of dicts"),
+            ):
+                conf.get("default")
+
+    def test_unknown_layout(self):
+        with self.settings(REDIS={"support": {"URL": URL, "LAYOUT": "tree"}}):
+            with pytest.raises(InvalidIndexError, match="is 'tree'; there is 'hash'"):
+                indexes["support"]
+
+
+@override_settings(CACHES=CACHES, REDIS={"support": {"URL": URL, "INDEX": "tickets"}})
+class HandlerTests(SimpleTestCase):
+    def test_names_the_aliases_of_redis_then_those_of_caches_that_lend(self):
+        assert list(indexes) == ["support", "default", "sessions"]
+
+    def test_contains(self):
+        assert "support" in indexes
+        assert "default" in indexes
+        assert "local" not in indexes
+        assert "other" not in indexes
+
+    def test_gives_the_same_index_again(self):
+        assert indexes["support"] is indexes["support"]
+        assert (indexes["support"].alias, indexes["support"].name) == ("support", "tickets")
+
+    def test_alias_of_caches_has_the_usual_index(self):
+        assert (indexes["default"].alias, indexes["default"].name) == ("default", "conversations")
+        assert indexes.default is indexes["default"]
+
+    def test_entry_of_redis_wins(self):
+        with self.settings(REDIS={"default": {"URL": URL, "INDEX": "mine"}}):
+            assert indexes["default"].name == "mine"
+            assert list(indexes) == ["default", "sessions"]
+
+    def test_unknown_alias_names_the_known(self):
+        with pytest.raises(InvalidIndexError, match="alias 'other'.*'support', 'default', 'sess"):
+            indexes["other"]
+
+    def test_unknown_alias_when_there_is_none(self):
+        with self.settings(REDIS={}, CACHES={"default": CACHES["local"]}):
+            with pytest.raises(InvalidIndexError, match="there is none"):
+                indexes["other"]
+
+    def test_settings_are_read_anew_after_a_change(self):
+        before = indexes["support"]
+        with self.settings(REDIS={"support": {"URL": URL, "INDEX": "elsewhere"}}):
+            assert indexes["support"].name == "elsewhere"
+        assert indexes["support"].name == "tickets"
+        assert indexes["support"] is not before
+
+    def test_settings_without_redis(self):
+        with mock.patch.object(settings, "REDIS"):
+            del settings.REDIS
+            assert list(indexes) == ["default", "sessions"]
+
+    def test_aliases_that_are_not_used_cost_nothing(self):
+        with self.settings(REDIS={"bad": {"NONSENSE": 1}, "support": {"URL": URL}}):
+            assert indexes["support"]
+            assert "bad" in indexes
+
+
+class MaskTests(SimpleTestCase):
+    def test_hides_what_may_be_secret(self):
+        for url, masked in (
+            ("redis://h:6379/0", "redis://h:6379/0"),
+            ("redis://:hush@h:6379/0", "redis://********@h:6379/0"),
+            ("rediss://hush:hush@h", "rediss://********@h"),
+            ("redis://hush@h", "redis://********@h"),
+            ("redis://:hu/sh@h/0", "redis://********@h/0"),
+            ("redis://:hu#sh@h/0", "redis://********@h/0"),
+            ("redis://:hu@sh@h/0", "redis://********@h/0"),
+            ("redis://:hu?sh@h/0", "********"),
+            ("redis://h?password=hush", "redis://h?********"),
+            ("redis://h?password=hu@sh", "********"),
+            ("unix://me:hush@/run/redis.sock?db=1", "unix://********@/run/redis.sock?********"),
+            ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+            ("hush", "********"),
+            ("", "********"),
+        ):
+            with self.subTest(url):
+                assert mask(url) == masked
+                assert repr(SecretURL(url)) == repr(masked)
+
+    def test_url_is_still_the_url(self):
+        assert SecretURL(URL) == URL
+        assert f"{SecretURL(URL)}" == URL
