@@ -126,7 +126,7 @@ class TimeoutTests(ServerTestCase):
     def test_repeated_append_is_stored_once_although_its_answer_was_lost(self, index):
         index.driver("c").append(run("before"))
         with self.lossy() as proxy:
-            proxy.lost = b"HSET"
+            proxy.lost = b"EVALSHA"
             with fails(RedisUnconfirmed, RedisTimeoutError, "may or may not have been applied"):
                 index.driver("c").append(run())
             proxy.lost = None
@@ -623,8 +623,19 @@ class UnharmedListTests(UnharmedTests):
     entry = {"LAYOUT": "list"}
 
 
+class UnharmedLongTests(UnharmedTests):
+    """Written as long documents are: by an HSET between two scripts."""
+
+    def setUp(self):
+        super().setUp()
+        self.enterContext(mock.patch("conversation_memory.layouts.hash._SHORT", 0))
+
+
 class LeftoverTests(ServerTestCase):
-    """Layout `hash` puts a document aside for as long as a refused write takes."""
+    """Layout `hash` puts a long document aside for as long as a refused write takes."""
+
+    def long(self, id="r1"):
+        return Run("x" * 40_000, "an answer", id=id)
 
     def test_leftovers_of_a_refused_write(self):
         for leave in (
@@ -635,15 +646,15 @@ class LeftoverTests(ServerTestCase):
             for index in (self.index, Awaited(self.index)):
                 with self.subTest(index=type(index).__name__):
                     self.wipe()
-                    index.driver("c").append(run())
+                    index.driver("c").append(self.long())
                     leave(self.key("aside:c"))
-                    assert index.driver("c").append(run("r2")) == 1
+                    assert index.driver("c").append(self.long("r2")) == 1
                     assert [run.id for run in index.driver("c").load()[0]] == ["r1", "r2"]
                     assert not self.redis.exists(self.key("aside:c"))
 
     def test_leftovers_of_a_refused_write_when_another_is_refused(self):
         driver = self.index.driver("c", owner="alice")
-        driver.append(run())
+        driver.append(self.long())
         before = self.stored("c")
         for leave in (
             lambda key: self.redis.set(key, "a string"),
@@ -652,7 +663,7 @@ class LeftoverTests(ServerTestCase):
         ):
             leave(self.key("aside:c"))
             with pytest.raises(ConversationNotFound):
-                self.index.driver("c", owner="bob").store([run("r2")])
+                self.index.driver("c", owner="bob").store([self.long("r2")])
             assert self.stored("c") == before
 
 

@@ -25,6 +25,7 @@ for i = 9, #ARGV, 2 do
 end
 if size > tonumber(ARGV[8]) then return {'large', size} end
 if #new == 0 then return {0, 0} end
+need('zadd', 'rpush', 'hset')
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 if not stored.exists then redis.call('DEL', runs) end
 local count

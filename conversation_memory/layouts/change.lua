@@ -8,6 +8,7 @@ local operation, index, text, given = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local stored = open()
 if is_foreign(stored) then return {'owner', stored.owner} end
 if not stored.exists or redis.call('LINDEX', runs, index) ~= text then return {'changed'} end
+need('zadd', 'lset', 'lrem', 'ltrim', 'llen', 'hset')
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 local bytes, ids = stored.bytes, stored.ids
 if operation == 'edit' then

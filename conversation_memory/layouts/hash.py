@@ -56,7 +56,8 @@ class HashLayout(Layout):
             # Beside removing what is left of another time: a user who lacks a permission for the
             # way back is refused before anything is written, as the server then runs no part of a
             # MULTI. A reader has used HMGET already.
-            ("HDEL", aside, "document", "absent"),
+            ("DEL", aside),
+            ("HDEL", aside, ""),
             *([("HMGET", record, "version")] if probe else []),
             GUARD.whole(keys, args),
             ("HSET", content, place.id, document.raw),

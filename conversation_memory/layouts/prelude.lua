@@ -14,6 +14,15 @@ local function clock()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Refuse a user who lacks a permission before anything is written.
+local function need(...)
+  for _, command in ipairs(redis.acl_check_cmd and {...} or {}) do
+    if not redis.acl_check_cmd(command, record, id, '0') then
+      error({err = "NOPERM this user may not run '" .. command .. "'"})
+    end
+  end
+end
+
 -- Everything of the conversation but the field that Griptape knows.
 local function forget()
   redis.call('DEL', record, runs)
@@ -81,10 +90,10 @@ end
 -- Where fields can expire, the field does, and frees its memory unasked.
 local function expire(stored, deadline)
   if deadline then
-    redis.call('PEXPIREAT', runs, deadline)
+    redis.pcall('PEXPIREAT', runs, deadline)
     redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, id)
   elseif stored.expires then
-    redis.call('PERSIST', runs)
+    redis.pcall('PERSIST', runs)
     redis.pcall('HPERSIST', content, 'FIELDS', 1, id)
   end
 end

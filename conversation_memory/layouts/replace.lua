@@ -11,13 +11,15 @@ local function attempt()
   if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then
     return {'changed'}
   end
+  local count = redis.call('LLEN', aside)
+  need('zadd', 'del', 'rename', 'hset')
   local time, deadline = place(stored, ARGV[9], ARGV[10])
   redis.call('DEL', runs)
-  if redis.call('EXISTS', aside) == 1 then redis.call('RENAME', aside, runs) end
+  if count > 0 then redis.call('RENAME', aside, runs) end
   redis.call('HSET', content, id, ARGV[6])
   expire(stored, deadline)
   return note(stored, time, deadline, ARGV[9],
-    {'runs', redis.call('LLEN', runs), 'seal', ARGV[7], 'ids', ARGV[8], 'bytes', ARGV[11]})
+    {'runs', count, 'seal', ARGV[7], 'ids', ARGV[8], 'bytes', ARGV[11]})
 end
 
 local fine, answer = pcall(attempt)

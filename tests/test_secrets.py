@@ -1,0 +1,280 @@
+"""Neither a password nor what somebody said is where an operator or an attacker would read it."""
+
+import asyncio
+import logging
+import sys
+from unittest import mock
+
+from django.test import RequestFactory, SimpleTestCase
+from django.views.debug import ExceptionReporter, technical_500_response
+
+from conversation_memory import RedisConversationMemoryDriver, Run, indexes
+from conversation_memory.exceptions import ConversationMemoryError
+
+from .servers import SECRET, Proxy, ServerTestCase, free_port
+from .utils import RedisTestCase
+
+PASSWORD = "hush-hush"
+ENTRIES = (
+    {"URL": f"redis://:{PASSWORD}@h:1/0"},
+    {"URL": f"redis://{PASSWORD}:{PASSWORD}@h:1/0"},
+    {"URL": f"rediss://h:1/0?password={PASSWORD}"},
+    {"URL": f"unix://me:{PASSWORD}@/run/redis.sock"},
+    {"HOST": "h", "PASSWORD": PASSWORD},
+    {"HOST": "h", "OPTIONS": {"ssl_password": PASSWORD, "ssl": True}},
+    {"URL": "redis://h", "OPTIONS": {"password": PASSWORD}},
+)
+
+
+def secret():
+    return SECRET
+
+
+def run():
+    return Run(secret(), secret(), id="r1")
+
+
+def error_of(call):
+    """What a call raises, as sys.exc_info() has it."""
+    try:
+        call()
+    except Exception:
+        return sys.exc_info()
+    raise AssertionError("It raised nothing.")
+
+
+def production_report(exc_info):
+    """The mail that Django sends to ADMINS, as HTML and as text."""
+    reporter = ExceptionReporter(RequestFactory().get("/"), *exc_info, is_email=True)
+    return reporter.get_traceback_html() + reporter.get_traceback_text()
+
+
+class SettingsTests(SimpleTestCase):
+    def test_debug_page_shows_no_password(self):
+        for entry in ENTRIES:
+            with self.subTest(entry=entry):
+                with self.settings(DEBUG=True, REDIS={"default": {**entry}}):
+                    page = self.debug_page()
+                assert PASSWORD not in page
+                assert "REDIS" in page
+
+    def debug_page(self):
+        """Of an error that has nothing to do with Redis."""
+        exc_info = error_of(lambda: 1 / 0)
+        html = technical_500_response(RequestFactory().get("/"), *exc_info).content.decode()
+        request = RequestFactory().get("/", headers={"accept": "text/plain"})
+        return html + technical_500_response(request, *exc_info).content.decode()
+
+    def test_production_report_shows_no_password(self):
+        for entry in ENTRIES:
+            with self.subTest(entry=entry), self.settings(REDIS={"default": {**entry}}):
+                assert PASSWORD not in production_report(error_of(lambda: 1 / 0))
+
+    def test_nothing_of_ours_prints_a_password(self):
+        for entry in ENTRIES:
+            with self.subTest(entry=entry), self.settings(REDIS={"default": {**entry}}):
+                index = indexes["default"]
+                driver = index.driver("c")
+                subjects = [index, driver, index.settings, index._connection, driver.client]
+                subjects += [driver.to_dict(), driver.client.connection_pool, vars(index)]
+                for subject in subjects:
+                    assert PASSWORD not in f"{subject} {subject!r}"
+
+    def test_a_driver_of_an_address_prints_no_password(self):
+        driver = RedisConversationMemoryDriver(
+            host="h", port=1, index="i", username="me", password=PASSWORD
+        )
+        assert (
+            PASSWORD not in f"{driver} {driver!r} {driver.to_dict()} {driver._connection.settings}"
+        )
+
+    def test_a_url_with_a_password_still_works(self):
+        with self.settings(REDIS={"default": {"URL": f"redis://:{PASSWORD}@h"}}):
+            kwargs = indexes["default"].driver().client.connection_pool.connection_kwargs
+        assert kwargs["password"] == PASSWORD
+
+
+class BadSettingsTests(SimpleTestCase):
+    """Errors about settings come from frames that hold them."""
+
+    def test_report_about_bad_settings_shows_no_password(self):
+        for entry in (
+            {"HOST": "h", "PASSWORD": PASSWORD, "NONSENSE": 1},
+            {"HOST": "h", "PASSWORD": PASSWORD, "PORT": "1"},
+            {"HOST": "h", "PASSWORD": PASSWORD, "LAYOUT": "tree"},
+            {"HOST": "h", "PASSWORD": PASSWORD, "OPTIONS": {"nonsense": 1}},
+            {"HOST": "h", "OPTIONS": {"password": PASSWORD}},
+            {"URL": "redis://h", "OPTIONS": {"password": PASSWORD, "nonsense": 1}},
+            {"URL": f"redis://:{PASSWORD}/@h"},
+            {"URL": f"http://:{PASSWORD}@h"},
+            {"URL": f"redis://:{PASSWORD}@h?socket_timeout=soon"},
+        ):
+            for way in (
+                lambda: indexes["default"].count(),
+                lambda: asyncio.run(indexes["default"].acount()),
+            ):
+                with self.subTest(entry=entry), self.settings(REDIS={"default": {**entry}}):
+                    exc_info = error_of(way)
+                    assert PASSWORD not in production_report(exc_info)
+                    assert PASSWORD not in f"{exc_info[1]} {exc_info[1]!r}"
+
+
+class ContentTests(ServerTestCase):
+    """What was said is in no error, no error report and no line of a log."""
+
+    options = {"enable-debug-command": "yes"}
+    WRITES = (
+        lambda driver: driver.append(run()),
+        lambda driver: driver.append(run().to_dict()),
+        lambda driver: driver.store([run()], {"note": secret()}),
+        lambda driver: driver.store([run()], {}, revision="1"),
+        lambda driver: driver.edit(run()),
+        lambda driver: driver.update_metadata({"note": secret()}),
+        lambda driver: driver.set_title(secret()),
+    )
+    AWRITES = (
+        lambda driver: driver.aappend(run()),
+        lambda driver: driver.aappend(run().to_dict()),
+        lambda driver: driver.astore([run()], {"note": secret()}),
+        lambda driver: driver.astore([run()], {}, revision="1"),
+        lambda driver: driver.aedit(run()),
+        lambda driver: driver.aupdate_metadata({"note": secret()}),
+        lambda driver: driver.aset_title(secret()),
+    )
+    READS = (
+        lambda driver: driver.load(),
+        lambda driver: driver.tail(1),
+        lambda driver: driver.window(max_runs=1),
+    )
+    AREADS = (
+        lambda driver: driver.aload(),
+        lambda driver: driver.atail(1),
+        lambda driver: driver.awindow(max_runs=1),
+    )
+
+    def assert_silent(self, *, reads=False, **entry):
+        """Whatever call fails under `entry`, nobody reads in its report what was said."""
+        entry = {"URL": self.server.url, "INDEX": self.index.name, **self.entry, **entry}
+        calls = self.READS if reads else self.WRITES
+        acalls = self.AREADS if reads else self.AWRITES
+        with self.settings(REDIS={"default": entry}), self.assertLogs(level="DEBUG") as logs:
+            logging.getLogger("tests").info("assertLogs() wants at least one line")
+            driver = indexes["default"].driver("c")
+            for number, (call, acall) in enumerate(zip(calls, acalls, strict=True)):
+                with self.subTest("sync", number=number):
+                    self.assert_nothing_said(error_of(lambda call=call: call(driver)))
+                with self.subTest("async", number=number):
+                    self.assert_nothing_said(error_of(lambda acall=acall: run_async(acall, driver)))
+        assert SECRET not in "\n".join(logs.output)
+
+    def assert_nothing_said(self, exc_info):
+        report = production_report(exc_info)
+        assert SECRET not in report, where(report)
+        error = exc_info[1]
+        while error:
+            assert SECRET not in f"{error} {error!r} {error.args}"
+            error = error.__cause__ or error.__context__
+
+    def test_redis_is_down(self):
+        self.assert_silent(URL=f"redis://127.0.0.1:{free_port()}")
+
+    def test_redis_is_too_slow(self):
+        self.index.driver("c").append(run())
+        with self.stopped():
+            self.assert_silent(OPTIONS={"socket_timeout": 0.05})
+
+    def test_redis_hangs_up(self):
+        proxy = Proxy(self.server.port)
+        self.addCleanup(proxy.close)
+        with mock.patch.object(proxy, "port", free_port()):
+            self.assert_silent(URL=proxy.url)
+
+    def test_redis_refuses_writes(self):
+        self.index.driver("c").append(run())
+        with self.config(min_replicas_to_write=1):
+            self.assert_silent()
+
+    def test_full_memory(self):
+        self.index.driver("c").append(run())
+        with self.config(maxmemory=1):
+            self.assert_silent()
+
+    def test_user_without_permission(self):
+        self.index.driver("c").append(run())
+        self.assert_silent(URL=self.user("allkeys", "allcommands", "-@write"))
+
+    def test_key_of_another_type(self):
+        self.redis.set(self.index.name, "a string")
+        self.assert_silent()
+        self.assert_silent(reads=True)
+
+    def test_conversation_is_damaged(self):
+        self.put("c", b'{"runs": [{"text": "%b"}' % SECRET.encode())
+        self.assert_silent(reads=True)
+
+    def test_conversation_is_damaged_write(self):
+        self.put("c", b'{"runs": [{"text": "%b"}' % SECRET.encode())
+        driver = self.index.driver("c")
+        for call, acall in ((self.WRITES[0], self.AWRITES[0]), (self.WRITES[5], self.AWRITES[5])):
+            self.assert_nothing_said(error_of(lambda call=call: call(driver)))
+            self.assert_nothing_said(error_of(lambda acall=acall: run_async(acall, driver)))
+
+    def test_refusals_of_our_own(self):
+        self.index.driver("c", owner="alice").append(run())
+        entry = {"URL": self.server.url, "INDEX": self.index.name, **self.entry}
+        with self.settings(REDIS={"default": {**entry, "MAX_BYTES": 10}}):
+            small = indexes["default"]
+            for driver, calls, acalls in (
+                (small.driver("d"), self.WRITES[:3], self.AWRITES[:3]),
+                (small.driver("c", owner="bob"), self.WRITES, self.AWRITES),
+            ):
+                for call, acall in zip(calls, acalls, strict=True):
+                    self.assert_nothing_said(error_of(lambda c=call, d=driver: c(d)))
+                    self.assert_nothing_said(error_of(lambda c=acall, d=driver: run_async(c, d)))
+
+    def test_conflict(self):
+        driver = self.index.driver("c")
+        driver.append(run())
+        self.assert_nothing_said(error_of(lambda: self.WRITES[3](driver)))
+        self.assert_nothing_said(error_of(lambda: run_async(self.AWRITES[3], driver)))
+
+    def test_values_that_are_no_json(self):
+        driver = self.index.driver("c")
+        for call in (
+            lambda: driver.append(Run(secret(), secret(), meta={"a": object()})),
+            lambda: driver.store([run()], {"note": secret(), "a": object()}),
+            lambda: driver.store([run(), object()], {"note": secret()}),
+            lambda: driver.update_metadata({"note": secret(), "a": object()}),
+            lambda: run_async(lambda d: d.aappend(Run(secret(), "", meta={"a": object()})), driver),
+            lambda: run_async(lambda d: d.astore([run()], {"a": object()}), driver),
+            lambda: run_async(lambda d: d.aupdate_metadata({secret(): object()}), driver),
+            lambda: driver.set_title(secret() * 100),
+        ):
+            exc_info = error_of(call)
+            assert not isinstance(exc_info[1], ConversationMemoryError)
+            self.assert_nothing_said(exc_info)
+
+
+class ListContentTests(ContentTests):
+    entry = {"LAYOUT": "list"}
+
+
+def run_async(call, driver):
+    async def main():
+        await call(driver)
+
+    asyncio.run(main())
+
+
+def where(report):
+    """The part of a report around the secret, for the message of a failing test."""
+    place = report.index(SECRET)
+    return report[max(0, place - 3000) : place + 100]
+
+
+class CommandTests(RedisTestCase):
+    def test_commands_print_no_arguments(self):
+        operation = self.index.driver("c")._appending([run()])
+        step = next(operation)
+        operation.close()
+        assert SECRET not in f"{step!r} {step}"
