@@ -26,7 +26,7 @@ _space = re.compile(r"[ \t\n\r]*").match
 _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
-_seal_places = re.compile(r"-([0-9]+)-([0-9]+)").fullmatch
+_seal_parts = re.compile(r"([0-9]{1,18}-[0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})").fullmatch
 
 
 class Damaged(ValueError):
@@ -48,7 +48,11 @@ class Runs(list[Run]):
 
 def fingerprint(raw: bytes | None) -> str:
     """Length and CRC-32 of a document: it changes whoever writes."""
-    return "absent" if raw is None else f"{len(raw)}-{zlib.crc32(raw):08x}"
+    return "absent" if raw is None else _mark(len(raw), zlib.crc32(raw))
+
+
+def _mark(length: int, checksum: int) -> str:
+    return f"{length}-{checksum:08x}"
 
 
 @dataclass(slots=True)
@@ -58,7 +62,8 @@ class Document:
     `end` is the bracket that closes the `count` runs, `metadata_start` and `metadata_end` enclose
     the metadata. `pieces` are the JSON texts of the runs, or None if the document is canonical:
     then it can be split without being parsed. `members` are the texts of whatever stands beside
-    runs and metadata. `mark` is the fingerprint.
+    runs and metadata. `mark` is the fingerprint, and `checksum` the CRC-32 of what is in front of
+    `end`, where it is known.
     """
 
     raw: bytes
@@ -69,6 +74,7 @@ class Document:
     pieces: list[bytes] | None = None
     members: dict[str, bytes] = field(default_factory=dict)
     mark: str = ""
+    checksum: int | None = None
 
     def __post_init__(self) -> None:
         self.mark = self.mark or fingerprint(self.raw)
@@ -104,14 +110,22 @@ class Document:
         pieces = (
             None if canonical and self.pieces is None else [*(self.pieces or self._split()), *texts]
         )
+        rest = self.raw[self.end :]
+        raw = b"".join((memoryview(self.raw)[: self.end], added, rest))
+        mark, checksum = "", None
+        if self.checksum is not None:  # saves a pass over all that was there
+            checksum = zlib.crc32(added, self.checksum)
+            mark = _mark(len(raw), zlib.crc32(rest, checksum))
         return Document(
-            b"".join((self.raw[: self.end], added, self.raw[self.end :])),
+            raw,
             self.count + len(runs),
             self.end + len(added),
             self.metadata_start + shift,
             self.metadata_end + shift,
             pieces,
             self.members,
+            mark,
+            checksum,
         )
 
     def with_metadata(self, metadata: dict[str, Any]) -> Document:
@@ -194,10 +208,13 @@ def joined(texts: list[bytes], field: Document) -> Document:
 
 def read(raw: bytes, seal: str = "") -> Document:
     """The document of `raw`. Raises `Damaged` if it is none."""
-    mark = fingerprint(raw)
-    if seal.startswith(mark) and (places := _seal_places(seal, len(mark))):
-        end, count = map(int, places.groups())
-        return Document(raw, count, end, end + len(_CLOSING), len(raw) - 1, mark=mark)
+    if parts := _seal_parts(seal):
+        mark, end, count = parts[1], int(parts[2]), int(parts[3])
+        view = memoryview(raw)
+        checksum = zlib.crc32(view[:end])
+        if mark == _mark(len(raw), zlib.crc32(view[end:], checksum)):
+            start = end + len(_CLOSING)
+            return Document(raw, count, end, start, len(raw) - 1, mark=mark, checksum=checksum)
     return _parse(raw)
 
 

@@ -292,12 +292,12 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         Raises `ConversationConflict` if the id is taken.
         """
         self._run(self._layout.rename(self._place, encode(new_id)))
-        self._place = replace(self._place, id=encode(new_id))
+        self._place = self._place.at(encode(new_id))
 
     async def arename(self, new_id: Id) -> None:
         """See rename()."""
         await self._arun(self._layout.rename(self._place, encode(new_id)))
-        self._place = replace(self._place, id=encode(new_id))
+        self._place = self._place.at(encode(new_id))
 
     def move_to(self, owner: Id | None) -> None:
         """Give the conversation to another owner, None for nobody.
@@ -396,7 +396,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """A driver like this one for another conversation."""
         other = copy(self)
         id = encode(uuid4().hex if conversation_id is None else conversation_id)
-        other._place = replace(self._place, id=id)
+        other._place = self._place.at(id)
         return other
 
     def _storing(self, runs: Any, metadata: Any, revision: str | None) -> Operation[str]:

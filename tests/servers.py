@@ -153,6 +153,27 @@ class Proxy:
 
 
 @contextmanager
+def peer(answer):
+    """The port of a program that reads once, sends `answer` and hangs up."""
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                with listener.accept()[0] as client:
+                    client.recv(1000)
+                    client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextmanager
 def fails(kind, cause, says):
     """The block raises `kind` with `says` in its sentence, chained to redis-py's `cause`."""
     with pytest.raises(ConversationMemoryError) as caught:

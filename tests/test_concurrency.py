@@ -98,7 +98,7 @@ class ProcessTests(SimpleTestCase):
         for _ in range(5):
             self.redis.client_pause(1000)
             time.sleep(1.05)
-        return sum(int(writer.communicate(timeout=30)[0]) for writer in writers)
+        return sum(int(writer.communicate(timeout=60)[0]) for writer in writers)
 
     def writer(self, name):
         writer = subprocess.Popen(

@@ -1,5 +1,6 @@
 import re
-from threading import Event
+from threading import Event, Timer
+from unittest import mock
 from uuid import uuid4
 
 from django.contrib.auth import get_user_model
@@ -159,6 +160,16 @@ class ConversationTests(ChatTestCase):
         for id in ("~", "~a", "~__8", "nothing"):
             assert self.client.get(f"/c/{id}/").status_code == 404
 
+    def test_a_damaged_one_costs_only_itself(self):
+        self.driver("good").store([Run("a", "b")])
+        self.driver("bad").store([Run("a", "b")])
+        self.put("bad", b"{")
+        with self.assertLogs("example_project", "ERROR"):
+            response = self.client.get("/c/bad/")
+        assert response.status_code == 503
+        assert "cannot be read" in response.content.decode()
+        assert self.client.get("/").status_code == self.client.get("/c/good/").status_code == 200
+
     def test_a_conversation_of_a_stock_driver_has_no_owner_and_no_page(self):
         self.put("stock", b'{"runs": [], "metadata": {}}')
         assert self.client.get("/c/stock/").status_code == 404
@@ -289,11 +300,25 @@ class ReplyTests(ChatTestCase):
         assert "Good evening" in page
         assert "<html" not in page
 
-    @override_settings(CHAT_PATIENCE_SECONDS=1)
+    def test_one_that_takes_long_is_asked_for_again(self):
+        url = self.store(memory.pending_run("Hello", "r1"))
+        with mock.patch("example_project.chat.views.POLL_SECONDS", 0.1):
+            response = self.client.get(url)
+        assert response.status_code == 202
+        assert "Writing a reply" in response.content.decode()
+
+    def test_one_that_comes_while_waiting(self):
+        url = self.store(memory.pending_run("Hello", "r1"))
+        later = Timer(0.3, memory.complete, [self.driver(), "r1", "Good evening", "answered"])
+        later.start()
+        self.addCleanup(later.join)
+        assert "Good evening" in self.page(url)
+
+    @override_settings(CHAT_PATIENCE_SECONDS=0.2)
     def test_an_overdue_one_offers_to_try_again(self):
         url = self.store(memory.pending_run("Hello", "r1"))
         page = self.page(url)
-        assert "data-pending" not in page
+        assert "Writing a reply" not in page
         assert "Try again" in page
 
     def test_what_is_not_there_is_not_found(self):

@@ -33,7 +33,7 @@ from conversation_memory.exceptions import (
 )
 from example_project.embedded_redis import EmbeddedRedis
 
-from .servers import SECRET, Proxy, ServerTestCase, fails, free_port, taking_less_than
+from .servers import SECRET, Proxy, ServerTestCase, fails, free_port, peer, taking_less_than
 from .utils import Awaited, RedisTestCase, both, wait_for
 
 
@@ -73,31 +73,20 @@ class UnreachableTests(SimpleTestCase):
                     f"redis://127.0.0.1:{address[1]}", "in time", cause=RedisTimeoutError
                 )
 
+    def test_server_that_hangs_up(self):
+        with peer(b"") as port:
+            self.assert_unreachable(
+                f"redis://127.0.0.1:{port}", "closed the connection", kind=RedisUnconfirmed
+            )
+
     def test_server_that_is_no_redis(self):
-        with talking_http() as port:
+        with peer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
             self.assert_unreachable(
                 f"redis://127.0.0.1:{port}",
                 "does not speak the Redis protocol",
                 kind=RedisMisconfigured,
                 cause=redis_errors.InvalidResponse,
             )
-
-
-@contextmanager
-def talking_http():
-    def serve(listener):
-        with suppress(OSError):
-            while True:
-                with listener.accept()[0] as client:
-                    client.recv(1000)
-                    client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=serve, args=[listener], daemon=True).start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
 
 
 class TimeoutTests(ServerTestCase):

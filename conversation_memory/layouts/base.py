@@ -10,7 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 from typing import Any, ClassVar
@@ -67,12 +67,18 @@ class Place:
     `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
     conversations of that owner only; any other caller learns the true owner from the server.
     `lifetime` is what the caller wants it to be, in milliseconds, 0 for ever, None for no change.
+    `memo` is what the caller has seen last: a write that finds it still there need not read.
     """
 
     id: bytes
     owner: bytes | None = None
     scoped: bool = False
     lifetime: int | None = None
+    memo: Memo = field(default_factory=lambda: Memo(), compare=False)
+
+    def at(self, id: bytes) -> Place:
+        """The place of another conversation, of which nothing was seen yet."""
+        return replace(self, id=id, memo=Memo())
 
     def owned_by(self, owner: bytes | None) -> Place:
         return replace(self, owner=owner)
@@ -132,6 +138,23 @@ class Snapshot:
         return seal.startswith("list-") or (not seal and field.startswith(b'{"runs": [],'))
 
 
+class Memo:
+    """A snapshot and its document, for one use."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: tuple[Snapshot, Document] | None = None
+
+    def keep(self, snapshot: Snapshot, document: Document) -> None:
+        # Not if it could be past its deadline when it is used.
+        self._seen = (snapshot, document) if snapshot.record.expires is None else None
+
+    def take(self) -> tuple[Snapshot, Document] | None:
+        seen, self._seen = self._seen, None
+        return seen
+
+
 class Layout(ABC):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
 
@@ -165,7 +188,7 @@ class Layout(ABC):
             added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
             return document.appended(added) if added else None
 
-        yield from self._change(place, change)
+        yield from self._change(place, change, from_memo=True)
         return len(added)
 
     def read(self, place: Place) -> Operation[Conversation]:
@@ -175,6 +198,8 @@ class Layout(ABC):
             return Conversation(Record(decode(place.id)), Runs(), {}, "0-absent", exists=False)
         document = self._document(place, snapshot)
         mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
+        if not snapshot.is_list:
+            place.memo.keep(snapshot, document)
         revision = f"{snapshot.record.version}-{mark}"
         record = replace(snapshot.record, runs=document.count)  # others count no runs
         return Conversation(record, document.runs, document.metadata, revision, exists=True)
@@ -292,20 +317,39 @@ class Layout(ABC):
             runs = runs[: self._position(place, runs, until) + 1]
         yield from self.store(target, runs, source.metadata, "0-absent")
 
-    def _change(self, place: Place, change: Change) -> Operation[Document]:
-        """Apply `change` to the document until it is written as nobody else wrote in between."""
+    def _change(
+        self, place: Place, change: Change, *, from_memo: bool = False
+    ) -> Operation[Document]:
+        """Apply `change` to the document until it is written as nobody else wrote in between.
+
+        The first attempt may be at what the caller has seen last. It costs no reading, and is
+        refused if that is not there any more.
+        """
+        seen = place.memo.take() if from_memo else None
         for attempt in range(ATTEMPTS):
-            snapshot = yield from self._snapshot(place)
+            if seen is None:
+                snapshot = yield from self._snapshot(place)
+                document = self._document(place, snapshot)
+            else:
+                snapshot, document = seen
             place = self._seen(place, snapshot)
-            document = self._document(place, snapshot)
             changed = change(document)
-            if changed is None:
+            if changed is None and seen is None:
                 return document
-            written = yield self._write(place, changed, snapshot)
-            if isinstance(written, int):
-                return changed
-            yield pause(attempt)
+            if changed is not None:
+                written = yield self._write(place, changed, snapshot)
+                if isinstance(written, int):
+                    self._remember(place, changed, snapshot, written)
+                    return changed
+                yield pause(attempt)
+            seen = None
         raise self._conflict(place, "kept changing")
+
+    def _remember(self, place: Place, written: Document, before: Snapshot, version: int) -> None:
+        """Keep what was written for the next write of the same caller."""
+        if not self.reads_list:
+            record = replace(before.record, version=version, seal=written.seal)
+            place.memo.keep(Snapshot(written.raw, record), written)
 
     def _snapshot(self, place: Place, *, runs: bool = False) -> Operation[Snapshot]:
         """What is stored now; blank if it is past its deadline."""

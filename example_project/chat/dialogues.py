@@ -1,6 +1,7 @@
-"""Dialogues in a file of JSON Lines, gzipped or not, one conversation a line:
+"""Dialogues in a file of JSON Lines, gzipped or not, one conversation a line.
 
-    {"conversation_id": "…", "metadata": {…}, "turns": [{"user": "…", "assistant": "…"}, …]}
+A line is an object with `conversation_id`, a text, `metadata`, an object, and `turns`, a list of
+objects with the texts `user` and `assistant`.
 """
 
 from __future__ import annotations

@@ -44,13 +44,15 @@ def is_overdue(run: Run) -> bool:
     return status(run) == "pending" and (since is None or timezone.now() - since > patience)
 
 
+def is_waiting(run: Run) -> bool:
+    return status(run) == "pending" and not is_overdue(run)
+
+
 def find(runs: Iterable[Run], run_id: str) -> Run | None:
     return next((run for run in runs if run.id == run_id), None)
 
 
-def complete(
-    driver: RedisConversationMemoryDriver, run_id: str, output: Any, outcome: str
-) -> None:
+def complete(driver: RedisConversationMemoryDriver, run_id: str, output: Any, outcome: str) -> None:
     """Fill in the reply, unless another worker was faster."""
 
     def fill_in(run: Run) -> bool:
@@ -75,9 +77,7 @@ def reopen(driver: RedisConversationMemoryDriver, run_id: str) -> None:
     change(driver, run_id, wait_again)
 
 
-def change(
-    driver: RedisConversationMemoryDriver, run_id: str, edit: Callable[[Run], bool]
-) -> None:
+def change(driver: RedisConversationMemoryDriver, run_id: str, edit: Callable[[Run], bool]) -> None:
     """Edit one run; what others write meanwhile is read again and not overwritten."""
     for attempt in range(1, ATTEMPTS + 1):
         conversation = driver.read()
@@ -85,9 +85,7 @@ def change(
         if run is None or not edit(run):
             return
         try:
-            driver.store(
-                conversation.runs, conversation.metadata, revision=conversation.revision
-            )
+            driver.store(conversation.runs, conversation.metadata, revision=conversation.revision)
             return
         except ConversationConflict:
             if attempt == ATTEMPTS:

@@ -7,7 +7,12 @@ from django.shortcuts import render
 from django.utils.deprecation import MiddlewareMixin
 from django.views.defaults import page_not_found
 
-from conversation_memory.exceptions import ConversationMemoryError, ConversationNotFound
+from conversation_memory.exceptions import (
+    ConversationCorrupt,
+    ConversationMemoryError,
+    ConversationNotFound,
+    ConversationTooLarge,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +29,23 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
+
+
+OUT_OF_REACH = (
+    "The memory is out of reach",
+    "The conversations cannot be read or written at the moment. Nothing that was stored is lost; "
+    "please try again in a little while.",
+)
+REASONS = {
+    ConversationCorrupt: (
+        "This conversation cannot be read",
+        "What is stored of it is damaged. It was left as it is, and the others are not affected.",
+    ),
+    ConversationTooLarge: (
+        "This conversation is full",
+        "It cannot hold another message. Please start a new one.",
+    ),
+}
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
@@ -43,6 +65,8 @@ class MemoryUnavailableMiddleware(MiddlewareMixin):
         if not isinstance(exception, ConversationMemoryError):
             return None
         logger.error("%s %s: %s", request.method, request.path, exception)
-        response = render(request, "chat/unavailable.html", status=503)
+        heading, reason = REASONS.get(type(exception), OUT_OF_REACH)
+        context = {"heading": heading, "reason": reason}
+        response = render(request, "chat/unavailable.html", context, status=503)
         response.headers["Retry-After"] = "5"
         return response

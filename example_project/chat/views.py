@@ -99,7 +99,7 @@ def show_conversation(request, driver, form):
         "until": until,
         "later": min(until + RUNS_PER_PAGE, len(found.runs)),
         "total": len(found.runs),
-        "waiting": any(memory.status(r) == "pending" and not memory.is_overdue(r) for r in runs),
+        "waiting": any(map(memory.is_waiting, runs)),
         "recent": indexes["default"].recent(PER_PAGE, owner=request.user.pk),
         "form": form,
     }
@@ -154,25 +154,28 @@ def retry(request, conversation_id, run_id):
 @require_GET
 @never_cache
 async def reply(request, conversation_id, run_id):
-    """The reply as a piece of HTML, as soon as it is there."""
+    """The reply as a piece of HTML, as soon as it is there; with status 202 if it still is not."""
     user = await request.auser()
     driver = indexes["default"].driver(conversation_id, owner=user.pk)
     run = await settled(driver, run_id)
     if run is None:
         raise Http404
-    context = {"run": run, "conversation": driver}
-    return render(request, "chat/reply.html", context)
+    status = 202 if memory.is_waiting(run) else 200
+    return render(request, "chat/reply.html", {"run": run, "conversation": driver}, status=status)
 
 
 async def settled(driver, run_id):
+    """The run with its reply, or without one if that takes too long; None if there is no run."""
     deadline = time.monotonic() + POLL_SECONDS
-    while True:
-        runs, _ = await driver.aload()
-        run = memory.find(runs, run_id)
-        waiting = run and memory.status(run) == "pending" and not memory.is_overdue(run)
-        if not waiting or time.monotonic() > deadline:
+    run, seen = None, None
+    while record := await driver.arecord():
+        if record != seen:  # a record is small; the conversation is loaded when it has changed
+            seen, (runs, _) = record, await driver.aload()
+            run = memory.find(runs, run_id)
+        if run is None or not memory.is_waiting(run) or time.monotonic() > deadline:
             return run
         await asyncio.sleep(POLL_INTERVAL)
+    return None
 
 
 @login_required

@@ -89,9 +89,21 @@ def rows_of(size: int, index, bare) -> list[tuple[str, ...]]:
         rounds,
     )
     appends = interleaved(
-        {"HGET + HSET": append_bare, "append": lambda: driver.append(run_dict(next(numbers)))},
+        {
+            "HGET + HSET": append_bare,
+            "append": lambda: index.driver("ours").append(run_dict(next(numbers))),
+        },
         rounds,
         before=restore,
+    )
+    reader = index.driver("ours")
+    appends |= interleaved(
+        {
+            "HGET + HSET again": append_bare,
+            "append after load": lambda: reader.append(run_dict(next(numbers))),
+        },
+        rounds,
+        before=lambda: (restore(), reader.load()),
     )
 
     def row(name: str, floor: float, ours: float, target: str = "") -> tuple[str, ...]:
@@ -108,6 +120,7 @@ def rows_of(size: int, index, bare) -> list[tuple[str, ...]]:
         row("store", writes["json.dumps + HSET"], writes["store"], "1.5" * at_100),
         row("store, as loaded", writes["json.dumps + HSET"], writes["again"]),
         row("append", appends["HGET + HSET"], appends["append"], "1.8" * at_100),
+        row("append after load", appends["HGET + HSET again"], appends["append after load"]),
     ]
 
 

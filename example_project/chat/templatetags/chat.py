@@ -9,7 +9,7 @@ from example_project.chat.rendering import Shown, show
 register = template.Library()
 
 register.filter("asked", memory.asked)
-register.filter("is_overdue", memory.is_overdue)
+register.filter("is_waiting", memory.is_waiting)
 register.filter("status", memory.status)
 
 

@@ -17,6 +17,8 @@ from example_project.chat import seeding, thread_pool
 from example_project.chat.samples import samples
 from example_project.embedded_redis import EmbeddedRedisError, redis_server
 
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
 
 class Command(BaseCommand):
     help = "Run the example site with a Redis of its own, sample users and sample conversations."
@@ -61,11 +63,14 @@ class Command(BaseCommand):
     def greet(self, host, port):
         shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "") else host
         address = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
-        self.stdout.write(f"\nThe site is at {self.style.SUCCESS(address)}, its admin at {address}admin/")
-        self.stdout.write("\nSign in as one of\n")
+        self.stdout.write(f"\nThe site is at {self.style.SUCCESS(address)}")
+        self.stdout.write(f"and its admin at {address}admin/\n\nSign in as one of\n")
         for name, password in seeding.USERS.items():
             note = "  (staff: may enter the admin)" if name == seeding.STAFF else ""
             self.stdout.write(f"    {name:<10} password {password}{note}")
+        if host not in LOCAL:
+            note = "Everybody who reaches this machine can sign in with these passwords."
+            self.stdout.write(self.style.WARNING(f"\n{note}"))
         self.stdout.write("\nStop with Ctrl-C.")
         self.stdout.flush()
 
@@ -83,7 +88,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def site_settings(url: str, host: str) -> dict:
     changed = {"REDIS": {"default": {**settings.REDIS["default"], "URL": url}}}
-    if host not in ("127.0.0.1", "localhost", "::1"):
+    if host not in LOCAL:
         # Whoever opens the demo to others reaches it under names that nobody can know here.
         changed["ALLOWED_HOSTS"] = ["*"]
     return changed
@@ -93,9 +98,7 @@ def serve(listener: socket.socket) -> None:
     try:
         import uvicorn
     except ImportError as error:
-        raise CommandError(
-            "The demo needs uvicorn: pip install -e '.[demo]'"
-        ) from error
+        raise CommandError("The demo needs uvicorn: pip install -e '.[demo]'") from error
     config = uvicorn.Config(
         "example_project.asgi:application",
         lifespan="off",

@@ -9,9 +9,8 @@ async function showReply(place, failures = 0) {
   try {
     const response = await fetch(place.dataset.poll);
     if (!response.ok || response.redirected) throw new Error(response.status);
-    const html = await response.text();
-    if (html.includes("data-pending")) return showReply(place);
-    place.innerHTML = html;
+    if (response.status === 202) return showReply(place);
+    place.innerHTML = await response.text();
     place.classList.add("arrived");
     place.scrollIntoView({ block: "nearest" });
   } catch {
