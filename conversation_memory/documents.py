@@ -104,12 +104,11 @@ class Document:
 
     def appended(self, runs: list[Run]) -> Document:
         """This document with `runs` behind its own, every other byte as it was."""
-        texts, canonical = _texts(runs)
-        added = (b", " if self.count and runs else b"") + b", ".join(texts)
+        text, pieces = _joined(runs)
+        added = (b", " if self.count and runs else b"") + text
         shift = len(added) if self.metadata_start > self.end else 0
-        pieces = (
-            None if canonical and self.pieces is None else [*(self.pieces or self._split()), *texts]
-        )
+        if pieces is not None or self.pieces is not None:
+            pieces = [*self.texts, *(pieces or [run.to_wire() for run in runs])]
         rest = self.raw[self.end :]
         raw = b"".join((memoryview(self.raw)[: self.end], added, rest))
         mark, checksum = "", None
@@ -141,7 +140,8 @@ class Document:
     def with_texts(self, texts: list[bytes]) -> Document:
         """This document with other runs, given as JSON texts."""
         metadata = self.raw[self.metadata_start : self.metadata_end]
-        return _assemble(texts, metadata, self.members, _is_canonical(texts))
+        text, pieces = _join(texts)
+        return _assemble(text, len(texts), metadata, self.members, pieces)
 
     @property
     def texts(self) -> list[bytes]:
@@ -156,21 +156,27 @@ class Document:
 
 def build(runs: Iterable[Run], metadata: dict[str, Any]) -> Document:
     """A document of `runs` and `metadata`, in the form that Griptape writes."""
-    texts, canonical = _texts(list(runs))
-    members = runs.members if isinstance(runs, Runs) else {}
-    return _assemble(texts, dumps(metadata), members, canonical)
+    runs = runs if isinstance(runs, Runs) else Runs(runs)
+    text, pieces = _joined(runs)
+    return _assemble(text, len(runs), dumps(metadata), runs.members, pieces)
 
 
 def _assemble(
-    texts: list[bytes], metadata: bytes, members: dict[str, bytes], canonical: bool
+    text: bytes,
+    count: int,
+    metadata: bytes,
+    members: dict[str, bytes],
+    pieces: list[bytes] | None,
 ) -> Document:
-    joined = b", ".join(texts)
-    end = len(_OPENING) + len(joined)
+    """A document of the joined `text` of `count` runs, which are `pieces` if not canonical."""
+    end = len(_OPENING) + len(text)
     start = end + len(_CLOSING)
-    others = b"".join(b", %b: %b" % (dumps(key), text) for key, text in members.items())
-    raw = b"".join((_OPENING, joined, _CLOSING, metadata, others, b"}"))
-    pieces = None if canonical and not others else texts
-    return Document(raw, len(texts), end, start, start + len(metadata), pieces, members)
+    others = b"".join(b", %b: %b" % (dumps(key), value) for key, value in members.items())
+    raw = b"".join((_OPENING, text, _CLOSING, metadata, others, b"}"))
+    document = Document(raw, count, end, start, start + len(metadata), pieces, members)
+    if others and pieces is None:
+        document.pieces = document._split()
+    return document
 
 
 def _is_canonical(texts: list[bytes]) -> bool:
@@ -182,17 +188,20 @@ def _is_canonical(texts: list[bytes]) -> bool:
     return all(_has_plain_id(text) and text.count(_RUN) == 1 for text in texts)
 
 
-def _texts(runs: list[Run]) -> tuple[list[bytes], bool]:
-    """The JSON text of each run, and whether they are canonical."""
+def _joined(runs: list[Run]) -> tuple[bytes, list[bytes] | None]:
+    """The JSON texts of the runs, joined; and each for itself, unless they are canonical."""
     if not runs or any(run.is_loaded for run in runs):
-        texts = [run.to_wire() for run in runs]
-        return texts, _is_canonical(texts)
+        return _join([run.to_wire() for run in runs])
     # One call for all is twice as fast as one for each.
     text = dumps([run.to_dict() for run in runs])[1:-1]
     if text.count(_RUN) == len(runs) and all(run.opens_as_usual for run in runs):
-        texts = [_RUN + piece for piece in text[len(_RUN) :].split(_BETWEEN)]
-        return texts, all(map(_has_plain_id, texts))
-    return [run.to_wire() for run in runs], False
+        return text, None
+    return _join([run.to_wire() for run in runs])
+
+
+def _join(texts: list[bytes]) -> tuple[bytes, list[bytes] | None]:
+    """See _joined()."""
+    return b", ".join(texts), None if _is_canonical(texts) else texts
 
 
 def joined(texts: list[bytes], field: Document) -> Document:
@@ -258,7 +267,8 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
     pieces = [encoded(*place) for place in places]
     others = {key: encoded(*place) for key, (_, *place) in members.items()}
     if not spliceable:  # the same members in the usual form
-        document = _assemble(pieces, encoded(start, stop) or b"{}", others, canonical=False)
+        metadata_text = encoded(start, stop) or b"{}"
+        document = _assemble(b", ".join(pieces), len(pieces), metadata_text, others, pieces)
         document.mark = fingerprint(raw)
         return document
     return Document(raw, len(pieces), offset(end - 1), offset(start), offset(stop), pieces, others)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +15,9 @@ _BINARY = {
     "ImageArtifact": "image",
     "AudioArtifact": "audio",
 }
+
+
+_unescaped = re.compile(r"[ !#-\[\]-~]*").fullmatch
 
 
 def dumps(value: Any) -> bytes:
@@ -192,9 +197,14 @@ class Run:
 
     @property
     def opens_as_usual(self) -> bool:
-        """Whether the JSON text of the run begins with type and id, as Griptape writes it."""
-        items = list(self.to_dict().items())[:2]
-        return [key for key, _ in items] == ["type", "id"] and items[0][1] == "Run"
+        """Whether the JSON text of the run begins with type and id, as Griptape writes it.
+
+        And the id has no escapes there.
+        """
+        data = self.to_dict()
+        if [*islice(data, 2)] != ["type", "id"] or data["type"] != "Run":
+            return False
+        return isinstance(data["id"], str) and _unescaped(data["id"]) is not None
 
     def _changed(self) -> bool:
         # As text, because 1 == 1.0 == True in Python.

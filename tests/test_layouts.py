@@ -525,6 +525,131 @@ class LongStockInterruptionTests(StockInterruptionTests):
     answer = LONG
 
 
+class SeenBeforeTests(Interruption, RedisTestCase):
+    """A driver appends to what it has seen without reading again, unless others wrote."""
+
+    def seen(self, index, *, owner=None):
+        """A driver that has loaded a conversation, and one that has created it."""
+        self.other(owner=owner).append(self.new("a"))
+        loaded = index.driver("42", owner=owner)
+        loaded.load()
+        yield loaded
+        self.wipe()
+        created = index.driver("42", owner=owner)
+        created.append(self.new("a"))
+        yield created
+
+    @both
+    def test_append_does_not_read(self, index):
+        for driver in self.seen(index):
+            with monitored(self.redis) as commands:
+                driver.append(self.new("b"))
+            by_client = [sent["command"] for sent in commands if sent["client_type"] != "lua"]
+            assert not [sent for sent in by_client if sent.startswith(("HGET", "HMGET"))]
+
+    @both
+    def test_append_adds_once(self, index):
+        for driver in self.seen(index):
+            assert [driver.append(self.new(id)) for id in "abbca"] == [0, 1, 0, 1, 0]
+            assert ids(driver.load()[0]) == ["a", "b", "c"]
+
+    @both
+    def test_an_owner_appends_again_and_again(self, index):
+        for driver in self.seen(index, owner="ann"):
+            assert [driver.append(self.new(id)) for id in "bcd"] == [1, 1, 1]
+            assert ids(self.other(owner="ann").load()[0]) == ["a", "b", "c", "d"]
+
+    @both
+    def test_append_keeps_what_others_appended(self, index):
+        for driver in self.seen(index):
+            self.other().append(self.new("b"))
+            driver.append(self.new("c"))
+            assert ids(driver.load()[0]) == ["a", "b", "c"]
+
+    @both
+    def test_append_keeps_the_metadata_of_others(self, index):
+        for driver in self.seen(index):
+            self.other().update_metadata({"theirs": 1})
+            driver.append(self.new("b"))
+            assert driver.load()[1] == {"theirs": 1}
+
+    @both
+    def test_append_keeps_what_the_driver_itself_changed(self, index):
+        for driver in self.seen(index):
+            driver.update_metadata({"ours": 1})
+            driver.append(self.new("b"))
+            driver.store([self.new("c")], {"ours": 2})
+            driver.append(self.new("d"))
+            assert (ids(driver.load()[0]), driver.load()[1]) == (["c", "d"], {"ours": 2})
+
+    @both
+    def test_append_keeps_what_a_stock_driver_wrote(self, index):
+        for driver in self.seen(index):
+            self.stock("b", "c")
+            driver.append(self.new("d"))
+            assert ids(driver.load()[0]) == ["b", "c", "d"]
+
+    @both
+    def test_append_keeps_what_a_stock_driver_wrote_of_the_same_length(self, index):
+        for driver in self.seen(index):
+            self.stock("b")
+            driver.append(self.new("c"))
+            assert ids(driver.load()[0]) == ["b", "c"]
+
+    @both
+    def test_append_keeps_a_new_conversation_of_the_same_length(self, index):
+        for driver in self.seen(index):
+            self.other().delete()
+            self.other().append(self.new("b"))
+            driver.append(self.new("c"))
+            assert ids(driver.load()[0]) == ["b", "c"]
+
+    @both
+    def test_append_after_a_deletion_begins_anew(self, index):
+        for delete in (lambda: self.other().delete(), lambda: self.redis.delete(self.index.name)):
+            for driver in self.seen(index):
+                delete()
+                driver.append(self.new("b"))
+                assert ids(driver.load()[0]) == ["b"]
+
+    @both
+    def test_append_leaves_what_became_corrupt(self, index):
+        for driver in self.seen(index):
+            self.put("42", b"{")
+            with pytest.raises(ConversationCorrupt):
+                driver.append(self.new("b"))
+            assert self.stored("42") == b"{"
+
+    @both
+    def test_append_does_not_reach_what_became_the_conversation_of_another(self, index):
+        for driver in self.seen(index, owner="ann"):
+            self.other().delete()
+            self.other(owner="bob").append(self.new("a"))
+            with pytest.raises(ConversationNotFound):
+                driver.append(self.new("b"))
+            assert ids(self.other(owner="bob").load()[0]) == ["a"]
+            self.wipe()
+
+    @both
+    def test_append_keeps_a_new_owner(self, index):
+        for driver in self.seen(index, owner=None):
+            self.other().delete()
+            self.other(owner="bob").append(self.new("b"))
+            driver.append(self.new("c"))
+            assert ids(self.other(owner="bob").load()[0]) == ["b", "c"]
+            self.wipe()
+
+    def stock(self, *new):
+        self.put("42", document(*map(self.new, new)))
+
+
+class LongSeenBeforeTests(SeenBeforeTests):
+    """A long document is read again: no digest would tell of a write of the same length."""
+
+    answer = LONG
+    test_append_does_not_read = None
+
+
 class SameLengthTests(Interruption, RedisTestCase):
     """Up to 32 kB, where a digest costs little, the length need not tell of a stock write."""
 

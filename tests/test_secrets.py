@@ -177,7 +177,7 @@ class ContentTests(ServerTestCase):
             error = error.__cause__ or error.__context__
 
     def test_redis_is_down(self):
-        self.assert_silent(URL=f"redis://127.0.0.1:{free_port()}")
+        self.assert_silent(URL=f"redis://127.0.0.1:{free_port()}", OPTIONS={"retry": None})
 
     def test_redis_is_too_slow(self):
         self.index.driver("c").append(run("stored"))
@@ -186,7 +186,7 @@ class ContentTests(ServerTestCase):
 
     def test_redis_hangs_up(self):
         with peer(b"") as port:
-            self.assert_silent(URL=f"redis://127.0.0.1:{port}")
+            self.assert_silent(URL=f"redis://127.0.0.1:{port}", OPTIONS={"retry": None})
 
     def test_redis_refuses_writes(self):
         self.index.driver("c").append(run("stored"))

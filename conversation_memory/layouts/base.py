@@ -35,6 +35,7 @@ DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
 LIFETIME = Script("prelude.lua", "lifetime.lua")
 OWNER = Script("prelude.lua", "owner.lua")
+KEEP = Script("prelude.lua", "keep.lua")
 RENAME = Script("prelude.lua", "rename.lua")
 RECORDS = Script("records.lua")
 
@@ -89,6 +90,11 @@ class Place:
 
 def owner_of(record: Record) -> bytes | None:
     return None if record.owner is None else encode(record.owner)
+
+
+def _milliseconds(time: datetime | None) -> int | str:
+    """A time as the scripts take it, '' for none."""
+    return "" if time is None else round(time.timestamp() * 1000)
 
 
 def distinct(runs: Sequence[Run]) -> list[Run]:
@@ -147,8 +153,10 @@ class Memo:
         self._seen: tuple[Snapshot, Document] | None = None
 
     def keep(self, snapshot: Snapshot, document: Document) -> None:
-        # Not if it could be past its deadline when it is used.
-        self._seen = (snapshot, document) if snapshot.record.expires is None else None
+        # Not if it could be past its deadline when it is used, and not if only its length would
+        # tell that a stranger has written since.
+        lasting = snapshot.record.expires is None and len(document.raw) <= _DIGESTED
+        self._seen = (snapshot, document) if lasting else None
 
     def take(self) -> tuple[Snapshot, Document] | None:
         seen, self._seen = self._seen, None
@@ -327,12 +335,9 @@ class Layout(ABC):
         """
         seen = place.memo.take() if from_memo else None
         for attempt in range(ATTEMPTS):
-            if seen is None:
-                snapshot = yield from self._snapshot(place)
-                document = self._document(place, snapshot)
-            else:
-                snapshot, document = seen
+            snapshot = seen[0] if seen else (yield from self._snapshot(place))
             place = self._seen(place, snapshot)
+            document = seen[1] if seen else self._document(place, snapshot)
             changed = change(document)
             if changed is None and seen is None:
                 return document
@@ -348,7 +353,8 @@ class Layout(ABC):
     def _remember(self, place: Place, written: Document, before: Snapshot, version: int) -> None:
         """Keep what was written for the next write of the same caller."""
         if not self.reads_list:
-            record = replace(before.record, version=version, seal=written.seal)
+            owner = None if place.owner is None else decode(place.owner)
+            record = replace(before.record, owner=owner, version=version, seal=written.seal)
             place.memo.keep(Snapshot(written.raw, record), written)
 
     def _snapshot(self, place: Place, *, runs: bool = False) -> Operation[Snapshot]:

@@ -7,6 +7,7 @@
 -- is a refusal too.
 local fine, answer = pcall(permit)
 if type(answer) == 'number' then return answer end
+redis.call('DEL', aside)
 local document = redis.call('HMGET', content, id)[1]
 redis.call('HSET', aside, document and 'document' or 'absent', document or 1)
 if fine or type(answer) == 'table' then return answer end

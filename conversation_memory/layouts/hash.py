@@ -24,6 +24,7 @@ _SHORT = 32 * 1024
 
 class HashLayout(Layout):
     name = "hash"
+    _may_go_back = False
 
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
         return self._cut((yield from self.read(place)).runs, before, limit)
@@ -46,21 +47,24 @@ class HashLayout(Layout):
         ]
         if len(document.raw) <= _SHORT:
             return Command((WRITE.call(keys, [*args, document.raw]),))
-        return self._write_long(place, document, keys, args, probe=expected is None)
+        return self._write_long(place, document, keys, args)
 
     def _write_long(
-        self, place: Place, document: Document, keys: list[bytes], args: list[Any], *, probe: bool
+        self, place: Place, document: Document, keys: list[bytes], args: list[Any]
     ) -> Command[int | list[bytes]]:
         content, record, aside = keys[0], keys[1], self.keys.aside(place.id)
-        calls: list[Call] = [
-            # Beside removing what is left of another time: a user who lacks a permission for the
-            # way back is refused before anything is written, as the server then runs no part of a
-            # MULTI. A reader has used HMGET already.
-            ("DEL", aside),
-            ("HDEL", aside, ""),
-            *([("HMGET", record, "version")] if probe else []),
+        # A user who lacks a permission for the way back must be refused before anything is written:
+        # the server runs no part of a MULTI then. It is asked once; a reader has used HMGET.
+        probes: list[Call] = [("DEL", aside), ("HDEL", aside, ""), ("HMGET", aside, "")]
+        calls = [
+            *([] if self._may_go_back else probes),
             GUARD.whole(keys, args),
             ("HSET", content, place.id, document.raw),
             FINISH.whole([content, record, aside], [place.id]),
         ]
-        return Command(tuple(calls), lambda replies: replies[-3])
+
+        def decoded(replies: list[Any]) -> int | list[bytes]:
+            self._may_go_back = True
+            return replies[-3]  # type: ignore[no-any-return]
+
+        return Command(tuple(calls), decoded)

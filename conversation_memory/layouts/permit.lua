@@ -12,6 +12,8 @@ local function permit()
     return {'changed'}
   end
   local time, deadline = place(stored, ARGV[8], ARGV[9])
+  -- Not before: once a script has written, full memory is no reason to refuse it.
+  redis.call('DEL', aside)  -- what is left of another time
   if not stored.seal:find('^%d') then redis.call('DEL', runs) end  -- if it was a `list`
   return note(stored, time, deadline, ARGV[8],
     {'runs', ARGV[6], 'seal', ARGV[7], 'bytes', ARGV[10]})

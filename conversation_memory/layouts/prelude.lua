@@ -101,7 +101,8 @@ end
 -- Write the record after a write of content: `fields`, and what every write changes. Returns the
 -- new version.
 local function note(stored, time, deadline, lifetime, fields)
-  local version = stored.version + 1
+  -- A conversation that is deleted and begun anew must not come by a version it had before.
+  local version = (stored.known and stored.version or time) + 1
   local function set(field, value)
     fields[#fields + 1] = field
     fields[#fields + 1] = value
