@@ -20,8 +20,9 @@ from example_project.chat.forms import MessageForm, NewConversationForm, TitleFo
 PER_PAGE = 20
 RUNS_PER_PAGE = 40
 TITLE_LENGTH = 60
-# How long one request waits for a reply before the script asks again.
-POLL_SECONDS = 20
+# How long one request waits for a reply before the script asks again; a server that is to stop
+# waits for its last requests.
+POLL_SECONDS = 3
 POLL_INTERVAL = 0.2
 
 

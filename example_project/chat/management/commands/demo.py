@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -79,9 +78,13 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
+    except OverflowError as error:
+        raise CommandError(f"{port} is no port: they end at 65535.") from error
     except OSError as error:
+        # Python tells the address in brackets behind the reason.
+        reason = error.strerror.partition(" (")[0]
         raise CommandError(
-            f"Port {port} of {host} cannot be used: {os.strerror(error.errno)}. "
+            f"Port {port} of {host} cannot be used: {reason}. "
             f"Try another one: manage.py demo --port {port + 1}"
         ) from error
 
@@ -103,7 +106,6 @@ def serve(listener: socket.socket) -> None:
         "example_project.asgi:application",
         lifespan="off",
         log_level="warning",
-        # A page that waits for a reply keeps its request open.
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=10,
     )
     uvicorn.Server(config).run(sockets=[listener])
