@@ -19,6 +19,10 @@ from redis.exceptions import ExecAbortError, NoScriptError, RedisError, Response
 
 from .exceptions import ConversationMemoryError, translate
 
+# What an operation may raise. It is raised without the frames below, which hold documents, and
+# which Django would print into its error report.
+_SPOKEN = (ConversationMemoryError, TypeError, ValueError, RecursionError)
+
 T = TypeVar("T")
 Call = tuple[Any, ...]
 
@@ -96,6 +100,8 @@ def perform(client: Any, operation: Operation[T], alias: str) -> T:
                 step = operation.send(reply)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+    except _SPOKEN as error:
+        raise error.with_traceback(None)
 
 
 @sensitive_variables()
@@ -112,6 +118,8 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
                 step = operation.send(reply)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+    except _SPOKEN as error:
+        raise error.with_traceback(None)
 
 
 def _send(client: Any, step: Step, alias: str) -> Any:

@@ -327,12 +327,14 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """See persist()."""
         await self._arun(self._layout.set_lifetime(replace(self._place, lifetime=0)))
 
+    @sensitive_variables()
     def update_metadata(
         self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
     ) -> dict[str, Any]:
         """Merge `changes` into the metadata and `remove` keys. Returns the metadata as stored."""
         return self._run(self._layout.update_metadata(self._place, changes, remove))
 
+    @sensitive_variables()
     async def aupdate_metadata(
         self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
     ) -> dict[str, Any]:
@@ -347,6 +349,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """See record()."""
         return await self._arun(self._layout.record(self._place))
 
+    @sensitive_variables()
     def set_title(self, title: str) -> None:
         """Set the title, 1,000 characters at most.
 
@@ -354,6 +357,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """
         self._run(self._layout.set_title(self._place, title))
 
+    @sensitive_variables()
     async def aset_title(self, title: str) -> None:
         """See set_title()."""
         await self._arun(self._layout.set_title(self._place, title))

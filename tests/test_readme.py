@@ -1,0 +1,50 @@
+import asyncio
+import re
+from pathlib import Path
+
+from django.conf import settings
+from django.core.checks import run_checks
+from django.test import override_settings
+from redis import Redis
+
+from .utils import RedisTestCase
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.M | re.S)
+
+
+def blocks(language):
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+class PythonTests(RedisTestCase):
+    def test_every_block_runs(self):
+        first, *code = blocks("python")
+        written = {}
+        exec(first, written)
+        assert "conversation_memory" in written["INSTALLED_APPS"]
+        with override_settings(REDIS=written["REDIS"]):
+            assert not run_checks(tags=["conversation_memory"])
+        names = {}
+        for block in code:
+            exec(self.for_this_server(block), names)
+        assert asyncio.run(names["answer"]("Who am I?")).startswith("You asked")
+
+    def for_this_server(self, block):
+        address = Redis.from_url(settings.REDIS_URL).connection_pool.connection_kwargs
+        return block.replace("port=6379", f"port={address['port']}").replace(
+            'index="conversations"', f'index="{self.index.name}"'
+        )
+
+    def test_no_block_is_of_another_language(self):
+        assert {kind for kind, _ in BLOCKS} <= {"python", "sh", "console"}
+
+
+class ShellTests(RedisTestCase):
+    """The gate runs the test command as it stands; the demo's has a test of its own."""
+
+    def test_both_commands_are_marked(self):
+        marked = re.findall(r"^<!-- command: (\w+) -->\n```sh\n(.*)\n```$", README, re.M)
+        assert [name for name, _ in marked] == ["demo", "test"]
+        for name, command in marked:
+            assert f".venv/bin/python manage.py {name}" in command
