@@ -224,8 +224,9 @@ def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) ->
 
 def _result(command: Command[T], replies: list[Any]) -> T:
     """The decoded reply of `command`, from the replies to its calls and their MULTI and EXEC."""
-    several = len(replies) > 1
-    for reply in [*replies, *(replies[-1] if several and isinstance(replies[-1], list) else ())]:
-        if isinstance(reply, RedisError) and not isinstance(reply, ExecAbortError):
-            raise reply
-    return command.decode(replies[-1] if several else replies[0])
+    last = replies[-1]
+    nested = last if len(replies) > 1 and isinstance(last, list) else []
+    errors = [reply for reply in (*replies, *nested) if isinstance(reply, RedisError)]
+    if errors:  # an aborted EXEC says less than the call that was refused before it
+        raise min(errors, key=lambda error: isinstance(error, ExecAbortError))
+    return command.decode(last)

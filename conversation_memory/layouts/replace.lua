@@ -14,8 +14,7 @@ local function attempt()
   local count = redis.call('LLEN', aside)
   need('zadd', 'del', 'rename', 'hset')
   local time, deadline = place(stored, ARGV[9], ARGV[10])
-  redis.call('DEL', runs)
-  if count > 0 then redis.call('RENAME', aside, runs) end
+  if count > 0 then redis.call('RENAME', aside, runs) else redis.call('DEL', runs) end
   redis.call('HSET', content, id, ARGV[6])
   expire(stored, deadline)
   return note(stored, time, deadline, ARGV[9],
