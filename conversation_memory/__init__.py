@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .drivers import BaseConversationMemoryDriver, RedisConversationMemoryDriver
+from .erasure import Erasure
 from .indexes import ConversationIndex, indexes
+from .owners import owner_of
 from .records import Conversation, Page, Record
 from .runs import Artifact, Run
 
@@ -12,9 +14,11 @@ __all__ = [
     "BaseConversationMemoryDriver",
     "Conversation",
     "ConversationIndex",
+    "Erasure",
     "Page",
     "Record",
     "RedisConversationMemoryDriver",
     "Run",
     "indexes",
+    "owner_of",
 ]

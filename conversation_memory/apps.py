@@ -12,10 +12,11 @@ class ConversationMemoryConfig(AppConfig):
     verbose_name = _("Conversation memory")
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401  # registers them
+        from . import checks, receivers  # noqa: F401  # importing checks registers them
         from .conf import hide_secrets
 
         hide_secrets()
+        receivers.connect()
         setting_changed.connect(_setting_changed, dispatch_uid="conversation_memory")
 
 

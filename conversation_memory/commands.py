@@ -101,7 +101,7 @@ def perform(client: Any, operation: Operation[T], alias: str) -> T:
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     except _SPOKEN as error:
-        raise error.with_traceback(None)
+        raise error.with_traceback(None) from error.__cause__
 
 
 @sensitive_variables()
@@ -119,7 +119,7 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     except _SPOKEN as error:
-        raise error.with_traceback(None)
+        raise error.with_traceback(None) from error.__cause__
 
 
 def _send(client: Any, step: Step, alias: str) -> Any:

@@ -29,8 +29,10 @@ _KEYS = {
     "TTL_ON_READ",
     "MAX_BYTES",
     "MAX_RUN_BYTES",
+    "ON_USER_DELETE",
     "OPTIONS",
 }
+_ON_USER_DELETE = ("erase", "anonymise", None)
 _STRINGS = ("CACHE", "URL", "HOST", "USERNAME", "PASSWORD", "INDEX", "LAYOUT")
 
 
@@ -68,6 +70,7 @@ class IndexSettings:
     max_run_bytes: int = MAX_RUN_BYTES
     ttl: float | timedelta | None = None
     ttl_on_read: bool = False
+    on_user_delete: str | None = None
     cache: str | None = None
     url: str | None = field(default=None, repr=False)
     host: str = "localhost"
@@ -192,6 +195,8 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"INDEX of {where} cannot be used. {error}"
     if not isinstance(entry.get("TTL_ON_READ", False), bool):
         yield f"TTL_ON_READ of {where} is neither True nor False."
+    if entry.get("ON_USER_DELETE") not in _ON_USER_DELETE:
+        yield f"ON_USER_DELETE of {where} is neither 'erase' nor 'anonymise' nor None."
     try:
         milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
     except (TypeError, ValueError) as error:

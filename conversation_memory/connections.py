@@ -39,6 +39,13 @@ class AsyncClients:
             self._clients[loop] = client, _guard(client)
         return self._clients[loop][0]
 
+    def close(self) -> None:
+        """Let every loop close its client as soon as it runs."""
+        for loop in list(self._clients):
+            _, guard = self._clients.pop(loop, (None, None))
+            if guard is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(loop.create_task, guard.aclose())
+
     async def aclose(self) -> None:
         """Close the client of the running loop."""
         _, guard = self._clients.pop(asyncio.get_running_loop(), (None, None))
@@ -52,7 +59,7 @@ class AsyncClients:
 
 
 def _guard(client: Any) -> Guard:
-    """Closes `client` when the running loop ends, or when this is dropped before.
+    """Closes `client` when the running loop ends, or when this is closed before.
 
     asyncio.run(), async_to_sync() and Django's test cases all close the asynchronous generators of
     a loop that are still open before they close the loop.
@@ -106,10 +113,11 @@ class Connection:
         return await aperform(self.async_client, operation, alias)
 
     def close(self) -> None:
-        """Close the sync client, if it is ours."""
+        """Close the clients that are ours, the async ones when their loops run next."""
         client, self._client = self._client, None
         if client is not None and not self.settings.cache:
             client.close()
+        self._async_clients.close()
 
     async def aclose(self) -> None:
         """Close the async client of the running loop."""
@@ -168,7 +176,7 @@ def connect(settings: IndexSettings) -> Connection:
 
 
 def close_all() -> None:
-    """Close every sync client that is ours; the next use opens new ones."""
+    """Close every client that is ours; the next use opens new ones."""
     with _lock:
         closing = list(_connections.values())
         _connections.clear()

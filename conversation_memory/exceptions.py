@@ -11,7 +11,7 @@ import re
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from redis import exceptions as redis_errors
 
 
@@ -49,6 +49,10 @@ class ConversationConflict(ConversationMemoryError):
 
 class ConversationNotFound(ConversationMemoryError):
     """There is no such conversation, or none for this owner."""
+
+
+class OwnerRequired(ConversationMemoryError, PermissionDenied):
+    """Nobody is logged in, or the user is not saved yet: there is no owner to act for."""
 
 
 class RunNotFound(ConversationNotFound):

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
-from . import conf, connections
+from . import conf, connections, conversion, erasure
 from .commands import Operation, T
 from .conf import IndexSettings
+from .conversion import Conversion
 from .drivers import RedisConversationMemoryDriver
+from .erasure import Copies, Erasure
+from .exceptions import ConversationMemoryError
 from .keys import Id, decode, encode
 from .layouts import layout
 from .listing import Listing
 from .records import Page
+from .signals import conversations_anonymised, conversations_erased
+
+logger = logging.getLogger("conversation_memory")
 
 
 class ConversationIndex:
@@ -94,17 +102,81 @@ class ConversationIndex:
         Past its deadline a conversation is gone to every reader at once; this frees its memory on
         servers whose hash fields cannot expire, and its place in the orders on all.
         """
-        reaped = 0
-        while batch := self._run(self._listing.reap()):
-            reaped += batch
-        return reaped
+        return self._run(self._listing.reap())
 
     async def areap(self) -> int:
         """See reap()."""
-        reaped = 0
-        while batch := await self._arun(self._listing.reap()):
-            reaped += batch
-        return reaped
+        return await self._arun(self._listing.reap())
+
+    def erase(self, *, owner: Id, dry_run: bool = False) -> Erasure:
+        """Delete everything of an owner, 500 conversations at a time, past their deadline or not.
+
+        Returns how much that was; with `dry_run`, how much it would be. Sends the signal
+        `conversations_erased`. It may run beside writers, and again after an interruption; what
+        the owner writes when it has ended stays.
+        """
+        erased = self._run(self._erasing(owner, dry_run))
+        if not dry_run:
+            self._log_erasure(owner, erased)
+            conversations_erased.send_robust(**self._event(owner, erasure=erased))
+        return erased
+
+    async def aerase(self, *, owner: Id, dry_run: bool = False) -> Erasure:
+        """See erase()."""
+        erased = await self._arun(self._erasing(owner, dry_run))
+        if not dry_run:
+            self._log_erasure(owner, erased)
+            await conversations_erased.asend_robust(**self._event(owner, erasure=erased))
+        return erased
+
+    def anonymise(self, *, owner: Id) -> int:
+        """Give every conversation of an owner to nobody. Returns how many there were.
+
+        Texts, metadata and titles stay as they are. Sends `conversations_anonymised`.
+        """
+        count = self._run(self._listing.anonymise(_someone(owner)))
+        self._log_anonymisation(owner, count)
+        conversations_anonymised.send_robust(**self._event(owner, conversations=count))
+        return count
+
+    async def aanonymise(self, *, owner: Id) -> int:
+        """See anonymise()."""
+        count = await self._arun(self._listing.anonymise(_someone(owner)))
+        self._log_anonymisation(owner, count)
+        await conversations_anonymised.asend_robust(**self._event(owner, conversations=count))
+        return count
+
+    def copies(self) -> Copies:
+        """What may hold copies of what was erased: append-only file, RDB snapshot, replicas."""
+        return self._run(erasure.copies())
+
+    async def acopies(self) -> Copies:
+        """See copies()."""
+        return await self._arun(erasure.copies())
+
+    def convert(
+        self,
+        *,
+        progress: Callable[[Conversion], object] = bool,
+        failure: Callable[[ConversationMemoryError], object] = logger.warning,
+    ) -> Conversion:
+        """Bring every conversation into the layout that the index has in settings.
+
+        It may run beside writers of both layouts, and again after an interruption: what has the
+        form already is skipped. Owner, times and deadline stay as they are. `progress` is called
+        with the counts so far, about every 1,000 conversations; `failure` with the error of each
+        that cannot be read or written, which is left as it is. Returns the counts.
+        """
+        return self._run(conversion.convert(self._layout, self._listing, progress, failure))
+
+    async def aconvert(
+        self,
+        *,
+        progress: Callable[[Conversion], object] = bool,
+        failure: Callable[[ConversationMemoryError], object] = logger.warning,
+    ) -> Conversion:
+        """See convert()."""
+        return await self._arun(conversion.convert(self._layout, self._listing, progress, failure))
 
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.
@@ -135,6 +207,33 @@ class ConversationIndex:
             yield ids
             if cursor == b"0":
                 return
+
+    def _erasing(self, owner: Id, dry_run: bool) -> Operation[Erasure]:
+        erases = erasure.foresee if dry_run else erasure.erase
+        return erases(self._layout.keys, _someone(owner))
+
+    def _event(self, owner: Id, **counts: object) -> dict[str, Any]:
+        return {"sender": type(self), "index": self, "owner": decode(encode(owner)), **counts}
+
+    def _log_erasure(self, owner: Id, erased: Erasure) -> None:
+        logger.info(
+            "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r (alias %r).",
+            erased.conversations,
+            erased.runs,
+            erased.bytes,
+            decode(encode(owner)),
+            self.name,
+            self.alias,
+        )
+
+    def _log_anonymisation(self, owner: Id, count: int) -> None:
+        logger.info(
+            "Gave %d conversations of owner %r to nobody in index %r (alias %r).",
+            count,
+            decode(encode(owner)),
+            self.name,
+            self.alias,
+        )
 
     def _run(self, operation: Operation[T]) -> T:
         return self._connection.run(operation, self.alias)
@@ -183,3 +282,9 @@ indexes = IndexHandler()
 
 def _owner(owner: Id | None) -> bytes | None:
     return None if owner is None else encode(owner)
+
+
+def _someone(owner: Id) -> bytes:
+    if owner in (None, "", b""):
+        raise ValueError("What belongs to nobody cannot be asked for: name an owner.")
+    return encode(owner)

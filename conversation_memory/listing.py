@@ -11,7 +11,7 @@ from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from .keys import encode
 from .layouts import Layout, Place
-from .layouts.base import owner_of
+from .layouts.base import OWNER, owner_of
 from .records import Page, Record
 
 PAGE = Script("page.lua")
@@ -25,7 +25,7 @@ _SCAN_COUNT = 1000
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
 _LONG_STEPS = 10
-_BATCH = 500
+BATCH = 500
 
 
 class Listing:
@@ -65,17 +65,27 @@ class Listing:
                 return int(total)
 
     def scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
-        """The next cursor, `b"0"` at the end, and some ids."""
+        """The next cursor, `b"0"` at the end, and some ids, none of them past its deadline."""
+        (cursor, ids), earliest, now = yield from self._scan(cursor)
+        if ids and earliest is not None and earliest <= now:
+            deadlines = yield single("ZMSCORE", self._keys.expiry(), *ids)
+            pairs = zip(ids, deadlines, strict=True)
+            ids = [id for id, deadline in pairs if deadline is None or float(deadline) > now]
+        return cursor, ids
+
+    def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
+        """Cursor and ids, the earliest deadline in the index, and the time of the server."""
+        first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=_score)
+        beside: tuple[Command[Any], ...] = (first, _now())
         if self._novalues:
             try:
-                found: tuple[bytes, list[bytes]] = yield self._hscan(cursor, "NOVALUES")
-                return found
+                return tuple((yield [self._hscan(cursor, "NOVALUES"), *beside]))
             except RedisMisconfigured as error:
                 if "syntax error" not in str(error.__cause__):
                     raise
                 self._novalues = False
-        cursor, fields = yield self._hscan(cursor)
-        return cursor, fields[::2]
+        (cursor, fields), *rest = yield [self._hscan(cursor), *beside]
+        return (cursor, fields[::2]), *rest
 
     def _hscan(self, cursor: bytes, *novalues: str) -> Command[tuple[bytes, list[bytes]]]:
         count = _SCAN_COUNT if novalues else _SCAN_COUNT_WITH_VALUES
@@ -84,25 +94,33 @@ class Listing:
 
     def delete(self, ids: Sequence[bytes]) -> Operation[int]:
         deleted = 0
-        for start in range(0, len(ids), _BATCH):
-            batch = ids[start : start + _BATCH]
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
             owners = yield from self._owners(batch)
             for id, owner in zip(batch, owners, strict=True):
                 deleted += yield from self._layout.delete(Place(id, owner))
         return deleted
 
-    def of_owner(self, owner: bytes) -> Operation[list[bytes]]:
-        """A batch of the conversations of an owner, those written to last first."""
-        ids = yield single("ZREVRANGE", self._keys.order(owner), 0, _BATCH - 1)
-        return list(ids)
-
     def reap(self) -> Operation[int]:
-        """Delete a batch of conversations that are past their deadline. Returns how many."""
-        time = yield single("TIME")
-        now = int(time[0]) * 1000 + int(time[1]) // 1000
-        expiry = self._keys.expiry()
-        ids = yield single("ZRANGEBYSCORE", expiry, "-inf", now, "LIMIT", 0, _BATCH)
-        return (yield from self._forget(ids)) if ids else 0
+        """Delete what is past its deadline now, a batch at a time. Returns how many there were."""
+        now, reaped = (yield _now()), 0
+        due = ("ZRANGEBYSCORE", self._keys.expiry(), "-inf", now, "LIMIT", 0, BATCH)
+        while ids := (yield single(*due)):
+            reaped += yield from self._forget(ids)
+        return reaped
+
+    def anonymise(self, owner: bytes) -> Operation[int]:
+        """Give the conversations of an owner to nobody. Returns how many there were."""
+        order, nobody, moved = self._keys.order(owner), self._keys.order(b""), 0
+        while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):
+            keys = [[*self._keys.of(id, owner), nobody] for id in ids]
+            calls = [OWNER.call(k, [id, owner, b""]) for k, id in zip(keys, ids, strict=True)]
+            replies = yield [Command((call,)) for call in calls]
+            stale = [id for id, reply in zip(ids, replies, strict=True) if reply != 1]
+            moved += len(ids) - len(stale)
+            if stale:
+                yield from self._forget(stale, owner)
+        return moved
 
     def _owners(self, ids: Sequence[bytes]) -> Operation[list[bytes | None]]:
         return (yield [single("HGET", self._keys.record(id), "owner") for id in ids])  # type: ignore[no-any-return]
@@ -113,7 +131,8 @@ class Listing:
         return Command((call,), lambda flat: list(zip(flat[::2], flat[1::2], strict=True)))
 
     def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
-        return Command((ADOPT.call([self._keys.index, self._keys.order()], [cursor, count]),))
+        keys = [self._keys.index, self._keys.order(), self._keys.expiry()]
+        return Command((ADOPT.call(keys, [cursor, count]),))
 
     def _with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
         """The page, and how many conversations have no place in the order after adopting some.
@@ -164,6 +183,17 @@ class Listing:
 def _belongs(record: Record | None, owner: bytes | None) -> bool:
     """Whether the conversation is there, and the owner's if there is one."""
     return record is not None and owner in (None, owner_of(record))
+
+
+def _now() -> Command[int]:
+    """The time of the server, in milliseconds."""
+    return single("TIME", decode=lambda time: int(time[0]) * 1000 + int(time[1]) // 1000)
+
+
+def _score(reply: list[Any]) -> float | None:
+    """The score of a member `WITHSCORES`, a pair over RESP3; None if there is none."""
+    flat = reply[0] if reply and isinstance(reply[0], list) else reply
+    return float(flat[1]) if flat else None
 
 
 def _cursor(id: bytes, score: bytes) -> str:

@@ -267,6 +267,17 @@ class ListTests(RedisTestCase):
         assert ids(index.driver("42").load()[0]) == ["a", "b", "c"]
 
     @both
+    def test_metadata_keep_those_of_the_same_length_of_a_stock_driver(self, index):
+        layout, updating = self.index._layout, self.index._layout.update_metadata
+        index.driver("42").store([run("a")], {"k": 1})
+        act = lambda: self.put("42", document(k=2))  # noqa: E731
+        with mock.patch.object(
+            layout, "update_metadata", lambda *args: interrupted(updating(*args), act, [1])
+        ):
+            assert index.driver("42").update_metadata({"l": 3}) == {"k": 2, "l": 3}
+        assert ids(index.driver("42").load()[0]) == ["a"]
+
+    @both
     def test_a_field_that_became_corrupt_is_left_and_so_are_the_runs(self, index):
         index.driver("42").append(run("a"))
         self.put("42", b"{")
@@ -377,6 +388,19 @@ class InterruptedTests(Interruption):
         with self.interrupted("append", lambda: self.other().append(self.new("a"))):
             index.driver("42").append(self.new("a"), self.new("b"))
         assert sorted(ids(index.driver("42").load()[0])) == ["a", "b"]
+
+    @both
+    def test_append_keeps_what_others_stored_of_the_same_length(self, index):
+        theirs = ["a"]
+
+        def act():
+            theirs.append(f"{len(theirs)}")
+            self.other().store([self.new(theirs[-1])], {})
+
+        index.driver("42").append(self.new("a"))
+        with self.interrupted("append", act):
+            index.driver("42").append(self.new("c"))
+        assert ids(index.driver("42").load()[0]) == [theirs[-1], "c"]
 
     @both
     def test_append_keeps_the_metadata_of_others(self, index):

@@ -1,7 +1,7 @@
 -- Go on through the hash and put conversations that others wrote into the order, as of now: the time
--- of their last write is not known.
+-- of their last write is not known. What is past its deadline is left to the reaper.
 --
--- KEYS  content, recent
+-- KEYS  content, recent, expiry
 -- ARGV  cursor, about how many fields
 -- Returns {next cursor, how many had no place, conversations, places}.
 local function scan()
@@ -18,9 +18,15 @@ local function now()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local deadlines = redis.call('EXISTS', KEYS[3]) == 1
+local function is_past(id)
+  local deadline = deadlines and tonumber(redis.call('ZSCORE', KEYS[3], id) or nil)
+  return deadline and deadline <= now()
+end
+
 local adopted = 0
 for i = 1, #fields, step do
-  if not redis.call('ZSCORE', KEYS[2], fields[i]) then
+  if not redis.call('ZSCORE', KEYS[2], fields[i]) and not is_past(fields[i]) then
     -- A replica, or a user who may only read, lists what is listed.
     local added, number = pcall(function() return redis.call('ZADD', KEYS[2], now(), fields[i]) end)
     if added then adopted = adopted + number end

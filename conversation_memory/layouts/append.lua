@@ -7,6 +7,16 @@
 local KEPT = 32  -- ids to remember: as many appends may come between one and its repetition
 
 local stored = open()
+
+-- The last of the ids known so far and of the new ones.
+local function remembered(new)
+  local ids = stored.ids .. table.concat(new, '', math.max(1, #new - KEPT + 1))
+  local _, lines = ids:gsub('\n', '')
+  local first = 1
+  for _ = KEPT + 2, lines do first = ids:find('\n', first + 1, true) end
+  return ids:sub(first)
+end
+
 if is_foreign(stored) then return {'owner', stored.owner} end
 if not stored.exists then
   stored.seal, stored.ids, stored.bytes = ARGV[6], '\n', 0
@@ -15,12 +25,12 @@ elseif tonumber(stored.seal:match('^list%-(%d+)')) ~= stored.size then
 end
 if ARGV[7] ~= '' and stored.version ~= tonumber(ARGV[7]) then return {'changed'} end
 
-local ids, size, new = stored.ids, stored.bytes, {}
+local size, new, ids = stored.bytes, {}, {}
 for i = 9, #ARGV, 2 do
-  if ARGV[7] ~= '' or ARGV[i] == '' or not ids:find('\n' .. ARGV[i] .. '\n', 1, true) then
+  if ARGV[7] ~= '' or ARGV[i] == '' or not stored.ids:find('\n' .. ARGV[i] .. '\n', 1, true) then
     new[#new + 1] = ARGV[i + 1]
     size = size + #ARGV[i + 1]
-    if ARGV[i] ~= '' then ids = ids .. ARGV[i] .. '\n' end
+    if ARGV[i] ~= '' then ids[#ids + 1] = ARGV[i] .. '\n' end
   end
 end
 if size > tonumber(ARGV[8]) then return {'large', size} end
@@ -32,7 +42,5 @@ local count
 for _, text in ipairs(new) do count = redis.call('RPUSH', runs, text) end
 if not stored.exists then redis.call('HSET', content, id, ARGV[5]) end
 expire(stored, deadline)
-local _, many = ids:gsub('\n', '')
-for _ = KEPT + 2, many do ids = ids:sub(ids:find('\n', 2, true)) end
-local fields = {'runs', count, 'seal', stored.seal, 'ids', ids, 'bytes', size}
+local fields = {'runs', count, 'seal', stored.seal, 'ids', remembered(ids), 'bytes', size}
 return {#new, note(stored, time, deadline, ARGV[3], fields)}

@@ -325,6 +325,56 @@ class Layout(ABC):
             runs = runs[: self._position(place, runs, until) + 1]
         yield from self.store(target, runs, source.metadata, "0-absent")
 
+    def foreign(self, ids: Sequence[bytes]) -> Operation[list[bytes]]:
+        """Those of `ids` that are not stored in the form of this layout."""
+        seals = [single("HGET", self.keys.record(id), "seal") for id in ids]
+        sizes = [single("HSTRLEN", self.keys.content(id), id) for id in ids]
+        lengths = [single("LLEN", self.keys.runs(id)) for id in ids]
+        replies, count = (yield [*seals, *sizes, *lengths]), len(ids)
+        forms = zip(ids, replies, replies[count:], replies[2 * count :], strict=False)
+        return [id for id, seal, *form in forms if not self._is_own(decode(seal or b""), *form)]
+
+    def adapt(self, place: Place) -> Operation[bool]:
+        """Bring a conversation into the form of this layout. Returns whether it had another.
+
+        The time of the last write and the deadline stay as they are.
+        """
+        for attempt in range(ATTEMPTS):
+            snapshot = yield from self._snapshot(place, runs=True)
+            seal, length = snapshot.record.seal, len(snapshot.texts or [])
+            if snapshot.field is None or self._is_own(seal, len(snapshot.field), length):
+                return False
+            place = self._seen(place, snapshot)
+            write = self._write(place, self._document(place, snapshot), snapshot)
+            score = yield single("ZSCORE", self.keys.order(), place.id)
+            if isinstance((yield self._kept(place, snapshot.record, score, write)), int):
+                return True
+            yield pause(attempt)
+        raise self._conflict(place, "kept changing")
+
+    def _is_own(self, seal: str, size: int, length: int) -> bool:
+        """Whether a field of that size, beside a list of that length, is as this layout writes."""
+        if self.reads_list:
+            return seal.startswith(f"list-{size}-")
+        return not length and not seal.startswith("list-")
+
+    def _kept(self, place: Place, record: Record, score: Any, write: Command[T]) -> Command[T]:
+        """`write`, and in the same MULTI what keeps the time of the last write and the deadline."""
+        keys = self.keys.of(place.id, place.owner)
+        before = [place.id, place.owner or b"", "before", record.version]
+        times = [
+            _milliseconds(record.updated),
+            "" if score is None else int(float(score)),
+            _milliseconds(record.expires),
+        ]
+        after = [*before[:2], "after", record.version, *times]
+        writes = [Script.with_source(c) if c[0] == "EVALSHA" else c for c in write.calls]
+
+        def decoded(replies: list[Any]) -> T:
+            return write.decode(replies[1] if len(writes) == 1 else replies[1:-1])
+
+        return Command((KEEP.whole(keys, before), *writes, KEEP.whole(keys, after)), decoded)
+
     def _change(
         self, place: Place, change: Change, *, from_memo: bool = False
     ) -> Operation[Document]:

@@ -1,0 +1,102 @@
+"""Erasing what an owner has, and who may still hold copies of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from .commands import Command, Operation, Script, single
+from .exceptions import RedisDenied, RedisMisconfigured
+from .keys import Keys
+from .listing import BATCH
+
+ERASE = Script("prelude.lua", "erase.lua")
+
+# A writer who never rests must not keep an erasure from its end.
+_LAST_LOOKS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased of an owner, or would be.
+
+    `runs` are those that the records count, which know nothing of what other programs wrote;
+    `bytes` are those of the stored JSON, without what Redis needs beside it.
+    """
+
+    conversations: int = 0
+    runs: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Erasure) -> Erasure:
+        return Erasure(
+            self.conversations + other.conversations,
+            self.runs + other.runs,
+            self.bytes + other.bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What may hold copies of what was erased, as far as the server says; None if it does not.
+
+    `saved` is when the server wrote its RDB snapshot, or started if it has not written one since.
+    """
+
+    append_only_file: bool | None = None
+    saved: datetime | None = None
+    replicas: int | None = None
+
+
+def erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
+    """Erase everything of an owner, also what is written while it goes on.
+
+    What is interrupted can be started again: a conversation leaves the order of its owner last.
+    """
+    total, looks = Erasure(), 0
+    while looks < _LAST_LOOKS:
+        ids = yield single("ZRANGE", keys.order(owner), 0, BATCH - 1)
+        if not ids:
+            break
+        total += yield from _batch(keys, owner, ids, 1)
+        looks = looks + 1 if len(ids) < BATCH else 0
+    return total
+
+
+def foresee(keys: Keys, owner: bytes) -> Operation[Erasure]:
+    """What `erase` would do."""
+    total, cursor = Erasure(), b"0"
+    while True:
+        cursor, pairs = yield single("ZSCAN", keys.order(owner), cursor, "COUNT", BATCH)
+        total += yield from _batch(keys, owner, pairs[::2], 0)
+        if cursor == b"0":
+            return total
+
+
+def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Operation[Erasure]:
+    calls = [ERASE.call(keys.of(id, owner), [id, owner, erases]) for id in ids]
+    counts = (yield [Command((call,)) for call in calls]) if calls else []
+    return sum((Erasure(*count) for count in counts), Erasure())
+
+
+def copies() -> Operation[Copies]:
+    """Ask the server, which may not be permitted."""
+    persistence = yield from _info("persistence")
+    replication = yield from _info("replication")
+    append_only, saved = persistence.get("aof_enabled"), persistence.get("rdb_last_save_time")
+    replicas = replication.get("connected_slaves")
+    return Copies(
+        None if append_only is None else append_only == "1",
+        None if saved is None else datetime.fromtimestamp(int(saved), UTC),
+        None if replicas is None else int(replicas),
+    )
+
+
+def _info(section: str) -> Operation[dict[str, str]]:
+    with suppress(RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
+        text = yield single("INFO", section)
+        lines = bytes(text).decode("utf-8", "replace").splitlines()
+        return {name: value for name, _, value in (line.partition(":") for line in lines)}
+    return {}
