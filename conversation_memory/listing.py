@@ -11,13 +11,12 @@ from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from .keys import encode
 from .layouts import Layout, Place
-from .layouts.base import OWNER, owner_of
+from .layouts.base import FORGET, OWNER, owner_of
 from .records import Page, Record
 
 PAGE = Script("page.lua")
 ADOPT = Script("adopt.lua")
 COUNT = Script("count.lua")
-FORGET = Script("prelude.lua", "forget.lua")
 
 # 1,000 fields are 1.6 ms of server time for an HSCAN without values.
 _SCAN_COUNT = 1000
@@ -140,18 +139,16 @@ class Listing:
         Equal numbers prove nothing, as others may have deleted as many as they wrote: each listing
         goes a short step through the hash, and long ones where a place is missing for sure.
         """
-        (self._cursor, _, conversations, listed), places = yield [
-            self._adoption(self._cursor, _SHORT_STEP),
-            page,
-        ]
+        step, places = yield [self._adoption(self._cursor, _SHORT_STEP), page]
+        self._cursor, adopted, conversations, listed = step
         for _ in range(_LONG_STEPS):
             if conversations <= listed:
                 break
-            self._cursor, adopted, conversations, listed = yield self._adoption(
-                self._cursor, _SCAN_COUNT
-            )
-            if adopted:
-                places = yield page
+            step = yield self._adoption(self._cursor, _SCAN_COUNT)
+            self._cursor, more, conversations, listed = step
+            adopted += more
+        if adopted:
+            places = yield page
         return places, max(0, conversations - listed)
 
     def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Record]]:

@@ -219,6 +219,13 @@ class AdoptionTests:
         assert (page[0].created, page[0].updated, page[0].runs) == (None, None, None)
 
     @both
+    def test_what_others_wrote_is_listed_by_a_server_that_forgot_some_scripts(self, index):
+        self.redis.script_flush()
+        index.recent(owner="ann")
+        self.put("42", STOCK)
+        assert ids(index.recent()) == ["42"]
+
+    @both
     def test_what_others_wrote_is_not_rewritten(self, index):
         self.put("42", b"{ corrupt")
         index.recent()

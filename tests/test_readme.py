@@ -1,5 +1,7 @@
 import asyncio
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from django.conf import settings
@@ -26,8 +28,9 @@ class PythonTests(RedisTestCase):
         with override_settings(REDIS=written["REDIS"]):
             assert not run_checks(tags=["conversation_memory"])
         names = {}
-        for block in code:
-            exec(self.for_this_server(block), names)
+        with redirect_stdout(StringIO()):
+            for block in code:
+                exec(self.for_this_server(block), names)
         assert asyncio.run(names["answer"]("Who am I?")).startswith("You asked")
 
     def for_this_server(self, block):
