@@ -43,7 +43,7 @@ class Writer:
         self.shared = {id: Model() for id in SHARED}
         self.drivers = {id: index.driver(id) for id in SHARED}
         self.own = {}
-        self.free = {f"{name}-{number}": OWNERS for number in range(4)}  # who may begin it
+        self.free = [f"{name}-{number}" for number in range(4)]
         self.lost = 0
         self.done = Counter()
 
@@ -77,8 +77,8 @@ class Writer:
         self.done[operation.__name__] += 1
 
     def take_free(self):
-        id = self.random.choice(list(self.free))
-        return id, Model(owner=self.random.choice(self.free.pop(id)))
+        id = self.free.pop(self.random.randrange(len(self.free)))
+        return id, Model(owner=self.random.choice(OWNERS))
 
     def driver(self, id, model):
         """Of a shared conversation always the same; any other one with or without its owner."""
@@ -217,7 +217,8 @@ def rename(writer, id, model):
     target, _ = writer.take_free()
     driver = writer.driver(id, model)
     writer.once(lambda: driver.rename(target), lambda: writer.exists(target))
-    writer.free[id], writer.own[target] = OWNERS, writer.own.pop(id)
+    writer.free.append(id)
+    writer.own[target] = writer.own.pop(id)
 
 
 def move_to(writer, id, model):
@@ -239,9 +240,8 @@ def expire_soon(writer, id, model):
     writer.once(lambda: writer.driver(id, model).expire(SOON), lambda: not writer.exists(id))
     time.sleep(2 * SOON)
     assert not writer.confirmed(lambda: writer.exists(id)), f"{id} is past its deadline"
-    # Until it is reaped, it is still known whose it was.
     del writer.own[id]
-    writer.free[id] = (model.owner,)
+    writer.free.append(id)
 
 
 def persist(writer, id, model):
@@ -253,7 +253,7 @@ def delete(writer, id, model):
     writer.confirmed(lambda: writer.driver(id, model).delete())
     assert not writer.confirmed(lambda: writer.exists(id)), f"{id} was deleted"
     writer.own.pop(id, None)
-    writer.free[id] = OWNERS
+    writer.free.append(id)
 
 
 def look(writer, id, model):
@@ -286,9 +286,7 @@ def main(name, seconds, seed, entry):
     writer.write(float(seconds))
     models = {"shared": writer.shared, "own": writer.own}
     dicts = {kind: {id: asdict(m) for id, m in found.items()} for kind, found in models.items()}
-    print(
-        json.dumps({**dicts, "gone": list(writer.free), "lost": writer.lost, "done": writer.done})
-    )
+    print(json.dumps({**dicts, "gone": writer.free, "lost": writer.lost, "done": writer.done}))
     indexes.close()
 
 

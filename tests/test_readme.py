@@ -1,11 +1,13 @@
 import asyncio
 import re
+import shlex
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
 
 from django.conf import settings
 from django.core.checks import run_checks
+from django.core.management import call_command
 from django.test import override_settings
 from redis import Redis
 
@@ -44,7 +46,16 @@ class PythonTests(RedisTestCase):
 
 
 class ShellTests(RedisTestCase):
-    """The gate runs the test command as it stands; the demo's has a test of its own."""
+    """The gate runs the test command as it stands; the demo has tests of its own."""
+
+    def test_every_management_command_runs(self):
+        lines = [line for text in blocks("sh") for line in text.splitlines()]
+        commands = [line.partition(" python manage.py ")[2] or line for line in lines]
+        commands = [line.removeprefix("python manage.py ") for line in commands]
+        ours = [shlex.split(line) for line in commands if "manage.py" not in line]
+        assert len(ours) == 4
+        for name, *arguments in ours:
+            call_command(name, *arguments, stdout=StringIO(), stderr=StringIO())
 
     def test_both_commands_are_marked(self):
         marked = re.findall(r"^<!-- command: (\w+) -->\n```sh\n(.*)\n```$", README, re.M)

@@ -168,6 +168,26 @@ class EndTests:
         assert index.driver("42").record().expires is None
 
     @both
+    def test_its_id_is_free_for_others(self, index):
+        source = index.driver("source")
+        source.append(run("b"))
+        for owner, begin in (
+            (None, lambda: index.driver("42").append(run("b"))),
+            (None, lambda: index.driver("42").store([run("b")])),
+            (None, lambda: source.fork("42")),
+            (None, lambda: source.rename("42")),
+            ("bob", lambda: index.driver("42", owner="bob").append(run("b"))),
+            ("bob", lambda: index.driver("42", owner="bob").store([run("b")])),
+        ):
+            index.driver("42", owner="ann", ttl=SOON).append(run("a"))
+            wait()
+            begin()
+            assert [run.id for run in index.driver("42").load()[0]] == ["b"]
+            assert index.driver("42").record().owner == owner
+            assert (index.count("ann"), index.reap()) == (0, 0)
+            index.driver("42").delete()
+
+    @both
     def test_adopting_hides_it(self, index):
         index.driver("42", ttl=SOON).append(run())
         self.put("42", STOCK)  # without a TTL of the field

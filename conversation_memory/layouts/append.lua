@@ -2,22 +2,25 @@
 --
 -- ARGV  id, owner, lifetime, default lifetime, the empty document, its seal, version ('' any; with
 --       one, the runs are known to be new), most bytes, then of each run its id as JSON and its text
--- Returns {added, version}, {'owner', its owner}, {'large', bytes}, or {'changed'} if the version is
--- another, or another program wrote the field.
+-- Returns {added, version}, a refusal (prelude.lua), {'large', bytes}, or {'changed'} if the version
+-- is another, or another program wrote the field.
 local KEPT = 32  -- ids to remember: as many appends may come between one and its repetition
+local ROOM = 40 * KEPT  -- for that many uuids; to count what fits would take a fifth of the time
 
 local stored = open()
 
 -- The last of the ids known so far and of the new ones.
 local function remembered(new)
   local ids = stored.ids .. table.concat(new, '', math.max(1, #new - KEPT + 1))
+  if #ids <= ROOM then return ids end
   local _, lines = ids:gsub('\n', '')
   local first = 1
   for _ = KEPT + 2, lines do first = ids:find('\n', first + 1, true) end
   return ids:sub(first)
 end
 
-if is_foreign(stored) then return {'owner', stored.owner} end
+local refused = refusal(stored)
+if refused then return refused end
 if not stored.exists then
   stored.seal, stored.ids, stored.bytes = ARGV[6], '\n', 0
 elseif tonumber(stored.seal:match('^list%-(%d+)')) ~= stored.size then

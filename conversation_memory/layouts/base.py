@@ -35,6 +35,7 @@ DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
 LIFETIME = Script("prelude.lua", "lifetime.lua")
 OWNER = Script("prelude.lua", "owner.lua")
+FORGET = Script("prelude.lua", "forget.lua")
 KEEP = Script("prelude.lua", "keep.lua")
 RENAME = Script("prelude.lua", "rename.lua")
 RECORDS = Script("records.lua")
@@ -272,7 +273,7 @@ class Layout(ABC):
             written = yield self._write(place, document, expected)
             if isinstance(written, int):
                 return f"{written}-{self._field(document)[1]}"
-            place = self._owned(place, written)
+            place = yield from self._refused(place, written)
         raise self._conflict(place, "kept changing")
 
     def update_metadata(
@@ -327,9 +328,9 @@ class Layout(ABC):
 
     def foreign(self, ids: Sequence[bytes]) -> Operation[list[bytes]]:
         """Those of `ids` that are not stored in the form of this layout."""
-        seals = [single("HGET", self.keys.record(id), "seal") for id in ids]
-        sizes = [single("HSTRLEN", self.keys.content(id), id) for id in ids]
-        lengths = [single("LLEN", self.keys.runs(id)) for id in ids]
+        seals: list[Command[Any]] = [single("HGET", self.keys.record(id), "seal") for id in ids]
+        sizes: list[Command[Any]] = [single("HSTRLEN", self.keys.content(id), id) for id in ids]
+        lengths: list[Command[Any]] = [single("LLEN", self.keys.runs(id)) for id in ids]
         replies, count = (yield [*seals, *sizes, *lengths]), len(ids)
         forms = zip(ids, replies, replies[count:], replies[2 * count :], strict=False)
         return [id for id, seal, *form in forms if not self._is_own(decode(seal or b""), *form)]
@@ -396,6 +397,7 @@ class Layout(ABC):
                 if isinstance(written, int):
                     self._remember(place, changed, snapshot, written)
                     return changed
+                place = yield from self._refused(place, written)
                 yield pause(attempt)
             seen = None
         raise self._conflict(place, "kept changing")
@@ -511,7 +513,7 @@ class Layout(ABC):
             reply = yield Command((script.call(all_keys, [place.id, place.owner or b"", *args]),))
             if not isinstance(reply, list):
                 return reply
-            place = self._owned(place, reply)
+            place = yield from self._refused(place, reply)
         raise self._conflict(place, "kept changing its owner")
 
     def _check_size(self, place: Place, size: int) -> None:
@@ -552,13 +554,21 @@ class Layout(ABC):
             raise self.not_found(place)
         return place.owned_by(owner_of(snapshot.record))
 
-    def _owned(self, place: Place, refusal: list[bytes]) -> Place:
-        """The place with the owner that a refusal named. Raises if the caller must not see it."""
-        if refusal[0] != b"owner":
+    def _refused(self, place: Place, refusal: list[bytes]) -> Operation[Place]:
+        """The place to try again with. Raises if the caller must not see it.
+
+        With the owner that the refusal named; or when what is past its deadline has left the order
+        of its owner, who need not be the next one.
+        """
+        reason, *names = refusal
+        if reason == b"past":
+            owner, id = names
+            yield Command((FORGET.call(self.keys.of(id, owner or None), [id, owner, b""]),))
+        if reason != b"owner":
             return place
         if place.scoped:
             raise self.not_found(place)
-        return place.owned_by(refusal[1] or None)
+        return place.owned_by(names[0] or None)
 
     def _repetition(self, place: Place, found: Snapshot, document: Document) -> str:
         """The revision if what was to be stored is there already, by a retry after a time-out."""

@@ -2,11 +2,12 @@
 --
 -- ARGV  id, owner, lifetime, default lifetime, 'edit' | 'remove' | 'truncate', index, text of the
 --       run there, then its new text ('edit'), its id as JSON ('remove') or the ids to remember
--- Returns the number of runs left, {'owner', its owner}, or {'changed'}.
+-- Returns the number of runs left, a refusal (prelude.lua), or {'changed'}.
 local operation, index, text, given = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local stored = open()
-if is_foreign(stored) then return {'owner', stored.owner} end
+local refused = refusal(stored)
+if refused then return refused end
 if not stored.exists or redis.call('LINDEX', runs, index) ~= text then return {'changed'} end
 need('zadd', 'lset', 'lrem', 'ltrim', 'llen', 'hset')
 local time, deadline = place(stored, ARGV[3], ARGV[4])

@@ -58,7 +58,7 @@ class ListLayout(Layout):
                 return reply[0]
             if reply[0] == b"changed":  # the field is not ours: take over what stands in it
                 return (yield from super().append(place, runs))
-            place = self._owned(place, reply)
+            place = yield from self._refused(place, reply)
         raise self._conflict(place, "kept changing its owner")
 
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:

@@ -2,9 +2,10 @@
 --
 -- KEYS  ... , order of the new owner, last
 -- ARGV  id, owner, new owner ('' nobody)
--- Returns 1, 0 if there is no such conversation, or {'owner', its owner} if that is another.
+-- Returns 1, 0 if there is no such conversation, or a refusal (prelude.lua).
 local stored = open()
-if is_foreign(stored) then return {'owner', stored.owner} end
+local refused = refusal(stored)
+if refused then return refused end
 if not stored.exists then return 0 end
 if owned then redis.call('ZREM', owned, id) end
 if ARGV[3] == '' then

@@ -2,10 +2,11 @@
 --
 -- ARGV  id, owner, version ('' any), length ('' any, -1 absent), SHA-1 ('' any), number of runs,
 --       seal, lifetime, default lifetime, length of the document
--- Returns the new version, or why not: {'owner', its owner} or {'changed'}.
+-- Returns the new version, or why not: a refusal (prelude.lua) or {'changed'}.
 local function permit()
   local stored = open()
-  if is_foreign(stored) then return {'owner', stored.owner} end
+  local refused = refusal(stored)
+  if refused then return refused end
   if ARGV[3] ~= '' and stored.version ~= tonumber(ARGV[3]) then return {'changed'} end
   if ARGV[4] ~= '' and stored.size ~= tonumber(ARGV[4]) then return {'changed'} end
   if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then

@@ -52,6 +52,7 @@ local function open()
       forget()
       stored = {owner = '', version = 0, bytes = 0, ids = '\n', seal = ''}
     end
+    stored.past = true
     stored.exists, stored.size = false, -1
     return stored
   end
@@ -61,9 +62,12 @@ local function open()
   return stored
 end
 
--- Whether the conversation is another owner's: it has one from its first write on.
-local function is_foreign(stored)
-  return (stored.exists or stored.known) and stored.owner ~= owner
+-- Why the caller may not write, if so: the conversation is another owner's, as it has one from its
+-- first write on; or it was, and the caller has to forget it first, as its owner.
+local function refusal(stored)
+  if (stored.exists or stored.known) and stored.owner ~= owner then
+    return {stored.past and 'past' or 'owner', stored.owner, id}
+  end
 end
 
 -- The deadline of a write at `time`, nil for none. A lifetime given by the caller stays with the

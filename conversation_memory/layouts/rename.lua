@@ -2,11 +2,17 @@
 --
 -- KEYS  ... , record and runs of the new id, last
 -- ARGV  id, owner, new id
--- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, or {'owner', its owner}.
+-- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, or a refusal
+-- (prelude.lua).
 local renamed, moved, target = KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[3]
 local stored = open()
-if is_foreign(stored) then return {'owner', stored.owner} end
+local refused = refusal(stored)
+if refused then return refused end
 if not stored.exists then return 0 end
+local past = redis.call('HMGET', renamed, 'expires', 'owner')
+if past[1] and (number(past[1]) or math.huge) <= clock() then
+  return {'past', past[2] or '', target}
+end
 if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed) == 1 then return -1 end
 
 local function carry(order)

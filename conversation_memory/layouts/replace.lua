@@ -2,10 +2,11 @@
 --
 -- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
 --       document without runs, seal, ids to remember, lifetime, default lifetime, bytes of runs
--- Returns the new version, or why not: {'owner', its owner} or {'changed'}.
+-- Returns the new version, or why not: a refusal (prelude.lua) or {'changed'}.
 local function attempt()
   local stored = open()
-  if is_foreign(stored) then return {'owner', stored.owner} end
+  local refused = refusal(stored)
+  if refused then return refused end
   if ARGV[3] ~= '' and stored.version ~= tonumber(ARGV[3]) then return {'changed'} end
   if ARGV[4] ~= '' and stored.size ~= tonumber(ARGV[4]) then return {'changed'} end
   if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then

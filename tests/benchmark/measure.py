@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import median
 from time import perf_counter
+
+from ..utils import monitored
 
 Calls = dict[str, Callable[[], object]]
 
@@ -26,23 +28,35 @@ def interleaved(
 
 
 def server_time(client, call: Callable[[], object], times: int = 50) -> float:
-    """Microseconds of server time for one `call`, from INFO commandstats.
+    """Microseconds of server time for one `call`, which sends the same commands each time.
 
-    What a script or a MULTI calls is counted by the server once more under its own name; only the
-    outer commands are added up.
+    INFO commandstats counts what a script or a MULTI runs once more under its own name. So only
+    what MONITOR shows as sent by a client, and outside of a MULTI, is added up.
     """
+    call()  # loads the scripts
+    with monitored(client) as commands:
+        call()
     client.config_resetstat()
     for _ in range(times):
         call()
     stats = client.info("commandstats")
-    names = {name.removeprefix("cmdstat_"): value["usec"] for name, value in stats.items()}
-    inner = {"config|resetstat", "info"}
-    if "exec" in names:
-        outer = {"exec", "multi"} | ({"hget"} & set(names))
-        return names["exec"] / times if outer else 0.0
-    scripts = [usec for name, usec in names.items() if name in ("eval", "evalsha")]
-    plain = [usec for name, usec in names.items() if name not in inner]
-    return (sum(scripts) if scripts else sum(plain)) / times
+    spent = [stats[f"cmdstat_{name}"] for name in _outer(commands)]
+    return sum(stat["usec"] / stat["calls"] for stat in spent)
+
+
+def _outer(commands: list[dict[str, str]]) -> Iterator[str]:
+    """The names of `commands`, without those that an EVALSHA or an EXEC ran."""
+    queued = False
+    for command in commands:
+        name = command["command"].split()[0].lower()
+        queued = name == "multi" or (queued and name != "exec")
+        if command["client_type"] != "lua" and (not queued or name == "multi"):
+            yield name
+
+
+def memory(client, key: str) -> int:
+    """Bytes of a key in Redis, of all its elements."""
+    return int(client.memory_usage(key, samples=0) or 0)
 
 
 def table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
