@@ -182,7 +182,7 @@ class EndTests:
             index.driver("42", owner="ann", ttl=SOON).append(run("a"))
             wait()
             begin()
-            assert [run.id for run in index.driver("42").load()[0]] == ["b"]
+            assert [found.id for found in index.driver("42").load()[0]] == ["b"]
             assert index.driver("42").record().owner == owner
             assert (index.count("ann"), index.reap()) == (0, 0)
             index.driver("42").delete()
@@ -447,3 +447,18 @@ class TaskTests(RedisTestCase):
             sys.modules.pop("conversation_memory.tasks", None)
             with pytest.raises(ImproperlyConfigured, match="install the package django-tasks"):
                 import conversation_memory.tasks  # noqa: F401
+
+
+@each_layout
+class CountTests(RedisTestCase):
+    @both
+    def test_what_others_wrote_over_is_not_counted(self, index):
+        for id in ("1", "2"):
+            index.driver(id, ttl=0.02).append(Run("a", "b"))
+        self.put("2", b'{"runs": [], "metadata": {}}')
+        time.sleep(0.05)
+        assert list(self.index) == []
+        ends = time.monotonic() + 5  # the server counts an expired field until it frees it
+        while index.count() and time.monotonic() < ends:
+            time.sleep(0.05)
+        assert index.count() == 0
