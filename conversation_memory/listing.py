@@ -11,7 +11,8 @@ from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from .keys import encode
 from .layouts import Layout, Place
-from .layouts.base import FORGET, OWNER, owner_of
+from .layouts.base import FORGET, OWNER
+from .layouts.places import owner_of
 from .records import Page, Record
 
 PAGE = Script("page.lua")

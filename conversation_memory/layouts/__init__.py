@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..conf import IndexSettings
 from ..exceptions import InvalidIndexError
-from .base import Layout, Place
+from .base import Layout
 from .hash import HashLayout
 from .list import ListLayout
+from .places import Place
 
 LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (HashLayout, ListLayout)}
 

@@ -1,8 +1,8 @@
 """Layout `hash`: one document in one hash field, the format of Griptape.
 
 An append reads the document, puts the run behind the others and writes the document back if nobody
-wrote in between: the version of the record tells of our own writers, the length of the field of
-those that know no record.
+wrote in between: the version of the record tells of our own writers, the length of the field (and
+its digest, if the document is short) of those that know no record.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 from ..commands import Call, Command, Operation, Script
 from ..documents import Document
 from ..records import RunPage
-from .base import Layout, Place, Snapshot
+from .base import Layout
+from .places import Place, Snapshot
 
 WRITE = Script("prelude.lua", "permit.lua", "write.lua")
 GUARD = Script("prelude.lua", "permit.lua", "guard.lua")

@@ -15,7 +15,8 @@ from ..commands import Command, Operation, Script
 from ..documents import Document, build
 from ..records import FIELDS, Record, RunPage
 from ..runs import Run, dumps
-from .base import ATTEMPTS, Layout, Place, Snapshot, distinct, is_past, owner_of, pause
+from .base import ATTEMPTS, Layout, pause
+from .places import Place, Snapshot, distinct, is_past, owner_of
 
 APPEND = Script("prelude.lua", "append.lua")
 REPLACE = Script("prelude.lua", "replace.lua")

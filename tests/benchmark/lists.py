@@ -40,10 +40,10 @@ def row(name: str, size: int, floor: float, ours: float, target: str = "") -> tu
     return (name, f"{size:,}", f"{floor:,.0f}", f"{ours:,.0f}", f"{ours / floor:.2f}", target)
 
 
-def fill(index, bare, size: int) -> None:
-    """`size` runs in the conversation "ours", and the same bytes in a bare list."""
+def fill(index, bare, size: int, id: str = "ours") -> None:
+    """`size` runs in a conversation, and the same bytes in a bare list."""
     runs = [Run.from_dict(run_dict(number)) for number in range(size)]
-    index.driver("ours").store(runs, {})
+    index.driver(id).store(runs, {})
     bare.delete(FLOOR)
     for start in range(0, size, 1000):
         bare.rpush(FLOOR, *[run.to_wire() for run in runs[start : start + 1000]])
@@ -53,24 +53,20 @@ def new_runs() -> Iterator[Run]:
     return (Run.from_dict(run_dict(number)) for number in count(10**9))
 
 
-def appends(index, bare) -> None:
-    rows, ours = [], {}
+def appends(index, bare, rounds: int = 500) -> None:
+    """In turn to conversations of every length, and to a list of the same bytes."""
     for size in SIZES:
-        fill(index, bare, size)
-        times = interleaved(append_calls(index, bare, 500), 500)
-        ours[size] = times["append"]
-        rows.append(row("append", size, times["RPUSH"], times["append"], "1.8"))
-    rows.append(row("append, floor: ours at 10", SIZES[-1], ours[10], ours[SIZES[-1]], "1.2"))
+        fill(index, bare, size, f"of {size}")
+    made = [*islice(new_runs(), len(SIZES) * (rounds + 2))]  # before the clock runs
+    text, runs = made[0].to_wire(), iter(made)
+    calls = {"RPUSH": lambda: bare.rpush(FLOOR, text)}
+    for size in SIZES:
+        driver = index.driver(f"of {size}")
+        calls[f"{size}"] = lambda driver=driver: driver.append(next(runs))
+    times = interleaved(calls, rounds)
+    rows = [row("append", size, times["RPUSH"], times[f"{size}"], "1.8") for size in SIZES]
+    rows.append(row("append, floor: ours at 10", SIZES[-1], times["10"], times["10000"], "1.2"))
     table("Driver, layout list: medians in microseconds", COLUMNS, rows)
-
-
-def append_calls(index, bare, rounds: int) -> dict:
-    driver, text = index.driver("ours"), next(new_runs()).to_wire()
-    runs = iter([*islice(new_runs(), rounds + 2)])  # made before the clock runs
-    return {
-        "RPUSH": lambda: bare.rpush(FLOOR, text),
-        "append": lambda: driver.append(next(runs)),
-    }
 
 
 def tails(index, bare) -> None:

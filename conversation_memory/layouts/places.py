@@ -1,0 +1,124 @@
+"""A conversation as a caller sees it, and what was found stored for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha1
+from typing import Any
+
+from ..commands import Operation, single
+from ..documents import Document, fingerprint
+from ..keys import encode
+from ..records import Record
+from ..runs import Run
+
+# A program that knows no record may write as many bytes as were there. A digest tells, at 3 us of
+# server time a kB.
+_DIGESTED = 32 * 1024
+
+# By how much the clocks of a client and of Redis may differ.
+_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A conversation as one caller may see it.
+
+    `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
+    conversations of that owner only; any other caller learns the true owner from the server.
+    `lifetime` is what the caller wants it to be, in milliseconds, 0 for ever, None for no change.
+    `memo` is what the caller has seen last: a write that finds it still there need not read.
+    """
+
+    id: bytes
+    owner: bytes | None = None
+    scoped: bool = False
+    lifetime: int | None = None
+    memo: Memo = field(default_factory=lambda: Memo(), compare=False)
+
+    def at(self, id: bytes) -> Place:
+        """The place of another conversation, of which nothing was seen yet."""
+        return replace(self, id=id, memo=Memo())
+
+    def owned_by(self, owner: bytes | None) -> Place:
+        return replace(self, owner=owner)
+
+    def sees(self, record: Record) -> bool:
+        return not self.scoped or owner_of(record) == self.owner
+
+
+def owner_of(record: Record) -> bytes | None:
+    return None if record.owner is None else encode(record.owner)
+
+
+def milliseconds_of(time: datetime | None) -> int | str:
+    """A time as the scripts take it, '' for none."""
+    return "" if time is None else round(time.timestamp() * 1000)
+
+
+def distinct(runs: Sequence[Run]) -> list[Run]:
+    """`runs` without repetitions of an id. One without an id is never a repetition."""
+    return list({run.id or index: run for index, run in enumerate(runs)}.values())
+
+
+def is_past(record: Record) -> Operation[bool]:
+    """Whether the deadline is past, by the clock of the server if it is anywhere near."""
+    if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
+        return False
+    seconds, microseconds = yield single("TIME")
+    return record.expires.timestamp() <= int(seconds) + int(microseconds) / 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was stored for a conversation: the field, the record, and the list if it has one."""
+
+    field: bytes | None
+    record: Record
+    texts: list[bytes] | None = None
+
+    @property
+    def revision(self) -> str:
+        if self.field is None:  # of a conversation that was deleted by others a record may be left
+            return "0-absent"
+        return f"{self.record.version}-{fingerprint(self.field)}"
+
+    @property
+    def expectation(self) -> tuple[Any, Any, Any]:
+        """Version, length and, if that is cheap, digest of the field, as the scripts take them."""
+        if self.field is None:
+            return self.record.version, -1, ""
+        short = len(self.field) <= _DIGESTED
+        return self.record.version, len(self.field), sha1(self.field).hexdigest() if short else ""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the runs are in a list. It is believed before a record that was lost."""
+        return bool(self.texts) or self.record.seal.startswith("list-")
+
+    @property
+    def may_be_list(self) -> bool:
+        """Whether to look: the record says so, or is lost beside a field without runs."""
+        seal, field = self.record.seal, self.field or b""
+        return seal.startswith("list-") or (not seal and field.startswith(b'{"runs": [],'))
+
+
+class Memo:
+    """A snapshot and its document, for one use."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: tuple[Snapshot, Document] | None = None
+
+    def keep(self, snapshot: Snapshot, document: Document) -> None:
+        # Not if it could be past its deadline when it is used, and not if only its length would
+        # tell that a stranger has written since.
+        lasting = snapshot.record.expires is None and len(document.raw) <= _DIGESTED
+        self._seen = (snapshot, document) if lasting else None
+
+    def take(self) -> tuple[Snapshot, Document] | None:
+        seen, self._seen = self._seen, None
+        return seen
