@@ -15,8 +15,8 @@ from ..records import RunPage
 from .base import Layout
 from .places import Place, Snapshot
 
-WRITE = Script("prelude.lua", "permit.lua", "write.lua")
-GUARD = Script("prelude.lua", "permit.lua", "guard.lua")
+WRITE = Script("prelude.lua", "expected.lua", "permit.lua", "write.lua")
+GUARD = Script("prelude.lua", "expected.lua", "permit.lua", "guard.lua")
 FINISH = Script("finish.lua")
 
 # Up to this length in bytes, the document is an argument of the script that writes it.

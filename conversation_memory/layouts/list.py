@@ -19,7 +19,7 @@ from .base import ATTEMPTS, Layout, pause
 from .places import Place, Snapshot, distinct, is_past, owner_of
 
 APPEND = Script("prelude.lua", "append.lua")
-REPLACE = Script("prelude.lua", "replace.lua")
+REPLACE = Script("prelude.lua", "expected.lua", "replace.lua")
 CHANGE = Script("prelude.lua", "change.lua")
 
 _EMPTY = build((), {})

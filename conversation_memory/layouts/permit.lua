@@ -7,11 +7,7 @@ local function permit()
   local stored = open()
   local refused = refusal(stored)
   if refused then return refused end
-  if ARGV[3] ~= '' and stored.version ~= tonumber(ARGV[3]) then return {'changed'} end
-  if ARGV[4] ~= '' and stored.size ~= tonumber(ARGV[4]) then return {'changed'} end
-  if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then
-    return {'changed'}
-  end
+  if has_changed(stored) then return {'changed'} end
   local time, deadline = place(stored, ARGV[8], ARGV[9])
   -- Not before: once a script has written, full memory is no reason to refuse it.
   redis.call('DEL', aside)  -- what is left of another time

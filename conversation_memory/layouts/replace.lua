@@ -7,11 +7,7 @@ local function attempt()
   local stored = open()
   local refused = refusal(stored)
   if refused then return refused end
-  if ARGV[3] ~= '' and stored.version ~= tonumber(ARGV[3]) then return {'changed'} end
-  if ARGV[4] ~= '' and stored.size ~= tonumber(ARGV[4]) then return {'changed'} end
-  if ARGV[5] ~= '' and redis.sha1hex(redis.call('HGET', content, id)) ~= ARGV[5] then
-    return {'changed'}
-  end
+  if has_changed(stored) then return {'changed'} end
   local count = redis.call('LLEN', aside)
   need('zadd', 'del', 'rename', 'hset')
   local time, deadline = place(stored, ARGV[9], ARGV[10])
