@@ -268,7 +268,10 @@ class IndexHandler:
         return self["default"]
 
     def close(self) -> None:
-        """Close the sync clients that are ours and read the settings anew at the next use."""
+        """Close the clients that are ours, the async ones when their loops run next.
+
+        The next use reads the settings anew.
+        """
         self._indexes.clear()
         connections.close_all()
 
