@@ -462,3 +462,14 @@ class CountTests(RedisTestCase):
         while index.count() and time.monotonic() < ends:
             time.sleep(0.05)
         assert index.count() == 0
+
+
+@each_layout
+class SlidingTests(RedisTestCase):
+    @both
+    def test_storing_the_same_again_slides_the_deadline(self, index):
+        index.driver("1", ttl=60).store([Run("a", "b", id="1")])
+        before = index.driver("1").record().expires
+        time.sleep(0.01)
+        index.driver("1").store(index.driver("1").load()[0])
+        assert index.driver("1").record().expires > before

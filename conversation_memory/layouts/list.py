@@ -8,11 +8,13 @@ it with its own runs: they are read behind those of the list, and moved there by
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ..commands import Command, Operation, Script
 from ..documents import Document, build
+from ..exceptions import ConversationNotFound
 from ..records import FIELDS, Record, RunPage
 from ..runs import Run, dumps
 from .base import ATTEMPTS, Layout, pause
@@ -88,14 +90,16 @@ class ListLayout(Layout):
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)
         )
-        if grown:
-            added = [(run.id, run.to_wire()) for run in document.runs[len(stored) :]]
-            if not added:
-                return snapshot.revision
+        added = [(run.id, run.to_wire()) for run in document.runs[len(stored) :]]
+        if grown and added:
             self._check_runs(place, [text for _, text in added])
             reply = yield self._append(place, added, snapshot.record.version)
             if isinstance(reply[0], int):
                 return f"{reply[1]}-{self._field(document)[1]}"
+        elif grown:
+            with suppress(ConversationNotFound):  # gone meanwhile: then it is written anew
+                yield from self.set_lifetime(place)  # a write, even of the same, slides it
+                return snapshot.revision
         return (yield from super().store(place, runs, metadata, revision))
 
     def edit(self, place: Place, run: Run) -> Operation[None]:
