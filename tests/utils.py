@@ -57,38 +57,47 @@ class RedisTestCase(SimpleTestCase):
 
 
 def both(test):
-    """Call `test(self, index)` twice: with the index, and with its async twins behind the names."""
+    """Call `test(self, index)` twice: with the index, and with its async twins behind the names.
+
+    All calls of the second are in one event loop: one for each would cost more than the calls.
+    """
 
     @wraps(test)
     def run(self):
-        for name, index in (("sync", self.index), ("async", Awaited(self.index))):
-            with self.subTest(name):
-                test(self, index)
-            self.wipe()
+        with self.subTest("sync"):
+            test(self, self.index)
+        self.wipe()
+        with self.subTest("async"), asyncio.Runner() as runner:
+            try:
+                test(self, Awaited(self.index, runner.run))
+            finally:
+                runner.run(close_connections())
+        self.wipe()
 
     return run
 
 
 class Awaited:
-    """An index or a driver whose every method runs its async twin to the end."""
+    """An index or a driver whose every method runs its async twin to the end with `run`."""
 
-    def __init__(self, subject):
+    def __init__(self, subject, run=None):
         self.subject = subject
+        self.run = run or wait_for
 
     def driver(self, *args, **kwargs):
-        return Awaited(self.subject.driver(*args, **kwargs))
+        return Awaited(self.subject.driver(*args, **kwargs), self.run)
 
     def __iter__(self):
         async def collect():
             return [item async for item in self.subject]
 
-        return iter(wait_for(collect()))
+        return iter(self.run(collect()))
 
     def __getattr__(self, name):
         twin = getattr(self.subject, f"a{name}", None)
         if twin is None:
             return getattr(self.subject, name)
-        return lambda *args, **kwargs: wait_for(twin(*args, **kwargs))
+        return lambda *args, **kwargs: self.run(twin(*args, **kwargs))
 
 
 def wait_for(awaitable):
@@ -98,9 +107,15 @@ def wait_for(awaitable):
         try:
             return await awaitable
         finally:
-            await indexes.aclose()
+            await close_connections()
 
     return asyncio.run(run())
+
+
+async def close_connections():
+    """Close those of the running loop, also where changed settings have begun to."""
+    await indexes.aclose()
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 def each_layout(tests):
