@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured
 from .keys import Keys
-from .listing import BATCH
+from .selection import BATCH
 
 ERASE = Script("prelude.lua", "erase.lua")
 

@@ -14,8 +14,8 @@ from .layouts import Layout, Place
 from .layouts.base import FORGET, OWNER
 from .layouts.places import owner_of
 from .records import Page, Record
+from .selection import BATCH, PAGE
 
-PAGE = Script("page.lua")
 ADOPT = Script("adopt.lua")
 COUNT = Script("count.lua")
 
@@ -25,7 +25,6 @@ _SCAN_COUNT = 1000
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
 _LONG_STEPS = 10
-BATCH = 500
 
 
 class Listing:
