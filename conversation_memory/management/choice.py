@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,10 +54,10 @@ def add_selection(parser: Any) -> None:
     )
 
 
-def selection(owner: Any, since: Any, until: Any) -> Selection:
+def selection(owner: Any, since: Any, until: Any, ids: Sequence[str] = ()) -> Selection:
     """What the options choose. Times may be texts as well, as call_command() hands them over."""
     try:
         since, until = (moment(t) if isinstance(t, str) else t for t in (since, until))
-        return Selection(owner, since, until)
+        return Selection(owner, since, until, ids or None)
     except (ArgumentTypeError, ValueError) as error:
         raise CommandError(str(error)) from None
