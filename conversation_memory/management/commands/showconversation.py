@@ -67,10 +67,11 @@ class Command(MemoryCommand):
                 f"There is no conversation {id!r} in index {index.name!r} (alias {index.alias!r})."
             )
         raw = b"\n".join(stored)
-        if self.stdout.isatty() or not hasattr(self.stdout, "buffer"):
+        buffer: Any = None if self.stdout.isatty() else getattr(self.stdout, "buffer", None)
+        if buffer is None:
             self.stdout.write(harmless(raw.decode("utf-8", "backslashreplace"), keep="\n\t"))
         else:
-            self.stdout.buffer.write(raw)
+            buffer.write(raw)
 
     def page(
         self, index: ConversationIndex, conversation: Conversation, first: int
