@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from . import conf, connections, conversion, erasure, pruning
+from .checking import Check, Report
 from .commands import Operation, T
 from .conf import IndexSettings
 from .conversion import Conversion
@@ -256,6 +257,32 @@ class ConversationIndex:
         """See convert()."""
         return await self._arun(conversion.convert(self._layout, self._listing, progress, failure))
 
+    def check(
+        self,
+        *,
+        fix: bool = False,
+        examples: int = 5,
+        progress: Callable[[Report], object] = bool,
+    ) -> Report:
+        """Look whether documents, records, orders and keys agree; in constant memory.
+
+        With `fix`, what is derived is repaired: orders, and what records say of their documents.
+        Documents, runs, owners, titles and times stay as they are. It may run beside writers, and
+        again after an interruption. `progress` is called with the report so far, which has at most
+        `examples` names of each kind.
+        """
+        return self._run(self._checking(fix, examples, progress))
+
+    async def acheck(
+        self,
+        *,
+        fix: bool = False,
+        examples: int = 5,
+        progress: Callable[[Report], object] = bool,
+    ) -> Report:
+        """See check()."""
+        return await self._arun(self._checking(fix, examples, progress))
+
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.
 
@@ -290,6 +317,12 @@ class ConversationIndex:
         self, selection: Selection, progress: Callable[[Pruning], object], dry_run: bool
     ) -> Operation[Pruning]:
         return pruning.prune(self._layout, self._listing, selection, progress, dry_run=dry_run)
+
+    def _checking(
+        self, fix: bool, examples: int, progress: Callable[[Report], object]
+    ) -> Operation[Report]:
+        check = Check(self._layout, self._listing, fix=fix, examples=examples, progress=progress)
+        return check.run()
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[Erasure]:
         erases = erasure.foresee if dry_run else erasure.erase

@@ -9,7 +9,7 @@ from typing import Any
 
 from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
-from .keys import encode
+from .keys import Keys, encode
 from .layouts import Layout, Place
 from .layouts.base import DELETE, FORGET, OWNER
 from .layouts.places import owner_of
@@ -104,6 +104,11 @@ class Listing:
             deadlines = yield single("ZMSCORE", self._keys.expiry(), *ids)
             pairs = zip(ids, deadlines, strict=True)
             ids = [id for id, deadline in pairs if deadline is None or float(deadline) > now]
+        return cursor, ids
+
+    def every(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
+        """See scan(); also what is past its deadline."""
+        (cursor, ids), *_ = yield from self._scan(cursor)
         return cursor, ids
 
     def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
@@ -206,18 +211,23 @@ class Listing:
     def _forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
         """Take what is gone out of the orders, and what moved out of the order of `listed_for`."""
         owners = yield from self._owners(ids)
-        order = [] if listed_for is None else [self._keys.order(listed_for)]
         forgotten = yield [
-            Command(
-                (
-                    FORGET.call(
-                        [*self._keys.of(id, owner), *order], [id, owner or b"", listed_for or b""]
-                    ),
-                )
-            )
+            forgetting(self._keys, id, owner, listed_for)
             for id, owner in zip(ids, owners, strict=True)
         ]
         return int(sum(forgotten))
+
+
+def forgetting(
+    keys: Keys, id: bytes, owner: bytes | None, listed_for: bytes | None = None
+) -> Command[int]:
+    """Take a conversation that is gone out of the orders, and one that moved out of `listed_for`'s.
+
+    It deletes what is past its deadline. What is there, it leaves there.
+    """
+    order = [] if listed_for is None else [keys.order(listed_for)]
+    args = [id, owner or b"", listed_for or b""]
+    return Command((FORGET.call([*keys.of(id, owner), *order], args),))
 
 
 def _belongs(record: Record | None, owner: bytes | None) -> bool:

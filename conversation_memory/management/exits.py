@@ -8,11 +8,13 @@ from enum import IntEnum
 from django.core.management.base import CommandError
 
 from conversation_memory.exceptions import (
+    ArchiveDamaged,
     ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
     ConversationNotFound,
     InvalidIndexError,
+    NotAnArchive,
     RedisDenied,
     RedisMisconfigured,
     RedisReadOnly,
@@ -50,6 +52,8 @@ CODES: tuple[tuple[type[ConversationMemoryError], Exit], ...] = (
     (ConversationNotFound, Exit.NOT_FOUND),
     (ConversationCorrupt, Exit.UNREADABLE),
     (ConversationConflict, Exit.CONFLICT),
+    (ArchiveDamaged, Exit.DAMAGED),
+    (NotAnArchive, Exit.NO_ARCHIVE),
 )
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
