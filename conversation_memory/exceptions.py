@@ -63,6 +63,14 @@ class ConversationTooLarge(ConversationMemoryError):
     """The conversation would be larger than MAX_BYTES; nothing was written."""
 
 
+class NotAnArchive(ConversationMemoryError):
+    """The file is no archive of conversations, or one of a newer format version."""
+
+
+class ArchiveDamaged(NotAnArchive):
+    """The archive was cut short, edited, or otherwise changed since it was written."""
+
+
 class ConversationCorrupt(ConversationMemoryError):
     """The stored value is not a conversation.
 
