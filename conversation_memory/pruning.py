@@ -56,7 +56,10 @@ def prune(
         total += yield from _delete(layout, selection, listed, "ask" if dry_run else "")
         progress(total)
         if mark is None:
-            return total
+            break
+    if selection.ids is not None and not dry_run:  # also what is left of those that are gone
+        yield from listing.delete([encode(id) for id in selection.ids])
+    return total
 
 
 def _delete(

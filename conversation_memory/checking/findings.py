@@ -20,7 +20,7 @@ STRAY_RECORD = "records belong to no conversation"
 STRAY_RUNS = "lists of runs belong to no conversation"
 STRAY_PLACE = "places in an order belong to no conversation"
 WRONG_OWNER = "places in the order of an owner belong to another owner, or are missing there"
-LOST_OWNER = "conversations stand in the order of an owner, but their record names none"
+LOST_OWNER = "conversations stand in the order of an owner, but their record is lost"
 WRONG_TYPE = "keys have the wrong type"
 LEFT_ASIDE = "keys were left over by a write"
 

@@ -34,7 +34,7 @@ def _examine(keys: Keys, it: Survey, owner: bytes | None) -> Iterator[Finding]:
     fix = forgetting(keys, it.id, it.owner, owner)
     if not it.exists:
         yield Finding(findings.STRAY_PLACE, it.id, fix)
-    elif owner is not None and it.owner is None:  # it may be all that tells whose it is
+    elif owner is not None and not it.is_recorded:  # it may be all that tells whose it is
         yield Finding(findings.LOST_OWNER, it.id)
     elif owner is not None and it.owner != owner:
         yield Finding(findings.WRONG_OWNER, it.id, fix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..commands import Command, Script
 from ..keys import Keys
@@ -13,13 +14,17 @@ SURVEY = Script("survey.lua")
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Whether the conversation exists, the types of its keys, and whether it is in an order."""
+    """Whether the conversation exists, the types of its keys, and whether it is in an order.
+
+    `is_recorded` says whether a writer of ours has left a record.
+    """
 
     id: bytes
     exists: bool
     record: bytes
     runs: bytes
     owner: bytes | None
+    is_recorded: bool
     is_past: bool
     is_placed: bool
     size: int
@@ -38,22 +43,24 @@ def survey(keys: Keys, order: bytes, ids: Sequence[bytes]) -> Command[list[Surve
     """The survey of each id at one moment, and of its place in `order`."""
     parts = [key for id in ids for key in (keys.record(id), keys.runs(id))]
 
-    def decoded(replies: list[list[bytes]]) -> list[Survey]:
+    def decoded(replies: list[list[Any]]) -> list[Survey]:
         return [_survey(id, *reply) for id, reply in zip(ids, replies, strict=True)]
 
     return Command((SURVEY.call([keys.index, order, *parts], ids),), decoded)
 
 
 def _survey(
-    id: bytes,
-    exists: object,
-    record: bytes,
-    runs: bytes,
-    owner: bytes,
-    past: object,
-    placed: object,
-    size: object,
+    id: bytes, exists: Any, record: bytes, runs: bytes, owner: bytes, *truths: Any
 ) -> Survey:
+    is_recorded, is_past, is_placed, size = truths
     return Survey(
-        id, bool(exists), record, runs, owner or None, bool(past), bool(placed), int(str(size))
+        id,
+        bool(exists),
+        record,
+        runs,
+        owner or None,
+        bool(is_recorded),
+        bool(is_past),
+        bool(is_placed),
+        size,
     )
