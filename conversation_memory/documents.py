@@ -234,6 +234,15 @@ def read(raw: bytes, seal: str = "") -> Document:
     return _parse(raw)
 
 
+def sealed(raw: bytes, seal: str) -> tuple[int, int, int] | None:
+    """How many runs there are, where they end, and the checksum, if the seal is that of `raw`."""
+    parts = _seal_parts(seal)
+    checksum = zlib.crc32(raw)
+    if parts is None or parts[1] != _mark(len(raw), checksum):
+        return None
+    return int(parts[3]), int(parts[2]), checksum
+
+
 def opened(raw: bytes, count: int, end: int, checksum: int) -> Document:
     """The canonical document of `raw`, of which it is known where its `count` runs end.
 

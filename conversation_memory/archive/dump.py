@@ -68,8 +68,8 @@ class Dump:
         return (yield from info("server")).get("redis_version", "")
 
     def _portions(self, ids: Sequence[bytes]) -> Operation[list[stored.Portion]]:
-        surveys = yield from stored.survey(self.index._layout, ids)
-        return list(stored.portions(ids, surveys))
+        sizes, _ = yield from stored.sizes(self.index._layout, ids)
+        return list(stored.portions(ids, sizes))
 
     def _entries(self, portion: stored.Portion) -> Operation[list[Entry]]:
         found = yield from stored.read(self.index._layout, portion)

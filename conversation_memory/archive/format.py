@@ -12,7 +12,7 @@ import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -29,9 +29,10 @@ _CHECK = b', "crc32": "'
 _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
 _LATEST = 2**53  # milliseconds, and the largest integer that every reader of JSON has
-_HEAD = {"record", "expires", "place", "runs", "end", "list"}
-_NAMES = {"owner", "owner_base64", "title", "title_base64"}
-_NUMBERS = {"created", "updated", "ttl"}
+_NUMBERS = ("expires", "place", "runs", "end")
+_HEAD = {"id", "id_base64", "record", "list", *_NUMBERS}
+_FACTS = ("created", "updated", "ttl")
+_RECORD = {"owner", "owner_base64", "title", "title_base64", *_FACTS}
 
 T = TypeVar("T")
 
@@ -56,8 +57,7 @@ class Header:
     layout: str = "hash"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(NamedTuple):
     """What the record of a conversation says, times and lifetime in milliseconds."""
 
     owner: bytes | None = None
@@ -70,8 +70,7 @@ class Facts:
 NOTHING = Facts()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(NamedTuple):
     """One conversation: its document as layout `hash` has it, and what stands beside it.
 
     `runs` is None if the value is not a conversation; then `texts` are what its list holds. `end`
@@ -170,9 +169,9 @@ def read_entry(line: bytes) -> Entry:
 def _head(entry: Entry) -> dict[str, Any]:
     head = _named("id", entry.id)
     facts = entry.facts
-    if facts is not NOTHING and facts != NOTHING:
+    if facts != NOTHING:
         head["record"] = _record(facts)
-    for name in ("expires", "place", "runs", "end"):
+    for name in _NUMBERS:
         if (number := getattr(entry, name)) is not None:
             head[name] = number
     if entry.texts:
@@ -184,7 +183,7 @@ def _record(facts: Facts) -> dict[str, Any]:
     record = {} if facts.owner is None else _named("owner", facts.owner)
     if facts.title:
         record |= _named("title", facts.title)
-    for name in ("created", "updated", "ttl"):
+    for name in _FACTS:
         if (number := getattr(facts, name)) is not None:
             record[name] = number
     return record
@@ -193,19 +192,17 @@ def _record(facts: Facts) -> dict[str, Any]:
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
     id = _read_name(head, "id")
     record = head.get("record", {})
-    unknown = (head.keys() - _HEAD - {"id", "id_base64"}) | (record.keys() - _NAMES - _NUMBERS)
-    if id is None or unknown:
+    if id is None or not (head.keys() <= _HEAD and record.keys() <= _RECORD):
         raise Malformed("it has other members than a line has")
-    facts = Facts(
-        owner=_read_name(record, "owner"),
-        title=_read_name(record, "title") or b"",
-        **{name: _number(record[name]) for name in _NUMBERS if name in record},
-    )
-    numbers = {name: _number(head[name]) for name in _HEAD - {"record", "list"} if name in head}
-    if kind == b"value" and "runs" not in numbers:
+    facts = NOTHING
+    if record:
+        owner, title = _read_name(record, "owner"), _read_name(record, "title")
+        facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
+    expires, place, runs, end = (_number(head, name) for name in _NUMBERS)
+    if kind == b"value" and runs is None:
         raise Malformed("it does not say how many runs there are")
     texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
-    return Entry(id=id, value=value, checksum=checksum, facts=facts, texts=texts, **numbers)
+    return Entry(id, value, checksum, runs, end, facts, expires, place, texts)
 
 
 def _as_json(entry: Entry) -> tuple[bytes, bytes]:
@@ -248,10 +245,11 @@ def _read_name(members: dict[str, Any], name: str) -> bytes | None:
     return None if text is None else b64decode(text, validate=True)
 
 
-def _number(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < _LATEST:
-        raise Malformed("a number is wrong")
-    return value
+def _number(members: dict[str, Any], name: str) -> int | None:
+    value = members.get(name)
+    if value is None or (type(value) is int and 0 <= value < _LATEST):
+        return value
+    raise Malformed("a number is wrong")
 
 
 def _with_check(members: dict[str, Any]) -> bytes:

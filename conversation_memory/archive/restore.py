@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..commands import Operation, single
@@ -15,7 +15,7 @@ from ..layouts import Layout, Place
 from . import stored, writing
 from .format import Entry, Malformed
 from .reading import document
-from .stored import Obstacle, Stored
+from .stored import Obstacle
 from .writing import Item
 
 POLICIES = ("fail", "skip", "replace", "newest")
@@ -191,25 +191,23 @@ class Restore:
     def _decided(self, batch: Batch) -> Operation[list[Decision]]:
         """What is to become of each conversation, and what is in its place."""
         ids = list(batch)
-        surveys, now = yield from stored.survey_at(self._layout, ids)
-        decided: list[Decision] = []
-        for id, state in zip(ids, surveys, strict=True):
-            if state.size < 0:
-                found = Stored(state)
-                obstacle = None if state.is_blank else found.obstacle
-                decided.append((batch[id], self._kind(batch[id], found, now), obstacle))
-        for portion in stored.portions(ids, surveys):
+        sizes, now = yield from stored.sizes(self._layout, ids)
+        decided: list[Decision] = [
+            (batch[id], self._kind(batch[id], None, now), None)
+            for id, size in zip(ids, sizes, strict=True)
+            if size.is_blank
+        ]
+        for portion in stored.portions(ids, sizes):
             read = yield from stored.read(self._layout, portion)
             for (id, _), found in zip(portion, read, strict=True):
-                kind = self._kind(batch[id], found, now)
+                kind = self._kind(batch[id], found.entry, now)
                 decided.append((batch[id], kind, found.obstacle if kind in _WRITTEN else None))
         return decided
 
-    def _kind(self, entry: Entry, found: Stored, now: int) -> str:
+    def _kind(self, entry: Entry, there: Entry | None, now: int) -> str:
         """As what the counts have it."""
         if entry.expires is not None and entry.expires <= now:
             return "expired"
-        there = found.entry
         if there is None:
             return "new"
         if there == (self._with_times_of(there, entry) if self.source.is_new else entry):
@@ -223,13 +221,9 @@ class Restore:
 
     @staticmethod
     def _with_times_of(there: Entry, entry: Entry) -> Entry:
-        facts = replace(
-            entry.facts,
-            created=there.facts.created,
-            updated=there.facts.updated,
-            ttl=there.facts.ttl,
-        )
-        return replace(entry, facts=facts, place=there.place, expires=there.expires)
+        known = there.facts
+        facts = entry.facts._replace(created=known.created, updated=known.updated, ttl=known.ttl)
+        return entry._replace(facts=facts, place=there.place, expires=there.expires)
 
     def _batches(self, counts: Counts) -> Iterator[Batch]:
         """The conversations, as many at a time as one round trip should have; no id twice."""
@@ -246,14 +240,14 @@ class Restore:
 
     def _adapted(self, entry: Entry, counts: Counts) -> Entry:
         if self.ignore_expiry and entry.expires is not None:
-            entry = replace(entry, expires=None)
+            entry = entry._replace(expires=None)
         owner = entry.facts.owner
         if owner is None or not self.maps_owners:
             return entry
         if owner not in self.owners:
             counts.add_owner(owner)
             return entry
-        return replace(entry, facts=replace(entry.facts, owner=self.owners[owner] or None))
+        return entry._replace(facts=entry.facts._replace(owner=self.owners[owner] or None))
 
     def _item(self, entry: Entry, obstacle: Obstacle | None) -> Item:
         try:

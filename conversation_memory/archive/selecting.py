@@ -12,7 +12,7 @@ from ..keys import decode, encode
 from ..layouts import Layout
 from ..listing import Listing
 from ..selection import BATCH, Selection
-from .stored import survey
+from .stored import sizes
 
 
 class Ids:
@@ -55,7 +55,7 @@ def select(layout: Layout, listing: Listing, selection: Selection, ids: Ids) -> 
         if found:
             now = yield single("TIME", decode=lambda time: int(time[0]) * 1000)
             scores = yield single("ZMSCORE", layout.keys.order(), *found)
-            times = [-1 if score is None else int(float(score)) for score in scores]
+            times = map(_time, scores)
             ids.add(
                 (id, time)
                 for id, time in zip(found, times, strict=True)
@@ -73,21 +73,25 @@ def _scan(
     order = layout.keys.order(selection.owner_key)
     cursor, pairs = yield single("ZSCAN", order, cursor, "COUNT", BATCH)
     found = pairs[::2]
-    surveys = (yield from survey(layout, found)) if found else []
-    pairs = zip(found, surveys, strict=True)
-    return cursor, [id for id, state in pairs if state.owner == selection.owner_key]
+    owners = yield [single("HGET", layout.keys.record(id), "owner") for id in found]
+    pairs = zip(found, owners, strict=True)
+    return cursor, [id for id, owner in pairs if owner == selection.owner_key]
 
 
 def _named(layout: Layout, selection: Selection, ids: Ids) -> Operation[None]:
     chosen = list(dict.fromkeys(map(encode, selection.ids or ())))
     for start in range(0, len(chosen), BATCH):
         names = chosen[start : start + BATCH]
-        surveys = yield from survey(layout, names)
-        for name, state in zip(names, surveys, strict=True):
-            if state.size < 0:
+        found, _ = yield from sizes(layout, names)
+        for name, size in zip(names, found, strict=True):
+            if size.field < 0:
                 raise ConversationNotFound(
                     f"There is no conversation {decode(name)!r} in index {layout.keys.name!r} "
                     f"(alias {layout.alias!r})."
                 )
-        places = [-1 if state.place is None else state.place for state in surveys]
-        ids.add(zip(names, places, strict=True))
+        scores = yield single("ZMSCORE", layout.keys.order(), *names)
+        ids.add(zip(names, map(_time, scores), strict=True))
+
+
+def _time(score: bytes | None) -> int:
+    return -1 if score is None else int(float(score))

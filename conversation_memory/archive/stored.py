@@ -5,85 +5,36 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha1
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from .. import documents
 from ..commands import Call, Command, Operation, Script, single
 from ..documents import Damaged, Document
 from ..layouts import Layout
-from .format import NOTHING, Entry, Facts
+from .beside import BESIDE, Beside
+from .format import Entry
 
-BESIDE = Script("beside.lua")
+SIZES = Script("sizes.lua")
 
 # Together the conversations of one reply have about this many bytes, or are one.
 _REPLY = 2 * 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What stands beside a conversation, and how much it is; the times in milliseconds.
+class Size(NamedTuple):
+    """How much there is of a conversation: bytes of field and list, -1 if there is none."""
 
-    `size` is the length of the field, -1 if there is none, `length` that of the list.
-    """
-
-    size: int
-    length: int
-    place: int | None
-    owner: bytes | None
-    title: bytes
-    created: int | None
-    updated: int | None
-    ttl: int | None
-    expires: int | None
-    version: int | None
-    seal: str
-    bytes: int
-
-    @classmethod
-    def of(cls, reply: list[Any]) -> Survey:
-        size, length, place, owner, title, *numbers, seal, bytes = reply
-        created, updated, ttl, expires, version = map(_number, numbers)
-        return cls(
-            size=size,
-            length=length,
-            place=None if place is None else max(0, int(float(place))),
-            owner=owner or None,
-            title=title or b"",
-            created=created,
-            updated=updated,
-            ttl=ttl,
-            expires=expires,
-            version=version,
-            seal=(seal or b"").decode("ascii", "replace"),
-            bytes=_number(bytes) or 0,
-        )
-
-    @property
-    def is_list(self) -> bool:
-        """Whether the runs are in the list, as the layouts see it."""
-        return self.seal.startswith("list-") or (self.length > 0 and not self.seal[:1].isdigit())
+    field: int
+    list: int
+    has_record: int
 
     @property
     def is_blank(self) -> bool:
         """Whether nothing at all is stored."""
-        return self.size < 0 and not self.length and self.version is None and not self._facts()
-
-    def _facts(self) -> bool:
-        return self.facts != NOTHING or self.expires is not None
-
-    @property
-    def facts(self) -> Facts:
-        return Facts(
-            owner=self.owner,
-            title=self.title,
-            created=self.created,
-            updated=self.updated,
-            ttl=self.ttl,
-        )
+        return self.field < 0 and self.list < 0 and not self.has_record
 
 
-Portion = list[tuple[bytes, Survey]]
+Portion = list[tuple[bytes, Size]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,39 +52,38 @@ class Obstacle:
 class Stored:
     """What was found of a conversation; `entry` is None if there is none, or none any more."""
 
-    survey: Survey
-    entry: Entry | None = None
-    field: bytes | None = None
+    beside: Beside
+    entry: Entry | None
+    field: bytes | None
 
     @property
     def obstacle(self) -> Obstacle:
-        digest = "" if self.field is None else sha1(self.field).hexdigest()
-        return Obstacle(self.survey.owner, (self.survey.version or 0, self.survey.size, digest))
+        size, digest = -1, ""
+        if self.field is not None:
+            size, digest = len(self.field), sha1(self.field).hexdigest()
+        return Obstacle(self.beside.owner, (self.beside.version, size, digest))
 
 
-def survey(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Survey]]:
-    """What stands beside each of `ids`, of which there are at most a few hundred."""
-    return (yield _survey(layout, ids))  # type: ignore[no-any-return]
+def sizes(layout: Layout, ids: Sequence[bytes]) -> Operation[tuple[list[Size], int]]:
+    """The size of each of `ids`, a few hundred at most; and the time of the server, in ms."""
+    call = SIZES.call([layout.keys.content(ids[0]), *_keys(layout, ids)], ids)
+    flat, now = yield [Command((call,)), single("TIME", decode=_milliseconds)]
+    return [Size(*flat[i : i + 3]) for i in range(0, len(flat), 3)], now
 
 
-def survey_at(layout: Layout, ids: Sequence[bytes]) -> Operation[tuple[list[Survey], int]]:
-    """See survey(); and the time of the server, in milliseconds."""
-    return tuple((yield [_survey(layout, ids), single("TIME", decode=_milliseconds)]))
-
-
-def portions(ids: Sequence[bytes], surveys: Sequence[Survey]) -> Iterator[Portion]:
+def portions(ids: Sequence[bytes], sizes: Sequence[Size]) -> Iterator[Portion]:
     """The ids of what is stored, as many at a time as one reply should have."""
     portion: Portion = []
-    size = 0
-    for id, found in zip(ids, surveys, strict=True):
-        if found.size < 0:
+    total = 0
+    for id, size in zip(ids, sizes, strict=True):
+        if size.is_blank:
             continue
-        more = found.size + (found.bytes if found.is_list else 0)
-        if portion and size + more > _REPLY:
+        more = size.field + size.list
+        if portion and total + more > _REPLY:
             yield portion
-            portion, size = [], 0
-        portion.append((id, found))
-        size += more
+            portion, total = [], 0
+        portion.append((id, size))
+        total += more
     if portion:
         yield portion
 
@@ -141,82 +91,82 @@ def portions(ids: Sequence[bytes], surveys: Sequence[Survey]) -> Iterator[Portio
 def read(layout: Layout, portion: Portion) -> Operation[list[Stored]]:
     """The conversations of a portion, each as it stood at one moment."""
     ids, keys = [id for id, _ in portion], layout.keys
-    lists = [id for id, found in portion if found.is_list]
+    lists = [id for id, size in portion if size.list >= 0]
+    beside = [keys.content(ids[0]), keys.order(), *_keys(layout, ids)]
+    # As one MULTI, where an unknown digest would not stop the other calls.
     calls: list[Call] = [
         ("TIME",),
-        _survey(layout, ids).calls[0],
+        BESIDE.whole(beside, ids),
         ("HMGET", keys.content(ids[0]), *ids),
         *(("LRANGE", keys.runs(id), 0, -1) for id in lists),
     ]
-    time, replies, fields, *ranges = yield Command(_whole(calls))
-    texts = dict(zip(lists, ranges, strict=True))
+    time, replies, fields, *ranges = yield Command(tuple(calls))
+    now, texts = _milliseconds(time), dict(zip(lists, ranges, strict=True))
     found = []
     for id, reply, field in zip(ids, replies, fields, strict=True):
-        state = Survey.of(reply)
-        if state.is_list and id not in texts:  # it became one meanwhile
-            found += yield from read(layout, [(id, state)])
+        state = Beside(reply)
+        if state.is_list and state.length and id not in texts:  # it became one meanwhile
+            found += yield from read(layout, [(id, Size(len(field or b""), state.bytes, 1))])
         else:
-            found.append(_stored(id, state, field, texts.get(id, []), _milliseconds(time)))
+            found.append(_stored(id, state, field, texts.get(id, []), now))
     return found
 
 
-def _whole(calls: list[Call]) -> tuple[Call, ...]:
-    """`calls` as one MULTI, where an unknown digest would not stop the other calls."""
-    return tuple(Script.with_source(call) if call[0] == "EVALSHA" else call for call in calls)
-
-
-def _survey(layout: Layout, ids: Sequence[bytes]) -> Command[list[Survey]]:
+def _keys(layout: Layout, ids: Sequence[bytes]) -> list[bytes]:
     keys = layout.keys
-    pairs = [key for id in ids for key in (keys.record(id), keys.runs(id))]
-    call = BESIDE.call([keys.content(ids[0]), keys.order(), *pairs], ids)
-    return Command((call,), lambda replies: [Survey.of(reply) for reply in replies])
+    return [key for id in ids for key in (keys.record(id), keys.runs(id))]
 
 
-def _stored(id: bytes, state: Survey, field: bytes | None, texts: list[bytes], now: int) -> Stored:
-    if field is None or (state.expires is not None and state.expires <= now):
+def _stored(id: bytes, state: Beside, field: bytes | None, texts: list[bytes], now: int) -> Stored:
+    expires = state.expires
+    if field is None or (expires is not None and expires <= now):
         return Stored(state, None, field)
     texts = texts if state.is_list else []
-    beside: dict[str, Any] = {
-        "id": id,
-        "facts": state.facts,
-        "expires": state.expires,
-        "place": None if state.place == state.updated else state.place,
-    }
     try:
-        document = _document(state, field, texts)
-    except (Damaged, RecursionError):
-        entry = Entry(value=field, checksum=crc32(field), texts=tuple(texts), **beside)
-        return Stored(state, entry, field)
+        value, runs, end, checksum = _content(state, field, texts)
+        texts = []
+    except Damaged:
+        value, runs, end, checksum = field, None, None, crc32(field)
+    facts = state.facts
     entry = Entry(
-        # Of a document in another encoding, `raw` is not what stands in the field.
-        value=document.raw if state.is_list else field,
-        checksum=int(document.mark.rpartition("-")[2], 16),
-        runs=document.count,
-        end=document.end if document.pieces is None else None,
-        **beside,
+        id=id,
+        value=value,
+        checksum=checksum,
+        runs=runs,
+        end=end,
+        facts=facts,
+        expires=expires,
+        place=None if state.place == facts.updated else state.place,
+        texts=tuple(texts),
     )
     return Stored(state, entry, field)
 
 
-def _document(state: Survey, field: bytes, texts: list[bytes]) -> Document:
-    """The document in the form of layout `hash`; the same bytes whatever is known beside it."""
+def _content(
+    state: Beside, field: bytes, texts: list[bytes]
+) -> tuple[bytes, int | None, int | None, int]:
+    """The document in the form of layout `hash`, how many runs it has, where they end if it is
+    canonical, and its checksum: the same whatever is known beside it. Raises `Damaged`."""
     if not state.is_list:
-        return documents.canonical(field, state.seal)
+        if sealed := documents.sealed(field, state.seal):
+            return field, *sealed
+        # In another encoding, `raw` of the document would not be what stands in the field.
+        document, value = documents.canonical(field), field
+    else:
+        document = _joined(state, field, texts)
+        value = document.raw
+    end = document.end if document.pieces is None else None
+    return value, document.count, end, int(document.mark.rpartition("-")[2], 16)
+
+
+def _joined(state: Beside, field: bytes, texts: list[bytes]) -> Document:
     document = documents.read(field)
-    if not _is_ours(state, document, texts):
-        documents.canonical(document.with_texts(texts).raw)  # raises if a run is damaged
+    ours = not document.count and state.seal == f"list-{document.mark}"
+    # If nobody else wrote to field or list, the runs need not be parsed.
+    if not (ours and state.bytes == sum(map(len, texts)) and len(texts) == state.length):
+        documents.read(document.with_texts(texts).raw)  # raises if a run is damaged
     return documents.joined(texts, document)
-
-
-def _is_ours(state: Survey, document: Document, texts: list[bytes]) -> bool:
-    """Whether nobody else wrote to field or list, so that the runs need not be parsed."""
-    sealed = not document.count and state.seal == f"list-{document.mark}"
-    return sealed and state.bytes == sum(map(len, texts)) and len(texts) == state.length
 
 
 def _milliseconds(time: Any) -> int:
     return int(time[0]) * 1000 + int(time[1]) // 1000
-
-
-def _number(value: Any) -> int | None:
-    return int(value) if value and value.isdigit() and len(value) < 16 else None

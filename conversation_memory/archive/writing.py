@@ -81,22 +81,22 @@ def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:
     lists = [(i.entry.id, form.texts) for i, form in zip(items, forms, strict=True) if form.texts]
     own = [key for item in items for key in _keys(layout, item)]
     args = [arg for item, form in zip(items, forms, strict=True) for arg in _args(item, form)]
+    fields = [
+        part for i, form in zip(items, forms, strict=True) for part in (i.entry.id, form.field)
+    ]
     due = [item.entry for item in items if item.entry.expires is not None]
     calls: list[Call] = [
         ("DEL", refused, *(keys.aside(id) for id, _ in lists)),
         *wipes,
         *(call for id, texts in lists for call in _pushes(keys.aside(id), texts)),
         RESTORE.whole([*shared, *own], args),
-        *(
-            ("HSETNX", content, item.entry.id, form.field)
-            for item, form in zip(items, forms, strict=True)
-        ),
+        ("HSET", content, *fields),
         RESTORED.whole(
             [content, refused, *(keys.runs(entry.id) for entry in due)],
             [part for entry in due for part in (entry.id, entry.expires)],
         ),
     ]
-    answers = yield Command(tuple(calls), lambda replies: replies[-2 - len(items)])
+    answers = yield Command(tuple(calls), lambda replies: replies[-3])
     return [answer == 1 for answer in answers]
 
 

@@ -1,14 +1,14 @@
--- Restore conversations that are not there: all of each but the field, which HSETNX writes behind
+-- Restore conversations that are not there: all of each but the field, which an HSET writes behind
 -- this, in the same MULTI, because Lua copies its arguments. Lists were pushed to `aside` before.
 --
 -- KEYS  content, recent, expiry, refused; then of each record, runs, aside, order of its owner
 -- ARGV  of each id, place ('' none, 'now'), deadline ('' none), whether it has an owner, whether it
 --       has a list, and how many arguments follow: fields and values of its record
--- Returns for each whether there was nothing yet. Where that is 0, nothing was done but that the id
--- stands in `refused`, for restored.lua, if HSETNX is going to write the field.
+-- Returns for each whether there was nothing yet. Where that is 0, nothing was done but that
+-- `refused` has what stands in the field, for restored.lua: the HSET cannot be made conditional.
 local content, recent, expiry, refused = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 
-for _, command in ipairs(redis.acl_check_cmd and {'zadd', 'hset', 'sadd'} or {}) do
+for _, command in ipairs(redis.acl_check_cmd and {'zadd', 'hset', 'hget', 'exists'} or {}) do
   if not redis.acl_check_cmd(command, content, '0', '0') then
     return redis.error_reply("NOPERM this user may not run '" .. command .. "'")
   end
@@ -38,6 +38,13 @@ local function restore(id, k, first)
   return true
 end
 
+local function refuse(id, record)
+  local document = redis.call('HGET', content, id)
+  redis.call('HSET', refused, (document and 'document ' or 'absent ') .. id, document or '')
+  local deadline = document and redis.pcall('HMGET', record, 'expires')[1]
+  if type(deadline) == 'string' then redis.call('HSET', refused, 'deadline ' .. id, deadline) end
+end
+
 local answers, failure, first = {}, nil, 1
 for k = 5, #KEYS, 4 do
   local id = ARGV[first]
@@ -46,7 +53,7 @@ for k = 5, #KEYS, 4 do
   answers[#answers + 1] = fine and restored and 1 or 0
   if not (fine and restored) then
     if ARGV[first + 4] == '1' then redis.call('DEL', KEYS[k + 2]) end
-    if redis.call('HEXISTS', content, id) == 0 then redis.call('SADD', refused, id) end
+    refuse(id, KEYS[k])
   end
   first = first + 6 + ARGV[first + 5]
 end
