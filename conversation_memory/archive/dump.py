@@ -12,6 +12,7 @@ from ..erasure import info
 from ..indexes import ConversationIndex
 from ..selection import EVERYTHING, Selection
 from . import format, selecting, stored
+from .ahead import ahead
 from .format import Entry, Header
 
 _BATCH = 200
@@ -34,7 +35,7 @@ class Dump:
     def __iter__(self) -> Iterator[bytes]:
         with closing(selecting.Ids()) as ids:
             yield self._opening(self.index._run(self._select(ids)))
-            for entries in self._batches(ids):
+            for entries in ahead(self._batches(ids)):
                 yield self._lines(entries)
             yield self._closing()
 

@@ -13,6 +13,7 @@ from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import Layout, Place
 from . import stored, writing
+from .ahead import ahead
 from .format import Entry, Malformed
 from .reading import document
 from .stored import Obstacle
@@ -146,7 +147,7 @@ class Restore:
 
     def _plan(self, progress: Progress) -> Operation[Counts]:
         counts = Counts()
-        for batch in self._batches(counts):
+        for batch in ahead(self._batches(counts)):
             for entry, kind, _ in (yield from self._decided(batch)):
                 counts.add(kind, entry)
             progress(counts)
@@ -158,7 +159,7 @@ class Restore:
             plan = yield from self._plan(bool)
             self._check_conflicts(plan)
         counts = Counts()
-        for batch in self._batches(counts):
+        for batch in ahead(self._batches(counts)):
             for _ in range(_ATTEMPTS):
                 batch = yield from self._write(batch, counts)
                 if not batch:
