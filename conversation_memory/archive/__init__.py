@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from . import files
+from .chats import ChatDump, Chats
 from .dump import Dump
 from .format import Entry, Header
-from .reading import Archive, open_archive
+from .reading import LONGEST, Archive, open_archive, reading
 from .restore import POLICIES, Counts, Restore
 
 __all__ = [
+    "LONGEST",
     "POLICIES",
     "Archive",
+    "ChatDump",
+    "Chats",
     "Counts",
     "Dump",
     "Entry",
     "Header",
     "Restore",
+    "files",
     "open_archive",
+    "reading",
 ]

@@ -48,14 +48,6 @@ class Dump:
                     yield self._lines(entries)
             yield self._closing()
 
-    def entries(self) -> Iterator[Entry]:
-        """The conversations themselves, for another format."""
-        with closing(selecting.Ids()) as ids:
-            self.index._run(self._select(ids))
-            for entries in self._batches(ids):
-                self._counted(entries)
-                yield from entries
-
     def _batches(self, ids: selecting.Ids) -> Iterator[list[Entry]]:
         for batch in ids.batches(_BATCH):
             for portion in self.index._run(self._portions(batch)):
@@ -85,15 +77,12 @@ class Dump:
         )
 
     def _lines(self, entries: Sequence[Entry]) -> bytes:
-        self._counted(entries)
+        self.count += len(entries)
+        self.unreadable += sum(entry.runs is None for entry in entries)
         lines = b"".join(map(format.entry_line, entries))
         self._digest.update(lines)
         self._size += len(lines)
         return lines
-
-    def _counted(self, entries: Sequence[Entry]) -> None:
-        self.count += len(entries)
-        self.unreadable += sum(entry.runs is None for entry in entries)
 
     def _closing(self) -> bytes:
         return format.footer_line(self.count, self._size, self._digest.hexdigest())

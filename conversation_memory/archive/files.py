@@ -30,8 +30,13 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     """The file to write to; it takes its name when everything is on the disk.
 
     Compressed if the name ends in `.gz` or `.zst`. Until then it is `NAME.partial`, which is gone
-    after a failure. Only its user may read it.
+    after a failure. Only its user may read it. A device or a pipe is written to as it is.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device, compressing(device, path.suffix) as stream:
+            yield stream
+        return
+    path = path.resolve()  # a link stays one
     partial = path.with_name(f"{path.name}.partial")
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
     file = open(os.open(partial, flags, 0o600), "wb", buffering=_BUFFER)  # noqa: SIM115
@@ -82,7 +87,7 @@ def seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def lines(file: IO[bytes], longest: int) -> Iterator[Iterator[bytes]]:
+def lines(file: IO[bytes], longest: int, name: str) -> Iterator[Iterator[bytes]]:
     """The lines of a plain or compressed file from its beginning, none longer than `longest` bytes.
 
     Raises `ArchiveDamaged` where one is, or the compressed data are damaged.
@@ -91,10 +96,10 @@ def lines(file: IO[bytes], longest: int) -> Iterator[Iterator[bytes]]:
     magic = file.read(len(_ZSTD))
     file.seek(0)
     with _decompressing(file, magic) as stream:
-        yield _lines(stream, longest)
+        yield _lines(stream, longest, name)
 
 
-def _lines(stream: io.BufferedIOBase, longest: int) -> Iterator[bytes]:
+def _lines(stream: io.BufferedIOBase, longest: int, name: str) -> Iterator[bytes]:
     errors: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
     if find_spec("zstandard"):
         errors += (_zstandard().ZstdError,)
@@ -105,14 +110,14 @@ def _lines(stream: io.BufferedIOBase, longest: int) -> Iterator[bytes]:
             line = stream.readline(longest + 1)
         except errors:
             raise ArchiveDamaged(
-                f"Line {number:,} cannot be read: the compressed data are damaged or cut short."
+                f"{name} is damaged at line {number:,}: the compressed data are cut short or changed."
             ) from None
         if not line:
             return
         if len(line) > longest:
             raise ArchiveDamaged(
-                f"Line {number:,} has more than the {longest:,} bytes that MAX_BYTES leaves room "
-                "for."
+                f"{name} has at line {number:,} more than the {longest:,} bytes that MAX_BYTES "
+                "leaves room for."
             )
         yield line
 

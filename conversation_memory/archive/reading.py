@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -15,6 +15,7 @@ from ..documents import Damaged
 from ..exceptions import ArchiveDamaged, NotAnArchive
 from . import files, format
 from .format import Entry, Header, Malformed
+from .selecting import Ids
 
 Progress = Callable[[int], object]
 
@@ -48,7 +49,7 @@ class Archive:
 
     def entries(self) -> Iterator[Entry]:
         """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
-        with files.lines(self._file, self._longest) as lines:
+        with files.lines(self._file, self._longest, self._name) as lines:
             next(lines, b"")
             for number, line in enumerate(lines, 2):
                 if line.startswith(format.FOOTER):
@@ -57,7 +58,7 @@ class Archive:
 
     def verify(self, progress: Progress = bool) -> None:
         """Raises `NotAnArchive` or `ArchiveDamaged` unless all is as it was written."""
-        with files.lines(self._file, self._longest) as lines:
+        with files.lines(self._file, self._longest, self._name) as lines:
             self.header = self._header(lines)
             found, size, digest, footer = self._body(lines, progress)
             if next(lines, b""):
@@ -104,14 +105,21 @@ class Archive:
         raise AssertionError
 
     def _parse(self, progress: Progress) -> None:
-        for number, entry in enumerate(self.entries(), 2):
-            try:
-                if entry.runs is not None:
-                    document(entry, trusted=False)
-            except (Damaged, Malformed) as error:
-                raise self._damaged(f"is damaged at line {number:,}: {error}") from None
-            if not number % _EVERY:
-                progress(self.position)
+        """What an archive of this project need not be asked."""
+        with closing(Ids()) as ids:
+            for number, entry in enumerate(self.entries(), 2):
+                if not ids.add_new(entry.id):
+                    raise self._damaged(f"names a conversation again at line {number:,}")
+                self._check(number, entry)
+                if not number % _EVERY:
+                    progress(self.position)
+
+    def _check(self, number: int, entry: Entry) -> None:
+        try:
+            if entry.runs is not None:
+                document(entry, trusted=False)
+        except (Damaged, Malformed) as error:
+            raise self._damaged(f"is damaged at line {number:,}: {error}") from None
 
     def _entry(self, number: int, line: bytes) -> Entry:
         try:

@@ -34,7 +34,7 @@ class Source(Protocol):
 
     trusted: bool
     is_new: bool
-    """Whether the conversations have no times of their own, and get those of the restore."""
+    """Whether conversations without times of their own get those of the restore."""
     longest: int
     """Bytes of the longest line."""
 
@@ -211,7 +211,7 @@ class Restore:
             return "expired"
         if there is None:
             return "new"
-        if there == (self._with_times_of(there, entry) if self.source.is_new else entry):
+        if there == (self._with_times_of(there, entry) if self._is_new(entry) else entry):
             return "same"
         if self.on_conflict == "fail":
             return "conflicts"
@@ -219,6 +219,9 @@ class Restore:
         if self.on_conflict == "skip" or (self.on_conflict == "newest" and not is_newer):
             return "skipped"
         return "kept" if there.runs is None else "replaced"
+
+    def _is_new(self, entry: Entry) -> bool:
+        return self.source.is_new and entry.facts.updated is None
 
     @staticmethod
     def _with_times_of(there: Entry, entry: Entry) -> Entry:
@@ -258,7 +261,7 @@ class Restore:
             raise ArchiveDamaged(
                 f"Conversation {decode(entry.id)!r} of the archive: {error}."
             ) from None
-        return Item(entry, found, obstacle, self.source.is_new)
+        return Item(entry, found, obstacle, self._is_new(entry))
 
     def _check_sizes(self) -> None:
         """Raises `ConversationTooLarge` for what the settings do not allow."""

@@ -32,6 +32,10 @@ class Ids:
     def add(self, ids: Iterable[tuple[bytes, int]]) -> None:
         self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ids)
 
+    def add_new(self, id: bytes) -> bool:
+        """Whether it was not there yet."""
+        return self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, 0)", (id,)).rowcount == 1
+
     def batches(self, size: int) -> Iterator[list[bytes]]:
         with closing(self._db.execute("SELECT id FROM ids ORDER BY time, id")) as rows:
             while batch := [id for (id,) in rows.fetchmany(size)]:
