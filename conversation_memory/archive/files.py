@@ -15,9 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from django.core.exceptions import ImproperlyConfigured
-
-from ..exceptions import ArchiveDamaged, NotAnArchive
+from ..exceptions import ArchiveDamaged, NotAnArchive, PackageMissing
 
 _BUFFER = 2**20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -110,7 +108,8 @@ def _lines(stream: io.BufferedIOBase, longest: int, name: str) -> Iterator[bytes
             line = stream.readline(longest + 1)
         except errors:
             raise ArchiveDamaged(
-                f"{name} is damaged at line {number:,}: the compressed data are cut short or changed."
+                f"{name} is damaged at line {number:,}: the compressed data are cut short or "
+                "changed."
             ) from None
         if not line:
             return
@@ -139,7 +138,7 @@ def _zstandard() -> Any:
     try:
         import zstandard
     except ImportError:
-        raise ImproperlyConfigured(
+        raise PackageMissing(
             "Archives in .zst need the package zstandard: pip install "
             "'django-conversation-memory[zstd]'."
         ) from None

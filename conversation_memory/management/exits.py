@@ -15,6 +15,7 @@ from conversation_memory.exceptions import (
     ConversationNotFound,
     InvalidIndexError,
     NotAnArchive,
+    PackageMissing,
     RedisDenied,
     RedisMisconfigured,
     RedisReadOnly,
@@ -52,6 +53,7 @@ CODES: tuple[tuple[type[ConversationMemoryError], Exit], ...] = (
     (ConversationNotFound, Exit.NOT_FOUND),
     (ConversationCorrupt, Exit.UNREADABLE),
     (ConversationConflict, Exit.CONFLICT),
+    (PackageMissing, Exit.SETTINGS),
     (ArchiveDamaged, Exit.DAMAGED),
     (NotAnArchive, Exit.NO_ARCHIVE),
 )
