@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha1
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -19,6 +20,7 @@ SIZES = Script("sizes.lua")
 
 # Together the conversations of one reply have about this many bytes, or are one.
 _REPLY = 2 * 2**20
+_SHORT = 200
 
 
 class Size(NamedTuple):
@@ -160,12 +162,18 @@ def _content(
 
 
 def _joined(state: Beside, field: bytes, texts: list[bytes]) -> Document:
-    document = documents.read(field)
+    document = _field(field) if len(field) < _SHORT else documents.read(field)
     ours = not document.count and state.seal == f"list-{document.mark}"
     # If nobody else wrote to field or list, the runs need not be parsed.
     if not (ours and state.bytes == sum(map(len, texts)) and len(texts) == state.length):
         documents.read(document.with_texts(texts).raw)  # raises if a run is damaged
     return documents.joined(texts, document)
+
+
+@lru_cache(100)
+def _field(field: bytes) -> Document:
+    """Beside a list, most fields are the same few bytes."""
+    return documents.read(field)
 
 
 def _milliseconds(time: Any) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Any
 
 import redis
 
@@ -55,8 +56,9 @@ def index_of(url: str, layout: str) -> ConversationIndex:
 
 def wipe(bare) -> None:
     bare.delete(FLOOR, "archives")
-    for keys in batches(bare.scan_iter("{archives}:*", count=10_000), 1000):
-        bare.delete(*keys)
+    for pattern in ("{archives}:*", f"{FLOOR}:*"):
+        for keys in batches(bare.scan_iter(pattern, count=10_000), 1000):
+            bare.delete(*keys)
 
 
 def batches(items, size: int = BATCH) -> Iterator[list]:
@@ -66,38 +68,44 @@ def batches(items, size: int = BATCH) -> Iterator[list]:
 
 
 def fill(index, bare, count: int = CONVERSATIONS) -> int:
-    """Conversations of 10 kB, the same bytes in a bare hash. Returns how many bytes."""
+    """Conversations of 10 kB, the same bytes bare. Returns how many bytes."""
     wipe(bare)
     size = 0
     for number in range(count):
         runs = [Run.from_dict(run_dict(10 * number + n)) for n in range(9)]
         size += len(raw := build(runs, {}).raw)
         index.driver(f"{number}", owner=number % 100).append(*runs)
+        if index.settings.layout == "list":
+            bare.rpush(key_of(f"{number}"), *(run.to_wire() for run in runs))
+            raw = b""
         bare.hset(FLOOR, f"{number}", raw)
     return size
 
 
 def speed(index, bare, folder: Path) -> None:
-    size = fill(index, bare)
+    layout = index.settings.layout
+    size, floor = fill(index, bare), Floor(bare, layout)
     dumps: dict[str, Callable[[], object]] = {
-        "raw": lambda: dump_raw(bare, folder / "raw"),
-        "json": lambda: dump_json(bare, folder / "json"),
+        "raw": lambda: floor.dump_raw(folder / "raw"),
+        "json": lambda: floor.dump_json(folder / "json"),
         "dump": lambda: dump(index, folder / "a.jsonl"),
         "dump, zstd": lambda: dump(index, folder / "a.jsonl.zst"),
         "dump, gzip": lambda: dump(index, folder / "a.jsonl.gz"),
     }
     written = rates(dumps, size, lambda: None)
     loads: dict[str, Callable[[], object]] = {
-        "raw": lambda: load_raw(bare, folder / "raw"),
-        "json": lambda: load_json(bare, folder / "json"),
+        "raw": lambda: floor.load_raw(folder / "raw"),
+        "json": lambda: floor.load_json(folder / "json"),
         "restore": lambda: restore(index, folder / "a.jsonl"),
         "restore, zstd": lambda: restore(index, folder / "a.jsonl.zst"),
         "restore, gzip": lambda: restore(index, folder / "a.jsonl.gz"),
     }
     read = rates(loads, size, lambda: wipe(bare))
-    for title, found in (("Dump: HSCAN and write", written), ("Restore: pipelined HSET", read)):
+    commands = ("HSCAN", "HSET") if layout == "hash" else ("HSCAN and LRANGE", "HSET and RPUSH")
+    titles = (f"Dump: {commands[0]}, write", f"Restore: pipelined {commands[1]}")
+    for title, found in zip(titles, (written, read), strict=True):
         table(
-            f"{title}, layout {index.settings.layout}: MB/s of {size / 1e6:.0f} MB",
+            f"{title}, layout {layout}: MB/s of {size / 1e6:.0f} MB",
             ("what", "MB/s", "to raw", "to JSON Lines", "target"),
             [
                 (name, f"{rate:.0f}", f"{rate / found['raw']:.2f}", f"{rate / found['json']:.2f}")
@@ -119,46 +127,65 @@ def rates(calls: dict, size: int, before: Callable[[], object]) -> dict[str, flo
     return {name: size / 1e6 / median(found) for name, found in times.items()}
 
 
-def scanned(bare) -> Iterator[tuple[bytes, bytes]]:
-    cursor = 0
-    while True:
-        cursor, found = bare.hscan(FLOOR, cursor, count=BATCH)
-        yield from found.items()
-        if not cursor:
-            return
+class Floor:
+    """Bare redis-py doing the same: with a hash, or with a hash of ids and a list for each."""
+
+    def __init__(self, bare, layout: str):
+        self.bare = bare
+        self.is_list = layout == "list"
+
+    def scanned(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        cursor = 0
+        while True:
+            cursor, found = self.bare.hscan(FLOOR, cursor, count=BATCH)
+            if self.is_list:
+                with self.bare.pipeline(transaction=False) as pipeline:
+                    for id in found:
+                        pipeline.lrange(key_of(id), 0, -1)
+                    yield from zip(found, pipeline.execute(), strict=True)
+            else:
+                yield from ((id, [value]) for id, value in found.items())
+            if not cursor:
+                return
+
+    def dump_raw(self, path: Path) -> None:
+        with path.open("wb") as file:
+            for id, values in self.scanned():
+                file.write(b"%b\0%b\n" % (id, b"\0".join(values)))
+
+    def dump_json(self, path: Path) -> None:
+        with path.open("wb") as file:
+            for id, values in self.scanned():
+                line = {"id": id.decode(), "values": [value.decode() for value in values]}
+                file.write(json.dumps(line).encode() + b"\n")
+
+    def load_raw(self, path: Path) -> None:
+        def read(line: bytes) -> tuple[bytes, list[bytes]]:
+            id, *values = line[:-1].split(b"\0")
+            return id, values
+
+        self.load(path, read)
+
+    def load_json(self, path: Path) -> None:
+        def read(line: bytes) -> tuple[str, list[str]]:
+            members = json.loads(line)
+            return members["id"], members["values"]
+
+        self.load(path, read)
+
+    def load(self, path: Path, read: Callable[[bytes], tuple[Any, list[Any]]]) -> None:
+        with path.open("rb") as file:
+            for lines in batches(file):
+                pipeline = self.bare.pipeline(transaction=False)
+                for id, values in map(read, lines):
+                    if self.is_list:
+                        pipeline.rpush(key_of(id), *values)
+                    pipeline.hset(FLOOR, id, "" if self.is_list else values[0])
+                pipeline.execute()
 
 
-def dump_raw(bare, path: Path) -> None:
-    with path.open("wb") as file:
-        for id, value in scanned(bare):
-            file.write(b"%b %b\n" % (id, value))
-
-
-def dump_json(bare, path: Path) -> None:
-    with path.open("wb") as file:
-        for id, value in scanned(bare):
-            line = {"id": id.decode(), "value": value.decode()}
-            file.write(json.dumps(line).encode() + b"\n")
-
-
-def load_raw(bare, path: Path) -> None:
-    with path.open("rb") as file:
-        for lines in batches(file):
-            pipeline = bare.pipeline(transaction=False)
-            for line in lines:
-                id, _, value = line[:-1].partition(b" ")
-                pipeline.hset(FLOOR, id, value)
-            pipeline.execute()
-
-
-def load_json(bare, path: Path) -> None:
-    with path.open("rb") as file:
-        for lines in batches(file):
-            pipeline = bare.pipeline(transaction=False)
-            for line in lines:
-                members = json.loads(line)
-                pipeline.hset(FLOOR, members["id"], members["value"])
-            pipeline.execute()
+def key_of(id: bytes | str) -> bytes:
+    return b"%b:%b" % (FLOOR.encode(), id.encode() if isinstance(id, str) else id)
 
 
 def dump(index, path: Path) -> None:
