@@ -8,6 +8,7 @@ from .indexes import ConversationIndex, indexes
 from .owners import owner_of
 from .records import Conversation, Page, Record
 from .runs import Artifact, Run
+from .selection import Selection
 
 __all__ = [
     "Artifact",
@@ -19,6 +20,7 @@ __all__ = [
     "Record",
     "RedisConversationMemoryDriver",
     "Run",
+    "Selection",
     "indexes",
     "owner_of",
 ]

@@ -26,6 +26,7 @@ _space = re.compile(r"[ \t\n\r]*").match
 _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
+_plain_id_of = re.compile(re.escape(_RUN) + rb'("[ !#-\[\]-~]*")').match
 _seal_parts = re.compile(r"([0-9]{1,18}-[0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})").fullmatch
 
 
@@ -188,6 +189,12 @@ def _is_canonical(texts: list[bytes]) -> bool:
     return all(_has_plain_id(text) and text.count(_RUN) == 1 for text in texts)
 
 
+def plain_id(text: bytes) -> bytes | None:
+    """The id of a run, a JSON text, if that stands where we write it and has no escapes."""
+    found = _plain_id_of(text)
+    return found[1] if found else None
+
+
 def _joined(runs: list[Run]) -> tuple[bytes, list[bytes] | None]:
     """The JSON texts of the runs, joined; and each for itself, unless they are canonical."""
     if not runs or any(run.is_loaded for run in runs):
@@ -225,6 +232,35 @@ def read(raw: bytes, seal: str = "") -> Document:
             start = end + len(_CLOSING)
             return Document(raw, count, end, start, len(raw) - 1, mark=mark, checksum=checksum)
     return _parse(raw)
+
+
+def sealed(raw: bytes, seal: str) -> tuple[int, int, int] | None:
+    """How many runs there are, where they end, and the checksum, if the seal is that of `raw`."""
+    parts = _seal_parts(seal)
+    checksum = zlib.crc32(raw)
+    if parts is None or parts[1] != _mark(len(raw), checksum):
+        return None
+    return int(parts[3]), int(parts[2]), checksum
+
+
+def opened(raw: bytes, count: int, end: int, checksum: int) -> Document:
+    """The canonical document of `raw`, of which it is known where its `count` runs end.
+
+    `checksum` is the CRC-32 of all of it. Raises `Damaged` if the runs cannot end there.
+    """
+    start = end + len(_CLOSING)
+    if raw[end:start] != _CLOSING or not raw.startswith(_OPENING):
+        raise Damaged("its runs do not end where they should")
+    return Document(raw, count, end, start, len(raw) - 1, mark=_mark(len(raw), checksum))
+
+
+def canonical(raw: bytes, seal: str = "") -> Document:
+    """See read(). What is as we write it gets a seal, whoever wrote it."""
+    document = read(raw, seal)
+    if document.pieces is None:
+        return document
+    again = document.with_texts(document.texts)
+    return again if again.raw == raw else document
 
 
 def _parse(raw: bytes) -> Document:

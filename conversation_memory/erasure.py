@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured
 from .keys import Keys
-from .listing import BATCH
+from .selection import BATCH
 
 ERASE = Script("prelude.lua", "erase.lua")
 
@@ -83,8 +83,8 @@ def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Opera
 
 def copies() -> Operation[Copies]:
     """Ask the server, which may not be permitted."""
-    persistence = yield from _info("persistence")
-    replication = yield from _info("replication")
+    persistence = yield from info("persistence")
+    replication = yield from info("replication")
     append_only, saved = persistence.get("aof_enabled"), persistence.get("rdb_last_save_time")
     replicas = replication.get("connected_slaves")
     return Copies(
@@ -94,7 +94,8 @@ def copies() -> Operation[Copies]:
     )
 
 
-def _info(section: str) -> Operation[dict[str, str]]:
+def info(section: str) -> Operation[dict[str, str]]:
+    """A section of what the server says of itself; nothing if it does not."""
     with suppress(RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
         text = yield single("INFO", section)
         lines = bytes(text).decode("utf-8", "replace").splitlines()

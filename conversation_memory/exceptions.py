@@ -63,6 +63,18 @@ class ConversationTooLarge(ConversationMemoryError):
     """The conversation would be larger than MAX_BYTES; nothing was written."""
 
 
+class PackageMissing(ConversationMemoryError):
+    """A package is needed that is not installed."""
+
+
+class NotAnArchive(ConversationMemoryError):
+    """The file is no archive of conversations, or one of a newer format version."""
+
+
+class ArchiveDamaged(NotAnArchive):
+    """The archive was cut short, edited, or otherwise changed since it was written."""
+
+
 class ConversationCorrupt(ConversationMemoryError):
     """The stored value is not a conversation.
 

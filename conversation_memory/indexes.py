@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from . import conf, connections, conversion, erasure
+from . import conf, connections, conversion, erasure, pruning
+from .checking import Check, Report
 from .commands import Operation, T
 from .conf import IndexSettings
 from .conversion import Conversion
@@ -17,7 +18,9 @@ from .exceptions import ConversationMemoryError
 from .keys import Id, decode, encode
 from .layouts import layout
 from .listing import Listing
-from .records import Page
+from .pruning import Pruning
+from .records import Conversation, Listed, Page
+from .selection import EVERYTHING, Selection
 from .signals import conversations_anonymised, conversations_erased
 
 logger = logging.getLogger("conversation_memory")
@@ -77,6 +80,57 @@ class ConversationIndex:
         """See recent()."""
         return await self._arun(self._listing.recent(limit, _owner(owner), before))
 
+    def select(
+        self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
+    ) -> Iterator[Listed]:
+        """The conversations that `selection` chooses, newest first, in constant memory.
+
+        What is written to meanwhile moves to the front and may be missed; with `oldest_first` it
+        moves to the end, and comes again.
+        """
+        mark = None
+        while True:
+            batch = self._listing.batch(selection, mark, oldest_first=oldest_first)
+            listed, mark = self._run(batch)
+            yield from listed
+            if mark is None:
+                return
+
+    async def aselect(
+        self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
+    ) -> AsyncIterator[Listed]:
+        """See select()."""
+        mark = None
+        while True:
+            batch = self._listing.batch(selection, mark, oldest_first=oldest_first)
+            listed, mark = await self._arun(batch)
+            for one in listed:
+                yield one
+            if mark is None:
+                return
+
+    def inspect(self, conversation_id: Id) -> Conversation:
+        """Read a conversation as an operator does: no deadline slides.
+
+        Raises `ConversationNotFound`, or `ConversationCorrupt`, whose `raw` is what `raw()` has.
+        """
+        return self._run(self._listing.inspect(encode(conversation_id)))
+
+    async def ainspect(self, conversation_id: Id) -> Conversation:
+        """See inspect()."""
+        return await self._arun(self._listing.inspect(encode(conversation_id)))
+
+    def raw(self, conversation_id: Id) -> list[bytes]:
+        """What is stored of a conversation: the field, then the runs of a list; empty if nothing.
+
+        Also what is no conversation, and what is past its deadline and not reaped yet.
+        """
+        return self._run(self._listing.raw(encode(conversation_id)))
+
+    async def araw(self, conversation_id: Id) -> list[bytes]:
+        """See raw()."""
+        return await self._arun(self._listing.raw(encode(conversation_id)))
+
     def adopt(self) -> int:
         """Give every conversation that others wrote its place in `recent()`.
 
@@ -95,6 +149,31 @@ class ConversationIndex:
     async def adelete(self, *conversation_ids: Id) -> int:
         """See delete()."""
         return await self._arun(self._listing.delete([encode(id) for id in conversation_ids]))
+
+    def prune(
+        self,
+        selection: Selection,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[Pruning], object] = bool,
+    ) -> Pruning:
+        """Delete what `selection` chooses, 500 at a time; `Selection()` is everything.
+
+        By age, only what is certain to be as old is deleted, beside writers too: see `Pruning`.
+        With `dry_run`, nothing is, and what would be is counted. `progress` is called with the
+        counts so far. After an interruption, call it again.
+        """
+        return self._run(self._pruning(selection, progress, dry_run))
+
+    async def aprune(
+        self,
+        selection: Selection,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[Pruning], object] = bool,
+    ) -> Pruning:
+        """See prune()."""
+        return await self._arun(self._pruning(selection, progress, dry_run))
 
     def reap(self) -> int:
         """Delete what is past its deadline, 500 at a time. Returns how many conversations.
@@ -178,6 +257,32 @@ class ConversationIndex:
         """See convert()."""
         return await self._arun(conversion.convert(self._layout, self._listing, progress, failure))
 
+    def check(
+        self,
+        *,
+        fix: bool = False,
+        examples: int = 5,
+        progress: Callable[[Report], object] = bool,
+    ) -> Report:
+        """Look whether documents, records, orders and keys agree; in constant memory.
+
+        With `fix`, what is derived is repaired: orders, and what records say of their documents.
+        Documents, runs, owners, titles and times stay as they are. It may run beside writers, and
+        again after an interruption. `progress` is called with the report so far, which has at most
+        `examples` names of each kind.
+        """
+        return self._run(self._checking(fix, examples, progress))
+
+    async def acheck(
+        self,
+        *,
+        fix: bool = False,
+        examples: int = 5,
+        progress: Callable[[Report], object] = bool,
+    ) -> Report:
+        """See check()."""
+        return await self._arun(self._checking(fix, examples, progress))
+
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.
 
@@ -207,6 +312,17 @@ class ConversationIndex:
             yield ids
             if cursor == b"0":
                 return
+
+    def _pruning(
+        self, selection: Selection, progress: Callable[[Pruning], object], dry_run: bool
+    ) -> Operation[Pruning]:
+        return pruning.prune(self._layout, self._listing, selection, progress, dry_run=dry_run)
+
+    def _checking(
+        self, fix: bool, examples: int, progress: Callable[[Report], object]
+    ) -> Operation[Report]:
+        check = Check(self._layout, self._listing, fix=fix, examples=examples, progress=progress)
+        return check.run()
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[Erasure]:
         erases = erasure.foresee if dry_run else erasure.erase

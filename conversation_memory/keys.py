@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 # Bytes that are not UTF-8 occur in ids that others wrote. As surrogates they survive the way to
@@ -76,3 +77,12 @@ class Keys:
     def expiry(self) -> bytes:
         """Sorted set: conversation id by its deadline, of those that have one."""
         return self._tag + b"expiry"
+
+    def pattern(self) -> bytes:
+        """A glob for every key of ours, for SCAN."""
+        return re.sub(rb"[][*?\\]", rb"\\\g<0>", self._tag) + b"*"
+
+    def family(self, key: bytes) -> tuple[bytes, bytes]:
+        """What kind of key of ours it is, `b"record"` and the like, and the id or owner in it."""
+        kind, _, name = key.removeprefix(self._tag).partition(b":")
+        return kind, name

@@ -9,13 +9,13 @@ from typing import Any
 
 from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
-from .keys import encode
+from .keys import Keys, encode
 from .layouts import Layout, Place
-from .layouts.base import FORGET, OWNER
+from .layouts.base import DELETE, FORGET, OWNER
 from .layouts.places import owner_of
-from .records import Page, Record
+from .records import Conversation, Listed, Page, Record
+from .selection import BATCH, PAGE, Mark, Selection, chosen
 
-PAGE = Script("page.lua")
 ADOPT = Script("adopt.lua")
 COUNT = Script("count.lua")
 
@@ -25,7 +25,6 @@ _SCAN_COUNT = 1000
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
 _LONG_STEPS = 10
-BATCH = 500
 
 
 class Listing:
@@ -55,6 +54,40 @@ class Listing:
         next = _cursor(*places[-1]) if len(places) == limit else None
         return Page(records, next, unlisted)
 
+    def batch(
+        self, selection: Selection, after: Mark | None, *, oldest_first: bool = False
+    ) -> Operation[tuple[list[Listed], Mark | None]]:
+        """Some of the conversations that are chosen, and where to go on; see chosen()."""
+        owner = selection.owner_key
+        if after is None and owner is None and selection.ids is None:
+            yield from self.adopt()
+        marks, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
+        listed = yield from self.overview([id for _, id in marks])
+        return [it for it in listed if it and _belongs(it.record, owner)], next
+
+    def overview(self, ids: Sequence[bytes]) -> Operation[list[Listed | None]]:
+        """Record and size of each id, None where there is no such conversation."""
+        if not ids:
+            return []
+        fields: list[Command[Any]] = [single("HSTRLEN", self._keys.content(id), id) for id in ids]
+        runs: list[Command[Any]] = [single("HGET", self._keys.record(id), "bytes") for id in ids]
+        records, *sizes = yield [self._layout.records(ids), *fields, *runs]
+        both = zip(records, sizes, sizes[len(ids) :], strict=False)
+        return [record and Listed(record, _size(record, *size)) for record, *size in both]
+
+    def inspect(self, id: bytes) -> Operation[Conversation]:
+        conversation = yield from self._layout.read(Place(id))
+        if not conversation.exists:
+            raise self._layout.not_found(Place(id))
+        return conversation
+
+    def raw(self, id: bytes) -> Operation[list[bytes]]:
+        """The field and the elements of the list."""
+        field = ("HGET", self._keys.content(id), id)
+        runs = ("LRANGE", self._keys.runs(id), 0, -1)
+        document, texts = yield Command((field, runs))
+        return texts if document is None else [document, *texts]
+
     def adopt(self) -> Operation[int]:
         """Give every conversation its place. Returns how many had none."""
         cursor, total = b"0", 0
@@ -71,6 +104,11 @@ class Listing:
             deadlines = yield single("ZMSCORE", self._keys.expiry(), *ids)
             pairs = zip(ids, deadlines, strict=True)
             ids = [id for id, deadline in pairs if deadline is None or float(deadline) > now]
+        return cursor, ids
+
+    def every(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
+        """See scan(); also what is past its deadline."""
+        (cursor, ids), *_ = yield from self._scan(cursor)
         return cursor, ids
 
     def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
@@ -97,9 +135,18 @@ class Listing:
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
             owners = yield from self._owners(batch)
-            for id, owner in zip(batch, owners, strict=True):
-                deleted += yield from self._layout.delete(Place(id, owner))
+            places = [Place(id, owner) for id, owner in zip(batch, owners, strict=True)]
+            for place, reply in zip(places, (yield self._deletions(places)), strict=True):
+                if isinstance(reply, list):  # it got another owner meanwhile
+                    reply = yield from self._layout.delete(place)
+                deleted += reply
         return deleted
+
+    def _deletions(self, places: Sequence[Place]) -> list[Command[Any]]:
+        calls = [
+            DELETE.call(self._keys.of(it.id, it.owner), [it.id, it.owner or b""]) for it in places
+        ]
+        return [Command((call,)) for call in calls]
 
     def reap(self) -> Operation[int]:
         """Delete what is past its deadline now, a batch at a time. Returns how many there were."""
@@ -164,23 +211,34 @@ class Listing:
     def _forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
         """Take what is gone out of the orders, and what moved out of the order of `listed_for`."""
         owners = yield from self._owners(ids)
-        order = [] if listed_for is None else [self._keys.order(listed_for)]
         forgotten = yield [
-            Command(
-                (
-                    FORGET.call(
-                        [*self._keys.of(id, owner), *order], [id, owner or b"", listed_for or b""]
-                    ),
-                )
-            )
+            forgetting(self._keys, id, owner, listed_for)
             for id, owner in zip(ids, owners, strict=True)
         ]
         return int(sum(forgotten))
 
 
+def forgetting(
+    keys: Keys, id: bytes, owner: bytes | None, listed_for: bytes | None = None
+) -> Command[int]:
+    """Take a conversation that is gone out of the orders, and one that moved out of `listed_for`'s.
+
+    It deletes what is past its deadline. What is there, it leaves there.
+    """
+    order = [] if listed_for is None else [keys.order(listed_for)]
+    args = [id, owner or b"", listed_for or b""]
+    return Command((FORGET.call([*keys.of(id, owner), *order], args),))
+
+
 def _belongs(record: Record | None, owner: bytes | None) -> bool:
     """Whether the conversation is there, and the owner's if there is one."""
     return record is not None and owner in (None, owner_of(record))
+
+
+def _size(record: Record, field: int, runs: bytes | None) -> int:
+    """The bytes of the stored JSON, from those of the field and what the record counts."""
+    is_list = record.seal.startswith("list-")
+    return field + (int(runs) if is_list and runs and runs.isdigit() else 0)
 
 
 def _now() -> Command[int]:

@@ -51,6 +51,18 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """A conversation in a listing: its record, and the bytes of its stored JSON."""
+
+    record: Record
+    bytes: int
+
+    @property
+    def conversation_id(self) -> str:
+        return self.record.conversation_id
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """All of a conversation as it stood at one moment.
 

@@ -297,9 +297,9 @@ class CommandTests(ConvertTestCase):
         assert "'9'" in self.errors
 
     def test_says_a_line_now_and_then(self):
-        with mock.patch("conversation_memory.management.commands.convertconversations._EVERY", 2):
+        with mock.patch("conversation_memory.management.progress.EVERY", 0):
             self.convert()
-        assert self.errors == "3 looked at, 3 converted\n"
+        assert self.errors == "Converting: 3 of 3, 3 converted\n"
 
     def test_shows_a_bar_at_a_terminal(self):
         class Terminal(io.StringIO):

@@ -1,15 +1,18 @@
 import asyncio
 import re
 import shlex
-from contextlib import redirect_stdout
+from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import override_settings
 from redis import Redis
+
+from conversation_memory import Run
 
 from .utils import RedisTestCase
 
@@ -53,9 +56,11 @@ class ShellTests(RedisTestCase):
         commands = [line.partition(" python manage.py ")[2] or line for line in lines]
         commands = [line.removeprefix("python manage.py ") for line in commands]
         ours = [shlex.split(line) for line in commands if "manage.py" not in line]
-        assert len(ours) == 4
-        for name, *arguments in ours:
-            call_command(name, *arguments, stdout=StringIO(), stderr=StringIO())
+        assert len(ours) == 11
+        self.index.driver("42").append(Run("a question", "an answer"))
+        with TemporaryDirectory() as folder, chdir(folder):
+            for name, *arguments in ours:
+                call_command(name, *arguments, stdout=StringIO(), stderr=StringIO())
 
     def test_both_commands_are_marked(self):
         marked = re.findall(r"^<!-- command: (\w+) -->\n```sh\n(.*)\n```$", README, re.M)

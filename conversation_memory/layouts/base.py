@@ -28,7 +28,7 @@ from ..exceptions import (
 from ..keys import Keys, decode
 from ..records import FIELDS, Conversation, Record, RunPage
 from ..runs import Run
-from .places import Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
+from .places import Form, Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
 
 DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
@@ -79,6 +79,10 @@ class Layout(ABC):
         self, place: Place, document: Document, expected: Snapshot | None
     ) -> Command[int | list[bytes]]:
         """Write if all is as `expected`: the new version, or the reason of the refusal."""
+
+    @abstractmethod
+    def form(self, document: Document) -> Form:
+        """What `_write` keeps of the document, for a restore, which writes many at a time."""
 
     def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
         """Add the runs whose id is not there yet. Returns how many those were."""

@@ -13,7 +13,7 @@ from ..commands import Call, Command, Operation, Script
 from ..documents import Document
 from ..records import RunPage
 from .base import Layout
-from .places import Place, Snapshot
+from .places import Form, Place, Snapshot
 
 WRITE = Script("prelude.lua", "expected.lua", "permit.lua", "write.lua")
 GUARD = Script("prelude.lua", "expected.lua", "permit.lua", "guard.lua")
@@ -29,6 +29,11 @@ class HashLayout(Layout):
 
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
         return self._cut((yield from self.read(place)).runs, before, limit)
+
+    def form(self, document: Document) -> Form:
+        size = len(document.raw)
+        record = {"runs": document.count, "seal": document.seal, "bytes": size}
+        return Form(document.raw, [], record)
 
     def _write(
         self, place: Place, document: Document, expected: Snapshot | None
@@ -69,3 +74,8 @@ class HashLayout(Layout):
             return replies[-3]  # type: ignore[no-any-return]
 
         return Command(tuple(calls), decoded)
+
+
+def traces(document: Document) -> dict[str, Any]:
+    """The fields of the record that follow from a document."""
+    return {"runs": document.count, "seal": document.seal, "bytes": len(document.raw)}

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..commands import Command, Operation, Script
-from ..documents import Document, build
+from ..documents import Document, build, plain_id
 from ..exceptions import ConversationNotFound
 from ..records import FIELDS, Record, RunPage
 from ..runs import Run, dumps
 from .base import ATTEMPTS, Layout, pause
-from .places import Place, Snapshot, distinct, is_past, owner_of
+from .places import Form, Place, Snapshot, distinct, is_past, owner_of
 
 APPEND = Script("prelude.lua", "append.lua")
 REPLACE = Script("prelude.lua", "expected.lua", "replace.lua")
@@ -164,6 +164,16 @@ class ListLayout(Layout):
 
         return Command(calls, decoded)
 
+    def form(self, document: Document) -> Form:
+        texts, field = document.texts, document.with_texts([])
+        record = {
+            "runs": document.count,
+            "seal": _seal(field),
+            "ids": _remembered_of(texts[-_REMEMBERED:]),
+            "bytes": sum(map(len, texts)),
+        }
+        return Form(field.raw, texts, record)
+
     def _write(
         self, place: Place, document: Document, expected: Snapshot | None
     ) -> Command[int | list[bytes]]:
@@ -237,3 +247,20 @@ def _seal(field: Document) -> str:
 def _remembered(ids: list[str]) -> bytes:
     """Run ids as the scripts keep them: JSON texts, which have no line break, a line each."""
     return b"\n" + b"".join(dumps(id) + b"\n" for id in ids)
+
+
+def _remembered_of(texts: list[bytes]) -> bytes:
+    """The ids of runs as the scripts keep them, without decoding those that need not be."""
+    ids = [plain_id(text) or dumps(Run.from_wire(text).id) for text in texts]
+    return b"\n" + b"".join(id + b"\n" for id in ids)
+
+
+def list_traces(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
+    """The fields of the record that follow from the runs in a list and the field beside it."""
+    ids = [Run.from_wire(text).id for text in texts[-_REMEMBERED:]]
+    return {
+        "runs": len(texts),
+        "seal": _seal(field),
+        "ids": _remembered(ids),
+        "bytes": sum(map(len, texts)),
+    }

@@ -1,12 +1,14 @@
--- A page of an order, newest first, from behind a place in it.
+-- A page of an order, newest or oldest first, from behind a place in it.
 --
 -- The place is a score and an id. If the id has moved since, or is gone, its old place is found by
 -- bisection among those of the same score, which Redis keeps in the order of their bytes.
 --
 -- KEYS  order
--- ARGV  limit [, score, id]
+-- ARGV  limit [, score ('' from the beginning), id [, 'oldest' if that comes first]]
 -- Returns {id, score, id, score, ...}.
 local order, limit, score, id = KEYS[1], tonumber(ARGV[1]), ARGV[2], ARGV[3]
+local oldest = ARGV[4] == 'oldest'
+local rank, range = oldest and 'ZRANK' or 'ZREVRANK', oldest and 'ZRANGE' or 'ZREVRANGE'
 
 -- Bytes, not strcoll(): Lua's own `<` follows the server's locale.
 local function before(a, b)
@@ -17,19 +19,21 @@ local function before(a, b)
 end
 
 local function start()
-  if not score then return 0 end
+  if not score or score == '' then return 0 end
   if tonumber(redis.call('ZSCORE', order, id)) == tonumber(score) then
-    return redis.call('ZREVRANK', order, id) + 1
+    return redis.call(rank, order, id) + 1
   end
-  local low = redis.call('ZCOUNT', order, '(' .. score, '+inf')
+  local low = redis.call('ZCOUNT', order, oldest and '-inf' or '(' .. score,
+    oldest and '(' .. score or '+inf')
   local high = low + redis.call('ZCOUNT', order, score, score)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    local other = redis.call('ZREVRANGE', order, middle, middle)[1]
-    if before(other, id) then high = middle else low = middle + 1 end
+    local other = redis.call(range, order, middle, middle)[1]
+    local is_behind = oldest and before(id, other) or not oldest and before(other, id)
+    if is_behind then high = middle else low = middle + 1 end
   end
   return low
 end
 
 local first = start()
-return redis.call('ZREVRANGE', order, first, first + limit - 1, 'WITHSCORES')
+return redis.call(range, order, first, first + limit - 1, 'WITHSCORES')

@@ -72,6 +72,18 @@ def is_past(record: Record) -> Operation[bool]:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What a layout keeps of a document: the field, and the list if there is one.
+
+    `record` is what the record says of them.
+    """
+
+    field: bytes
+    texts: list[bytes]
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What was stored for a conversation: the field, the record, and the list if it has one."""
 

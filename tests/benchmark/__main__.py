@@ -14,7 +14,7 @@ from django.conf import settings
 
 from example_project.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("driver", "lists")
+SECTIONS = ("driver", "lists", "archives")
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
 
 def run(sections: list[str] | tuple[str, ...], url: str) -> None:
     settings.configure(
+        SECRET_KEY="benchmark",
         INSTALLED_APPS=["conversation_memory"],
         REDIS={"default": {"URL": url, "INDEX": "benchmark"}},
         USE_TZ=True,

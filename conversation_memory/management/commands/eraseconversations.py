@@ -12,20 +12,15 @@ from conversation_memory.management.base import MemoryCommand
 
 class Command(MemoryCommand):
     help = "Delete every conversation of an owner, and say what may still hold copies of them."
+    after_interrupt = "What was not erased yet is there still; run it again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("owner", help="As the conversations name it: a user's primary key.")
         where = parser.add_mutually_exclusive_group()
         self.add_using(where, default="default", help="Alias of the index (default: 'default').")
         where.add_argument("--all-indexes", action="store_true", help="Look into every index.")
-        parser.add_argument("--dry-run", action="store_true", help="Only count.")
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="Do not ask for confirmation.",
-        )
+        self.add_dry_run(parser)
+        self.add_no_input(parser)
 
     def handle(
         self,
@@ -54,20 +49,15 @@ class Command(MemoryCommand):
     def erase(
         self, chosen: Sequence[ConversationIndex], owner: str, interactive: bool, verbosity: int
     ) -> None:
-        if interactive and self.ask(owner) != "yes":
-            raise CommandError("Nothing was erased.")
+        if interactive:
+            question = f"This deletes every conversation of {owner!r} for good."
+            self.confirm(question, "Nothing was erased.")
         for index in chosen:
             erased = index.erase(owner=owner)
             if verbosity:
                 self.say(index, erased, "erased")
                 for sentence in sentences(index.copies()):
                     self.stderr.write(f"{index.alias}: {sentence}", self.style.WARNING)
-
-    def ask(self, owner: str) -> str:
-        return input(
-            f"This deletes every conversation of {owner!r} for good.\n"
-            "Type 'yes' to continue, or 'no' to cancel: "
-        )
 
     def say(self, index: ConversationIndex, found: Erasure, what: str) -> None:
         self.stdout.write(

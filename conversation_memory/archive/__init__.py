@@ -1,0 +1,26 @@
+"""Archives of conversations: to dump an index into a file, and to restore it from one."""
+
+from __future__ import annotations
+
+from . import files
+from .chats import ChatDump, Chats
+from .dump import Dump
+from .format import Entry, Header
+from .reading import LONGEST, Archive, open_archive, reading
+from .restore import POLICIES, Counts, Restore
+
+__all__ = [
+    "LONGEST",
+    "POLICIES",
+    "Archive",
+    "ChatDump",
+    "Chats",
+    "Counts",
+    "Dump",
+    "Entry",
+    "Header",
+    "Restore",
+    "files",
+    "open_archive",
+    "reading",
+]

@@ -1,0 +1,168 @@
+"""The files of archives: compressed or not, written so that a part never looks like a whole."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import io
+import os
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from ..exceptions import ArchiveDamaged, NotAnArchive, PackageMissing
+
+_BUFFER = 2**20
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+# What `zstd` itself reads unasked. A frame may want 2 GB of memory to be read.
+_MAX_WINDOW = 2**27
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """The file to write to; it takes its name when everything is on the disk.
+
+    Compressed if the name ends in `.gz` or `.zst`. Until then it is `NAME.partial`, which is gone
+    after a failure. Only its user may read it. A device or a pipe is written to as it is.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as device, compressing(device, path.suffix) as stream:
+            yield stream
+        return
+    path = path.resolve()  # a link stays one
+    partial = path.with_name(f"{path.name}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+    file = open(os.open(partial, flags, 0o600), "wb", buffering=_BUFFER)  # noqa: SIM115
+    with file:
+        _lock(file, partial)
+        try:
+            file.truncate()
+            os.fchmod(file.fileno(), 0o600)
+            with compressing(file, path.suffix) as compressed:
+                yield compressed
+            file.flush()
+            os.fsync(file.fileno())
+            os.rename(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # what is left to write has no place there either
+                file.close()
+            raise
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
+    """What compresses into `file`, or itself, by the suffix of its name."""
+    if suffix == ".gz":
+        # Neither name nor time, so that equal archives are equal files.
+        with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped:
+            yield zipped  # type: ignore[misc]
+    elif suffix == ".zst":
+        zstandard = _zstandard()
+        compressor = zstandard.ZstdCompressor(level=1, write_checksum=True, threads=1)
+        with compressor.stream_writer(file, closefd=False) as compressed:
+            yield compressed
+    else:
+        yield file
+
+
+@contextmanager
+def seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """`file`, or a temporary copy of what can be read once only."""
+    if file.seekable():
+        yield file
+        return
+    with TemporaryFile() as copy:
+        shutil.copyfileobj(file, copy, _BUFFER)
+        copy.seek(0)
+        yield copy
+
+
+@contextmanager
+def lines(file: IO[bytes], longest: int, name: str) -> Iterator[Iterator[bytes]]:
+    """The lines of a plain or compressed file from its beginning, none longer than `longest` bytes.
+
+    Raises `ArchiveDamaged` where one is, or the compressed data are damaged.
+    """
+    file.seek(0)
+    magic = file.read(len(_ZSTD))
+    file.seek(0)
+    with _decompressing(file, magic) as stream:
+        yield _lines(stream, longest, name)
+
+
+def _lines(stream: io.BufferedIOBase, longest: int, name: str) -> Iterator[bytes]:
+    errors: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
+    if find_spec("zstandard"):
+        errors += (_zstandard().ZstdError,)
+    number = 0
+    while True:
+        number += 1
+        try:
+            line = stream.readline(longest + 1)
+        except errors:
+            raise ArchiveDamaged(
+                f"{name} is damaged at line {number:,}: the compressed data are cut short or "
+                "changed."
+            ) from None
+        if not line:
+            return
+        if len(line) > longest:
+            raise ArchiveDamaged(
+                f"{name} has at line {number:,} more than the {longest:,} bytes that MAX_BYTES "
+                "leaves room for."
+            )
+        yield line
+
+
+@contextmanager
+def _decompressing(file: IO[bytes], magic: bytes) -> Iterator[Any]:
+    if magic[: len(_GZIP)] == _GZIP:
+        with gzip.GzipFile(fileobj=file) as raw:
+            yield io.BufferedReader(raw, _BUFFER)
+    elif magic == _ZSTD:
+        decompressor = _zstandard().ZstdDecompressor(max_window_size=_MAX_WINDOW)
+        with decompressor.stream_reader(file, read_across_frames=True, closefd=False) as raw:
+            yield io.BufferedReader(raw, _BUFFER)
+    else:
+        yield file
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError:
+        raise PackageMissing(
+            "Archives in .zst need the package zstandard: pip install "
+            "'django-conversation-memory[zstd]'."
+        ) from None
+    return zstandard
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    """So that two dumps of one name do not write into one another."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise type(error)(error.errno, "another dump is writing it", str(path)) from None
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The file of an archive, for reading. Raises OSError, and `NotAnArchive` for a folder."""
+    if path.is_dir():
+        raise NotAnArchive(f"{str(path)!r} is a folder.")
+    return path.open("rb", buffering=_BUFFER)

@@ -1,0 +1,290 @@
+"""The archive as bytes: header, a line for each conversation, footer. No Redis, no files.
+
+All of it is JSON Lines in which every member has its place, so that equal conversations are equal
+bytes. The README has the specification.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from ..runs import dumps
+
+FORMAT = "conversation_memory"
+VERSION = 1
+ENTRY = b'{"id'
+FOOTER = b'{"conversations": '
+
+_CHECK = b', "crc32": "'
+_checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
+_value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
+_LATEST = 2**53  # milliseconds, and the largest integer that every reader of JSON has
+_NUMBERS = ("expires", "place", "runs", "end")
+_HEAD = {"id", "id_base64", "record", "list", *_NUMBERS}
+_FACTS = ("created", "updated", "ttl")
+_RECORD = {"owner", "owner_base64", "title", "title_base64", *_FACTS}
+
+T = TypeVar("T")
+
+
+class Malformed(ValueError):
+    """The line is none of an archive; the text says why, and quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What an archive says of itself: where and when (ISO 8601, UTC) it was written.
+
+    `conversations` is how many were chosen then; of those, some may have gone before they were
+    read. `layout` is the one in whose form the values are, whatever the index had.
+    """
+
+    index: str
+    conversations: int
+    server: str
+    created: str
+    version: int = VERSION
+    layout: str = "hash"
+
+
+class Facts(NamedTuple):
+    """What the record of a conversation says, times and lifetime in milliseconds."""
+
+    owner: bytes | None = None
+    title: bytes = b""
+    created: int | None = None
+    updated: int | None = None
+    ttl: int | None = None
+
+
+NOTHING = Facts()
+
+
+class Entry(NamedTuple):
+    """One conversation: its document as layout `hash` has it, and what stands beside it.
+
+    `runs` is None if the value is not a conversation; then `texts` are what its list holds. `end`
+    is where the runs of a canonical document end. `place` is its time in the orders where that is
+    not the one of the last write, `checksum` the CRC-32 of the value.
+    """
+
+    id: bytes
+    value: bytes
+    checksum: int
+    runs: int | None = None
+    end: int | None = None
+    facts: Facts = NOTHING
+    expires: int | None = None
+    place: int | None = None
+    texts: tuple[bytes, ...] = ()
+
+    @property
+    def score(self) -> int | None:
+        """The time in the orders, None if it has no place there."""
+        return self.facts.updated if self.place is None else self.place
+
+
+def header_line(header: Header) -> bytes:
+    head = {
+        "format": FORMAT,
+        "version": header.version,
+        "index": header.index,
+        "layout": header.layout,
+        "conversations": header.conversations,
+        "server": header.server,
+        "created": header.created,
+    }
+    return _with_check(head)
+
+
+def read_header(line: bytes) -> Header:
+    """Raises `Malformed`."""
+    head = _object(line)
+    if head.pop("format", None) != FORMAT:
+        raise Malformed("it does not begin as one")
+    version = head.get("version")
+    if version != VERSION:
+        raise Malformed(f"its format version is {version!r:.20}, and this release reads {VERSION}")
+    _check(line)
+    try:
+        return Header(**head)
+    except TypeError:
+        raise Malformed("its header has other members than a header has") from None
+
+
+def footer_line(count: int, size: int, digest: str) -> bytes:
+    foot = {"conversations": count, "bytes": size, "sha256": digest}
+    if signature := _signature(digest):
+        foot["signature"] = signature
+    return _with_check(foot)
+
+
+def read_footer(line: bytes) -> dict[str, Any]:
+    """Raises `Malformed`."""
+    _check(line)
+    return _object(line)
+
+
+def is_signed(footer: dict[str, Any]) -> bool:
+    """Whether this project wrote the archive, or one that has the same SECRET_KEY."""
+    given = str(footer.get("signature", ""))
+    digest = str(footer.get("sha256"))
+    made = [_signature(digest, key) for key in (None, *settings.SECRET_KEY_FALLBACKS)]
+    return any(signature and constant_time_compare(given, signature) for signature in made)
+
+
+def entry_line(entry: Entry) -> bytes:
+    head = dumps(_head(entry))[:-1]
+    checksum = zlib.crc32(head, entry.checksum)
+    kind, text = _as_json(entry)
+    return b'%b%b%08x", "%b": %b}\n' % (head, _CHECK, checksum, kind, text)
+
+
+def read_entry(line: bytes) -> Entry:
+    """The conversation of a line. Raises `Malformed`."""
+    head, _, rest = line.partition(_CHECK)
+    parts = _value(rest)
+    if parts is None or not rest.endswith(b"}\n"):
+        raise Malformed("it is no line of an archive")
+    value = _from_json(parts[2], rest[parts.end() : -2])
+    checksum = zlib.crc32(value)
+    if zlib.crc32(head, checksum) != int(parts[1], 16):
+        raise Malformed("its checksum does not fit")
+    try:
+        return _entry(_object(head + b"}"), parts[2], value, checksum)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise error if isinstance(error, Malformed) else Malformed("a member is wrong") from None
+
+
+def _head(entry: Entry) -> dict[str, Any]:
+    head = _named("id", entry.id)
+    facts = entry.facts
+    if facts != NOTHING:
+        head["record"] = _record(facts)
+    for name in _NUMBERS:
+        if (number := getattr(entry, name)) is not None:
+            head[name] = number
+    if entry.texts:
+        head["list"] = [_named("text", text) for text in entry.texts]
+    return head
+
+
+def _record(facts: Facts) -> dict[str, Any]:
+    record = {} if facts.owner is None else _named("owner", facts.owner)
+    if facts.title:
+        record |= _named("title", facts.title)
+    for name in _FACTS:
+        if (number := getattr(facts, name)) is not None:
+            record[name] = number
+    return record
+
+
+def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
+    id = _read_name(head, "id")
+    record = head.get("record", {})
+    if id is None or not (head.keys() <= _HEAD and record.keys() <= _RECORD):
+        raise Malformed("it has other members than a line has")
+    facts = NOTHING
+    if record:
+        owner, title = _read_name(record, "owner"), _read_name(record, "title")
+        facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
+    expires, place, runs, end = (_number(head, name) for name in _NUMBERS)
+    if kind == b"value" and runs is None:
+        raise Malformed("it does not say how many runs there are")
+    texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
+    return Entry(id, value, checksum, runs, end, facts, expires, place, texts)
+
+
+def _as_json(entry: Entry) -> tuple[bytes, bytes]:
+    """The value as a part of a line: itself where it is JSON on one line, else what keeps it."""
+    value = entry.value
+    fits = entry.runs is not None and b"\n" not in value and b"\0" not in value
+    if fits and value.isascii():
+        return b"value", value
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return b"base64", b'"%b"' % b64encode(value)
+    return (b"value", value) if fits and text[0] != "\ufeff" else (b"text", dumps(text))
+
+
+def _from_json(kind: bytes, text: bytes) -> bytes:
+    if kind == b"value":
+        return text
+    value = _guarded(json.loads, text)
+    if not isinstance(value, str):
+        raise Malformed("its value is not a string")
+    if kind == b"text":
+        return _guarded(str.encode, value)
+    return _guarded(lambda text: b64decode(text, validate=True), value)
+
+
+def _named(name: str, value: bytes) -> dict[str, Any]:
+    """A member for bytes that are nearly always UTF-8."""
+    try:
+        return {name: value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": b64encode(value).decode()}
+
+
+def _read_name(members: dict[str, Any], name: str) -> bytes | None:
+    """The inverse of `_named`, None if there is no such member."""
+    if name in members:
+        return str.encode(members[name])
+    text = members.get(f"{name}_base64")
+    return None if text is None else b64decode(text, validate=True)
+
+
+def _number(members: dict[str, Any], name: str) -> int | None:
+    value = members.get(name)
+    if value is None or (type(value) is int and 0 <= value < _LATEST):
+        return value
+    raise Malformed("a number is wrong")
+
+
+def _with_check(members: dict[str, Any]) -> bytes:
+    text = dumps(members)[:-1]
+    return b'%b%b%08x"}\n' % (text, _CHECK, zlib.crc32(text))
+
+
+def _check(line: bytes) -> None:
+    parts = _checked(line)
+    if parts is None or zlib.crc32(parts[1]) != int(parts[2], 16):
+        raise Malformed("its checksum does not fit")
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """The object of a short JSON text, without its checksum."""
+    value = _guarded(json.loads, text)
+    if not isinstance(value, dict):
+        raise Malformed("it is no JSON object")
+    value.pop("crc32", None)
+    return value
+
+
+def _guarded(read: Callable[[Any], T], text: Any) -> T:
+    try:
+        return read(text)
+    except RecursionError:
+        raise Malformed("it is nested too deeply") from None
+    except ValueError:
+        raise Malformed("it is no JSON of an archive") from None
+
+
+def _signature(digest: str, secret: str | bytes | None = None) -> str:
+    """Empty where there is no SECRET_KEY to sign with."""
+    try:
+        salt = "conversation_memory.archive"
+        return salted_hmac(salt, digest, secret, algorithm="sha256").hexdigest()
+    except ImproperlyConfigured:
+        return ""

@@ -1,0 +1,291 @@
+"""Restoring an archive: what is to be done with each conversation, and doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ..commands import Operation, single
+from ..documents import Damaged
+from ..exceptions import ArchiveDamaged, ConversationConflict
+from ..indexes import ConversationIndex
+from ..keys import Id, decode, encode
+from ..layouts import Layout, Place
+from . import stored, writing
+from .ahead import ahead
+from .format import Entry, Malformed
+from .reading import document
+from .stored import Obstacle
+from .writing import Item
+
+POLICIES = ("fail", "skip", "replace", "newest")
+
+_BATCH_BYTES = 2 * 2**20
+_BATCH = 200
+_EXAMPLES = 10
+_OWNERS = 100
+_ATTEMPTS = 20
+_WRITTEN = ("new", "replaced")
+
+
+class Source(Protocol):
+    """What conversations are restored from: an archive, or a file in another format."""
+
+    trusted: bool
+    is_new: bool
+    """Whether conversations without times of their own get those of the restore."""
+    longest: int
+    """Bytes of the longest line."""
+
+    def entries(self) -> Iterator[Entry]: ...
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the conversations of an archive, or would.
+
+    `same` are there already, `conflicts` are there with another content or record: of those, some
+    are `replaced`, others `skipped`, and others `kept`, because what is stored cannot be read, and
+    nothing overwrites that. `expired` are past their deadline. `unreadable` of those written are no
+    conversations, and restored as the bytes that they were. `owners` counts those whose owner the
+    map of owners does not name. `examples` has some ids of each kind.
+    """
+
+    new: int = 0
+    same: int = 0
+    conflicts: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    kept: int = 0
+    expired: int = 0
+    unreadable: int = 0
+    owners: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> int:
+        return self.new + self.same + self.conflicts + self.expired
+
+    def add(self, kind: str, entry: Entry) -> None:
+        setattr(self, kind, getattr(self, kind) + 1)
+        if kind in ("skipped", "replaced", "kept"):
+            self.conflicts += 1
+        if kind in _WRITTEN and entry.runs is None:
+            self.unreadable += 1
+            self._add_example("unreadable", entry.id)
+        self._add_example(kind, entry.id)
+
+    def _add_example(self, kind: str, id: bytes) -> None:
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(decode(id))
+
+    def add_owner(self, owner: bytes) -> None:
+        name = decode(owner)
+        if name in self.owners or len(self.owners) < _OWNERS:
+            self.owners[name] = self.owners.get(name, 0) + 1
+
+
+Progress = Callable[[Counts], object]
+Batch = dict[bytes, Entry]
+Decision = tuple[Entry, str, Obstacle | None]
+
+
+class Restore:
+    """Writes the conversations of `source` into an index.
+
+    `on_conflict` says what becomes of one that is there with another content: "fail" raises
+    `ConversationConflict` before the first write, "skip" leaves it, "replace" overwrites it,
+    "newest" does so if the one of the archive was written to later. What cannot be read is left in
+    each case. `owners` maps old owners to new ones, "" to nobody. With `ignore_expiry`, what had a
+    deadline is kept for ever.
+
+    It may run beside writers, and again after an interruption: what is there already is left.
+    """
+
+    def __init__(
+        self,
+        index: ConversationIndex,
+        source: Source,
+        *,
+        on_conflict: str = "fail",
+        ignore_expiry: bool = False,
+        owners: Mapping[str, Id] | None = None,
+    ):
+        if on_conflict not in POLICIES:
+            raise ValueError(f"on_conflict is one of {', '.join(POLICIES)}.")
+        self.index = index
+        self.source = source
+        self.on_conflict = on_conflict
+        self.ignore_expiry = ignore_expiry
+        self.owners = {encode(old): encode(new) for old, new in (owners or {}).items()}
+        self.maps_owners = owners is not None
+
+    def plan(self, *, progress: Progress = bool) -> Counts:
+        """What `run` would do; nothing is written. `progress` gets the counts so far."""
+        return self.index._run(self._plan(progress))
+
+    async def aplan(self, *, progress: Progress = bool) -> Counts:
+        """See plan()."""
+        return await self.index._arun(self._plan(progress))
+
+    def run(self, *, progress: Progress = bool) -> Counts:
+        """Write; `progress` gets the counts after each batch.
+
+        Raises `ConversationConflict` or `ConversationTooLarge` before the first write.
+        """
+        return self.index._run(self._restore(progress))
+
+    async def arun(self, *, progress: Progress = bool) -> Counts:
+        """See run()."""
+        return await self.index._arun(self._restore(progress))
+
+    @property
+    def _layout(self) -> Layout:
+        return self.index._layout
+
+    def _plan(self, progress: Progress) -> Operation[Counts]:
+        counts = Counts()
+        for batch in ahead(self._batches(counts)):
+            for entry, kind, _ in (yield from self._decided(batch)):
+                counts.add(kind, entry)
+            progress(counts)
+        return counts
+
+    def _restore(self, progress: Progress) -> Operation[Counts]:
+        self._check_sizes()
+        if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
+            plan = yield from self._plan(bool)
+            self._check_conflicts(plan)
+        counts = Counts()
+        for batch in ahead(self._batches(counts)):
+            for _ in range(_ATTEMPTS):
+                batch = yield from self._write(batch, counts)
+                if not batch:
+                    break
+            else:
+                raise self._conflict(next(iter(batch)), "kept changing")
+            progress(counts)
+        return counts
+
+    def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
+        """Write a batch. Returns those that others wrote to meanwhile: to be looked at again."""
+        items: list[Item] = []
+        kinds: list[str] = []
+        for entry, kind, obstacle in (yield from self._decided(batch)):
+            if kind in ("new", "replaced"):
+                items.append(self._item(entry, obstacle))
+                kinds.append(kind)
+            else:
+                counts.add(kind, entry)
+                self._check_conflicts(counts)
+        if not items:
+            return {}
+        written = yield from writing.write(self._layout, items)
+        for item, kind, is_written in zip(items, kinds, written, strict=True):
+            if is_written:
+                counts.add(kind, item.entry)
+        pairs = zip(items, written, strict=True)
+        return {item.entry.id: item.entry for item, is_written in pairs if not is_written}
+
+    def _decided(self, batch: Batch) -> Operation[list[Decision]]:
+        """What is to become of each conversation, and what is in its place."""
+        ids = list(batch)
+        sizes, now = yield from stored.sizes(self._layout, ids)
+        decided: list[Decision] = [
+            (batch[id], self._kind(batch[id], None, now), None)
+            for id, size in zip(ids, sizes, strict=True)
+            if size.is_blank
+        ]
+        for portion in stored.portions(ids, sizes):
+            read = yield from stored.read(self._layout, portion)
+            for (id, _), found in zip(portion, read, strict=True):
+                kind = self._kind(batch[id], found.entry, now)
+                decided.append((batch[id], kind, found.obstacle if kind in _WRITTEN else None))
+        return decided
+
+    def _kind(self, entry: Entry, there: Entry | None, now: int) -> str:
+        """As what the counts have it."""
+        if entry.expires is not None and entry.expires <= now:
+            return "expired"
+        if there is None:
+            return "new"
+        if there == (self._with_times_of(there, entry) if self._is_new(entry) else entry):
+            return "same"
+        if self.on_conflict == "fail":
+            return "conflicts"
+        is_newer = (entry.facts.updated or 0) > (there.facts.updated or there.score or 0)
+        if self.on_conflict == "skip" or (self.on_conflict == "newest" and not is_newer):
+            return "skipped"
+        return "kept" if there.runs is None else "replaced"
+
+    def _is_new(self, entry: Entry) -> bool:
+        return self.source.is_new and entry.facts.updated is None
+
+    @staticmethod
+    def _with_times_of(there: Entry, entry: Entry) -> Entry:
+        known = there.facts
+        facts = entry.facts._replace(created=known.created, updated=known.updated, ttl=known.ttl)
+        return entry._replace(facts=facts, place=there.place, expires=there.expires)
+
+    def _batches(self, counts: Counts) -> Iterator[Batch]:
+        """The conversations, as many at a time as one round trip should have; no id twice."""
+        batch: Batch = {}
+        size = 0
+        for entry in self.source.entries():
+            if batch and (size > _BATCH_BYTES or len(batch) >= _BATCH or entry.id in batch):
+                yield batch
+                batch, size = {}, 0
+            batch[entry.id] = self._adapted(entry, counts)
+            size += len(entry.value) + sum(map(len, entry.texts))
+        if batch:
+            yield batch
+
+    def _adapted(self, entry: Entry, counts: Counts) -> Entry:
+        if self.ignore_expiry and entry.expires is not None:
+            entry = entry._replace(expires=None)
+        owner = entry.facts.owner
+        if owner is None or not self.maps_owners:
+            return entry
+        if owner not in self.owners:
+            counts.add_owner(owner)
+            return entry
+        return entry._replace(facts=entry.facts._replace(owner=self.owners[owner] or None))
+
+    def _item(self, entry: Entry, obstacle: Obstacle | None) -> Item:
+        try:
+            readable = entry.runs is not None
+            found = document(entry, trusted=self.source.trusted) if readable else None
+        except (Damaged, Malformed) as error:
+            raise ArchiveDamaged(
+                f"Conversation {decode(entry.id)!r} of the archive: {error}."
+            ) from None
+        return Item(entry, found, obstacle, self._is_new(entry))
+
+    def _check_sizes(self) -> None:
+        """Raises `ConversationTooLarge` for what the settings do not allow."""
+        layout = self._layout
+        if self.source.longest <= min(layout.max_bytes, layout.max_run_bytes):
+            return
+        for entry in self.source.entries():
+            place = Place(entry.id)
+            layout._check_size(place, len(entry.value) + sum(map(len, entry.texts)))
+            if entry.runs is not None and len(entry.value) > layout.max_run_bytes:
+                layout._check_runs(place, self._item(entry, None).texts)
+
+    def _check_conflicts(self, counts: Counts) -> None:
+        if not counts.conflicts or self.on_conflict != "fail":
+            return
+        names = ", ".join(map(repr, counts.examples["conflicts"]))
+        raise ConversationConflict(
+            f"{counts.conflicts:,} conversations are in index {self.index.name!r} (alias "
+            f"{self.index.alias!r}) already, with another content or record: {names}"
+            f"{' …' if counts.conflicts > _EXAMPLES else ''}. Nothing was written to them."
+        )
+
+    def _conflict(self, id: bytes, what: str) -> ConversationConflict:
+        return ConversationConflict(
+            f"Conversation {decode(id)!r} in index {self.index.name!r} (alias "
+            f"{self.index.alias!r}) {what}. What was restored before it is complete."
+        )

@@ -1,0 +1,22 @@
+-- How much there is of some conversations.
+--
+-- KEYS  content, then record and runs of each
+-- ARGV  id of each
+-- Returns for each, one behind the other: length of the field (-1 none), bytes in the list (-1 none),
+-- whether there is a record. A key of another type counts as not there.
+local sizes = {}
+for i, id in ipairs(ARGV) do
+  local record, runs = KEYS[2 * i], KEYS[2 * i + 1]
+  local size = redis.call('HSTRLEN', KEYS[1], id)
+  if size == 0 and redis.call('HEXISTS', KEYS[1], id) == 0 then size = -1 end
+  local list = redis.pcall('LLEN', runs)
+  if type(list) ~= 'number' or list == 0 then
+    list = -1
+  else
+    local bytes = redis.pcall('HGET', record, 'bytes')
+    list = math.max(list, type(bytes) == 'string' and tonumber(bytes) or 0)
+  end
+  local n = #sizes
+  sizes[n + 1], sizes[n + 2], sizes[n + 3] = size, list, redis.call('EXISTS', record)
+end
+return sizes

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from conversation_memory import indexes
+from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.choice import add_selection, selection
+from conversation_memory.management.terminal import (
+    columns_of,
+    harmless,
+    named,
+    padded,
+    quoted,
+    shortened,
+    time_text,
+    width_of,
+)
+from conversation_memory.records import Listed
+
+_HEADINGS = ("ID", "UPDATED", "RUNS", "BYTES", "OWNER", "EXPIRES", "TITLE")
+_MEASURED = 100
+_WIDEST = 40
+_NARROWEST_TITLE = 10
+
+
+class Command(MemoryCommand):
+    help = (
+        "List conversations, those written to last first. Ids and owners are quoted for the shell; "
+        "what is written to while the list is printed may be missing from it."
+    )
+    after_interrupt = "The list is not complete."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        self.add_using(parser, default="default", help="Alias of the index (default: 'default').")
+        add_selection(parser)
+        parser.add_argument("--limit", type=int, metavar="N", help="At most N conversations.")
+        parser.add_argument("--json", action="store_true", help="A JSON object on each line.")
+
+    def handle(self, *args: Any, using: str, limit: int | None, json: bool, **options: Any) -> None:
+        if limit is not None and limit < 1:
+            raise CommandError("--limit is at least 1.")
+        chosen = selection(options["owner"], options["since"], options["until"])
+        listed = islice(indexes[using].select(chosen), limit)
+        for line in map(_line, listed) if json else self.table(listed):
+            self.stdout.write(line)
+
+    def table(self, listed: Iterator[Listed]) -> Iterator[str]:
+        """A table whose columns are as wide as the first conversations need them."""
+        first = [_cells(it) for it in islice(listed, _MEASURED)]
+        if not first:
+            return
+        widths = [max(map(width_of, column)) for column in zip(_HEADINGS, *first, strict=True)]
+        widths = [min(width, _WIDEST) for width in widths[:-1]]
+        columns = columns_of(self.stdout)
+        room = columns and max(columns - sum(widths) - 2 * len(widths), _NARROWEST_TITLE)
+        bold = self.style.MIGRATE_LABEL if columns else str
+        yield bold(_row(_HEADINGS, widths, room))
+        for cells in chain(first, map(_cells, listed)):
+            yield _row(cells, widths, room)
+
+
+def _cells(listed: Listed) -> tuple[str, ...]:
+    record = listed.record
+    return (
+        quoted(record.conversation_id),
+        time_text(record.updated),
+        "-" if record.runs is None else f"{record.runs:,}",
+        f"{listed.bytes:,}",
+        "-" if record.owner is None else quoted(record.owner),
+        time_text(record.expires),
+        harmless(record.title),
+    )
+
+
+def _row(cells: Iterable[str], widths: list[int], room: int | None) -> str:
+    """The cells in columns. What is wider moves the rest: an id is never cut."""
+    *cells, title = cells
+    padding = zip(cells, widths, strict=True)
+    row = "  ".join(padded(cell, width) for cell, width in padding)
+    return f"{row}  {title if room is None else shortened(title, room)}".rstrip()
+
+
+def _line(listed: Listed) -> str:
+    record = listed.record
+    return json.dumps(
+        {
+            **named("id", record.conversation_id),
+            **named("owner", record.owner),
+            "title": record.title,
+            "runs": record.runs,
+            "bytes": listed.bytes,
+            "created": record.created and record.created.isoformat(),
+            "updated": record.updated and record.updated.isoformat(),
+            "expires": record.expires and record.expires.isoformat(),
+        }
+    )

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from conversation_memory import Conversation, ConversationIndex, Run, indexes
+from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
+from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.exits import Exit
+from conversation_memory.management.terminal import (
+    columns_of,
+    harmless,
+    named,
+    quoted,
+    time_text,
+    wrapped,
+)
+from conversation_memory.records import Record
+
+
+class Command(MemoryCommand):
+    help = "Print a conversation so that a person can read it. Its deadline does not slide by that."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("id", help="The id of the conversation.")
+        self.add_using(parser, default="default", help="Alias of the index (default: 'default').")
+        parser.add_argument("--last", type=int, metavar="N", help="Only the last N runs.")
+        form = parser.add_mutually_exclusive_group()
+        form.add_argument("--json", action="store_true", help="As one JSON object.")
+        form.add_argument(
+            "--raw",
+            action="store_true",
+            help="The bytes as they are stored, readable or not; each run of a list on a line.",
+        )
+
+    def handle(
+        self,
+        *args: Any,
+        id: str,
+        using: str,
+        last: int | None,
+        json: bool,
+        raw: bool,
+        **options: Any,
+    ) -> None:
+        if last is not None and last < 1:
+            raise CommandError("--last is at least 1.")
+        index = indexes[using]
+        if raw:
+            return self.write_raw(index, id)
+        try:
+            conversation = index.inspect(id)
+        except ConversationCorrupt as error:
+            said = f"{error} Its bytes are {len(error.raw):,}; --raw prints them."
+            raise CommandError(harmless(said), returncode=Exit.UNREADABLE) from error
+        first = 0 if last is None else max(0, len(conversation.runs) - last)
+        for line in _json(conversation, first) if json else self.page(index, conversation, first):
+            self.stdout.write(line)
+
+    def write_raw(self, index: ConversationIndex, id: str) -> None:
+        stored = index.raw(id)
+        if not stored:
+            raise ConversationNotFound(
+                f"There is no conversation {id!r} in index {index.name!r} (alias {index.alias!r})."
+            )
+        raw = b"\n".join(stored)
+        buffer: Any = None if self.stdout.isatty() else getattr(self.stdout, "buffer", None)
+        if buffer is None:
+            self.stdout.write(harmless(raw.decode("utf-8", "backslashreplace"), keep="\n\t"))
+        else:
+            buffer.write(raw)
+
+    def page(
+        self, index: ConversationIndex, conversation: Conversation, first: int
+    ) -> Iterator[str]:
+        columns = columns_of(self.stdout)
+        bold = self.style.MIGRATE_HEADING if columns else str
+        count = len(conversation.runs)
+        yield bold(f"Conversation {quoted(conversation.conversation_id)} of {index.alias!r}")
+        for name, value in _facts(conversation.record, count):
+            yield from wrapped(f"{name:<9} {value}", columns, "")
+        if conversation.metadata:
+            yield from wrapped(f"Metadata  {_plain(conversation.metadata)}", columns, "")
+        if first:
+            yield f"({first:,} earlier runs are not shown)"
+        for number, run in enumerate(conversation.runs[first:], first + 1):
+            yield ""
+            yield bold(f"Run {number:,} of {count:,}  {quoted(run.id)}")
+            yield from _transcript(run, columns)
+
+
+def _facts(record: Record, count: int) -> Iterator[tuple[str, str]]:
+    if record.title:
+        yield "Title", record.title
+    yield "Owner", "-" if record.owner is None else quoted(record.owner)
+    yield "Created", time_text(record.created)
+    yield "Updated", time_text(record.updated)
+    if record.expires:
+        yield "Expires", time_text(record.expires)
+    yield "Runs", f"{count:,}"
+
+
+def _transcript(run: Run, columns: int | None) -> Iterator[str]:
+    if run.meta:
+        yield from wrapped(f"Meta: {_plain(run.meta)}", columns, "")
+    for name, artifact in (("Input", run.input), ("Output", run.output)):
+        kind = "" if artifact.type in ("TextArtifact", "") else f" ({harmless(artifact.type)})"
+        yield f"{name}{kind}:"
+        yield from wrapped(artifact.text, columns, "  ")
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _json(conversation: Conversation, first: int) -> Iterator[str]:
+    record = conversation.record
+    yield json.dumps(
+        {
+            **named("id", conversation.conversation_id),
+            **named("owner", record.owner),
+            "title": record.title,
+            "created": record.created and record.created.isoformat(),
+            "updated": record.updated and record.updated.isoformat(),
+            "expires": record.expires and record.expires.isoformat(),
+            "count": len(conversation.runs),
+            "metadata": conversation.metadata,
+            "runs": [run.to_dict() for run in conversation.runs[first:]],
+        }
+    )
