@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from . import conf, connections, conversion, erasure
+from .browsing import Browser, Extent, Finds, Row, Span
 from .commands import Operation, T
 from .conf import IndexSettings
 from .conversion import Conversion
 from .drivers import RedisConversationMemoryDriver
 from .erasure import Copies, Erasure
-from .exceptions import ConversationMemoryError
+from .exceptions import ConversationMemoryError, InvalidIndexError
 from .keys import Id, decode, encode
 from .layouts import layout
 from .listing import Listing
@@ -35,6 +37,7 @@ class ConversationIndex:
         self.name = settings.index
         self._layout = layout(settings)
         self._listing = Listing(self._layout)
+        self._browser = Browser(self._layout, self._listing)
         self._connection = connections.connect(settings)
 
     def driver(
@@ -76,6 +79,49 @@ class ConversationIndex:
     ) -> Page:
         """See recent()."""
         return await self._arun(self._listing.recent(limit, _owner(owner), before))
+
+    def extent(self, span: Span = Span()) -> Extent:  # noqa: B008  # frozen
+        """How many conversations are in a span, and how many have no place in the order yet."""
+        return self._run(self._browser.extent(span))
+
+    async def aextent(self, span: Span = Span()) -> Extent:  # noqa: B008
+        """See extent()."""
+        return await self._arun(self._browser.extent(span))
+
+    def browse(self, span: Span, offset: int, limit: int) -> list[Row]:
+        """The conversations of a span from number `offset` on, newest first.
+
+        Any page costs the same few round trips, and no document is fetched.
+        """
+        return self._run(self._browser.page(span, offset, limit))
+
+    async def abrowse(self, span: Span, offset: int, limit: int) -> list[Row]:
+        """See browse()."""
+        return await self._arun(self._browser.page(span, offset, limit))
+
+    def glance(self, *conversation_ids: Id) -> list[Row]:
+        """What a list shows of these conversations; those that are gone are left out."""
+        return self._run(self._browser.rows([encode(id) for id in conversation_ids]))
+
+    async def aglance(self, *conversation_ids: Id) -> list[Row]:
+        """See glance()."""
+        return await self._arun(self._browser.rows([encode(id) for id in conversation_ids]))
+
+    def find_named(self, text: str, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
+        """Those of 10,000 conversations with `text` in the id or title, from number `start` on."""
+        return self._run(self._browser.named(span, text, start))
+
+    async def afind_named(self, text: str, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
+        """See find_named()."""
+        return await self._arun(self._browser.named(span, text, start))
+
+    def find_unreadable(self, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
+        """Those of 10,000 conversations that cannot be read, from number `start` on."""
+        return self._run(self._browser.unreadable(span, start))
+
+    async def afind_unreadable(self, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
+        """See find_unreadable()."""
+        return await self._arun(self._browser.unreadable(span, start))
 
     def adopt(self) -> int:
         """Give every conversation that others wrote its place in `recent()`.
@@ -250,12 +296,27 @@ class IndexHandler:
 
     def __init__(self) -> None:
         self._indexes: dict[str, ConversationIndex] = {}
+        self._others: dict[tuple[str, str], ConversationIndex] = {}
 
     def __getitem__(self, alias: str) -> ConversationIndex:
         """Raises `InvalidIndexError` for an alias that does not exist or cannot be used."""
         if alias not in self._indexes:
             self._indexes[alias] = ConversationIndex(conf.get(alias))
         return self._indexes[alias]
+
+    def open(self, alias: str, name: str) -> ConversationIndex:
+        """An index beside the one of `alias`, on the same server, which its INDEXES are about.
+
+        Raises `InvalidIndexError` for a name that they are not about.
+        """
+        index = self[alias]
+        if name == index.name:
+            return index
+        if not index.settings.covers(name):
+            raise InvalidIndexError(f"INDEXES of alias {alias!r} are not about index {name!r}.")
+        if (alias, name) not in self._others:
+            self._others[alias, name] = ConversationIndex(replace(index.settings, index=name))
+        return self._others[alias, name]
 
     def __contains__(self, alias: object) -> bool:
         return alias in conf.aliases()
@@ -273,6 +334,7 @@ class IndexHandler:
         The next use reads the settings anew.
         """
         self._indexes.clear()
+        self._others.clear()
         connections.close_all()
 
     async def aclose(self) -> None:
