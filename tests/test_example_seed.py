@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import TestCase
 
 from conversation_memory import Run
-from example_project.chat.rendering import show
+from conversation_memory.rendering import Look, show
 from example_project.chat.samples import samples
 from example_project.chat.seeding import USERS
 
@@ -61,7 +61,7 @@ class SampleTests(SeedTestCase):
         all = list(samples())
         assert max(len(sample.runs) for sample in all) > 150
         outputs = [run.output for sample in all for run in sample.runs]
-        kinds = {show(output, "output").kind for output in outputs}
+        kinds = {show(output, "output", Look(url=str)).kind for output in outputs}
         assert {"text", "list", "json", "image", "error", "binary", "link", "info"} <= kinds
 
     def test_griptape_reads_them_all(self):
