@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .commands import Command, Operation, Script, single
@@ -67,6 +67,11 @@ class Row:
             self.record.seal.startswith("list-") or int(length) == self.size
         )
 
+    def is_named(self, text: str) -> bool:
+        """Whether the id or the title has `text` in it, in whatever case."""
+        names = (self.record.conversation_id, self.record.title)
+        return any(text.casefold() in name.casefold() for name in names)
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -80,13 +85,14 @@ class Extent:
 class Finds:
     """What a look through a part of a span has found.
 
-    `next` is how many of the span were looked at, None if that was the rest of it. `skipped` were
-    too large to read.
+    `looked_at` is how many of the span were looked at, `next` the number to go on from, None if
+    nothing is left. `skipped` were too large to read.
     """
 
     ids: list[bytes]
-    next: int | None
+    next: int | None = None
     skipped: int = 0
+    looked_at: int = 0
 
 
 class Browser:
@@ -129,15 +135,10 @@ class Browser:
 
     def named(self, span: Span, text: str, start: int) -> Operation[Finds]:
         """Those with `text` in the id or the title, in whatever case."""
-        wanted = text.casefold()
-
-        def matches(row: Row) -> bool:
-            names = (row.record.conversation_id, row.record.title)
-            return any(wanted in name.casefold() for name in names)
 
         def found(rows: list[Row], finds: Finds) -> Operation[Finds]:
             yield from ()
-            return Finds([*finds.ids, *(row.id for row in rows if matches(row))], None)
+            return replace(finds, ids=[*finds.ids, *(row.id for row in rows if row.is_named(text))])
 
         return (yield from self._walk(span, start, found))
 
@@ -154,21 +155,22 @@ class Browser:
                     room -= row.size
             skipped = sum(not row.is_sealed for row in rows) - len(doubtful)
             damaged = yield from self._damaged(doubtful)
-            return Finds([*finds.ids, *damaged], None, finds.skipped + skipped)
+            return replace(finds, ids=[*finds.ids, *damaged], skipped=finds.skipped + skipped)
 
         return (yield from self._walk(span, start, found))
 
     def _walk(
         self, span: Span, start: int, found: Callable[[list[Row], Finds], Operation[Finds]]
     ) -> Operation[Finds]:
-        finds = Finds([], None)
+        finds = Finds([])
         for offset in range(start, start + MOST_LOOKED_AT, _STEP):
             count, ids = yield self._ids(span, offset, _STEP)
             rows = (yield self._glance(ids, 0)) if ids else []
             finds = yield from found([row for row in rows if row], finds)
+            finds = replace(finds, looked_at=finds.looked_at + len(ids))
             if offset + _STEP >= count:
                 return finds
-        return Finds(finds.ids, start + MOST_LOOKED_AT, finds.skipped)
+        return replace(finds, next=start + MOST_LOOKED_AT)
 
     def _damaged(self, ids: list[bytes]) -> Operation[list[bytes]]:
         calls = [single("HGET", self._keys.content(id), id) for id in ids]

@@ -75,7 +75,7 @@ class ConversationQuerySet(QuerySet[Conversation]):
         return self.count() > 0
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        deleted = self.reader.delete(self.selection)
+        deleted = self.reader.delete(self)
         return deleted, {Conversation._meta.label: deleted}
 
     delete.alters_data = True  # type: ignore[attr-defined]

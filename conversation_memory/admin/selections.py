@@ -54,7 +54,7 @@ class Reader:
     def count(self, selection: Selection) -> int:
         if selection.chosen is not None:
             return len(self.rows(selection, 0, None))
-        if self._is_search(selection):
+        if self.is_search(selection):
             return len(self.finds(selection).ids)
         extent = self.extent(selection)
         return extent.conversations - extent.unlisted
@@ -65,7 +65,7 @@ class Reader:
             return self._chosen(selection.chosen)[low:high]
         if not (index := self._index(selection)):
             return []
-        if self._is_search(selection):
+        if self.is_search(selection):
             ids = self.finds(selection).ids[low:high]
             return _instances(index, index.glance(*ids))
         limit = (self.count(selection) if high is None else high) - low
@@ -80,18 +80,17 @@ class Reader:
     def finds(self, selection: Selection) -> Finds:
         if selection not in self._finds:
             index = self._index(selection)
-            self._finds[selection] = _find(index, selection) if index else Finds([], None)
+            self._finds[selection] = _find(index, selection) if index else Finds([])
         return self._finds[selection]
 
-    def delete(self, selection: Selection) -> int:
-        """Delete what is selected. Returns how many there were."""
-        found = self.rows(selection, 0, None)
+    def delete(self, conversations: Iterable[Conversation]) -> int:
+        """Returns how many of them were still there."""
         return sum(
-            address.index().delete(*(instance.address.conversation_id for instance in group))
-            for address, group in groupby(found, lambda instance: instance.address.of_index)
+            address.index().delete(*(instance.row.id for instance in group))
+            for address, group in groupby(conversations, lambda one: one.address.of_index)
         )
 
-    def _is_search(self, selection: Selection) -> bool:
+    def is_search(self, selection: Selection) -> bool:
         return bool(selection.text) or selection.unreadable
 
     def _index(self, selection: Selection) -> ConversationIndex | None:
@@ -114,11 +113,19 @@ class Reader:
 def _find(index: ConversationIndex, selection: Selection) -> Finds:
     span, start = selection.span, selection.start
     if selection.unreadable:
-        return index.find_unreadable(span, start=start)
+        return _named(index, selection.text, index.find_unreadable(span, start=start))
     found = index.find_named(selection.text, span, start=start)
     # An id is found wherever it stands in the order.
     exact = [row.id for row in index.glance(selection.text)] if not start else []
     return replace(found, ids=list(dict.fromkeys([*exact, *found.ids])))
+
+
+def _named(index: ConversationIndex, text: str, finds: Finds) -> Finds:
+    """Those of `finds` with `text` in the id or the title."""
+    if not text:
+        return finds
+    rows = index.glance(*finds.ids)
+    return replace(finds, ids=[row.id for row in rows if row.is_named(text)])
 
 
 def _instances(index: ConversationIndex, rows: Sequence[Row]) -> list[Conversation]:
