@@ -133,6 +133,10 @@ class Browser:
         found = (yield self._glance(ids, MOST_COPIED)) if ids else []
         return [row for row in found if row and owner in (None, owner_of(row.record))]
 
+    def sizes(self, ids: Sequence[bytes]) -> Operation[list[Row]]:
+        """Those of `ids` that exist, without their last words."""
+        return [row for row in ((yield self._glance(ids, 0)) if ids else []) if row]
+
     def named(self, span: Span, text: str, start: int) -> Operation[Finds]:
         """Those with `text` in the id or the title, in whatever case."""
 

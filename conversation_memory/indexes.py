@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from . import conf, connections, conversion, erasure
+from . import conf, connections, conversion, erasure, statistics
 from .browsing import Browser, Extent, Finds, Row, Span
 from .commands import Operation, T
 from .conf import IndexSettings
@@ -21,6 +21,7 @@ from .layouts import layout
 from .listing import Listing
 from .records import Page
 from .signals import conversations_anonymised, conversations_erased
+from .statistics import Discovery, Statistics
 
 logger = logging.getLogger("conversation_memory")
 
@@ -122,6 +123,25 @@ class ConversationIndex:
     async def afind_unreadable(self, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
         """See find_unreadable()."""
         return await self._arun(self._browser.unreadable(span, start))
+
+    def statistics(self, edges: Sequence[int] = ()) -> Statistics:
+        """Figures of the index, and how many conversations were last written to between `edges`.
+
+        `edges` are times in milliseconds, ascending. It costs the same few round trips always.
+        """
+        return self._run(statistics.statistics(self._layout, self._browser, edges))
+
+    async def astatistics(self, edges: Sequence[int] = ()) -> Statistics:
+        """See statistics()."""
+        return await self._arun(statistics.statistics(self._layout, self._browser, edges))
+
+    def discover(self) -> Discovery:
+        """The further indexes that INDEXES of the alias are about."""
+        return self._run(statistics.discover(self.settings))
+
+    async def adiscover(self) -> Discovery:
+        """See discover()."""
+        return await self._arun(statistics.discover(self.settings))
 
     def adopt(self) -> int:
         """Give every conversation that others wrote its place in `recent()`.
@@ -286,6 +306,11 @@ class ConversationIndex:
 
     async def _arun(self, operation: Operation[T]) -> T:
         return await self._connection.arun(operation, self.alias)
+
+    @property
+    def server(self) -> str:
+        """The address of the server, without its credentials."""
+        return self._connection.address
 
     def __repr__(self) -> str:
         return f"<ConversationIndex {self.name!r} of {self.alias!r}>"

@@ -75,7 +75,7 @@ class Listing:
 
     def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
         """Cursor and ids, the earliest deadline in the index, and the time of the server."""
-        first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=_score)
+        first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=score)
         beside: tuple[Command[Any], ...] = (first, _now())
         if self._novalues:
             try:
@@ -188,7 +188,7 @@ def _now() -> Command[int]:
     return single("TIME", decode=lambda time: int(time[0]) * 1000 + int(time[1]) // 1000)
 
 
-def _score(reply: list[Any]) -> float | None:
+def score(reply: list[Any]) -> float | None:
     """The score of a member `WITHSCORES`, a pair over RESP3; None if there is none."""
     flat = reply[0] if reply and isinstance(reply[0], list) else reply
     return float(flat[1]) if flat else None
