@@ -40,10 +40,6 @@ class Span:
     since: int | None = None
     until: int | None = None
 
-    @property
-    def is_everything(self) -> bool:
-        return self == Span()
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -105,13 +101,16 @@ class Browser:
 
     def extent(self, span: Span) -> Operation[Extent]:
         """How many conversations are in the span; adopts some that others wrote on the way."""
+        total, unlisted = yield from self._listing.with_adoption(self._count(span))
+        return Extent(total, unlisted)
+
+    def _count(self, span: Span) -> Command[int]:
         if span.since is not None or span.until is not None:
-            return Extent((yield self._ids(span, 0, 0))[0])
-        if span.owner is not None:
-            return Extent((yield from self._listing.count(span.owner)))
-        count = Command((COUNT.call([self._keys.index, self._keys.expiry()], []),))
-        total, unlisted = yield from self._listing.with_adoption(count)
-        return Extent(int(total), unlisted)
+            times = self._ids(span, 0, 0)
+            return Command(times.calls, lambda reply: times.decode(reply)[0])
+        keys = [self._keys.index, self._keys.expiry()]
+        keys += [] if span.owner is None else [self._keys.order(span.owner)]
+        return Command((COUNT.call(keys, []),), int)
 
     def page(self, span: Span, offset: int, limit: int) -> Operation[list[Row]]:
         """The conversations from number `offset` on, newest first."""

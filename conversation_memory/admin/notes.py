@@ -27,9 +27,10 @@ def notes(changelist: Any, reader: Reader, selection: Selection) -> Iterator[Not
     """What `changelist` has searched, and what it could not show."""
     if selection.index is None:
         yield Note(_("There is no index that you may see."))
-    elif reader.is_search(selection):
+        return
+    if reader.is_search(selection):
         yield from _of_search(changelist, reader, selection)
-    elif unlisted := reader.extent(selection).unlisted:
+    if unlisted := reader.extent(selection).unlisted:
         yield Note(
             ngettext(
                 "%(count)s more conversation that another program wrote has no place in the "

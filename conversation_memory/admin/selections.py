@@ -57,7 +57,9 @@ class Reader:
         if self.is_search(selection):
             return len(self.finds(selection).ids)
         extent = self.extent(selection)
-        return extent.conversations - extent.unlisted
+        # What has no place in the order yet is on no page.
+        missing = extent.unlisted if selection.span == Span() else 0
+        return extent.conversations - missing
 
     def rows(self, selection: Selection, low: int, high: int | None) -> list[Conversation]:
         """The conversations from number `low` on and before `high`, which None leaves open."""
@@ -80,6 +82,7 @@ class Reader:
     def finds(self, selection: Selection) -> Finds:
         if selection not in self._finds:
             index = self._index(selection)
+            self.extent(selection)  # gives what others wrote a place
             self._finds[selection] = _find(index, selection) if index else Finds([])
         return self._finds[selection]
 
@@ -104,9 +107,9 @@ class Reader:
         seen = [address for address in chosen if self._sees(address)]
         found: list[Conversation] = []
         for address, group in groupby(seen, lambda address: address.of_index):
-            ids = [member.conversation_id for member in group]
+            ids = [member.conversation_id for member in group if member.conversation_id is not None]
             index = address.index()
-            found += _instances(index, index.glance(*filter(None.__ne__, ids)))
+            found += _instances(index, index.glance(*ids))
         return found
 
 
@@ -116,7 +119,8 @@ def _find(index: ConversationIndex, selection: Selection) -> Finds:
         return _named(index, selection.text, index.find_unreadable(span, start=start))
     found = index.find_named(selection.text, span, start=start)
     # An id is found wherever it stands in the order.
-    exact = [row.id for row in index.glance(selection.text)] if not start else []
+    rows = [] if start or span.since or span.until else index.glance(selection.text)
+    exact = [row.id for row in rows if selection.owner in (None, row.record.owner)]
     return replace(found, ids=list(dict.fromkeys([*exact, *found.ids])))
 
 
