@@ -181,6 +181,14 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         operation = self._layout.excerpt(self._place, before, _positive(limit))
         return await self._arun(self._reading(operation))
 
+    def raw(self) -> bytes | None:
+        """The JSON document as it is stored, even if it is damaged; None if there is none."""
+        return self._run(self._layout.raw(self._place))
+
+    async def araw(self) -> bytes | None:
+        """See raw()."""
+        return await self._arun(self._layout.raw(self._place))
+
     def find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> int | None:
         """The position of the last run that is `wanted`, None if the last `limit` have none."""
         operation = self._layout.find(self._place, wanted, _positive(limit))

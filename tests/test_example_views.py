@@ -384,7 +384,7 @@ class ArtifactTests(ChatTestCase):
 
     def test_a_picture_comes_with_its_type_and_nothing_else(self):
         page = self.show(Artifact([PIXEL], type="ListArtifact"))
-        url = re.search(r'<img src="([^"]+)" alt="A dot" width="1" height="1"', page)[1]
+        url = re.search(r'<img src="([^"]+)" alt="Picture: A dot" width="1" height="1"', page)[1]
         response = self.client.get(url)
         assert response.content.startswith(b"\x89PNG")
         assert response["Content-Type"] == "image/png"

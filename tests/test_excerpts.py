@@ -1,3 +1,5 @@
+import json
+
 from conversation_memory import Run
 
 from .utils import both, each_layout
@@ -25,6 +27,14 @@ class ExcerptTests:
         found = index.driver("c1").excerpt(before=3, limit=4)
         assert [run.id for run in found.runs] == ["r0", "r1", "r2"]
         assert found.start == 0
+
+    @both
+    def test_knows_where_it_is_when_asked_for_more_than_there_is(self, index):
+        index.driver("c1").store(runs(5))
+        found = index.driver("c1").excerpt(before=7, limit=4)
+        assert [run.id for run in found.runs] == [f"r{n}" for n in range(found.start, 5)]
+        page = index.driver("c1").page(before=7, limit=4)
+        assert [run.id for run in page] == [f"r{n}" for n in range(page.start, 5)]
 
     @both
     def test_of_nothing_is_empty(self, index):
@@ -58,3 +68,24 @@ class FindTests:
     def test_ends_at_its_limit(self, index):
         index.driver("c1").store(runs(450))
         assert index.driver("c1").find(lambda run: run.id == "r7", limit=10) is None
+
+
+@each_layout
+class RawTests:
+    @both
+    def test_is_the_document(self, index):
+        index.driver("c1").store(runs(2), {"topic": "art"})
+        raw = json.loads(index.driver("c1").raw())
+        assert [run["id"] for run in raw["runs"]] == ["r0", "r1"]
+        assert raw["metadata"] == {"topic": "art"}
+
+    @both
+    def test_of_what_is_damaged_is_what_is_stored(self, index):
+        self.put("c1", b"{nonsense \xff")
+        assert index.driver("c1").raw() == b"{nonsense \xff"
+
+    @both
+    def test_of_nothing_or_of_another_owner_is_none(self, index):
+        index.driver("c1", owner=1).store(runs(1))
+        assert index.driver("c1", owner=2).raw() is None
+        assert index.driver("c2").raw() is None

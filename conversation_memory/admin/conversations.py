@@ -29,6 +29,7 @@ from .filters import (
     start_of,
 )
 from .notes import notes
+from .parts import ConversationParts
 from .permissions import IndexPermissions
 from .queryset import ConversationQuerySet
 from .selections import Reader
@@ -193,7 +194,7 @@ class ConversationList(IndexPermissions):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ConversationList):
+class ConversationAdmin(ConversationParts, ConversationList):
     pass
 
 

@@ -92,7 +92,7 @@ def _columns(bars: Sequence[Bar], top: int) -> Iterator[SafeString]:
     for position, bar in enumerate(bars):
         x, y = _LEFT + position * step, _y(bar.value, top)
         yield format_html(
-            '<g><title>{}: {}</title><rect class="cm-hit" x="{}" y="{}" width="{}" height="{}">'
+            '<g><title>{}: {}</title><rect class="cm-reach" x="{}" y="{}" width="{}" height="{}">'
             '</rect><rect class="cm-bar" x="{}" y="{}" width="{}" height="{}" rx="1"></rect>{}</g>',
             bar.name,
             number_format(bar.value, force_grouping=True),

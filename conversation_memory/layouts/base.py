@@ -112,6 +112,16 @@ class Layout(ABC):
             found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
         )
 
+    def raw(self, place: Place) -> Operation[bytes | None]:
+        """The document as it is stored, readable or not; of a list, put together from its parts."""
+        snapshot = yield from self._snapshot(place)
+        if snapshot.field is None or not place.sees(snapshot.record):
+            return None
+        if snapshot.is_list:
+            with suppress(ConversationCorrupt):
+                return self._document(place, snapshot).raw
+        return snapshot.field
+
     def find(
         self, place: Place, wanted: Callable[[Run], bool], limit: int
     ) -> Operation[int | None]:

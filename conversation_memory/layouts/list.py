@@ -189,8 +189,8 @@ class ListLayout(Layout):
             fields, size, length, texts = replies
             record = Record.from_reply(place.id, fields)
             is_list = record.seal.startswith(f"list-{size}-")
-            stop = length if before is None else min(before, length)
-            return Slice(record, texts, max(0, stop - limit), length, is_list)
+            start = (length if before is None else before) - limit
+            return Slice(record, texts, min(max(0, start), length), length, is_list)
 
         return Command(calls, decoded)
 

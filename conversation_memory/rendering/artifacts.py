@@ -117,8 +117,7 @@ def as_image(artifact: Artifact, place: str, look: Look) -> Shown:
     data = artifact.to_dict()
     width, height = data.get("width"), data.get("height")
     size = (width, height) if _is_length(width) and _is_length(height) else None
-    name = _name(artifact) or _("Picture")
-    return Shown(kind="image", place=place, url=look.url(place), label=name, size=size)
+    return Shown(kind="image", place=place, url=look.url(place), label=_name(artifact), size=size)
 
 
 def as_link(artifact: Artifact, place: str, look: Look) -> Shown:

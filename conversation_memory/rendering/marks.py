@@ -13,6 +13,8 @@ _PARTS = re.compile(r'(-?)(?:"([^"]*)"|(\S+))')
 OPEN, CLOSE = "\ue0f0", "\ue0f1"
 _FOREIGN = {ord(OPEN): "\ufffd", ord(CLOSE): "\ufffd"}
 _MAX_WORDS = 50
+# From Thai on, scripts follow that write no spaces.
+_WITHOUT_SPACES = "\u0e00"
 
 
 class Marks:
@@ -25,7 +27,7 @@ class Marks:
         )
         self.words = tuple(dict.fromkeys(found))[:_MAX_WORDS]
         longest_first = sorted(self.words, key=len, reverse=True)
-        pattern = "|".join(re.escape(word) for word in longest_first)
+        pattern = "|".join(map(_pattern, longest_first))
         self._find = re.compile(pattern, re.IGNORECASE) if pattern else None
 
     def __bool__(self) -> bool:
@@ -37,8 +39,7 @@ class Marks:
 
     def count_in(self, text: str) -> int:
         """How many different words are in `text`."""
-        folded = text.casefold()
-        return sum(word.casefold() in folded for word in self.words)
+        return sum(bool(re.search(_pattern(word), text, re.IGNORECASE)) for word in self.words)
 
     def set_off(self, text: str) -> str:
         """`text` with OPEN and CLOSE around each word that was found; still to be escaped."""
@@ -61,6 +62,11 @@ class Marks:
 
 
 NO_MARKS = Marks()
+
+
+def _pattern(word: str) -> str:
+    """Matches `word` at the beginning of a word, where the script has spaces between words."""
+    return rf"(?<!\w){re.escape(word)}" if word < _WITHOUT_SPACES else re.escape(word)
 
 
 def _words(phrase: str, word: str) -> list[str]:
