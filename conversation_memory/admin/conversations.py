@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from ..models import Conversation
 from ..rendering import label
+from . import figures
 from .failures import guarded
 from .filters import (
     AgeFilter,
@@ -49,15 +50,14 @@ class ConversationList(IndexPermissions):
         "shown_owner",
         "runs",
         "shown_size",
-        "updated",
-        "expires",
+        "updated_ago",
+        "expires_in",
         "last_words",
     )
     list_filter = (IndexFilter, OwnerFilter, AgeFilter, UnreadableFilter, StartFilter)
     list_per_page = 100
     list_max_show_all = 500
     search_fields = ("conversation_id", "title")
-    search_help_text = gettext_lazy("An id or a title, or a part of one.")
     sortable_by = ()
     actions = ("delete_selected",)
     show_full_result_count = False
@@ -65,7 +65,7 @@ class ConversationList(IndexPermissions):
     empty_value_display = "–"
 
     class Media:
-        css = {"all": ["conversation_memory/admin.css"]}
+        css = {"all": ["conversation_memory/admin.css", "conversation_memory/lists.css"]}
 
     def get_queryset(self, request: HttpRequest) -> Any:
         reader = Reader(lambda alias: self.has_index_permission(request, alias))
@@ -128,6 +128,14 @@ class ConversationList(IndexPermissions):
     @admin.display(description=gettext_lazy("size"))
     def shown_size(self, conversation: Conversation) -> str:
         return filesizeformat(conversation.size)
+
+    @admin.display(description=gettext_lazy("last write"))
+    def updated_ago(self, conversation: Conversation) -> str | None:
+        return figures.ago(conversation.updated)
+
+    @admin.display(description=gettext_lazy("expires"))
+    def expires_in(self, conversation: Conversation) -> str | None:
+        return figures.ahead(conversation.expires)
 
     @admin.display(description=gettext_lazy("last message"))
     def last_words(self, conversation: Conversation) -> str | None:
@@ -200,4 +208,4 @@ class ConversationAdmin(ConversationParts, ConversationList):
 
 def _isolated(text: str, most: int = MOST_SHOWN) -> str:
     """Stored text that can neither turn the text around it nor make the page wide."""
-    return format_html('<bdi class="cm-text">{}</bdi>', Truncator(text).chars(most))
+    return format_html('<bdi class="cm-cell">{}</bdi>', Truncator(text).chars(most))

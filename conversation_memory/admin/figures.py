@@ -9,7 +9,9 @@ from itertools import pairwise
 from django.template.defaultfilters import date as formatted
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
-from django.utils.formats import number_format
+from django.utils.formats import localize, number_format
+from django.utils.html import format_html
+from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -18,6 +20,7 @@ from ..statistics import Statistics
 from .plots import Bar, Plot
 
 DAYS = 30
+_MINUTE = timedelta(minutes=1)
 _SIZES = [2**power for power in (0, 10, 12, 14, 16, 18, 20)]  # 1 kB, 4 kB … 1 MB
 
 
@@ -95,6 +98,27 @@ def expiry_rule(settings: IndexSettings) -> str:
         else _("%(time)s after the last write")
     )
     return text % {"time": lasting(settings.lifetime / 1000)}
+
+
+def ago(then: datetime | None) -> str | None:
+    """How long ago that was, with the exact time in a tooltip."""
+    if then is None:
+        return None
+    past = max(timezone.now() - then, timedelta())
+    text = _("%s ago") % timesince(timezone.now() - past, depth=1)
+    return _timed(then, text if past >= _MINUTE else _("just now"))
+
+
+def ahead(then: datetime | None) -> str | None:
+    """How far ahead that is, with the exact time in a tooltip."""
+    if then is None:
+        return None
+    return _timed(then, _("in %s") % timeuntil(then, depth=1))
+
+
+def _timed(then: datetime, text: str) -> str:
+    exact = localize(timezone.localtime(then))
+    return format_html('<time datetime="{}" title="{}">{}</time>', then.isoformat(), exact, text)
 
 
 def lasting(seconds: float) -> str:

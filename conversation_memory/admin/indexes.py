@@ -10,10 +10,9 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
-from django.utils.formats import localize, number_format
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.http import urlencode
-from django.utils.timezone import template_localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -57,7 +56,7 @@ class IndexAdmin(IndexPermissions):
     empty_value_display = "–"
 
     class Media:
-        css = {"all": ["conversation_memory/admin.css"]}
+        css = {"all": ["conversation_memory/admin.css", "conversation_memory/lists.css"]}
 
     def get_queryset(self, request: HttpRequest) -> Any:
         edges = figures.edges(figures.days())
@@ -104,7 +103,7 @@ class IndexAdmin(IndexPermissions):
 
     @admin.display(description=gettext_lazy("index"))
     def shown_name(self, index: Index) -> str:
-        return format_html('<bdi class="cm-text">{}</bdi>', index.name or "–")
+        return format_html('<bdi class="cm-cell">{}</bdi>', index.name or "–")
 
     @admin.display(description=gettext_lazy("layout"))
     def layout(self, index: Any) -> str | None:
@@ -125,7 +124,7 @@ class IndexAdmin(IndexPermissions):
     @admin.display(description=gettext_lazy("newest write"))
     def newest(self, index: Any) -> Any:
         found = index.survey.statistics
-        return found and found.newest and localize(template_localtime(found.newest))
+        return found and figures.ago(found.newest)
 
     @admin.display(description=gettext_lazy("expiry"))
     def expiry(self, index: Any) -> str | None:
@@ -140,7 +139,7 @@ class IndexAdmin(IndexPermissions):
     def server(self, index: Any) -> str:
         survey = index.survey
         if survey.failure:
-            return format_html('<span class="cm-failure">{}</span>', survey.failure)
+            return format_html('<span class="cm-cell cm-failure">{}</span>', survey.failure)
         return f"{survey.index.server} ({survey.statistics.version or '–'})"
 
 
