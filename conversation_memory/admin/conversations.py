@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from ..models import Conversation
 from ..rendering import label
 from . import figures
+from .erasing import Erasing
 from .failures import guarded
 from .filters import (
     AgeFilter,
@@ -34,6 +35,7 @@ from .parts import ConversationParts
 from .permissions import IndexPermissions
 from .queryset import ConversationQuerySet
 from .selections import Reader
+from .transfer import Transfer
 
 MOST_SHOWN = 60
 # The confirmation has a field for each, and Django refuses forms of more than 1,000.
@@ -202,8 +204,8 @@ class ConversationList(IndexPermissions):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(ConversationParts, ConversationList):
-    pass
+class ConversationAdmin(Transfer, Erasing, ConversationParts, ConversationList):
+    actions = ("export_selected", "delete_selected")
 
 
 def _isolated(text: str, most: int = MOST_SHOWN) -> str:

@@ -61,9 +61,6 @@ class Marks:
         return mark_safe(opened.replace(CLOSE, "</mark>"))  # of SafeString, and fixed tags
 
 
-NO_MARKS = Marks()
-
-
 def _pattern(word: str) -> str:
     """Matches `word` at the beginning of a word, where the script has spaces between words."""
     return rf"(?<!\w){re.escape(word)}" if word < _WITHOUT_SPACES else re.escape(word)
@@ -73,3 +70,6 @@ def _words(phrase: str, word: str) -> list[str]:
     if phrase:
         return [phrase.strip()] if phrase.strip() else []
     return re.findall(r"\w+", word)
+
+
+NO_MARKS = Marks()
