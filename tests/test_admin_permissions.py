@@ -164,7 +164,7 @@ class SiteTests(AdminTestCase):
             page = self.client.get("/office/conversation_memory/conversation/")
             assert page.status_code == 200
             assert b"/office/conversation_memory/conversation/" in page.content
-            assert b"/admin/" not in page.content
+            assert b'"/admin/' not in page.content
             indexes = self.client.get("/office/conversation_memory/index/")
             link = f"/office/conversation_memory/index/{self.address()}/change/"
             assert link.encode() in indexes.content.replace(b"_5F", b"_")

@@ -49,12 +49,12 @@ class ConversationList(IndexPermissions):
     list_display = (
         "shown_id",
         "shown_title",
+        "last_words",
         "shown_owner",
         "runs",
         "shown_size",
         "updated_ago",
         "expires_in",
-        "last_words",
     )
     list_filter = (IndexFilter, OwnerFilter, AgeFilter, UnreadableFilter, StartFilter)
     list_per_page = 100
@@ -193,14 +193,17 @@ class ConversationList(IndexPermissions):
 
     def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
         obj.address.driver().delete()
-        super().log_deletions(request, [obj])
+        self.log_done(request, [obj])
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         conversations = list(queryset)
         for start in range(0, len(conversations), _AT_ONCE):
             piece = conversations[start : start + _AT_ONCE]
             queryset.reader.delete(piece)
-            super().log_deletions(request, piece)
+            self.log_done(request, piece)
+
+    def log_done(self, request: HttpRequest, deleted: list[Conversation]) -> None:
+        super().log_deletions(request, deleted)
 
 
 @admin.register(Conversation)

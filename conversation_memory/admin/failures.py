@@ -10,9 +10,11 @@ from django.contrib import messages
 from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from ..exceptions import ConversationMemoryError
+from ..models import Index
 
 View = Callable[..., HttpResponse]
 
@@ -48,6 +50,9 @@ def unavailable(
         "opts": model_admin.opts,
         "title": _("Redis does not answer as it should"),
         "error": str(error),
+        "indexes_url": reverse(
+            f"{model_admin.admin_site.name}:{Index._meta.app_label}_{Index._meta.model_name}_changelist"
+        ),
     }
     template = "admin/conversation_memory/unavailable.html"
     return TemplateResponse(request, template, context, status=503)

@@ -87,6 +87,8 @@ class Overview:
         return [answers[id(index)] for index in asked]
 
     def _discover(self, index: ConversationIndex) -> Discovery:
+        if index.settings.server in self._down:
+            return Discovery([])
         try:
             return index.discover()
         except ConversationMemoryError as error:
