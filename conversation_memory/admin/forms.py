@@ -12,6 +12,7 @@ from django.contrib.admin.widgets import (
     AdminTextareaWidget,
     AdminTextInputWidget,
 )
+from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -28,7 +29,7 @@ class MetadataField(forms.JSONField):
     widget = AdminTextareaWidget
     default_error_messages = {
         "object": _("Metadata is a JSON object: keys and values in braces."),
-        "deep": _("This is nested too deeply."),
+        "deep": _("This is nested too deeply, or has a number that is too long."),
     }
 
     def prepare_value(self, value: Any) -> Any:
@@ -37,10 +38,16 @@ class MetadataField(forms.JSONField):
         text = json.dumps(value, ensure_ascii=False, indent=2)
         return text if visible(text) == text else json.dumps(value, indent=2)
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except (RecursionError, ValueError):
+            return InvalidJSONInput(data)
+
     def to_python(self, value: Any) -> Any:
         try:
             found = super().to_python(value)
-        except RecursionError:
+        except (RecursionError, ValueError):  # or a number of more digits than Python reads
             raise forms.ValidationError(self.error_messages["deep"], code="deep") from None
         if found is None:
             return {}

@@ -31,7 +31,8 @@ MAX_CHARACTERS = 50_000
 _TAGS = set(
     "a blockquote br code del div em hr li ol p pre s strong table tbody td th thead tr ul".split()
 )
-_ATTRIBUTES = {
+_ATTRIBUTES: dict[str, set[str]] = {
+    "*": set(),
     "a": {"href"},
     "div": {"class", "tabindex", "role", "aria-label"},
     "ol": {"start"},
