@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.admin.widgets import (
@@ -62,7 +62,13 @@ class MetadataField(forms.JSONField):
             return True
 
 
-class ConversationForm(forms.ModelForm[Conversation]):
+if TYPE_CHECKING:
+    Form = forms.ModelForm[Conversation]
+else:  # which takes no type at run time
+    Form = forms.ModelForm
+
+
+class ConversationForm(Form):
     """Compares with what the page showed, not with what is stored by now."""
 
     title = forms.CharField(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin import ModelAdmin
 from django.http import HttpRequest
@@ -11,7 +11,13 @@ from django.http import HttpRequest
 from ..indexes import indexes
 
 
-class IndexPermissions(ModelAdmin[Any]):
+if TYPE_CHECKING:
+    Admin = ModelAdmin[Any]
+else:  # which takes no type at run time
+    Admin = ModelAdmin
+
+
+class IndexPermissions(Admin):
     """Limits staff to some of the indexes, on top of Django's permissions."""
 
     def has_index_permission(self, request: HttpRequest, alias: str) -> bool:
