@@ -10,7 +10,6 @@ from django.http import HttpRequest
 
 from ..indexes import indexes
 
-
 if TYPE_CHECKING:
     Admin = ModelAdmin[Any]
 else:  # which takes no type at run time
