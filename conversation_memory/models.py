@@ -52,6 +52,14 @@ class Conversation(models.Model):
     updated = models.DateTimeField(_("last write"), null=True, editable=False)
     expires = models.DateTimeField(_("expires"), null=True, blank=True)
 
+    # What the admin has read of it: always the first two, the others on its page.
+    address: Any
+    row: Any
+    excerpt: Any
+    metadata: dict[str, Any]
+    damage: Any
+    hit: int | None
+
     objects = EmptyManager()
 
     class Meta:

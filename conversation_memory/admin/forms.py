@@ -147,7 +147,7 @@ class ConversationForm(Form):
         field = self.fields["metadata"]
         name = self.add_initial_prefix("metadata")
         try:
-            return dict(field.to_python(self.data.get(name)))
+            return dict(field.to_python(self.data.get(name)) or {})
         except forms.ValidationError:
             return self.stored
 

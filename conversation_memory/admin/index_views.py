@@ -57,6 +57,6 @@ class IndexViews(ConversationPage):
             "list_url": self.list_url(address),
             **context,
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         folder = "admin/conversation_memory/conversation"
         return TemplateResponse(request, f"{folder}/{template}", context)

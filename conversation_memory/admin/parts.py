@@ -132,7 +132,8 @@ class ConversationParts(ConversationPage):
         page = found.address.driver().page(before=position + 1, limit=1)
         if page.start != position or not page.runs or tag_of(page.runs[0]) != tag:
             raise Http404
-        return page.runs[0]
+        run: Run = page.runs[0]
+        return run
 
 
 def _at(run: Run, place: str) -> Artifact | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from zlib import crc32
@@ -124,20 +124,16 @@ def entry(
 ) -> Entry:
     """The run at `position` of its conversation."""
     tag = tag_of(run)
-    common = {
-        "number": position + 1,
-        "raw_url": link("run", position, tag),
-        "is_hit": is_hit,
-    }
+    shown = Entry(number=position + 1, raw_url=link("run", position, tag), is_hit=is_hit)
     if reason := damage(run):
         text, _left = cut(visible(run.to_wire()[: 4 * MAX_BEGINNING]), MAX_BEGINNING)
-        return Entry(damaged=reason, beginning=text, **common)
-    return Entry(
+        return replace(shown, damaged=reason, beginning=text)
+    return replace(
+        shown,
         id=label(run.id),
         messages=list(messages(run, lambda place: link("file", position, tag, place), marks)),
         meta=list(facts(run.meta, marks)),
         remove_url=link("remove", position, tag) if run.id and may_remove else "",
-        **common,
     )
 
 

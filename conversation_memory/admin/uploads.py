@@ -46,7 +46,7 @@ class SizeLimit(FileUploadHandler):
         return None
 
 
-def keep(request: HttpRequest, file: UploadedFile, where: str) -> str:
+def keep(request: HttpRequest, file: UploadedFile[Any], where: str) -> str:
     """Keep `file` for the user of the request, to be restored into `where`. Returns its path."""
     discard(request)
     _remove_old()

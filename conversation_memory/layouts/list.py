@@ -88,9 +88,10 @@ class ListLayout(Layout):
         self, place: Place, wanted: Callable[[Run], bool], limit: int
     ) -> Operation[int | None]:
         """See Layout.find(). Reads the list from its end, a part at a time."""
-        before, looked = None, 0
+        before: int | None = None
+        looked = 0
         while before != 0 and looked < limit:
-            part = yield self._slice(place, before, _CHUNK)
+            part: Slice = yield self._slice(place, before, _CHUNK)
             if not part.is_list or not place.sees(part.record):
                 return (yield from super().find(place, wanted, limit))
             for position, text in reversed(list(enumerate(part.texts, part.start))):

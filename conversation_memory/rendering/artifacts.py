@@ -6,8 +6,8 @@ import json
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -87,11 +87,16 @@ def show(artifact: Artifact, place: str, look: Look) -> Shown:
 
 def as_text(artifact: Artifact, place: str, look: Look) -> Shown:
     text, left = cut(visible(artifact.text), look.limit)
-    common = {"place": place, "left": left, "is_found": look.marks.found_in(text)}
-    url = look.url(place) if left else ""
+    shown = Shown(
+        kind="text",
+        place=place,
+        left=left,
+        url=look.url(place) if left else "",
+        is_found=look.marks.found_in(text),
+    )
     if look.markdown and markdown.AVAILABLE and len(text) <= markdown.MAX_CHARACTERS:
-        return Shown(kind="markdown", text=markdown.render(text, look.marks), url=url, **common)
-    return Shown(kind="text", blocks=tuple(split(text, look.marks)), url=url, **common)
+        return replace(shown, kind="markdown", text=markdown.render(text, look.marks))
+    return replace(shown, blocks=tuple(split(text, look.marks)))
 
 
 def as_error(artifact: Artifact, place: str, look: Look) -> Shown:
@@ -116,7 +121,7 @@ def as_image(artifact: Artifact, place: str, look: Look) -> Shown:
         return as_binary(artifact, place, look)
     data = artifact.to_dict()
     width, height = data.get("width"), data.get("height")
-    size = (width, height) if _is_length(width) and _is_length(height) else None
+    size = (width, height) if is_length(width) and is_length(height) else None
     return Shown(kind="image", place=place, url=look.url(place), label=_name(artifact), size=size)
 
 
@@ -283,5 +288,5 @@ def _name(artifact: Artifact) -> str:
     return label(artifact.name) if artifact.name != artifact.id else ""
 
 
-def _is_length(value: Any) -> bool:
+def is_length(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and 0 < value < 100_000

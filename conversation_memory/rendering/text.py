@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 # A page is UTF-8 without controls. What has a picture of its own in Unicode is shown as that.
-_CONTROLS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"}
+_CONTROLS: dict[int, int | str] = {
+    code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"
+}
 _CONTROLS |= {0x7F: "\u2421"}
 _CONTROLS |= {code: f"[U+{code:04X}]" for code in range(0x80, 0xA0)}
 # They reorder what stands around them. Marks and isolates stay, which right-to-left text needs.
@@ -33,9 +35,12 @@ def cut(text: str, limit: int | None) -> tuple[str, int]:
 
 
 def _decoded(text: str | bytes) -> str:
-    if isinstance(text, str):
-        try:
-            text = text.encode("utf-8", "surrogateescape")  # ids that are no UTF-8
-        except UnicodeEncodeError:
-            text = text.encode("utf-8", "backslashreplace")  # JSON may hold half characters
-    return text.decode("utf-8", "backslashreplace")
+    raw = text if isinstance(text, bytes) else _encoded(text)
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")  # ids that are no UTF-8
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")  # JSON may hold half characters
