@@ -2,13 +2,16 @@ import json
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.test import override_settings
 
 from conversation_memory import Run, indexes
+from conversation_memory.models import Conversation
 
 from .admin import AdminTestCase
 
@@ -100,6 +103,7 @@ class RestoreTests(TransferTestCase):
         assert "is a sound archive" in page
         for line in ('<td>1</td><th scope="row">new</th><td><bdi>a</bdi>', "the same", "different"):
             assert line in page
+        assert "in conflict" not in page
         assert not self.index.driver("a").exists()
         page = self.confirm().content.decode()
         assert "1 new, 0 replaced, 1 unchanged." in page
@@ -145,13 +149,7 @@ class RestoreTests(TransferTestCase):
         assert self.uploads() == []
 
     def limited(self, most):
-        from django.contrib import admin
-
-        from conversation_memory.models import Conversation
-
         registered = admin.site.get_model_admin(Conversation)
-        from unittest import mock
-
         return mock.patch.object(registered, "max_upload_bytes", most)
 
     def test_nobody_confirms_what_another_uploaded(self):

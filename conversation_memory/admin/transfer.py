@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
@@ -150,7 +151,7 @@ class Transfer(IndexViews):
             "title": _("Restore an archive"),
             "file": label(file.name),
             "header": header,
-            "lines": list(_lines(counts)),
+            "lines": list(_lines(counts, form.options["on_conflict"])),
             "options": form.options,
         }
         return self.page(request, "restore_preview.html", address, **context)
@@ -188,10 +189,10 @@ _LINES = (
 )
 
 
-def _lines(counts: Any) -> Any:
+def _lines(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
     """What would happen to how many, and to which, for instance; new and same always."""
     for key, name in _LINES:
-        count = getattr(counts, key)
+        count = getattr(counts, key) if key != "conflicts" or policy == "fail" else 0
         if count or key in ("new", "same"):
             examples = [label(id) for id in counts.examples.get(key, ())]
             yield {"name": name, "count": count, "examples": examples}
