@@ -104,6 +104,12 @@ class TranscriptTests(PageMixin):
         assert 'id="hit"' in self.page(run="r30")
         assert "Runs 1 to 43 of 120" in page
 
+    def test_the_list_of_a_search_leads_to_the_hit(self):
+        self.store(Run("a", "b"))
+        assert "/change/#hit" not in self.list().content.decode()
+        page = self.list(q="c1").content.decode()
+        assert re.search(r'/change/\?_changelist_filters=q%3Dc1#hit"', page)
+
     def test_a_search_that_is_not_in_the_messages_says_so(self):
         self.store(Run("a", "b"))
         assert "is not in the messages" in self.page(q="zebra <b>")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -23,6 +25,14 @@ from .permissions import IndexPermissions
 from .transcript import MAX_BEGINNING, PER_PAGE, Transcript, damage, has_words, transcript
 
 
+class LinkingList(ChangeList):
+    """After a search, the links of the list lead to the hit in each conversation."""
+
+    def url_for_result(self, result: Model) -> str:
+        url = super().url_for_result(result)
+        return f"{url}#hit" if self.query else url
+
+
 class ConversationPage(IndexPermissions):
     """The page of one conversation."""
 
@@ -31,6 +41,9 @@ class ConversationPage(IndexPermissions):
 
     class Media:
         css = {"all": ["conversation_memory/admin.css"]}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LinkingList
 
     @guarded
     def change_view(
