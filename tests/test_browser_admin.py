@@ -30,7 +30,7 @@ class AdminBrowserTestCase(BrowserTestCase):
 
     def choose(self, page, action):
         page.locator("select[name=action]").select_option(action)
-        page.get_by_role("button", name="Go", exact=True).click()
+        page.locator("button[name=index]").first.click()
 
 
 class JourneyTests(AdminBrowserTestCase):
