@@ -176,7 +176,7 @@ class Browser:
         return replace(finds, next=start + MOST_LOOKED_AT)
 
     def _damaged(self, ids: list[bytes]) -> Operation[list[bytes]]:
-        calls = [single("HGET", self._keys.content(id), id) for id in ids]
+        calls: list[Command[Any]] = [single("HGET", self._keys.content(id), id) for id in ids]
         fields = (yield calls) if calls else []
         return [
             id

@@ -52,9 +52,11 @@ class Conversation(models.Model):
     updated = models.DateTimeField(_("last write"), null=True, editable=False)
     expires = models.DateTimeField(_("expires"), null=True, blank=True)
 
-    # What the admin has read of it: always the first two, the others on its page.
+    # What the admin has read of it: always the first two, after a search of messages the third,
+    # the others on its page.
     address: Any
     row: Any
+    found: Any = None
     excerpt: Any
     metadata: dict[str, Any]
     damage: Any
@@ -75,4 +77,4 @@ class Conversation(models.Model):
         verbose_name_plural = _("conversations")
 
     def __str__(self) -> str:
-        return self.title or self.conversation_id
+        return (self.title or self.conversation_id)[:200]

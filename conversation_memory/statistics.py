@@ -56,13 +56,13 @@ def statistics(layout: Layout, browser: Browser, edges: Sequence[int]) -> Operat
     """`edges` are times in milliseconds, ascending: of each span between two, what was active."""
     keys = layout.keys
     order = keys.order()
-    spans = [
+    spans: list[Command[int]] = [
         single("ZCOUNT", order, start, f"({end}")
         for start, end in zip(edges, edges[1:], strict=False)
     ]
-    count = Command((COUNT.call([keys.index, keys.expiry()], []),))
+    count: Command[int] = Command((COUNT.call([keys.index, keys.expiry()], []),))
     newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
-    sample = single("HRANDFIELD", keys.index, SAMPLE)
+    sample: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
     conversations, last, ids, *active = yield [count, newest, sample, *spans]
     rows = yield from browser.sizes(ids)
     found = Statistics(
@@ -97,12 +97,12 @@ def discover(settings: IndexSettings) -> Operation[Discovery]:
 
 def _memory(keys: Keys, rows: Sequence[Row], conversations: int) -> Operation[int]:
     """The shared keys, and those of some conversations as an example of all."""
-    shared = [
+    shared: list[Command[int | None]] = [
         single("MEMORY", "USAGE", keys.index, "SAMPLES", _FIELDS_WEIGHED),
         single("MEMORY", "USAGE", keys.order()),
         single("MEMORY", "USAGE", keys.expiry()),
     ]
-    own = [
+    own: list[Command[int | None]] = [
         single("MEMORY", "USAGE", key, "SAMPLES", _FIELDS_WEIGHED)
         for row in rows
         for key in (keys.record(row.id), keys.runs(row.id))

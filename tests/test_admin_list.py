@@ -1,8 +1,13 @@
 import re
 from base64 import urlsafe_b64encode
 from datetime import timedelta
+from unittest import mock
+
+from django.utils.safestring import mark_safe
 
 from conversation_memory import Artifact, Run, indexes
+from conversation_memory.admin import selections
+from conversation_memory.admin.full_text import TextFinds
 from conversation_memory.browsing import MOST_COPIED, Span
 
 from .admin import AdminTestCase
@@ -271,6 +276,31 @@ class PageTests(AdminTestCase):
         pipeline.execute()
         notes = self.notes()
         assert re.search(r"1\d,\d{3} more conversations that another program wrote", notes[0])
+
+    def test_an_id_that_is_too_long_for_a_url_breaks_nothing(self):
+        self.index.driver("x" * 1_000_000).append(Run("q", "a"))
+        self.index.driver("y" * 1_000).append(Run("q", "a"))
+        response = self.list()
+        assert len(response.content) < 100_000
+        [short, long] = response.context["cl"].result_list
+        assert self.client.get(self.url("conversation_change", short.pk)).status_code == 200
+        assert self.client.get(self.url("conversation_change", long.pk)).status_code == 302
+        assert "1 conversation of this page cannot be opened" in self.notes()[0]
+
+    def test_what_was_found_in_messages_is_shown_with_its_place(self):
+        self.fill(3)
+        hit = mock.Mock(run_id="run 7", snippet_html=mark_safe("an <mark>apple</mark>"))
+        found = TextFinds({b"c1": hit, b"gone": hit}, total=9, shown=2, reason="The index is new.")
+        with mock.patch.object(selections, "full_text", return_value=found):
+            page = self.list(q="c0").content.decode()
+            assert self.shown(q="c0") == ["c0", "c1"]
+            assert self.notes(q="c0") == [
+                "Ids, titles and messages were searched.",
+                "Of 9 runs that were found, the best 2 are shown.",
+                "The index is new.",
+            ]
+        assert "an <mark>apple</mark>" in page
+        assert re.search(r"run=run\+7[^\"]*#hit", page)
 
     def test_filters_that_do_not_exist_lead_back(self):
         for query in ({"title": "x"}, {"size__gt": "1"}, {"nonsense": "1"}):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 from ..drivers import RedisConversationMemoryDriver
 from ..indexes import ConversationIndex, indexes
 from ..keys import decode, encode
+
+# In base64url four thirds of it, and once more as much if a list links to it with its filters.
+MOST_BYTES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,7 @@ class Address:
 
     `str()` of it is the primary key: alias, index and id as base64url, joined by full stops. Raw,
     an id may be `..`, a byte that is no text, or anything else that a URL or a browser rewrites.
+    One that is too long for a URL has a key that leads nowhere.
     """
 
     alias: str
@@ -39,6 +44,11 @@ class Address:
         """The address of the index alone."""
         return replace(self, conversation_id=None)
 
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the id would make a longer URL than servers take."""
+        return len(self.conversation_id or b"") > MOST_BYTES
+
     def index(self) -> ConversationIndex:
         """Raises `InvalidIndexError` if settings know no such index."""
         return indexes.open(self.alias, self.name)
@@ -50,6 +60,8 @@ class Address:
     def __str__(self) -> str:
         parts = [encode(self.alias), encode(self.name)]
         parts += [] if self.conversation_id is None else [self.conversation_id]
+        if self.is_too_long:
+            return f"{Address(self.alias, self.name)}.*{sha256(parts[2]).hexdigest()}"
         return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model
@@ -30,6 +30,9 @@ class LinkingList(ChangeList):
 
     def url_for_result(self, result: Model) -> str:
         url = super().url_for_result(result)
+        found = getattr(result, "found", None)
+        if found and found.run_id:
+            return f"{url}?{urlencode({'run': found.run_id}, errors='replace')}#hit"
         return f"{url}#hit" if self.query else url
 
 
@@ -38,9 +41,6 @@ class ConversationPage(IndexPermissions):
 
     form = ConversationForm
     change_form_template = "admin/conversation_memory/conversation/change_form.html"
-
-    class Media:
-        css = {"all": ["conversation_memory/admin.css"]}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return LinkingList

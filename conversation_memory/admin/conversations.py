@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -61,7 +62,7 @@ class ConversationList(IndexPermissions):
     list_max_show_all = 500
     search_fields = ("conversation_id", "title")
     sortable_by = ()
-    actions = ("delete_selected",)
+    actions: Sequence[str] = ("delete_selected",)
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     empty_value_display = "–"
@@ -141,6 +142,8 @@ class ConversationList(IndexPermissions):
 
     @admin.display(description=gettext_lazy("last message"))
     def last_words(self, conversation: Conversation) -> str | None:
+        if conversation.found:
+            return format_html('<bdi class="cm-cell">{}</bdi>', conversation.found.snippet_html)
         if conversation.row.is_damaged:
             return format_html('<span class="cm-unreadable">{}</span>', _("unreadable"))
         words = conversation.row.last_words
@@ -203,7 +206,7 @@ class ConversationList(IndexPermissions):
             self.log_done(request, piece)
 
     def log_done(self, request: HttpRequest, deleted: list[Conversation]) -> None:
-        super().log_deletions(request, deleted)
+        super().log_deletions(request, deleted)  # type: ignore[arg-type]  # it only iterates
 
 
 @admin.register(Conversation)

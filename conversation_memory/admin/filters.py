@@ -49,7 +49,7 @@ class IndexFilter(SimpleListFilter):
             return None
         return address if address.conversation_id is None else None
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         selected = self._chosen()
         for address in self.addresses:
             yield {
@@ -74,7 +74,7 @@ class OwnerFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("", "")]  # or Django leaves the filter out
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         ours = (self.parameter_name, "p", "start")
         yield {
             "value": self.value() or "",

@@ -32,6 +32,8 @@ SEARCH_STATES = {
     "incomplete": gettext_lazy("incomplete"),
     "absent": gettext_lazy("not available"),
     "denied": gettext_lazy("not permitted"),
+    "missing": gettext_lazy("not built"),
+    "partial": gettext_lazy("not available"),
 }
 
 
@@ -107,7 +109,8 @@ class IndexAdmin(IndexPermissions):
 
     @admin.display(description=gettext_lazy("layout"))
     def layout(self, index: Any) -> str | None:
-        return index.survey.index and index.survey.index.settings.layout
+        found = index.survey.index
+        return str(found.settings.layout) if found else None
 
     @admin.display(description=gettext_lazy("conversations"))
     def conversations(self, index: Any) -> str | None:
@@ -128,7 +131,8 @@ class IndexAdmin(IndexPermissions):
 
     @admin.display(description=gettext_lazy("expiry"))
     def expiry(self, index: Any) -> str | None:
-        return index.survey.index and figures.expiry_rule(index.survey.index.settings)
+        found = index.survey.index
+        return figures.expiry_rule(found.settings) if found else None
 
     @admin.display(description=gettext_lazy("search"))
     def search(self, index: Any) -> Any:

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from .filters import started
+from .full_text import TextFinds
 from .selections import Reader, Selection
 
 
@@ -30,6 +31,16 @@ def notes(changelist: Any, reader: Reader, selection: Selection) -> Iterator[Not
         return
     if reader.is_search(selection):
         yield from _of_search(changelist, reader, selection)
+    if long := sum(row.address.is_too_long for row in changelist.result_list):
+        yield Note(
+            ngettext(
+                "%(count)s conversation of this page cannot be opened here: its id is too long.",
+                "%(count)s conversations of this page cannot be opened here: their ids are too "
+                "long.",
+                long,
+            )
+            % {"count": long}
+        )
     if unlisted := reader.extent(selection).unlisted:
         yield Note(
             ngettext(
@@ -46,12 +57,15 @@ def notes(changelist: Any, reader: Reader, selection: Selection) -> Iterator[Not
 
 
 def _of_search(changelist: Any, reader: Reader, selection: Selection) -> Iterator[Note]:
-    finds = reader.finds(selection)
+    finds, texts = reader.finds(selection), reader.texts(selection)
     if selection.unreadable:
-        what = _("Only what cannot be read is shown.")
+        yield Note(_("Only what cannot be read is shown."))
+    elif texts:
+        yield from _of_texts(texts)
+    elif selection.start:
+        yield Note(_("Ids and titles were searched."))
     else:
-        what = _("Ids and titles were searched; messages were not, as search is off here.")
-    yield Note(what)
+        yield Note(_("Ids and titles were searched; messages were not, as search is off here."))
     first, last = selection.start + 1, selection.start + finds.looked_at
     if finds.next is not None or selection.start:
         text = _("Looked at the conversations %(first)s to %(last)s, newest first.") % {
@@ -68,6 +82,18 @@ def _of_search(changelist: Any, reader: Reader, selection: Selection) -> Iterato
             )
             % {"count": number_format(finds.skipped, force_grouping=True)}
         )
+
+
+def _of_texts(texts: TextFinds) -> Iterator[Note]:
+    yield Note(_("Ids, titles and messages were searched."))
+    if texts.total > texts.shown:
+        numbers = {"shown": texts.shown, "total": texts.total}
+        text = _("Of %(total)s runs that were found, the best %(shown)s are shown.")
+        yield Note(
+            text % {key: number_format(n, force_grouping=True) for key, n in numbers.items()}
+        )
+    if texts.reason:
+        yield Note(texts.reason)
 
 
 def _onward(changelist: Any, start: int | None) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldError
@@ -30,9 +30,11 @@ class _Rows:
 class RedisQuerySet(QuerySet[Any]):
     """A QuerySet whose rows come from `rows()`, and their number from `total()`."""
 
+    _chain: Callable[[], Any]
+
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._iterable_class = _Rows
+        self._iterable_class = _Rows  # type: ignore[assignment]
 
     def rows(self, low: int, high: int | None) -> Sequence[Any]:
         """The rows from number `low` on and before `high`, which None leaves open."""
@@ -84,7 +86,7 @@ class ConversationQuerySet(RedisQuerySet):
 
     def select(self, **changes: Any) -> ConversationQuerySet:
         """Those that fit as well; `changes` are fields of Selection."""
-        clone = self._chain()
+        clone: ConversationQuerySet = self._chain()
         clone.selection = self.selection.but(**changes)
         return clone
 

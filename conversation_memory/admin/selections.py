@@ -12,6 +12,7 @@ from ..keys import encode
 from ..models import Conversation
 from ..rendering import label
 from .addresses import Address
+from .full_text import TextFinds, full_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Reader:
         self._may_see = may_see
         self._extents: dict[Selection, Extent] = {}
         self._finds: dict[Selection, Finds] = {}
+        self._texts: dict[Selection, TextFinds | None] = {}
 
     def count(self, selection: Selection) -> int:
         if selection.chosen is not None:
@@ -68,8 +70,7 @@ class Reader:
         if not (index := self._index(selection)):
             return []
         if self.is_search(selection):
-            ids = self.finds(selection).ids[low:high]
-            return _instances(index, index.glance(*ids))
+            return self._found(index, selection, self.finds(selection).ids[low:high])
         limit = (self.count(selection) if high is None else high) - low
         return _instances(index, index.browse(selection.span, low, limit)) if limit > 0 else []
 
@@ -83,8 +84,20 @@ class Reader:
         if selection not in self._finds:
             index = self._index(selection)
             self.extent(selection)  # gives what others wrote a place
-            self._finds[selection] = _find(index, selection) if index else Finds([])
+            found = _find(index, selection) if index else Finds([])
+            texts = self.texts(selection)
+            ids = dict.fromkeys([*found.ids, *(texts.hits if texts else ())])
+            self._finds[selection] = replace(found, ids=list(ids))
         return self._finds[selection]
+
+    def texts(self, selection: Selection) -> TextFinds | None:
+        """What was found in messages; None where they were not searched."""
+        if selection not in self._texts:
+            index = self._index(selection)
+            asked = index and selection.text and not (selection.unreadable or selection.start)
+            found = full_text(index, selection.text, selection.span) if asked and index else None
+            self._texts[selection] = found
+        return self._texts[selection]
 
     def delete(self, conversations: Iterable[Conversation]) -> int:
         """Returns how many of them were still there."""
@@ -95,6 +108,15 @@ class Reader:
 
     def is_search(self, selection: Selection) -> bool:
         return bool(selection.text) or selection.unreadable
+
+    def _found(
+        self, index: ConversationIndex, selection: Selection, ids: list[bytes]
+    ) -> list[Conversation]:
+        found = _instances(index, index.glance(*ids))
+        texts = self.texts(selection)
+        for conversation in found if texts else ():
+            conversation.found = texts and texts.hits.get(conversation.row.id)
+        return found
 
     def _index(self, selection: Selection) -> ConversationIndex | None:
         address = selection.index
