@@ -1,6 +1,10 @@
+from unittest import mock
+
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 
 from conversation_memory import Run
+from conversation_memory.models import Conversation
 
 from .admin import AdminTestCase
 
@@ -57,6 +61,20 @@ class ErasingTests(AdminTestCase):
             response = send(self.erase_url, {"owner": "7", "confirmed": "yes"})
             assert response.status_code == 403
         assert self.index.count(owner="7") == 2
+
+    def test_an_index_that_one_may_not_see_does_not_exist(self):
+        registered = admin.site.get_model_admin(Conversation)
+        hook = mock.patch.object(registered, "has_index_permission", lambda request, alias: False)
+        key, index = self.address("a"), self.address()
+        views = [self.url(f"conversation_{view}", key) for view in ("change", "delete", "raw")]
+        views += [self.url(f"conversation_{view}", index) for view in ("erase", "restore")]
+        with hook:
+            for url in views:
+                for send in (self.client.get, self.client.post):
+                    with self.subTest(url=url, send=send.__name__):
+                        response = send(url, {"owner": "7", "confirmed": "yes", "post": "yes"})
+                        assert response.status_code in (302, 403, 404, 405)
+        assert self.index.count() == 3
 
     def test_the_list_of_an_owner_offers_it(self):
         page = self.list(index=str(self.address()), owner="7").content.decode()
