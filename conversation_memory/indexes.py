@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from . import conf, connections, conversion, erasure, statistics
-from .browsing import Browser, Extent, Finds, Row, Span
+from . import conf, connections, conversion, erasure
+from .browsable import Browsable
+from .browsing import Browser
 from .commands import Operation, T
 from .conf import IndexSettings
 from .conversion import Conversion
@@ -21,12 +22,11 @@ from .layouts import layout
 from .listing import Listing
 from .records import Page
 from .signals import conversations_anonymised, conversations_erased
-from .statistics import Discovery, Statistics
 
 logger = logging.getLogger("conversation_memory")
 
 
-class ConversationIndex:
+class ConversationIndex(Browsable):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -80,68 +80,6 @@ class ConversationIndex:
     ) -> Page:
         """See recent()."""
         return await self._arun(self._listing.recent(limit, _owner(owner), before))
-
-    def extent(self, span: Span = Span()) -> Extent:  # noqa: B008  # frozen
-        """How many conversations are in a span, and how many have no place in the order yet."""
-        return self._run(self._browser.extent(span))
-
-    async def aextent(self, span: Span = Span()) -> Extent:  # noqa: B008
-        """See extent()."""
-        return await self._arun(self._browser.extent(span))
-
-    def browse(self, span: Span, offset: int, limit: int) -> list[Row]:
-        """The conversations of a span from number `offset` on, newest first.
-
-        Any page costs the same few round trips, and no document is fetched.
-        """
-        return self._run(self._browser.page(span, offset, limit))
-
-    async def abrowse(self, span: Span, offset: int, limit: int) -> list[Row]:
-        """See browse()."""
-        return await self._arun(self._browser.page(span, offset, limit))
-
-    def glance(self, *conversation_ids: Id) -> list[Row]:
-        """What a list shows of these conversations; those that are gone are left out."""
-        return self._run(self._browser.rows([encode(id) for id in conversation_ids]))
-
-    async def aglance(self, *conversation_ids: Id) -> list[Row]:
-        """See glance()."""
-        return await self._arun(self._browser.rows([encode(id) for id in conversation_ids]))
-
-    def find_named(self, text: str, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
-        """Those of 10,000 conversations with `text` in the id or title, from number `start` on."""
-        return self._run(self._browser.named(span, text, start))
-
-    async def afind_named(self, text: str, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
-        """See find_named()."""
-        return await self._arun(self._browser.named(span, text, start))
-
-    def find_unreadable(self, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
-        """Those of 10,000 conversations that cannot be read, from number `start` on."""
-        return self._run(self._browser.unreadable(span, start))
-
-    async def afind_unreadable(self, span: Span = Span(), *, start: int = 0) -> Finds:  # noqa: B008
-        """See find_unreadable()."""
-        return await self._arun(self._browser.unreadable(span, start))
-
-    def statistics(self, edges: Sequence[int] = ()) -> Statistics:
-        """Figures of the index, and how many conversations were last written to between `edges`.
-
-        `edges` are times in milliseconds, ascending. It costs the same few round trips always.
-        """
-        return self._run(statistics.statistics(self._layout, self._browser, edges))
-
-    async def astatistics(self, edges: Sequence[int] = ()) -> Statistics:
-        """See statistics()."""
-        return await self._arun(statistics.statistics(self._layout, self._browser, edges))
-
-    def discover(self) -> Discovery:
-        """The further indexes that INDEXES of the alias are about."""
-        return self._run(statistics.discover(self.settings))
-
-    async def adiscover(self) -> Discovery:
-        """See discover()."""
-        return await self._arun(statistics.discover(self.settings))
 
     def adopt(self) -> int:
         """Give every conversation that others wrote its place in `recent()`.
