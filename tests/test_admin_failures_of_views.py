@@ -13,7 +13,7 @@ BLOB = Artifact(b"12345", type="BlobArtifact", id="blob", name="notes.txt")
 
 
 class FailuresTests(AdminMixin, ServerTestCase, TestCase):
-    entry = {"OPTIONS": {"socket_timeout": 0.2, "retry": Retry(NoBackoff(), 0)}}
+    entry = {"OPTIONS": {"socket_timeout": 0.1, "retry": Retry(NoBackoff(), 0)}}
 
     def setUp(self):
         super().setUp()
