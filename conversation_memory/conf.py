@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ _KEYS = {
     "URL",
     *_ADDRESS,
     "INDEX",
+    "INDEXES",
     "LAYOUT",
     "TTL",
     "TTL_ON_READ",
@@ -65,6 +67,7 @@ class IndexSettings:
 
     alias: str
     index: str = DEFAULT_INDEX
+    indexes: tuple[str, ...] = ()
     layout: str = "hash"
     max_bytes: int = MAX_BYTES
     max_run_bytes: int = MAX_RUN_BYTES
@@ -79,6 +82,10 @@ class IndexSettings:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+
+    def covers(self, name: str) -> bool:
+        """Whether `name` is the index, or one of those that INDEXES is about."""
+        return name == self.index or any(fnmatchcase(name, pattern) for pattern in self.indexes)
 
     @property
     def lifetime(self) -> int | None:
@@ -193,6 +200,7 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         Keys(entry.get("INDEX", DEFAULT_INDEX))
     except ValueError as error:
         yield f"INDEX of {where} cannot be used. {error}"
+    yield from _pattern_faults(where, entry.get("INDEXES", ()))
     if not isinstance(entry.get("TTL_ON_READ", False), bool):
         yield f"TTL_ON_READ of {where} is neither True nor False."
     if entry.get("ON_USER_DELETE") not in _ON_USER_DELETE:
@@ -201,6 +209,15 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
     except (TypeError, ValueError) as error:
         yield f"TTL of {where} cannot be used. {error}"
+
+
+def _pattern_faults(where: str, patterns: Any) -> Iterator[str]:
+    if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) for p in patterns):
+        yield f"INDEXES of {where} is not a list of names and patterns."
+        return
+    # Redis and Python agree on what * and ? mean, and on nothing else.
+    if any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
+        yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
 
 
 def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -213,6 +230,7 @@ def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:
     given = {key.lower(): value for key, value in entry.items() if key != "OPTIONS"}
+    given["indexes"] = tuple(entry.get("INDEXES", ()))
     if "URL" in entry:
         parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
         given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}

@@ -100,6 +100,17 @@ class Connection:
         """The async client of the running event loop, made on first use."""
         return self._async_clients.get(self._make_async)
 
+    @property
+    def address(self) -> str:
+        """Where the server is, without credentials: `localhost:6379/0`."""
+        pool = self.client.connection_pool
+        options = pool.connection_kwargs
+        if hasattr(pool, "service_name"):
+            return f"{pool.service_name}/{options.get('db') or 0}"
+        port = f":{options.get('port', 6379)}" if "path" not in options else ""
+        place = options.get("path") or options.get("host", "localhost")
+        return f"{place}{port}/{options.get('db') or 0}"
+
     def _make_async(self) -> Any:
         if self.settings.cache:
             return clients.async_twin(self.client)

@@ -18,7 +18,7 @@ from .connections import Connection, LentConnection, connect
 from .documents import Runs
 from .keys import Id, decode, encode
 from .layouts import Layout, Place, layout
-from .records import Conversation, Record, RunPage
+from .records import Conversation, Excerpt, Record, RunPage
 from .runs import Run, as_run, estimate_tokens
 
 
@@ -169,6 +169,34 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     async def apage(self, *, before: int | None = None, limit: int = 50) -> RunPage:
         """See page()."""
         operation = self._layout.page(self._place, before, _positive(limit))
+        return await self._arun(self._reading(operation))
+
+    def excerpt(self, *, before: int | None = None, limit: int = 50) -> Excerpt:
+        """As `page()`, with metadata, record and the number of all runs."""
+        operation = self._layout.excerpt(self._place, before, _positive(limit))
+        return self._run(self._reading(operation))
+
+    async def aexcerpt(self, *, before: int | None = None, limit: int = 50) -> Excerpt:
+        """See excerpt()."""
+        operation = self._layout.excerpt(self._place, before, _positive(limit))
+        return await self._arun(self._reading(operation))
+
+    def raw(self) -> bytes | None:
+        """The JSON document as it is stored, even if it is damaged; None if there is none."""
+        return self._run(self._layout.raw(self._place))
+
+    async def araw(self) -> bytes | None:
+        """See raw()."""
+        return await self._arun(self._layout.raw(self._place))
+
+    def find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> int | None:
+        """The position of the last run that is `wanted`, None if the last `limit` have none."""
+        operation = self._layout.find(self._place, wanted, _positive(limit))
+        return self._run(self._reading(operation))
+
+    async def afind(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> int | None:
+        """See find()."""
+        operation = self._layout.find(self._place, wanted, _positive(limit))
         return await self._arun(self._reading(operation))
 
     def window(

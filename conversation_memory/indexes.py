@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from . import conf, connections, conversion, erasure, pruning
+from .browsable import Browsable
+from .browsing import Browser
 from .checking import Check, Report
 from .commands import Operation, T
 from .conf import IndexSettings
 from .conversion import Conversion
 from .drivers import RedisConversationMemoryDriver
 from .erasure import Copies, Erasure
-from .exceptions import ConversationMemoryError
+from .exceptions import ConversationMemoryError, InvalidIndexError
 from .keys import Id, decode, encode
 from .layouts import layout
 from .listing import Listing
@@ -26,7 +29,7 @@ from .signals import conversations_anonymised, conversations_erased
 logger = logging.getLogger("conversation_memory")
 
 
-class ConversationIndex:
+class ConversationIndex(Browsable):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -38,6 +41,7 @@ class ConversationIndex:
         self.name = settings.index
         self._layout = layout(settings)
         self._listing = Listing(self._layout)
+        self._browser = Browser(self._layout, self._listing)
         self._connection = connections.connect(settings)
 
     def driver(
@@ -357,6 +361,11 @@ class ConversationIndex:
     async def _arun(self, operation: Operation[T]) -> T:
         return await self._connection.arun(operation, self.alias)
 
+    @property
+    def server(self) -> str:
+        """The address of the server, without its credentials."""
+        return self._connection.address
+
     def __repr__(self) -> str:
         return f"<ConversationIndex {self.name!r} of {self.alias!r}>"
 
@@ -366,12 +375,27 @@ class IndexHandler:
 
     def __init__(self) -> None:
         self._indexes: dict[str, ConversationIndex] = {}
+        self._others: dict[tuple[str, str], ConversationIndex] = {}
 
     def __getitem__(self, alias: str) -> ConversationIndex:
         """Raises `InvalidIndexError` for an alias that does not exist or cannot be used."""
         if alias not in self._indexes:
             self._indexes[alias] = ConversationIndex(conf.get(alias))
         return self._indexes[alias]
+
+    def open(self, alias: str, name: str) -> ConversationIndex:
+        """An index beside the one of `alias`, on the same server, which its INDEXES are about.
+
+        Raises `InvalidIndexError` for a name that they are not about.
+        """
+        index = self[alias]
+        if name == index.name:
+            return index
+        if not index.settings.covers(name):
+            raise InvalidIndexError(f"INDEXES of alias {alias!r} are not about index {name!r}.")
+        if (alias, name) not in self._others:
+            self._others[alias, name] = ConversationIndex(replace(index.settings, index=name))
+        return self._others[alias, name]
 
     def __contains__(self, alias: object) -> bool:
         return alias in conf.aliases()
@@ -389,6 +413,7 @@ class IndexHandler:
         The next use reads the settings anew.
         """
         self._indexes.clear()
+        self._others.clear()
         connections.close_all()
 
     async def aclose(self) -> None:

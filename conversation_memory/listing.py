@@ -47,7 +47,7 @@ class Listing:
         page = self._page(limit, owner, before)
         unlisted = 0
         if owner is None and before is None:
-            places, unlisted = yield from self._with_adoption(page)
+            places, unlisted = yield from self.with_adoption(page)
         else:
             places = yield page
         records = yield from self._existing([id for id, _ in places], owner)
@@ -113,7 +113,7 @@ class Listing:
 
     def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
         """Cursor and ids, the earliest deadline in the index, and the time of the server."""
-        first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=_score)
+        first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=score)
         beside: tuple[Command[Any], ...] = (first, _now())
         if self._novalues:
             try:
@@ -153,7 +153,7 @@ class Listing:
         now, reaped = (yield _now()), 0
         due = ("ZRANGEBYSCORE", self._keys.expiry(), "-inf", now, "LIMIT", 0, BATCH)
         while ids := (yield single(*due)):
-            reaped += yield from self._forget(ids)
+            reaped += yield from self.forget(ids)
         return reaped
 
     def anonymise(self, owner: bytes) -> Operation[int]:
@@ -166,7 +166,7 @@ class Listing:
             stale = [id for id, reply in zip(ids, replies, strict=True) if reply != 1]
             moved += len(ids) - len(stale)
             if stale:
-                yield from self._forget(stale, owner)
+                yield from self.forget(stale, owner)
         return moved
 
     def _owners(self, ids: Sequence[bytes]) -> Operation[list[bytes | None]]:
@@ -181,7 +181,7 @@ class Listing:
         keys = [self._keys.index, self._keys.order(), self._keys.expiry()]
         return Command((ADOPT.call(keys, [cursor, count]),))
 
-    def _with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
+    def with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
         """The page, and how many conversations have no place in the order after adopting some.
 
         Equal numbers prove nothing, as others may have deleted as many as they wrote: each listing
@@ -205,10 +205,10 @@ class Listing:
         stale = [id for id, record in zip(ids, found, strict=True) if not _belongs(record, owner)]
         if stale:
             with suppress(RedisReadOnly, RedisDenied):  # whoever may write will do it
-                yield from self._forget(stale, owner)
+                yield from self.forget(stale, owner)
         return [record for record in found if record and _belongs(record, owner)]
 
-    def _forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
+    def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
         """Take what is gone out of the orders, and what moved out of the order of `listed_for`."""
         owners = yield from self._owners(ids)
         forgotten = yield [
@@ -246,7 +246,7 @@ def _now() -> Command[int]:
     return single("TIME", decode=lambda time: int(time[0]) * 1000 + int(time[1]) // 1000)
 
 
-def _score(reply: list[Any]) -> float | None:
+def score(reply: list[Any]) -> float | None:
     """The score of a member `WITHSCORES`, a pair over RESP3; None if there is none."""
     flat = reply[0] if reply and isinstance(reply[0], list) else reply
     return float(flat[1]) if flat else None

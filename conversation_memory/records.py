@@ -81,6 +81,22 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some runs of a conversation, oldest first, with what else is known of it.
+
+    `start` is the position of the first of them and `total` how many there are. Without a
+    conversation, `exists` is false and all is empty.
+    """
+
+    record: Record
+    runs: list[Run]
+    start: int
+    total: int
+    metadata: dict[str, Any]
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunPage(Sequence[Run]):
     """Some runs of a conversation, oldest first.
 

@@ -72,12 +72,15 @@ class BrowserTestCase(RedisTestCase, StaticLiveServerTestCase):
         if message.type in ("error", "warning") and "status of" not in message.text:
             self.complaints.append(message.text)
 
-    def violations(self, page):
-        """What axe-core finds wrong with a page, in words."""
+    def violations(self, page, *, outside=()):
+        """What axe-core finds wrong with a page, in words, `outside` of what selectors choose."""
         if not AXE_CORE:
             self.skipTest("AXE_CORE does not name an axe.min.js")
         page.evaluate(Path(AXE_CORE).read_text())
-        found = page.evaluate("axe.run().then(result => result.violations)")
+        found = page.evaluate(
+            "exclude => axe.run({exclude}).then(result => result.violations)",
+            [[selector] for selector in outside],
+        )
         return [f"{v['id']}: {node['html']}" for v in found for node in v["nodes"]]
 
     def is_wider_than_screen(self, page):

@@ -10,7 +10,9 @@ from django.core.management import CommandError, call_command
 from django.test import TestCase
 
 from conversation_memory import Run
-from example_project.chat.rendering import show
+from conversation_memory.exceptions import ConversationCorrupt
+from conversation_memory.rendering import Look, show
+from example_project.chat import seeding
 from example_project.chat.samples import samples
 from example_project.chat.seeding import USERS
 
@@ -61,8 +63,16 @@ class SampleTests(SeedTestCase):
         all = list(samples())
         assert max(len(sample.runs) for sample in all) > 150
         outputs = [run.output for sample in all for run in sample.runs]
-        kinds = {show(output, "output").kind for output in outputs}
+        kinds = {show(output, "output", Look(url=str)).kind for output in outputs}
         assert {"text", "list", "json", "image", "error", "binary", "link", "info"} <= kinds
+
+    def test_what_other_programs_leave_behind_belongs_to_nobody(self):
+        for _ in range(2):
+            seeding.store_oddities(self.index)
+        with self.assertRaises(ConversationCorrupt):
+            self.index.driver("sample-damaged").load()
+        assert self.index.driver("sample-odd").tail(1)[0].output.type == "HologramArtifact"
+        assert self.index.count() == 2
 
     def test_griptape_reads_them_all(self):
         from griptape.memory.structure import Run as StockRun

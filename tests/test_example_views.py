@@ -355,10 +355,13 @@ class ArtifactTests(ChatTestCase):
         call = {"type": "ToolAction", "tag": "t", "name": "Mail", "path": "send", "input": {}}
         assert "Used the tool Mail.send" in self.show(Artifact(call, type="ActionArtifact"))
 
-    def test_a_binary_is_described(self):
+    def test_a_binary_is_described_and_can_be_saved(self):
         page = self.show(Artifact(b"12345", type="BlobArtifact", name="notes.txt"))
         assert "notes.txt" in page
         assert "application/octet-stream, 5 bytes" in page
+        response = self.client.get("/c/c1/r/r1/output/")
+        assert response["Content-Disposition"] == 'attachment; filename="notes.txt"'
+        assert response.content == b"12345"
 
     def test_only_web_addresses_become_links(self):
         assert 'href="https://example.com/"' in self.show(
@@ -370,7 +373,7 @@ class ArtifactTests(ChatTestCase):
 
     def test_an_unknown_type_is_shown_as_what_it_is(self):
         page = self.show({"type": "HologramArtifact", "value": {"depth": 3}})
-        assert "HOLOGRAM" in page
+        assert "HologramArtifact" in page
         assert "depth" in page
 
     def test_lists_in_lists_end_somewhere(self):
@@ -381,7 +384,7 @@ class ArtifactTests(ChatTestCase):
 
     def test_a_picture_comes_with_its_type_and_nothing_else(self):
         page = self.show(Artifact([PIXEL], type="ListArtifact"))
-        url = re.search(r'<img src="([^"]+)" alt="A dot" width="1" height="1"', page)[1]
+        url = re.search(r'<img src="([^"]+)" alt="Picture: A dot" width="1" height="1"', page)[1]
         response = self.client.get(url)
         assert response.content.startswith(b"\x89PNG")
         assert response["Content-Type"] == "image/png"
@@ -390,9 +393,11 @@ class ArtifactTests(ChatTestCase):
     def test_an_svg_is_no_picture_here(self):
         svg = Artifact(b"<svg/>", type="ImageArtifact", format="svg+xml")
         assert "<img" not in self.show(svg)
-        assert self.client.get("/c/c1/r/r1/output/").status_code == 404
+        response = self.client.get("/c/c1/r/r1/output/")
+        assert response["Content-Type"] == "application/octet-stream"
+        assert response["Content-Disposition"].startswith("attachment")
 
-    def test_only_pictures_are_served(self):
+    def test_only_binaries_are_served(self):
         self.show(Artifact([PIXEL, Artifact("text")], type="ListArtifact"))
         for place in ("output", "output.1", "output.2", "output.x", "output.-1", "input", "meta"):
             with self.subTest(place):

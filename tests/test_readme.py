@@ -5,8 +5,10 @@ from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest import mock
 
 from django.conf import settings
+from django.contrib import admin
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.test import override_settings
@@ -33,7 +35,8 @@ class PythonTests(RedisTestCase):
         with override_settings(REDIS=written["REDIS"]):
             assert not run_checks(tags=["conversation_memory"])
         names = {}
-        with redirect_stdout(StringIO()):
+        # A block registers admins of its own, which must not be those of other tests.
+        with redirect_stdout(StringIO()), mock.patch.dict(admin.site._registry):
             for block in code:
                 exec(self.for_this_server(block), names)
         assert asyncio.run(names["answer"]("Who am I?")).startswith("You asked")

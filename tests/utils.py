@@ -119,13 +119,16 @@ async def close_connections():
 
 
 def each_layout(tests):
-    """Run the tests of a mixin over every layout, in a class for each: HashLoadTests and so on."""
-    module = sys.modules[tests.__module__]
+    """Run the tests of a mixin over every layout, in a class for each: HashLoadTests and so on.
+
+    Its `case` is the test case that they become, if not RedisTestCase.
+    """
+    module, case = sys.modules[tests.__module__], getattr(tests, "case", RedisTestCase)
     for layout in LAYOUTS:
         name = f"{layout.capitalize()}{tests.__name__}"
         body = {"entry": {**tests.__dict__.get("entry", {}), "LAYOUT": layout}}
         body |= {"__module__": tests.__module__}
-        setattr(module, name, type(name, (tests, RedisTestCase), body))
+        setattr(module, name, type(name, (tests, case), body))
     return tests
 
 

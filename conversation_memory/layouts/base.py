@@ -26,7 +26,7 @@ from ..exceptions import (
     RunNotFound,
 )
 from ..keys import Keys, decode
-from ..records import FIELDS, Conversation, Record, RunPage
+from ..records import FIELDS, Conversation, Excerpt, Record, RunPage
 from ..runs import Run
 from .places import Form, Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
 
@@ -107,6 +107,32 @@ class Layout(ABC):
         revision = f"{snapshot.record.version}-{mark}"
         record = replace(snapshot.record, runs=document.count)  # others count no runs
         return Conversation(record, document.runs, document.metadata, revision, exists=True)
+
+    def excerpt(self, place: Place, before: int | None, limit: int) -> Operation[Excerpt]:
+        """At most `limit` runs in front of position `before`, or the last ones, and the rest."""
+        found = yield from self.read(place)
+        page = self._cut(found.runs, before, limit)
+        return Excerpt(
+            found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
+        )
+
+    def raw(self, place: Place) -> Operation[bytes | None]:
+        """The document as it is stored, readable or not; of a list, put together from its parts."""
+        snapshot = yield from self._snapshot(place)
+        if snapshot.field is None or not place.sees(snapshot.record):
+            return None
+        if snapshot.is_list:
+            with suppress(ConversationCorrupt):
+                return self._document(place, snapshot).raw
+        return snapshot.field
+
+    def find(
+        self, place: Place, wanted: Callable[[Run], bool], limit: int
+    ) -> Operation[int | None]:
+        """The position of the last run that is `wanted`, looked for among the last `limit`."""
+        page = yield from self.page(place, None, limit)
+        places = reversed(list(enumerate(page.runs, page.start)))
+        return next((position for position, run in places if wanted(run)), None)
 
     @staticmethod
     def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:

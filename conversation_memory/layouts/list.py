@@ -7,15 +7,15 @@ it with its own runs: they are read behind those of the list, and moved there by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..commands import Command, Operation, Script
+from ..commands import Command, Operation, Script, single
 from ..documents import Document, build, plain_id
 from ..exceptions import ConversationNotFound
-from ..records import FIELDS, Record, RunPage
+from ..records import FIELDS, Excerpt, Record, RunPage
 from ..runs import Run, dumps
 from .base import ATTEMPTS, Layout, pause
 from .places import Form, Place, Snapshot, distinct, is_past, owner_of
@@ -36,6 +36,7 @@ class Slice:
     record: Record
     texts: list[bytes]
     start: int
+    length: int
     is_list: bool
 
 
@@ -71,6 +72,33 @@ class ListLayout(Layout):
         if not part.is_list:
             return self._cut((yield from self.read(place)).runs, before, limit)
         return RunPage([Run.from_wire(text) for text in part.texts], part.start)
+
+    def excerpt(self, place: Place, before: int | None, limit: int) -> Operation[Excerpt]:
+        """See Layout.excerpt(). Reads the part of the list that was asked for."""
+        part, field = yield [self._slice(place, before, limit), self._field_of(place)]
+        gone = yield from is_past(part.record)
+        if gone or not part.is_list or not place.sees(part.record):
+            return (yield from super().excerpt(place, before, limit))
+        metadata = self._document(place, Snapshot(field, part.record)).metadata
+        runs = [Run.from_wire(text) for text in part.texts]
+        record = replace(part.record, runs=part.length)
+        return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
+
+    def find(
+        self, place: Place, wanted: Callable[[Run], bool], limit: int
+    ) -> Operation[int | None]:
+        """See Layout.find(). Reads the list from its end, a part at a time."""
+        before: int | None = None
+        looked = 0
+        while before != 0 and looked < limit:
+            part: Slice = yield self._slice(place, before, _CHUNK)
+            if not part.is_list or not place.sees(part.record):
+                return (yield from super().find(place, wanted, limit))
+            for position, text in reversed(list(enumerate(part.texts, part.start))):
+                if wanted(Run.from_wire(text)):
+                    return position
+            before, looked = part.start, looked + len(part.texts)
+        return None
 
     def store(
         self,
@@ -141,6 +169,9 @@ class ListLayout(Layout):
 
         return decoded
 
+    def _field_of(self, place: Place) -> Command[bytes | None]:
+        return single("HGET", self.keys.content(place.id), place.id)
+
     def _slice(self, place: Place, before: int | None, limit: int) -> Command[Slice]:
         """At most `limit` elements of the list in front of index `before`, or the last ones."""
         if before is None:
@@ -159,8 +190,8 @@ class ListLayout(Layout):
             fields, size, length, texts = replies
             record = Record.from_reply(place.id, fields)
             is_list = record.seal.startswith(f"list-{size}-")
-            stop = length if before is None else min(before, length)
-            return Slice(record, texts, max(0, stop - limit), is_list)
+            start = (length if before is None else before) - limit
+            return Slice(record, texts, min(max(0, start), length), length, is_list)
 
         return Command(calls, decoded)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +39,16 @@ def store_samples(index: ConversationIndex, samples: Iterable[Sample], owners: d
             index, sample.conversation_id, owners[sample.owner], sample.runs, {}, sample.title
         )
     return stored
+
+
+def store_oddities(index: ConversationIndex) -> None:
+    """What other programs may leave behind, for the admin to cope with: it belongs to nobody."""
+    artifact = {"type": "HologramArtifact", "value": {"depth": 3}, "colours": ["red", "blue"]}
+    run = {"type": "Run", "id": "odd-1", "input": {"type": "TextArtifact", "value": "Project it."}}
+    odd = json.dumps({"runs": [{**run, "output": artifact}], "metadata": {"source": "lab"}})
+    redis = index.driver().client
+    redis.hsetnx(index.name, "sample-odd", odd)
+    redis.hsetnx(index.name, "sample-damaged", odd[: len(odd) // 2])
 
 
 def store_dialogue(index: ConversationIndex, dialogue: Dialogue, owner: Any) -> bool:

@@ -16,5 +16,5 @@ urlpatterns = [
     path("c/<id:conversation_id>/delete/", views.delete, name="delete"),
     path("c/<id:conversation_id>/r/<id:run_id>/", views.reply, name="reply"),
     path("c/<id:conversation_id>/r/<id:run_id>/retry/", views.retry, name="retry"),
-    path("c/<id:conversation_id>/r/<id:run_id>/<str:place>/", views.picture, name="picture"),
+    path("c/<id:conversation_id>/r/<id:run_id>/<str:place>/", views.file, name="file"),
 ]

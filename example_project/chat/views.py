@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from base64 import b64decode
-from binascii import Error as NotBase64
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -13,8 +11,9 @@ from django.urls import reverse
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from conversation_memory import RedisConversationMemoryDriver, indexes
-from example_project.chat import memory, rendering, tasks
+from conversation_memory import RedisConversationMemoryDriver, indexes, rendering
+from conversation_memory.rendering.serving import serve
+from example_project.chat import memory, tasks
 from example_project.chat.forms import MessageForm, NewConversationForm, TitleForm
 
 PER_PAGE = 20
@@ -182,18 +181,14 @@ async def settled(driver, run_id):
 @login_required
 @require_GET
 @cache_control(private=True, max_age=3600)
-def picture(request, conversation_id, run_id, place):
+def file(request, conversation_id, run_id, place):
     runs, _ = open_driver(request, conversation_id).load()
     side, *path = place.split(".")
     run = memory.find(runs, run_id)
     if run is None or side not in ("input", "output"):
         raise Http404
     artifact = rendering.pick(getattr(run, side), path)
-    kind = artifact and rendering.image_type(artifact)
-    try:
-        content = b64decode(artifact.value, validate=True) if kind else None
-    except (NotBase64, TypeError, ValueError):
-        content = None
-    if content is None:
+    response = artifact and serve(artifact)
+    if not response:
         raise Http404
-    return HttpResponse(content, content_type=kind)
+    return response

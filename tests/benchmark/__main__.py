@@ -14,7 +14,8 @@ from django.conf import settings
 
 from example_project.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("driver", "lists", "archives")
+SECTIONS = ("driver", "lists", "archives", "admin")
+ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 
 def main() -> None:
@@ -30,15 +31,43 @@ def main() -> None:
 def run(sections: list[str] | tuple[str, ...], url: str) -> None:
     settings.configure(
         SECRET_KEY="benchmark",
-        INSTALLED_APPS=["conversation_memory"],
+        INSTALLED_APPS=["conversation_memory", *(f"django.contrib.{app}" for app in ADMIN)],
         REDIS={"default": {"URL": url, "INDEX": "benchmark"}},
         USE_TZ=True,
+        **site_settings(),
     )
     django.setup()
     from importlib import import_module
 
     for section in sections:
         import_module(f"tests.benchmark.{section}").main()
+
+
+def site_settings() -> dict[str, object]:
+    """Of a site that has nothing but the admin, with a database in memory."""
+    processors = [
+        f"django.{name}"
+        for name in (
+            "template.context_processors.request",
+            "contrib.auth.context_processors.auth",
+            "contrib.messages.context_processors.messages",
+        )
+    ]
+    templates = {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}
+    return {
+        "ALLOWED_HOSTS": ["testserver"],
+        "DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+        "MIDDLEWARE": [
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
+        ],
+        "ROOT_URLCONF": "tests.other_site",
+        "SECRET_KEY": "benchmark",
+        "STATIC_URL": "static/",
+        "TEMPLATES": [{**templates, "OPTIONS": {"context_processors": processors}}],
+    }
 
 
 if __name__ == "__main__":

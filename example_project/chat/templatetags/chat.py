@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from django import template
+from django.template import Context
+from django.urls import reverse
 
 from conversation_memory import Artifact, Record
+from conversation_memory.rendering import Look, Shown, show
 from example_project.chat import memory
-from example_project.chat.rendering import Shown, show
 
 register = template.Library()
 
@@ -13,9 +15,11 @@ register.filter("is_waiting", memory.is_waiting)
 register.filter("status", memory.status)
 
 
-@register.filter
-def shown(artifact: Artifact, place: str) -> Shown:
-    return show(artifact, place)
+@register.simple_tag(takes_context=True)
+def shown(context: Context, artifact: Artifact, place: str) -> Shown:
+    """The artifact at `place` in the run and the conversation of the context."""
+    path = context["conversation"].conversation_id, context["run"].id
+    return show(artifact, place, Look(url=lambda place: reverse("chat:file", args=[*path, place])))
 
 
 @register.filter

@@ -57,6 +57,7 @@ class Command(BaseCommand):
         # Only an empty site is filled: what was deleted does not come back.
         if not any(index.count(owner=owner) for owner in owners.values()):
             stored = seeding.store_samples(index, samples(), owners)
+            seeding.store_oddities(index)
             self.stdout.write(f"Stored {stored} sample conversations.")
 
     def greet(self, host, port):

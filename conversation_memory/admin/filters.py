@@ -1,0 +1,172 @@
+"""The filters beside a list of conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zlib import crc32
+
+from django.contrib.admin import SimpleListFilter
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..exceptions import InvalidIndexError
+from ..indexes import indexes
+from ..rendering import label
+from .addresses import Address
+
+DAY = timedelta(days=1)
+
+
+class IndexFilter(SimpleListFilter):
+    """Exactly one index is always selected."""
+
+    title = gettext_lazy("index")
+    parameter_name = "index"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        aliases = list(model_admin.permitted_aliases(request))
+        self.addresses = [Address(alias, indexes[alias].name) for alias in usable(aliases)]
+        chosen = self._chosen()
+        if self.value() is not None and (chosen is None or chosen.alias not in aliases):
+            raise IncorrectLookupParameters
+        if chosen and chosen not in self.addresses:
+            self.addresses.append(chosen)
+        return [(str(address), named(address)) for address in self.addresses]
+
+    def _chosen(self) -> Address | None:
+        given = self.value()
+        if given is None:
+            return self.addresses[0] if self.addresses else None
+        try:
+            address = Address.parse(given)
+        except ValueError:
+            return None
+        return address if address.conversation_id is None else None
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        selected = self._chosen()
+        for address in self.addresses:
+            yield {
+                "selected": address == selected,
+                "query_string": changelist.get_query_string(
+                    {self.parameter_name: str(address)}, ["start"]
+                ),
+                "display": named(address),
+            }
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.select(index=self._chosen())
+
+
+class OwnerFilter(SimpleListFilter):
+    """A field to write an owner into: there may be a million of them."""
+
+    title = gettext_lazy("owner")
+    parameter_name = "owner"
+    template = "admin/conversation_memory/owner_filter.html"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("", "")]  # or Django leaves the filter out
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        ours = (self.parameter_name, "p", "start")
+        yield {
+            "value": self.value() or "",
+            "name": self.parameter_name,
+            "others": [pair for pair in changelist.params.items() if pair[0] not in ours],
+            "all": changelist.get_query_string(remove=["owner", "start"]),
+        }
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        owner = self.value()
+        if not owner:
+            return queryset
+        try:
+            owner.encode()
+        except UnicodeEncodeError:
+            raise IncorrectLookupParameters from None
+        return queryset.select(owner=owner)
+
+
+class AgeFilter(SimpleListFilter):
+    title = gettext_lazy("last write")
+    parameter_name = "age"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("day", _("Past 24 hours")),
+            ("week", _("Past 7 days")),
+            ("month", _("Past 30 days")),
+            ("older", _("Older than 30 days")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        days = {"day": 1, "week": 7, "month": 30, "older": 30, None: 0}.get(self.value())
+        if days is None:
+            raise IncorrectLookupParameters
+        if not days:
+            return queryset
+        limit = round((timezone.now() - days * DAY).timestamp() * 1000)
+        return queryset.select(**{"until" if self.value() == "older" else "since": limit})
+
+
+class UnreadableFilter(SimpleListFilter):
+    title = gettext_lazy("state")
+    parameter_name = "unreadable"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", _("Unreadable"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.select(unreadable=True) if self.value() else queryset
+
+
+class StartFilter(SimpleListFilter):
+    """Not shown: takes the parameter that `start_of` reads."""
+
+    title = "start"
+    parameter_name = "start"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return []
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset
+
+
+def start_of(request: HttpRequest) -> int:
+    """Where a search goes on that stopped at its limit: how many conversations it passes over.
+
+    It counts only for the search that it was made for, as forms of the page send it with others.
+    """
+    given = request.GET.get("start", "")
+    number = given.partition("-")[0]
+    start = int(number) if number.isdecimal() and len(number) < 12 else 0
+    return start if given == started(request.GET.dict(), start) else 0
+
+
+def started(parameters: Mapping[str, str], start: int) -> str:
+    """The value of `start` for the search that `parameters` are of."""
+    ours = sorted(pair for pair in parameters.items() if pair[0] not in ("p", "start"))
+    return f"{start}-{crc32(urlencode(ours, errors='replace').encode()):08x}"
+
+
+def named(address: Address) -> str:
+    """An index as staff read it."""
+    return label(f"{address.alias}: {address.name}")
+
+
+def usable(aliases: list[str]) -> Iterator[str]:
+    """Those of `aliases` whose settings can be used."""
+    for alias in aliases:
+        try:
+            indexes[alias]
+        except InvalidIndexError:
+            continue
+        yield alias

@@ -1,0 +1,157 @@
+"""What staff may change."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib.admin.widgets import (
+    AdminSplitDateTime,
+    AdminTextareaWidget,
+    AdminTextInputWidget,
+)
+from django.forms.fields import InvalidJSONInput
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from ..layouts.base import MAX_TITLE
+from ..models import Conversation
+from ..rendering import label, visible
+
+_LONGEST = timedelta(days=365 * 300)
+
+
+class MetadataField(forms.JSONField):
+    """A JSON object, shown indented; what a page cannot hold stays an escape."""
+
+    widget = AdminTextareaWidget
+    default_error_messages = {
+        "object": _("Metadata is a JSON object: keys and values in braces."),
+        "deep": _("This is nested too deeply, or has a number that is too long."),
+    }
+
+    def prepare_value(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return super().prepare_value(value)
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        return text if visible(text) == text else json.dumps(value, indent=2)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return super().bound_data(data, initial)
+        except (RecursionError, ValueError):
+            return InvalidJSONInput(data)
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            found = super().to_python(value)
+        except (RecursionError, ValueError):  # or a number of more digits than Python reads
+            raise forms.ValidationError(self.error_messages["deep"], code="deep") from None
+        if found is None:
+            return {}
+        if not isinstance(found, dict):
+            raise forms.ValidationError(self.error_messages["object"], code="object")
+        return found
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return differs(self.to_python(initial), self.to_python(data))
+        except forms.ValidationError:
+            return True
+
+
+if TYPE_CHECKING:
+    Form = forms.ModelForm[Conversation]
+else:  # which takes no type at run time
+    Form = forms.ModelForm
+
+
+class ConversationForm(Form):
+    """Compares with what the page showed, not with what is stored by now."""
+
+    title = forms.CharField(
+        label=_("Title"),
+        max_length=MAX_TITLE,
+        required=False,
+        show_hidden_initial=True,
+        widget=AdminTextInputWidget,
+    )
+    owner = forms.CharField(
+        label=_("Owner"),
+        max_length=1000,
+        required=False,
+        show_hidden_initial=True,
+        widget=AdminTextInputWidget,
+        help_text=_("Usually the primary key of a user. Without one, it is nobody's."),
+    )
+    expires = forms.SplitDateTimeField(
+        label=_("Expires"),
+        required=False,
+        show_hidden_initial=True,
+        widget=AdminSplitDateTime,
+        help_text=_("From then on it is gone. Every further write moves this by as much."),
+    )
+    metadata = MetadataField(label=_("Metadata"), required=False, show_hidden_initial=True)
+
+    class Meta:
+        model = Conversation
+        fields = ("title", "owner", "expires", "metadata")
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.stored: dict[str, Any] = getattr(self.instance, "metadata", {})
+        self.initial["metadata"] = self.stored
+        for part, name in zip(self._parts_of("expires"), (_("Date"), _("Time")), strict=False):
+            part.attrs["aria-label"] = name
+
+    def _parts_of(self, name: str) -> list[forms.Widget]:
+        """The inputs of a field, none if staff may only read."""
+        return list(getattr(self.fields[name].widget, "widgets", [])) if name in self.fields else []
+
+    def clean_expires(self) -> datetime | None:
+        expires: datetime | None = self.cleaned_data["expires"]
+        if expires and "expires" in self.changed_data:
+            if expires <= timezone.now():
+                raise forms.ValidationError(_("This is in the past."))
+            if expires > timezone.now() + _LONGEST:
+                raise forms.ValidationError(_("This is more than 300 years away."))
+        return expires
+
+    def clean_metadata(self) -> dict[str, Any]:
+        metadata: dict[str, Any] = self.cleaned_data["metadata"]
+        changes, removed = self.metadata_changes(metadata)
+        shown = self._shown_metadata()
+        changed = [*changes, *removed]
+        lost = [key for key in changed if differs(shown.get(key), self.stored.get(key))]
+        if lost:
+            raise forms.ValidationError(
+                _("Somebody else has written these keys meanwhile: %(keys)s. Load the page again."),
+                params={"keys": ", ".join(map(label, lost))},
+            )
+        return metadata
+
+    def metadata_changes(self, metadata: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The keys that staff have set, with their values, and those they have taken out."""
+        shown = self._shown_metadata()
+        changes = {
+            key: value
+            for key, value in metadata.items()
+            if key not in shown or differs(value, shown[key])
+        }
+        return changes, [key for key in shown if key not in metadata]
+
+    def _shown_metadata(self) -> dict[str, Any]:
+        """The metadata that was on the page when it was sent."""
+        field = self.fields["metadata"]
+        name = self.add_initial_prefix("metadata")
+        try:
+            return dict(field.to_python(self.data.get(name)) or {})
+        except forms.ValidationError:
+            return self.stored
+
+
+def differs(one: Any, other: Any) -> bool:
+    """Whether two values differ as JSON, where 1, 1.0 and true are three things."""
+    return json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True)

@@ -1,0 +1,182 @@
+"""A part of a conversation as the page shows it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from zlib import crc32
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from ..records import Excerpt
+from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
+from ..rendering.artifacts import pretty
+from ..rendering.text import cut
+from ..rendering.times import answered_at, asked_at
+from ..runs import Artifact, Run
+
+PER_PAGE = 50
+# Of a text, of an unreadable document, and of a value among facts.
+MAX_CHARACTERS = 20_000
+MAX_BEGINNING = 4_000
+MAX_VALUE = 2_000
+SIDES = ("input", "output")
+
+# The name of a view, the position and the tag of a run, and further parts -> an address.
+Link = Callable[..., str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """What was said: one side of a run."""
+
+    side: str
+    shown: Shown
+    time: datetime | None
+
+    @property
+    def speaker(self) -> str:
+        return _("Input") if self.side == "input" else _("Output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A run. If it is `damaged`, that says why, and `beginning` is what is stored."""
+
+    number: int
+    raw_url: str
+    remove_url: str = ""
+    id: str = ""
+    messages: Sequence[Message] = ()
+    meta: Sequence[tuple[str, SafeString]] = ()
+    damaged: str = ""
+    beginning: str = ""
+    is_hit: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """The entries from number `first` to `last` of `total`, and where the other pages are.
+
+    `earlier` and `later` are what to give as `until` for them, None where there are none.
+    """
+
+    entries: Sequence[Entry] = ()
+    total: int = 0
+    metadata: Sequence[tuple[str, SafeString]] = field(default=())
+    query: str = ""
+    is_missed: bool = False
+
+    @property
+    def first(self) -> int:
+        return self.entries[0].number if self.entries else 0
+
+    @property
+    def last(self) -> int:
+        return self.entries[-1].number if self.entries else 0
+
+    @property
+    def earlier(self) -> int | None:
+        return self.first - 1 if self.first > 1 else None
+
+    @property
+    def later(self) -> int | None:
+        return min(self.last + PER_PAGE, self.total) if self.last < self.total else None
+
+    @property
+    def oldest(self) -> int:
+        return min(PER_PAGE, self.total)
+
+    @property
+    def is_paged(self) -> bool:
+        return len(self.entries) < self.total
+
+
+def transcript(
+    found: Excerpt,
+    link: Link,
+    *,
+    query: str,
+    hit: int | None,
+    is_searched: bool,
+    may_remove: bool,
+) -> Transcript:
+    """What the page shows of `found`; `hit` is the position of the run that a search has found."""
+    marks = Marks(query)
+    return Transcript(
+        entries=[
+            entry(run, position, link, marks, is_hit=position == hit, may_remove=may_remove)
+            for position, run in enumerate(found.runs, found.start)
+        ],
+        total=found.total,
+        metadata=list(facts(found.metadata, marks)),
+        query=label(query),
+        is_missed=is_searched and hit is None,
+    )
+
+
+def entry(
+    run: Run, position: int, link: Link, marks: Marks, *, is_hit: bool, may_remove: bool
+) -> Entry:
+    """The run at `position` of its conversation."""
+    tag = tag_of(run)
+    shown = Entry(number=position + 1, raw_url=link("run", position, tag), is_hit=is_hit)
+    if reason := damage(run):
+        text, _left = cut(visible(run.to_wire()[: 4 * MAX_BEGINNING]), MAX_BEGINNING)
+        return replace(shown, damaged=reason, beginning=text)
+    return replace(
+        shown,
+        id=label(run.id),
+        messages=list(messages(run, lambda place: link("file", position, tag, place), marks)),
+        meta=list(facts(run.meta, marks)),
+        remove_url=link("remove", position, tag) if run.id and may_remove else "",
+    )
+
+
+def messages(run: Run, url: Callable[[str], str], marks: Marks) -> Iterator[Message]:
+    """Both sides of a run but for what is empty; models write Markdown, people write text."""
+    times = {"input": asked_at(run), "output": answered_at(run)}
+    for side in SIDES:
+        artifact: Artifact = getattr(run, side)
+        if artifact.value in ("", None) and not artifact.mime_type:
+            continue
+        look = Look(url=url, marks=marks, limit=MAX_CHARACTERS, markdown=side == "output")
+        yield Message(side=side, shown=show(artifact, side, look), time=times[side])
+
+
+def facts(values: Any, marks: Marks = NO_MARKS) -> Iterator[tuple[str, SafeString]]:
+    """Keys and values of `meta` or metadata, for reading."""
+    if values in (None, {}):
+        return
+    for key, value in values.items() if isinstance(values, dict) else [("", values)]:
+        text, left = cut(pretty(value), MAX_VALUE)
+        yield label(key), marks.html(f"{text} …" if left else text)
+
+
+def damage(run: Run) -> str:
+    """Why a run cannot be read, empty if it can."""
+    try:
+        value = json.loads(run.to_wire())
+    except RecursionError:
+        return _("it is nested too deeply")
+    except ValueError as error:
+        return str(error)
+    return "" if isinstance(value, dict) else _("it is not an object")
+
+
+def has_words(run: Run, marks: Marks) -> bool:
+    """Whether a run that can be read has every word of a search."""
+    if damage(run):
+        return False
+    text = f"{run.input.text}\n{run.output.text}"
+    return marks.count_in(text) == len(marks.words)
+
+
+def tag_of(run: Run) -> str:
+    """Tells whether the run at a position is still the one that a page was made of."""
+    text = run.to_wire() if damage(run) else run.id.encode("utf-8", "surrogatepass")
+    return f"{crc32(text):08x}"

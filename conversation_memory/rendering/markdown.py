@@ -1,0 +1,119 @@
+"""Markdown that a model wrote, as HTML that can do nothing.
+
+Needs the extra `markdown`: markdown-it-py, which writes every tag of the text as text, and nh3,
+which lets no tag or attribute through that is not named here. Without it, text is shown as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from .marks import Marks
+
+try:
+    import nh3
+    from markdown_it import MarkdownIt
+except ImportError:  # the extra is not installed
+    AVAILABLE = False
+else:
+    AVAILABLE = True
+
+# Beyond, a page should not wait for it; and the source of so long a text is no worse to read.
+MAX_CHARACTERS = 50_000
+
+_TAGS = set(
+    "a blockquote br code del div em hr li ol p pre s strong table tbody td th thead tr ul".split()
+)
+_ATTRIBUTES: dict[str, set[str]] = {
+    "*": set(),
+    "a": {"href"},
+    "div": {"class", "tabindex", "role", "aria-label"},
+    "ol": {"start"},
+    "p": {"class", "dir"},
+    "pre": {"class", "tabindex", "role", "aria-label", "dir"},
+}
+_is_web_address = re.compile(r"(https?://|mailto:)", re.IGNORECASE).match
+
+
+def render(text: str, marks: Marks) -> SafeString:
+    """`text` as HTML, the words of `marks` set off."""
+    html = _parser().render(text, {"marks": marks})
+    clean = nh3.clean(
+        html,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        url_schemes={"http", "https", "mailto"},
+        link_rel="noopener noreferrer nofollow",
+    )
+    return marks.finish(mark_safe(clean))  # what is left of it is on the lists above
+
+
+@cache
+def _parser() -> Any:
+    parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20})
+    # An image of elsewhere would tell its server who reads this: it is shown as its source.
+    parser.enable(["table", "strikethrough"]).disable("image")
+    setattr(parser, "validateLink", _is_web_address)  # noqa: B010  # its own hook for this
+    for name, rule in _RULES.items():
+        parser.add_render_rule(name, rule)
+    return parser
+
+
+def _text(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    return str(escape(env["marks"].set_off(tokens[at].content)))
+
+
+def _inline_code(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    return f"<code>{_text(renderer, tokens, at, options, env)}</code>"
+
+
+def _code(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    language = tokens[at].info.split()[:1]
+    name = _("Code in %s") % language[0] if language else _("Code")
+    code = _text(renderer, tokens, at, options, env)
+    return (
+        f'<pre class="code" dir="ltr" tabindex="0" role="group" aria-label="{escape(name)}">'
+        f"<code>{code}</code></pre>\n"
+    )
+
+
+def _heading(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    """Headings of a message are none of the page, whose outline they would tear apart."""
+    return f'<p class="heading heading-{tokens[at].tag[1:]}" dir="auto"><strong>'
+
+
+def _heading_end(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    return "</strong></p>\n"
+
+
+def _paragraph(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    return "" if tokens[at].hidden else '<p dir="auto">'
+
+
+def _table(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    name = escape(_("Table"))
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{name}"><table>\n'
+
+
+def _table_end(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    return "</table></div>\n"
+
+
+_RULES = {
+    "text": _text,
+    "code_inline": _inline_code,
+    "fence": _code,
+    "code_block": _code,
+    "heading_open": _heading,
+    "heading_close": _heading_end,
+    "paragraph_open": _paragraph,
+    "table_open": _table,
+    "table_close": _table_end,
+}

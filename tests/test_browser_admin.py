@@ -1,0 +1,156 @@
+import django
+from django.contrib.auth import get_user_model
+
+from conversation_memory import Artifact, Run
+from example_project.chat.samples import samples
+
+from .admin import AdminMixin
+from .browser import DARK, PHONE, WITHOUT_SCRIPTS, BrowserTestCase
+
+User = get_user_model()
+DESK = {"viewport": {"width": 1280, "height": 900}}
+
+
+class AdminBrowserTestCase(BrowserTestCase):
+    address, url = AdminMixin.address, AdminMixin.url
+
+    def setUp(self):
+        super().setUp()
+        self.root = User.objects.create_superuser("root", password="word")
+
+    def store(self, conversation_id, *runs, title="", **options):
+        driver = self.index.driver(conversation_id, **options)
+        driver.store(runs, {"topic": "lamps"})
+        driver.set_title(title)
+
+    def page_of(self, conversation_id, **options):
+        url = self.url("conversation_change", self.address(conversation_id))
+        return self.open(url, user=self.root, **options)
+
+    def choose(self, page, action):
+        page.locator("select[name=action]").select_option(action)
+        page.locator("button[name=index]").first.click()
+
+
+class JourneyTests(AdminBrowserTestCase):
+    def test_from_signing_in_to_the_restored_conversation(self):
+        for n in range(120):
+            self.store(f"c{n}", Run("q", "a"))
+        runs = [Run(f"question {n}.", f"answer {n}.") for n in range(120)]
+        self.store("lamp", *runs, title="A broken lamp")
+        page = self.open("/admin/")
+        page.get_by_label("Username").fill("root")
+        page.get_by_label("Password").fill("word")
+        page.get_by_role("button", name="Log in").click()
+
+        page.get_by_role("link", name="Indexes").first.click()
+        page.locator("#result_list").get_by_role("link").first.click()
+        page.locator("#searchbar").fill("lamp")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_text("messages were not, as search is off here").wait_for()
+        page.get_by_role("link", name="lamp", exact=True).click()
+        page.get_by_text("answer 119.").wait_for()
+        page.get_by_role("link", name="Earlier").first.click()
+        page.get_by_text("answer 69.").wait_for()
+        page.go_back()
+        page.go_back()
+
+        page.get_by_role("checkbox", name="A broken lamp").check()
+        with page.expect_download() as download:
+            self.choose(page, "export_selected")
+        archive = str(download.value.path())
+        self.choose(page, "delete_selected")
+        page.get_by_text("Are you sure you want to delete").wait_for()
+        page.get_by_role("button", name="Yes, I’m sure").click()
+        page.get_by_text("Successfully deleted 1 conversation").wait_for()
+        assert not self.index.driver("lamp").exists()
+        page.goto(self.url("conversation_history", self.address("c1")))
+        page.goto("/admin/")
+        page.get_by_text("A broken lamp").wait_for()  # among the recent actions
+
+        page.goto(self.url("conversation_restore", self.address()))
+        page.locator("input[type=file]").set_input_files(archive)
+        page.get_by_role("button", name="Preview").click()
+        page.get_by_role("row", name="1 new lamp").wait_for()
+        page.get_by_role("button", name="Restore", exact=True).click()
+        page.get_by_text("1 new, 0 replaced").wait_for()
+        assert len(self.index.driver("lamp").load()[0]) == 120
+
+    def test_a_search_hit_is_scrolled_to(self):
+        runs = [Run(f"question {n}.", "word\n\n" * 20 + f"answer {n}.") for n in range(60)]
+        self.store("c1", *runs)
+        url = self.url("conversation_change", self.address("c1"))
+        page = self.open(f"{url}?q=answer+31#hit", user=self.root, **DESK)
+        page.locator("#hit mark", has_text="31").first.wait_for()
+        assert page.evaluate("scrollY") > 500
+
+    def test_a_run_is_removed_and_the_title_changed_without_scripts_and_by_keyboard(self):
+        self.store("c1", Run("first", "a", id="r1"), Run("second", "b", id="r2"))
+        page = self.page_of("c1", **WITHOUT_SCRIPTS)
+        page.get_by_role("link", name="Remove run 1").focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Yes, I’m sure").focus()
+        page.keyboard.press("Enter")
+        page.get_by_text("The run was removed.").wait_for()
+        assert [run.id for run in self.index.driver("c1").load()[0]] == ["r2"]
+        page.locator("#id_title").fill("Lamps")
+        page.locator("#id_title").press("Enter")
+        page.get_by_text("was changed successfully").wait_for()
+        assert self.index.driver("c1").record().title == "Lamps"
+
+    def test_nothing_stored_runs(self):
+        nasty = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
+        svg = Artifact(nasty.encode(), type="ImageArtifact", format="svg+xml", name=nasty)
+        self.store(nasty, Run(nasty, nasty), Run(nasty, svg), title=nasty, owner=nasty)
+        page = self.page_of(nasty)
+        assert page.title() != "ran"
+        page.goto(self.url("conversation_changelist"))
+        page.get_by_role("link", name="<script>").first.wait_for()
+        assert page.title() != "ran"
+
+
+class LooksTests(AdminBrowserTestCase):
+    def setUp(self):
+        super().setUp()
+        for sample in samples():
+            if sample.conversation_id in ("sample-orbit", "sample-errors", "sample-lighthouse"):
+                self.store(sample.conversation_id, *sample.runs, title=sample.title, owner="1")
+        self.put("damaged", b'{"runs": [')
+        self.store("wide", Run("x" * 5000, "y" * 5000), title="z" * 900, owner="o" * 500)
+
+    def check(self, **options):
+        page = self.open("/admin/", user=self.root, **options)
+        # Django 5.2 marks some of its own links by their colour only.
+        theirs = [".breadcrumbs", "#changelist-search"] if django.VERSION < (6,) else []
+        views = [
+            self.url("index_changelist"),
+            self.url("conversation_changelist"),
+            *(
+                self.url("conversation_change", self.address(id))
+                for id in ("sample-orbit", "sample-errors", "sample-lighthouse", "damaged", "wide")
+            ),
+            self.url("conversation_delete", self.address("wide")),
+            self.url("conversation_erase", self.address()),
+            self.url("conversation_erase", self.address()) + "?owner=1",
+        ]
+        for url in views:
+            page.goto(url)
+            with self.subTest(url):
+                assert not self.is_wider_than_screen(page)
+                found = self.violations(page, outside=theirs)
+                assert not found, found
+
+    def tearDown(self):
+        # axe-core tries to apply styles of its own, which the policy forbids.
+        self.complaints = [c for c in self.complaints if "inline style" not in c]
+        self.complaints = [c for c in self.complaints if "preload assets" not in c]
+        super().tearDown()
+
+    def test_on_a_desk(self):
+        self.check(**DESK)
+
+    def test_in_the_dark(self):
+        self.check(**DESK, **DARK)
+
+    def test_on_a_phone(self):
+        self.check(**PHONE)

@@ -1,0 +1,91 @@
+import json
+
+from conversation_memory import Run
+
+from .utils import both, each_layout
+
+
+def runs(count):
+    return [Run(f"question {n}", f"answer {n}", id=f"r{n}") for n in range(count)]
+
+
+@each_layout
+class ExcerptTests:
+    @both
+    def test_is_the_end_with_the_number_of_all_runs_and_the_metadata(self, index):
+        driver = index.driver("c1")
+        driver.store(runs(5), {"topic": "art"})
+        found = driver.excerpt(limit=2)
+        assert [run.id for run in found.runs] == ["r3", "r4"]
+        assert (found.start, found.total, found.record.runs) == (3, 5, 5)
+        assert found.metadata == {"topic": "art"}
+        assert found.exists
+
+    @both
+    def test_pages_back_to_the_beginning(self, index):
+        index.driver("c1").store(runs(5))
+        found = index.driver("c1").excerpt(before=3, limit=4)
+        assert [run.id for run in found.runs] == ["r0", "r1", "r2"]
+        assert found.start == 0
+
+    @both
+    def test_knows_where_it_is_when_asked_for_more_than_there_is(self, index):
+        index.driver("c1").store(runs(5))
+        found = index.driver("c1").excerpt(before=7, limit=4)
+        assert [run.id for run in found.runs] == [f"r{n}" for n in range(found.start, 5)]
+        page = index.driver("c1").page(before=7, limit=4)
+        assert [run.id for run in page] == [f"r{n}" for n in range(page.start, 5)]
+
+    @both
+    def test_of_nothing_is_empty(self, index):
+        found = index.driver("c1").excerpt()
+        assert (found.exists, found.runs, found.total) == (False, [], 0)
+
+    @both
+    def test_of_another_owner_is_empty(self, index):
+        index.driver("c1", owner=1).store(runs(1))
+        assert not index.driver("c1", owner=2).excerpt().exists
+
+    @both
+    def test_of_what_others_wrote_is_whole(self, index):
+        self.put("c1", b'{"runs": [{"id": "x"}, {"id": "y"}], "metadata": {"a": 1}}')
+        found = index.driver("c1").excerpt(limit=1)
+        assert ([run.id for run in found.runs], found.total) == (["y"], 2)
+        assert found.metadata == {"a": 1}
+
+
+@each_layout
+class FindTests:
+    @both
+    def test_tells_the_position_of_the_last_one_that_is_wanted(self, index):
+        driver = index.driver("c1")
+        driver.store(runs(450))
+        assert driver.find(lambda run: run.id == "r7") == 7
+        assert driver.find(lambda run: "4" in run.id) == 449
+        assert driver.find(lambda run: run.id == "x") is None
+
+    @both
+    def test_ends_at_its_limit(self, index):
+        index.driver("c1").store(runs(450))
+        assert index.driver("c1").find(lambda run: run.id == "r7", limit=10) is None
+
+
+@each_layout
+class RawTests:
+    @both
+    def test_is_the_document(self, index):
+        index.driver("c1").store(runs(2), {"topic": "art"})
+        raw = json.loads(index.driver("c1").raw())
+        assert [run["id"] for run in raw["runs"]] == ["r0", "r1"]
+        assert raw["metadata"] == {"topic": "art"}
+
+    @both
+    def test_of_what_is_damaged_is_what_is_stored(self, index):
+        self.put("c1", b"{nonsense \xff")
+        assert index.driver("c1").raw() == b"{nonsense \xff"
+
+    @both
+    def test_of_nothing_or_of_another_owner_is_none(self, index):
+        index.driver("c1", owner=1).store(runs(1))
+        assert index.driver("c1", owner=2).raw() is None
+        assert index.driver("c2").raw() is None
