@@ -91,7 +91,7 @@ def tag(value: str) -> str:
     bytes, its beginning counts.
     """
     start = value.encode("utf-8", "surrogatepass")[:MAX_TAG]
-    return _OTHER.sub(lambda byte: b"_%02x" % byte[0], start).decode()
+    return _OTHER.sub(lambda byte: b"_%02x" % ord(byte[0]), start).decode()
 
 
 def untag(text: str) -> str:
