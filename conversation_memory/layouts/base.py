@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from secrets import token_hex
 from typing import Any, ClassVar
 
 from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
@@ -28,16 +29,21 @@ from ..exceptions import (
 from ..keys import Keys, decode
 from ..records import FIELDS, Conversation, Record, RunPage
 from ..runs import Run
+from ..search.documents import Documents
+from ..search.lifecycle import Lifecycle
+from ..search.schema import Schema
 from .places import Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
 
 DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
 LIFETIME = Script("prelude.lua", "lifetime.lua")
-OWNER = Script("prelude.lua", "owner.lua")
+OWNER = Script("prelude.lua", "search.lua", "owner.lua")
 FORGET = Script("prelude.lua", "forget.lua")
 KEEP = Script("prelude.lua", "keep.lua")
 RENAME = Script("prelude.lua", "rename.lua")
 RECORDS = Script("records.lua")
+INDEXED = Script("indexed.lua")
+INDEX = Script("prelude.lua", "expected.lua", "search.lua", "index.lua")
 
 MAX_TITLE = 1000
 
@@ -69,6 +75,9 @@ class Layout(ABC):
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
         self.slides_on_read = settings.ttl_on_read
+        self.schema = Schema.of(settings, self.keys)
+        self.documents = Documents(self.schema) if self.schema else None
+        self.lifecycle = Lifecycle(self.schema) if self.schema else None
 
     @abstractmethod
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
@@ -76,9 +85,12 @@ class Layout(ABC):
 
     @abstractmethod
     def _write(
-        self, place: Place, document: Document, expected: Snapshot | None
+        self, place: Place, document: Document, expected: Snapshot | None, change: bytes = b""
     ) -> Command[int | list[bytes]]:
-        """Write if all is as `expected`: the new version, or the reason of the refusal."""
+        """Write if all is as `expected`: the new version, or the reason of the refusal.
+
+        `change` is what becomes of the search documents.
+        """
 
     def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
         """Add the runs whose id is not there yet. Returns how many those were."""
@@ -88,7 +100,7 @@ class Layout(ABC):
             added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
             return document.appended(added) if added else None
 
-        yield from self._change(place, change, from_memo=True)
+        yield from self._change(place, change, from_memo=True, added=added)
         return len(added)
 
     def read(self, place: Place) -> Operation[Conversation]:
@@ -161,7 +173,8 @@ class Layout(ABC):
                 place = self._seen(place, expected)
                 if expected.revision != revision:
                     return self._repetition(place, expected, document)
-            written = yield self._write(place, document, expected)
+            change = yield from self._change_to(place, document)
+            written = yield self._write(place, document, expected, change)
             if isinstance(written, int):
                 return f"{written}-{self._field(document)[1]}"
             place = yield from self._refused(place, written)
@@ -237,7 +250,8 @@ class Layout(ABC):
             if snapshot.field is None or self._is_own(seal, len(snapshot.field), length):
                 return False
             place = self._seen(place, snapshot)
-            write = self._write(place, self._document(place, snapshot), snapshot)
+            nothing = self.documents.added(()) if self.documents else b""
+            write = self._write(place, self._document(place, snapshot), snapshot, nothing)
             score = yield single("ZSCORE", self.keys.order(), place.id)
             if isinstance((yield self._kept(place, snapshot.record, score, write)), int):
                 return True
@@ -267,15 +281,63 @@ class Layout(ABC):
 
         return Command((KEEP.whole(keys, before), *writes, KEEP.whole(keys, after)), decoded)
 
+    def indexes(self) -> Operation[bool]:
+        """Whether a write has to write search documents."""
+        return self.lifecycle is not None and (yield from self.lifecycle.wants_documents())
+
+    def index(self, place: Place, time: int | str) -> Operation[int]:
+        """Bring the search documents of a conversation in step with it. Returns how many changed.
+
+        `time`, in ms, is that of runs that have no document yet.
+        """
+        for attempt in range(ATTEMPTS):
+            snapshot = yield from self._snapshot(place, runs=True)
+            if snapshot.field is None or self.documents is None:
+                return 0
+            place = self._seen(place, snapshot)
+            change = yield from self._change_to(place, self._document(place, snapshot))
+            written = yield self.index_command(place, snapshot, change, time)
+            if isinstance(written, int):
+                return written
+            place = yield from self._refused(place, written)
+            yield pause(attempt)
+        raise self._conflict(place, "kept changing")
+
+    def index_command(
+        self, place: Place, snapshot: Snapshot, change: bytes, time: int | str
+    ) -> Command[int | list[bytes]]:
+        """Make a change of search documents if the conversation is still as in `snapshot`."""
+        args = [place.id, place.owner or b"", *snapshot.expectation, change, time]
+        return Command((INDEX.call(self.keys.of(place.id, place.owner), args),))
+
+    def _change_to(self, place: Place, document: Document) -> Operation[bytes]:
+        """The change of the search documents, whatever they are, to those of `document`."""
+        if self.documents is None or not (yield from self.indexes()):
+            return b""
+        keys = [self.keys.record(place.id), self.keys.root]
+        indexed, facets, suffixes = yield Command((INDEXED.call(keys, []),))
+        same = indexed.startswith(self.documents.schema.digest.encode() + b"-")
+        same = same and facets == self.documents.facets(document)
+        return self.documents.whole(document, frozenset(suffixes) if same else ())
+
     def _change(
-        self, place: Place, change: Change, *, from_memo: bool = False
+        self,
+        place: Place,
+        change: Change,
+        *,
+        from_memo: bool = False,
+        added: Sequence[Run] | None = None,
     ) -> Operation[Document]:
         """Apply `change` to the document until it is written as nobody else wrote in between.
+
+        `added` holds, once it was applied, the runs that it added, if it does nothing else.
+
 
         The first attempt may be at what the caller has seen last. It costs no reading, and is
         refused if that is not there any more.
         """
         seen = place.memo.take() if from_memo else None
+        documents = self.documents if (yield from self.indexes()) else None
         for attempt in range(ATTEMPTS):
             snapshot = seen[0] if seen else (yield from self._snapshot(place))
             place = self._seen(place, snapshot)
@@ -284,7 +346,12 @@ class Layout(ABC):
             if changed is None and seen is None:
                 return document
             if changed is not None:
-                written = yield self._write(place, changed, snapshot)
+                step = b""
+                if documents and added is not None:
+                    step = documents.added((run, run.to_wire()) for run in added)
+                elif documents:
+                    step = documents.between(document, changed)
+                written = yield self._write(place, changed, snapshot, step)
                 if isinstance(written, int):
                     self._remember(place, changed, snapshot, written)
                     return changed
@@ -383,7 +450,7 @@ class Layout(ABC):
     def move_to(self, place: Place, owner: bytes | None) -> Operation[None]:
         """Give the conversation to another owner."""
         keys = [self.keys.order(b"" if owner is None else owner)]
-        if not (yield from self._as_owner(OWNER, place, [owner or b""], keys)):
+        if not (yield from self._as_owner(OWNER, place, [owner or b"", token_hex(8)], keys)):
             raise self.not_found(place)
 
     def rename(self, place: Place, target: bytes) -> Operation[None]:

@@ -1,0 +1,145 @@
+"""Search documents: of each run what RediSearch indexes, and how a write changes them.
+
+A document is a hash with these fields: `w` the words, `c` the token of the conversation, `o` that
+of the owner, `t` when the run came (ms), `run` its JSON text unless that is very long, and a field
+for each of FIELDS. Tokens are random and mean nothing
+without the hashes that the scripts keep beside them, so that nothing personal is in a tag.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Container, Iterable, Sequence
+from hashlib import sha1
+from secrets import token_hex
+from typing import Any
+
+from ..documents import Document
+from ..runs import Artifact, Run
+from .schema import Schema
+
+# A run of more bytes, such as a picture, is not kept a second time.
+LONGEST_RUN = 64 * 1024
+
+
+def suffix(text: bytes) -> bytes:
+    """What ends the key of the document of a run, from its JSON text. Scripts know it too."""
+    return sha1(text, usedforsecurity=False).hexdigest()[:16].encode()
+
+
+def text_of(artifact: Artifact) -> str:
+    """What can be searched of an artifact: all text but that of pictures, sounds and files."""
+    try:
+        return _text(artifact)
+    except RecursionError:
+        return ""
+
+
+def _text(artifact: Artifact) -> str:
+    if artifact.mime_type:
+        return ""
+    if artifact.type == "ListArtifact":
+        return "\n\n".join(filter(None, map(_text, artifact.items)))
+    return artifact.text
+
+
+class Documents:
+    """Makes what a write says about search documents, as the one argument that its script takes.
+
+    See search.lua for the other end.
+    """
+
+    def __init__(self, schema: Schema):
+        self.schema = schema
+
+    def added(self, runs: Iterable[tuple[Run, bytes]]) -> bytes:
+        """Of runs that are put behind the others, each with its JSON text."""
+        return self._pack([self._document(run, text) for run, text in runs])
+
+    def appended(self, runs: Iterable[tuple[Run, bytes]]) -> bytes:
+        """See added(), for a script that has the texts already."""
+        documents = [self._document(run, text) for run, text in runs]
+        for document in documents:
+            if document[-2] == b"run":
+                document.pop()
+        return self._pack(documents)
+
+    def of(self, operation: str, old: bytes, new: bytes) -> bytes:
+        """Of a run that is edited or removed, given as its JSON text and, if edited, the new one.
+
+        Of 'truncate' the script knows best.
+        """
+        gone = [suffix(old)] if operation != "truncate" and old != new else []
+        edited = operation == "edit"
+        documents = [self._document(Run.from_wire(new), new, suffix(old))] if edited else []
+        return self._pack(documents, gone)
+
+    def between(self, old: Document, new: Document) -> bytes:
+        """Of a document that takes the place of another."""
+        if self.facets(new) != self.facets(old):
+            return self.whole(new, ())
+        before, after = old.texts, new.texts
+        gone, come = {*before} - {*after}, {*after} - {*before}
+        places = dict(zip(after, before, strict=False)) if len(after) == len(before) else {}
+        documents = []
+        for text in come:
+            place = places.get(text)
+            predecessor = suffix(place) if place in gone else b""
+            documents.append(self._document(Run.from_wire(text), text, predecessor))
+        return self._pack(documents, [suffix(text) for text in gone])
+
+    def whole(self, document: Document, known: Container[bytes]) -> bytes:
+        """Of all runs of a conversation, those with a `known` suffix without their documents."""
+        texts = {suffix(text): text for text in document.texts}
+        documents = [
+            self._document(Run.from_wire(text), text)
+            for key, text in texts.items()
+            if key not in known
+        ]
+        return self._pack(documents, (), [*texts], self.facets(document))
+
+    def facets(self, document: Document) -> bytes:
+        """What the metadata gives to every document of the conversation, packed."""
+        values = self.schema.values(document.metadata) if self.schema.fields else []
+        return packed(values) if values else b""
+
+    def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
+        """Suffix, that of the run whose time counts, then field, value, field, value, …"""
+        words = self.schema.words.stream(text_of(run.input), text_of(run.output))
+        fields = self.schema.values(run.meta) if self.schema.fields else []
+        fields += [b"w", words.encode()]
+        if len(text) <= LONGEST_RUN:
+            fields += [b"run", text]
+        return [suffix(text), predecessor, *fields]
+
+    def _pack(
+        self,
+        documents: list[list[bytes]],
+        gone: Sequence[bytes] = (),
+        suffixes: list[bytes] | None = None,
+        facets: bytes = b"",
+    ) -> bytes:
+        """Without `suffixes`, only the documents named change; else there are those afterwards."""
+        head = [self.schema.digest, token_hex(8), token_hex(8), 1 if self.schema.embed else 0]
+        whole = [] if suffixes is None else [suffixes, facets]
+        return packed([*head, documents, gone, *whole])
+
+
+def packed(value: Any) -> bytes:
+    """MessagePack, which scripts can read: of lists, texts, bytes and small numbers."""
+    parts: list[bytes] = []
+    _pack(value, parts.append)
+    return b"".join(parts)
+
+
+def _pack(value: Any, put: Any) -> None:
+    if isinstance(value, int):
+        put(struct.pack(">Bi", 0xD2, value))
+    elif isinstance(value, str | bytes):
+        raw = value.encode() if isinstance(value, str) else value
+        put(struct.pack(">BI", 0xDB, len(raw)))
+        put(raw)
+    else:
+        put(struct.pack(">BI", 0xDD, len(value)))
+        for item in value:
+            _pack(item, put)
