@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
 from ..conf import IndexSettings
-from ..documents import Damaged, Document, Runs, build, fingerprint, joined, read
+from ..documents import Damaged, Document, Runs, build, fingerprint
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -389,14 +389,10 @@ class Layout(ABC):
         return snapshot
 
     def _document(self, place: Place, snapshot: Snapshot) -> Document:
-        if snapshot.field is None:
-            return build((), {})
         try:
-            if snapshot.is_list:
-                return joined(snapshot.texts or [], read(snapshot.field))
-            return read(snapshot.field, snapshot.record.seal)
+            return snapshot.document
         except Damaged as damage:
-            raise self.corrupt(place, snapshot.field, str(damage)) from None
+            raise self.corrupt(place, snapshot.field or b"", str(damage)) from None
 
     def _field(self, document: Document) -> tuple[bytes, str]:
         """What the field of the hash holds for `document`, and its fingerprint."""
