@@ -21,6 +21,8 @@ from .layouts import layout
 from .listing import Listing
 from .records import Page
 from .search.engine import Engine
+from .search.lifecycle import State
+from .search.reindexing import Reindexing, reindex
 from .search.request import Request
 from .search.results import SearchResults
 from .signals import conversations_anonymised, conversations_erased
@@ -233,6 +235,38 @@ class ConversationIndex:
     ) -> Conversion:
         """See convert()."""
         return await self._arun(conversion.convert(self._layout, self._listing, progress, failure))
+
+    def reindex(
+        self,
+        *,
+        progress: Callable[[Reindexing], object] = bool,
+        failure: Callable[[ConversationMemoryError], object] = logger.warning,
+    ) -> Reindexing:
+        """Give every run its search document, in the form that SEARCH in settings asks for.
+
+        It may run beside writers, and again after an interruption: what has its documents already
+        is skipped. Indexes of an older definition, which answered until now, are dropped at the
+        end. `progress` is called with the counts so far, at most every 100 conversations; `failure`
+        with the error of each that cannot be read. Returns the counts.
+        """
+        return self._run(reindex(self._layout, self._listing, progress, failure))
+
+    async def areindex(
+        self,
+        *,
+        progress: Callable[[Reindexing], object] = bool,
+        failure: Callable[[ConversationMemoryError], object] = logger.warning,
+    ) -> Reindexing:
+        """See reindex()."""
+        return await self._arun(reindex(self._layout, self._listing, progress, failure))
+
+    def search_state(self) -> State:
+        """Whether RediSearch answers for this index, and why not, or why not with all there is."""
+        return self._run(self._layout.search_state())
+
+    async def asearch_state(self) -> State:
+        """See search_state()."""
+        return await self._arun(self._layout.search_state())
 
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.

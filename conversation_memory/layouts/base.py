@@ -26,12 +26,10 @@ from ..exceptions import (
     RedisReadOnly,
     RunNotFound,
 )
-from ..keys import Keys, decode
+from ..keys import decode
 from ..records import FIELDS, Conversation, Record, RunPage
 from ..runs import Run
-from ..search.documents import Documents
-from ..search.lifecycle import Lifecycle
-from ..search.schema import Schema
+from .indexing import Indexing
 from .places import Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
 
 DELETE = Script("prelude.lua", "delete.lua")
@@ -42,8 +40,6 @@ FORGET = Script("prelude.lua", "forget.lua")
 KEEP = Script("prelude.lua", "keep.lua")
 RENAME = Script("prelude.lua", "rename.lua")
 RECORDS = Script("records.lua")
-INDEXED = Script("indexed.lua")
-INDEX = Script("prelude.lua", "expected.lua", "search.lua", "index.lua")
 
 MAX_TITLE = 1000
 
@@ -61,7 +57,7 @@ def pause(attempt: int) -> Pause:
 Change = Callable[[Document], "Document | None"]
 
 
-class Layout(ABC):
+class Layout(Indexing, ABC):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
 
     name: ClassVar[str]
@@ -69,15 +65,12 @@ class Layout(ABC):
     """Whether a conversation of this layout has its runs in a list."""
 
     def __init__(self, settings: IndexSettings):
-        self.keys = Keys(settings.index)
+        super().__init__(settings)
         self.alias = settings.alias
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
         self.slides_on_read = settings.ttl_on_read
-        self.schema = Schema.of(settings, self.keys)
-        self.documents = Documents(self.schema) if self.schema else None
-        self.lifecycle = Lifecycle(self.schema) if self.schema else None
 
     @abstractmethod
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
@@ -108,7 +101,7 @@ class Layout(ABC):
         snapshot = yield from self._snapshot(place)
         if snapshot.field is None or not place.sees(snapshot.record):
             return Conversation(Record(decode(place.id)), Runs(), {}, "0-absent", exists=False)
-        document = self._document(place, snapshot)
+        document = self.document(place, snapshot)
         mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
         if not snapshot.is_list:
             place.memo.keep(snapshot, document)
@@ -251,7 +244,7 @@ class Layout(ABC):
                 return False
             place = self._seen(place, snapshot)
             nothing = self.documents.added(()) if self.documents else b""
-            write = self._write(place, self._document(place, snapshot), snapshot, nothing)
+            write = self._write(place, self.document(place, snapshot), snapshot, nothing)
             score = yield single("ZSCORE", self.keys.order(), place.id)
             if isinstance((yield self._kept(place, snapshot.record, score, write)), int):
                 return True
@@ -281,44 +274,24 @@ class Layout(ABC):
 
         return Command((KEEP.whole(keys, before), *writes, KEEP.whole(keys, after)), decoded)
 
-    def indexes(self) -> Operation[bool]:
-        """Whether a write has to write search documents."""
-        return self.lifecycle is not None and (yield from self.lifecycle.wants_documents())
-
-    def index(self, place: Place, time: int | str) -> Operation[int]:
+    def index(self, place: Place) -> Operation[int]:
         """Bring the search documents of a conversation in step with it. Returns how many changed.
 
-        `time`, in ms, is that of runs that have no document yet.
+        A run that had none came, as far as is known, with the last write.
         """
+        score = yield single("ZSCORE", self.keys.order(), place.id)
         for attempt in range(ATTEMPTS):
             snapshot = yield from self._snapshot(place, runs=True)
             if snapshot.field is None or self.documents is None:
                 return 0
             place = self._seen(place, snapshot)
-            change = yield from self._change_to(place, self._document(place, snapshot))
-            written = yield self.index_command(place, snapshot, change, time)
+            change = yield from self._change_to(place, self.document(place, snapshot))
+            written = yield self.index_command(place, snapshot, change, int(float(score or 0)))
             if isinstance(written, int):
                 return written
             place = yield from self._refused(place, written)
             yield pause(attempt)
         raise self._conflict(place, "kept changing")
-
-    def index_command(
-        self, place: Place, snapshot: Snapshot, change: bytes, time: int | str
-    ) -> Command[int | list[bytes]]:
-        """Make a change of search documents if the conversation is still as in `snapshot`."""
-        args = [place.id, place.owner or b"", *snapshot.expectation, change, time]
-        return Command((INDEX.call(self.keys.of(place.id, place.owner), args),))
-
-    def _change_to(self, place: Place, document: Document) -> Operation[bytes]:
-        """The change of the search documents, whatever they are, to those of `document`."""
-        if self.documents is None or not (yield from self.indexes()):
-            return b""
-        keys = [self.keys.record(place.id), self.keys.root]
-        indexed, facets, suffixes = yield Command((INDEXED.call(keys, []),))
-        same = indexed.startswith(self.documents.schema.digest.encode() + b"-")
-        same = same and facets == self.documents.facets(document)
-        return self.documents.whole(document, frozenset(suffixes) if same else ())
 
     def _change(
         self,
@@ -337,11 +310,11 @@ class Layout(ABC):
         refused if that is not there any more.
         """
         seen = place.memo.take() if from_memo else None
-        documents = self.documents if (yield from self.indexes()) else None
+        documents = yield from self.indexer()
         for attempt in range(ATTEMPTS):
             snapshot = seen[0] if seen else (yield from self._snapshot(place))
             place = self._seen(place, snapshot)
-            document = seen[1] if seen else self._document(place, snapshot)
+            document = seen[1] if seen else self.document(place, snapshot)
             changed = change(document)
             if changed is None and seen is None:
                 return document
@@ -369,13 +342,8 @@ class Layout(ABC):
 
     def _snapshot(self, place: Place, *, runs: bool = False) -> Operation[Snapshot]:
         """What is stored now; blank if it is past its deadline."""
-        calls: list[Call] = [
-            ("HMGET", self.keys.record(place.id), *FIELDS),
-            ("HGET", self.keys.content(place.id), place.id),
-        ]
         runs = runs or self.reads_list
-        if runs:
-            calls.append(("LRANGE", self.keys.runs(place.id), 0, -1))
+        calls = self._reads(place, runs=runs)
         # As one transaction where the parts must belong together: owner, content and list.
         together = runs or place.scoped
         step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
@@ -388,7 +356,24 @@ class Layout(ABC):
             return (yield from self._snapshot(place, runs=True))
         return snapshot
 
-    def _document(self, place: Place, snapshot: Snapshot) -> Document:
+    def _reads(self, place: Place, *, runs: bool) -> list[Call]:
+        calls: list[Call] = [
+            ("HMGET", self.keys.record(place.id), *FIELDS),
+            ("HGET", self.keys.content(place.id), place.id),
+        ]
+        return [*calls, ("LRANGE", self.keys.runs(place.id), 0, -1)] if runs else calls
+
+    def snapshot(self, place: Place) -> Command[Snapshot]:
+        """What is stored, in one command and past its deadline or not."""
+
+        def decoded(replies: list[Any]) -> Snapshot:
+            fields, field, texts = replies
+            return Snapshot(field, Record.from_reply(place.id, fields), texts)
+
+        return Command(tuple(self._reads(place, runs=True)), decoded)
+
+    def document(self, place: Place, snapshot: Snapshot) -> Document:
+        """The document of a snapshot. Raises `ConversationCorrupt` if it is none."""
         try:
             return snapshot.document
         except Damaged as damage:
@@ -526,7 +511,7 @@ class Layout(ABC):
 
     def _repetition(self, place: Place, found: Snapshot, document: Document) -> str:
         """The revision if what was to be stored is there already, by a retry after a time-out."""
-        if found.field is not None and self._document(place, found).raw == document.raw:
+        if found.field is not None and self.document(place, found).raw == document.raw:
             return found.revision
         raise self._conflict(place, "was changed since that revision")
 

@@ -120,9 +120,8 @@ class ListLayout(Layout):
 
     def _appended(self, texts: Sequence[tuple[Run, bytes]]) -> Operation[bytes]:
         """The change of the search documents that goes with an append."""
-        if self.documents is None or not (yield from self.indexes()):
-            return b""
-        return self.documents.appended(texts)
+        documents = yield from self.indexer()
+        return b"" if documents is None else documents.appended(texts)
 
     def _append(
         self, place: Place, texts: Sequence[tuple[Run, bytes]], version: Any, change: bytes
@@ -207,7 +206,7 @@ class ListLayout(Layout):
         self, place: Place, run_id: str, operation: str, given: bytes
     ) -> Operation[bool]:
         """Change the list at one run. False if the list is not all of the conversation."""
-        documents = self.documents if (yield from self.indexes()) else None
+        documents = yield from self.indexer()
         for attempt in range(ATTEMPTS):
             found = yield from self._find(place, run_id)
             if found is None:

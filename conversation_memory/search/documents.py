@@ -98,6 +98,17 @@ class Documents:
         ]
         return self._pack(documents, (), [*texts], self.facets(document))
 
+    def whole_after(
+        self, document: Document, indexed: bytes, facets: bytes, suffixes: Sequence[bytes]
+    ) -> bytes:
+        """See whole(), of a conversation that has documents as of `indexed`, with these suffixes.
+
+        They are known if they were made with the same schema and the same facets.
+        """
+        same = indexed.startswith(f"{self.schema.digest}-".encode())
+        same = same and facets == self.facets(document)
+        return self.whole(document, frozenset(suffixes) if same else ())
+
     def facets(self, document: Document) -> bytes:
         """What the metadata gives to every document of the conversation, packed."""
         values = self.schema.values(document.metadata) if self.schema.fields else []
