@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from datetime import date, timedelta
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from typing import Any
-
-from django.views.decorators.debug import sensitive_variables
 
 from . import conf, connections, conversion, erasure
 from .commands import Operation, T
@@ -20,17 +18,16 @@ from .keys import Id, decode, encode
 from .layouts import layout
 from .listing import Listing
 from .records import Page
-from .search.engine import Engine
 from .search.lifecycle import State
 from .search.reindexing import Reindexing, reindex
-from .search.request import Request
-from .search.results import SearchResults
+from .search.searchable import Searchable
+from .search.searches import Searches
 from .signals import conversations_anonymised, conversations_erased
 
 logger = logging.getLogger("conversation_memory")
 
 
-class ConversationIndex:
+class ConversationIndex(Searchable):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -42,7 +39,7 @@ class ConversationIndex:
         self.name = settings.index
         self._layout = layout(settings)
         self._listing = Listing(self._layout)
-        self._engine = Engine(self._layout, self._listing)
+        self._searches = Searches(settings, self._layout, self._listing)
         self._connection = connections.connect(settings)
 
     def driver(
@@ -95,56 +92,6 @@ class ConversationIndex:
     async def aadopt(self) -> int:
         """See adopt()."""
         return await self._arun(self._listing.adopt())
-
-    @sensitive_variables()
-    def search(
-        self,
-        text: str = "",
-        *,
-        owner: Id | None = None,
-        since: date | None = None,
-        until: date | None = None,
-        where: Mapping[str, Any] | None = None,
-        conversation: Id | None = None,
-        order_by: str = "relevance",
-        limit: int = 20,
-        after: str | None = None,
-    ) -> SearchResults:
-        """The runs that have all words of `text`, in their input or in their output.
-
-        `text` is as users write it: words, "a phrase", -without, prefix*; everything else is text.
-        Case and accents do not matter. An empty text finds every run that the rest allows.
-
-        `since` and `until` (the first moment that is not wanted) are datetimes or days. `where` is
-        name -> value of what SEARCH has in FIELDS, with `__in` behind the name of a tag and
-        `__gt`, `__gte`, `__lt`, `__lte` behind that of a number. `order_by` is "relevance",
-        "-time" (newest first) or "time". `after` is the `next` of a page.
-
-        Without RediSearch, conversations are read one after the other, up to a limit: see
-        `complete` of the results. Raises ValueError for what cannot be asked.
-        """
-        filters = {"owner": owner, "since": since, "until": until, "where": where}
-        page = {"conversation": conversation, "order_by": order_by, "limit": limit, "after": after}
-        return self._run(self._engine.search(self._request(text, **filters, **page)))
-
-    @sensitive_variables()
-    async def asearch(
-        self,
-        text: str = "",
-        *,
-        owner: Id | None = None,
-        since: date | None = None,
-        until: date | None = None,
-        where: Mapping[str, Any] | None = None,
-        conversation: Id | None = None,
-        order_by: str = "relevance",
-        limit: int = 20,
-        after: str | None = None,
-    ) -> SearchResults:
-        """See search()."""
-        filters = {"owner": owner, "since": since, "until": until, "where": where}
-        page = {"conversation": conversation, "order_by": order_by, "limit": limit, "after": after}
-        return await self._arun(self._engine.search(self._request(text, **filters, **page)))
 
     def delete(self, *conversation_ids: Id) -> int:
         """Delete conversations and all that belongs to them. Returns how many there were."""
@@ -297,9 +244,6 @@ class ConversationIndex:
             yield ids
             if cursor == b"0":
                 return
-
-    def _request(self, text: str, **options: Any) -> Request:
-        return Request.of(self.settings, self._layout.schema, text, **options)
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[Erasure]:
         erases = erasure.foresee if dry_run else erasure.erase

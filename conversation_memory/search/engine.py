@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from ..commands import Command, Operation, Script, single
+from ..commands import Command, Operation, Script, T, single
 from ..exceptions import (
     ConversationMemoryError,
     RedisDenied,
@@ -24,11 +24,12 @@ from ..layouts.places import owner_of
 from ..listing import Listing
 from ..records import Record
 from ..runs import Run
-from . import reading
+from . import reading, semantic
 from .documents import suffix, text_of
 from .lifecycle import OFF, State
-from .replies import CUT_SHORT, EXPANDED, Reply, Row
-from .request import Cursor, Request
+from .queries import Query
+from .replies import CUT_SHORT, EXPANDED, Reply, Row, sentences
+from .request import MOST, Cursor, Request
 from .results import Hit, SearchResults
 from .scanning import Scan
 from .schema import Schema
@@ -62,11 +63,11 @@ class Scope:
 class Engine:
     """The searches of one index."""
 
-    def __init__(self, layout: Layout, listing: Listing):
+    def __init__(self, layout: Layout, listing: Listing, scan: Scan):
         self._layout = layout
         self._listing = listing
         self._keys: Keys = layout.keys
-        self._scan = Scan(layout, listing)
+        self._scan = scan
         # Owner -> tag. It is checked with every search, and costs a round trip only if it is wrong.
         self._tags: dict[bytes, bytes] = {}
 
@@ -75,17 +76,38 @@ class Engine:
         if request.is_hopeless:
             reason = "There was too much text to look for." if request.query.is_shortened else ""
             return SearchResults([], reason=reason)
+        return (
+            yield from self.answered(
+                request,
+                partial(self._ask, request),
+                partial(self._scan.search, request),
+                SearchResults([], reason=CUT_SHORT),
+            )
+        )
+
+    def answered(
+        self,
+        request: Request,
+        ask: Callable[[State], Operation[T]],
+        scan: Callable[[str], Operation[T]],
+        cut_short: T,
+    ) -> Operation[T]:
+        """What `ask` says in a state in which RediSearch can be asked; else, what `scan` does.
+
+        `scan` is given the reason. `cut_short` is the answer of a server that takes too long and is
+        told to give up.
+        """
         for _ in range(2):
             state = yield from self.state()
             if request.cursor.is_scan or not _can_answer(state, request, self._layout.schema):
                 break
             try:
-                return (yield from self._ask(request, state))
+                return (yield from ask(state))
             except ConversationMemoryError as error:
                 if _is_timeout(error):
-                    return SearchResults([], reason=CUT_SHORT)
+                    return cut_short
                 self._recover(error)
-        return (yield from self._scan.search(request, state.reason))
+        return (yield from scan(state.reason))
 
     def state(self) -> Operation[State]:
         lifecycle = self._layout.lifecycle
@@ -101,7 +123,7 @@ class Engine:
 
     def _ask(self, request: Request, state: State) -> Operation[SearchResults]:
         for _ in range(3):
-            scope = yield from self._scope(request)
+            scope = yield from self.scope(request)
             if scope is None:
                 return SearchResults([], reason=state.reason)
             reply, reasons = yield from self._reply(request, state, scope)
@@ -110,7 +132,7 @@ class Engine:
                 return self._results(request, reply, seen, [state.reason, *reasons])
         return SearchResults([], reason="The owner came and went meanwhile.")
 
-    def _scope(self, request: Request) -> Operation[Scope | None]:
+    def scope(self, request: Request) -> Operation[Scope | None]:
         """None if there is nothing of that owner, or in that conversation."""
         scope, filters = Scope(), request.filters
         owner, id = filters.owner, filters.conversation
@@ -139,27 +161,67 @@ class Engine:
     def _reply(
         self, request: Request, state: State, scope: Scope
     ) -> Operation[tuple[Reply, list[str]]]:
+        if request.vector is not None:
+            return (yield from self._nearest(request, state, scope))
         call = self._call(request, state, scope)
+        reply, late = yield from self.current(self._search(call))
+        reasons = [*reply.reasons, *([CUT_SHORT] if late else [])]
+        if request.query.has_prefix and EXPANDED not in reasons:
+            reasons += yield from self._expansion(call)
+        return reply, reasons
+
+    def _search(self, call: tuple[Any, ...]) -> Command[Reply]:
+        return single(*call, decode=partial(Reply.of, documents=self._keys.documents()))
+
+    def _nearest(
+        self, request: Request, state: State, scope: Scope
+    ) -> Operation[tuple[Reply, list[str]]]:
+        """By likeness to a vector, and by words as well if there are any."""
+        offset, limit = request.cursor.offset, request.limit
+        count = max(semantic.CANDIDATES, offset + limit)
+        blank = replace(request, query=Query(is_blank=True))
+        query = semantic.nearest(self.query(blank, scope), count)
+        near = self._search(
+            (
+                *("FT.SEARCH", state.name, query, "SORTBY", semantic.DISTANCE),
+                *("RETURN", 3, "t", "run", semantic.DISTANCE, "LIMIT", 0, count),
+                *("PARAMS", 2, "vector", request.vector, "TIMEOUT", TIMEOUT, "DIALECT", 2),
+            )
+        )
+        reply, late = yield from self.current(near)
+        replies = [semantic.by_distance(reply)]
+        if not request.query.is_blank and not request.query.is_hopeless:
+            words = replace(request, cursor=Cursor(), limit=min(count, MOST))
+            replies.append((yield self._search(self._call(words, state, scope))))
+        waiting = yield single("ZCARD", self._keys.unembedded())
+        reasons = [CUT_SHORT] if late else []
+        reasons += [f"{waiting:,} runs have no vector yet."] if waiting else []
+        joined = semantic.fused(replies) if replies[1:] else replies[0]
+        return semantic.page(joined, offset, limit), [*joined.reasons, *reasons]
+
+    def current(self, search: Command[T]) -> Operation[tuple[T, bool]]:
+        """The reply when what is past its deadline has gone, and whether it took too long.
+
+        Over RESP2, RediSearch does not say so itself.
+        """
         due: Command[int] = single("ZCOUNT", self._keys.expiry(), "-inf", int(time.time() * 1000))
         start = time.monotonic()
-        search = single(*call, decode=partial(Reply.of, documents=self._keys.documents()))
         reply, overdue = yield [search, due]
         if overdue:
             with suppress(RedisReadOnly, RedisDenied):  # whoever may write will do it
                 if (yield from self._listing.reap(batches=1)):
                     start = time.monotonic()
                     reply = yield search
-        late = (time.monotonic() - start) * 1000 > TIMEOUT  # over RESP2 there are no warnings
-        reasons = [*reply.reasons, *([CUT_SHORT] if late else [])]
-        if request.query.has_prefix and EXPANDED not in reasons:
-            reasons += yield from self._expansion(call)
-        return reply, reasons
+        return reply, (time.monotonic() - start) * 1000 > TIMEOUT
 
-    def _call(self, request: Request, state: State, scope: Scope) -> tuple[Any, ...]:
+    def query(self, request: Request, scope: Scope) -> bytes:
+        """Scope first, so that nothing behind it can widen it."""
         mark, filters = request.cursor.mark, request.filters
         filters = filters.before(mark + 1) if mark else filters
         conditions = [*scope.conditions, *filters.redisearch(), request.query.redisearch()]
-        query = " ".join(filter(None, conditions)) or "*"
+        return " ".join(filter(None, conditions)).encode() or b"*"
+
+    def _call(self, request: Request, state: State, scope: Scope) -> tuple[Any, ...]:
         offset, limit = request.cursor.offset, _wanted(request)
         returned = ["t", "run", *sorted(request.filters.fields)]
         order = (
@@ -169,7 +231,7 @@ class Engine:
         )
         scores = ["WITHSCORES"] if request.by_relevance else []
         return (
-            *("FT.SEARCH", state.name, query.encode(), "VERBATIM", *scores),
+            *("FT.SEARCH", state.name, self.query(request, scope), "VERBATIM", *scores),
             *("RETURN", len(returned), *returned, *order),
             *("LIMIT", offset, limit, "TIMEOUT", TIMEOUT, "DIALECT", 2),
         )
@@ -183,6 +245,10 @@ class Engine:
         except (RedisDenied, RedisMisconfigured):
             return [EXPANDED]  # nobody knows
         return [EXPANDED] if b"prefix expansion" in repr(reply).lower().encode() else []
+
+    def is_current(self, request: Request, scope: Scope) -> Operation[bool]:
+        """Whether the owner still has the tag that he was taken to have."""
+        return (yield from self._seen([], request, scope)) is not None
 
     def _seen(
         self, rows: Sequence[Row], request: Request, scope: Scope
@@ -238,10 +304,10 @@ class Engine:
             reasons.append("Of that much text, only the first words were looked for.")
         end = request.cursor.offset + taken
         more = taken and end < min(reply.total, LAST)
-        if not request.is_exact and (more or request.cursor.offset):
+        if not request.is_exact and request.vector is None and (more or request.cursor.offset):
             reasons.append(APPROXIMATE)
         next = self._next(request, end, hits) if more else None
-        return SearchResults(hits, reply.total - dropped, _sentences(reasons), next)
+        return SearchResults(hits, reply.total - dropped, sentences(reasons), next)
 
     def _next(self, request: Request, end: int, hits: list[Hit]) -> str:
         mark = request.cursor.mark
@@ -259,7 +325,7 @@ class Engine:
         assert self._layout.schema is not None
         words = self._layout.schema.words
         run = Run.from_wire(text)
-        if not request.is_exact:
+        if not request.is_exact and request.vector is None:
             stream = words.stream(text_of(run.input), text_of(run.output))
             values = {name.decode(): value for name, value in row.fields.items()}
             if not (request.query.matches(stream) and request.filters.matches(values)):
@@ -289,7 +355,3 @@ def _may_see(record: Record, id: bytes, request: Request) -> bool:
 def _is_timeout(error: ConversationMemoryError) -> bool:
     """Whether RediSearch gave up, as it does where ON_TIMEOUT is `fail`."""
     return isinstance(error, RedisMisconfigured) and "imeout limit" in str(error.__cause__)
-
-
-def _sentences(reasons: Sequence[str]) -> str:
-    return " ".join(filter(None, dict.fromkeys(reasons)))

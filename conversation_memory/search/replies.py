@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,3 +80,8 @@ def _reason(warning: bytes) -> str:
     if b"expansion" in warning:
         return EXPANDED
     return f"RediSearch says: {warning[:200].decode(errors='replace')}."
+
+
+def sentences(reasons: Sequence[str]) -> str:
+    """Reasons as one text, each once."""
+    return " ".join(filter(None, dict.fromkeys(reasons)))

@@ -22,6 +22,7 @@ from ..runs import Run
 from . import reading
 from .documents import text_of
 from .filters import Filters
+from .replies import sentences
 from .request import Cursor, Request
 from .results import Hit, SearchResults
 from .words import Words
@@ -87,7 +88,7 @@ class Scan:
         found: list[Hit] = []
 
         def visit(candidate: Candidate) -> None:
-            stream = self._words.stream(*candidate.texts)
+            stream = self.stream(candidate)
             if request.query.matches(stream):
                 score = request.query.score(stream) if request.by_relevance else 0.0
                 found.append(self._hit(candidate, request, score))
@@ -99,14 +100,22 @@ class Scan:
         elif request.order_by == "time":
             found.reverse()
         hits = found[start.offset : start.offset + request.limit]
+        reason = self.reason(request, walk, why)
+        next = _next(start, start.offset + request.limit, len(found), walk)
+        return SearchResults(hits, len(found), reason, next, scanned=True)
+
+    def stream(self, candidate: Candidate) -> str:
+        """The words of a run, as its search document has them."""
+        return self._words.stream(*candidate.texts)
+
+    def reason(self, request: Request, walk: Walk, why: str) -> str:
+        """Why there may be more than a walk found; nothing if it went all the way."""
         reasons = [*walk.reasons]
-        if start.place:
+        if request.cursor.place:
             reasons.append("This is a later part.")
         if request.filters.since is not None or request.filters.until is not None:
             reasons.append("Times are those of the last write to a conversation.")
-        reason = " ".join(filter(None, [why, *reasons])) if reasons else ""
-        next = _next(start, start.offset + request.limit, len(found), walk)
-        return SearchResults(hits, len(found), reason, next, scanned=True)
+        return sentences([why, *reasons]) if reasons else ""
 
     def walk(
         self,
