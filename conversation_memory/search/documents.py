@@ -29,6 +29,9 @@ def suffix(text: bytes) -> bytes:
 
 def text_of(artifact: Artifact) -> str:
     """What can be searched of an artifact: all text but that of pictures, sounds and files."""
+    value = artifact.value
+    if isinstance(value, str) and artifact.type == "TextArtifact":
+        return value
     try:
         return _text(artifact)
     except RecursionError:
@@ -51,6 +54,7 @@ class Documents:
 
     def __init__(self, schema: Schema):
         self.schema = schema
+        self._digest = schema.digest.encode()
 
     def added(self, runs: Iterable[tuple[Run, bytes]]) -> bytes:
         """Of runs that are put behind the others, each with its JSON text."""
@@ -105,7 +109,7 @@ class Documents:
 
         They are known if they were made with the same schema and the same facets.
         """
-        same = indexed.startswith(f"{self.schema.digest}-".encode())
+        same = indexed.startswith(self._digest + b"-")
         same = same and facets == self.facets(document)
         return self.whole(document, frozenset(suffixes) if same else ())
 
@@ -131,26 +135,32 @@ class Documents:
         facets: bytes = b"",
     ) -> bytes:
         """Without `suffixes`, only the documents named change; else there are those afterwards."""
-        head = [self.schema.digest, token_hex(8), token_hex(8), 1 if self.schema.embed else 0]
+        fresh = token_hex(16).encode()
+        head = [self._digest, fresh[:16], fresh[16:], 1 if self.schema.embed else 0]
         whole = [] if suffixes is None else [suffixes, facets]
         return packed([*head, documents, gone, *whole])
 
 
+_head = struct.Struct(">BI").pack
+
+
 def packed(value: Any) -> bytes:
-    """MessagePack, which scripts can read: of lists, texts, bytes and small numbers."""
+    """MessagePack, which scripts can read: of lists, bytes and small numbers."""
     parts: list[bytes] = []
-    _pack(value, parts.append)
+    _pack(value, parts)
     return b"".join(parts)
 
 
-def _pack(value: Any, put: Any) -> None:
-    if isinstance(value, int):
-        put(struct.pack(">Bi", 0xD2, value))
-    elif isinstance(value, str | bytes):
-        raw = value.encode() if isinstance(value, str) else value
-        put(struct.pack(">BI", 0xDB, len(raw)))
-        put(raw)
+def _pack(value: Any, parts: list[bytes]) -> None:
+    kind = type(value)
+    if kind is bytes:
+        parts += (_head(0xDB, len(value)), value)
+    elif kind is int:
+        parts.append(_head(0xCE, value))
     else:
-        put(struct.pack(">BI", 0xDD, len(value)))
+        parts.append(_head(0xDD, len(value)))
         for item in value:
-            _pack(item, put)
+            if type(item) is bytes:
+                parts += (_head(0xDB, len(item)), item)
+            else:
+                _pack(item, parts)
