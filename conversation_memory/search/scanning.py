@@ -32,6 +32,7 @@ BYTES = 32 * 1024 * 1024
 SECONDS = 1.0
 _BATCH = 50
 _ALL = 10**9
+_NO_LIKENESS = "Without RediSearch, words are looked for and likeness is not."
 
 _START = datetime.fromtimestamp(0, UTC)
 
@@ -85,6 +86,8 @@ class Scan:
 
     def search(self, request: Request, why: str) -> Operation[SearchResults]:
         """The hits in one part of the index; `why` RediSearch could not be asked."""
+        if request.vector is not None and (request.query.is_blank or request.query.is_hopeless):
+            return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
         found: list[Hit] = []
 
         def visit(candidate: Candidate) -> None:
@@ -113,6 +116,8 @@ class Scan:
         reasons = [*walk.reasons]
         if request.cursor.place:
             reasons.append("This is a later part.")
+        if request.vector is not None:
+            reasons.append(_NO_LIKENESS)
         if request.filters.since is not None or request.filters.until is not None:
             reasons.append("Times are those of the last write to a conversation.")
         return sentences([why, *reasons]) if reasons else ""

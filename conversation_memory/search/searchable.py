@@ -153,6 +153,11 @@ class Searchable:
         options = filters(owner, since, until, where, conversation)
         return await self._arun(self._searches.activity(by, text, zone, **options))
 
+    @property
+    def embeds(self) -> bool:
+        """Whether SEARCH has EMBED, so that runs get vectors."""
+        return self._layout.schema is not None and self._layout.schema.embed is not None
+
     @sensitive_variables()
     def embed(self) -> int:
         """Make the vectors of the runs that have none yet, 64 at a time. Returns how many.
