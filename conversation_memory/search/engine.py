@@ -24,7 +24,7 @@ from ..layouts.places import owner_of
 from ..listing import Listing
 from ..records import Record
 from ..runs import Run
-from . import reading, semantic
+from . import reading, semantic, suggestions
 from .documents import suffix, text_of
 from .lifecycle import OFF, State
 from .queries import Query
@@ -129,7 +129,11 @@ class Engine:
             reply, reasons = yield from self._reply(request, state, scope)
             seen = yield from self._seen(reply.rows, request, scope)
             if seen is not None:
-                return self._results(request, reply, seen, [state.reason, *reasons])
+                results = self._results(request, reply, seen, [state.reason, *reasons])
+                if results.total or request.vector is not None:
+                    return results
+                similar = yield from self._similar(request, state, scope)
+                return replace(results, suggestions=similar)
         return SearchResults([], reason="The owner came and went meanwhile.")
 
     def scope(self, request: Request) -> Operation[Scope | None]:
@@ -249,6 +253,25 @@ class Engine:
     def is_current(self, request: Request, scope: Scope) -> Operation[bool]:
         """Whether the owner still has the tag that he was taken to have."""
         return (yield from self._seen([], request, scope)) is not None
+
+    def _similar(self, request: Request, state: State, scope: Scope) -> Operation[list[str]]:
+        """Words like those that found nothing, of which each would find something in this scope."""
+        assert self._layout.schema is not None
+        words, call = self._layout.schema.words, suggestions.call(state.name, request.query)
+        if call is None or words.language:  # a stem is no word to suggest
+            return []
+        try:
+            similar = yield single(*call, decode=suggestions.decoded)
+        except (RedisDenied, RedisMisconfigured):  # it is not worth an error
+            return []
+        others = [*suggestions.alternatives(request.query, similar, words)]
+        counts = [
+            self._search(self._call(replace(request, query=query, limit=1), state, scope))
+            for _, query in others
+        ]
+        replies = (yield counts) if counts else []
+        pairs = zip(others, replies, strict=True)
+        return [*{word: None for (word, _), reply in pairs if reply.total}]
 
     def _seen(
         self, rows: Sequence[Row], request: Request, scope: Scope

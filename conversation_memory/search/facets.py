@@ -22,7 +22,8 @@ def by_value(field: str, kind: str) -> list[Any]:
     """The part of an FT.AGGREGATE that counts the values of a field."""
     split = ["APPLY", f'split(@{field}, "\x1f")', "AS", "value"] if kind == "tag" else []
     group = "@value" if kind == "tag" else f"@{field}"
-    return [*("LOAD", 1, f"@{field}"), *split, *("GROUPBY", 1, group), *_counted()]
+    there = ("LOAD", 1, f"@{field}", "FILTER", f"exists(@{field})")
+    return [*there, *split, *("GROUPBY", 1, group), *_counted()]
 
 
 def by_time(step: int) -> list[Any]:

@@ -43,8 +43,8 @@ class Tagged:
     def redisearch(self) -> str:
         return f"@{self.field}:{{{'|'.join(self.values)}}}"
 
-    def matches(self, value: bytes) -> bool:
-        return not {*self.values}.isdisjoint(value.decode().split(SEPARATOR))
+    def matches(self, value: bytes | None) -> bool:
+        return not {*self.values}.isdisjoint((value or b"").decode().split(SEPARATOR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Between:
     def redisearch(self) -> str:
         return f"@{self.field}:{_RANGES[self.lookup][0].format(repr(self.number))}"
 
-    def matches(self, value: bytes) -> bool:
-        return _RANGES[self.lookup][1](float(value), self.number)
+    def matches(self, value: bytes | None) -> bool:
+        return value is not None and _RANGES[self.lookup][1](float(value), self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class Worded:
     def redisearch(self) -> str:
         return self.query.redisearch(self.field)
 
-    def matches(self, value: bytes) -> bool:
-        return self.query.matches(value.decode())
+    def matches(self, value: bytes | None) -> bool:
+        return self.query.matches((value or b"").decode())
 
 
 Condition = Tagged | Between | Worded
@@ -145,10 +145,7 @@ class Filters:
 
     def matches(self, values: Mapping[str, bytes]) -> bool:
         """Whether a run with those values of FIELDS, as documents hold them, satisfies `where`."""
-        return all(
-            condition.field in values and condition.matches(values[condition.field])
-            for condition in self.conditions
-        )
+        return all(condition.matches(values.get(condition.field)) for condition in self.conditions)
 
     def covers(self, milliseconds: int) -> bool:
         """Whether a time is within them."""

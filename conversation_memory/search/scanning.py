@@ -73,7 +73,7 @@ class Walk:
         if self.place is not None:
             yield f"Only {self.count:,} conversations were read."
         for why, count in self.skipped.items():
-            yield f"{count:,} {why}."
+            yield f"{why}: {count:,}."
 
 
 class Scan:
@@ -137,7 +137,7 @@ class Scan:
             walk.place = cursor = page.next
             walk.count += len(page)
             if page.unlisted:
-                walk.skipped["conversations have no place in the order yet"] = page.unlisted
+                walk.skipped["Conversations that are not in the order yet"] = page.unlisted
             yield from self._visit(page.records, filters, visit, walk)
             if cursor is None or walk.is_over(most) or _are_older(page, filters):
                 if cursor is not None and _are_older(page, filters):
@@ -166,11 +166,11 @@ class Scan:
         small = [record for record, size in zip(records, sizes, strict=True) if size <= BYTES]
         walk.bytes += sum(size for size in sizes if size <= BYTES)
         if len(small) < len(records):
-            walk.skipped["conversations are too long to be read"] += len(records) - len(small)
+            walk.skipped["Conversations too long to be read"] += len(records) - len(small)
         documents = (yield from reading.documents(self._layout, small)) if small else []
         for record, document in zip(small, documents, strict=True):
             if document is None:
-                walk.skipped["conversations cannot be read"] += 1
+                walk.skipped["Conversations that cannot be read"] += 1
             else:
                 self._visit_runs(record, document, filters, visit)
 

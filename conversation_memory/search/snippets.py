@@ -44,36 +44,35 @@ class Snippet:
 
 def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENGTH) -> Snippet:
     """About `length` characters of the first text with most of the terms in one place."""
-    best: tuple[int, str, list[Span]] = (0, next(filter(None, texts), ""), [])
+    texts = [composed(text) for text in texts if text]
+    best: tuple[int, str, list[Span]] = (0, next(iter(texts), ""), [])
     for text in texts if query.wanted else ():
-        for part in _parts(text):
-            spans = _spans(part, query.wanted, words)
-            found = len({term for _, term in spans})
+        for start, end in _parts(text):
+            places = _places(text[start:end], start, query.wanted, words)
+            found = len({term for _, term in places})
             if found > best[0]:
-                best = (found, part, [span for span, _ in spans])
-            if found == len(query.wanted):
-                return _cut(part, best[2], length)
+                best = (found, text, [span for span, _ in places])
             if found:
                 break
     return _cut(best[1], best[2], length)
 
 
-def _parts(text: str) -> Iterator[str]:
+def _parts(text: str) -> Iterator[Span]:
     """The text, cut at white space."""
-    text, start = composed(text), 0
+    start = 0
     while start < len(text):
         space = _SPACE.search(text, start + _PART)
         end = space.end() if space else len(text)
-        yield text[start:end]
+        yield start, end
         start = end
 
 
-def _spans(text: str, terms: list[Term], words: Words) -> list[tuple[Span, Term]]:
-    """Where the terms are in the text, in order."""
+def _places(text: str, offset: int, terms: list[Term], words: Words) -> list[tuple[Span, Term]]:
+    """Where the terms are, in order, in a text that begins at `offset` of another."""
     places = [*words.places(text)]
     plain = [place.word for place in places]
     found = [
-        ((places[first].start, places[last].end), term)
+        ((offset + places[first].start, offset + places[last].end), term)
         for term in terms
         for first, last in term.spans(plain)
     ]
