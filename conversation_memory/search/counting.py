@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from ..commands import Operation, single
 from . import facets
-from .engine import APPROXIMATE, TIMEOUT, Engine
+from .asking import expression, limits, timed
+from .engine import APPROXIMATE, RESTLESS, Engine
 from .facets import Counts
 from .lifecycle import State
 from .replies import CUT_SHORT, sentences
@@ -68,17 +69,17 @@ class Counting:
 
     def _aggregate(self, request: Request, part: list[Any], state: State) -> Operation[Counted]:
         for _ in range(3):
-            scope = yield from self._engine.scope(request)
+            scope = yield from self._engine.tags.scope(request.filters)
             if scope is None:
                 return [], state.reason
-            head = ("FT.AGGREGATE", state.name, self._engine.query(request, scope), "VERBATIM")
-            call = single(*head, *part, "TIMEOUT", TIMEOUT, "DIALECT", 2, decode=facets.counts)
-            (pairs, reasons), late = yield from self._engine.current(call)
-            if (yield from self._engine.is_current(request, scope)):
-                late_reason = CUT_SHORT if late else ""
+            call = ("FT.AGGREGATE", state.name, expression(request, scope), "VERBATIM", *part)
+            aggregate = single(*call, *limits(), decode=facets.counts)
+            (pairs, reasons), late = yield from timed(aggregate)
+            checked = yield from self._engine.checking.check([], request.filters, scope)
+            if checked is not None:
                 vague = "" if request.is_exact else APPROXIMATE
-                return pairs, sentences([state.reason, *reasons, late_reason, vague])
-        return [], "The owner came and went meanwhile."
+                return pairs, sentences([state.reason, *reasons, *late, vague])
+        return [], RESTLESS
 
     def _count(
         self, request: Request, values: Callable[[Candidate], list[str]], why: str

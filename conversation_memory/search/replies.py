@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 CUT_SHORT = "The search took longer than a second and was cut short."
 EXPANDED = "A prefix stands for more words than RediSearch looks up; write more of its letters."
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A search document as it was found."""
+class Row(NamedTuple):
+    """A search document as it was found; `text` is that of the run, None if it is very long."""
 
     token: bytes
     suffix: bytes
@@ -25,7 +24,6 @@ class Row:
 
     @property
     def text(self) -> bytes | None:
-        """The JSON text of the run, None if it is too long to be kept twice."""
         return self.fields.get(b"run")
 
 

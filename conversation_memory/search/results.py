@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any
 
@@ -14,24 +14,36 @@ from ..records import Record
 from ..runs import Run
 from .documents import text_of
 from .queries import Query
+from .seen import Seen
 from .snippets import Snippet, snippet
 from .words import Words
 
 
-@dataclass(frozen=True)
 class Hit:
     """A run that was found, and the record of its conversation.
 
-    `time` is when the run came, None if nobody knows. `score` compares the hits of one search; it
-    is 0 where the order is that of time.
+    `score` compares the hits of one search; it is 0 where the order is that of time.
     """
 
-    record: Record
-    run: Run
-    time: datetime | None
-    score: float
-    _query: Query = field(repr=False, compare=False)
-    _words: Words = field(repr=False, compare=False)
+    def __init__(
+        self,
+        seen: Seen,
+        run: Run,
+        milliseconds: int | None,
+        score: float,
+        query: Query,
+        words: Words,
+    ):
+        self.run = run
+        self.score = score
+        self.milliseconds = milliseconds
+        self._seen = seen
+        self._query = query
+        self._words = words
+
+    @property
+    def record(self) -> Record:
+        return self._seen.record
 
     @property
     def conversation_id(self) -> str:
@@ -50,6 +62,13 @@ class Hit:
         return self.run.id
 
     @property
+    def time(self) -> datetime | None:
+        """When the run came, None if nobody knows."""
+        if self.milliseconds is None:
+            return None
+        return datetime.fromtimestamp(self.milliseconds / 1000, UTC)
+
+    @property
     def snippet(self) -> str:
         """The part of the run where most of the words stand, as one line of plain text."""
         return self._snippet.text
@@ -63,6 +82,9 @@ class Hit:
     def _snippet(self) -> Snippet:
         texts = [text_of(self.run.input), text_of(self.run.output)]
         return snippet(texts, self._query, self._words)
+
+    def __repr__(self) -> str:
+        return f"<Hit {self.run_id} in {self.conversation_id!r}>"  # never the content
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..commands import Operation
 from ..documents import Document
+from ..keys import encode
 from ..layouts import Layout, Place
 from ..listing import Listing
 from ..records import Page, Record
@@ -25,6 +26,7 @@ from .filters import Filters
 from .replies import sentences
 from .request import Cursor, Request
 from .results import Hit, SearchResults
+from .seen import Seen
 from .words import Words
 
 CONVERSATIONS = 2000
@@ -195,7 +197,8 @@ class Scan:
         return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
     def _hit(self, candidate: Candidate, request: Request, score: float) -> Hit:
-        return Hit(candidate.record, candidate.run, None, score, request.query, self._words)
+        seen = Seen(encode(candidate.record.conversation_id), record=candidate.record)
+        return Hit(seen, candidate.run, None, score, request.query, self._words)
 
 
 def _milliseconds(record: Record) -> int:
