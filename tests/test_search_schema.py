@@ -3,9 +3,11 @@
 import time
 
 import pytest
+from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import SimpleTestCase, override_settings
+from redis import Redis
 from redis.exceptions import ResponseError
 
 from conversation_memory import ConversationIndex, Run, conf
@@ -21,8 +23,8 @@ URL = "redis://redis.internal:6379/0"
 
 
 def schema(**search):
-    settings = conf.IndexSettings(alias="default", search=SearchSettings(**search))
-    return Schema.of(settings, Keys("c"))
+    index = conf.IndexSettings(alias="default", search=SearchSettings(**search))
+    return Schema.of(index, Keys("c"))
 
 
 def faults(search):
@@ -133,8 +135,6 @@ class StateTests(RedisTestCase):
     entry = {"SEARCH": {"FIELDS": {"topic": "tag"}}}
 
     def entry_of(self, **more):
-        from django.conf import settings
-
         return {**settings.REDIS["default"], **more}
 
     @both
@@ -255,23 +255,20 @@ class WithoutModuleTests(ServerTestCase):
         assert not self.redis.keys(self.key("run:*"))
 
 
-class ModuleTests(ServerTestCase):
-    """A server of one's own that has RediSearch."""
+class ClusterTests(ServerTestCase):
+    """A node of a cluster that has all slots, and RediSearch."""
 
     entry = {"SEARCH": True}
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server.close()
         cls.server = EmbeddedRedis(options={"cluster-enabled": "yes"})
         cls.addClassCleanup(cls.server.close)
-        from redis import Redis
-
         with Redis.from_url(cls.server.url) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-            while b"cluster_state:ok" not in client.execute_command("CLUSTER INFO", NEVER_DECODE=1):
-                time.sleep(0.01)
+            while b"cluster_state:ok" not in client.execute_command("CLUSTER", "INFO"):
+                time.sleep(0.02)
 
     def test_a_cluster_that_answers_for_the_slot_is_found_to_merge(self):
         index = self.index
@@ -280,16 +277,12 @@ class ModuleTests(ServerTestCase):
         assert len(self.redis.keys(self.key("run:*"))) == 2  # and no probe is left
 
     def test_a_user_without_permission_is_told_apart(self):
-        from django.conf import settings
-
         url = self.user("~*", "+@all", "-ft.info", "-ft.create")
         state = state_of({**settings.REDIS["default"], "URL": url})
         assert (state.kind, state.answers) == ("denied", False)
         assert "ACL" in state.reason
 
     def test_a_user_who_may_not_create_uses_what_is_there(self):
-        from django.conf import settings
-
         self.index.search_state()
         url = self.user("~*", "+@all", "-ft.create")
         assert state_of({**settings.REDIS["default"], "URL": url}).kind == "ready"
