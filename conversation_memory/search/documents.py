@@ -96,7 +96,7 @@ class Documents:
         """Of all runs of a conversation, those with a `known` suffix without their documents."""
         texts = {suffix(text): text for text in document.texts}
         documents = [
-            self._document(Run.from_wire(text), text)
+            [key, b"", *self._fields(Run.from_wire(text), text)]
             for key, text in texts.items()
             if key not in known
         ]
@@ -120,12 +120,15 @@ class Documents:
 
     def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
         """Suffix, that of the run whose time counts, then field, value, field, value, …"""
+        return [suffix(text), predecessor, *self._fields(run, text)]
+
+    def _fields(self, run: Run, text: bytes) -> list[bytes]:
         words = self.schema.words.stream(text_of(run.input), text_of(run.output))
         fields = self.schema.values(run.meta) if self.schema.fields else []
         fields += [b"w", words.encode()]
         if len(text) <= LONGEST_RUN:
             fields += [b"run", text]
-        return [suffix(text), predecessor, *fields]
+        return fields
 
     def _pack(
         self,

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from example_project.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("driver", "lists", "search")
+SECTIONS = ("driver", "lists", "search", "indexing")
 
 
 def main() -> None:
