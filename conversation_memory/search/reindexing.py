@@ -4,15 +4,14 @@ SEARCH was switched on or changed."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..commands import Command, Operation, Script, single
+from ..commands import Ahead, Command, Operation, Script, single
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
-    ConversationNotFound,
     RedisMisconfigured,
 )
 from ..layouts.places import Place, Snapshot, owner_of
@@ -28,6 +27,17 @@ _CONVERSATIONS = 100
 _BYTES = 1024 * 1024
 
 Failure = Callable[[ConversationMemoryError], object]
+# Conversation, what was stored, which documents it has, its place in the order of writes.
+Read = tuple[Place, Snapshot, list[Any], Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is to be written for some conversations, and how many others could not be read."""
+
+    places: list[Place] = field(default_factory=list)
+    commands: list[Command[Any]] = field(default_factory=list)
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +81,24 @@ def reindex(
     state = yield from lifecycle.ready()
     if not (yield from lifecycle.wants_documents()) or state.kind == "denied":
         raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {state.reason}")
-    total, cursor = Reindexing(), b"0"
+    total, cursor, ready = Reindexing(), b"0", Batch()
     while True:
         cursor, ids = yield from listing.scan(cursor)
         for batch in _batches((yield from unindexed(layout, ids))):
-            total += yield from _batch(layout, batch, failure)
+            read = yield from _read(layout, batch)
+            # RediSearch works at the last batch while this one is being made.
+            pending = yield Ahead(ready.commands)
+            made = _make(layout, read, failure)
+            total += yield from _settle(layout, ready, (yield pending), failure)
             progress(total)
+            ready = made
         total += Reindexing(seen=len(ids))
-        progress(total)
         if cursor == b"0":
             break
+        progress(total)
+    total += yield from _settle(layout, ready, (yield ready.commands), failure)
     total += Reindexing(swept=(yield from _sweep(layout)))
+    progress(total)
     yield from lifecycle.finish()
     yield from lifecycle.build()
     return total
@@ -121,44 +138,49 @@ def _batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _batch(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[Reindexing]:
-    """Read some conversations in one round trip and write their documents in another."""
+def _read(layout: Layout, ids: list[bytes]) -> Operation[list[Read]]:
+    """Some conversations, in two round trips."""
     places = [Place(id) for id in ids]
     snapshots = yield [layout.snapshot(place) for place in places]
-    scores = yield single("ZMSCORE", layout.keys.order(), *ids)
     known = yield [layout.indexed_command(place) for place in places]
-    commands: list[Command[Any]] = []
-    changed = []
-    failed = 0
-    for place, snapshot, score, there in zip(places, snapshots, scores, known, strict=True):
+    scores = yield single("ZMSCORE", layout.keys.order(), *ids)
+    return list(zip(places, snapshots, known, scores, strict=True))
+
+
+def _make(layout: Layout, read: list[Read], failure: Failure) -> Batch:
+    """What writes the documents of conversations that were read."""
+    assert layout.documents is not None
+    batch = Batch()
+    for place, snapshot, known, score in read:
         try:
-            commands.append(_command(layout, place, snapshot, score, there))
-            changed.append(place)
+            change = layout.documents.whole_after(layout.document(place, snapshot), *known)
         except ConversationCorrupt as error:
+            batch.failed += 1
+            failure(error)
+            continue
+        place = place.owned_by(owner_of(snapshot.record))
+        time = int(float(score or 0))
+        batch.places.append(place)
+        batch.commands.append(layout.index_command(place, snapshot, change, time))
+    return batch
+
+
+def _settle(
+    layout: Layout, batch: Batch, written: list[Any], failure: Failure
+) -> Operation[Reindexing]:
+    """Count what was written, and write with patience what somebody was at."""
+    documents, failed = 0, batch.failed
+    for place, count in zip(batch.places, written, strict=True):
+        if isinstance(count, int):
+            documents += count
+            continue
+        try:
+            documents += yield from layout.index(Place(place.id))
+        except (ConversationCorrupt, ConversationConflict) as error:
             failed += 1
             failure(error)
-    written = (yield commands) if commands else []
-    documents = indexed = 0
-    for place, count in zip(changed, written, strict=True):
-        if not isinstance(count, int):  # somebody was at it: once more, with patience
-            try:
-                count = yield from layout.index(place)
-            except (ConversationCorrupt, ConversationConflict, ConversationNotFound) as error:
-                failed += 1
-                failure(error)
-                continue
-        indexed += 1
-        documents += count
+    indexed = len(batch.places) - failed + batch.failed
     return Reindexing(indexed=indexed, documents=documents, failed=failed)
-
-
-def _command(
-    layout: Layout, place: Place, snapshot: Snapshot, score: Any, there: Any
-) -> Command[Any]:
-    assert layout.documents is not None
-    change = layout.documents.whole_after(layout.document(place, snapshot), *there)
-    place = place.owned_by(owner_of(snapshot.record))
-    return layout.index_command(place, snapshot, change, int(float(score or 0)))
 
 
 def _sweep(layout: Layout) -> Operation[int]:
