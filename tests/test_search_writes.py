@@ -1,9 +1,12 @@
 """Search documents are those of the runs that are stored, after every kind of write."""
 
+import os
+import random
 import time
 
 import pytest
 from django.conf import settings
+from django.test import SimpleTestCase
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -11,7 +14,7 @@ from redis import Redis
 
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
-from conversation_memory.search.documents import packed, suffix, text_of
+from conversation_memory.search.documents import fresh_token, packed, suffix, text_of
 
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, each_layout, monitored
@@ -396,3 +399,21 @@ class DeniedTests(ServerTestCase):
 def iter_true():
     return True
     yield
+
+
+class TokenTests(SimpleTestCase):
+    def test_a_forked_process_finds_other_tokens(self):
+        read, write = os.pipe()
+        if not os.fork():
+            os.write(write, fresh_token())
+            os._exit(0)
+        os.wait()
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            assert pipe.read() != fresh_token()
+
+    def test_a_seed_of_the_random_module_does_not_count(self):
+        random.seed(1)
+        first = fresh_token()
+        random.seed(1)
+        assert fresh_token() != first

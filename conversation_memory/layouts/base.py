@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from secrets import token_hex
 from typing import Any, ClassVar
 
 from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
@@ -29,6 +28,7 @@ from ..exceptions import (
 from ..keys import decode
 from ..records import FIELDS, Conversation, Record, RunPage
 from ..runs import Run
+from ..search.documents import fresh_token
 from .indexing import Indexing
 from .places import Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
 
@@ -431,7 +431,7 @@ class Layout(Indexing, ABC):
     def move_to(self, place: Place, owner: bytes | None) -> Operation[None]:
         """Give the conversation to another owner."""
         keys = [self.keys.order(b"" if owner is None else owner)]
-        if not (yield from self._as_owner(OWNER, place, [owner or b"", token_hex(8)], keys)):
+        if not (yield from self._as_owner(OWNER, place, [owner or b"", fresh_token()], keys)):
             raise self.not_found(place)
 
     def rename(self, place: Place, target: bytes) -> Operation[None]:

@@ -8,10 +8,11 @@ without the hashes that the scripts keep beside them, so that nothing personal i
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Container, Iterable, Sequence
 from hashlib import sha1
-from secrets import token_hex
+from random import Random
 from typing import Any
 
 from ..documents import Document
@@ -20,6 +21,18 @@ from .schema import Schema
 
 # A run of more bytes, such as a picture, is not kept a second time.
 LONGEST_RUN = 64 * 1024
+
+
+# Asking the system each time would take longer than all the rest. It is our own, so that nobody who
+# seeds the random module makes two processes find the same tokens.
+_random = Random()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_random.seed)
+
+
+def fresh_token() -> bytes:
+    """16 hexadecimal digits that no conversation and no owner has."""
+    return b"%016x" % _random.getrandbits(64)
 
 
 def suffix(text: bytes) -> bytes:
@@ -138,8 +151,7 @@ class Documents:
         facets: bytes = b"",
     ) -> bytes:
         """Without `suffixes`, only the documents named change; else there are those afterwards."""
-        fresh = token_hex(16).encode()
-        head = [self._digest, fresh[:16], fresh[16:], 1 if self.schema.embed else 0]
+        head = [self._digest, fresh_token(), fresh_token(), 1 if self.schema.embed else 0]
         whole = [] if suffixes is None else [suffixes, facets]
         return packed([*head, documents, gone, *whole])
 
