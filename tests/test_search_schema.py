@@ -17,7 +17,7 @@ from conversation_memory.search.schema import Schema
 from example_project.embedded_redis import EmbeddedRedis
 
 from .servers import ServerTestCase
-from .utils import RedisTestCase, both
+from .utils import RedisTestCase, both, monitored
 
 URL = "redis://redis.internal:6379/0"
 
@@ -192,6 +192,18 @@ class StateTests(RedisTestCase):
             "FT.SEARCH", state.name, "@tag_colour:{red}", "NOCONTENT", "DIALECT", 2
         )
         assert 1 in (found.values() if isinstance(found, dict) else found)
+
+    def test_the_old_definition_answers_until_the_new_one_is_built(self):
+        self.index.search_state()
+        self.index.driver("42").store([Run("a", "b")], {})
+        fields = {"FIELDS": {"colour": "tag"}}
+        with self.settings(REDIS={"default": self.entry_of(SEARCH=fields)}):
+            index = ConversationIndex(conf.get("default"))
+        self.addCleanup(index._connection.close)
+        with monitored(self.redis) as commands:
+            index.reindex()
+        names = [command["command"].split()[0] for command in commands]
+        assert names.index("FT.DROPINDEX") > len(names) - 1 - names[::-1].index("FT.INFO")
 
     def test_the_old_process_still_gets_its_answer_from_its_own(self):
         self.index.search_state()

@@ -85,13 +85,10 @@ class Lifecycle:
         self._state, self._until = state, time.monotonic() + kept.get(state.kind, 0)
         return state
 
-    def build(self) -> Operation[State]:
-        """Make the index, and wait until RediSearch has read what is stored."""
-        self.forget()
-        while (state := (yield from self.ready())).kind == "building":
+    def built(self) -> Operation[None]:
+        """Wait until RediSearch has read what is stored."""
+        while _number((yield from self._information()).get("indexing")) > 0:
             yield Pause(0.1)
-            self.forget()
-        return state
 
     def finish(self) -> Operation[list[bytes]]:
         """Say that all runs have documents of this schema. Drops the indexes of other ones.

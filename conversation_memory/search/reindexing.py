@@ -99,8 +99,8 @@ def reindex(
     total += yield from _settle(layout, ready, (yield ready.commands), failure)
     total += Reindexing(swept=(yield from _sweep(layout)))
     progress(total)
+    yield from lifecycle.built()
     yield from lifecycle.finish()
-    yield from lifecycle.build()
     return total
 
 
