@@ -74,7 +74,7 @@ class Lifecycle:
         state = self._state
         if state is None or not (state.answers or time.monotonic() < self._until):
             state = yield from self.ready()
-        return state.answers or state.kind == "denied"
+        return state.kind != "absent"  # elsewhere others may search, or this one may later
 
     def ready(self) -> Operation[State]:
         """Make the index if there is none yet. Returns the state, which is kept for seconds."""
@@ -190,23 +190,24 @@ class Lifecycle:
             return True
         token = token_hex(8).encode()
         probes = [self._keys.document(token, suffix) for suffix in (b"a", b"b")]
+        query = b'@c:{"%b"}' % token
+        search = ("FT.SEARCH", self.schema.name, query, "NOCONTENT", "DIALECT", 2)
         try:
-            yield [single("HSET", key, "c", token) for key in probes]
-            query = b'@c:{"%b"}' % token
-            call = ("FT.SEARCH", self.schema.name, query, "NOCONTENT", "DIALECT", 2)
-            found = yield single(*call, decode=_total)
-        except RedisReadOnly:
+            replies = yield [
+                *(single("HSET", key, "c", token) for key in probes),
+                single(*search, decode=_total),
+                *(single("DEL", key) for key in probes),
+            ]
+        except (RedisReadOnly, RedisDenied):
             return False
-        finally:
-            yield [single("DEL", key) for key in probes]
-        self._is_probed = found == len(probes)
+        self._is_probed = replies[len(probes)] == len(probes)
         return self._is_probed
 
     def _is_cluster(self) -> Operation[bool]:
         try:
             text = yield single("INFO", "cluster")
         except (RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
-            return True
+            return False
         return b"cluster_enabled:1" in bytes(text)
 
 

@@ -79,7 +79,7 @@ def reindex(
         raise RedisMisconfigured(f"SEARCH of alias {layout.alias!r} is not switched on.")
     lifecycle.forget()
     state = yield from lifecycle.ready()
-    if not (yield from lifecycle.wants_documents()) or state.kind == "denied":
+    if not state.answers:
         raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {state.reason}")
     total, cursor, ready = Reindexing(), b"0", Batch()
     while True:
