@@ -15,7 +15,16 @@ SEARCH = {"FIELDS": {"topic": "tag", "score": "numeric", "note": "text"}}
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
-class SearchTests:
+class Settled:
+    """Before a RedisTestCase: RediSearch has looked at every key of the server for a new index."""
+
+    def setUp(self):
+        super().setUp()
+        while self.index.search_state().kind == "building":
+            time.sleep(0.01)
+
+
+class SearchTests(Settled):
     """For a RedisTestCase whose entry has SEARCH."""
 
     def fill(self, **conversations):

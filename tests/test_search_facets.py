@@ -8,12 +8,12 @@ from django.test import SimpleTestCase
 from conversation_memory import Run
 from conversation_memory.search import facets
 
-from .searching import SEARCH
+from .searching import SEARCH, Settled
 from .servers import ServerTestCase
 from .utils import both, each_layout
 
 
-class FacetTests:
+class FacetTests(Settled):
     entry = {"SEARCH": SEARCH}
 
     def fill(self):

@@ -10,6 +10,7 @@ from conversation_memory.search import recall
 from conversation_memory.tasks import embed_conversations
 
 from .embedders import DIMENSIONS
+from .searching import Settled
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, each_layout
 
@@ -19,7 +20,7 @@ def embedding(name="embed"):
 
 
 @each_layout
-class EmbeddingTests:
+class EmbeddingTests(Settled):
     entry = embedding()
 
     def fill(self):
