@@ -1,4 +1,4 @@
-"""System checks of settings.REDIS. None of them asks a server."""
+"""System checks of settings.REDIS. Only that of `check --deploy` asks a server."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from . import clients, conf, layouts
-from .exceptions import InvalidIndexError
+from .exceptions import ConversationMemoryError, InvalidIndexError
+from .indexes import indexes
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
 
@@ -30,6 +33,37 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     return messages or list(_check_sharing(entries))
 
 
+_HINTS = {
+    "incomplete": "Run `manage.py reindexconversations --using {}`.",
+    "absent": "Use a Redis with RediSearch, or leave SEARCH out.",
+    "denied": "ACL SETUSER ... +ft.info +ft.create +ft.search +ft.aggregate +ft._list",
+}
+
+
+@register("conversation_memory", deploy=True)
+def check_search(**kwargs: Any) -> list[CheckMessage]:
+    """Whether RediSearch answers where SEARCH is set."""
+    if any(message.is_serious() for message in check_settings()):
+        return []
+    return [message for alias in getattr(settings, "REDIS", {}) for message in _check_state(alias)]
+
+
+def _check_state(alias: str) -> Iterator[CheckMessage]:
+    if conf.get(alias).search is None:
+        return
+    try:
+        state = indexes[alias].search_state()
+        kind, reason = state.kind, "" if state.complete else state.reason
+    except ConversationMemoryError as error:
+        kind, reason = "", str(error)
+    if reason:
+        yield Warning(
+            f"Searches in settings.REDIS[{alias!r}] may miss something. {reason}",
+            hint=_HINTS.get(kind, "").format(alias) or None,
+            id="conversation_memory.W004",
+        )
+
+
 def _check(alias: str, entry: Any) -> Iterator[CheckMessage]:
     faults = list(conf.find_faults(alias, entry))
     for fault in faults:
@@ -42,6 +76,7 @@ def _check(alias: str, entry: Any) -> Iterator[CheckMessage]:
         yield from _check_layout(alias)
         yield from _check_client(conf.get(alias))
         yield from _check_tls(alias, entry)
+        yield from _check_search(conf.get(alias))
 
 
 def _check_layout(alias: str) -> Iterator[CheckMessage]:
@@ -49,6 +84,12 @@ def _check_layout(alias: str) -> Iterator[CheckMessage]:
         layouts.layout(conf.get(alias))
     except InvalidIndexError as error:
         yield Error(str(error), hint="Leave LAYOUT out for 'hash'.", id="conversation_memory.E003")
+    except ImproperlyConfigured as error:
+        yield Error(
+            f"LANGUAGE in SEARCH of settings.REDIS[{alias!r}] cannot be used. {error}",
+            hint="Without LANGUAGE, words are found as they are written.",
+            id="conversation_memory.E007",
+        )
 
 
 def _check_client(index: conf.IndexSettings) -> Iterator[CheckMessage]:
@@ -77,6 +118,35 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
                 f"index, {index.index!r}, in two layouts: one does not see the runs of the other.",
                 hint="Give one of them another INDEX, or both the same LAYOUT.",
                 id="conversation_memory.E006",
+            )
+        if other.search != index.search:
+            yield Warning(
+                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] keep one "
+                f"index, {index.index!r}, with two kinds of SEARCH: a search does not find what "
+                "was written with the other one.",
+                hint="Give both the same SEARCH.",
+                id="conversation_memory.W003",
+            )
+
+
+def _check_search(index: conf.IndexSettings) -> Iterator[CheckMessage]:
+    if index.search is None:
+        return
+    if index.db:
+        yield Warning(
+            f"settings.REDIS[{index.alias!r}] has SEARCH and is in database {index.db}: RediSearch "
+            "indexes database 0 only, so every search reads conversations one after the other.",
+            hint="Keep it in database 0.",
+            id="conversation_memory.W002",
+        )
+    if index.search.embed:
+        try:
+            import_string(index.search.embed)
+        except ImportError as error:
+            yield Error(
+                f"EMBED in SEARCH of settings.REDIS[{index.alias!r}] cannot be imported: {error}.",
+                hint="Name a callable, as in 'project.embeddings.embed'.",
+                id="conversation_memory.E008",
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -52,7 +53,24 @@ class Pause:
     seconds: float
 
 
-Step = Command[Any] | Sequence[Command[Any]] | Pause
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Commands to send without waiting for the answer, as there is something to do meanwhile.
+
+    Yielding it returns at once, with what to yield in order to have the answer.
+    """
+
+    commands: Sequence[Command[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The answer to an `Ahead`, to be waited for: a Future, or the Task of an event loop."""
+
+    answer: Any
+
+
+Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Later
 Operation = Generator[Step, Any, T]
 
 
@@ -125,6 +143,14 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
 def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
         return time.sleep(step.seconds)
+    if isinstance(step, Ahead):
+        thread = ThreadPoolExecutor(1)
+        try:
+            return Later(thread.submit(_send, client, step.commands, alias))
+        finally:
+            thread.shutdown(wait=False)
+    if isinstance(step, Later):
+        return step.answer.result()
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
@@ -141,6 +167,12 @@ def _send(client: Any, step: Step, alias: str) -> Any:
 async def _asend(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
+    if isinstance(step, Ahead):
+        task = asyncio.create_task(_asend(client, step.commands, alias))
+        task.add_done_callback(_seen)  # also if nobody asks for it, who has failed before
+        return Later(task)
+    if isinstance(step, Later):
+        return await step.answer
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
@@ -151,6 +183,11 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     except (RedisError, OSError) as error:
         failure = translate(error, alias)
     raise failure
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _exchange(client: Any, calls: list[Call]) -> list[Any]:

@@ -32,8 +32,11 @@ _KEYS = {
     "MAX_BYTES",
     "MAX_RUN_BYTES",
     "ON_USER_DELETE",
+    "SEARCH",
     "OPTIONS",
 }
+_SEARCH_KEYS = {"FIELDS", "LANGUAGE", "EMBED", "DIMENSIONS"}
+_KINDS = ("tag", "numeric", "text")
 _ON_USER_DELETE = ("erase", "anonymise", None)
 _STRINGS = ("CACHE", "URL", "HOST", "USERNAME", "PASSWORD", "INDEX", "LAYOUT")
 
@@ -62,6 +65,20 @@ def mask(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """What of an index RediSearch indexes beside the words.
+
+    `fields` are pairs of a name in metadata or in the `meta` of a run, and "tag", "numeric" or
+    "text". `embed` is the dotted path of a callable, texts -> vectors of `dimensions` numbers.
+    """
+
+    fields: tuple[tuple[str, str], ...] = ()
+    language: str | None = None
+    embed: str | None = None
+    dimensions: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
     """One alias, normalised: either `cache`, the alias of CACHES to borrow from, or an address."""
 
@@ -74,6 +91,7 @@ class IndexSettings:
     ttl: float | timedelta | None = None
     ttl_on_read: bool = False
     on_user_delete: str | None = None
+    search: SearchSettings | None = None
     cache: str | None = None
     url: str | None = field(default=None, repr=False)
     host: str = "localhost"
@@ -148,6 +166,7 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
     yield from _address_faults(where, entry)
     yield from _number_faults(where, entry)
     yield from _index_faults(where, entry)
+    yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
     yield from _option_faults(where, entry)
 
 
@@ -220,6 +239,33 @@ def _pattern_faults(where: str, patterns: Any) -> Iterator[str]:
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
 
 
+def _search_faults(where: str, search: Any) -> Iterator[str]:
+    if not isinstance(search, Mapping):
+        if not isinstance(search, bool):
+            yield f"{where} is neither True nor False nor a dict."
+        return
+    for key in sorted(set(map(str, search)) - _SEARCH_KEYS):
+        yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(_SEARCH_KEYS))}."
+    fields = search.get("FIELDS", {})
+    if not isinstance(fields, Mapping):
+        yield f"FIELDS in {where} is not a dict of names and kinds."
+        return
+    for name, kind in fields.items():
+        if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
+            yield f"FIELDS in {where} has the name {name!r}, not one of letters, digits and _."
+        if kind not in _KINDS:
+            yield f"The kind of {name!r} in FIELDS of {where} is none of {', '.join(_KINDS)}."
+    for key in ("LANGUAGE", "EMBED"):
+        if not isinstance(search.get(key, ""), str | None):
+            yield f"{key} in {where} is not a string."
+    if search.get("EMBED") and not _is_dimension(search.get("DIMENSIONS")):
+        yield f"EMBED in {where} needs DIMENSIONS, how many numbers a vector has (1 to 32768)."
+
+
+def _is_dimension(number: Any) -> bool:
+    return isinstance(number, int) and 1 <= number <= 32768
+
+
 def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     options = entry.get("OPTIONS", {})
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
@@ -231,11 +277,25 @@ def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
 def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:
     given = {key.lower(): value for key, value in entry.items() if key != "OPTIONS"}
     given["indexes"] = tuple(entry.get("INDEXES", ()))
+    given["search"] = _search(entry.get("SEARCH", False))
     if "URL" in entry:
         parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
         given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
     options = tuple(sorted(entry.get("OPTIONS", {}).items()))
     return IndexSettings(alias=alias, options=options, **given)
+
+
+def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
+    if search is False:
+        return None
+    given = search if isinstance(search, Mapping) else {}
+    embed = given.get("EMBED") or None
+    return SearchSettings(
+        fields=tuple(sorted(given.get("FIELDS", {}).items())),
+        language=given.get("LANGUAGE") or None,
+        embed=embed,
+        dimensions=given.get("DIMENSIONS") if embed else None,
+    )
 
 
 def _entries() -> Mapping[str, Any]:

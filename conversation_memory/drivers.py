@@ -18,8 +18,11 @@ from .connections import Connection, LentConnection, connect
 from .documents import Runs
 from .keys import Id, decode, encode
 from .layouts import Layout, Place, layout
+from .listing import Listing
 from .records import Conversation, Excerpt, Record, RunPage
 from .runs import Run, as_run, estimate_tokens
+from .search import embedding, recall
+from .search.searches import Searches
 
 
 class BaseConversationMemoryDriver(ABC):
@@ -226,6 +229,40 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         return await self._arun(self._reading(operation))
 
     @sensitive_variables()
+    def recall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
+        """The `k` runs of the conversation that are most related to `text`, the closest first.
+
+        With `of="owner"`, of all conversations of the owner whom the driver was opened for. Needs
+        EMBED in SEARCH; runs that the task `embed_conversations` has not seen yet are not recalled.
+        Without RediSearch, the runs of a short conversation are compared one by one, and a longer
+        one is refused with `RedisMisconfigured`.
+        """
+        schema, options = self._layout.schema, recall.options(self._place, k, of, self.owner)
+        [vector] = embedding.vectors(schema, [text])
+        found = self._run(self._searches().search("", vector, **options))
+        if not found.scanned:
+            return [hit.run for hit in found]
+        runs = self.tail(recall.FEW + 1) if of == "conversation" else []
+        if of == "owner" or len(runs) > recall.FEW:
+            raise recall.too_many(self._layout.alias, found.reason, of)
+        vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
+        return recall.nearest(runs, vectors, vector, k)
+
+    @sensitive_variables()
+    async def arecall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
+        """See recall()."""
+        schema, options = self._layout.schema, recall.options(self._place, k, of, self.owner)
+        [vector] = await embedding.avectors(schema, [text])
+        found = await self._arun(self._searches().search("", vector, **options))
+        if not found.scanned:
+            return [hit.run for hit in found]
+        runs = await self.atail(recall.FEW + 1) if of == "conversation" else []
+        if of == "owner" or len(runs) > recall.FEW:
+            raise recall.too_many(self._layout.alias, found.reason, of)
+        vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
+        return recall.nearest(runs, vectors, vector, k)
+
+    @sensitive_variables()
     def store(
         self,
         runs: Sequence[Run | dict[str, Any]],
@@ -420,6 +457,9 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     def from_dict(cls, data: Mapping[str, Any]) -> RedisConversationMemoryDriver:
         """A driver of a new conversation from the fields of `to_dict()`."""
         return cls(**{key: data[key] for key in ("host", "port", "db", "index") if key in data})
+
+    def _searches(self) -> Searches:
+        return Searches(self._connection.settings, self._layout, Listing(self._layout))
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:
         return self._layout.reading(self._place, operation)

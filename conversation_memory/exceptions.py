@@ -261,6 +261,7 @@ def redact(error: Exception) -> Exception:
     """
     text = re.sub(r"Command # \d+ \(.*\) of pipeline caused error: ", "", str(error), flags=re.S)
     text = re.sub(r",? with args beginning with:.*", "", text, flags=re.S)
+    text = re.sub(r"( at offset \d+) near .*", r"\1", text, flags=re.S)  # RediSearch
     copy = type(error).__new__(type(error))
     copy.__dict__.update(vars(error))  # what its repr() asks for
     copy.args = (text,)

@@ -23,13 +23,17 @@ from .layouts import layout
 from .listing import Listing
 from .pruning import Pruning
 from .records import Conversation, Listed, Page
+from .search.lifecycle import State
+from .search.reindexing import Reindexing, reindex
+from .search.searchable import Searchable
+from .search.searches import Searches
 from .selection import EVERYTHING, Selection
 from .signals import conversations_anonymised, conversations_erased
 
 logger = logging.getLogger("conversation_memory")
 
 
-class ConversationIndex(Browsable):
+class ConversationIndex(Searchable, Browsable):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -42,6 +46,7 @@ class ConversationIndex(Browsable):
         self._layout = layout(settings)
         self._listing = Listing(self._layout)
         self._browser = Browser(self._layout, self._listing)
+        self._searches = Searches(settings, self._layout, self._listing)
         self._connection = connections.connect(settings)
 
     def driver(
@@ -286,6 +291,38 @@ class ConversationIndex(Browsable):
     ) -> Report:
         """See check()."""
         return await self._arun(self._checking(fix, examples, progress))
+
+    def reindex(
+        self,
+        *,
+        progress: Callable[[Reindexing], object] = bool,
+        failure: Callable[[ConversationMemoryError], object] = logger.warning,
+    ) -> Reindexing:
+        """Give every run its search document, in the form that SEARCH in settings asks for.
+
+        It may run beside writers, and again after an interruption: what has its documents already
+        is skipped. Indexes of an older definition, which answered until now, are dropped at the
+        end. `progress` is called with the counts so far, at most every 100 conversations; `failure`
+        with the error of each that cannot be read. Returns the counts.
+        """
+        return self._run(reindex(self._layout, self._listing, progress, failure))
+
+    async def areindex(
+        self,
+        *,
+        progress: Callable[[Reindexing], object] = bool,
+        failure: Callable[[ConversationMemoryError], object] = logger.warning,
+    ) -> Reindexing:
+        """See reindex()."""
+        return await self._arun(reindex(self._layout, self._listing, progress, failure))
+
+    def search_state(self) -> State:
+        """Whether RediSearch answers for this index, and why not, or why not with all there is."""
+        return self._run(self._layout.search_state())
+
+    async def asearch_state(self) -> State:
+        """See search_state()."""
+        return await self._arun(self._layout.search_state())
 
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.

@@ -59,7 +59,11 @@ class Keys:
         return self._tag + b"aside:" + conversation_id
 
     def of(self, conversation_id: bytes, owner: bytes | None = None) -> list[bytes]:
-        """The keys that every script on one conversation takes, in the order of prelude.lua."""
+        """The keys that every script on one conversation takes, in the order of prelude.lua.
+
+        The last but the order of the owner is what the names of our keys begin with. From it the
+        scripts make those of search documents, which only the server knows.
+        """
         keys = [
             self.content(conversation_id),
             self.record(conversation_id),
@@ -67,6 +71,7 @@ class Keys:
             self.expiry(),
             self.runs(conversation_id),
             self.aside(conversation_id),
+            self.root,
         ]
         return keys if owner is None else [*keys, self.order(owner)]
 
@@ -86,3 +91,42 @@ class Keys:
         """What kind of key of ours it is, `b"record"` and the like, and the id or owner in it."""
         kind, _, name = key.removeprefix(self._tag).partition(b":")
         return kind, name
+
+    # The keys of search are known to prelude.lua and search.lua as well.
+
+    @property
+    def root(self) -> bytes:
+        """What every key of ours begins with."""
+        return self._tag
+
+    def documents(self) -> bytes:
+        """What the key of every search document begins with."""
+        return self._tag + b"run:"
+
+    def document(self, token: bytes, suffix: bytes) -> bytes:
+        """Hash: a run as RediSearch indexes it. `token` stands for the conversation."""
+        return self.documents() + token + b":" + suffix
+
+    def registry(self, token: bytes) -> bytes:
+        """Set: the suffixes of the search documents that a conversation has."""
+        return self._tag + b"documents:" + token
+
+    def tokens(self) -> bytes:
+        """Hash: token -> id of the conversation that it stands for in search documents."""
+        return self._tag + b"tokens"
+
+    def owners(self) -> bytes:
+        """Hash: owner -> the token that stands for him in search documents."""
+        return self._tag + b"owners"
+
+    def unembedded(self) -> bytes:
+        """Sorted set: keys of search documents without a vector, by when they were written."""
+        return self._tag + b"unembedded"
+
+    def search(self) -> bytes:
+        """Hash: digest of a search schema -> since when all runs have documents of it."""
+        return self._tag + b"search"
+
+    def definition(self, name: str = "") -> bytes:
+        """The name of an index of RediSearch; of no `name`, what all of ours begin with."""
+        return self._tag + encode(name)

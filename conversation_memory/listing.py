@@ -148,12 +148,14 @@ class Listing:
         ]
         return [Command((call,)) for call in calls]
 
-    def reap(self) -> Operation[int]:
+    def reap(self, batches: int | None = None) -> Operation[int]:
         """Delete what is past its deadline now, a batch at a time. Returns how many there were."""
         now, reaped = (yield _now()), 0
         due = ("ZRANGEBYSCORE", self._keys.expiry(), "-inf", now, "LIMIT", 0, BATCH)
         while ids := (yield single(*due)):
             reaped += yield from self.forget(ids)
+            if batches is not None and reaped >= batches * BATCH:
+                break
         return reaped
 
     def anonymise(self, owner: bytes) -> Operation[int]:
@@ -161,7 +163,7 @@ class Listing:
         order, nobody, moved = self._keys.order(owner), self._keys.order(b""), 0
         while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):
             keys = [[*self._keys.of(id, owner), nobody] for id in ids]
-            calls = [OWNER.call(k, [id, owner, b""]) for k, id in zip(keys, ids, strict=True)]
+            calls = [OWNER.call(k, [id, owner, b"", b""]) for k, id in zip(keys, ids, strict=True)]
             replies = yield [Command((call,)) for call in calls]
             stale = [id for id, reply in zip(ids, replies, strict=True) if reply != 1]
             moved += len(ids) - len(stale)

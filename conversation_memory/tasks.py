@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.core.exceptions import ImproperlyConfigured
 
 from .exceptions import ConversationMemoryError
-from .indexes import indexes
+from .indexes import ConversationIndex, indexes
 
 try:
     from django.tasks import task
@@ -25,12 +27,26 @@ def reap_conversations(alias: str | None = None) -> dict[str, int]:
 
     An index that fails keeps no other one waiting; the first failure is raised at the end.
     """
-    reaped, failures = {}, []
-    for name in indexes if alias is None else [alias]:
+    return _in_each([*indexes] if alias is None else [alias], ConversationIndex.reap)
+
+
+@task
+def embed_conversations(alias: str | None = None) -> dict[str, int]:
+    """Make the vectors of runs that have none, in one index or all that have EMBED.
+
+    Returns how many of each alias. Like `reap_conversations`, it goes on after a failure.
+    """
+    embedding = [name for name in indexes if indexes[name].embeds]
+    return _in_each(embedding if alias is None else [alias], ConversationIndex.embed)
+
+
+def _in_each(aliases: list[str], operation: Callable[[ConversationIndex], int]) -> dict[str, int]:
+    counts, failures = {}, []
+    for alias in aliases:
         try:
-            reaped[name] = indexes[name].reap()
+            counts[alias] = operation(indexes[alias])
         except ConversationMemoryError as error:
             failures.append(error)
     if failures:
         raise failures[0]
-    return reaped
+    return counts

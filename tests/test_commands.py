@@ -8,7 +8,7 @@ from django.conf import settings
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from conversation_memory.commands import Command, Pause, aperform, perform, single
+from conversation_memory.commands import Ahead, Command, Pause, aperform, perform, single
 from conversation_memory.exceptions import RedisMisconfigured
 from conversation_memory.layouts.base import RECORDS
 from conversation_memory.listing import COUNT
@@ -61,6 +61,35 @@ class CommandTestCase(RedisTestCase):
         return Command((RECORDS.call([self.key, self.key + b":record"], [b"42"]),))
 
     expected = [[0, *[None] * 8]]
+
+
+class AheadTests(CommandTestCase):
+    @each_way
+    def test_the_answer_comes_when_it_is_asked_for(self, run):
+        def operation():
+            later = yield Ahead([single("ECHO", "one"), single("ECHO", "two")])
+            between = yield single("ECHO", "between")
+            return between, (yield later)
+
+        assert run(operation()) == (b"between", [b"one", b"two"])
+
+    @each_way
+    def test_so_does_an_error(self, run):
+        def operation():
+            later = yield Ahead([single("NONSENSE")])
+            yield single("ECHO", "between")
+            with pytest.raises(RedisMisconfigured):
+                yield later
+
+        run(operation())
+
+    @each_way
+    def test_nobody_has_to_ask(self, run):
+        def operation():
+            yield Ahead([single("NONSENSE")])
+            return (yield single("ECHO", "done"))
+
+        assert run(operation()) == b"done"
 
 
 class OperationTests(CommandTestCase):

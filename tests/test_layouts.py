@@ -218,6 +218,7 @@ class ListTests(RedisTestCase):
     @both
     def test_an_append_costs_the_same_at_any_length(self, index):
         driver, found = index.driver("42"), []
+        driver.append(run("which lets the server know the script"))
         for size in (1, 2000):
             driver.store([run(f"{number}") for number in range(size)], {})
             with monitored(self.redis) as commands:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from itertools import takewhile
 from uuid import uuid4
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.test import SimpleTestCase
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from conversation_memory import indexes
 from conversation_memory.layouts import LAYOUTS
@@ -35,6 +36,15 @@ class RedisTestCase(SimpleTestCase):
         self.enterContext(self.settings(REDIS={"default": entry}))
         self.index = indexes["default"]
         self.addCleanup(self.wipe)
+        self.addCleanup(self.drop)
+
+    def drop(self):
+        """Drop what RediSearch has of the index: its definitions, of which a server keeps all."""
+        if self.index.settings.search:
+            with suppress(ResponseError):  # a server without RediSearch
+                for name in self.redis.execute_command("FT._LIST"):
+                    if name.startswith(f"{{{self.index.name}}}:".encode()):
+                        self.redis.execute_command("FT.DROPINDEX", name)
 
     def wipe(self):
         """Delete every key of the index."""

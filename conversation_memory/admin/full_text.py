@@ -30,12 +30,11 @@ class TextFinds:
 
 def full_text(index: ConversationIndex, text: str, span: Span) -> TextFinds | None:
     """The conversations with `text` in a message; None if the index has no search."""
-    search: Any = getattr(index, "search", None)
-    if search is None or not getattr(index.settings, "search", None):
+    if index.settings.search is None:
         return None
-    times = {"since": _time(span.since), "until": _time(span.until)}
+    since, until = _time(span.since), _time(span.until)
     try:
-        results = search(text, owner=span.owner, limit=MOST_HITS, **times)
+        results = index.search(text, owner=span.owner, since=since, until=until, limit=MOST_HITS)
     except ValueError as error:
         return TextFinds({}, reason=str(error))
     hits = {encode(found.conversation_id): found.hits[0] for found in results.conversations}

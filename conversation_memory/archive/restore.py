@@ -12,6 +12,7 @@ from ..exceptions import ArchiveDamaged, ConversationConflict
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import Layout, Place
+from ..search.reindexing import catch_up
 from . import stored, writing
 from .ahead import ahead
 from .format import Entry, Malformed
@@ -186,6 +187,9 @@ class Restore:
         for item, kind, is_written in zip(items, kinds, written, strict=True):
             if is_written:
                 counts.add(kind, item.entry)
+        there = [item.entry.id for item, is_done in zip(items, written, strict=True) if is_done]
+        # An unreadable one is restored as it is, and has no documents.
+        yield from catch_up(self._layout, there, bool)
         pairs = zip(items, written, strict=True)
         return {item.entry.id: item.entry for item, is_written in pairs if not is_written}
 

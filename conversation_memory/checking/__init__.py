@@ -14,6 +14,7 @@ from ..commands import Operation
 from ..layouts import Layout
 from ..listing import Listing
 from .conversations import inspect_conversations
+from .documents import inspect_documents
 from .findings import Finding, Problem, Report, Tally
 from .orders import inspect_places, members
 from .strays import inspect_fixed_keys, inspect_keys, inspect_owner_orders, keys_of_index
@@ -40,6 +41,8 @@ class Check:
         self._tally = Tally(examples)
         self._progress = progress
         self.inspections: list[Inspect] = [partial(inspect_conversations, self._keys)]
+        if layout.schema is not None:
+            self.inspections.append(partial(inspect_documents, layout))
 
     def run(self) -> Operation[Report]:
         broken = yield from inspect_fixed_keys(self._keys)

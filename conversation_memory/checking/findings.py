@@ -22,6 +22,7 @@ STRAY_PLACE = "places in an order belong to no conversation"
 WRONG_OWNER = "places in the order of an owner belong to another owner, or are missing there"
 LOST_OWNER = "conversations stand in the order of an owner, but their record is lost"
 WRONG_TYPE = "keys have the wrong type"
+NOT_INDEXED = "conversations are not all in the search index; run reindexconversations"
 LEFT_ASIDE = "keys were left over by a write"
 
 

@@ -1,7 +1,8 @@
 -- Layout `list`: add runs that are not among the last ones.
 --
 -- ARGV  id, owner, lifetime, default lifetime, the empty document, its seal, version ('' any; with
---       one, the runs are known to be new), most bytes, then of each run its id as JSON and its text
+--       one, the runs are known to be new), most bytes, change of search documents (a document of
+--       each run), then of each run its id as JSON and its text
 -- Returns {added, version}, a refusal (prelude.lua), {'large', bytes}, or {'changed'} if the version
 -- is another, or another program wrote the field.
 local KEPT = 32  -- ids to remember: as many appends may come between one and its repetition
@@ -29,11 +30,17 @@ end
 if ARGV[7] ~= '' and stored.version ~= tonumber(ARGV[7]) then return {'changed'} end
 
 local size, new, ids = stored.bytes, {}, {}
-for i = 9, #ARGV, 2 do
+local change, documents = change_of(stored, ARGV[9]), {}
+for i = 10, #ARGV, 2 do
   if ARGV[7] ~= '' or ARGV[i] == '' or not stored.ids:find('\n' .. ARGV[i] .. '\n', 1, true) then
     new[#new + 1] = ARGV[i + 1]
     size = size + #ARGV[i + 1]
     if ARGV[i] ~= '' then ids[#ids + 1] = ARGV[i] .. '\n' end
+    if change then
+      local document = change.documents[i / 2 - 4]
+      if #document % 2 == 1 then document[#document + 1] = ARGV[i + 1] end
+      documents[#documents + 1] = document
+    end
   end
 end
 if size > tonumber(ARGV[8]) then return {'large', size} end
@@ -45,5 +52,7 @@ local count
 for _, text in ipairs(new) do count = redis.call('RPUSH', runs, text) end
 if not stored.exists then redis.call('HSET', content, id, ARGV[5]) end
 expire(stored, deadline)
+if change then change.documents = documents end
 local fields = {'runs', count, 'seal', stored.seal, 'ids', remembered(ids), 'bytes', size}
+index(stored, change, time, stored.exists and stored.size or #ARGV[5], fields)
 return {#new, note(stored, time, deadline, ARGV[3], fields)}

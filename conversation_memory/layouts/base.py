@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
 from ..conf import IndexSettings
-from ..documents import Damaged, Document, Runs, build, fingerprint, joined, read
+from ..documents import Damaged, Document, Runs, build, fingerprint
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -25,15 +25,17 @@ from ..exceptions import (
     RedisReadOnly,
     RunNotFound,
 )
-from ..keys import Keys, decode
+from ..keys import decode
 from ..records import FIELDS, Conversation, Excerpt, Record, RunPage
 from ..runs import Run
+from ..search.documents import fresh_token
+from .indexing import Indexing
 from .places import Form, Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
 
 DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
 LIFETIME = Script("prelude.lua", "lifetime.lua")
-OWNER = Script("prelude.lua", "owner.lua")
+OWNER = Script("prelude.lua", "search.lua", "owner.lua")
 FORGET = Script("prelude.lua", "forget.lua")
 KEEP = Script("prelude.lua", "keep.lua")
 RENAME = Script("prelude.lua", "rename.lua")
@@ -55,7 +57,7 @@ def pause(attempt: int) -> Pause:
 Change = Callable[[Document], "Document | None"]
 
 
-class Layout(ABC):
+class Layout(Indexing, ABC):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
 
     name: ClassVar[str]
@@ -63,7 +65,7 @@ class Layout(ABC):
     """Whether a conversation of this layout has its runs in a list."""
 
     def __init__(self, settings: IndexSettings):
-        self.keys = Keys(settings.index)
+        super().__init__(settings)
         self.alias = settings.alias
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
@@ -76,9 +78,12 @@ class Layout(ABC):
 
     @abstractmethod
     def _write(
-        self, place: Place, document: Document, expected: Snapshot | None
+        self, place: Place, document: Document, expected: Snapshot | None, change: bytes = b""
     ) -> Command[int | list[bytes]]:
-        """Write if all is as `expected`: the new version, or the reason of the refusal."""
+        """Write if all is as `expected`: the new version, or the reason of the refusal.
+
+        `change` is what becomes of the search documents.
+        """
 
     @abstractmethod
     def form(self, document: Document) -> Form:
@@ -92,7 +97,7 @@ class Layout(ABC):
             added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
             return document.appended(added) if added else None
 
-        yield from self._change(place, change, from_memo=True)
+        yield from self._change(place, change, from_memo=True, added=added)
         return len(added)
 
     def read(self, place: Place) -> Operation[Conversation]:
@@ -100,7 +105,7 @@ class Layout(ABC):
         snapshot = yield from self._snapshot(place)
         if snapshot.field is None or not place.sees(snapshot.record):
             return Conversation(Record(decode(place.id)), Runs(), {}, "0-absent", exists=False)
-        document = self._document(place, snapshot)
+        document = self.document(place, snapshot)
         mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
         if not snapshot.is_list:
             place.memo.keep(snapshot, document)
@@ -123,7 +128,7 @@ class Layout(ABC):
             return None
         if snapshot.is_list:
             with suppress(ConversationCorrupt):
-                return self._document(place, snapshot).raw
+                return self.document(place, snapshot).raw
         return snapshot.field
 
     def find(
@@ -191,7 +196,8 @@ class Layout(ABC):
                 place = self._seen(place, expected)
                 if expected.revision != revision:
                     return self._repetition(place, expected, document)
-            written = yield self._write(place, document, expected)
+            change = yield from self._change_to(place, document)
+            written = yield self._write(place, document, expected, change)
             if isinstance(written, int):
                 return f"{written}-{self._field(document)[1]}"
             place = yield from self._refused(place, written)
@@ -267,7 +273,8 @@ class Layout(ABC):
             if snapshot.field is None or self._is_own(seal, len(snapshot.field), length):
                 return False
             place = self._seen(place, snapshot)
-            write = self._write(place, self._document(place, snapshot), snapshot)
+            nothing = self.documents.added(()) if self.documents else b""
+            write = self._write(place, self.document(place, snapshot), snapshot, nothing)
             score = yield single("ZSCORE", self.keys.order(), place.id)
             if isinstance((yield self._kept(place, snapshot.record, score, write)), int):
                 return True
@@ -297,24 +304,57 @@ class Layout(ABC):
 
         return Command((KEEP.whole(keys, before), *writes, KEEP.whole(keys, after)), decoded)
 
+    def index(self, place: Place) -> Operation[int]:
+        """Bring the search documents of a conversation in step with it. Returns how many changed.
+
+        A run that had none came, as far as is known, with the last write.
+        """
+        score = yield single("ZSCORE", self.keys.order(), place.id)
+        for attempt in range(ATTEMPTS):
+            snapshot = yield from self._snapshot(place, runs=True)
+            if snapshot.field is None or self.documents is None:
+                return 0
+            place = self._seen(place, snapshot)
+            change = yield from self._change_to(place, self.document(place, snapshot))
+            written = yield self.index_command(place, snapshot, change, int(float(score or 0)))
+            if isinstance(written, int):
+                return written
+            place = yield from self._refused(place, written)
+            yield pause(attempt)
+        raise self._conflict(place, "kept changing")
+
     def _change(
-        self, place: Place, change: Change, *, from_memo: bool = False
+        self,
+        place: Place,
+        change: Change,
+        *,
+        from_memo: bool = False,
+        added: Sequence[Run] | None = None,
     ) -> Operation[Document]:
         """Apply `change` to the document until it is written as nobody else wrote in between.
+
+        `added` holds, once it was applied, the runs that it added, if it does nothing else.
+
 
         The first attempt may be at what the caller has seen last. It costs no reading, and is
         refused if that is not there any more.
         """
         seen = place.memo.take() if from_memo else None
+        documents = yield from self.indexer()
         for attempt in range(ATTEMPTS):
             snapshot = seen[0] if seen else (yield from self._snapshot(place))
             place = self._seen(place, snapshot)
-            document = seen[1] if seen else self._document(place, snapshot)
+            document = seen[1] if seen else self.document(place, snapshot)
             changed = change(document)
             if changed is None and seen is None:
                 return document
             if changed is not None:
-                written = yield self._write(place, changed, snapshot)
+                step = b""
+                if documents and added is not None:
+                    step = documents.added((run, run.to_wire()) for run in added)
+                elif documents:
+                    step = documents.between(document, changed)
+                written = yield self._write(place, changed, snapshot, step)
                 if isinstance(written, int):
                     self._remember(place, changed, snapshot, written)
                     return changed
@@ -332,13 +372,8 @@ class Layout(ABC):
 
     def _snapshot(self, place: Place, *, runs: bool = False) -> Operation[Snapshot]:
         """What is stored now; blank if it is past its deadline."""
-        calls: list[Call] = [
-            ("HMGET", self.keys.record(place.id), *FIELDS),
-            ("HGET", self.keys.content(place.id), place.id),
-        ]
         runs = runs or self.reads_list
-        if runs:
-            calls.append(("LRANGE", self.keys.runs(place.id), 0, -1))
+        calls = self._reads(place, runs=runs)
         # As one transaction where the parts must belong together: owner, content and list.
         together = runs or place.scoped
         step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
@@ -351,15 +386,28 @@ class Layout(ABC):
             return (yield from self._snapshot(place, runs=True))
         return snapshot
 
-    def _document(self, place: Place, snapshot: Snapshot) -> Document:
-        if snapshot.field is None:
-            return build((), {})
+    def _reads(self, place: Place, *, runs: bool) -> list[Call]:
+        calls: list[Call] = [
+            ("HMGET", self.keys.record(place.id), *FIELDS),
+            ("HGET", self.keys.content(place.id), place.id),
+        ]
+        return [*calls, ("LRANGE", self.keys.runs(place.id), 0, -1)] if runs else calls
+
+    def snapshot(self, place: Place) -> Command[Snapshot]:
+        """What is stored, in one command and past its deadline or not."""
+
+        def decoded(replies: list[Any]) -> Snapshot:
+            fields, field, texts = replies
+            return Snapshot(field, Record.from_reply(place.id, fields), texts)
+
+        return Command(tuple(self._reads(place, runs=True)), decoded)
+
+    def document(self, place: Place, snapshot: Snapshot) -> Document:
+        """The document of a snapshot. Raises `ConversationCorrupt` if it is none."""
         try:
-            if snapshot.is_list:
-                return joined(snapshot.texts or [], read(snapshot.field))
-            return read(snapshot.field, snapshot.record.seal)
+            return snapshot.document
         except Damaged as damage:
-            raise self.corrupt(place, snapshot.field, str(damage)) from None
+            raise self.corrupt(place, snapshot.field or b"", str(damage)) from None
 
     def _field(self, document: Document) -> tuple[bytes, str]:
         """What the field of the hash holds for `document`, and its fingerprint."""
@@ -413,7 +461,7 @@ class Layout(ABC):
     def move_to(self, place: Place, owner: bytes | None) -> Operation[None]:
         """Give the conversation to another owner."""
         keys = [self.keys.order(b"" if owner is None else owner)]
-        if not (yield from self._as_owner(OWNER, place, [owner or b""], keys)):
+        if not (yield from self._as_owner(OWNER, place, [owner or b"", fresh_token()], keys)):
             raise self.not_found(place)
 
     def rename(self, place: Place, target: bytes) -> Operation[None]:
@@ -493,7 +541,7 @@ class Layout(ABC):
 
     def _repetition(self, place: Place, found: Snapshot, document: Document) -> str:
         """The revision if what was to be stored is there already, by a retry after a time-out."""
-        if found.field is not None and self._document(place, found).raw == document.raw:
+        if found.field is not None and self.document(place, found).raw == document.raw:
             return found.revision
         raise self._conflict(place, "was changed since that revision")
 

@@ -1,27 +1,32 @@
 -- Layout `list`: edit or remove the run at an index, or all behind it, if it is still the one there.
 --
 -- ARGV  id, owner, lifetime, default lifetime, 'edit' | 'remove' | 'truncate', index, text of the
---       run there, then its new text ('edit'), its id as JSON ('remove') or the ids to remember
+--       run there, then its new text ('edit'), its id as JSON ('remove') or the ids to remember,
+--       change of search documents, for 'truncate' without those that go
 -- Returns the number of runs left, a refusal (prelude.lua), or {'changed'}.
-local operation, index, text, given = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local operation, position, text, given = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 
 local stored = open()
 local refused = refusal(stored)
 if refused then return refused end
-if not stored.exists or redis.call('LINDEX', runs, index) ~= text then return {'changed'} end
+if not stored.exists or redis.call('LINDEX', runs, position) ~= text then return {'changed'} end
+local change = change_of(stored, ARGV[9])
 need('zadd', 'lset', 'lrem', 'ltrim', 'llen', 'hset')
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 local bytes, ids = stored.bytes, stored.ids
 if operation == 'edit' then
-  redis.call('LSET', runs, index, given)
+  redis.call('LSET', runs, position, given)
   bytes = bytes - #text + #given
 elseif operation == 'truncate' then
-  for _, cut in ipairs(redis.call('LRANGE', runs, index + 1, -1)) do bytes = bytes - #cut end
-  redis.call('LTRIM', runs, 0, index)
+  for _, cut in ipairs(redis.call('LRANGE', runs, position + 1, -1)) do
+    bytes = bytes - #cut
+    if change then table.insert(change.gone, redis.sha1hex(cut):sub(1, 16)) end
+  end
+  redis.call('LTRIM', runs, 0, position)
   ids = given
 else
   local tombstone = 'removed ' .. redis.sha1hex(text)
-  redis.call('LSET', runs, index, tombstone)
+  redis.call('LSET', runs, position, tombstone)
   redis.call('LREM', runs, 1, tombstone)
   bytes = bytes - #text
   local first, last = ids:find('\n' .. given .. '\n', 1, true)
@@ -29,5 +34,7 @@ else
 end
 expire(stored, deadline)
 local count = redis.call('LLEN', runs)
-note(stored, time, deadline, ARGV[3], {'runs', count, 'ids', ids, 'bytes', math.max(bytes, 0)})
+local fields = {'runs', count, 'ids', ids, 'bytes', math.max(bytes, 0)}
+index(stored, change, time, stored.size, fields)
+note(stored, time, deadline, ARGV[3], fields)
 return count

@@ -13,7 +13,7 @@ if ARGV[3] == '1' then
     redis.call('HDEL', content, id)
     forget()
   else
-    redis.call('ZREM', owned, id)
+    disown()
   end
 end
 if not (theirs and exists) then return {0, 0, 0} end

@@ -14,5 +14,6 @@ else
 end
 if ARGV[3] ~= '' and (not stored.exists or stored.owner ~= ARGV[3]) then
   redis.call('ZREM', KEYS[#KEYS], id)
+  if redis.call('EXISTS', KEYS[#KEYS]) == 0 then redis.call('HDEL', root .. 'owners', ARGV[3]) end
 end
 return stored.exists and 0 or 1

@@ -15,8 +15,8 @@ from ..records import RunPage
 from .base import Layout
 from .places import Form, Place, Snapshot
 
-WRITE = Script("prelude.lua", "expected.lua", "permit.lua", "write.lua")
-GUARD = Script("prelude.lua", "expected.lua", "permit.lua", "guard.lua")
+WRITE = Script("prelude.lua", "expected.lua", "search.lua", "permit.lua", "write.lua")
+GUARD = Script("prelude.lua", "expected.lua", "search.lua", "permit.lua", "guard.lua")
 FINISH = Script("finish.lua")
 
 # Up to this length in bytes, the document is an argument of the script that writes it.
@@ -36,7 +36,7 @@ class HashLayout(Layout):
         return Form(document.raw, [], record)
 
     def _write(
-        self, place: Place, document: Document, expected: Snapshot | None
+        self, place: Place, document: Document, expected: Snapshot | None, change: bytes = b""
     ) -> Command[int | list[bytes]]:
         self._check_size(place, len(document.raw))
         if len(document.raw) > self.max_run_bytes:
@@ -50,6 +50,7 @@ class HashLayout(Layout):
             document.seal,
             *self._lifetimes(place),
             len(document.raw),
+            change,
         ]
         if len(document.raw) <= _SHORT:
             return Command((WRITE.call(keys, [*args, document.raw]),))

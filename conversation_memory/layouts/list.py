@@ -20,9 +20,9 @@ from ..runs import Run, dumps
 from .base import ATTEMPTS, Layout, pause
 from .places import Form, Place, Snapshot, distinct, is_past, owner_of
 
-APPEND = Script("prelude.lua", "append.lua")
-REPLACE = Script("prelude.lua", "expected.lua", "replace.lua")
-CHANGE = Script("prelude.lua", "change.lua")
+APPEND = Script("prelude.lua", "search.lua", "append.lua")
+REPLACE = Script("prelude.lua", "expected.lua", "search.lua", "replace.lua")
+CHANGE = Script("prelude.lua", "search.lua", "change.lua")
 
 _EMPTY = build((), {})
 _REMEMBERED = 32
@@ -54,10 +54,11 @@ class ListLayout(Layout):
     reads_list = True
 
     def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
-        texts = [(run.id, run.to_wire()) for run in distinct(runs)]
+        texts = [(run, run.to_wire()) for run in distinct(runs)]
         self._check_runs(place, [text for _, text in texts])
+        change = yield from self._appended(texts)
         for _ in range(ATTEMPTS):
-            reply = yield self._append(place, texts, "")
+            reply = yield self._append(place, texts, "", change)
             if isinstance(reply[0], int):
                 return reply[0]
             if reply[0] == b"changed":  # the field is not ours: take over what stands in it
@@ -79,7 +80,7 @@ class ListLayout(Layout):
         gone = yield from is_past(part.record)
         if gone or not part.is_list or not place.sees(part.record):
             return (yield from super().excerpt(place, before, limit))
-        metadata = self._document(place, Snapshot(field, part.record)).metadata
+        metadata = self.document(place, Snapshot(field, part.record)).metadata
         runs = [Run.from_wire(text) for text in part.texts]
         record = replace(part.record, runs=part.length)
         return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
@@ -118,10 +119,11 @@ class ListLayout(Layout):
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)
         )
-        added = [(run.id, run.to_wire()) for run in document.runs[len(stored) :]]
+        added = [(run, run.to_wire()) for run in document.runs[len(stored) :]]
         if grown and added:
             self._check_runs(place, [text for _, text in added])
-            reply = yield self._append(place, added, snapshot.record.version)
+            change = yield from self._appended(added)
+            reply = yield self._append(place, added, snapshot.record.version, change)
             if isinstance(reply[0], int):
                 return f"{reply[1]}-{self._field(document)[1]}"
         elif grown:
@@ -144,16 +146,22 @@ class ListLayout(Layout):
         if not (yield from self._change_one(place, after, "truncate", b"")):
             yield from super().truncate(place, after)
 
+    def _appended(self, texts: Sequence[tuple[Run, bytes]]) -> Operation[bytes]:
+        """The change of the search documents that goes with an append."""
+        documents = yield from self.indexer()
+        return b"" if documents is None else documents.appended(texts)
+
     def _append(
-        self, place: Place, texts: Sequence[tuple[str, bytes]], version: Any
+        self, place: Place, texts: Sequence[tuple[Run, bytes]], version: Any, change: bytes
     ) -> Command[list[Any]]:
-        pairs = [part for id, text in texts for part in (dumps(id) if id else b"", text)]
+        pairs = [part for run, text in texts for part in (dumps(run.id) if run.id else b"", text)]
         args = [
             *self._lifetimes(place),
             _EMPTY.raw,
             _seal(_EMPTY),
             version,
             self.max_bytes,
+            change,
             *pairs,
         ]
         call = APPEND.call(
@@ -206,7 +214,7 @@ class ListLayout(Layout):
         return Form(field.raw, texts, record)
 
     def _write(
-        self, place: Place, document: Document, expected: Snapshot | None
+        self, place: Place, document: Document, expected: Snapshot | None, change: bytes = b""
     ) -> Command[int | list[bytes]]:
         texts, field = document.texts, document.with_texts([])
         size = sum(map(len, texts))
@@ -222,6 +230,7 @@ class ListLayout(Layout):
             _remembered([run.id for run in document.runs[-_REMEMBERED:]]),
             *self._lifetimes(place),
             size,
+            change,
         ]
         pushes = [("RPUSH", aside, *texts[i : i + 1000]) for i in range(0, len(texts), 1000)]
 
@@ -238,6 +247,7 @@ class ListLayout(Layout):
         self, place: Place, run_id: str, operation: str, given: bytes
     ) -> Operation[bool]:
         """Change the list at one run. False if the list is not all of the conversation."""
+        documents = yield from self.indexer()
         for attempt in range(ATTEMPTS):
             found = yield from self._find(place, run_id)
             if found is None:
@@ -246,7 +256,8 @@ class ListLayout(Layout):
                 kept = yield self._slice(place, found.index + 1, _REMEMBERED)
                 given = _remembered([Run.from_wire(text).id for text in kept.texts])
             place = found.place
-            args = [*self._lifetimes(place), operation, found.index, found.text, given]
+            change = documents.of(operation, found.text, given) if documents else b""
+            args = [*self._lifetimes(place), operation, found.index, found.text, given, change]
             call = CHANGE.call(
                 self.keys.of(place.id, place.owner), [place.id, place.owner or b"", *args]
             )

@@ -1,18 +1,28 @@
 -- Give a conversation to another owner.
 --
 -- KEYS  ... , order of the new owner, last
--- ARGV  id, owner, new owner ('' nobody)
+-- ARGV  id, owner, new owner ('' nobody), tag for one who has none (search.lua)
 -- Returns 1, 0 if there is no such conversation, or a refusal (prelude.lua).
 local stored = open()
 local refused = refusal(stored)
 if refused then return refused end
 if not stored.exists then return 0 end
-if owned then redis.call('ZREM', owned, id) end
+disown()
 if ARGV[3] == '' then
   redis.call('HDEL', record, 'owner')
 else
   redis.call('ZADD', KEYS[#KEYS], stored.updated or clock(), id)
   redis.call('HSET', record, 'owner', ARGV[3])
 end
+local schema = (stored.indexed or ''):match('^%x+')
+local was_indexed = schema and stored.indexed == indexed_as(schema, stored.version, stored.size)
 redis.call('HSET', record, 'version', stored.version + 1)
+if stored.token then
+  local tag = tag_of(ARGV[3], ARGV[4])
+  retag(stored.token, tag)
+  redis.call('HSET', record, 'tag', tag)
+end
+if was_indexed then
+  redis.call('HSET', record, 'indexed', indexed_as(schema, stored.version + 1, stored.size))
+end
 return 1

@@ -9,7 +9,7 @@ from hashlib import sha1
 from typing import Any
 
 from ..commands import Operation, single
-from ..documents import Document, fingerprint
+from ..documents import Document, build, fingerprint, joined, read
 from ..keys import encode
 from ..records import Record
 from ..runs import Run
@@ -109,6 +109,15 @@ class Snapshot:
     def is_list(self) -> bool:
         """Whether the runs are in a list. It is believed before a record that was lost."""
         return bool(self.texts) or self.record.seal.startswith("list-")
+
+    @property
+    def document(self) -> Document:
+        """What is stored, as one document; an empty one if there is nothing. Raises `Damaged`."""
+        if self.field is None:
+            return build((), {})
+        if self.is_list:
+            return joined(self.texts or [], read(self.field))
+        return read(self.field, self.record.seal)
 
     @property
     def may_be_list(self) -> bool:

@@ -1,11 +1,11 @@
 -- Stands before every script on one conversation. They all take the same keys:
---   content, record, recent, expiry, runs, aside [, order of the owner]
+--   content, record, recent, expiry, runs, aside, root [, order of the owner]
 -- and as the first arguments the id and the owner ('' for nobody).
 --
 -- A script that fails is not rolled back. So each first reads (which finds keys of another type),
 -- then puts the conversation into the orders (where a needless entry does no harm), then writes
 -- content, and at last the record, in one call.
-local content, record, recent, expiry, runs, aside, owned = unpack(KEYS)
+local content, record, recent, expiry, runs, aside, root, owned = unpack(KEYS)
 local id, owner = ARGV[1], ARGV[2]
 if owner == '' then owned = nil end  -- the key of another argument then
 
@@ -23,12 +23,32 @@ local function need(...)
   end
 end
 
+-- Delete the search documents of a token. Their names are made here and in search.lua.
+local function unregister(token)
+  local registry = root .. 'documents:' .. token
+  for _, suffix in ipairs(redis.call('SMEMBERS', registry)) do
+    redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix)
+  end
+  redis.call('DEL', registry)
+  redis.call('HDEL', root .. 'tokens', token)
+end
+
+-- Leave the order of the owner. With the last conversation goes what stands for the owner in search
+-- documents: what RediSearch may keep of it for a while means nothing then.
+local function disown()
+  if not owned then return end
+  redis.call('ZREM', owned, id)
+  if redis.call('EXISTS', owned) == 0 then redis.call('HDEL', root .. 'owners', owner) end
+end
+
 -- Everything of the conversation but the field that Griptape knows.
 local function forget()
+  local token = redis.call('HGET', record, 'token')
+  if token then unregister(token) end
   redis.call('DEL', record, runs)
   redis.call('ZREM', recent, id)
   redis.call('ZREM', expiry, id)
-  if owned then redis.call('ZREM', owned, id) end
+  disown()
 end
 
 -- A number of the record; garbage counts as not there.
@@ -40,17 +60,19 @@ end
 -- not exist, and goes if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record,
-    'owner', 'version', 'expires', 'ttl', 'bytes', 'ids', 'seal', 'updated')
+    'owner', 'version', 'expires', 'ttl', 'bytes', 'ids', 'seal', 'updated',
+    'token', 'tag', 'facets', 'indexed')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
     ids = fields[6] or '\n', seal = fields[7] or '', updated = number(fields[8]),
+    token = fields[9], tag = fields[10] or '', facets = fields[11] or '', indexed = fields[12],
   }
   if stored.expires and stored.expires <= clock() then
     if stored.owner == owner then
       redis.call('HDEL', content, id)
       forget()
-      stored = {owner = '', version = 0, bytes = 0, ids = '\n', seal = ''}
+      stored = {owner = '', version = 0, bytes = 0, ids = '\n', seal = '', tag = '', facets = ''}
     end
     stored.past = true
     stored.exists, stored.size = false, -1
@@ -102,6 +124,12 @@ local function expire(stored, deadline)
   end
 end
 
+-- What a record says whose search documents are those of all runs: of that schema, as of that
+-- version, beside a field of that size, which another program changes.
+local function indexed_as(schema, version, size)
+  return string.format('%s-%d-%d', schema, version, size)
+end
+
 -- Write the record after a write of content: `fields`, and what every write changes. Returns the
 -- new version.
 local function note(stored, time, deadline, lifetime, fields)
@@ -117,6 +145,7 @@ local function note(stored, time, deadline, lifetime, fields)
   if not stored.exists then set('created', time) end
   if owned then set('owner', owner) end
   if lifetime ~= '' then set('ttl', lifetime) end
+  if stored.schema then set('indexed', indexed_as(stored.schema, version, stored.written)) end
   redis.call('HSET', record, unpack(fields))
   return version
 end

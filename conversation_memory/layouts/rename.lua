@@ -27,6 +27,7 @@ redis.call('HSET', content, target, redis.call('HGET', content, id))
 redis.call('HDEL', content, id)
 if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, renamed) end
 if redis.call('EXISTS', runs) == 1 then redis.call('RENAME', runs, moved) end
+if stored.token then redis.call('HSET', root .. 'tokens', stored.token, target) end
 carry(recent)
 carry(expiry)
 if owned then carry(owned) end

@@ -14,7 +14,7 @@ from django.conf import settings
 
 from example_project.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("driver", "lists", "archives", "admin")
+SECTIONS = ("driver", "lists", "archives", "search", "indexing", "admin")
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 

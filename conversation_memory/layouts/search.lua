@@ -1,0 +1,123 @@
+-- Behind prelude.lua: what a write changes of the search documents, in the same step.
+--
+-- It says so in one packed argument, '' without SEARCH, which search/documents.py makes:
+--   {schema, token for a conversation that has none, tag for an owner who has none, 1 if vectors are
+--    wanted, documents, suffixes of those that go [, suffixes of all there are to be, facets]}
+-- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, the value
+-- of the last field missing if the script has it. Facets are the packed fields and values that the
+-- metadata gives to every document; a document that has a field itself gives it last, and wins.
+
+local function known_suffixes(token)
+  return token and redis.call('SMEMBERS', root .. 'documents:' .. token) or {}
+end
+
+-- The argument as a table with names, nil without SEARCH.
+local function change_of(stored, given)
+  if given == '' then return nil end
+  local schema, token, tag, embeds, documents, gone, all, facets = unpack(cmsgpack.unpack(given))
+  local current = not stored.exists
+    or stored.indexed == indexed_as(schema, stored.version, stored.size)
+  need('sadd', 'srem')
+  return {
+    schema = schema, token = token, tag = tag, embeds = embeds == 1, documents = documents,
+    gone = gone, all = all, current = current or all ~= nil,
+    facets = facets or stored.exists and stored.facets or '',
+  }
+end
+
+-- Whether a change of all documents misses some: those that are there count if their schema and
+-- their facets are the same.
+local function lacks(stored, change)
+  if not (change and change.all) then return false end
+  local there = {}
+  local schema = (stored.indexed or ''):match('^%x+')
+  if stored.exists and schema == change.schema and change.facets == stored.facets then
+    for _, suffix in ipairs(known_suffixes(stored.token)) do there[suffix] = true end
+  end
+  for _, document in ipairs(change.documents) do there[document[1]] = true end
+  for _, suffix in ipairs(change.all) do
+    if not there[suffix] then return true end
+  end
+  return false
+end
+
+-- What stands for an owner in documents: random, so that it means nothing once it is forgotten.
+local function tag_of(whose, fresh)
+  if whose == '' then return '' end
+  local tag = redis.call('HGET', root .. 'owners', whose)
+  if tag then return tag end
+  redis.call('HSET', root .. 'owners', whose, fresh)
+  return fresh
+end
+
+local function retag(token, tag)
+  for _, suffix in ipairs(known_suffixes(token)) do
+    local key = root .. 'run:' .. token .. ':' .. suffix
+    if redis.call('EXISTS', key) == 1 then
+      if tag == '' then redis.call('HDEL', key, 'o') else redis.call('HSET', key, 'o', tag) end
+    end
+  end
+end
+
+local function put(stored, change, document, time, facets)
+  local prefix = root .. 'run:' .. stored.token .. ':'
+  local key, since = prefix .. document[1], false
+  if redis.call('SADD', root .. 'documents:' .. stored.token, document[1]) == 0 then
+    since = redis.call('HGET', key, 't')
+    redis.call('DEL', key)
+  elseif document[2] ~= '' then
+    since = redis.call('HGET', prefix .. document[2], 't')
+  end
+  local call = {'HSET', key, 'c', stored.token, 't', since or time}
+  local function add(parts, first)
+    for i = first, #parts do call[#call + 1] = parts[i] end
+  end
+  if stored.tag ~= '' then add({'o', stored.tag}, 1) end
+  add(facets, 1)
+  add(document, 3)
+  redis.call(unpack(call))
+  if change.embeds then redis.call('ZADD', root .. 'unembedded', time, key) end
+end
+
+local function drop(stored, suffix)
+  redis.call('SREM', root .. 'documents:' .. stored.token, suffix)
+  redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
+end
+
+-- Make the change, beside a field that has `size` bytes afterwards. What the record has to say of it
+-- goes into `fields`, and through `stored` to `note`.
+local function index(stored, change, time, size, fields)
+  if not change then return end
+  local before = {token = stored.token, tag = stored.tag, facets = stored.facets}
+  if stored.token and not stored.exists then  -- of one that another program has deleted
+    unregister(stored.token)
+    stored.token = false
+  end
+  local is_new = not stored.token
+  if is_new and stored.exists and not change.all and #change.documents == 0 then return end
+  if is_new then
+    stored.token = change.token
+    redis.call('HSET', root .. 'tokens', stored.token, id)
+  end
+  local tag = tag_of(owner, change.tag)
+  if not is_new and tag ~= stored.tag then retag(stored.token, tag) end
+  stored.tag = tag
+
+  local facets = change.facets ~= '' and cmsgpack.unpack(change.facets) or {}
+  for _, document in ipairs(change.documents) do put(stored, change, document, time, facets) end
+  for _, suffix in ipairs(change.gone) do drop(stored, suffix) end
+  if change.all and not is_new then
+    local wanted = {}
+    for _, suffix in ipairs(change.all) do wanted[suffix] = true end
+    for _, suffix in ipairs(known_suffixes(stored.token)) do
+      if not wanted[suffix] then drop(stored, suffix) end
+    end
+  end
+  if change.current then stored.schema, stored.written = change.schema, size end
+  for field, value in pairs({token = stored.token, tag = tag, facets = change.facets}) do
+    if value ~= before[field] then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    end
+  end
+end

@@ -1,0 +1,90 @@
+"""Checking what RediSearch found against the conversations as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..commands import Command, Operation, Script
+from ..exceptions import RedisDenied, RedisReadOnly
+from ..layouts import Layout
+from ..listing import Listing
+from ..records import FIELDS
+from . import reading
+from .documents import suffix
+from .filters import Filters
+from .replies import Row
+from .scope import Scope, Tags
+from .seen import Seen
+
+FOUND = Script("found.lua")
+
+
+class Checking:
+    """The conversations of search documents, in one round trip."""
+
+    def __init__(self, layout: Layout, listing: Listing, tags: Tags):
+        self._layout = layout
+        self._listing = listing
+        self._tags = tags
+
+    def check(
+        self, rows: Sequence[Row], filters: Filters, scope: Scope
+    ) -> Operation[dict[bytes, Seen] | None]:
+        """The conversations of `rows`, by token, that are there and that the caller may see.
+
+        None if it must be searched anew: the owner has another tag by now, or what was past its
+        deadline has only now gone.
+        """
+        keys, tokens = self._layout.keys, [*{row.token: None for row in rows}]
+        names = [keys.index, keys.expiry(), keys.tokens(), keys.owners(), keys.root]
+        call = FOUND.call(names, [filters.owner or b"", scope.tag, *tokens])
+        now, overdue, is_his, *found = yield Command((call,))
+        if not is_his:
+            self._tags.forget(filters.owner)
+            return None
+        if overdue and (yield from self._reaps()):
+            return None
+        unread = {row.token for row in rows if row.text is None}
+        seen, stale = {}, []
+        for token, fields in zip(tokens, found, strict=True):
+            conversation = _seen(token, fields, now, filters)
+            if conversation is not None:
+                seen[token] = conversation
+                if token in unread or not _is_current(fields):
+                    stale.append(conversation)
+        if stale:
+            yield from self._read(stale)
+        return seen
+
+    def _reaps(self) -> Operation[bool]:
+        """Whether something was past its deadline and has gone. Whoever may write will do it."""
+        with suppress(RedisReadOnly, RedisDenied):
+            return bool((yield from self._listing.reap(batches=1)))
+        return False
+
+    def _read(self, stale: list[Seen]) -> Operation[None]:
+        """Those that another program has written since, or that have a very long run."""
+        records = [seen.record for seen in stale]
+        documents = yield from reading.documents(self._layout, records)
+        for seen, document in zip(stale, documents, strict=True):
+            texts = document.texts if document else []
+            seen.texts = {suffix(text): text for text in texts}
+
+
+def _seen(token: bytes, fields: list[Any] | None, now: int, filters: Filters) -> Seen | None:
+    if not fields or fields[9] != token:
+        return None
+    id, expires, size = fields[10], fields[7], fields[11]
+    if not size or (expires and expires.isdigit() and int(expires) <= now):
+        return None
+    seen = Seen(id, fields[: len(FIELDS)])
+    may_see = filters.owner in (None, seen.owner) and filters.conversation in (None, id)
+    return seen if may_see else None
+
+
+def _is_current(fields: list[Any]) -> bool:
+    """Whether the documents are those of the conversation as it is now."""
+    version, indexed, size = fields[5], fields[8], fields[11]
+    return bool(indexed) and indexed.endswith(b"-%b-%d" % (version or b"0", size))

@@ -1,0 +1,109 @@
+"""Counting runs by the value of a field, and by when they came."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any
+
+from .replies import reasons
+from .words import untag
+
+PERIODS = ("hour", "day", "week", "month")
+HOUR = 3_600_000  # ms
+QUARTER = HOUR // 4  # some time zones are off by as much
+MOST = 1_000_000
+
+Counts = list[tuple[str, int]]
+
+
+def by_value(field: str, kind: str) -> list[Any]:
+    """The part of an FT.AGGREGATE that counts the values of a field."""
+    split = ["APPLY", f'split(@{field}, "\x1f")', "AS", "value"] if kind == "tag" else []
+    group = "@value" if kind == "tag" else f"@{field}"
+    there = ("LOAD", 1, f"@{field}", "FILTER", f"exists(@{field})")
+    return [*there, *split, *("GROUPBY", 1, group), *_counted()]
+
+
+def by_time(step: int) -> list[Any]:
+    """The part of an FT.AGGREGATE that counts runs in steps of so many ms, by their number."""
+    number = f"floor(@t / {step})"
+    return [*("LOAD", 1, "@t", "APPLY", number, "AS", "value", "GROUPBY", 1, "@value"), *_counted()]
+
+
+def _counted() -> list[Any]:
+    return [*("REDUCE", "COUNT", 0, "AS", "count", "LIMIT", 0, MOST)]
+
+
+def counts(reply: Any) -> tuple[Counts, list[str]]:
+    """The pairs in the reply to an FT.AGGREGATE, and why they may not be all."""
+    if isinstance(reply, dict):
+        rows = [row[b"extra_attributes"] for row in reply[b"results"]]
+        return [*_pairs(rows)], reasons(reply)
+    return [*_pairs([dict(zip(row[::2], row[1::2], strict=True)) for row in reply[1:]])], []
+
+
+def _pairs(rows: list[dict[bytes, Any]]) -> Iterator[tuple[str, int]]:
+    for row in rows:
+        count = int(row.pop(b"count"))
+        for value in row.values():
+            if value is not None:
+                yield value.decode("utf-8", "replace"), count
+
+
+def named(pairs: Counts, kind: str, limit: int) -> dict[str, int]:
+    """The values of most runs, as they are in metadata."""
+    total: Counter[str] = Counter()
+    for value, count in pairs:
+        total[untag(value) if kind == "tag" else _number(value)] += count
+    return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))[:limit])
+
+
+def _number(value: str) -> str:
+    number = float(value)
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def step_of(zone: tzinfo) -> int:
+    """The step in which to count, so that each lies in one hour of the zone."""
+    year = datetime.now(UTC).year
+    moments = [datetime(year, month, 1, tzinfo=UTC).astimezone(zone) for month in (1, 7)]
+    offsets = [moment.utcoffset() or timedelta() for moment in moments]
+    return HOUR if all(not offset % timedelta(hours=1) for offset in offsets) else QUARTER
+
+
+def in_periods(pairs: Counts, step: int, by: str, zone: tzinfo) -> dict[date, int]:
+    """Counts of steps as those of hours, days, weeks or months in a time zone, without gaps."""
+    total: Counter[date] = Counter()
+    for value, count in pairs:
+        moment = datetime.fromtimestamp(float(value) * step / 1000, UTC).astimezone(zone)
+        total[start_of(moment, by)] += count
+    if not total:
+        return {}
+    return {start: total[start] for start in _periods(min(total), max(total), by, zone)}
+
+
+def start_of(moment: datetime, by: str) -> date:
+    """The hour, day, Monday or first of the month of a moment."""
+    if by == "hour":
+        return moment.replace(minute=0, second=0, microsecond=0)
+    day = moment.date()
+    if by == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if by == "month" else day
+
+
+def _periods(first: date, last: date, by: str, zone: tzinfo) -> Iterator[date]:
+    start = first
+    while start <= last:
+        yield start
+        start = _after(start, by, zone)
+
+
+def _after(start: date, by: str, zone: tzinfo) -> date:
+    if isinstance(start, datetime):  # by the clock of the world, which no summer time turns
+        return start_of((start.astimezone(UTC) + timedelta(hours=1)).astimezone(zone), "hour")
+    if by == "month":
+        return (start + timedelta(days=31)).replace(day=1)
+    return start + timedelta(days=7 if by == "week" else 1)

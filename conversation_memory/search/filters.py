@@ -1,0 +1,222 @@
+"""What limits a search beside its text: owner, conversation, times, values of FIELDS."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from typing import Any
+
+from django.utils import timezone
+
+from ..conf import IndexSettings
+from ..keys import Id, encode
+from .queries import Query
+from .schema import SEPARATOR, Schema
+from .words import Words, tag
+
+_LOOKUPS = {
+    "tag": ("exact", "in"),
+    "numeric": ("exact", "gt", "gte", "lt", "lte"),
+    "text": ("exact",),
+}
+# Of each lookup, its range in RediSearch's language, and what it says of two numbers.
+_RANGES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "exact": ("[{0} {0}]", operator.eq),
+    "gt": ("[({0} +inf]", operator.gt),
+    "gte": ("[{0} +inf]", operator.ge),
+    "lt": ("[-inf ({0}]", operator.lt),
+    "lte": ("[-inf {0}]", operator.le),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """One of some values, as documents hold them."""
+
+    field: str
+    values: tuple[str, ...]
+    is_exact = True
+
+    def redisearch(self) -> str:
+        return f"@{self.field}:{{{'|'.join(self.values)}}}"
+
+    def matches(self, value: bytes | None) -> bool:
+        return not {*self.values}.isdisjoint((value or b"").decode().split(SEPARATOR))
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A number in a range."""
+
+    field: str
+    lookup: str
+    number: float
+    is_exact = True
+
+    def redisearch(self) -> str:
+        return f"@{self.field}:{_RANGES[self.lookup][0].format(repr(self.number))}"
+
+    def matches(self, value: bytes | None) -> bool:
+        return value is not None and _RANGES[self.lookup][1](float(value), self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """Text, in which is looked for as in that of the runs."""
+
+    field: str
+    query: Query
+
+    @property
+    def is_exact(self) -> bool:
+        return self.query.is_exact
+
+    def redisearch(self) -> str:
+        return self.query.redisearch(self.field)
+
+    def matches(self, value: bytes | None) -> bool:
+        return self.query.matches((value or b"").decode())
+
+
+Condition = Tagged | Between | Worded
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a run must be beside its text. Times are in milliseconds, `until` is the first after."""
+
+    owner: bytes | None = None
+    conversation: bytes | None = None
+    since: int | None = None
+    until: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        settings: IndexSettings,
+        schema: Schema | None,
+        *,
+        owner: Id | None,
+        conversation: Id | None,
+        since: date | None,
+        until: date | None,
+        where: Mapping[str, Any] | None,
+    ) -> Filters:
+        """The filters that a caller asks for. Raises ValueError for what cannot be asked."""
+        if owner in ("", b""):
+            raise ValueError("An owner is not empty; for all owners, give None.")
+        return cls(
+            None if owner is None else encode(owner),
+            None if conversation is None else encode(conversation),
+            None if since is None else _milliseconds(since),
+            None if until is None else _milliseconds(until),
+            tuple(_conditions(settings, schema, where or {})),
+        )
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether RediSearch finds no more than what satisfies them."""
+        return all(condition.is_exact for condition in self.conditions)
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether nothing can satisfy them."""
+        hopeless = (self.since or 0) >= self.until if self.until is not None else False
+        return hopeless or any(_is_hopeless(condition) for condition in self.conditions)
+
+    @property
+    def fields(self) -> set[str]:
+        """The fields of documents that they look at."""
+        return {condition.field for condition in self.conditions}
+
+    def before(self, until: int) -> Filters:
+        return replace(self, until=until if self.until is None else min(until, self.until))
+
+    def redisearch(self) -> Iterator[str]:
+        """The conditions in RediSearch's language, but for owner and conversation."""
+        if self.since is not None or self.until is not None:
+            end = "+inf" if self.until is None else f"({self.until}"
+            yield f"@t:[{'-inf' if self.since is None else self.since} {end}]"
+        yield from filter(None, (condition.redisearch() for condition in self.conditions))
+
+    def matches(self, values: Mapping[str, bytes]) -> bool:
+        """Whether a run with those values of FIELDS, as documents hold them, satisfies `where`."""
+        return all(condition.matches(values.get(condition.field)) for condition in self.conditions)
+
+    def covers(self, milliseconds: int) -> bool:
+        """Whether a time is within them."""
+        after = self.since is None or milliseconds >= self.since
+        return after and (self.until is None or milliseconds < self.until)
+
+
+def _is_hopeless(condition: Condition) -> bool:
+    if isinstance(condition, Worded):
+        return condition.query.is_hopeless
+    return isinstance(condition, Tagged) and not condition.values
+
+
+def _conditions(
+    settings: IndexSettings, schema: Schema | None, where: Mapping[str, Any]
+) -> Iterator[Condition]:
+    fields = schema.fields if schema else {}
+    for key, value in where.items():
+        name, lookup = (key, "exact") if key in fields else _parted(key)
+        if schema is None or name not in fields:
+            known = ", ".join(map(repr, fields)) or "none"
+            raise ValueError(
+                f"where names {name[:100]!r}, which is not among the FIELDS of SEARCH of alias "
+                f"{settings.alias!r}; there is {known}."
+            )
+        field, kind = schema.field(name)
+        if lookup not in _LOOKUPS[kind]:
+            raise ValueError(
+                f"where asks {key[:100]!r} of a field of kind {kind!r} (alias "
+                f"{settings.alias!r}), which knows {', '.join(_LOOKUPS[kind])}."
+            )
+        yield _condition(field, kind, lookup, value, schema.words)
+
+
+def _parted(key: str) -> tuple[str, str]:
+    name, _, lookup = key.rpartition("__")
+    return (name, lookup) if name else (key, "exact")
+
+
+def _condition(field: str, kind: str, lookup: str, value: Any, words: Words) -> Condition:
+    if kind == "tag":
+        values = value if lookup == "in" or isinstance(value, list | tuple | set) else [value]
+        return Tagged(field, tuple(filter(None, (tag(_plain(field, item)) for item in values))))
+    if kind == "numeric":
+        return Between(field, lookup, _number(field, value))
+    if not isinstance(value, str):
+        raise ValueError(f"where compares the text field {field!r} with what is no text.")
+    return Worded(field, Query.parse(value, words))
+
+
+def _plain(field: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ValueError(f"where compares {field!r} with what is neither text nor number.")
+
+
+def _number(field: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        raise ValueError(f"where compares {field!r} with what is no number.")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def _milliseconds(moment: date) -> int:
+    """A datetime, or the beginning of a day in the current time zone, since 1970."""
+    if not isinstance(moment, datetime):
+        moment = datetime.combine(moment, time.min)
+    if timezone.is_naive(moment):
+        moment = timezone.make_aware(moment)
+    return math.ceil(moment.timestamp() * 1000)

@@ -1,0 +1,212 @@
+"""Writing the search documents of what is stored: of conversations that others wrote, or after
+SEARCH was switched on or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..commands import Ahead, Command, Operation, Script, single
+from ..exceptions import (
+    ConversationConflict,
+    ConversationCorrupt,
+    ConversationMemoryError,
+    RedisMisconfigured,
+)
+from ..layouts.places import Place, Snapshot, owner_of
+
+if TYPE_CHECKING:
+    from ..layouts import Layout
+    from ..listing import Listing
+
+SWEEP = Script("prelude.lua", "sweep.lua")
+
+# What is read and written at a time: enough for a good pipeline, little to keep in memory.
+_CONVERSATIONS = 100
+_BYTES = 1024 * 1024
+
+Failure = Callable[[ConversationMemoryError], object]
+# Conversation, what was stored, which documents it has, its place in the order of writes.
+Read = tuple[Place, Snapshot, list[Any], Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is to be written for some conversations, and how many others could not be read."""
+
+    places: list[Place] = field(default_factory=list)
+    commands: list[Command[Any]] = field(default_factory=list)
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reindexing:
+    """How many conversations were looked at, got documents, and could not be read.
+
+    `documents` are those of runs that were written; `swept` tokens whose conversation was gone.
+    """
+
+    seen: int = 0
+    indexed: int = 0
+    documents: int = 0
+    failed: int = 0
+    swept: int = 0
+
+    def __add__(self, other: Reindexing) -> Reindexing:
+        return Reindexing(
+            self.seen + other.seen,
+            self.indexed + other.indexed,
+            self.documents + other.documents,
+            self.failed + other.failed,
+            self.swept + other.swept,
+        )
+
+
+def reindex(
+    layout: Layout,
+    listing: Listing,
+    progress: Callable[[Reindexing], object],
+    failure: Failure,
+) -> Operation[Reindexing]:
+    """Give every run its document, then let go of the indexes of other definitions.
+
+    Each conversation is a step of its own that gives way to every writer, and is skipped if its
+    documents are there already: so it may run beside writers, and again after an interruption.
+    """
+    lifecycle = layout.lifecycle
+    if lifecycle is None:
+        raise RedisMisconfigured(f"SEARCH of alias {layout.alias!r} is not switched on.")
+    lifecycle.forget()
+    state = yield from lifecycle.ready()
+    if not state.answers:
+        raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {state.reason}")
+    total, cursor, ready = Reindexing(), b"0", Batch()
+    while True:
+        cursor, ids = yield from listing.scan(cursor)
+        for batch in _batches((yield from unindexed(layout, ids))):
+            read = yield from _read(layout, batch)
+            # RediSearch works at the last batch while this one is being made.
+            pending = yield Ahead(ready.commands)
+            made = _make(layout, read, failure)
+            total += yield from _settle(layout, ready, (yield pending), failure)
+            progress(total)
+            ready = made
+        total += Reindexing(seen=len(ids))
+        if cursor == b"0":
+            break
+        progress(total)
+    total += yield from _settle(layout, ready, (yield ready.commands), failure)
+    total += Reindexing(swept=(yield from _sweep(layout)))
+    progress(total)
+    yield from lifecycle.built()
+    yield from lifecycle.finish()
+    return total
+
+
+def catch_up(layout: Layout, ids: Sequence[bytes], failure: Failure) -> Operation[None]:
+    """Give the runs of some conversations their documents, after a write that made none."""
+    if (yield from layout.indexer()) is None:
+        return
+    for batch in _batches((yield from unindexed(layout, ids))):
+        made = _make(layout, (yield from _read(layout, batch)), failure)
+        if made.commands:
+            yield from _settle(layout, made, (yield made.commands), failure)
+
+
+def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
+    """Those of `ids` whose documents are not known to be those of all their runs, with their size.
+
+    A program that knows no record and overwrites as many bytes as were there is not noticed.
+    """
+    if not ids or layout.schema is None:
+        return []
+    keys = layout.keys
+    records: list[Command[Any]] = [
+        single("HMGET", keys.record(id), "version", "indexed", "bytes") for id in ids
+    ]
+    sizes: list[Command[Any]] = [single("HSTRLEN", keys.content(id), id) for id in ids]
+    replies = yield [*records, *sizes]
+    found, digest = [], layout.schema.digest
+    for id, record, size in zip(ids, replies, replies[len(ids) :], strict=False):
+        version, indexed, runs = ((part or b"0").decode("ascii", "replace") for part in record)
+        if size and indexed != f"{digest}-{version}-{size}":
+            found.append((id, max(size, int(runs) if runs.isdigit() else 0)))
+    return found
+
+
+def _batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    room = _BYTES
+    for id, size in found:
+        if batch and (len(batch) == _CONVERSATIONS or size > room):
+            yield batch
+            batch, room = [], _BYTES
+        batch.append(id)
+        room -= size
+    if batch:
+        yield batch
+
+
+def _read(layout: Layout, ids: list[bytes]) -> Operation[list[Read]]:
+    """Some conversations, in two round trips."""
+    places = [Place(id) for id in ids]
+    snapshots = yield [layout.snapshot(place) for place in places]
+    known = yield [layout.indexed_command(place) for place in places]
+    scores = yield single("ZMSCORE", layout.keys.order(), *ids)
+    return list(zip(places, snapshots, known, scores, strict=True))
+
+
+def _make(layout: Layout, read: list[Read], failure: Failure) -> Batch:
+    """What writes the documents of conversations that were read."""
+    assert layout.documents is not None
+    batch = Batch()
+    for place, snapshot, known, score in read:
+        try:
+            change = layout.documents.whole_after(layout.document(place, snapshot), *known)
+        except ConversationCorrupt as error:
+            batch.failed += 1
+            failure(error)
+            continue
+        place = place.owned_by(owner_of(snapshot.record))
+        time = int(float(score or 0))
+        batch.places.append(place)
+        batch.commands.append(layout.index_command(place, snapshot, change, time))
+    return batch
+
+
+def _settle(
+    layout: Layout, batch: Batch, written: list[Any], failure: Failure
+) -> Operation[Reindexing]:
+    """Count what was written, and write with patience what somebody was at."""
+    documents, failed = 0, batch.failed
+    for place, count in zip(batch.places, written, strict=True):
+        if isinstance(count, int):
+            documents += count
+            continue
+        try:
+            documents += yield from layout.index(Place(place.id))
+        except (ConversationCorrupt, ConversationConflict) as error:
+            failed += 1
+            failure(error)
+    indexed = len(batch.places) - failed + batch.failed
+    return Reindexing(indexed=indexed, documents=documents, failed=failed)
+
+
+def _sweep(layout: Layout) -> Operation[int]:
+    """Delete the documents whose conversation another program has deleted."""
+    keys, cursor, swept = layout.keys, b"0", 0
+    while True:
+        cursor, flat = yield single("HSCAN", keys.tokens(), cursor, "COUNT", 500)
+        pairs = list(zip(flat[::2], flat[1::2], strict=True))
+        current = yield [single("HGET", keys.record(id), "token") for _, id in pairs]
+        there = yield [single("HEXISTS", keys.content(id), id) for _, id in pairs]
+        stale = [
+            SWEEP.call(keys.of(id), [id, b"", token])
+            for (token, id), now, exists in zip(pairs, current, there, strict=True)
+            if now != token or not exists
+        ]
+        if stale:
+            swept += sum((yield [Command((call,)) for call in stale]))
+        if cursor == b"0":
+            return swept

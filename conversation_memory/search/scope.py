@@ -1,0 +1,61 @@
+"""To whom and to which conversation a search is limited, in the terms of search documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..commands import Command, Operation, single
+from ..keys import Keys
+from .filters import Filters
+
+_MOST = 10_000
+
+
+@dataclass(slots=True)
+class Scope:
+    """The conditions on owner and conversation; `tag` is what the owner was taken for."""
+
+    conditions: list[str] = field(default_factory=list)
+    tag: bytes = b""
+
+
+class Tags:
+    """What stands for an owner in search documents, as far as this process knows.
+
+    It is checked with every search, so that it costs a round trip only the first time.
+    """
+
+    def __init__(self, keys: Keys):
+        self._keys = keys
+        self._known: dict[bytes, bytes] = {}
+
+    def forget(self, owner: bytes | None) -> None:
+        if owner is not None:
+            self._known.pop(owner, None)
+
+    def scope(self, filters: Filters) -> Operation[Scope | None]:
+        """None if there is nothing of that owner, or in that conversation."""
+        owner, id = filters.owner, filters.conversation
+        known = None if owner is None else self._known.get(owner)
+        calls: list[Command[Any]] = []
+        if owner is not None and known is None:
+            calls.append(single("HGET", self._keys.owners(), owner))
+        if id is not None:
+            calls.append(single("HGET", self._keys.record(id), "token"))
+        found = (yield calls) if calls else []
+        if None in found:
+            return None
+        scope = Scope()
+        if owner is not None:
+            scope.tag = known or found[0]
+            self._remember(owner, scope.tag)
+            scope.conditions.append(f"@o:{{{scope.tag.decode()}}}")
+        if id is not None:
+            scope.conditions.append(f"@c:{{{found[-1].decode()}}}")
+        return scope
+
+    def _remember(self, owner: bytes, tag: bytes) -> None:
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[owner] = tag

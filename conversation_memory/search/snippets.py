@@ -1,0 +1,125 @@
+"""The part of a text that shows why it was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
+
+from .queries import Query, Term
+from .words import Words, composed
+
+LENGTH = 200
+# Of a long text, a part at a time is looked through, to the first that has something.
+_PART = 20_000
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_SPACE = re.compile(r"\s+")
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Stretches of text, each with whether it is one of the words looked for."""
+
+    parts: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "".join(text for text, _ in self.parts)
+
+    @property
+    def html(self) -> SafeString:
+        """Escaped, the words looked for in `<mark>`."""
+        marked = (
+            f"<mark>{escape(text)}</mark>" if is_marked else escape(text)
+            for text, is_marked in self.parts
+        )
+        return mark_safe("".join(marked))  # noqa: S308  # escaped above
+
+
+def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENGTH) -> Snippet:
+    """About `length` characters of the first text with most of the terms in one place."""
+    texts = [composed(text) for text in texts if text]
+    best: tuple[int, str, list[Span]] = (0, next(iter(texts), ""), [])
+    for text in texts if query.wanted else ():
+        for start, end in _parts(text):
+            places = _places(text[start:end], start, query.wanted, words)
+            found = len({term for _, term in places})
+            if found > best[0]:
+                best = (found, text, [span for span, _ in places])
+            if found:
+                break
+    return _cut(best[1], best[2], length)
+
+
+def _parts(text: str) -> Iterator[Span]:
+    """The text, cut at white space."""
+    start = 0
+    while start < len(text):
+        space = _SPACE.search(text, start + _PART)
+        end = space.end() if space else len(text)
+        yield start, end
+        start = end
+
+
+def _places(text: str, offset: int, terms: list[Term], words: Words) -> list[tuple[Span, Term]]:
+    """Where the terms are, in order, in a text that begins at `offset` of another."""
+    places = [*words.places(text)]
+    plain = [place.word for place in places]
+    found = [
+        ((offset + places[first].start, offset + places[last].end), term)
+        for term in terms
+        for first, last in term.spans(plain)
+    ]
+    return sorted(found, key=lambda place: place[0])
+
+
+def _cut(text: str, spans: list[Span], length: int) -> Snippet:
+    start, end = _window(text, spans, length)
+    parts = [("…", False)] if start else []
+    position = start
+    for first, last in _merged(spans):
+        if first < position or last > end:
+            continue
+        parts += [(text[position:first], False), (text[first:last], True)]
+        position = last
+    parts += [(text[position:end], False), ("…" if end < len(text) else "", False)]
+    return Snippet(tuple((_clean(part), marked) for part, marked in parts if part))
+
+
+def _window(text: str, spans: list[Span], length: int) -> Span:
+    """Where to cut: around the first of most matches, at white space if there is some nearby."""
+    densest = max(spans, key=lambda span: _within(spans, span[0], length), default=(0, 0))
+    start = max(0, min(densest[0] - length // 4, len(text) - length))
+    end = max(densest[1], min(len(text), start + length))
+    if start and (space := _SPACE.search(text, start, densest[0])):
+        start = space.end()
+    if end < len(text):
+        spaces = [*_SPACE.finditer(text, max(densest[1], end - 40), end)]
+        end = spaces[-1].start() if spaces else end
+    return start, end
+
+
+def _within(spans: list[Span], start: int, length: int) -> int:
+    """How many spans are in the window in which the one at `start` would be shown."""
+    return sum(start <= first and last <= start + length * 3 // 4 for first, last in spans)
+
+
+def _merged(spans: list[Span]) -> list[Span]:
+    merged: list[Span] = []
+    for start, end in spans:
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _clean(text: str) -> str:
+    """One line that any page can hold."""
+    return _SPACE.sub(" ", _UNPRINTABLE.sub("\ufffd", text))

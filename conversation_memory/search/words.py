@@ -1,0 +1,193 @@
+"""Text -> words, the one way for documents, queries, scans and snippets.
+
+A word is a stretch of letters and digits, folded: no case, no accents, compatibility forms as the
+plain ones. Everything else parts words. Where a script puts no spaces between words (Chinese,
+Japanese, Thai, …), or glues particles to them (Korean), each character is a word, so that any part
+of a sentence is found as a phrase of its characters. So is each emoji.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
+from typing import NamedTuple
+from unicodedata import category, combining, decimal, normalize
+
+from django.core.exceptions import ImproperlyConfigured
+
+# A longer word counts as its beginning: a base64 text is no word that anybody looks for.
+MAX_LETTERS = 64
+
+# Letters that are no accented form of another to Unicode, but are to those who type.
+_PLAIN = str.maketrans("øđłħŧıə", "odlhtie") | {ord("æ"): "ae", ord("œ"): "oe"}
+# й is a letter of its own and not an accented и, which its decomposition says.
+_WHOLE = {"Й": "й", "й": "й"}
+_ALONE = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"
+    "\u2600-\u27bf\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303c\u3040-\u318f\u31a0-\u31ff"
+    "\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\ua960-\ua9df\ua9e0-\ua9ff\uaa60-\uaadf\uac00-\ud7ff"
+    "\uf900-\ufaff\U0001b000-\U0001b16f\U0001f000-\U0001faff\U00020000-\U0003ffff]"
+).match
+_EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]").match
+_OTHER = re.compile(rb"[^0-9A-Za-z]")
+_CODED = re.compile(rb"_([0-9a-f]{2})")
+_PIECES = re.compile(r"[0-9A-Za-z]+|[^\x00-\x7f]")
+
+# Between texts, so that no phrase reaches from a question into its answer. No query has it.
+END = "_"
+MAX_TAG = 256
+
+Stem = Callable[[str], str]
+
+
+class Word(NamedTuple):
+    """A word, and where it stands in the text."""
+
+    word: str
+    start: int
+    end: int
+
+
+class Words:
+    """Makes words of text; with a `language`, of each word its stem ("trees" -> "tree").
+
+    The languages are those of the package snowballstemmer, in English: "german", "spanish", …
+    Documents and queries must agree on it.
+    """
+
+    def __init__(self, language: str | None = None):
+        self.language = language
+        self._stem = None if language is None else stemmer(language)
+
+    def of(self, text: str) -> list[str]:
+        """The words of `text`, in its order."""
+        words = composed(text).translate(_FOLDS).split()
+        return [self._finished(word) for word in words] if self._stem else _cut(words)
+
+    def stream(self, *texts: str) -> str:
+        """The words of `texts` with a space between any two, and an END between the texts."""
+        return f" {END} ".join(" ".join(self.of(text)) for text in texts)
+
+    def places(self, text: str) -> Iterator[Word]:
+        """The words of `text`, which is as `composed()` returns it, and where they stand in it."""
+        for word, start, end in _stretches(text):
+            yield Word(self._finished(word), start, end)
+
+    def _finished(self, word: str) -> str:
+        word = word[:MAX_LETTERS]
+        return self._stem(word) if self._stem else word
+
+
+def composed(text: str) -> str:
+    """`text` with its accents as one character with their letter, where there is one."""
+    return normalize("NFC", text)
+
+
+def tag(value: str) -> str:
+    """A value as documents and queries hold it: letters and digits of ASCII, the rest in hex.
+
+    So none has a meaning to the server, and none is changed by it. Of a value longer than 256
+    bytes, its beginning counts.
+    """
+    start = value.encode("utf-8", "surrogatepass")[:MAX_TAG]
+    return _OTHER.sub(lambda byte: b"_%02x" % ord(byte[0]), start).decode()
+
+
+def untag(text: str) -> str:
+    """The inverse of `tag`."""
+    parts = _CODED.sub(lambda code: bytes.fromhex(code[1].decode()), text.encode())
+    return parts.decode("utf-8", "ignore")
+
+
+@cache
+def stemmer(language: str) -> Stem:
+    """The function word -> stem of a language.
+
+    Raises `ImproperlyConfigured` if snowballstemmer is not installed or does not know it.
+    """
+    try:
+        import snowballstemmer  # type: ignore[import-untyped]
+    except ImportError:
+        raise ImproperlyConfigured(
+            "A LANGUAGE to search in needs snowballstemmer: "
+            "pip install django-conversation-memory[search]."
+        ) from None
+    if language not in snowballstemmer.algorithms():
+        known = ", ".join(sorted(snowballstemmer.algorithms()))
+        raise ImproperlyConfigured(f"There is no stemmer for {language!r}, only for {known}.")
+    # A stemmer keeps the word it is at in itself: one for each call, since threads share this one.
+    return lru_cache(2**16)(lambda word: snowballstemmer.stemmer(language).stemWord(word))
+
+
+def _cut(words: list[str]) -> list[str]:
+    if max(map(len, words), default=0) <= MAX_LETTERS:
+        return words
+    return [word[:MAX_LETTERS] for word in words]
+
+
+def _stretches(text: str) -> Iterator[tuple[str, int, int]]:
+    """The words of a text, uncut, with start and end."""
+    word, start, end = "", 0, 0
+    for piece in _PIECES.finditer(text):
+        folded = piece[0].translate(_FOLDS)
+        if word and (piece.start() > end or folded[:1] == " "):
+            yield word, start, end
+            word = ""
+        parts = folded.split()
+        for part in parts[:-1]:  # "㍿" is four words
+            yield (word or "") + part, start if word else piece.start(), piece.end()
+            word = ""
+        if parts:
+            start = start if word else piece.start()
+            word += parts[-1]
+        if folded[-1:] == " " and word:
+            yield word, start, piece.end()
+            word = ""
+        end = piece.end()
+    if word:
+        yield word, start, end
+
+
+class _Folds(dict[int, str]):
+    """Code point -> what it is in a folded text, found when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = folded = _fold(chr(code))
+        return folded
+
+
+_FOLDS = _Folds()
+
+
+def _fold(character: str) -> str:
+    if character in _WHOLE:
+        return _WHOLE[character]
+    letters = normalize("NFKD", normalize("NFKD", character).casefold()).translate(_PLAIN)
+    kept = "".join(letter for letter in letters if not _is_accent(letter))
+    return "".join(_placed(letter) for letter in normalize("NFC", kept))
+
+
+def _is_accent(letter: str) -> bool:
+    """Overlays, points of Hebrew and Arabic, accents; not the vowels and viramas of Asia."""
+    kind = combining(letter)
+    return kind == 1 or 10 <= kind <= 36 or kind >= 200
+
+
+def _placed(letter: str) -> str:
+    """A letter of a word, a word of its own, nothing at all, or what parts words."""
+    kind = category(letter)
+    if _EMOJI(letter) and kind in ("So", "Sk"):
+        return f" {letter} "
+    if kind == "Nd":
+        return f"{decimal(letter)}"
+    if kind[0] in "LNM":
+        if _is_ignored(letter):
+            return ""
+        return f" {letter} " if _ALONE(letter) else letter
+    return "" if kind == "Cf" and letter != "\u200b" else " "  # soft hyphens, joiners
+
+
+def _is_ignored(letter: str) -> bool:
+    """Variation selectors, enclosing marks, the grapheme joiner, the tatweel of Arabic."""
+    return letter in "\u034f\u0640" or "\ufe00" <= letter <= "\ufe0f" or category(letter) == "Me"

@@ -1,0 +1,140 @@
+"""Searching 100,000 runs, beside the bare FT.SEARCH of the same query.
+
+The texts are made up of words as frequent as in English; or real ones, from the file of dialogues
+that DIALOGUES names (see example_project/chat/dialogues.py), several turns to a run.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from time import perf_counter
+
+import redis
+
+from conversation_memory import Run, indexes
+from conversation_memory.conf import IndexSettings, SearchSettings
+from conversation_memory.indexes import ConversationIndex
+
+from .measure import interleaved, table
+
+RUNS = int(os.environ.get("RUNS", 100_000))
+LENGTH = 700  # characters of a run
+PER_CONVERSATION = 10
+COLUMNS = ("operation", "hits", "floor", "ours", "ratio", "target")
+
+
+def main() -> None:
+    url = indexes["default"].settings.url
+    search = SearchSettings()
+    settings = IndexSettings(
+        alias="search", index="searched", url=url, layout="list", search=search
+    )
+    index, bare = ConversationIndex(settings), redis.Redis.from_url(url)
+    try:
+        words = populate(index)
+        reads(index, bare, words)
+    finally:
+        name = index._layout.schema.name
+        bare.execute_command("FT.DROPINDEX", name)
+        for _ in range(100):
+            keys = [*islice(bare.scan_iter("{searched}:*", count=10_000), 10_000)]
+            if not keys:
+                break
+            bare.unlink(*keys)
+        bare.delete("searched")
+        bare.close()
+
+
+def populate(index: ConversationIndex) -> Counter[str]:
+    start, words, number = perf_counter(), Counter[str](), 0
+    texts = islice(real() if "DIALOGUES" in os.environ else made_up(), RUNS)
+    while batch := [*islice(texts, PER_CONVERSATION)]:
+        for text in batch:
+            words.update({*index._layout.schema.words.of(text)})
+        runs = [Run(text[: LENGTH // 3], text[LENGTH // 3 :]) for text in batch]
+        index.driver(f"{number}", owner=number % 100).append(*runs)
+        number += 1
+    seconds = perf_counter() - start
+    print(f"\n{RUNS:,} runs written with SEARCH in {seconds:.0f} s.")
+    return words
+
+
+def made_up() -> Iterator[str]:
+    chance = random.Random(1)
+    vocabulary = [f"w{number:x}" for number in range(50_000)]
+    weights = [1 / (rank + 3) for rank in range(len(vocabulary))]
+    while True:
+        yield " ".join(chance.choices(vocabulary, weights, k=LENGTH // 5))[:LENGTH]
+
+
+def real() -> Iterator[str]:
+    """Turns of a dialogue behind each other, from each turn on, as long as a run."""
+    while True:
+        with gzip.open(os.environ["DIALOGUES"]) as file:
+            for line in file:
+                turns = [" ".join(turn.values()) for turn in json.loads(line)["turns"]]
+                for start in range(len(turns)):
+                    yield " ".join(turns[start:] + turns[:start])[:LENGTH]
+
+
+def reads(index: ConversationIndex, bare: redis.Redis, words: Counter[str]) -> None:
+    by_count = words.most_common()
+    common = [word for word, count in by_count if count < RUNS * 0.8][0]
+    middle = [word for word, count in by_count if count < RUNS * 0.15][0]
+    rare = [word for word, count in by_count if count < 30][0]
+    tag = bare.hget("{searched}:owners", "7").decode()
+    rows = []
+    for name, text, owner in (
+        ("rare word", rare, None),
+        ("rare word, of one owner", rare, 7),
+        ("common word", middle, None),
+        ("common word, of one owner", middle, 7),
+        ("very common word", common, None),
+        ("two words", f"{common} {middle}", None),
+        ("phrase", f'"{common} {middle}"', None),
+    ):
+        rows += row(index, bare, name, text, owner, f"@o:{{{tag}}} " if owner else "")
+    table("Search: medians in microseconds, 20 hits a page", COLUMNS, rows)
+
+
+def row(index, bare, name, text, owner, scope) -> list[tuple[str, ...]]:
+    phrase = text.startswith('"')
+    query = scope + (
+        f"@w:({text})" if phrase else " ".join(f"@w:({word})" for word in text.split())
+    )
+    call = ("FT.SEARCH", index._layout.schema.name, query, "LIMIT", 0, 20, "DIALECT", 2)
+    returned = ("RETURN", 2, "t", "run")
+    total = index.search(text, owner=owner).total
+    times = interleaved(
+        {
+            "floor": lambda: bare.execute_command(*call, "WITHSCORES", *returned),
+            "ours": lambda: index.search(text, owner=owner),
+            "snippets": lambda: [hit.snippet_html for hit in index.search(text, owner=owner)],
+            "by time": lambda: index.search(text, owner=owner, order_by="-time"),
+            "floor by time": lambda: bare.execute_command(*call, "SORTBY", "t", "DESC", *returned),
+        },
+        60,
+    )
+
+    def line(what: str, ours: str, floor: str = "floor", target: str = "") -> tuple[str, ...]:
+        ratio = times[ours] / times[floor]
+        return (
+            what,
+            f"{total:,}",
+            f"{times[floor]:,.0f}",
+            f"{times[ours]:,.0f}",
+            f"{ratio:.2f}",
+            target,
+        )
+
+    return [
+        line(name, "ours", target="1.5"),
+        line("  by time", "by time", "floor by time"),
+        line("  with snippets", "snippets"),
+    ]
