@@ -99,7 +99,7 @@ class Overview:
         if failure := self._down.get(index.settings.server):
             return Survey(index, failure=failure)
         try:
-            return Survey(index, index.statistics(self._edges), _search_state(index))
+            return Survey(index, index.statistics(self._edges), index.search_state().kind)
         except ConversationMemoryError as error:
             self._note(index, error)
             return Survey(index, failure=str(error))
@@ -124,11 +124,6 @@ def _fault(address: Address) -> str:
     except InvalidIndexError as error:
         return str(error)
     return ""
-
-
-def _search_state(index: ConversationIndex) -> str:
-    asks = getattr(index, "search_state", None)
-    return asks().kind if asks else "off"
 
 
 def _flat(groups: Iterable[list[Any]]) -> Iterator[Any]:
