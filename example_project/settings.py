@@ -70,6 +70,7 @@ REDIS = {
     "default": {
         "URL": os.environ.get("REDIS_URL", "redis://localhost:6379/0"),
         "INDEX": "conversations",
+        "SEARCH": True,
     },
 }
 

@@ -61,7 +61,7 @@ class ShellTests(RedisTestCase):
         commands = [line.partition(" python manage.py ")[2] or line for line in lines]
         commands = [line.removeprefix("python manage.py ") for line in commands]
         ours = [shlex.split(line) for line in commands if "manage.py" not in line]
-        assert len(ours) == 12
+        assert len(ours) == 13
         self.index.driver("42").append(Run("a question", "an answer"))
         with TemporaryDirectory() as folder, chdir(folder):
             for name, *arguments in ours:

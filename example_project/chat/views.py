@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from conversation_memory import RedisConversationMemoryDriver, indexes, rendering
+from conversation_memory import RedisConversationMemoryDriver, Run, indexes, rendering
 from conversation_memory.rendering.serving import serve
 from example_project.chat import memory, tasks
 from example_project.chat.forms import MessageForm, NewConversationForm, TitleForm
@@ -42,6 +42,22 @@ def conversations(request):
     except ValueError as error:
         raise Http404("Not a cursor.") from error
     return render(request, "chat/index.html", {"page": page, "count": index.count(owner=owner)})
+
+
+@login_required
+@require_GET
+def search(request):
+    """What of the user's own conversations has the words; other people's are out of its reach."""
+    text, results = request.GET.get("q", ""), None
+    if text.strip():
+        after = request.GET.get("after")
+        try:
+            results = indexes["default"].search(
+                text, owner=request.user.pk, limit=PER_PAGE, after=after
+            )
+        except ValueError as error:
+            raise Http404("Not a cursor.") from error
+    return render(request, "chat/search.html", {"text": text, "results": results})
 
 
 @login_required
@@ -88,7 +104,10 @@ def show_conversation(request, driver, form):
     found = driver.read()
     if not found.exists:
         raise Http404
+    wanted = request.GET.get("run")
     until = page_end(request.GET.get("until"), len(found.runs))
+    if wanted is not None:
+        until = page_around(wanted, found.runs)
     start = max(0, until - RUNS_PER_PAGE)
     runs = found.runs[start:until]
     context = {
@@ -99,11 +118,18 @@ def show_conversation(request, driver, form):
         "until": until,
         "later": min(until + RUNS_PER_PAGE, len(found.runs)),
         "total": len(found.runs),
+        "wanted": wanted,
         "waiting": any(map(memory.is_waiting, runs)),
         "recent": indexes["default"].recent(PER_PAGE, owner=request.user.pk),
         "form": form,
     }
     return render(request, "chat/conversation.html", context)
+
+
+def page_around(run_id: str, runs: list[Run]) -> int:
+    """Where the page ends that has the run in its middle."""
+    positions = [position for position, run in enumerate(runs) if run.id == run_id]
+    return min(positions[-1] + RUNS_PER_PAGE // 2, len(runs)) if positions else len(runs)
 
 
 def page_end(wanted: str | None, total: int) -> int:
