@@ -131,6 +131,8 @@ class LooksTests(ChatTestCase):
         for path in (
             "/",
             "/new/",
+            "/search/?q=the",
+            "/search/?q=nosuchword",
             "/c/sample-errors/",
             "/c/sample-code/",
             "/c/sample-lighthouse/",
