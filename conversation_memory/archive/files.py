@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import io
 import os
@@ -16,6 +15,11 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from ..exceptions import ArchiveDamaged, NotAnArchive, PackageMissing
+
+try:
+    import fcntl
+except ImportError:  # Windows has neither these locks nor folders that can be synced
+    fcntl = None  # type: ignore[assignment]
 
 _BUFFER = 2**20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -36,18 +40,18 @@ def written(path: Path) -> Iterator[IO[bytes]]:
         return
     path = path.resolve()  # a link stays one
     partial = path.with_name(f"{path.name}.partial")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     file = open(os.open(partial, flags, 0o600), "wb", buffering=_BUFFER)  # noqa: SIM115
     with file:
         _lock(file, partial)
         try:
+            _hide(file)
             file.truncate()
-            os.fchmod(file.fileno(), 0o600)
             with compressing(file, path.suffix) as compressed:
                 yield compressed
             file.flush()
             os.fsync(file.fileno())
-            os.rename(partial, path)
+            os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
             with suppress(OSError):  # what is left to write has no place there either
@@ -147,13 +151,23 @@ def _zstandard() -> Any:
 
 def _lock(file: IO[bytes], path: Path) -> None:
     """So that two dumps of one name do not write into one another."""
+    if fcntl is None:
+        return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         raise type(error)(error.errno, "another dump is writing it", str(path)) from None
 
 
+def _hide(file: IO[bytes]) -> None:
+    """From other users, also if it was left over with other rights."""
+    if fcntl is not None:
+        os.fchmod(file.fileno(), 0o600)
+
+
 def _sync_folder(path: Path) -> None:
+    if fcntl is None:
+        return
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
