@@ -215,7 +215,8 @@ class ShellTests(ServerTestCase):
         process = shell(self.server.url, "deleteconversations", "1", stdin=subprocess.PIPE)
         assert "1 conversations" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        process.wait(timeout=30)  # with its input still open: the end of it is an answer too
+        _, said = process.communicate()
         assert process.returncode == Exit.INTERRUPTED
         assert said.endswith("CommandError: Interrupted. Nothing was deleted.\n")
         assert self.index.count() == 1

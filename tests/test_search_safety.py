@@ -114,13 +114,14 @@ class TraceTests(RedisTestCase):
     entry = {"SEARCH": SEARCH}
 
     def test_no_owner_or_id_stands_in_what_redisearch_has(self):
-        driver = self.index.driver("ada@example.org/chat", owner="ada@example.org")
+        # Tokens are hexadecimal, and "ada" may be a part of one.
+        driver = self.index.driver("zoe@example.org/chat", owner="zoe@example.org")
         driver.append(Run("hello", ""))
         name = self.index._layout.schema.name
         for field in ("o", "c"):
             values = self.redis.execute_command("FT.TAGVALS", name, field)
             assert len(values) == 1
-            assert b"ada" not in b"".join(values)
+            assert b"zoe" not in b"".join(values)
 
     def test_nothing_of_an_erased_owner_is_left(self):
         self.index.driver("a", owner="ada@example.org").append(Run("hello", ""))
