@@ -1,9 +1,10 @@
 """Management commands, called as in a process and as by a shell."""
 
 import os
+import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
 from unittest import mock
@@ -44,3 +45,15 @@ def shell(url, *arguments, **options):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     command = [sys.executable, "manage.py", *map(str, arguments)]
     return subprocess.Popen(command, cwd=ROOT, env=environ, text=True, **pipes)
+
+
+def interrupt(process):
+    """Press Ctrl-C until the process ends; a read that has not quite begun does not see the first.
+
+    Its stdin stays open, as the end of that would be an answer too.
+    """
+    for _ in range(6):
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=5)
+    raise AssertionError(f"{process.args} goes on.")

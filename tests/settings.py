@@ -5,10 +5,12 @@ import os
 from example_project.embedded_redis import EmbeddedRedis
 from example_project.settings import *  # noqa: F403
 
-# Started here, so that `manage.py test` and pytest need nothing else; it ends with the test run.
-# The processes that a test run starts load these settings too and find its URL in the environment.
-if "REDIS_URL" not in os.environ:
-    os.environ["REDIS_URL"] = EmbeddedRedis().url
+# Started here, so that pytest and `manage.py test` need nothing else; it ends with the test run.
+# The processes that a test run starts load these settings too and find its URL in the environment;
+# a worker of pytest-xdist finds that of its parent there, and starts a server of its own.
+worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+if "REDIS_URL" not in os.environ or os.environ.get("REDIS_STARTED_BY", worker) != worker:
+    os.environ.update(REDIS_URL=EmbeddedRedis().url, REDIS_STARTED_BY=worker)
 REDIS_URL = os.environ["REDIS_URL"]
 
 REDIS = {"default": {"URL": REDIS_URL, "INDEX": "conversations"}}

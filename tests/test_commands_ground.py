@@ -1,6 +1,5 @@
 import errno
 import re
-import signal
 import subprocess
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
@@ -28,7 +27,7 @@ from conversation_memory.management.terminal import (
     wrapped,
 )
 
-from .commands import Terminal, called, fails, shell
+from .commands import Terminal, called, fails, interrupt, shell
 from .servers import ServerTestCase, free_port
 from .strategies import ids
 from .test_readme import README
@@ -214,10 +213,8 @@ class ShellTests(ServerTestCase):
         self.index.driver("1").append(Run("a", "b"))
         process = shell(self.server.url, "deleteconversations", "1", stdin=subprocess.PIPE)
         assert "1 conversations" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)  # with its input still open: the end of it is an answer too
+        assert interrupt(process) == Exit.INTERRUPTED
         _, said = process.communicate()
-        assert process.returncode == Exit.INTERRUPTED
         assert said.endswith("CommandError: Interrupted. Nothing was deleted.\n")
         assert self.index.count() == 1
 

@@ -1,9 +1,11 @@
+import fcntl
 import gzip
 import json
 import os
 import resource
 import signal
 import sys
+import termios
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +27,7 @@ from conversation_memory.management.exits import Exit
 from example_project.embedded_redis import EmbeddedRedis
 
 from .archives import Facts, archive_of, body, dumped, entry_of, opened, restored
-from .commands import called, fails, shell
+from .commands import called, fails, interrupt, shell
 from .servers import ServerTestCase
 from .utils import RedisTestCase, each_layout, wait_for
 
@@ -472,11 +474,11 @@ class InterruptedTests(Folder, RedisTestCase):
         lines = [entry_of(f"c{n}", [run(n)]) for n in range(500)]
         archive = archive_of(*lines)
 
-        def interrupt(counts):
+        def press(counts):
             raise KeyboardInterrupt
 
         with opened(archive) as source, pytest.raises(KeyboardInterrupt):
-            Restore(self.index, source).run(progress=interrupt)
+            Restore(self.index, source).run(progress=press)
         assert 0 < self.index.count() < 500
         counts = restored(self.index, archive)
         assert counts.new + counts.same == 500
@@ -567,8 +569,8 @@ class ServerTests(Folder, ServerTestCase):
         process = shell(self.server.url, "loadconversations", "-", stdin=-1)
         process.stdin.write('{"format": "')
         process.stdin.flush()
-        time.sleep(1.5)  # it waits for the rest
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=20)
-        assert process.returncode == Exit.INTERRUPTED
+        while fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)) != bytes(4):
+            time.sleep(0.01)  # until it has read that, and waits for the rest
+        assert interrupt(process) == Exit.INTERRUPTED
+        _, err = process.communicate()
         assert err.strip() == "CommandError: Interrupted. Nothing was written."

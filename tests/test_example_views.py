@@ -150,7 +150,7 @@ class ConversationTests(ChatTestCase):
 
     def test_an_id_of_any_kind_has_a_page(self):
         for id in ("a/b", "..", "~", "ü {x} 👩‍🚀", "\udcff", "x" * 1000):
-            with self.subTest(id):
+            with self.subTest(ascii(id)):
                 self.driver(id).store([Run("Hello there", "b")])
                 url = re.search(r'class="row" href="([^"#]+)', self.page("/"))[1]
                 assert "Hello there" in self.page(url)

@@ -60,7 +60,7 @@ class ShellTests(RedisTestCase):
         lines = [line for text in blocks("sh") for line in text.splitlines()]
         commands = [line.partition(" python manage.py ")[2] or line for line in lines]
         commands = [line.removeprefix("python manage.py ") for line in commands]
-        ours = [shlex.split(line) for line in commands if "manage.py" not in line]
+        ours = [shlex.split(line) for line in commands if "python3 -m venv" not in line]
         assert len(ours) == 13
         self.index.driver("42").append(Run("a question", "an answer"))
         with TemporaryDirectory() as folder, chdir(folder):
@@ -70,5 +70,5 @@ class ShellTests(RedisTestCase):
     def test_both_commands_are_marked(self):
         marked = re.findall(r"^<!-- command: (\w+) -->\n```sh\n(.*)\n```$", README, re.M)
         assert [name for name, _ in marked] == ["demo", "test"]
-        for name, command in marked:
-            assert f".venv/bin/python manage.py {name}" in command
+        for (_, command), ends in zip(marked, ("manage.py demo", "-m pytest -n auto"), strict=True):
+            assert command.endswith(f" && .venv/bin/python {ends}")
