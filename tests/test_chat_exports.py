@@ -106,7 +106,7 @@ class MessagesTests(Files):
     def test_what_cannot_be_read_is_left_out_and_counted(self):
         self.put("broken", b"no JSON")
         self.put("b", b'{"runs": [], "metadata": {}}')
-        with fails(Exit.FAILED, "1 of them cannot be read and were left out"):
+        with fails(Exit.FAILED, "Left out, as they cannot be read: 1."):
             self.dumped()
 
 

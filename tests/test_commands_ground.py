@@ -212,7 +212,7 @@ class ShellTests(ServerTestCase):
     def test_an_interrupt_ends_it_with_a_sentence(self):
         self.index.driver("1").append(Run("a", "b"))
         process = shell(self.server.url, "deleteconversations", "1", stdin=subprocess.PIPE)
-        assert "1 conversations" in process.stdout.readline()
+        assert "1 conversation, " in process.stdout.readline()
         assert interrupt(process) == Exit.INTERRUPTED
         _, said = process.communicate()
         assert said.endswith("CommandError: Interrupted. Nothing was deleted.\n")
@@ -223,7 +223,7 @@ class ShellTests(ServerTestCase):
         process = shell(self.server.url, "deleteconversations", "--until", "0s", "--dry-run")
         out, err = process.communicate(timeout=30)
         assert (process.returncode, err) == (0, "")
-        assert out.startswith("default: 1 conversations, 1 runs, ")
+        assert out.startswith("default: 1 conversation, 1 run, ")
 
     def test_a_server_that_is_gone_has_a_code(self):
         with self.settings(REDIS={"default": {"HOST": "localhost", "PORT": free_port()}}):

@@ -125,7 +125,7 @@ class ShowTests:
     def test_shows_the_last_runs_and_their_meta(self):
         self.index.driver("1").append(run("a"), run("b", meta={"model": "m-1"}))
         text = showed("1", "--last", "1")
-        assert "(1 earlier runs are not shown)" in text
+        assert "(1 earlier run not shown)" in text
         assert 'Run 2 of 2  b\nMeta: {"model": "m-1"}\n' in text
         assert "Run 1 of 2" not in text
         assert "earlier" not in showed("1", "--last", "9")

@@ -292,7 +292,7 @@ class CommandTests(ConvertTestCase):
 
     def test_reports_what_it_leaves(self):
         self.put("9", b"no JSON")
-        with pytest.raises(CommandError, match="1 conversations were left as they are"):
+        with pytest.raises(CommandError, match="Left as they are, see above: 1 conversation"):
             self.convert()
         assert "'9'" in self.errors
 

@@ -362,7 +362,7 @@ class DumpCommandTests(Folder, RedisTestCase):
 
     def test_what_cannot_be_read_is_counted(self):
         self.put("broken", BROKEN)
-        assert "1 of them cannot be read; they are in the archive" in called("dumpconversations")[1]
+        assert "In the archive as they are, but not to be read: 1." in called("dumpconversations")[1]
 
     def test_an_alias_that_is_none(self):
         with fails(Exit.SETTINGS, "nowhere"):
@@ -390,7 +390,7 @@ class LoadCommandTests(Folder, RedisTestCase):
         self.index.driver("2").append(run(7))
         out, err = self.load("--dry-run")
         assert out.startswith("default: 1 new and 0 replaced to restore; 1 the same")
-        assert "1 are there with another content: 2. See --on-conflict." in err
+        assert "There already, with another content: 1 (2). See --on-conflict." in err
         assert self.index.count() == 2
 
     def test_a_conflict(self):
@@ -401,7 +401,7 @@ class LoadCommandTests(Folder, RedisTestCase):
 
     def test_what_is_kept_fails(self):
         self.put("2", BROKEN)
-        with fails(Exit.FAILED, "1 were not replaced", ": 2."):
+        with fails(Exit.FAILED, "Not replaced, as what is stored cannot be read", ": 1 (2)."):
             self.load("--on-conflict", "replace")
 
     def test_a_map_of_owners(self):

@@ -97,7 +97,7 @@ class FileTests(SeedTestCase):
         return path
 
     def test_a_turn_becomes_a_run(self):
-        assert self.seed(file=self.file(self.DIALOGUE)) == "Stored 1 conversations."
+        assert self.seed(file=self.file(self.DIALOGUE)) == "Stored 1 conversation."
         found = self.index.driver("d1").read()
         assert [(run.input.text, run.output.text) for run in found.runs] == [
             ("", "Welcome"),

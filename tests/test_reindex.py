@@ -104,6 +104,22 @@ class ReindexTests(Documents):
         assert self.documents() == self.expected("1", "3")
 
     @both
+    def test_what_cannot_be_read_does_not_make_searches_incomplete(self, index):
+        self.put("1", document(run("a")))
+        self.put("2", b"no JSON")
+        index.reindex(failure=lambda error: None)
+        assert index.search_state().complete
+        done = index.reindex()
+        assert (done.seen, done.indexed, done.failed) == (2, 0, 0)
+        self.put("2", document(run("b")))
+        assert index.reindex().indexed == 1
+        assert self.documents() == self.expected("1", "2")
+        self.put("2", b"no JSON again")
+        index.reindex(failure=lambda error: None)
+        assert self.documents() == self.expected("1")
+        assert self.stored("2") == b"no JSON again"
+
+    @both
     def test_documents_of_what_others_deleted_are_swept(self, index):
         for id in ("1", "2"):
             index.driver(id).append(run("a"))
@@ -173,7 +189,7 @@ class ReindexTests(Documents):
 
     def test_the_command_fails_if_something_was_left(self):
         self.put("42", b"no JSON")
-        with pytest.raises(CommandError, match="1 conversations could not be read"):
+        with pytest.raises(CommandError, match="Not to be read, see above: 1 conversation"):
             self.call()
         assert "'42'" in self.errors
 

@@ -40,7 +40,7 @@ class ScanTests(SearchTests):
         with mock.patch.multiple(scanning, CONVERSATIONS=3, _BATCH=3):
             page = index.search("word", limit=2)
             assert (page.total, page.complete) == (3, False)
-            assert "Only 3 conversations were read." in page.reason
+            assert "Only 3 conversations read so far." in page.reason
             seen = [hit.conversation_id for hit in page]
             while page.next:
                 page = index.search("word", limit=2, after=page.next)

@@ -61,7 +61,7 @@ class EmbeddingTests(Settled):
     def test_runs_without_a_vector_are_counted(self, index):
         self.fill()
         results = index.search(like="dogs")
-        assert (len(results), results.reason) == (0, "4 runs have no vector yet.")
+        assert (len(results), results.reason) == (0, "Without a vector yet: 4 runs.")
 
     @both
     def test_only_what_changed_is_embedded_again(self, index):
@@ -102,7 +102,7 @@ class EmbeddingTests(Settled):
         self.index.driver("d").append(Run("new", ""))
         out = StringIO()
         call_command("embedconversations", stdout=out)
-        assert out.getvalue() == "default: 1 runs have a vector now\n"
+        assert out.getvalue() == "default: made the vectors of 1 run\n"
 
 
 class SettingsTests(RedisTestCase):

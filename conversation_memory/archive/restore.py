@@ -13,6 +13,7 @@ from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import Layout, Place
 from ..search.reindexing import catch_up
+from ..wording import counted
 from . import stored, writing
 from .ahead import ahead
 from .format import Entry, Malformed
@@ -283,8 +284,8 @@ class Restore:
             return
         names = ", ".join(map(repr, counts.examples["conflicts"]))
         raise ConversationConflict(
-            f"{counts.conflicts:,} conversations are in index {self.index.name!r} (alias "
-            f"{self.index.alias!r}) already, with another content or record: {names}"
+            f"In index {self.index.name!r} (alias {self.index.alias!r}) already, with another "
+            f"content or record: {counted(counts.conflicts, 'conversation')}, {names}"
             f"{' …' if counts.conflicts > _EXAMPLES else ''}. Nothing was written to them."
         )
 

@@ -8,22 +8,22 @@ from dataclasses import dataclass, field
 from ..commands import Command
 from ..keys import decode
 
-# Each kind, as "12 conversations ..." and so on.
-UNREADABLE = "conversations cannot be read"
-NO_RECORD = "conversations have no record"
-NO_PLACE = "conversations have no place in the order, or a wrong one"
-WRONG_COUNT = "records have a wrong number of runs"
-WRONG_SEAL = "records have the seal of another document"
-WRONG_DEADLINE = "deadlines differ between the record and the order of deadlines"
-EXPIRED = "conversations are past their deadline and not reaped"
-STRAY_RECORD = "records belong to no conversation"
-STRAY_RUNS = "lists of runs belong to no conversation"
-STRAY_PLACE = "places in an order belong to no conversation"
-WRONG_OWNER = "places in the order of an owner belong to another owner, or are missing there"
-LOST_OWNER = "conversations stand in the order of an owner, but their record is lost"
-WRONG_TYPE = "keys have the wrong type"
-NOT_INDEXED = "conversations are not all in the search index; run reindexconversations"
-LEFT_ASIDE = "keys were left over by a write"
+# Each kind, to be followed by how many.
+UNREADABLE = "conversations that cannot be read"
+NO_RECORD = "conversations without a record"
+NO_PLACE = "conversations without a place in the order, or with a wrong one"
+WRONG_COUNT = "records with a wrong number of runs"
+WRONG_SEAL = "records with the seal of another document"
+WRONG_DEADLINE = "deadlines that differ between the record and the order of deadlines"
+EXPIRED = "conversations past their deadline and not reaped"
+STRAY_RECORD = "records of no conversation"
+STRAY_RUNS = "lists of runs of no conversation"
+STRAY_PLACE = "places in an order of no conversation"
+WRONG_OWNER = "places in the order of an owner that belong to another, or are missing there"
+LOST_OWNER = "conversations in the order of an owner whose record is lost"
+WRONG_TYPE = "keys of the wrong type"
+NOT_INDEXED = "conversations not wholly in the search index; run reindexconversations"
+LEFT_ASIDE = "keys left over by a write"
 
 
 @dataclass(frozen=True, slots=True)

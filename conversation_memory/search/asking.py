@@ -11,6 +11,7 @@ from typing import Any
 from ..commands import Command, Operation, T, single
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys
+from ..wording import counted
 from . import semantic, suggestions
 from .queries import Query
 from .replies import CUT_SHORT, EXPANDED, Reply
@@ -105,7 +106,7 @@ class Asking:
             words = replace(request, cursor=Cursor(), limit=min(count, MOST))
             replies.append((yield self._search(words)))
         waiting = yield single("ZCARD", self._keys.unembedded())
-        reasons += [f"{waiting:,} runs have no vector yet."] if waiting else []
+        reasons += [f"Without a vector yet: {counted(waiting, 'run')}."] if waiting else []
         joined = semantic.fused(replies) if replies[1:] else replies[0]
         return semantic.page(joined, offset, limit), [*joined.reasons, *reasons]
 

@@ -115,6 +115,10 @@ class Documents:
         ]
         return self._pack(documents, (), [*texts], self.facets(document))
 
+    def none(self) -> bytes:
+        """Of a conversation that cannot be read: it has no runs that could have documents."""
+        return self._pack([], (), [])
+
     def whole_after(
         self, document: Document, indexed: bytes, facets: bytes, suffixes: Sequence[bytes]
     ) -> bytes:

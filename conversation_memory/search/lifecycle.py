@@ -16,6 +16,7 @@ from ..exceptions import (
     RedisReadOnly,
 )
 from ..keys import decode
+from ..wording import counted
 from .schema import Schema
 
 # For how many seconds a good state is believed, and that there is no RediSearch.
@@ -158,7 +159,7 @@ class Lifecycle:
             return State("building", reason, *mine) if other is None else other
         if conversations > known:
             reason = (
-                f"{conversations - known:,} conversations have no documents yet: run "
+                f"Without documents yet: {counted(conversations - known, 'conversation')}; run "
                 "reindexconversations."
             )
             return State("incomplete", reason, *mine)

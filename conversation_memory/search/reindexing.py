@@ -33,11 +33,13 @@ Read = tuple[Place, Snapshot, list[Any], Any]
 
 @dataclass(slots=True)
 class Batch:
-    """What is to be written for some conversations, and how many others could not be read."""
+    """What is to be written for some conversations, with None for one that cannot be read.
 
-    places: list[Place] = field(default_factory=list)
+    It has no documents then, and is known to need none until somebody writes to it.
+    """
+
+    places: list[Place | None] = field(default_factory=list)
     commands: list[Command[Any]] = field(default_factory=list)
-    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +166,13 @@ def _make(layout: Layout, read: list[Read], failure: Failure) -> Batch:
     for place, snapshot, known, score in read:
         try:
             change = layout.documents.whole_after(layout.document(place, snapshot), *known)
+            is_readable = True
         except ConversationCorrupt as error:
-            batch.failed += 1
             failure(error)
-            continue
+            change, is_readable = layout.documents.none(), False
         place = place.owned_by(owner_of(snapshot.record))
         time = int(float(score or 0))
-        batch.places.append(place)
+        batch.places.append(place if is_readable else None)
         batch.commands.append(layout.index_command(place, snapshot, change, time))
     return batch
 
@@ -179,17 +181,19 @@ def _settle(
     layout: Layout, batch: Batch, written: list[Any], failure: Failure
 ) -> Operation[Reindexing]:
     """Count what was written, and write with patience what somebody was at."""
-    documents, failed = 0, batch.failed
+    documents, failed = 0, 0
     for place, count in zip(batch.places, written, strict=True):
-        if isinstance(count, int):
-            documents += count
-            continue
-        try:
-            documents += yield from layout.index(Place(place.id))
-        except (ConversationCorrupt, ConversationConflict) as error:
+        if place is None:
             failed += 1
-            failure(error)
-    indexed = len(batch.places) - failed + batch.failed
+        elif isinstance(count, int):
+            documents += count
+        else:
+            try:
+                documents += yield from layout.index(Place(place.id))
+            except (ConversationCorrupt, ConversationConflict) as error:
+                failed += 1
+                failure(error)
+    indexed = len(batch.places) - failed
     return Reindexing(indexed=indexed, documents=documents, failed=failed)
 
 

@@ -20,6 +20,7 @@ from ..layouts import Layout, Place
 from ..listing import Listing
 from ..records import Page, Record
 from ..runs import Run
+from ..wording import counted
 from . import reading
 from .documents import text_of
 from .filters import Filters
@@ -73,7 +74,7 @@ class Walk:
     @property
     def reasons(self) -> Iterator[str]:
         if self.place is not None:
-            yield f"Only {self.count:,} conversations were read."
+            yield f"Only {counted(self.count, 'conversation')} read so far."
         for why, count in self.skipped.items():
             yield f"{why}: {count:,}."
 

@@ -12,6 +12,7 @@ from conversation_memory.checking import Problem, Report
 from conversation_memory.management.base import MemoryCommand
 from conversation_memory.management.exits import Exit
 from conversation_memory.management.terminal import quoted
+from conversation_memory.wording import counted
 
 
 class Command(MemoryCommand):
@@ -43,8 +44,8 @@ class Command(MemoryCommand):
             for line in _json(report) if json else _lines(index, report, fix):
                 self.stdout.write(line)
         if report.left:
-            still = "are still" if fix else "are"
-            raise CommandError(f"{report.left:,} things {still} wrong.", returncode=Exit.FAILED)
+            faults = f"{counted(report.left, 'fault')} {'left' if fix else 'found'}."
+            raise CommandError(faults, returncode=Exit.FAILED)
 
     def inspect(self, index: ConversationIndex, fix: bool, examples: int) -> Report:
         with self.progress("Checking", total=index.count() if self.verbosity else None) as show:
@@ -56,10 +57,11 @@ class Command(MemoryCommand):
 
 
 def _lines(index: ConversationIndex, report: Report, fix: bool) -> Iterator[str]:
-    yield f"{index.alias}: {report.seen:,} conversations looked at."
+    yield f"{index.alias}: {counted(report.seen, 'conversation')} looked at."
     for problem in report.problems.values():
-        repaired = f", {problem.found - problem.left:,} of them repaired" if fix else ""
-        yield f"{problem.found:,} {problem.kind}{repaired}: {_examples(problem)}"
+        repaired = f", {problem.found - problem.left:,} repaired" if fix else ""
+        kind = problem.kind[0].upper() + problem.kind[1:]
+        yield f"{kind}: {problem.found:,}{repaired} (such as {_examples(problem)})"
     if not report.problems:
         yield "Nothing is wrong."
 

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
 from conversation_memory.management.base import MemoryCommand
+from conversation_memory.wording import counted
 
 
 class Command(MemoryCommand):
@@ -28,10 +29,12 @@ class Command(MemoryCommand):
             )
         if self.verbosity:
             there = done.seen - done.converted - done.failed
-            text = f"Converted {done.converted:,} conversations to layout {index.settings.layout!r}"
+            converted = counted(done.converted, "conversation")
+            text = f"Converted {converted} to layout {index.settings.layout!r}"
             self.stdout.write(self.style.SUCCESS(f"{text}; {there:,} had it already."))
         if done.failed:
-            raise CommandError(f"{done.failed:,} conversations were left as they are; see above.")
+            left = counted(done.failed, "conversation")
+            raise CommandError(f"Left as they are, see above: {left}.")
 
     def report(self, error: Exception) -> None:
         self.stderr.write(str(error))

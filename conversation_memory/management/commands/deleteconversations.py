@@ -8,6 +8,7 @@ from conversation_memory import ConversationIndex, Selection, indexes
 from conversation_memory.management.base import MemoryCommand
 from conversation_memory.management.choice import add_selection, selection
 from conversation_memory.pruning import Pruning
+from conversation_memory.wording import counted
 
 _REFUSAL = "Nothing was deleted."
 
@@ -48,7 +49,7 @@ class Command(MemoryCommand):
             foreseen = self.delete(index, chosen, dry_run=True)
             self.say(index, foreseen, "to delete")
             if missing := len({*ids}) - foreseen.conversations if ids else 0:
-                self.stderr.write(f"{missing:,} of those named do not exist.", self.style.WARNING)
+                self.stderr.write(f"Not there: {missing:,} of those named.", self.style.WARNING)
         if not dry_run:
             if interactive:
                 self.confirm("This deletes them for good.", _REFUSAL)
@@ -68,12 +69,12 @@ class Command(MemoryCommand):
 
     def say(self, index: ConversationIndex, found: Pruning, what: str) -> None:
         self.stdout.write(
-            f"{index.alias}: {found.conversations:,} conversations, {found.runs:,} runs, "
-            f"{found.bytes:,} bytes {what}"
+            f"{index.alias}: {counted(found.conversations, 'conversation')}, "
+            f"{counted(found.runs, 'run')}, {counted(found.bytes, 'byte')} {what}"
         )
         if found.kept:
             self.stderr.write(
-                f"{found.kept:,} stay: another program wrote to them, or somebody did meanwhile, "
-                "so they may be younger. Name them by their ids to delete them.",
+                f"Not chosen: {found.kept:,}. Another program wrote to them, or somebody did "
+                "meanwhile, so they may be younger. Name them by their ids to delete them.",
                 self.style.WARNING,
             )

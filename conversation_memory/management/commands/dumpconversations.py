@@ -12,6 +12,7 @@ from conversation_memory.archive import ChatDump, Dump, files
 from conversation_memory.management.base import MemoryCommand
 from conversation_memory.management.choice import add_selection, selection
 from conversation_memory.management.exits import Exit
+from conversation_memory.wording import counted
 
 FORMATS = {"archive": Dump, "messages": ChatDump}
 
@@ -56,7 +57,7 @@ class Command(MemoryCommand):
             self.dump(dump, write)
         where = "" if output == "-" else f" to {output}"
         if self.verbosity:
-            said = f"{using}: {dump.count:,} conversations dumped{where}"
+            said = f"{using}: {counted(dump.count, 'conversation')} dumped{where}"
             self.stderr.write(said, self.style.SUCCESS)
         self.say_unreadable(dump)
 
@@ -73,11 +74,11 @@ class Command(MemoryCommand):
             return
         if isinstance(dump, ChatDump):
             raise CommandError(
-                f"{dump.unreadable:,} of them cannot be read and were left out.",
+                f"Left out, as they cannot be read: {dump.unreadable:,}.",
                 returncode=Exit.FAILED,
             )
         self.stderr.write(
-            f"{dump.unreadable:,} of them cannot be read; they are in the archive as they are.",
+            f"In the archive as they are, but not to be read: {dump.unreadable:,}.",
             self.style.WARNING,
         )
 

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import ConversationIndex, Erasure, indexes
 from conversation_memory.erasure import Copies
 from conversation_memory.management.base import MemoryCommand
+from conversation_memory.wording import counted
 
 
 class Command(MemoryCommand):
@@ -61,8 +62,8 @@ class Command(MemoryCommand):
 
     def say(self, index: ConversationIndex, found: Erasure, what: str) -> None:
         self.stdout.write(
-            f"{index.alias}: {found.conversations:,} conversations, {found.runs:,} runs, "
-            f"{found.bytes:,} bytes {what}"
+            f"{index.alias}: {counted(found.conversations, 'conversation')}, "
+            f"{counted(found.runs, 'run')}, {counted(found.bytes, 'byte')} {what}"
         )
 
 

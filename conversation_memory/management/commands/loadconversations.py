@@ -119,14 +119,14 @@ class Command(MemoryCommand):
             self.say_examples(counts)
         if counts.conflicts - counts.replaced - counts.skipped - counts.kept:
             self.stderr.write(
-                f"{counts.conflicts:,} are there with another content: "
-                f"{self.named(counts, 'conflicts')}. See --on-conflict.",
+                f"There already, with another content: {counts.conflicts:,} "
+                f"({self.named(counts, 'conflicts')}). See --on-conflict.",
                 self.style.WARNING,
             )
         if counts.kept:
             raise CommandError(
-                f"{counts.kept:,} were not replaced, because what is stored cannot be read, and "
-                f"nothing overwrites that: {self.named(counts, 'kept')}. Delete it first.",
+                f"Not replaced, as what is stored cannot be read and nothing overwrites that: "
+                f"{counts.kept:,} ({self.named(counts, 'kept')}). Delete it first.",
                 returncode=Exit.FAILED,
             )
 
@@ -136,8 +136,8 @@ class Command(MemoryCommand):
                 self.stderr.write(f"{words}: {self.named(counts, kind)}.")
         if counts.unreadable:
             self.stderr.write(
-                f"{counts.unreadable:,} of them are no conversations, and as they were: "
-                f"{self.named(counts, 'unreadable')}.",
+                f"Restored as they were, though no conversations: {counts.unreadable:,} "
+                f"({self.named(counts, 'unreadable')}).",
                 self.style.WARNING,
             )
         if counts.owners:

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.exceptions import ConversationMemoryError
 from conversation_memory.management.base import MemoryCommand
+from conversation_memory.wording import counted
 
 
 class Command(MemoryCommand):
@@ -29,5 +30,5 @@ class Command(MemoryCommand):
             self.stderr.write(str(error))
             return False
         if verbosity:
-            self.stdout.write(f"{alias}: {count:,} conversations reaped")
+            self.stdout.write(f"{alias}: {counted(count, 'conversation')} reaped")
         return True

@@ -7,6 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.management.base import MemoryCommand
 from conversation_memory.search.reindexing import Reindexing
+from conversation_memory.wording import counted
 
 
 class Command(MemoryCommand):
@@ -31,7 +32,8 @@ class Command(MemoryCommand):
         if self.verbosity:
             self.stdout.write(self.style.SUCCESS(_sentence(done)))
         if done.failed:
-            raise CommandError(f"{done.failed:,} conversations could not be read; see above.")
+            left = counted(done.failed, "conversation")
+            raise CommandError(f"Not to be read, see above: {left}.")
 
     def report(self, error: Exception) -> None:
         self.stderr.write(str(error))
@@ -41,6 +43,7 @@ def _sentence(done: Reindexing) -> str:
     there = done.seen - done.indexed - done.failed
     gone = f" Deleted those of {done.swept:,} that are gone." if done.swept else ""
     return (
-        f"Wrote {done.documents:,} search documents of {done.indexed:,} conversations; "
+        f"Wrote {counted(done.documents, 'search document')} of "
+        f"{counted(done.indexed, 'conversation')}; "
         f"{there:,} had theirs already.{gone}"
     )

@@ -19,6 +19,7 @@ from conversation_memory.management.terminal import (
     wrapped,
 )
 from conversation_memory.records import Record
+from conversation_memory.wording import counted
 
 
 class Command(MemoryCommand):
@@ -85,7 +86,7 @@ class Command(MemoryCommand):
         if conversation.metadata:
             yield from wrapped(f"Metadata  {_plain(conversation.metadata)}", columns, "")
         if first:
-            yield f"({first:,} earlier runs are not shown)"
+            yield f"({counted(first, 'earlier run')} not shown)"
         for number, run in enumerate(conversation.runs[first:], first + 1):
             yield ""
             yield bold(f"Run {number:,} of {count:,}  {quoted(run.id)}")

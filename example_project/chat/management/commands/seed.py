@@ -11,6 +11,7 @@ from django.db import OperationalError
 
 from conversation_memory import indexes
 from conversation_memory.exceptions import ConversationMemoryError
+from conversation_memory.wording import counted
 from example_project.chat import seeding
 from example_project.chat.dialogues import BadDialogue, read_dialogues
 from example_project.chat.samples import samples
@@ -46,7 +47,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         if verbosity:
             kept = f"; {found - new:,} were there already" if found > new else ""
-            self.stdout.write(self.style.SUCCESS(f"Stored {new:,} conversations{kept}."))
+            self.stdout.write(self.style.SUCCESS(f"Stored {counted(new, 'conversation')}{kept}."))
 
     def user(self, name):
         user = get_user_model().objects.filter(username=name).first()
