@@ -362,7 +362,9 @@ class DumpCommandTests(Folder, RedisTestCase):
 
     def test_what_cannot_be_read_is_counted(self):
         self.put("broken", BROKEN)
-        assert "In the archive as they are, but not to be read: 1." in called("dumpconversations")[1]
+        assert (
+            "In the archive as they are, but not to be read: 1." in called("dumpconversations")[1]
+        )
 
     def test_an_alias_that_is_none(self):
         with fails(Exit.SETTINGS, "nowhere"):

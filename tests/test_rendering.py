@@ -11,6 +11,7 @@ from conversation_memory import Artifact, Run
 from conversation_memory.rendering import NO_MARKS, Look, Marks, label, markdown, show, visible
 from conversation_memory.rendering.serving import file_name, serve
 from conversation_memory.rendering.times import answered_at, asked_at
+from conversation_memory.search.words import Words
 
 # What a tag of ours may look like: nothing that runs, loads or styles.
 TAG = re.compile(
@@ -66,11 +67,25 @@ class TextTests(SimpleTestCase):
 
 class MarksTests(SimpleTestCase):
     def test_words_and_phrases_are_marked_escaped(self):
-        html = Marks('Refund "of <b>" -lamp').html("refunded: all of <b> lamps")
-        assert html == "<mark>refund</mark>ed: all <mark>of &lt;b&gt;</mark> lamps"
+        html = Marks('Refund* "of <b>" -lamps').html("refunded: all of <b> lamps")
+        assert html == "<mark>refunded</mark>: all <mark>of &lt;b</mark>&gt; lamps"
 
-    def test_a_word_is_marked_where_a_word_begins(self):
-        assert Marks("77").html("77 177") == "<mark>77</mark> 177"
+    def test_what_a_search_finds_is_marked_and_nothing_else(self):
+        assert Marks("77").html("77 177 778") == "<mark>77</mark> 177 778"
+        assert Marks("cafe STRASSE").html("Cafe\u0301, Straße") == (
+            "<mark>Caf\u00e9</mark>, <mark>Straße</mark>"
+        )
+        assert Marks("tree", Words("english")).html("trees") == "<mark>trees</mark>"
+        assert (
+            Marks("a b").html("b-a, a b.") == "<mark>b</mark>-<mark>a</mark>, "
+            "<mark>a</mark> <mark>b</mark>."
+        )
+
+    def test_a_run_is_looked_at_as_a_search_does(self):
+        run = Run("One two", "Three")
+        assert Marks('"one two" three -four').are_in(run)
+        assert not Marks('"two three"').are_in(run)
+        assert not Marks("one four").are_in(run)
 
     def test_scripts_without_spaces_are_marked_anywhere(self):
         assert Marks("退款").html("我想要退款") == "我想要<mark>退款</mark>"

@@ -19,6 +19,7 @@ from ..records import Excerpt
 from ..rendering import Marks, visible
 from ..rendering.text import cut
 from ..runs import Run
+from ..search.words import Words
 from .failures import guarded
 from .forms import ConversationForm
 from .permissions import IndexPermissions
@@ -124,7 +125,7 @@ class ConversationPage(IndexPermissions):
 
     def _read(self, request: HttpRequest, found: Conversation) -> Excerpt:
         driver, until = found.address.driver(), _number(request.GET.get("until"))
-        if until is None and (wanted := _wanted(request)):
+        if until is None and (wanted := _wanted(request, _marks(request, found))):
             found.hit = driver.find(wanted)
             until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
         page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE)
@@ -137,17 +138,23 @@ class ConversationPage(IndexPermissions):
             found.excerpt,
             lambda view, *parts: self.link(view, key, *parts),
             query=_query(request),
+            marks=_marks(request, found),
             hit=getattr(found, "hit", None),
             is_searched=hasattr(found, "hit"),
             may_remove=self.has_change_permission(request, found),
         )
 
 
-def _wanted(request: HttpRequest) -> Any:
+def _marks(request: HttpRequest, found: Conversation) -> Marks:
+    """What the search that led here looked for, as the index makes words of text."""
+    search = found.address.index().settings.search
+    return Marks(_query(request), Words(search.language if search else None))
+
+
+def _wanted(request: HttpRequest, marks: Marks) -> Any:
     """What tells the run that a search has found, None if there was no search."""
     if run_id := request.GET.get("run"):
         return lambda run: not damage(run) and run.id == run_id
-    marks = Marks(_query(request))
 
     def wanted(run: Run) -> bool:
         return has_words(run, marks)

@@ -101,12 +101,12 @@ def transcript(
     link: Link,
     *,
     query: str,
+    marks: Marks,
     hit: int | None,
     is_searched: bool,
     may_remove: bool,
 ) -> Transcript:
     """What the page shows of `found`; `hit` is the position of the run that a search has found."""
-    marks = Marks(query)
     return Transcript(
         entries=[
             entry(run, position, link, marks, is_hit=position == hit, may_remove=may_remove)
@@ -169,11 +169,8 @@ def damage(run: Run) -> str:
 
 
 def has_words(run: Run, marks: Marks) -> bool:
-    """Whether a run that can be read has every word of a search."""
-    if damage(run):
-        return False
-    text = f"{run.input.text}\n{run.output.text}"
-    return marks.count_in(text) == len(marks.words)
+    """Whether a run can be read and is one that a search finds."""
+    return not damage(run) and marks.are_in(run)
 
 
 def tag_of(run: Run) -> str:

@@ -57,6 +57,11 @@ def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENG
     return _cut(best[1], best[2], length)
 
 
+def places(text: str, query: Query, words: Words) -> list[Span]:
+    """Where a text, as `composed()` returns it, has what is looked for: start and end of each."""
+    return _merged([span for span, _ in _places(text, 0, query.wanted, words)])
+
+
 def _parts(text: str) -> Iterator[Span]:
     """The text, cut at white space."""
     start = 0
