@@ -64,7 +64,6 @@ def site_settings() -> dict[str, object]:
             "django.contrib.messages.middleware.MessageMiddleware",
         ],
         "ROOT_URLCONF": "tests.other_site",
-        "SECRET_KEY": "benchmark",
         "STATIC_URL": "static/",
         "TEMPLATES": [{**templates, "OPTIONS": {"context_processors": processors}}],
     }
