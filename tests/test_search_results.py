@@ -1,15 +1,29 @@
 from datetime import timedelta
+from hashlib import sha1
 from unittest import mock
 
 from django.test import SimpleTestCase
 
 from conversation_memory import Run, indexes
+from conversation_memory.commands import Script
 from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.search import asking, engine, replies
+from conversation_memory.search import asking, checking, engine, replies
 from conversation_memory.search.lifecycle import Lifecycle, State
 
 from .searching import SEARCH, SearchTests
 from .utils import RedisTestCase, both, each_layout, monitored
+
+
+class Refusing(Script):
+    """A script in which a search is refused, as a cluster refuses it."""
+
+    def __init__(self, *names):
+        super().__init__(*names)
+        search, refusal = b"redis.pcall(unpack(ARGV, 4))", b"redis.error_reply('ERR Cannot block')"
+        assert search in self.source
+        self.source = self.source.replace(search, refusal)
+        self.sha = sha1(self.source).hexdigest()
+        self._sources[self.sha] = self.source
 
 
 @each_layout
@@ -96,13 +110,27 @@ class RediSearchTests(SearchTests):
         self.index.driver("more").append(*(Run("人", "", id=f"{n}") for n in range(9)))
         assert self.index.search("人人", limit=1).reason == engine.APPROXIMATE
 
-    def test_a_search_costs_two_round_trips(self):
-        self.index.driver("a", owner=1).append(Run("word", ""))
-        self.index.search("word", owner=1)
+    def sent_by(self, **options):
+        """The names of the commands of a search that finds one run."""
         with monitored(self.redis) as commands:
-            self.index.search("word", owner=1)
-        sent = [call["command"].split()[0] for call in commands if call["client_type"] != "lua"]
-        assert sent == ["FT.SEARCH", "EVALSHA"]
+            assert len(self.index.search("word", owner=1, **options)) == 1
+        return [call["command"].split()[0] for call in commands if call["client_type"] != "lua"]
+
+    def test_a_search_costs_one_round_trip(self):
+        self.index.driver("a", owner=1).append(Run("word", ""))
+        self.sent_by()
+        assert self.sent_by() == self.sent_by(order_by="-time") == ["EVALSHA"]
+        assert self.sent_by(limit=1000) == ["FT.SEARCH", "EVALSHA"]
+
+    @both
+    def test_a_server_that_searches_for_no_script(self, index):
+        self.index.driver("a", owner=1).append(Run("word", ""))
+        self.index._searches._engine._searches_in_scripts = True
+        with mock.patch.object(checking, "FOUND", Refusing("found.lua")):
+            for _ in range(2):
+                results = index.search("word", owner=1)
+                assert (len(results), results.complete, results.scanned) == (1, True, False)
+            assert self.sent_by() == ["FT.SEARCH", "EVALSHA"]
 
     def test_older_protocols_are_read_as_well(self):
         entry = self.index.settings

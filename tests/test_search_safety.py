@@ -156,6 +156,12 @@ class SnippetTests(SimpleTestCase):
         assert made.text.endswith("hay…")
         assert ("Needle", True) in made.parts
 
+    def test_a_text_that_is_one_word_again_and_again(self):
+        words = Words()
+        made = snippet(["a " * 50_000], Query.parse("a", words), words)
+        assert made.html.startswith("<mark>a</mark> <mark>a</mark> ")
+        assert len(made.text) < 220
+
     def test_the_place_with_most_of_the_words_is_shown(self):
         words = Words()
         texts = ["one " + "x " * 300, "two " + "x " * 300 + "one and two"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..commands import Command, Operation, T, single
+from ..commands import Call, Command, Operation, T, single
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys
 from ..wording import counted
@@ -20,6 +20,7 @@ from .scope import Scope
 from .words import Words
 
 TIMEOUT = 1000  # ms
+_MOST_IN_SCRIPTS = 200
 LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: no hit behind it can be asked for
 
 
@@ -57,11 +58,29 @@ class Asking:
         """The documents that satisfy the request, and why there may be more."""
         if self._request.vector is not None:
             return (yield from self._nearest(self._request.vector))
-        reply, reasons = yield from timed(self._search(self._request))
-        reasons += reply.reasons
-        if self._request.query.has_prefix and EXPANDED not in reasons:
-            reasons += yield from self._expansion()
-        return reply, reasons
+        reply, late = yield from timed(self._search(self._request))
+        return reply, [*late, *(yield from self.reasons(reply))]
+
+    @property
+    def call(self) -> Call:
+        """The search, for a script."""
+        return self._call(self._request)
+
+    @property
+    def suits_a_script(self) -> bool:
+        """Whether it is one search, whose reply is small enough to go through a script."""
+        return self._request.vector is None and _wanted(self._request) <= _MOST_IN_SCRIPTS
+
+    @property
+    def parts(self) -> int:
+        """How many parts a hit has in the reply to it: key, score if there is one, fields."""
+        return 3 if self._request.by_relevance else 2
+
+    def reasons(self, reply: Reply) -> Operation[list[str]]:
+        """Why there may be more than the reply has."""
+        if self._request.query.has_prefix and EXPANDED not in reply.reasons:
+            return [*reply.reasons, *(yield from self._expansion())]
+        return reply.reasons
 
     def similar(self, words: Words) -> Operation[list[str]]:
         """Words like those that found nothing, of which each would find something in this scope."""
@@ -80,16 +99,21 @@ class Asking:
         return [*{word: None for (word, _), reply in pairs if reply.total}]
 
     def _search(self, request: Request) -> Command[Reply]:
+        return self._command(self._call(request))
+
+    def _call(self, request: Request) -> Call:
         returned = ("t", "run", *sorted(request.filters.fields))
         direction = "ASC" if request.order_by == "time" else "DESC"
         order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
         page = ("LIMIT", request.cursor.offset, _wanted(request))
-        return self._command(expression(request, self._scope), returned, *order, *page)
+        return self._finished(expression(request, self._scope), returned, *order, *page)
 
-    def _command(self, query: bytes, returned: Sequence[str], *rest: Any) -> Command[Reply]:
+    def _finished(self, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
         call = ("FT.SEARCH", self._index, query, "VERBATIM", "RETURN", len(returned), *returned)
-        decode = partial(Reply.of, documents=self._keys.documents())
-        return single(*call, *rest, *limits(), decode=decode)
+        return (*call, *rest, *limits())
+
+    def _command(self, call: Call) -> Command[Reply]:
+        return single(*call, decode=partial(Reply.of, documents=self._keys.documents()))
 
     def _nearest(self, vector: bytes) -> Operation[tuple[Reply, list[str]]]:
         """By likeness to a vector, and by words as well if there are any."""
@@ -100,7 +124,8 @@ class Asking:
         query = semantic.nearest(expression(blank, self._scope), count)
         returned, order = ("t", "run", semantic.DISTANCE), ("SORTBY", semantic.DISTANCE)
         rest = (*order, "LIMIT", 0, count, "PARAMS", 2, "vector", vector)
-        reply, reasons = yield from timed(self._command(query, returned, *rest))
+        call = self._finished(query, returned, *rest)
+        reply, reasons = yield from timed(self._command(call))
         replies = [semantic.by_distance(reply)]
         if not request.query.is_blank and not request.query.is_hopeless:
             words = replace(request, cursor=Cursor(), limit=min(count, MOST))

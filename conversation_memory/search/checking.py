@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,35 +12,64 @@ from ..layouts import Layout
 from ..listing import Listing
 from ..records import FIELDS
 from . import reading
+from .asking import Asking, timed
 from .documents import suffix
 from .filters import Filters
-from .replies import Row
+from .replies import Reply, Row
 from .scope import Scope, Tags
 from .seen import Seen
 
 FOUND = Script("found.lua")
 
+# By the token of their documents; None if it must be searched anew.
+Conversations = dict[bytes, Seen] | None
+
 
 class Checking:
-    """The conversations of search documents, in one round trip."""
+    """The conversations of search documents, with the search or behind it."""
 
     def __init__(self, layout: Layout, listing: Listing, tags: Tags):
         self._layout = layout
         self._listing = listing
         self._tags = tags
 
+    def search(
+        self, asking: Asking, filters: Filters, scope: Scope
+    ) -> Operation[tuple[Reply, list[str], Conversations]]:
+        """Search, and check what was found, in one step and one round trip.
+
+        Returns the reply and why there may be more, and what check() does. Raises an error where
+        the server searches for no script.
+        """
+        command = self._command(filters, scope, asking.parts, asking.call)
+        found, late = yield from timed(command)
+        reply = Reply.of(found[3], self._layout.keys.documents())
+        checked = yield from self._checked(reply.rows, filters, found)
+        return reply, [*late, *(yield from asking.reasons(reply))], checked
+
     def check(
         self, rows: Sequence[Row], filters: Filters, scope: Scope
-    ) -> Operation[dict[bytes, Seen] | None]:
+    ) -> Operation[Conversations]:
         """The conversations of `rows`, by token, that are there and that the caller may see.
 
         None if it must be searched anew: the owner has another tag by now, or what was past its
         deadline has only now gone.
         """
-        keys, tokens = self._layout.keys, [*{row.token: None for row in rows}]
+        tokens = {row.token: None for row in rows}
+        found = yield self._command(filters, scope, 0, tokens)
+        return (yield from self._checked(rows, filters, found))
+
+    def _command(
+        self, filters: Filters, scope: Scope, parts: int, rest: Iterable[Any]
+    ) -> Command[list[Any]]:
+        keys = self._layout.keys
         names = [keys.index, keys.expiry(), keys.tokens(), keys.owners(), keys.root]
-        call = FOUND.call(names, [filters.owner or b"", scope.tag, *tokens])
-        now, overdue, is_his, *found = yield Command((call,))
+        return Command((FOUND.call(names, [filters.owner or b"", scope.tag, parts, *rest]),))
+
+    def _checked(
+        self, rows: Sequence[Row], filters: Filters, found: list[Any]
+    ) -> Operation[Conversations]:
+        now, overdue, is_his, _, tokens, *conversations = found
         if not is_his:
             self._tags.forget(filters.owner)
             return None
@@ -48,7 +77,7 @@ class Checking:
             return None
         unread = {row.token for row in rows if row.text is None}
         seen, stale = {}, []
-        for token, fields in zip(tokens, found, strict=True):
+        for token, fields in zip(tokens, conversations, strict=True):
             conversation = _seen(token, fields, now, filters)
             if conversation is not None:
                 seen[token] = conversation

@@ -13,7 +13,7 @@ from ..layouts import Layout
 from ..listing import Listing
 from ..runs import Run
 from .asking import LAST, Asking
-from .checking import Checking
+from .checking import Checking, Conversations
 from .documents import text_of
 from .lifecycle import OFF, State
 from .replies import CUT_SHORT, Reply, Row, sentences
@@ -21,7 +21,7 @@ from .request import Cursor, Request
 from .results import Hit, SearchResults
 from .scanning import Scan
 from .schema import Schema
-from .scope import Tags
+from .scope import Scope, Tags
 from .seen import Seen
 
 APPROXIMATE = "A phrase has a word twice or ends in *: some runs may be counted that lack it."
@@ -38,6 +38,7 @@ class Engine:
         self._scan = scan
         self.tags = Tags(layout.keys)
         self.checking = Checking(layout, listing, self.tags)
+        self._searches_in_scripts = True
 
     def search(self, request: Request) -> Operation[SearchResults]:
         """The hits; of a scan if RediSearch cannot be asked."""
@@ -95,8 +96,7 @@ class Engine:
             if scope is None:
                 return SearchResults([], reason=state.reason)
             asking = Asking(self._layout.keys, state.name, request, scope)
-            reply, reasons = yield from asking.reply()
-            seen = yield from self.checking.check(reply.rows, request.filters, scope)
+            reply, reasons, seen = yield from self._found(asking, request, scope)
             if seen is not None:
                 results = self._results(request, reply, seen, [state.reason, *reasons])
                 if results.total or request.vector is not None:
@@ -105,6 +105,26 @@ class Engine:
                 similar = yield from asking.similar(self._layout.schema.words)
                 return replace(results, suggestions=similar)
         return SearchResults([], reason=RESTLESS)
+
+    def _found(
+        self, asking: Asking, request: Request, scope: Scope
+    ) -> Operation[tuple[Reply, list[str], Conversations]]:
+        """What was found, why there may be more, and the conversations; if possible, in one trip.
+
+        Some servers, such as a cluster, search for their clients, but for no script.
+        """
+        refused = False
+        if asking.suits_a_script and self._searches_in_scripts:
+            try:
+                return (yield from self.checking.search(asking, request.filters, scope))
+            except (RedisMisconfigured, RedisDenied) as error:
+                if _is_timeout(error):
+                    raise
+                refused = True
+        reply, reasons = yield from asking.reply()
+        self._searches_in_scripts = self._searches_in_scripts and not refused
+        seen = yield from self.checking.check(reply.rows, request.filters, scope)
+        return reply, reasons, seen
 
     def _results(
         self, request: Request, reply: Reply, seen: dict[bytes, Seen], reasons: list[str]

@@ -51,12 +51,15 @@ class Term:
 
     def spans(self, words: list[str]) -> Iterator[tuple[int, int]]:
         """The first and last position of each place where it stands among `words`."""
-        last = len(self.words) - 1
-        for start, word in enumerate(words):
-            if word == self.words[0] or (not last and self._ends_with(word)):
-                *middle, end = words[start : start + last + 1]
-                if (*middle,) == self.words[:-1] and self._ends_with(end):
-                    yield start, start + last
+        first, last = self.words[0], len(self.words) - 1
+        if self.is_prefix and not last:
+            starts = [place for place, word in enumerate(words) if word.startswith(first)]
+        else:
+            starts = [place for place, word in enumerate(words) if word == first]
+        for start in starts:
+            *middle, end = words[start : start + last + 1]
+            if (*middle,) == self.words[:-1] and self._ends_with(end):
+                yield start, start + last
 
     def _ends_with(self, word: str) -> bool:
         return word.startswith(self.words[-1]) if self.is_prefix else word == self.words[-1]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from .queries import Query, Term
+from .queries import Query
 from .words import Words, composed
 
 LENGTH = 200
@@ -45,21 +46,31 @@ class Snippet:
 def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENGTH) -> Snippet:
     """About `length` characters of the first text with most of the terms in one place."""
     texts = [composed(text) for text in texts if text]
-    best: tuple[int, str, list[Span]] = (0, next(iter(texts), ""), [])
+    most, best, part = 0, next(iter(texts), ""), (0, 0)
     for text in texts if query.wanted else ():
         for start, end in _parts(text):
-            places = _places(text[start:end], start, query.wanted, words)
-            found = len({term for _, term in places})
-            if found > best[0]:
-                best = (found, text, [span for span, _ in places])
+            stream = f" {words.stream(text[start:end])} "
+            found = sum(term.stream in stream for term in query.wanted)
+            if found > most:
+                most, best, part = found, text, (start, end)
             if found:
                 break
-    return _cut(best[1], best[2], length)
+    return _cut(best, places(best, query, words, *part), length)
 
 
-def places(text: str, query: Query, words: Words) -> list[Span]:
-    """Where a text, as `composed()` returns it, has what is looked for: start and end of each."""
-    return _merged([span for span, _ in _places(text, 0, query.wanted, words)])
+def places(
+    text: str, query: Query, words: Words, start: int = 0, end: int | None = None
+) -> list[Span]:
+    """Where a text, as `composed()` returns it, has what is looked for, in order and apart."""
+    found = [*words.places(text[start:end])]
+    plain = [place.word for place in found]
+    return _merged(
+        sorted(
+            (start + found[first].start, start + found[last].end)
+            for term in query.wanted
+            for first, last in term.spans(plain)
+        )
+    )
 
 
 def _parts(text: str) -> Iterator[Span]:
@@ -72,23 +83,11 @@ def _parts(text: str) -> Iterator[Span]:
         start = end
 
 
-def _places(text: str, offset: int, terms: list[Term], words: Words) -> list[tuple[Span, Term]]:
-    """Where the terms are, in order, in a text that begins at `offset` of another."""
-    places = [*words.places(text)]
-    plain = [place.word for place in places]
-    found = [
-        ((offset + places[first].start, offset + places[last].end), term)
-        for term in terms
-        for first, last in term.spans(plain)
-    ]
-    return sorted(found, key=lambda place: place[0])
-
-
 def _cut(text: str, spans: list[Span], length: int) -> Snippet:
     start, end = _window(text, spans, length)
     parts = [("…", False)] if start else []
     position = start
-    for first, last in _merged(spans):
+    for first, last in spans:
         if first < position or last > end:
             continue
         parts += [(text[position:first], False), (text[first:last], True)]
@@ -99,7 +98,12 @@ def _cut(text: str, spans: list[Span], length: int) -> Snippet:
 
 def _window(text: str, spans: list[Span], length: int) -> Span:
     """Where to cut: around the first of most matches, at white space if there is some nearby."""
-    densest = max(spans, key=lambda span: _within(spans, span[0], length), default=(0, 0))
+    ends = [last for _, last in spans]
+    counts = [
+        bisect_right(ends, first + length * 3 // 4) - place
+        for place, (first, _) in enumerate(spans)
+    ]
+    densest = spans[counts.index(max(counts))] if spans else (0, 0)
     start = max(0, min(densest[0] - length // 4, len(text) - length))
     end = max(densest[1], min(len(text), start + length))
     if start and (space := _SPACE.search(text, start, densest[0])):
@@ -108,11 +112,6 @@ def _window(text: str, spans: list[Span], length: int) -> Span:
         spaces = [*_SPACE.finditer(text, max(densest[1], end - 40), end)]
         end = spaces[-1].start() if spaces else end
     return start, end
-
-
-def _within(spans: list[Span], start: int, length: int) -> int:
-    """How many spans are in the window in which the one at `start` would be shown."""
-    return sum(start <= first and last <= start + length * 3 // 4 for first, last in spans)
 
 
 def _merged(spans: list[Span]) -> list[Span]:

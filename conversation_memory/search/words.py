@@ -33,6 +33,8 @@ _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]").match
 _OTHER = re.compile(rb"[^0-9A-Za-z]")
 _CODED = re.compile(rb"_([0-9a-f]{2})")
 _PIECES = re.compile(r"[0-9A-Za-z]+|[^\x00-\x7f]")
+# A word of ASCII alone, which needs no further look, or a stretch that others are part of.
+_RUNS = re.compile("([0-9A-Za-z]+)(?![0-9A-Za-z\u0080-\U0010ffff])|[0-9A-Za-z\u0080-\U0010ffff]+")
 
 # Between texts, so that no phrase reaches from a question into its answer. No query has it.
 END = "_"
@@ -71,8 +73,13 @@ class Words:
 
     def places(self, text: str) -> Iterator[Word]:
         """The words of `text`, which is as `composed()` returns it, and where they stand in it."""
-        for word, start, end in _stretches(text):
-            yield Word(self._finished(word), start, end)
+        for run in _RUNS.finditer(text):
+            start, end = run.span()
+            if run[1]:
+                yield Word(self._finished(run[1].lower()), start, end)
+                continue
+            for word, first, last in _stretches(run[0]):
+                yield Word(self._finished(word), start + first, start + last)
 
     def _finished(self, word: str) -> str:
         word = word[:MAX_LETTERS]
