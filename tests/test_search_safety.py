@@ -1,3 +1,5 @@
+from unittest import mock
+
 from django.test import SimpleTestCase
 from django.utils.html import conditional_escape
 from hypothesis import given, settings
@@ -5,12 +7,14 @@ from hypothesis import strategies as st
 
 from conversation_memory import Run
 from conversation_memory.search.queries import Query
-from conversation_memory.search.snippets import snippet
-from conversation_memory.search.words import Words
+from conversation_memory.search.snippets import places, snippet
+from conversation_memory.search.words import Words, composed
 
 from .searching import SEARCH
 from .strategies import texts
 from .utils import RedisTestCase, both
+
+WORDS = Words()
 
 ATTACKS = [
     "x) | (@o:{*}",
@@ -155,6 +159,14 @@ class SnippetTests(SimpleTestCase):
         assert made.text.startswith("…hay")
         assert made.text.endswith("hay…")
         assert ("Needle", True) in made.parts
+
+    @given(st.text("abé -’B", max_size=30), st.text('ab" *é', max_size=8) | st.just("long" * 20))
+    def test_both_ways_to_find_the_words_agree(self, text, sought):
+        query = Query.parse(sought, WORDS)
+        text = composed(text + " " + "long" * 20)
+        found = places(text, query, WORDS)
+        with mock.patch.object(Words, "aligned", return_value=None):
+            assert places(text, query, WORDS) == found
 
     def test_a_text_that_is_one_word_again_and_again(self):
         words = Words()

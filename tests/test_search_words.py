@@ -90,6 +90,15 @@ class PropertyTests(SimpleTestCase):
             assert place.word in words(text[place.start : place.end])
         assert all(a.end <= b.end for a, b in zip(places, places[1:], strict=False))
 
+    @given(texts | st.text("aAé ß-’\n字1"))
+    def test_aligned_words_are_the_words_where_they_stand(self, text):
+        text = composed(text)
+        aligned = WORDS.aligned(text)
+        if aligned is not None:
+            assert len(aligned) == len(text)
+            assert [word[:MAX_LETTERS] for word in aligned.split()] == words(text)
+            assert not set(aligned) & set("\n\t")
+
     @given(texts)
     def test_words_are_safe_to_send(self, text):
         for word in words(text):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple
 
 CUT_SHORT = "The search took longer than a second and was cut short."
@@ -56,14 +57,11 @@ def _row(name: bytes, score: Any, fields: dict[bytes, bytes]) -> Row:
 
 def _flat_rows(rest: list[Any], prefix: int) -> Iterator[Row]:
     """Of RESP2: key, score if there is one, and the fields, again and again."""
-    position = 0
-    while position < len(rest):
-        key, position = rest[position], position + 1
-        score = 0.0
-        if not isinstance(rest[position], list):
-            score, position = float(rest[position]), position + 1
-        flat = rest[position] or []
-        position += 1
+    has_scores = len(rest) > 1 and not isinstance(rest[1], list | None)
+    parts = 3 if has_scores else 2
+    scores = rest[1::3] if has_scores else repeat(0)
+    for key, score, flat in zip(rest[::parts], scores, rest[parts - 1 :: parts], strict=False):
+        flat = flat or []
         yield _row(key[prefix:], score, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from .queries import Query
-from .words import Words, composed
+from .queries import Query, Term
+from .words import MAX_LETTERS, Words, composed
 
 LENGTH = 200
 # Of a long text, a part at a time is looked through, to the first that has something.
@@ -46,31 +48,20 @@ class Snippet:
 def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENGTH) -> Snippet:
     """About `length` characters of the first text with most of the terms in one place."""
     texts = [composed(text) for text in texts if text]
-    most, best, part = 0, next(iter(texts), ""), (0, 0)
+    most, best, spans = 0, next(iter(texts), ""), list[Span]()
     for text in texts if query.wanted else ():
         for start, end in _parts(text):
-            stream = f" {words.stream(text[start:end])} "
-            found = sum(term.stream in stream for term in query.wanted)
-            if found > most:
-                most, best, part = found, text, (start, end)
+            found = _places(text[start:end], start, query.wanted, words)
+            if len(found) > most:
+                most, best, spans = len(found), text, _merged(found)
             if found:
                 break
-    return _cut(best, places(best, query, words, *part), length)
+    return _cut(best, spans, length)
 
 
-def places(
-    text: str, query: Query, words: Words, start: int = 0, end: int | None = None
-) -> list[Span]:
+def places(text: str, query: Query, words: Words) -> list[Span]:
     """Where a text, as `composed()` returns it, has what is looked for, in order and apart."""
-    found = [*words.places(text[start:end])]
-    plain = [place.word for place in found]
-    return _merged(
-        sorted(
-            (start + found[first].start, start + found[last].end)
-            for term in query.wanted
-            for first, last in term.spans(plain)
-        )
-    )
+    return _merged(_places(text, 0, query.wanted, words))
 
 
 def _parts(text: str) -> Iterator[Span]:
@@ -81,6 +72,33 @@ def _parts(text: str) -> Iterator[Span]:
         end = space.end() if space else len(text)
         yield start, end
         start = end
+
+
+def _places(text: str, offset: int, terms: Sequence[Term], words: Words) -> dict[Term, list[Span]]:
+    """Where each of the terms that are there is, in a text that begins at `offset` of another."""
+    aligned = words.aligned(text)
+    if aligned is not None:
+        places = {term: [it.span(1) for it in _pattern(term).finditer(aligned)] for term in terms}
+    else:
+        found = [*words.places(text)]
+        plain = [place.word for place in found]
+        places = {
+            term: [(found[first].start, found[last].end) for first, last in term.spans(plain)]
+            for term in terms
+        }
+    return {
+        term: [(offset + start, offset + end) for start, end in spans]
+        for term, spans in places.items()
+        if spans
+    }
+
+
+@lru_cache(256)
+def _pattern(term: Term) -> re.Pattern[str]:
+    """Finds a term in the words of `Words.aligned()`; a lookahead, as it may overlap itself."""
+    words = [re.escape(word) + ("[^ ]*" if len(word) == MAX_LETTERS else "") for word in term.words]
+    words[-1] += "[^ ]*" if term.is_prefix else ""
+    return re.compile(f"(?<![^ ])(?=({' +'.join(words)})(?![^ ]))")
 
 
 def _cut(text: str, spans: list[Span], length: int) -> Snippet:
@@ -114,9 +132,10 @@ def _window(text: str, spans: list[Span], length: int) -> Span:
     return start, end
 
 
-def _merged(spans: list[Span]) -> list[Span]:
+def _merged(places: Mapping[Term, Sequence[Span]]) -> list[Span]:
+    """In order, those that touch as one."""
     merged: list[Span] = []
-    for start, end in spans:
+    for start, end in sorted(chain.from_iterable(places.values())):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:

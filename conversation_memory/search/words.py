@@ -71,6 +71,17 @@ class Words:
         """The words of `texts` with a space between any two, and an END between the texts."""
         return f" {END} ".join(" ".join(self.of(text)) for text in texts)
 
+    def aligned(self, text: str) -> str | None:
+        """The words of `text`, each where it stands, with spaces between; None if that cannot be.
+
+        `text` is as `composed()` returns it. In most texts every letter is one letter when folded;
+        not in those with stems, or of scripts without spaces. Long words are not cut.
+        """
+        if self._stem:
+            return None
+        words = text.translate(_ALIGNED)
+        return None if _NO_LETTER in words else words
+
     def places(self, text: str) -> Iterator[Word]:
         """The words of `text`, which is as `composed()` returns it, and where they stand in it."""
         for run in _RUNS.finditer(text):
@@ -164,7 +175,18 @@ class _Folds(dict[int, str]):
         return folded
 
 
+class _Aligned(dict[int, str]):
+    """The same, for what is one letter when folded; else _NO_LETTER."""
+
+    def __missing__(self, code: int) -> str:
+        folded = _FOLDS[code]
+        self[code] = letter = folded if len(folded) == 1 else _NO_LETTER
+        return letter
+
+
+_NO_LETTER = "\x00"
 _FOLDS = _Folds()
+_ALIGNED = _Aligned()
 
 
 def _fold(character: str) -> str:
