@@ -1,6 +1,8 @@
 import asyncio
 import re
 import shlex
+import subprocess
+import sys
 from contextlib import chdir, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -66,6 +68,17 @@ class ShellTests(RedisTestCase):
         with TemporaryDirectory() as folder, chdir(folder):
             for name, *arguments in ours:
                 call_command(name, *arguments, stdout=StringIO(), stderr=StringIO())
+
+    def test_the_benchmark_starts(self):
+        code = """
+from importlib import import_module
+from tests.benchmark.__main__ import SECTIONS, configure
+configure("redis://localhost")
+for section in SECTIONS:
+    assert import_module(f"tests.benchmark.{section}").main
+"""
+        assert "`python -m tests.benchmark`" in README
+        subprocess.run([sys.executable, "-c", code], check=True)
 
     def test_both_commands_are_marked(self):
         marked = re.findall(r"^<!-- command: (\w+) -->\n```sh\n(.*)\n```$", README, re.M)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib import import_module
 
 import django
 from django.conf import settings
@@ -29,6 +30,12 @@ def main() -> None:
 
 
 def run(sections: list[str] | tuple[str, ...], url: str) -> None:
+    configure(url)
+    for section in sections:
+        import_module(f"tests.benchmark.{section}").main()
+
+
+def configure(url: str) -> None:
     settings.configure(
         SECRET_KEY="benchmark",
         INSTALLED_APPS=["conversation_memory", *(f"django.contrib.{app}" for app in ADMIN)],
@@ -37,10 +44,6 @@ def run(sections: list[str] | tuple[str, ...], url: str) -> None:
         **site_settings(),
     )
     django.setup()
-    from importlib import import_module
-
-    for section in sections:
-        import_module(f"tests.benchmark.{section}").main()
 
 
 def site_settings() -> dict[str, object]:

@@ -88,13 +88,14 @@ def reads(index: ConversationIndex, bare: redis.Redis, words: Counter[str]) -> N
     common = [word for word, count in by_count if count < RUNS * 0.8][0]
     middle = [word for word, count in by_count if count < RUNS * 0.15][0]
     rare = [word for word, count in by_count if count < 30][0]
-    tag = bare.hget("{searched}:owners", "7").decode()
+    whose = int(index.search(rare)[0].owner)
+    tag = bare.hget("{searched}:owners", whose).decode()
     rows = []
     for name, text, owner in (
         ("rare word", rare, None),
-        ("rare word, of one owner", rare, 7),
+        ("rare word, of one owner", rare, whose),
         ("common word", middle, None),
-        ("common word, of one owner", middle, 7),
+        ("common word, of one owner", middle, whose),
         ("very common word", common, None),
         ("two words", f"{common} {middle}", None),
         ("phrase", f'"{common} {middle}"', None),
