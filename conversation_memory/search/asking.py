@@ -20,6 +20,7 @@ from .scope import Scope
 from .words import Words
 
 TIMEOUT = 1000  # ms
+# Of longer replies, a script would hold a second copy while the server waits.
 _MOST_IN_SCRIPTS = 200
 LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: no hit behind it can be asked for
 

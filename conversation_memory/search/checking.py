@@ -38,8 +38,8 @@ class Checking:
     ) -> Operation[tuple[Reply, list[str], Conversations]]:
         """Search, and check what was found, in one step and one round trip.
 
-        Returns the reply and why there may be more, and what check() does. Raises an error where
-        the server searches for no script.
+        Returns the reply and why there may be more, and what check() does. Raises
+        `RedisMisconfigured` or `RedisDenied` where the server searches for no script.
         """
         command = self._command(filters, scope, asking.parts, asking.call)
         found, late = yield from timed(command)
