@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 from redis import Redis
-from redis.backoff import ConstantBackoff
+from redis.backoff import ConstantBackoff, NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
@@ -59,11 +59,22 @@ class ServerTestCase(RedisTestCase):
 
             thread = threading.Thread(target=run)
             thread.start()
-            time.sleep(0.05)  # until the server is at it
             try:
+                self._wait_until_busy()
                 yield
             finally:
                 thread.join()
+
+    def _wait_until_busy(self):
+        """Return once the server answers no more, or answers that it is busy or loading."""
+        options = {"socket_timeout": 0.05, "retry": Retry(NoBackoff(), 0)}
+        for _ in range(100):
+            with Redis.from_url(self.server.url, **options) as client:
+                try:
+                    client.ping()
+                except RedisError:
+                    return
+        raise AssertionError("The server was never busy.")
 
     @contextmanager
     def stopped(self):

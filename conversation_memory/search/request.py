@@ -26,8 +26,9 @@ class Cursor:
     """Behind how many hits a page begins.
 
     Of RediSearch, `mark` is the time in ms of the newest hit, where the order is that of time: what
-    came later would move the others. Of a scan, it is how many conversations the part has in which
-    the hits are, 0 if nobody knows yet; that part begins at `place`, a cursor of `recent()`.
+    came later would move the others, as does what comes within that same ms. Of a scan, it is how
+    many conversations the part has in which the hits are, 0 if nobody knows yet; that part begins
+    at `place`, a cursor of `recent()`.
     """
 
     offset: int = 0
