@@ -107,9 +107,9 @@ class Asking:
         direction = "ASC" if request.order_by == "time" else "DESC"
         order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
         page = ("LIMIT", request.cursor.offset, _wanted(request))
-        return self._finished(expression(request, self._scope), returned, *order, *page)
+        return self._ft_search(expression(request, self._scope), returned, *order, *page)
 
-    def _finished(self, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
+    def _ft_search(self, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
         call = ("FT.SEARCH", self._index, query, "VERBATIM", "RETURN", len(returned), *returned)
         return (*call, *rest, *limits())
 
@@ -125,7 +125,7 @@ class Asking:
         query = semantic.nearest(expression(blank, self._scope), count)
         returned, order = ("t", "run", semantic.DISTANCE), ("SORTBY", semantic.DISTANCE)
         rest = (*order, "LIMIT", 0, count, "PARAMS", 2, "vector", vector)
-        call = self._finished(query, returned, *rest)
+        call = self._ft_search(query, returned, *rest)
         reply, reasons = yield from timed(self._command(call))
         replies = [semantic.by_distance(reply)]
         if not request.query.is_blank and not request.query.is_hopeless:
