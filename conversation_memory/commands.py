@@ -7,6 +7,7 @@ sync and the async API run the same operation, and every `yield` is a round trip
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,32 @@ Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Later
 Operation = Generator[Step, Any, T]
 
 
+# Commands that write. A script that is denied one of them behind another would leave half a write.
+_WRITES = frozenset(
+    "DEL EXPIREAT HDEL HSET LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM ZADD ZREM".split()
+) | {"ZREMRANGEBYSCORE"}
+
+_called = re.compile(r"redis\.call\('([A-Z]+)'").findall
+
+_PERMISSIONS = """\
+for _, command in ipairs(redis.acl_check_cmd and {%s} or {}) do
+for _, key in ipairs({KEYS[1], KEYS[2]}) do
+if not redis.acl_check_cmd(command, key, key, key) then
+return redis.error_reply("NOPERM this user may not run '" .. command .. "'")
+end
+end
+end
+"""
+
+
+def _permissions(code: str) -> str:
+    """Lua that refuses a user at once who lacks a permission for anything that `code` may run."""
+    commands = sorted({*_called(code)})
+    if _WRITES.isdisjoint(commands):
+        return ""
+    return _PERMISSIONS % ", ".join(f"'{command}'" for command in commands)
+
+
 class Script:
     """A Lua script in `layouts/`, behind another that it needs, without comments."""
 
@@ -82,8 +109,8 @@ class Script:
     def __init__(self, *names: str):
         folder = files("conversation_memory.layouts")
         lines = [line for name in names for line in folder.joinpath(name).read_text().splitlines()]
-        code = [line.strip() for line in lines if not line.lstrip().startswith("--")]
-        self.source = "\n".join(code).encode()
+        code = "\n".join(line.strip() for line in lines if not line.lstrip().startswith("--"))
+        self.source = (_permissions(code) + code).encode()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
         self._sources[self.sha] = self.source
 

@@ -26,7 +26,6 @@ _space = re.compile(r"[ \t\n\r]*").match
 _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
-_plain_id_of = re.compile(re.escape(_RUN) + rb'("[ !#-\[\]-~]*")').match
 _seal_parts = re.compile(r"([0-9]{1,18}-[0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})").fullmatch
 
 
@@ -187,12 +186,6 @@ def _is_canonical(texts: list[bytes]) -> bool:
     opening inside. It cannot hide in a string, where each quote has a backslash before it.
     """
     return all(_has_plain_id(text) and text.count(_RUN) == 1 for text in texts)
-
-
-def plain_id(text: bytes) -> bytes | None:
-    """The id of a run, a JSON text, if that stands where we write it and has no escapes."""
-    found = _plain_id_of(text)
-    return found[1] if found else None
 
 
 def _joined(runs: list[Run]) -> tuple[bytes, list[bytes] | None]:

@@ -106,12 +106,17 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     ) -> None:
         self._connection = connection
         self._layout = layout
-        self._place = Place(
+        self._seen = Place(
             encode(uuid4().hex if conversation_id is None else conversation_id),
             _owner(owner),
             owner is not None,
             None if ttl is None else milliseconds(ttl),
         )
+
+    @property
+    def _place(self) -> Place:
+        """The place for one operation: a write is known by the token that comes with it."""
+        return self._seen.for_a_call()
 
     @property
     def index(self) -> str:
@@ -121,12 +126,12 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     @property
     def conversation_id(self) -> str:
         """The field of the hash."""
-        return decode(self._place.id)
+        return decode(self._seen.id)
 
     @property
     def owner(self) -> str | None:
         """The owner to whom this driver is limited, as text; None for a driver without limit."""
-        return decode(self._place.owner) if self._place.owner is not None else None
+        return decode(self._seen.owner) if self._seen.owner is not None else None
 
     @property
     def client(self) -> Any:
@@ -357,12 +362,12 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         Raises `ConversationConflict` if the id is taken.
         """
         self._run(self._layout.rename(self._place, encode(new_id)))
-        self._place = self._place.at(encode(new_id))
+        self._seen = self._seen.at(encode(new_id))
 
     async def arename(self, new_id: Id) -> None:
         """See rename()."""
         await self._arun(self._layout.rename(self._place, encode(new_id)))
-        self._place = self._place.at(encode(new_id))
+        self._seen = self._seen.at(encode(new_id))
 
     def move_to(self, owner: Id | None) -> None:
         """Give the conversation to another owner, None for nobody.
@@ -468,7 +473,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """A driver like this one for another conversation."""
         other = copy(self)
         id = encode(uuid4().hex if conversation_id is None else conversation_id)
-        other._place = self._place.at(id)
+        other._seen = self._seen.at(id)
         return other
 
     def _storing(self, runs: Any, metadata: Any, revision: str | None) -> Operation[str]:

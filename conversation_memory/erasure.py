@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured
 from .keys import Keys
+from .search.documents import fresh_token
 from .selection import BATCH
 
 ERASE = Script("prelude.lua", "erase.lua")
@@ -76,7 +77,7 @@ def foresee(keys: Keys, owner: bytes) -> Operation[Erasure]:
 
 
 def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Operation[Erasure]:
-    calls = [ERASE.call(keys.of(id, owner), [id, owner, erases]) for id in ids]
+    calls = [ERASE.call(keys.of(id, owner, fresh_token()), [id, owner, erases]) for id in ids]
     counts = (yield [Command((call,)) for call in calls]) if calls else []
     return sum((Erasure(*count) for count in counts), Erasure())
 

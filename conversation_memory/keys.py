@@ -12,6 +12,9 @@ _ERRORS = "surrogateescape"
 
 Id = str | bytes | int | UUID
 
+NO_CALL = b""
+"""For `Keys.of()`, for a script that may be run again as often as it is sent."""
+
 
 def encode(name: Id) -> bytes:
     """The bytes of an id or an owner as they stand in Redis."""
@@ -54,15 +57,20 @@ class Keys:
         """List: the JSON texts of the runs, oldest first (layout `list`)."""
         return self._tag + b"runs:" + conversation_id
 
-    def aside(self, conversation_id: bytes) -> bytes:
-        """Lives within one MULTI only: what a write put there to take it back, or to rename it."""
-        return self._tag + b"aside:" + conversation_id
+    def ids(self, conversation_id: bytes) -> bytes:
+        """Sorted set: digest of a run id by when it was appended, in the last hour (`list`)."""
+        return self._tag + b"ids:" + conversation_id
 
-    def of(self, conversation_id: bytes, owner: bytes | None = None) -> list[bytes]:
+    def call(self, token: bytes) -> bytes:
+        """String: what a write was answered, for five minutes, should it be sent again."""
+        return self._tag + b"call:" + token
+
+    def of(self, conversation_id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
         """The keys that every script on one conversation takes, in the order of prelude.lua.
 
-        The last but the order of the owner is what the names of our keys begin with. From it the
-        scripts make those of search documents, which only the server knows.
+        `call` is a token of the one call that is made. The last key but the order of the owner is
+        what the names of our keys begin with. From it the scripts make those of search documents,
+        which only the server knows.
         """
         keys = [
             self.content(conversation_id),
@@ -70,7 +78,8 @@ class Keys:
             self.order(),
             self.expiry(),
             self.runs(conversation_id),
-            self.aside(conversation_id),
+            self.ids(conversation_id),
+            self.call(call),
             self.root,
         ]
         return keys if owner is None else [*keys, self.order(owner)]

@@ -9,11 +9,12 @@ from typing import Any
 
 from .commands import Command, Operation, Script, single
 from .exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
-from .keys import Keys, encode
+from .keys import NO_CALL, Keys, encode
 from .layouts import Layout, Place
 from .layouts.base import DELETE, FORGET, OWNER
 from .layouts.places import owner_of
 from .records import Conversation, Listed, Page, Record
+from .search.documents import fresh_token
 from .selection import BATCH, PAGE, Mark, Selection, chosen
 
 ADOPT = Script("adopt.lua")
@@ -144,7 +145,8 @@ class Listing:
 
     def _deletions(self, places: Sequence[Place]) -> list[Command[Any]]:
         calls = [
-            DELETE.call(self._keys.of(it.id, it.owner), [it.id, it.owner or b""]) for it in places
+            DELETE.call(self._keys.of(it.id, it.owner, it.call), [it.id, it.owner or b""])
+            for it in places
         ]
         return [Command((call,)) for call in calls]
 
@@ -162,7 +164,7 @@ class Listing:
         """Give the conversations of an owner to nobody. Returns how many there were."""
         order, nobody, moved = self._keys.order(owner), self._keys.order(b""), 0
         while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):
-            keys = [[*self._keys.of(id, owner), nobody] for id in ids]
+            keys = [[*self._keys.of(id, owner, fresh_token()), nobody] for id in ids]
             calls = [OWNER.call(k, [id, owner, b"", b""]) for k, id in zip(keys, ids, strict=True)]
             replies = yield [Command((call,)) for call in calls]
             stale = [id for id, reply in zip(ids, replies, strict=True) if reply != 1]
@@ -180,7 +182,8 @@ class Listing:
         return Command((call,), lambda flat: list(zip(flat[::2], flat[1::2], strict=True)))
 
     def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
-        keys = [self._keys.index, self._keys.order(), self._keys.expiry()]
+        call = self._keys.call(fresh_token())
+        keys = [self._keys.index, self._keys.order(), self._keys.expiry(), call]
         return Command((ADOPT.call(keys, [cursor, count]),))
 
     def with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
@@ -229,7 +232,7 @@ def forgetting(
     """
     order = [] if listed_for is None else [keys.order(listed_for)]
     args = [id, owner or b"", listed_for or b""]
-    return Command((FORGET.call([*keys.of(id, owner), *order], args),))
+    return Command((FORGET.call([*keys.of(id, owner, NO_CALL), *order], args),))
 
 
 def _belongs(record: Record | None, owner: bytes | None) -> bool:

@@ -12,6 +12,7 @@ from .layouts.base import DELETE
 from .layouts.places import owner_of
 from .listing import Listing
 from .records import Listed
+from .search.documents import fresh_token
 from .selection import Selection
 
 
@@ -68,7 +69,7 @@ def _delete(
     until = "" if selection.end is None else selection.end
     names = [(encode(it.conversation_id), owner_of(it.record)) for it in listed]
     calls = [
-        DELETE.call(layout.keys.of(id, owner), [id, owner or b"", until, ask])
+        DELETE.call(layout.keys.of(id, owner, fresh_token()), [id, owner or b"", until, ask])
         for id, owner in names
     ]
     replies = (yield [Command((call,)) for call in calls]) if calls else []

@@ -190,6 +190,12 @@ class Run:
             return self._raw
         return dumps(self._data)
 
+    def with_id(self, id: str) -> Run:
+        """The same run with another id, in front of the other keys if it had none."""
+        data = self.to_dict()
+        kind = {"type": data["type"]} if "type" in data else {}
+        return Run.from_dict({**kind, "id": id, **{k: v for k, v in data.items() if k != "id"}})
+
     @property
     def is_loaded(self) -> bool:
         """Whether the run was read from a document, so that its bytes are at hand."""

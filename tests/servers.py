@@ -1,6 +1,8 @@
 """Servers that a test may stop, fill and break, and what makes them fail."""
 
 import os
+import re
+import select
 import signal
 import socket
 import subprocess
@@ -206,3 +208,69 @@ def taking_less_than(seconds):
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+class LossyProxy:
+    """A way to a server on which the answer to one exchange gets lost, with the connection.
+
+    An exchange is all that a client sends before it waits. Those of a handshake do not count.
+    """
+
+    def __init__(self, port):
+        self.port = port
+        self.exchanges = 0
+        self.lost = None  # the number of an exchange
+        self.between = lambda: None  # called when the server has done it, before the client knows
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
+
+    def lose(self, number, between=lambda: None):
+        """Lose the answer to the exchange of that number from now on, None for none."""
+        self.exchanges, self.lost, self.between = 0, number, between
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                server = socket.create_connection(("127.0.0.1", self.port))
+                threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
+
+    def _serve(self, client, server):
+        is_asking = False
+        with suppress(OSError), client, server:
+            while True:
+                ready, _, _ = select.select([client, server], [], [])
+                if client in ready:
+                    if not (data := client.recv(2**20)):
+                        return
+                    if not is_asking and not _HANDSHAKE(data):
+                        self.exchanges += 1
+                    is_asking = True
+                    server.sendall(data)
+                elif not (data := server.recv(2**20)):
+                    return
+                elif self.lost is not None and self.exchanges > self.lost:
+                    self.lost = None
+                    self._swallow(server)
+                    self.between()
+                    return
+                else:
+                    is_asking = False
+                    client.sendall(data)
+
+    def _swallow(self, server):
+        """Read until the server has answered everything."""
+        while select.select([server], [], [], 0.02)[0] and server.recv(2**20):
+            pass
+
+    def close(self):
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+_HANDSHAKE = re.compile(rb"\*\d+\r\n\$\d+\r\n(HELLO|CLIENT|AUTH|SELECT|PING)\r\n").match

@@ -234,12 +234,6 @@ class CheckTests(Broken):
             self.named(index, findings.WRONG_TYPE, name)
 
     @both
-    def test_what_a_write_left_aside_is_named(self, index):
-        self.write(index)
-        self.redis.hset(self.key("aside:1"), "document", "{}")
-        self.named(index, findings.LEFT_ASIDE, self.key("aside:1"))
-
-    @both
     def test_keys_of_other_features_and_indexes_are_none_of_its_business(self, index):
         self.write(index)
         others = [self.key("run:1:a"), self.key("tokens"), f"{{{self.index.name}x}}:record:1"]
@@ -292,7 +286,7 @@ class CheckTests(Broken):
 
     def test_a_repair_looks_again_before_it_writes(self):
         """What is written between the look and the repair is the writer's."""
-        self.redis.hset(self.key("record:1"), "runs", 7)
+        self.redis.hset(self.key("record:1"), "runs", 1)
         original = Check.__dict__["_look"]
 
         def look(check, inspect, names):

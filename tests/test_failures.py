@@ -552,7 +552,6 @@ class UnharmedTests(ServerTestCase):
             assert owner == "alice"
             assert self.index.driver("c").record().version == record.version + 1
         assert self.index.driver("c").load()
-        assert not self.redis.exists(self.key("aside:c"))
 
     def test_full_memory_between_two_writes(self):
         """Every write of a conversation that outgrows the memory is whole or refused."""
@@ -610,50 +609,6 @@ class UnharmedTests(ServerTestCase):
 
 class UnharmedListTests(UnharmedTests):
     entry = {"LAYOUT": "list"}
-
-
-class UnharmedLongTests(UnharmedTests):
-    """Written as long documents are: by an HSET between two scripts."""
-
-    def setUp(self):
-        super().setUp()
-        self.enterContext(mock.patch("conversation_memory.layouts.hash._SHORT", 0))
-
-
-class LeftoverTests(ServerTestCase):
-    """Layout `hash` puts a long document aside for as long as a refused write takes."""
-
-    def long(self, id="r1"):
-        return Run("x" * 40_000, "an answer", id=id)
-
-    def test_leftovers_of_a_refused_write(self):
-        for leave in (
-            lambda key: self.redis.set(key, "a string"),
-            lambda key: self.redis.hset(key, "document", "of another time"),
-            lambda key: self.redis.hset(key, "absent", 1),
-        ):
-            for index in (self.index, Awaited(self.index)):
-                with self.subTest(index=type(index).__name__):
-                    self.wipe()
-                    index.driver("c").append(self.long())
-                    leave(self.key("aside:c"))
-                    assert index.driver("c").append(self.long("r2")) == 1
-                    assert [run.id for run in index.driver("c").load()[0]] == ["r1", "r2"]
-                    assert not self.redis.exists(self.key("aside:c"))
-
-    def test_leftovers_of_a_refused_write_when_another_is_refused(self):
-        driver = self.index.driver("c", owner="alice")
-        driver.append(self.long())
-        before = self.stored("c")
-        for leave in (
-            lambda key: self.redis.set(key, "a string"),
-            lambda key: self.redis.hset(key, "document", "of another time"),
-            lambda key: self.redis.hset(key, "absent", 1),
-        ):
-            leave(self.key("aside:c"))
-            with pytest.raises(ConversationNotFound):
-                self.index.driver("c", owner="bob").store([self.long("r2")])
-            assert self.stored("c") == before
 
 
 class BytesTests(RedisTestCase):

@@ -10,7 +10,7 @@ from conversation_memory.keys import Keys, decode, encode
 
 from .strategies import ids
 
-KINDS = ("content", "record", "aside", "order")
+KINDS = ("content", "record", "ids", "order")
 names = st.text(min_size=1).filter(lambda name: not {"{", "}"} & set(name))
 
 
@@ -69,7 +69,7 @@ class KeysTests(SimpleTestCase):
     @given(names, ids.map(encode))
     def test_every_key_is_in_the_slot_of_the_index(self, name, id):
         keys = Keys(name)
-        for key in (keys.content(id), keys.record(id), keys.aside(id), keys.order(id)):
+        for key in (keys.content(id), keys.record(id), keys.ids(id), keys.order(id)):
             assert key_slot(key) == key_slot(keys.index)
         assert key_slot(keys.order()) == key_slot(keys.index)
 
@@ -84,10 +84,10 @@ class KeysTests(SimpleTestCase):
     @given(names, ids.map(encode), ids.map(encode))
     def test_no_id_and_no_owner_makes_two_kinds_collide(self, name, id, owner):
         keys = Keys(name)
-        kinds = [keys.index, keys.record(id), keys.aside(id), keys.order(), keys.order(owner)]
+        kinds = [keys.index, keys.record(id), keys.ids(id), keys.order(), keys.order(owner)]
         assert len(set(kinds)) == 5
 
     @given(names, names, ids.map(encode))
     def test_no_index_is_a_key_of_another(self, name, other, id):
         keys = Keys(other)
-        assert Keys(name).index not in (keys.record(id), keys.aside(id), keys.order(id))
+        assert Keys(name).index not in (keys.record(id), keys.ids(id), keys.order(id))

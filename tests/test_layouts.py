@@ -109,20 +109,6 @@ class HashByHandTests(RedisTestCase):
         assert write[0] == "EVALSHA"
         assert json.loads(write[-1])["runs"][0]["id"] == "a"
 
-    def test_append_writes_a_long_document_between_guard_and_finish(self):
-        operation = self.append(run("a", LONG))
-        next(operation)
-        *_, guard, write, finish = operation.send([NO_RECORD, None]).calls
-        assert (guard[0], finish[0]) == ("EVAL", "EVAL")
-        assert write[:3] == ("HSET", b"chats", b"42")
-        assert json.loads(write[3])["runs"][0]["output"]["value"] == LONG
-
-    def test_append_carries_a_long_document_in_no_script(self):
-        operation = self.append(run("a", LONG))
-        next(operation)
-        *_, guard, _, finish = operation.send([NO_RECORD, None]).calls
-        assert LONG not in repr((guard, finish))
-
     def test_append_returns_how_many_were_written(self):
         for text in ("short", LONG):
             operation = self.append(run("a"), run("b", text))

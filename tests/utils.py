@@ -48,13 +48,15 @@ class RedisTestCase(SimpleTestCase):
 
     def wipe(self):
         """Delete every key of the index."""
-        for key in self.keys():
+        for key in self.keys(passing=True):
             self.redis.delete(key)
 
-    def keys(self):
-        """The keys of the index that exist."""
+    def keys(self, *, passing=False):
+        """The keys of the index that exist; the answers to calls, which pass, only if wanted."""
         name = self.index.name
         found = {*self.redis.scan_iter(f"{{{name}}}:*", count=1000)}
+        if not passing:
+            found = {key for key in found if not key.startswith(f"{{{name}}}:call:".encode())}
         return found | {name.encode()} if self.redis.exists(name) else found
 
     def put(self, conversation_id, document):

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..commands import Call, Command, Operation, Script
+from ..commands import Command, Operation, Script
 from ..documents import Document
+from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.places import Form
+from ..search.documents import fresh_token
 from .format import NOTHING, Entry
 from .stored import Obstacle
 
-RESTORE = Script("restore.lua")
-RESTORED = Script("restored.lua")
-WIPE = Script("prelude.lua", "expected.lua", "wipe.lua")
+RESTORE = Script("restored.lua", "restore.lua")
+# In seconds; an hour longer than ids are known, as clocks differ.
+_RECENT = 7200
 
-_PUSHED = 1000  # elements of one RPUSH
+OVERWRITE = Script("prelude.lua", "expected.lua", "restored.lua", "overwrite.lua")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,11 @@ class Item:
         entry = self.entry
         return self.is_new or entry.facts != NOTHING or entry.expires is not None
 
+    @property
+    def is_recent(self) -> bool:
+        """Whether somebody may repeat an append to it, who was not told that it was applied."""
+        return self.is_new or (self.entry.facts.updated or 0) > (time.time() - _RECENT) * 1000
+
     def record(self, form: Form) -> list[Any]:
         """Fields and values of the record."""
         if not self.has_record:
@@ -69,65 +77,68 @@ class Item:
 
 
 def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:
-    """Write conversations, each with another id, in one MULTI.
+    """Write conversations, each with another id, in one round trip.
 
-    Returns for each whether it was written; not if there is something else in its place.
+    Returns for each whether it was written; not if there is something else in its place. Each is
+    written whole or not at all.
     """
-    keys, forms = layout.keys, [item.form(layout) for item in items]
-    first = items[0].entry.id
-    content, refused = keys.content(first), keys.aside(first)
-    shared = [content, keys.order(), keys.expiry(), refused]
-    wipes = [_wipe(layout, item) for item in items if item.instead_of]
-    lists = [(i.entry.id, form.texts) for i, form in zip(items, forms, strict=True) if form.texts]
-    own = [key for item in items for key in _keys(layout, item)]
-    args = [arg for item, form in zip(items, forms, strict=True) for arg in _args(item, form)]
-    fields = [
-        part for i, form in zip(items, forms, strict=True) for part in (i.entry.id, form.field)
-    ]
-    due = [item.entry for item in items if item.entry.expires is not None]
-    calls: list[Call] = [
-        ("DEL", refused, *(keys.aside(id) for id, _ in lists)),
-        *wipes,
-        *(call for id, texts in lists for call in _pushes(keys.aside(id), texts)),
-        RESTORE.whole([*shared, *own], args),
-        ("HSET", content, *fields),
-        RESTORED.whole(
-            [content, refused, *(keys.runs(entry.id) for entry in due)],
-            [part for entry in due for part in (entry.id, entry.expires)],
-        ),
-    ]
-    answers = yield Command(tuple(calls), lambda replies: replies[-3])
-    return [answer == 1 for answer in answers]
+    fresh = [item for item in items if item.instead_of is None]
+    others = [item for item in items if item.instead_of is not None]
+    commands = [_restore(layout, fresh)] if fresh else []
+    replies = yield [*commands, *(_overwrite(layout, item) for item in others)]
+    restored = [answer == ord("1") for answer in replies[0]] if fresh else []
+    restored += [reply == 1 for reply in replies[len(commands) :]]
+    ids = [item.entry.id for item in (*fresh, *others)]
+    written = dict(zip(ids, restored, strict=True))
+    return [written[item.entry.id] for item in items]
 
 
-def _keys(layout: Layout, item: Item) -> list[bytes]:
-    id, keys = item.entry.id, layout.keys
-    # Where it has no owner, the key of none: the script does not use it.
-    owned = keys.order(item.entry.facts.owner or b"")
-    return [keys.record(id), keys.runs(id), keys.aside(id), owned]
+def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
+    """Of all of them in one script, which is quicker than one for each."""
+    keys, id = layout.keys, items[0].entry.id
+    shared = [keys.content(id), keys.record(id), keys.order(), keys.expiry()]
+    own = [key for item in items for key in (*_own(keys, item.entry.id), _owned(layout, item))]
+    args = [arg for item in items for arg in (_has_owner(item), *_args(layout, item))]
+    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),))
 
 
-def _args(item: Item, form: Form) -> list[Any]:
-    entry, record = item.entry, item.record(form)
+def _own(keys: Keys, id: bytes) -> tuple[bytes, ...]:
+    return keys.record(id), keys.runs(id), keys.ids(id)
+
+
+def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
+    assert item.instead_of is not None
+    id, owner = item.entry.id, item.instead_of.owner
+    keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
+    expected = item.instead_of.expectation
+    args = [id, owner or b"", *expected, _has_owner(item), *_args(layout, item)]
+    return Command((OVERWRITE.call(keys, args),))
+
+
+def _has_owner(item: Item) -> int:
+    return int(bool(item.entry.facts.owner))
+
+
+def _owned(layout: Layout, item: Item) -> bytes:
+    """The order of its owner; of none, the key of nobody, which the script does not use."""
+    return layout.keys.order(item.entry.facts.owner or b"")
+
+
+def _args(layout: Layout, item: Item) -> list[Any]:
+    """The conversation as restored.lua takes it."""
+    entry, form = item.entry, item.form(layout)
+    record = item.record(form)
+    digests = layout.digests(item.document) if item.document and item.is_recent else []
     place: Any = "now" if item.is_new else entry.score
     return [
         entry.id,
         "" if place is None else place,
         "" if entry.expires is None else entry.expires,
-        int(bool(entry.facts.owner)),
-        int(bool(form.texts)),
+        form.field,
+        len(form.texts),
+        len(digests),
         len(record),
+        *form.texts,
+        *digests,
         *record,
     ]
-
-
-def _pushes(aside: bytes, texts: list[bytes]) -> list[Call]:
-    starts = range(0, len(texts), _PUSHED)
-    return [("RPUSH", aside, *texts[start : start + _PUSHED]) for start in starts]
-
-
-def _wipe(layout: Layout, item: Item) -> Call:
-    assert item.instead_of is not None
-    id, owner = item.entry.id, item.instead_of.owner
-    args = [id, owner or b"", *item.instead_of.expectation]
-    return WIPE.whole(layout.keys.of(id, owner), args)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..commands import Command, Operation, Script, single
-from ..documents import Damaged, Document, canonical, joined
-from ..keys import Keys
+from ..documents import Damaged, canonical
+from ..keys import NO_CALL, Keys
 from ..layouts.hash import traces
 from ..layouts.list import list_traces
 from ..layouts.places import Snapshot, milliseconds_of, owner_of
@@ -102,21 +102,25 @@ def _examine(keys: Keys, seen: Seen) -> Iterator[Finding]:
     if snapshot.texts and snapshot.record.seal[:1].isdigit():
         yield Finding(findings.STRAY_RUNS, keys.runs(seen.id))
         return
+    if snapshot.is_list and (snapshot.record.runs or 0) > len(snapshot.texts or ()):
+        # Not to be repaired: what the record says is all that is left of them.
+        yield Finding(findings.LOST_RUNS, seen.id)
+        return
     try:
-        document, derived = _derive(snapshot)
+        derived = _derive(snapshot)
     except Damaged:
         yield Finding(findings.UNREADABLE, seen.id)
         return
     mend = None if seen.owned is None else _mending(keys, seen, derived)
-    for kind in _faults(seen, document, derived):
+    for kind in _faults(seen, derived):
         yield Finding(kind, seen.id, mend)
 
 
-def _faults(seen: Seen, document: Document, derived: dict[str, Any]) -> Iterator[str]:
+def _faults(seen: Seen, derived: dict[str, Any]) -> Iterator[str]:
     record = seen.snapshot.record
     if record.runs is None:
         yield findings.NO_RECORD
-    elif record.runs != document.count:
+    elif record.runs != derived["runs"]:
         yield findings.WRONG_COUNT
     if record.seal and record.seal != derived.get("seal", record.seal):
         yield findings.WRONG_SEAL
@@ -128,18 +132,17 @@ def _faults(seen: Seen, document: Document, derived: dict[str, Any]) -> Iterator
         yield findings.WRONG_DEADLINE
 
 
-def _derive(snapshot: Snapshot) -> tuple[Document, dict[str, Any]]:
-    """The document, parsed whatever its seal says, and what the record must say of it."""
+def _derive(snapshot: Snapshot) -> dict[str, Any]:
+    """What the record must say of the document, which is parsed whatever its seal says."""
     field = canonical(snapshot.field or b"")
     if not snapshot.is_list:
-        return field, traces(field)
+        return traces(field)
     texts = snapshot.texts or []
     for text in texts:
         _check_run(text)
-    document = joined(texts, field)
     if field.count:  # of another program: the next write takes them over, and knows by the seal
-        return document, {"runs": document.count}
-    return document, list_traces(texts, field)
+        return {"runs": len(texts)}
+    return list_traces(texts, field)
 
 
 def _check_run(text: bytes) -> None:
@@ -154,8 +157,8 @@ def _check_run(text: bytes) -> None:
 def _mending(keys: Keys, seen: Seen, derived: dict[str, Any]) -> Command[int]:
     snapshot = seen.snapshot
     pairs = [part for pair in derived.items() for part in pair]
-    args = [*snapshot.expectation, len(snapshot.texts or ()), *pairs]
-    call = MEND.call(keys.of(seen.id, seen.owner), [seen.id, seen.owner or b"", *args])
+    args = [*snapshot.digested().expectation, len(snapshot.texts or ()), *pairs]
+    call = MEND.call(keys.of(seen.id, seen.owner, NO_CALL), [seen.id, seen.owner or b"", *args])
     return Command((call,))
 
 

@@ -16,6 +16,7 @@ WRONG_COUNT = "records with a wrong number of runs"
 WRONG_SEAL = "records with the seal of another document"
 WRONG_DEADLINE = "deadlines that differ between the record and the order of deadlines"
 EXPIRED = "conversations past their deadline and not reaped"
+LOST_RUNS = "conversations whose list of runs, or a part of it, is lost"
 STRAY_RECORD = "records of no conversation"
 STRAY_RUNS = "lists of runs of no conversation"
 STRAY_PLACE = "places in an order of no conversation"
@@ -23,7 +24,6 @@ WRONG_OWNER = "places in the order of an owner that belong to another, or are mi
 LOST_OWNER = "conversations in the order of an owner whose record is lost"
 WRONG_TYPE = "keys of the wrong type"
 NOT_INDEXED = "conversations not wholly in the search index; run reindexconversations"
-LEFT_ASIDE = "keys left over by a write"
 
 
 @dataclass(frozen=True, slots=True)

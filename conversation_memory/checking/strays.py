@@ -44,8 +44,6 @@ def inspect_keys(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]
             found += _examine_record(keys, name, known[id])
         elif family == b"runs":
             found += _examine_runs(name, known[id])
-        elif family == b"aside":
-            found.append(Finding(findings.LEFT_ASIDE, name))
     return found
 
 

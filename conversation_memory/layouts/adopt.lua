@@ -1,7 +1,7 @@
 -- Go on through the hash and put conversations that others wrote into the order, as of now: the time
 -- of their last write is not known. What is past its deadline is left to the reaper.
 --
--- KEYS  content, recent, expiry
+-- KEYS  content, recent, expiry, the call (prelude.lua)
 -- ARGV  cursor, about how many fields
 -- Returns {next cursor, how many had no place, conversations, places}.
 local function scan()
@@ -24,12 +24,13 @@ local function is_past(id)
   return deadline and deadline <= now()
 end
 
-local adopted = 0
+local adopted = tonumber(redis.call('GET', KEYS[4]) or 0)  -- when this was sent before
 for i = 1, #fields, step do
   if not redis.call('ZSCORE', KEYS[2], fields[i]) and not is_past(fields[i]) then
     -- A replica, or a user who may only read, lists what is listed.
-    local added, number = pcall(function() return redis.call('ZADD', KEYS[2], now(), fields[i]) end)
-    if added then adopted = adopted + number end
+    local fine, added = pcall(function() return redis.pcall('ZADD', KEYS[2], now(), fields[i]) end)
+    if fine and type(added) == 'number' then adopted = adopted + added end
   end
 end
+if adopted > 0 then redis.pcall('SET', KEYS[4], adopted, 'PX', 300000) end
 return {cursor, adopted, redis.call('HLEN', KEYS[1]), redis.call('ZCARD', KEYS[2])}

@@ -30,14 +30,22 @@ from ..records import FIELDS, Conversation, Excerpt, Record, RunPage
 from ..runs import Run
 from ..search.documents import fresh_token
 from .indexing import Indexing
-from .places import Form, Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
+from .places import (
+    Form,
+    Place,
+    Snapshot,
+    distinct,
+    identified,
+    is_past,
+    milliseconds_of,
+    owner_of,
+)
 
 DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
 LIFETIME = Script("prelude.lua", "lifetime.lua")
 OWNER = Script("prelude.lua", "search.lua", "owner.lua")
 FORGET = Script("prelude.lua", "forget.lua")
-KEEP = Script("prelude.lua", "keep.lua")
 RENAME = Script("prelude.lua", "rename.lua")
 RECORDS = Script("records.lua")
 
@@ -53,6 +61,8 @@ LONGEST_PAUSE = 0.05
 def pause(attempt: int) -> Pause:
     return Pause(random.uniform(0, min(attempt / 1000, LONGEST_PAUSE)))
 
+
+NEEDS_DIGEST = [b"digest"]
 
 Change = Callable[[Document], "Document | None"]
 
@@ -78,20 +88,31 @@ class Layout(Indexing, ABC):
 
     @abstractmethod
     def _write(
-        self, place: Place, document: Document, expected: Snapshot | None, change: bytes = b""
+        self,
+        place: Place,
+        document: Document,
+        expected: Snapshot | None,
+        change: bytes = b"",
+        kept: str = "",
     ) -> Command[int | list[bytes]]:
         """Write if all is as `expected`: the new version, or the reason of the refusal.
 
-        `change` is what becomes of the search documents.
+        `change` is what becomes of the search documents. `kept` are time, place in the order and
+        deadline that stay, where only the form changes.
         """
 
     @abstractmethod
     def form(self, document: Document) -> Form:
         """What `_write` keeps of the document, for a restore, which writes many at a time."""
 
+    def digests(self, document: Document) -> list[bytes]:
+        """What is kept for an hour beside a document, to tell an append that is repeated."""
+        return []
+
     def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
         """Add the runs whose id is not there yet. Returns how many those were."""
         added: list[Run] = []
+        runs = identified(runs)
 
         def change(document: Document) -> Document | None:
             added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
@@ -198,6 +219,8 @@ class Layout(Indexing, ABC):
                     return self._repetition(place, expected, document)
             change = yield from self._change_to(place, document)
             written = yield self._write(place, document, expected, change)
+            if expected and written == NEEDS_DIGEST:
+                written = yield self._write(place, document, expected.digested(), change)
             if isinstance(written, int):
                 return f"{written}-{self._field(document)[1]}"
             place = yield from self._refused(place, written)
@@ -274,9 +297,12 @@ class Layout(Indexing, ABC):
                 return False
             place = self._seen(place, snapshot)
             nothing = self.documents.added(()) if self.documents else b""
-            write = self._write(place, self.document(place, snapshot), snapshot, nothing)
             score = yield single("ZSCORE", self.keys.order(), place.id)
-            if isinstance((yield self._kept(place, snapshot.record, score, write)), int):
+            document, kept = self.document(place, snapshot), _kept(snapshot.record, score)
+            written = yield self._write(place, document, snapshot, nothing, kept)
+            if written == NEEDS_DIGEST:
+                written = yield self._write(place, document, snapshot.digested(), nothing, kept)
+            if isinstance(written, int):
                 return True
             yield pause(attempt)
         raise self._conflict(place, "kept changing")
@@ -286,23 +312,6 @@ class Layout(Indexing, ABC):
         if self.reads_list:
             return seal.startswith(f"list-{size}-")
         return not length and not seal.startswith("list-")
-
-    def _kept(self, place: Place, record: Record, score: Any, write: Command[T]) -> Command[T]:
-        """`write`, and in the same MULTI what keeps the time of the last write and the deadline."""
-        keys = self.keys.of(place.id, place.owner)
-        before = [place.id, place.owner or b"", "before", record.version]
-        times = [
-            milliseconds_of(record.updated),
-            "" if score is None else int(float(score)),
-            milliseconds_of(record.expires),
-        ]
-        after = [*before[:2], "after", record.version, *times]
-        writes = [Script.with_source(c) if c[0] == "EVALSHA" else c for c in write.calls]
-
-        def decoded(replies: list[Any]) -> T:
-            return write.decode(replies[1] if len(writes) == 1 else replies[1:-1])
-
-        return Command((KEEP.whole(keys, before), *writes, KEEP.whole(keys, after)), decoded)
 
     def index(self, place: Place) -> Operation[int]:
         """Bring the search documents of a conversation in step with it. Returns how many changed.
@@ -316,7 +325,10 @@ class Layout(Indexing, ABC):
                 return 0
             place = self._seen(place, snapshot)
             change = yield from self._change_to(place, self.document(place, snapshot))
-            written = yield self.index_command(place, snapshot, change, int(float(score or 0)))
+            time = int(float(score or 0))
+            written = yield self.index_command(place, snapshot, change, time)
+            if written == NEEDS_DIGEST:
+                written = yield self.index_command(place, snapshot.digested(), change, time)
             if isinstance(written, int):
                 return written
             place = yield from self._refused(place, written)
@@ -355,6 +367,8 @@ class Layout(Indexing, ABC):
                 elif documents:
                     step = documents.between(document, changed)
                 written = yield self._write(place, changed, snapshot, step)
+                if written == NEEDS_DIGEST:
+                    written = yield self._write(place, changed, snapshot.digested(), step)
                 if isinstance(written, int):
                     self._remember(place, changed, snapshot, written)
                     return changed
@@ -447,10 +461,15 @@ class Layout(Indexing, ABC):
         yield from self._if_exists(LIFETIME, place, *self._lifetimes(place))
 
     def _if_exists(self, script: Script, place: Place, *args: Any) -> Operation[None]:
-        keys = self.keys.of(place.id, place.owner)
-        call = script.call(keys, [place.id, place.owner or b"", int(place.scoped), *args])
-        if not (yield Command((call,))):
+        if not (yield self._command(script, place, [int(place.scoped), *args])):
             raise self.not_found(place)
+
+    def _command(
+        self, script: Script, place: Place, args: Sequence[Any], keys: Sequence[bytes] = ()
+    ) -> Command[Any]:
+        """A script on one conversation, behind prelude.lua, with further arguments and keys."""
+        all_keys = [*self.keys.of(place.id, place.owner, place.call), *keys]
+        return Command((script.call(all_keys, [place.id, place.owner or b"", *args]),))
 
     def delete(self, place: Place) -> Operation[bool]:
         try:
@@ -466,7 +485,7 @@ class Layout(Indexing, ABC):
 
     def rename(self, place: Place, target: bytes) -> Operation[None]:
         """Give the conversation another id."""
-        keys = [self.keys.record(target), self.keys.runs(target)]
+        keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
         renamed = yield from self._as_owner(RENAME, place, [target], keys)
         if renamed == 0:
             raise self.not_found(place)
@@ -478,8 +497,7 @@ class Layout(Indexing, ABC):
     ) -> Operation[Any]:
         """Run a script that wants the true owner, who is learned from its refusal."""
         for _ in range(ATTEMPTS):
-            all_keys = [*self.keys.of(place.id, place.owner), *keys]
-            reply = yield Command((script.call(all_keys, [place.id, place.owner or b"", *args]),))
+            reply = yield self._command(script, place, args, keys)
             if not isinstance(reply, list):
                 return reply
             place = yield from self._refused(place, reply)
@@ -532,7 +550,7 @@ class Layout(Indexing, ABC):
         reason, *names = refusal
         if reason == b"past":
             owner, id = names
-            yield Command((FORGET.call(self.keys.of(id, owner or None), [id, owner, b""]),))
+            yield self._command(FORGET, Place(id, owner or None), [b""])
         if reason != b"owner":
             return place
         if place.scoped:
@@ -566,3 +584,9 @@ class Layout(Indexing, ABC):
             raw=raw,
             reason=reason,
         )
+
+
+def _kept(record: Record, score: Any) -> str:
+    """Time of the last write, place in the order and deadline, as prelude.lua takes them."""
+    place = "" if score is None else int(float(score))
+    return f"{milliseconds_of(record.updated)} {place} {milliseconds_of(record.expires)}"

@@ -1,19 +1,21 @@
 -- Layout `list`: edit or remove the run at an index, or all behind it, if it is still the one there.
 --
 -- ARGV  id, owner, lifetime, default lifetime, 'edit' | 'remove' | 'truncate', index, text of the
---       run there, then its new text ('edit'), its id as JSON ('remove') or the ids to remember,
---       change of search documents, for 'truncate' without those that go
+--       run there, its new text ('edit'), change of search documents, for 'truncate' without those
+--       that go; then digests of the ids of those that go
 -- Returns the number of runs left, a refusal (prelude.lua), or {'changed'}.
-local operation, position, text, given = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local operation, position, text, given = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 
-local stored = open()
-local refused = refusal(stored)
+local stored, refused = enter()
 if refused then return refused end
 if not stored.exists or redis.call('LINDEX', runs, position) ~= text then return {'changed'} end
+local removed = {unpack(ARGV, 10)}
+if operation == 'truncate' and redis.call('LLEN', runs) ~= position + 1 + #removed then
+  return {'changed'}
+end
 local change = change_of(stored, ARGV[9])
-need('zadd', 'lset', 'lrem', 'ltrim', 'llen', 'hset')
 local time, deadline = place(stored, ARGV[3], ARGV[4])
-local bytes, ids = stored.bytes, stored.ids
+local bytes = stored.bytes
 if operation == 'edit' then
   redis.call('LSET', runs, position, given)
   bytes = bytes - #text + #given
@@ -23,18 +25,16 @@ elseif operation == 'truncate' then
     if change then table.insert(change.gone, redis.sha1hex(cut):sub(1, 16)) end
   end
   redis.call('LTRIM', runs, 0, position)
-  ids = given
 else
   local tombstone = 'removed ' .. redis.sha1hex(text)
   redis.call('LSET', runs, position, tombstone)
   redis.call('LREM', runs, 1, tombstone)
   bytes = bytes - #text
-  local first, last = ids:find('\n' .. given .. '\n', 1, true)
-  if first then ids = ids:sub(1, first) .. ids:sub(last + 1) end
 end
-expire(stored, deadline)
+unlearn(removed)
+expire(stored, deadline, stored.size)
 local count = redis.call('LLEN', runs)
-local fields = {'runs', count, 'ids', ids, 'bytes', math.max(bytes, 0)}
+local fields = {'runs', count, 'bytes', math.max(bytes, 0)}
 index(stored, change, time, stored.size, fields)
 note(stored, time, deadline, ARGV[3], fields)
-return count
+return answer(count)

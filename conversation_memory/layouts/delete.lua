@@ -4,8 +4,7 @@
 -- Returns 1 if there was one, 0 if not, -1 if it may have been written to since, or a refusal
 -- (prelude.lua).
 local time = tonumber(ARGV[3])
-local stored = open()
-local refused = refusal(stored)
+local stored, refused = enter()
 if refused then return refused end
 
 -- A program that knows no record leaves no time. That it wrote, the length of the field tells.
@@ -18,4 +17,4 @@ if time and stored.exists and not is_older() then return -1 end
 if ARGV[4] == 'ask' then return stored.exists and 1 or 0 end
 redis.call('HDEL', content, id)
 forget()
-return stored.exists and 1 or 0
+return answer(stored.exists and 1 or 0)

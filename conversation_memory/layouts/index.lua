@@ -8,7 +8,8 @@ local stored = open()
 local refused = refusal(stored)
 if refused then return refused end
 if not stored.exists then return 0 end
-if has_changed(stored) then return {'changed'} end
+local different = difference(stored)
+if different then return different end
 local change = change_of(stored, ARGV[6])
 if lacks(stored, change) then return {'documents'} end
 local fields = {}

@@ -49,7 +49,7 @@ class Indexing:
         written, or the reason of a refusal.
         """
         args = [place.id, place.owner or b"", *snapshot.expectation, change, time]
-        return Command((INDEX.call(self.keys.of(place.id, place.owner), args),))
+        return Command((INDEX.call(self.keys.of(place.id, place.owner, place.call), args),))
 
     def _change_to(self, place: Place, document: Document) -> Operation[bytes]:
         """The change of the documents, whatever they are, to those of `document`."""

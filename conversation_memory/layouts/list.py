@@ -10,22 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import md5
 from typing import Any
 
 from ..commands import Command, Operation, Script, single
-from ..documents import Document, build, plain_id
-from ..exceptions import ConversationNotFound
+from ..documents import Document, build
+from ..exceptions import ConversationCorrupt, ConversationNotFound
 from ..records import FIELDS, Excerpt, Record, RunPage
-from ..runs import Run, dumps
+from ..runs import Run
+from ..wording import counted
 from .base import ATTEMPTS, Layout, pause
-from .places import Form, Place, Snapshot, distinct, is_past, owner_of
+from .places import Form, Place, Snapshot, distinct, identified, is_past, owner_of
 
-APPEND = Script("prelude.lua", "search.lua", "append.lua")
-REPLACE = Script("prelude.lua", "expected.lua", "search.lua", "replace.lua")
-CHANGE = Script("prelude.lua", "search.lua", "change.lua")
+APPEND = Script("prelude.lua", "ids.lua", "search.lua", "append.lua")
+REPLACE = Script("prelude.lua", "ids.lua", "expected.lua", "search.lua", "replace.lua")
+CHANGE = Script("prelude.lua", "ids.lua", "search.lua", "change.lua")
 
 _EMPTY = build((), {})
-_REMEMBERED = 32
 _CHUNK = 200
 
 
@@ -42,11 +43,12 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A run in a list, and the conversation with its true owner."""
+    """A run in a list, the ids of those behind it, and the conversation with its true owner."""
 
     place: Place
     index: int
     text: bytes
+    behind: list[str]
 
 
 class ListLayout(Layout):
@@ -54,13 +56,14 @@ class ListLayout(Layout):
     reads_list = True
 
     def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
+        runs = identified(runs)
         texts = [(run, run.to_wire()) for run in distinct(runs)]
         self._check_runs(place, [text for _, text in texts])
         change = yield from self._appended(texts)
         for _ in range(ATTEMPTS):
             reply = yield self._append(place, texts, "", change)
-            if isinstance(reply[0], int):
-                return reply[0]
+            if isinstance(reply, bytes):
+                return int(reply.split()[0])
             if reply[0] == b"changed":  # the field is not ours: take over what stands in it
                 return (yield from super().append(place, runs))
             place = yield from self._refused(place, reply)
@@ -72,6 +75,7 @@ class ListLayout(Layout):
             return RunPage([], 0)
         if not part.is_list:
             return self._cut((yield from self.read(place)).runs, before, limit)
+        self._check_all_there(place, part)
         return RunPage([Run.from_wire(text) for text in part.texts], part.start)
 
     def excerpt(self, place: Place, before: int | None, limit: int) -> Operation[Excerpt]:
@@ -80,7 +84,8 @@ class ListLayout(Layout):
         gone = yield from is_past(part.record)
         if gone or not part.is_list or not place.sees(part.record):
             return (yield from super().excerpt(place, before, limit))
-        metadata = self.document(place, Snapshot(field, part.record)).metadata
+        self._check_all_there(place, part)
+        metadata = self.document(place, Snapshot(field, replace(part.record, runs=None))).metadata
         runs = [Run.from_wire(text) for text in part.texts]
         record = replace(part.record, runs=part.length)
         return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
@@ -95,6 +100,7 @@ class ListLayout(Layout):
             part: Slice = yield self._slice(place, before, _CHUNK)
             if not part.is_list or not place.sees(part.record):
                 return (yield from super().find(place, wanted, limit))
+            self._check_all_there(place, part)
             for position, text in reversed(list(enumerate(part.texts, part.start))):
                 if wanted(Run.from_wire(text)):
                     return position
@@ -124,8 +130,8 @@ class ListLayout(Layout):
             self._check_runs(place, [text for _, text in added])
             change = yield from self._appended(added)
             reply = yield self._append(place, added, snapshot.record.version, change)
-            if isinstance(reply[0], int):
-                return f"{reply[1]}-{self._field(document)[1]}"
+            if isinstance(reply, bytes):
+                return f"{int(reply.split()[1])}-{self._field(document)[1]}"
         elif grown:
             with suppress(ConversationNotFound):  # gone meanwhile: then it is written anew
                 yield from self.set_lifetime(place)  # a write, even of the same, slides it
@@ -139,7 +145,7 @@ class ListLayout(Layout):
             yield from super().edit(place, run)
 
     def remove(self, place: Place, run_id: str) -> Operation[None]:
-        if not (yield from self._change_one(place, run_id, "remove", dumps(run_id))):
+        if not (yield from self._change_one(place, run_id, "remove", b"")):
             yield from super().remove(place, run_id)
 
     def truncate(self, place: Place, after: str) -> Operation[None]:
@@ -153,8 +159,9 @@ class ListLayout(Layout):
 
     def _append(
         self, place: Place, texts: Sequence[tuple[Run, bytes]], version: Any, change: bytes
-    ) -> Command[list[Any]]:
-        pairs = [part for run, text in texts for part in (dumps(run.id) if run.id else b"", text)]
+    ) -> Command[bytes | list[Any]]:
+        """The number of added runs and the new version, as text, or the reason of the refusal."""
+        pairs = [part for run, text in texts for part in (_digest(run.id), text)]
         args = [
             *self._lifetimes(place),
             _EMPTY.raw,
@@ -164,18 +171,22 @@ class ListLayout(Layout):
             change,
             *pairs,
         ]
-        call = APPEND.call(
-            self.keys.of(place.id, place.owner), [place.id, place.owner or b"", *args]
-        )
-        return Command((call,), self._not_too_large(place))
 
-    def _not_too_large(self, place: Place) -> Any:
-        def decoded(reply: list[Any]) -> list[Any]:
+        def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
             if reply[0] == b"large":
                 self._check_size(place, reply[1])
+            if reply[0] == b"lost":
+                raise self._lost(place, int(reply[1]))
             return reply
 
-        return decoded
+        return replace(self._command(APPEND, place, args), decode=decoded)
+
+    def _lost(self, place: Place, count: int) -> ConversationCorrupt:
+        return self.corrupt(place, b"", f"{counted(count, 'run')} of its list are missing")
+
+    def _check_all_there(self, place: Place, part: Slice) -> None:
+        if (lost := (part.record.runs or 0) - part.length) > 0:
+            raise self._lost(place, lost)
 
     def _field_of(self, place: Place) -> Command[bytes | None]:
         return single("HGET", self.keys.content(place.id), place.id)
@@ -208,36 +219,38 @@ class ListLayout(Layout):
         record = {
             "runs": document.count,
             "seal": _seal(field),
-            "ids": _remembered_of(texts[-_REMEMBERED:]),
             "bytes": sum(map(len, texts)),
         }
         return Form(field.raw, texts, record)
 
+    def digests(self, document: Document) -> list[bytes]:
+        return _digests(document.runs)
+
     def _write(
-        self, place: Place, document: Document, expected: Snapshot | None, change: bytes = b""
+        self,
+        place: Place,
+        document: Document,
+        expected: Snapshot | None,
+        change: bytes = b"",
+        kept: str = "",
     ) -> Command[int | list[bytes]]:
         texts, field = document.texts, document.with_texts([])
         size = sum(map(len, texts))
         self._check_size(place, size + len(field.raw))
         self._check_runs(place, texts)
-        keys, aside = self.keys.of(place.id, place.owner), self.keys.aside(place.id)
         args = [
-            place.id,
-            place.owner or b"",
             *(expected.expectation if expected else ("", "", "")),
             field.raw,
             _seal(field),
-            _remembered([run.id for run in document.runs[-_REMEMBERED:]]),
             *self._lifetimes(place),
             size,
             change,
+            kept,
+            len(texts),
+            *texts,
+            *_digests(document.runs),
         ]
-        pushes = [("RPUSH", aside, *texts[i : i + 1000]) for i in range(0, len(texts), 1000)]
-
-        def decoded(replies: list[Any]) -> int | list[bytes]:
-            return replies[-1]  # type: ignore[no-any-return]
-
-        return Command((("DEL", aside), *pushes, REPLACE.whole(keys, args)), decoded)
+        return self._command(REPLACE, place, args)
 
     def _field(self, document: Document) -> tuple[bytes, str]:
         field = document.with_texts([])
@@ -252,16 +265,11 @@ class ListLayout(Layout):
             found = yield from self._find(place, run_id)
             if found is None:
                 return False
-            if operation == "truncate":
-                kept = yield self._slice(place, found.index + 1, _REMEMBERED)
-                given = _remembered([Run.from_wire(text).id for text in kept.texts])
             place = found.place
             change = documents.of(operation, found.text, given) if documents else b""
+            removed = {"edit": [], "remove": [run_id], "truncate": found.behind}[operation]
             args = [*self._lifetimes(place), operation, found.index, found.text, given, change]
-            call = CHANGE.call(
-                self.keys.of(place.id, place.owner), [place.id, place.owner or b"", *args]
-            )
-            reply = yield Command((call,))
+            reply = yield self._command(CHANGE, place, [*args, *map(_digest, removed)])
             if isinstance(reply, int):
                 return True
             yield pause(attempt)
@@ -270,13 +278,16 @@ class ListLayout(Layout):
     def _find(self, place: Place, run_id: str) -> Operation[Found | None]:
         """The run of that id, looked for from the end. None if the list is not everything."""
         before: int | None = None
+        behind: list[str] = []
         while before != 0:
             part = yield self._slice(place, before, _CHUNK)
             if not part.is_list or not place.sees(part.record):
                 return None
+            self._check_all_there(place, part)
             for index, text in reversed(list(enumerate(part.texts, part.start))):
-                if Run.from_wire(text).id == run_id:
-                    return Found(place.owned_by(owner_of(part.record)), index, text)
+                if (id := Run.from_wire(text).id) == run_id:
+                    return Found(place.owned_by(owner_of(part.record)), index, text, behind)
+                behind.append(id)
             before = part.start
         raise self._run_not_found(place, run_id)
 
@@ -286,23 +297,15 @@ def _seal(field: Document) -> str:
     return f"list-{field.mark}"
 
 
-def _remembered(ids: list[str]) -> bytes:
-    """Run ids as the scripts keep them: JSON texts, which have no line break, a line each."""
-    return b"\n" + b"".join(dumps(id) + b"\n" for id in ids)
+def _digest(run_id: str) -> bytes:
+    """What stands for a run in the set of those of the last hour: 16 bytes however long the id."""
+    return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
 
 
-def _remembered_of(texts: list[bytes]) -> bytes:
-    """The ids of runs as the scripts keep them, without decoding those that need not be."""
-    ids = [plain_id(text) or dumps(Run.from_wire(text).id) for text in texts]
-    return b"\n" + b"".join(id + b"\n" for id in ids)
+def _digests(runs: Sequence[Run]) -> list[bytes]:
+    return [_digest(run.id) for run in runs if run.id]
 
 
 def list_traces(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
     """The fields of the record that follow from the runs in a list and the field beside it."""
-    ids = [Run.from_wire(text).id for text in texts[-_REMEMBERED:]]
-    return {
-        "runs": len(texts),
-        "seal": _seal(field),
-        "ids": _remembered(ids),
-        "bytes": sum(map(len, texts)),
-    }
+    return {"runs": len(texts), "seal": _seal(field), "bytes": sum(map(len, texts))}

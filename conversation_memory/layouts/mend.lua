@@ -5,9 +5,8 @@
 --       then fields of the record and their values
 -- Returns whether it was.
 local stored = open()
-if refusal(stored) or not stored.exists or has_changed(stored) then return 0 end
+if refusal(stored) or not stored.exists or difference(stored) then return 0 end
 if redis.call('LLEN', runs) ~= tonumber(ARGV[6]) then return 0 end
-need('zadd', 'zrem', 'hset')
 
 local place = stored.updated or tonumber(redis.call('ZSCORE', recent, id) or nil) or clock()
 redis.call('ZADD', recent, place, id)

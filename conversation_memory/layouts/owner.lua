@@ -3,8 +3,7 @@
 -- KEYS  ... , order of the new owner, last
 -- ARGV  id, owner, new owner ('' nobody), tag for one who has none (search.lua)
 -- Returns 1, 0 if there is no such conversation, or a refusal (prelude.lua).
-local stored = open()
-local refused = refusal(stored)
+local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
 disown()
@@ -25,4 +24,4 @@ end
 if was_indexed then
   redis.call('HSET', record, 'indexed', indexed_as(schema, stored.version + 1, stored.size))
 end
-return 1
+return answer(1)

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 from typing import Any
+from uuid import uuid4
 
 from ..commands import Operation, single
-from ..documents import Document, build, fingerprint, joined, read
+from ..documents import Damaged, Document, build, fingerprint, joined, read
 from ..keys import encode
 from ..records import Record
 from ..runs import Run
+from ..search.documents import fresh_token
+from ..wording import counted
 
 # A program that knows no record may write as many bytes as were there. A digest tells, at 3 us of
 # server time a kB.
@@ -30,6 +33,8 @@ class Place:
     conversations of that owner only; any other caller learns the true owner from the server.
     `lifetime` is what the caller wants it to be, in milliseconds, 0 for ever, None for no change.
     `memo` is what the caller has seen last: a write that finds it still there need not read.
+    `call` is the token of the one write that this is for: one that is sent again, as redis-py does
+    after a lost connection, is known by it.
     """
 
     id: bytes
@@ -37,10 +42,15 @@ class Place:
     scoped: bool = False
     lifetime: int | None = None
     memo: Memo = field(default_factory=lambda: Memo(), compare=False)
+    call: bytes = field(default_factory=fresh_token, compare=False)
 
     def at(self, id: bytes) -> Place:
         """The place of another conversation, of which nothing was seen yet."""
         return replace(self, id=id, memo=Memo())
+
+    def for_a_call(self) -> Place:
+        """The same place for another write."""
+        return Place(self.id, self.owner, self.scoped, self.lifetime, self.memo)
 
     def owned_by(self, owner: bytes | None) -> Place:
         return replace(self, owner=owner)
@@ -63,12 +73,23 @@ def distinct(runs: Sequence[Run]) -> list[Run]:
     return list({run.id or index: run for index, run in enumerate(runs)}.values())
 
 
+def identified(runs: Sequence[Run]) -> list[Run]:
+    """`runs`, those without an id with a fresh one: it tells a repetition."""
+    return [run if run.id else run.with_id(uuid4().hex) for run in runs]
+
+
 def is_past(record: Record) -> Operation[bool]:
     """Whether the deadline is past, by the clock of the server if it is anywhere near."""
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
         return False
     seconds, microseconds = yield single("TIME")
     return record.expires.timestamp() <= int(seconds) + int(microseconds) / 1_000_000
+
+
+def check_all_there(record: Record, length: int) -> None:
+    """Raises `Damaged` if the list is shorter than the record says, as after an eviction."""
+    if record.runs is not None and record.runs > length:
+        raise Damaged(f"{counted(record.runs - length, 'run')} of its list are missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,7 @@ class Snapshot:
     field: bytes | None
     record: Record
     texts: list[bytes] | None = None
+    is_digested: bool = False
 
     @property
     def revision(self) -> str:
@@ -99,11 +121,19 @@ class Snapshot:
 
     @property
     def expectation(self) -> tuple[Any, Any, Any]:
-        """Version, length and, if that is cheap, digest of the field, as the scripts take them."""
+        """Version, length and digest of the field, as the scripts take them.
+
+        Of a long one, the digest is left out until a script has asked for it.
+        """
         if self.field is None:
             return self.record.version, -1, ""
-        short = len(self.field) <= _DIGESTED
-        return self.record.version, len(self.field), sha1(self.field).hexdigest() if short else ""
+        with_digest = self.is_digested or len(self.field) <= _DIGESTED
+        digest = sha1(self.field, usedforsecurity=False).hexdigest() if with_digest else ""
+        return self.record.version, len(self.field), digest
+
+    def digested(self) -> Snapshot:
+        """This snapshot for a script that has asked for the digest of the field."""
+        return replace(self, is_digested=True)
 
     @property
     def is_list(self) -> bool:
@@ -116,6 +146,7 @@ class Snapshot:
         if self.field is None:
             return build((), {})
         if self.is_list:
+            check_all_there(self.record, len(self.texts or []))
             return joined(self.texts or [], read(self.field))
         return read(self.field, self.record.seal)
 

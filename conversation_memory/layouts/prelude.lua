@@ -1,26 +1,34 @@
 -- Stands before every script on one conversation. They all take the same keys:
---   content, record, recent, expiry, runs, aside, root [, order of the owner]
+--   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
 -- and as the first arguments the id and the owner ('' for nobody).
 --
--- A script that fails is not rolled back. So each first reads (which finds keys of another type),
--- then puts the conversation into the orders (where a needless entry does no harm), then writes
--- content, and at last the record, in one call.
-local content, record, recent, expiry, runs, aside, root, owned = unpack(KEYS)
+-- A script that fails is not rolled back. So each is refused at once to a user who lacks a permission
+-- for any of it (commands.py puts that in front), then reads (which finds keys of another type), then
+-- puts the conversation into the orders (where a needless entry does no harm), then writes content,
+-- and at last the record, in one call.
+local content, record, recent, expiry, runs, ids, call, root, owned = unpack(KEYS)
 local id, owner = ARGV[1], ARGV[2]
 if owner == '' then owned = nil end  -- the key of another argument then
+
+-- How long an answer is kept for a call that is sent again, and the ids of runs for an append that
+-- is repeated, in ms.
+local CALL, IDS = 300000, 3600000
+-- From this length on, in bytes, a document is not compared by its digest if that can be helped.
+local LONG = 32768
+-- A time for a long document to expire that never comes: the start of the year 3000, in ms.
+local NEVER = 32503680000000
 
 local function clock()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Refuse a user who lacks a permission before anything is written.
-local function need(...)
-  for _, command in ipairs(redis.acl_check_cmd and {...} or {}) do
-    if not redis.acl_check_cmd(command, record, id, '0') then
-      error({err = "NOPERM this user may not run '" .. command .. "'"})
-    end
-  end
+-- redis-py sends a call again when the connection was lost before the answer came. The key `call`,
+-- which is of this call alone, keeps the answer, so that it is not applied again whatever became of
+-- the conversation since.
+local function answer(value)
+  redis.call('SET', call, value, 'PX', CALL)
+  return value
 end
 
 -- Delete the search documents of a token. Their names are made here and in search.lua.
@@ -45,7 +53,7 @@ end
 local function forget()
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end
-  redis.call('DEL', record, runs)
+  redis.call('DEL', record, runs, ids)
   redis.call('ZREM', recent, id)
   redis.call('ZREM', expiry, id)
   disown()
@@ -59,20 +67,19 @@ end
 -- The record, and of the field whether it `exists` and its `size`. What is past its deadline does
 -- not exist, and goes if the caller knows its owner, whose order is a key of its own.
 local function open()
-  local fields = redis.call('HMGET', record,
-    'owner', 'version', 'expires', 'ttl', 'bytes', 'ids', 'seal', 'updated',
-    'token', 'tag', 'facets', 'indexed')
+  local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
+    'seal', 'updated', 'token', 'tag', 'facets', 'indexed')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
-    ids = fields[6] or '\n', seal = fields[7] or '', updated = number(fields[8]),
+    runs = number(fields[6]) or 0, seal = fields[7] or '', updated = number(fields[8]),
     token = fields[9], tag = fields[10] or '', facets = fields[11] or '', indexed = fields[12],
   }
   if stored.expires and stored.expires <= clock() then
     if stored.owner == owner then
       redis.call('HDEL', content, id)
       forget()
-      stored = {owner = '', version = 0, bytes = 0, ids = '\n', seal = '', tag = '', facets = ''}
+      stored = {owner = '', version = 0, bytes = 0, runs = 0, seal = '', tag = '', facets = ''}
     end
     stored.past = true
     stored.exists, stored.size = false, -1
@@ -92,6 +99,15 @@ local function refusal(stored)
   end
 end
 
+-- The conversation; and what to return at once, if so: the answer to a call that was applied already,
+-- or why the caller may not write.
+local function enter()
+  local before = redis.call('GET', call)
+  if before then return nil, tonumber(before) or before end
+  local stored = open()
+  return stored, refusal(stored)
+end
+
 -- The deadline of a write at `time`, nil for none. A lifetime given by the caller stays with the
 -- conversation, 0 pins it; else the one of the index counts.
 local function deadline_of(stored, time, lifetime, default)
@@ -99,12 +115,22 @@ local function deadline_of(stored, time, lifetime, default)
   if lifetime > 0 then return time + lifetime end
 end
 
--- Put the conversation into the orders. Returns time and deadline for `note`.
-local function place(stored, lifetime, default)
-  local time = clock()
-  local deadline = deadline_of(stored, time, lifetime, default)
-  redis.call('ZADD', recent, time, id)
-  if owned then redis.call('ZADD', owned, time, id) end
+-- Put the conversation into the orders. Returns the time of the write and the deadline, for `note`:
+-- those of now, or those that are `kept` ('' not; else time, place in the order and deadline, each ''
+-- if there is none) by a write that changes nothing but the form.
+local function place(stored, lifetime, default, kept)
+  local time, deadline, score = clock()
+  score = time
+  if kept and kept ~= '' then
+    time, score, deadline = kept:match('^(%d*) (%d*) (%d*)$')
+    deadline = tonumber(deadline)
+  else
+    deadline = deadline_of(stored, time, lifetime, default)
+  end
+  if score ~= '' then
+    redis.call('ZADD', recent, score, id)
+    if owned then redis.call('ZADD', owned, score, id) end
+  end
   if deadline then
     redis.call('ZADD', expiry, deadline, id)
   elseif stored.expires then
@@ -113,15 +139,26 @@ local function place(stored, lifetime, default)
   return time, deadline
 end
 
--- Where fields can expire, the field does, and frees its memory unasked.
-local function expire(stored, deadline)
-  if deadline then
-    redis.pcall('PEXPIREAT', runs, deadline)
-    redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, id)
+-- Where fields can expire, the field does, and frees its memory unasked. A plain HSET, as other
+-- programs send, forgets it: so that of a long document, which has one in any case, tells whether
+-- somebody wrote over it.
+local function expire(stored, deadline, size)
+  local time = deadline or size > LONG and NEVER
+  if time then
+    redis.pcall('HPEXPIREAT', content, time, 'FIELDS', 1, id)
   elseif stored.expires then
-    redis.pcall('PERSIST', runs)
     redis.pcall('HPERSIST', content, 'FIELDS', 1, id)
   end
+  if deadline then
+    redis.pcall('PEXPIREAT', runs, deadline)
+  elseif stored.expires then
+    redis.pcall('PERSIST', runs)
+  end
+end
+
+local function is_untouched()
+  local times = redis.pcall('HPEXPIRETIME', content, 'FIELDS', 1, id)
+  return not times.err and times[1] > 0
 end
 
 -- What a record says whose search documents are those of all runs: of that schema, as of that
@@ -134,13 +171,13 @@ end
 -- new version.
 local function note(stored, time, deadline, lifetime, fields)
   -- A conversation that is deleted and begun anew must not come by a version it had before.
-  local version = (stored.known and stored.version or time) + 1
+  local version = (stored.known and stored.version or clock()) + 1
   local function set(field, value)
     fields[#fields + 1] = field
     fields[#fields + 1] = value
   end
   set('version', version)
-  set('updated', time)
+  if time ~= '' then set('updated', time) end
   if deadline or stored.expires then set('expires', deadline or '') end
   if not stored.exists then set('created', time) end
   if owned then set('owner', owner) end

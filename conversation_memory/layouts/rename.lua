@@ -1,12 +1,11 @@
 -- Give a conversation another id.
 --
--- KEYS  ... , record and runs of the new id, last
+-- KEYS  ... , record, runs and ids of the new id, last
 -- ARGV  id, owner, new id
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, or a refusal
 -- (prelude.lua).
-local renamed, moved, target = KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[3]
-local stored = open()
-local refused = refusal(stored)
+local renamed, moved, known, target = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[3]
+local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
 local past = redis.call('HMGET', renamed, 'expires', 'owner')
@@ -23,13 +22,16 @@ local function carry(order)
   end
 end
 
+local untouched = stored.size > LONG and is_untouched()
 redis.call('HSET', content, target, redis.call('HGET', content, id))
 redis.call('HDEL', content, id)
-if redis.call('EXISTS', record) == 1 then redis.call('RENAME', record, renamed) end
-if redis.call('EXISTS', runs) == 1 then redis.call('RENAME', runs, moved) end
+for from, to in pairs({[record] = renamed, [runs] = moved, [ids] = known}) do
+  if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
+end
 if stored.token then redis.call('HSET', root .. 'tokens', stored.token, target) end
 carry(recent)
 carry(expiry)
 if owned then carry(owned) end
-if stored.expires then redis.pcall('HPEXPIREAT', content, stored.expires, 'FIELDS', 1, target) end
-return 1
+local time = stored.expires or untouched and NEVER
+if time then redis.pcall('HPEXPIREAT', content, time, 'FIELDS', 1, target) end
+return answer(1)

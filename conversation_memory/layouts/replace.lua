@@ -1,30 +1,30 @@
--- Layout `list`: put the runs that the same MULTI has pushed to `aside` in the place of the runs.
+-- Layout `list`: put other runs in the place of those that are there.
 --
 -- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
---       document without runs, seal, ids to remember, lifetime, default lifetime, bytes of runs,
---       change of search documents
--- Returns the new version, or why not: a refusal (prelude.lua), {'changed'}, or {'documents'} if some
--- are missing.
-local function attempt()
-  local stored = open()
-  local refused = refusal(stored)
-  if refused then return refused end
-  if has_changed(stored) then return {'changed'} end
-  local change = change_of(stored, ARGV[12])
-  if lacks(stored, change) then return {'documents'} end
-  local count = redis.call('LLEN', aside)
-  need('zadd', 'del', 'rename', 'hset')
-  local time, deadline = place(stored, ARGV[9], ARGV[10])
-  if count > 0 then redis.call('RENAME', aside, runs) else redis.call('DEL', runs) end
-  redis.call('HSET', content, id, ARGV[6])
-  expire(stored, deadline)
-  local fields = {'runs', count, 'seal', ARGV[7], 'ids', ARGV[8], 'bytes', ARGV[11]}
-  index(stored, change, time, #ARGV[6], fields)
-  return note(stored, time, deadline, ARGV[9], fields)
+--       document without runs, seal, lifetime, default lifetime, bytes of runs, change of search
+--       documents, what is kept (prelude.lua), number of runs, then the text of each and the digest
+--       of each id
+-- Returns the new version, or why not: a refusal (prelude.lua), {'changed'}, {'digest'}, or
+-- {'documents'} if some are missing.
+local stored, refused = enter()
+refused = refused or difference(stored)
+if refused then return refused end
+local change = change_of(stored, ARGV[11])
+if lacks(stored, change) then return {'documents'} end
+local count, first = tonumber(ARGV[13]), 14
+local time, deadline = place(stored, ARGV[8], ARGV[9], ARGV[12])
+redis.call('DEL', runs, ids)
+for i = first, first + count - 1, MANY do
+  redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, first + count) - 1))
 end
-
-local fine, answer = pcall(attempt)
-if type(answer) == 'number' then return answer end
-redis.call('DEL', aside)
-if fine or type(answer) == 'table' then return answer end
-return redis.error_reply(answer)
+redis.call('HSET', content, id, ARGV[6])
+-- Whoever converts an index of old conversations would fill the memory with ids for an hour.
+if ARGV[12] == '' or (stored.updated or 0) > clock() - IDS then
+  local digests = {}
+  for i = first + count, #ARGV do digests[#digests + 1] = ARGV[i] end
+  if #digests > 0 then remember(digests) end
+end
+expire(stored, deadline, #ARGV[6])
+local fields = {'runs', count, 'seal', ARGV[7], 'bytes', ARGV[10]}
+index(stored, change, time, #ARGV[6], fields)
+return answer(note(stored, time, deadline, ARGV[8], fields))

@@ -17,7 +17,6 @@ local function change_of(stored, given)
   local schema, token, tag, embeds, documents, gone, all, facets = unpack(cmsgpack.unpack(given))
   local current = not stored.exists
     or stored.indexed == indexed_as(schema, stored.version, stored.size)
-  need('sadd', 'srem')
   return {
     schema = schema, token = token, tag = tag, embeds = embeds == 1, documents = documents,
     gone = gone, all = all, current = current or all ~= nil,

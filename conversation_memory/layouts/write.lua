@@ -1,11 +1,20 @@
--- Write a short document, behind permit.lua: one script is less work than a MULTI around an HSET.
+-- Layout `hash`: write a document.
 --
--- ARGV  ... , document, last
-local answer = permit()
-if type(answer) == 'table' then return answer end
-redis.call('HSET', content, id, ARGV[#ARGV])
-local deadline = redis.call('HGET', record, 'expires')
-if deadline and deadline ~= '' then
-  redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, id)
-end
-return answer
+-- ARGV  id, owner, version ('' any), length ('' any, -1 absent), SHA-1 ('' any), number of runs,
+--       seal, lifetime, default lifetime, change of search documents, what is kept (prelude.lua),
+--       document
+-- Returns the new version, or why not: a refusal (prelude.lua), {'changed'}, {'digest'}, or
+-- {'documents'} if some are missing.
+local stored, refused = enter()
+refused = refused or difference(stored)
+if refused then return refused end
+local change = change_of(stored, ARGV[10])
+if lacks(stored, change) then return {'documents'} end
+local size = #ARGV[12]
+local time, deadline = place(stored, ARGV[8], ARGV[9], ARGV[11])
+redis.call('HSET', content, id, ARGV[12])
+if not stored.seal:find('^%d') then redis.call('DEL', runs, ids) end  -- if it was a `list`
+expire(stored, deadline, size)
+local fields = {'runs', ARGV[6], 'seal', ARGV[7], 'bytes', size}
+index(stored, change, time, size, fields)
+return answer(note(stored, time, deadline, ARGV[8], fields))

@@ -14,6 +14,7 @@ from ..exceptions import (
     ConversationMemoryError,
     RedisMisconfigured,
 )
+from ..keys import NO_CALL
 from ..layouts.places import Place, Snapshot, owner_of
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _sweep(layout: Layout) -> Operation[int]:
         current = yield [single("HGET", keys.record(id), "token") for _, id in pairs]
         there = yield [single("HEXISTS", keys.content(id), id) for _, id in pairs]
         stale = [
-            SWEEP.call(keys.of(id), [id, b"", token])
+            SWEEP.call(keys.of(id, None, NO_CALL), [id, b"", token])
             for (token, id), now, exists in zip(pairs, current, there, strict=True)
             if now != token or not exists
         ]
