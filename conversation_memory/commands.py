@@ -93,9 +93,8 @@ end
 """
 
 
-def _permissions(code: str) -> str:
-    """Lua that refuses a user at once who lacks a permission for anything that `code` may run."""
-    commands = sorted({*_called(code)})
+def _permissions(commands: list[str]) -> str:
+    """Lua that refuses a user at once who lacks a permission for any of the `commands`."""
     if _WRITES.isdisjoint(commands):
         return ""
     return _PERMISSIONS % ", ".join(f"'{command}'" for command in commands)
@@ -110,7 +109,8 @@ class Script:
         folder = files("conversation_memory.layouts")
         lines = [line for name in names for line in folder.joinpath(name).read_text().splitlines()]
         code = "\n".join(line.strip() for line in lines if not line.lstrip().startswith("--"))
-        self.source = (_permissions(code) + code).encode()
+        self.commands = sorted({*_called(code)})
+        self.source = (_permissions(self.commands) + code).encode()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
         self._sources[self.sha] = self.source
 

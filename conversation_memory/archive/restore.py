@@ -157,6 +157,7 @@ class Restore:
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         self._check_sizes()
+        yield writing.allowed(self._layout)
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
             plan = yield from self._plan(bool)
             self._check_conflicts(plan)

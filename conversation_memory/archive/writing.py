@@ -11,6 +11,7 @@ from ..commands import Command, Operation, Script
 from ..documents import Document
 from ..keys import Keys
 from ..layouts import Layout
+from ..layouts.indexing import INDEX
 from ..layouts.places import Form
 from ..search.documents import fresh_token
 from .format import NOTHING, Entry
@@ -19,6 +20,9 @@ from .stored import Obstacle
 RESTORE = Script("restored.lua", "restore.lua")
 # In seconds; an hour longer than ids are known, as clocks differ.
 _RECENT = 7200
+
+ALLOWED = Script("allowed.lua")
+_READS = ("MULTI", "EXEC", "HMGET", "HSTRLEN", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
 
 OVERWRITE = Script("prelude.lua", "expected.lua", "restored.lua", "overwrite.lua")
 
@@ -74,6 +78,15 @@ class Item:
         }
         pairs = {**form.record, **known}
         return [part for pair in pairs.items() if pair[1] is not None for part in pair]
+
+
+def allowed(layout: Layout) -> Command[int]:
+    """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
+    commands = {*RESTORE.commands, *OVERWRITE.commands, *_READS}
+    if layout.schema is not None:
+        commands.update(INDEX.commands)
+    keys = [layout.keys.index, layout.keys.record(b"")]
+    return Command((ALLOWED.call(keys, sorted(commands)),))
 
 
 def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:

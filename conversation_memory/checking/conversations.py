@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..commands import Command, Operation, Script, single
-from ..documents import Damaged, canonical
+from ..documents import Damaged, canonical, joined
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import traces
 from ..layouts.list import list_traces
@@ -102,7 +102,7 @@ def _examine(keys: Keys, seen: Seen) -> Iterator[Finding]:
     if snapshot.texts and snapshot.record.seal[:1].isdigit():
         yield Finding(findings.STRAY_RUNS, keys.runs(seen.id))
         return
-    if snapshot.is_list and (snapshot.record.runs or 0) > len(snapshot.texts or ()):
+    if snapshot.lost:
         # Not to be repaired: what the record says is all that is left of them.
         yield Finding(findings.LOST_RUNS, seen.id)
         return
@@ -141,7 +141,7 @@ def _derive(snapshot: Snapshot) -> dict[str, Any]:
     for text in texts:
         _check_run(text)
     if field.count:  # of another program: the next write takes them over, and knows by the seal
-        return {"runs": len(texts)}
+        return {"runs": joined(texts, field).count}
     return list_traces(texts, field)
 
 

@@ -13,6 +13,8 @@ local function scan()
 end
 
 local cursor, fields, step = scan()
+local conversations, listed = redis.call('HLEN', KEYS[1]), redis.call('ZCARD', KEYS[2])
+local known = tonumber(redis.call('GET', KEYS[4]) or 0)  -- of when this was sent before
 local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -24,7 +26,7 @@ local function is_past(id)
   return deadline and deadline <= now()
 end
 
-local adopted = tonumber(redis.call('GET', KEYS[4]) or 0)  -- when this was sent before
+local adopted = 0
 for i = 1, #fields, step do
   if not redis.call('ZSCORE', KEYS[2], fields[i]) and not is_past(fields[i]) then
     -- A replica, or a user who may only read, lists what is listed.
@@ -33,4 +35,4 @@ for i = 1, #fields, step do
   end
 end
 if adopted > 0 then redis.pcall('SET', KEYS[4], adopted, 'PX', 300000) end
-return {cursor, adopted, redis.call('HLEN', KEYS[1]), redis.call('ZCARD', KEYS[2])}
+return {cursor, known + adopted, conversations, listed + adopted}

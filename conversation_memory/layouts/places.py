@@ -86,12 +86,6 @@ def is_past(record: Record) -> Operation[bool]:
     return record.expires.timestamp() <= int(seconds) + int(microseconds) / 1_000_000
 
 
-def check_all_there(record: Record, length: int) -> None:
-    """Raises `Damaged` if the list is shorter than the record says, as after an eviction."""
-    if record.runs is not None and record.runs > length:
-        raise Damaged(f"{counted(record.runs - length, 'run')} of its list are missing")
-
-
 @dataclass(frozen=True, slots=True)
 class Form:
     """What a layout keeps of a document: the field, and the list if there is one.
@@ -146,9 +140,20 @@ class Snapshot:
         if self.field is None:
             return build((), {})
         if self.is_list:
-            check_all_there(self.record, len(self.texts or []))
+            if self.lost:
+                raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
             return joined(self.texts or [], read(self.field))
         return read(self.field, self.record.seal)
+
+    @property
+    def lost(self) -> int:
+        """How many runs the list lacks, as after an eviction.
+
+        Beside a field that another program wrote, the record may count runs of both.
+        """
+        if not self.record.seal.startswith(f"list-{len(self.field or b'')}-"):
+            return 0
+        return max(0, (self.record.runs or 0) - len(self.texts or ()))
 
     @property
     def may_be_list(self) -> bool:
