@@ -25,12 +25,18 @@ end
 
 -- Delete the search documents of a token. Their names are made here and in search.lua.
 local function unregister(token)
+  local named = redis.call('HGET', root .. 'tokens', token)
+  if named and named ~= id then return end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
-  for _, suffix in ipairs(redis.call('SMEMBERS', registry)) do
+  local suffixes = redis.call('SMEMBERS', registry)
+  for _, suffix in ipairs(suffixes) do
     redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix)
   end
   redis.call('DEL', registry)
   redis.call('HDEL', root .. 'tokens', token)
+  -- Neither is worth a refusal: a wrong count is put right by the next reindex or check.
+  redis.pcall('SREM', root .. 'stale', token)
+  if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
 end
 
 -- Leave the order of the owner. With the last conversation goes what stands for the owner in search
@@ -145,7 +151,11 @@ local function note(stored, time, deadline, lifetime, fields)
   if not stored.exists then set('created', time) end
   if owned then set('owner', owner) end
   if lifetime ~= '' then set('ttl', lifetime) end
-  if stored.schema then set('indexed', indexed_as(stored.schema, version, stored.written)) end
+  if stored.schema then
+    set('indexed', indexed_as(stored.schema, version, stored.written))
+  elseif stored.token then  -- a writer without SEARCH, or of one run among others without documents
+    redis.pcall('SADD', root .. 'stale', stored.token)
+  end
   redis.call('HSET', record, unpack(fields))
   return version
 end
