@@ -367,7 +367,7 @@ class ConversationIndex(Searchable, Browsable):
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[Erasure]:
         erases = erasure.foresee if dry_run else erasure.erase
-        return erases(self._layout.keys, _someone(owner))
+        return erases(self._layout, _someone(owner))
 
     def _event(self, owner: Id, **counts: object) -> dict[str, Any]:
         return {"sender": type(self), "index": self, "owner": decode(encode(owner)), **counts}
