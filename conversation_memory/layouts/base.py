@@ -30,7 +30,7 @@ from ..records import FIELDS, Conversation, Excerpt, Record, RunPage
 from ..runs import Run
 from ..search.documents import fresh_token
 from .indexing import Indexing
-from .places import Form, Place, Snapshot, distinct, is_past, milliseconds_of, owner_of
+from .places import Form, Place, Snapshot, distinct, is_past, owner_of
 
 DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
@@ -275,8 +275,7 @@ class Layout(Indexing, ABC):
             place = self._seen(place, snapshot)
             nothing = self.documents.added(()) if self.documents else b""
             write = self._write(place, self.document(place, snapshot), snapshot, nothing)
-            score = yield single("ZSCORE", self.keys.order(), place.id)
-            if isinstance((yield self._kept(place, snapshot.record, score, write)), int):
+            if isinstance((yield self._kept(place, snapshot.record, write)), int):
                 return True
             yield pause(attempt)
         raise self._conflict(place, "kept changing")
@@ -287,16 +286,11 @@ class Layout(Indexing, ABC):
             return seal.startswith(f"list-{size}-")
         return not length and not seal.startswith("list-")
 
-    def _kept(self, place: Place, record: Record, score: Any, write: Command[T]) -> Command[T]:
+    def _kept(self, place: Place, record: Record, write: Command[T]) -> Command[T]:
         """`write`, and in the same MULTI what keeps the time of the last write and the deadline."""
         keys = self.keys.of(place.id, place.owner)
         before = [place.id, place.owner or b"", "before", record.version]
-        times = [
-            milliseconds_of(record.updated),
-            "" if score is None else int(float(score)),
-            milliseconds_of(record.expires),
-        ]
-        after = [*before[:2], "after", record.version, *times]
+        after = [*before[:2], "after", record.version]
         writes = [Script.with_source(c) if c[0] == "EVALSHA" else c for c in write.calls]
 
         def decoded(replies: list[Any]) -> T:

@@ -1,17 +1,22 @@
 -- Around a write that changes nothing but the form of a conversation, in one MULTI: put back the
--- time of the last write and the deadline. Before the write it leaves a mark, as the version alone
--- does not tell that write from the one of another writer, for whom it was refused.
+-- time of the last write and the deadline, as they are just before the write: expire() changes no
+-- version, so that the caller may have read another deadline. Before the write they are marked, as
+-- the version alone does not tell that write from the one of another writer, for whom it was refused.
 --
--- ARGV  id, owner, 'before' | 'after', version before the write [, time of the write before ('' not
---       known), place in the order ('' none), deadline ('' none)]
+-- ARGV  id, owner, 'before' | 'after', version before the write
 local stored = open()
-local marked = redis.call('HDEL', record, 'keep') == 1
+local mark = redis.call('HGET', record, 'keep')
+if mark then redis.call('HDEL', record, 'keep') end
 if ARGV[3] == 'before' then
-  if stored.version == tonumber(ARGV[4]) then redis.call('HSET', record, 'keep', 1) end
+  if stored.version == tonumber(ARGV[4]) then
+    local score = redis.call('ZSCORE', recent, id)
+    local times = {stored.updated or '', score or '', stored.expires or ''}
+    redis.call('HSET', record, 'keep', table.concat(times, ' '))
+  end
   return 1
 end
-if not marked or stored.version == tonumber(ARGV[4]) then return 0 end
-local updated, score, deadline = ARGV[5], ARGV[6], ARGV[7]
+if not mark or stored.version == tonumber(ARGV[4]) then return 0 end
+local updated, score, deadline = mark:match('^(%S*) (%S*) (%S*)$')
 if updated == '' then
   redis.call('HDEL', record, 'updated')
 else
