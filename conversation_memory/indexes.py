@@ -275,10 +275,10 @@ class ConversationIndex(Searchable, Browsable):
     ) -> Report:
         """Look whether documents, records, orders and keys agree; in constant memory.
 
-        With `fix`, what is derived is repaired: orders, and what records say of their documents.
-        Documents, runs, owners, titles and times stay as they are. It may run beside writers, and
-        again after an interruption. `progress` is called with the report so far, which has at most
-        `examples` names of each kind.
+        With `fix`, what is derived is repaired: orders, what records say of their documents, and
+        search documents. Documents, runs, owners, titles and times stay as they are. It may run
+        beside writers, and again after an interruption. `progress` is called with the report so
+        far, which has at most `examples` names of each kind.
         """
         return self._run(self._checking(fix, examples, progress))
 
