@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha1
@@ -77,8 +77,9 @@ Operation = Generator[Step, Any, T]
 
 # Commands that write. A script that is denied one of them behind another would leave half a write.
 _WRITES = frozenset(
-    "DEL EXPIREAT HDEL HSET LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM ZADD ZREM".split()
-) | {"ZREMRANGEBYSCORE"}
+    "DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM ZADD ZREM "
+    "ZREMRANGEBYSCORE".split()
+)
 
 _called = re.compile(r"redis\.call\('([A-Z]+)'").findall
 
@@ -129,6 +130,17 @@ class Script:
 
 def single(*call: Any, decode: Callable[[Any], T] = _same) -> Command[T]:
     return Command((call,), decode)
+
+
+_ALLOWED = Script("allowed.lua")
+
+
+def allowed(keys: Sequence[bytes], commands: Iterable[str]) -> Command[int]:
+    """Raises `RedisDenied` for a user who may not run all of `commands` on `keys`.
+
+    For what takes several steps, each of which asks only for its own.
+    """
+    return Command((_ALLOWED.call(keys, sorted({*commands})),))
 
 
 @sensitive_variables()

@@ -7,10 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from .commands import Command, Operation, Script, single
+from .commands import Command, Operation, Script, allowed, single
 from .exceptions import RedisDenied, RedisMisconfigured
 from .keys import Keys
+from .layouts import Layout
 from .search.documents import fresh_token
+from .search.sweeping import SWEEPS, sweep, sweep_orphans
 from .selection import BATCH
 
 ERASE = Script("prelude.lua", "erase.lua")
@@ -51,11 +53,24 @@ class Copies:
     replicas: int | None = None
 
 
-def erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
+def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
     """Erase everything of an owner, also what is written while it goes on.
 
     What is interrupted can be started again: a conversation leaves the order of its owner last.
+    Where there are search documents, those that no conversation has go too: whose they were, nobody
+    knows any more, but they have texts.
     """
+    has_documents = layout.schema is not None or (yield single("EXISTS", layout.keys.search()))
+    if has_documents:
+        yield allowed([layout.keys.index, layout.keys.root], [*ERASE.commands, *SWEEPS])
+    erased = yield from _erase(layout.keys, owner)
+    if has_documents:
+        yield from sweep(layout.keys)
+        yield from sweep_orphans(layout.keys)
+    return erased
+
+
+def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
     total, looks = Erasure(), 0
     while looks < _LAST_LOOKS:
         ids = yield single("ZRANGE", keys.order(owner), 0, BATCH - 1)
@@ -66,8 +81,9 @@ def erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
     return total
 
 
-def foresee(keys: Keys, owner: bytes) -> Operation[Erasure]:
+def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
     """What `erase` would do."""
+    keys = layout.keys
     total, cursor = Erasure(), b"0"
     while True:
         cursor, pairs = yield single("ZSCAN", keys.order(owner), cursor, "COUNT", BATCH)

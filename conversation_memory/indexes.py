@@ -275,10 +275,10 @@ class ConversationIndex(Searchable, Browsable):
     ) -> Report:
         """Look whether documents, records, orders and keys agree; in constant memory.
 
-        With `fix`, what is derived is repaired: orders, and what records say of their documents.
-        Documents, runs, owners, titles and times stay as they are. It may run beside writers, and
-        again after an interruption. `progress` is called with the report so far, which has at most
-        `examples` names of each kind.
+        With `fix`, what is derived is repaired: orders, what records say of their documents, and
+        search documents. Documents, runs, owners, titles and times stay as they are. It may run
+        beside writers, and again after an interruption. `progress` is called with the report so
+        far, which has at most `examples` names of each kind.
         """
         return self._run(self._checking(fix, examples, progress))
 
@@ -367,7 +367,7 @@ class ConversationIndex(Searchable, Browsable):
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[Erasure]:
         erases = erasure.foresee if dry_run else erasure.erase
-        return erases(self._layout.keys, _someone(owner))
+        return erases(self._layout, _someone(owner))
 
     def _event(self, owner: Id, **counts: object) -> dict[str, Any]:
         return {"sender": type(self), "index": self, "owner": decode(encode(owner)), **counts}

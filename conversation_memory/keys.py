@@ -14,6 +14,7 @@ Id = str | bytes | int | UUID
 
 NO_CALL = b""
 """For `Keys.of()`, for a script that may be run again as often as it is sent."""
+COUNT = b"documents"
 
 
 def encode(name: Id) -> bytes:
@@ -92,9 +93,9 @@ class Keys:
         """Sorted set: conversation id by its deadline, of those that have one."""
         return self._tag + b"expiry"
 
-    def pattern(self) -> bytes:
-        """A glob for every key of ours, for SCAN."""
-        return re.sub(rb"[][*?\\]", rb"\\\g<0>", self._tag) + b"*"
+    def pattern(self, start: bytes = b"") -> bytes:
+        """A glob for every key of ours, or those that begin with `start`, for SCAN."""
+        return re.sub(rb"[][*?\\]", rb"\\\g<0>", start or self._tag) + b"*"
 
     def family(self, key: bytes) -> tuple[bytes, bytes]:
         """What kind of key of ours it is, `b"record"` and the like, and the id or owner in it."""
@@ -132,8 +133,15 @@ class Keys:
         """Sorted set: keys of search documents without a vector, by when they were written."""
         return self._tag + b"unembedded"
 
+    def stale(self) -> bytes:
+        """Set: tokens of conversations that were written to without all of their documents."""
+        return self._tag + b"stale"
+
     def search(self) -> bytes:
-        """Hash: digest of a search schema -> since when all runs have documents of it."""
+        """Hash: digest of a search schema -> since when all runs have documents of it.
+
+        And `COUNT` -> how many documents there should be.
+        """
         return self._tag + b"search"
 
     def definition(self, name: str = "") -> bytes:

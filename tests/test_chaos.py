@@ -1,5 +1,6 @@
 """Eight processes, mixed operations, and a server that fails them in every way it can.
 
+Or with search documents, beside operators who reindex, check, convert and dump all the time.
 CHAOS_SECONDS is how long they write in each layout.
 """
 
@@ -7,40 +8,58 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import randrange
 
+from django.conf import settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from conversation_memory import Run
+from conversation_memory import ConversationIndex, Run, conf
 from conversation_memory.documents import read
+from conversation_memory.exceptions import RedisUnavailable
 from example_project.embedded_redis import EmbeddedRedis
 
+from .archives import dumped
 from .chaos import SHARED
 from .utils import each_layout
 
 ROOT = Path(__file__).parent.parent
 SECONDS = float(os.environ.get("CHAOS_SECONDS", 4))
 NAMES = "abcdefgh"
+OF_SEARCH = {b"run", b"documents", b"tokens", b"owners", b"search"}
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 
 
-@each_layout
-class ChaosTests:
+class Chaos:
+    searches = False
+
     def setUp(self):
-        self.server = self.enterContext(EmbeddedRedis(search=False, options=DURABLE))
+        server = EmbeddedRedis(search=self.searches, options=DURABLE)
+        self.server = self.enterContext(server)
         self.enterContext(self.settings(REDIS_URL=self.server.url))
         super().setUp()
         self.seed = randrange(2**32)
         for id in SHARED:
             self.index.driver(id).append(Run("?", "!", id="0"))
 
-    def test_what_was_acknowledged_is_there_once_and_nothing_else(self):
+    def written(self):
+        """The models of all writers, who are done."""
         writers = [self.writer(name) for name in NAMES]
-        self.fail_them(writers)
+        for writer in writers:
+            assert writer.stdout.readline() == "ready\n"
+        for writer in writers:
+            writer.stdin.write("go\n")
+            writer.stdin.flush()
+        self.fail_them()
         models = [self.model_of(writer) for writer in writers]
         assert all(model["lost"] for model in models)  # or nothing was tested
+        return models
+
+    def check(self, models):
         self.index.reap()
         self.check_shared(models)
         for model in models:
@@ -66,17 +85,8 @@ class ChaosTests:
         self.addCleanup(writer.kill)
         return writer
 
-    def fail_them(self, writers):
-        for writer in writers:
-            assert writer.stdout.readline() == "ready\n"
-        for writer in writers:
-            writer.stdin.write("go\n")
-            writer.stdin.flush()
-        self.disturb(SECONDS / 2)
-        self.server.kill()
-        time.sleep(0.2)
-        self.server.restart()
-        self.disturb(SECONDS / 2 - 0.5)
+    def fail_them(self):
+        self.disturb(SECONDS)
 
     def disturb(self, seconds):
         end = time.monotonic() + seconds
@@ -132,7 +142,9 @@ class ChaosTests:
         expected = {b"record:" + id for id in records} | {k for k, v in orders.items() if v}
         expected |= {b"runs:" + id for id, record in records.items() if has_list(record)}
         found = {key.partition(b"}:")[2] for key in self.keys()} - {b""}  # that of the hash
-        assert found == expected
+        found = {name for name in found if name.partition(b":")[0] not in OF_SEARCH}
+        known = {b"ids:" + id for id, record in records.items() if has_list(record)}
+        assert found - known == expected
         for name, order in orders.items():
             assert dict(self.redis.zrange(self.key(name), 0, -1, withscores=True)) == order
 
@@ -150,6 +162,85 @@ class ChaosTests:
 
     def key(self, name):
         return b"{%b}:%b" % (self.index.name.encode(), name)
+
+
+@each_layout
+class ChaosTests(Chaos):
+    def test_what_was_acknowledged_is_there_once_and_nothing_else(self):
+        self.check(self.written())
+
+    def fail_them(self):
+        self.disturb(SECONDS / 2)
+        self.server.kill()
+        time.sleep(0.2)
+        self.server.restart()
+        self.disturb(SECONDS / 2 - 0.5)
+
+
+@each_layout
+class OperatorChaosTests(Chaos):
+    entry = {"SEARCH": True}
+    searches = True
+
+    def test_every_run_is_found_once_beside_all_that_operators_do(self):
+        stop, done = threading.Event(), Counter()
+        with ThreadPoolExecutor() as pool:
+            works = [
+                pool.submit(self.operate, operation, stop, done) for operation in self.operations()
+            ]
+            try:
+                models = self.written()
+            finally:
+                stop.set()
+            for work in works:
+                work.result()
+        self.index.convert()
+        self.check(models)
+        self.check_search()
+
+    def operations(self):
+        other = {"hash": "list", "list": "hash"}[self.entry["LAYOUT"]]
+        with self.settings(REDIS={"default": {**settings.REDIS["default"], "LAYOUT": other}}):
+            back = ConversationIndex(conf.get("default"))
+        self.addCleanup(back._connection.close)
+
+        def reindex():
+            self.index.reindex()
+
+        def check():
+            self.index.check(fix=True)
+
+        def convert():
+            self.index.convert()
+
+        def convert_back():
+            back.convert()
+
+        def dump():
+            assert dumped(self.index)
+
+        return reindex, check, convert, convert_back, dump
+
+    def operate(self, operation, stop, done):
+        while not (stop.is_set() and done[operation.__name__]):
+            try:
+                operation()
+                done[operation.__name__] += 1
+            except RedisUnavailable:
+                time.sleep(0.01)
+
+    def check_search(self):
+        state = self.index.search_state()
+        assert state.kind == "ready", (state.reason, self.seed)
+        assert self.index.check().problems == {}, self.seed
+        expected = [(id, run.id) for id in self.index for run in self.index.driver(id).load()[0]]
+        assert len({*expected}) == len(expected)
+        found, results = [], self.index.search(limit=1000, order_by="time")
+        found += results
+        while results.next:
+            results = self.index.search(limit=1000, order_by="time", after=results.next)
+            found += results
+        assert sorted((hit.conversation_id, hit.run_id) for hit in found) == sorted(expected)
 
 
 def is_list(record):

@@ -156,6 +156,26 @@ class ConvertTests(ConvertTestCase):
             self.to("hash").convert()
         assert not [sent for sent in commands if "EVAL" in sent["command"]]
 
+    def test_a_deadline_that_is_set_while_it_reads_counts(self):
+        for change, expires in (
+            (lambda driver: driver.expire(100), True),
+            (lambda driver: driver.persist(), False),
+        ):
+            for old, new in self.each():
+                driver = old.driver("42", ttl=None if expires else 1000)
+                driver.append(run("a"))
+                layout = getattr(new, "subject", new)._layout
+                original = layout._write
+
+                def late(*args, driver=driver, change=change, original=original, **options):
+                    change(driver)
+                    return original(*args, **options)
+
+                with mock.patch.object(layout, "_write", late):
+                    assert new.convert().converted == 1
+                assert (driver.record().expires is not None) == expires
+                assert self.redis.zcard(f"{{{old.name}}}:expiry") == expires
+
     def test_refused_it_leaves_the_times_of_the_other_writer(self):
         # The write of another process comes between reading and writing.
         for old, new in self.each():
@@ -164,11 +184,11 @@ class ConvertTests(ConvertTestCase):
             layout = new.driver("42")._layout
             write = layout._write
 
-            def interrupted(*args, driver=driver, moments=moments, write=write):
+            def interrupted(*args, driver=driver, moments=moments, write=write, **options):
                 if not moments:
                     driver.append(run("b"))
                     moments.append(driver.record())
-                return write(*args)
+                return write(*args, **options)
 
             with mock.patch.object(layout, "_write", interrupted):
                 assert perform(old._connection.client, layout.adapt(Place(b"42")), "default")

@@ -157,7 +157,8 @@ class Restore:
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         self._check_sizes()
-        yield writing.allowed(self._layout)
+        yield writing.permission(self._layout)
+        yield from self._layout.indexer()  # RediSearch is to have an index before the first write
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
             plan = yield from self._plan(bool)
             self._check_conflicts(plan)
@@ -176,6 +177,7 @@ class Restore:
         """Write a batch. Returns those that others wrote to meanwhile: to be looked at again."""
         items: list[Item] = []
         kinds: list[str] = []
+        there: list[bytes] = []  # also what was interrupted before it had its search documents
         for entry, kind, obstacle in (yield from self._decided(batch)):
             if kind in ("new", "replaced"):
                 items.append(self._item(entry, obstacle))
@@ -183,13 +185,12 @@ class Restore:
             else:
                 counts.add(kind, entry)
                 self._check_conflicts(counts)
-        if not items:
-            return {}
-        written = yield from writing.write(self._layout, items)
+                there += [entry.id] if kind == "same" else []
+        written = (yield from writing.write(self._layout, items)) if items else []
         for item, kind, is_written in zip(items, kinds, written, strict=True):
             if is_written:
                 counts.add(kind, item.entry)
-        there = [item.entry.id for item, is_done in zip(items, written, strict=True) if is_done]
+        there += [item.entry.id for item, is_done in zip(items, written, strict=True) if is_done]
         # An unreadable one is restored as it is, and has no documents.
         yield from catch_up(self._layout, there, bool)
         pairs = zip(items, written, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..commands import Command, Operation, Script
+from ..commands import Command, Operation, Script, allowed
 from ..documents import Document
 from ..keys import Keys
 from ..layouts import Layout
@@ -21,7 +21,6 @@ RESTORE = Script("restored.lua", "restore.lua")
 # In seconds; an hour longer than ids are known, as clocks differ.
 _RECENT = 7200
 
-ALLOWED = Script("allowed.lua")
 _READS = ("MULTI", "EXEC", "HMGET", "HSTRLEN", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
 
 OVERWRITE = Script("prelude.lua", "expected.lua", "restored.lua", "overwrite.lua")
@@ -80,13 +79,11 @@ class Item:
         return [part for pair in pairs.items() if pair[1] is not None for part in pair]
 
 
-def allowed(layout: Layout) -> Command[int]:
-    """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
-    commands = {*RESTORE.commands, *OVERWRITE.commands, *_READS}
-    if layout.schema is not None:
-        commands.update(INDEX.commands)
-    keys = [layout.keys.index, layout.keys.record(b"")]
-    return Command((ALLOWED.call(keys, sorted(commands)),))
+def permission(layout: Layout) -> Command[int]:
+    """Raises `RedisDenied` for a user who lacks a permission for any step of a restore."""
+    commands = [*RESTORE.commands, *OVERWRITE.commands, *_READS]
+    commands += INDEX.commands if layout.schema is not None else []
+    return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 
 def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:

@@ -13,9 +13,11 @@ from functools import partial
 from ..commands import Operation
 from ..layouts import Layout
 from ..listing import Listing
+from ..search.reindexing import batches
+from ..search.sweeping import tokens_of
 from .conversations import inspect_conversations
-from .documents import inspect_documents
-from .findings import Finding, Problem, Report, Tally
+from .documents import inspect_count, inspect_documents, inspect_names, inspect_tokens, sizes
+from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
 from .orders import inspect_places, members
 from .strays import inspect_fixed_keys, inspect_keys, inspect_owner_orders, keys_of_index
 
@@ -41,17 +43,19 @@ class Check:
         self._tally = Tally(examples)
         self._progress = progress
         self.inspections: list[Inspect] = [partial(inspect_conversations, self._keys)]
-        if layout.schema is not None:
-            self.inspections.append(partial(inspect_documents, layout))
+        self._layout = layout
+        self._is_searched = layout.schema is not None
 
     def run(self) -> Operation[Report]:
-        broken = yield from inspect_fixed_keys(self._keys)
+        broken = yield from inspect_fixed_keys(self._keys, searches=self._is_searched)
         self._tally.add(broken, broken)
         if not broken:
             yield from self._conversations()
             for order in (self._keys.order(), self._keys.expiry()):
                 yield from self._order(order, None)
             yield from self._strays()
+            if self._is_searched:
+                yield from self._documents_of_none()
         return self._tally.report()
 
     def _conversations(self) -> Operation[None]:
@@ -60,8 +64,23 @@ class Check:
             cursor, ids = yield from self._listing.every(cursor or b"0")
             for inspect in self.inspections:
                 yield from self._look(inspect, ids)
+            yield from self._documents(ids)
             self._tally.seen += len(ids)
             self._progress(self._tally.report())
+
+    def _documents(self, ids: Sequence[bytes]) -> Operation[None]:
+        """A few at a time, as a repair holds all documents of a conversation."""
+        inspect = partial(inspect_documents, self._layout)
+        for batch in batches((yield from sizes(self._layout, ids))):
+            yield from self._look(inspect, batch)
+
+    def _documents_of_none(self) -> Operation[None]:
+        cursor = None
+        while cursor != b"0":
+            cursor, tokens = yield from tokens_of(self._keys, cursor or b"0")
+            yield from self._look(partial(inspect_tokens, self._layout), tokens)
+        if not self._tally.left(NOT_INDEXED):  # or it is no wonder that the number is wrong
+            yield from self._look(partial(inspect_count, self._layout), [self._keys.search()])
 
     def _order(self, order: bytes, owner: bytes | None) -> Operation[None]:
         cursor, inspect = None, partial(inspect_places, self._keys, order, owner)
@@ -75,6 +94,9 @@ class Check:
             cursor, names = yield from keys_of_index(self._keys, cursor or b"0")
             yield from self._look(partial(inspect_keys, self._keys), names)
             yield from self._owners([n for n in names if self._keys.family(n)[0] == b"owner"])
+            if self._is_searched:
+                documents = [n for n in names if n.startswith(self._keys.documents())]
+                yield from self._look(partial(inspect_names, self._layout), documents)
 
     def _owners(self, orders: Sequence[bytes]) -> Operation[None]:
         wrong = yield from inspect_owner_orders(self._keys, orders)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..commands import Command
 from ..keys import decode
@@ -23,7 +24,12 @@ STRAY_PLACE = "places in an order of no conversation"
 WRONG_OWNER = "places in the order of an owner that belong to another, or are missing there"
 LOST_OWNER = "conversations in the order of an owner whose record is lost"
 WRONG_TYPE = "keys of the wrong type"
-NOT_INDEXED = "conversations not wholly in the search index; run reindexconversations"
+NOT_INDEXED = (
+    "conversations whose search documents are not those of their runs; run reindexconversations"
+)
+STRAY_DOCUMENTS = "conversations that are not there, but have search documents"
+LOST_DOCUMENT = "search documents of no conversation"
+WRONG_DOCUMENT_COUNT = "counts of search documents that are wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Finding:
 
     kind: str
     name: bytes
-    fix: Command[int] | None = None
+    fix: Command[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,10 @@ class Tally:
             self._count(finding, 1, 0)
         for finding in left:
             self._count(finding, 0, 1)
+
+    def left(self, kind: str) -> int:
+        """How many faults of a kind there are still."""
+        return self._problems[kind].left if kind in self._problems else 0
 
     def report(self) -> Report:
         return Report(self.seen, dict(self._problems))

@@ -21,9 +21,12 @@ def keys_of_index(keys: Keys, cursor: bytes) -> Operation[tuple[bytes, list[byte
     return cursor, found
 
 
-def inspect_fixed_keys(keys: Keys) -> Operation[list[Finding]]:
-    """What is wrong with the keys without which there is no index."""
+def inspect_fixed_keys(keys: Keys, *, searches: bool) -> Operation[list[Finding]]:
+    """What is wrong with the keys without which there is no index, or no search of it."""
     expected = {keys.index: b"hash", keys.order(): b"zset", keys.expiry(): b"zset"}
+    if searches:
+        expected |= dict.fromkeys((keys.tokens(), keys.owners(), keys.search()), b"hash")
+        expected |= {keys.stale(): b"set", keys.unembedded(): b"zset"}
     types = yield [single("TYPE", key) for key in expected]
     return [
         Finding(findings.WRONG_TYPE, key)

@@ -30,16 +30,7 @@ from ..records import FIELDS, Conversation, Excerpt, Record, RunPage
 from ..runs import Run
 from ..search.documents import fresh_token
 from .indexing import Indexing
-from .places import (
-    Form,
-    Place,
-    Snapshot,
-    distinct,
-    identified,
-    is_past,
-    milliseconds_of,
-    owner_of,
-)
+from .places import Form, Place, Snapshot, distinct, identified, is_past, owner_of
 
 DELETE = Script("prelude.lua", "delete.lua")
 TITLE = Script("prelude.lua", "title.lua")
@@ -93,12 +84,13 @@ class Layout(Indexing, ABC):
         document: Document,
         expected: Snapshot | None,
         change: bytes = b"",
-        kept: str = "",
+        *,
+        keeps_times: bool = False,
     ) -> Command[int | list[bytes]]:
         """Write if all is as `expected`: the new version, or the reason of the refusal.
 
-        `change` is what becomes of the search documents. `kept` are time, place in the order and
-        deadline that stay, where only the form changes.
+        `change` is what becomes of the search documents. The time of the last write and the
+        deadline stay where only the form changes.
         """
 
     @abstractmethod
@@ -297,11 +289,11 @@ class Layout(Indexing, ABC):
                 return False
             place = self._seen(place, snapshot)
             nothing = self.documents.added(()) if self.documents else b""
-            score = yield single("ZSCORE", self.keys.order(), place.id)
-            document, kept = self.document(place, snapshot), _kept(snapshot.record, score)
-            written = yield self._write(place, document, snapshot, nothing, kept)
+            document = self.document(place, snapshot)
+            written = yield self._write(place, document, snapshot, nothing, keeps_times=True)
             if written == NEEDS_DIGEST:
-                written = yield self._write(place, document, snapshot.digested(), nothing, kept)
+                digested = snapshot.digested()
+                written = yield self._write(place, document, digested, nothing, keeps_times=True)
             if isinstance(written, int):
                 return True
             yield pause(attempt)
@@ -584,9 +576,3 @@ class Layout(Indexing, ABC):
             raw=raw,
             reason=reason,
         )
-
-
-def _kept(record: Record, score: Any) -> str:
-    """Time of the last write, place in the order and deadline, as prelude.lua takes them."""
-    place = "" if score is None else int(float(score))
-    return f"{milliseconds_of(record.updated)} {place} {milliseconds_of(record.expires)}"

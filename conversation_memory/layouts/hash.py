@@ -35,7 +35,8 @@ class HashLayout(Layout):
         document: Document,
         expected: Snapshot | None,
         change: bytes = b"",
-        kept: str = "",
+        *,
+        keeps_times: bool = False,
     ) -> Command[int | list[bytes]]:
         self._check_size(place, len(document.raw))
         if len(document.raw) > self.max_run_bytes:
@@ -46,7 +47,7 @@ class HashLayout(Layout):
             document.seal,
             *self._lifetimes(place),
             change,
-            kept,
+            int(keeps_times),
             document.raw,
         ]
         return self._command(WRITE, place, args)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from ..commands import Command, Operation, Script
+from ..commands import Command, Operation, Script, single
 from ..conf import IndexSettings
 from ..documents import Document
 from ..keys import Keys
@@ -15,6 +16,31 @@ from .places import Place, Snapshot
 
 INDEXED = Script("indexed.lua")
 INDEX = Script("prelude.lua", "expected.lua", "search.lua", "index.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """The search documents that a conversation has.
+
+    `indexed` is what the record says of them, `facets` what the metadata gave them, `suffixes` are
+    those of the documents that are there. `size` is that of the field in bytes, `length` that of
+    all there is to read. `is_current` says whether, as far as Redis can tell, they are the
+    documents of all runs.
+    """
+
+    indexed: bytes
+    facets: bytes
+    suffixes: list[bytes]
+    size: int
+    length: int
+    is_current: bool
+
+    @classmethod
+    def of(cls, digest: str, reply: list[Any]) -> Indexed:
+        indexed, facets, suffixes, version, size, runs, intact = reply
+        expected = b"%b-%b-%d" % (digest.encode(), version or b"0", size)
+        read = max(size, int(runs) if runs.isdigit() else 0)
+        return cls(indexed, facets, suffixes, size, read, bool(intact) and indexed == expected)
 
 
 class Indexing:
@@ -36,9 +62,13 @@ class Indexing:
         """What can be said of the search of this index now."""
         return OFF if self.lifecycle is None else (yield from self.lifecycle.ready())
 
-    def indexed_command(self, place: Place) -> Command[list[Any]]:
-        """The documents that a conversation has: as what they are indexed, facets, suffixes."""
-        return Command((INDEXED.call([self.keys.record(place.id), self.keys.root], []),))
+    def indexed_command(self, place: Place, *, whole: bool = False) -> Command[Indexed]:
+        """The documents that a conversation has; `whole` if it is to be part of a MULTI."""
+        assert self.schema is not None
+        digest, keys = self.schema.digest, self.keys
+        names = [keys.content(place.id), keys.record(place.id), keys.root]
+        call = (INDEXED.whole if whole else INDEXED.call)(names, [place.id])
+        return single(*call, decode=lambda reply: Indexed.of(digest, reply))
 
     def index_command(
         self, place: Place, snapshot: Snapshot, change: bytes, time: int | str
@@ -56,4 +86,5 @@ class Indexing:
         documents = yield from self.indexer()
         if documents is None:
             return b""
-        return documents.whole_after(document, *(yield self.indexed_command(place)))
+        known: Indexed = yield self.indexed_command(place)
+        return documents.whole_after(document, known.indexed, known.facets, known.suffixes)

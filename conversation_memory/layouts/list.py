@@ -232,7 +232,8 @@ class ListLayout(Layout):
         document: Document,
         expected: Snapshot | None,
         change: bytes = b"",
-        kept: str = "",
+        *,
+        keeps_times: bool = False,
     ) -> Command[int | list[bytes]]:
         texts, field = document.texts, document.with_texts([])
         size = sum(map(len, texts))
@@ -245,7 +246,7 @@ class ListLayout(Layout):
             *self._lifetimes(place),
             size,
             change,
-            kept,
+            int(keeps_times),
             len(texts),
             *texts,
             *_digests(document.runs),

@@ -13,15 +13,14 @@ else
   redis.call('ZADD', KEYS[#KEYS], stored.updated or clock(), id)
   redis.call('HSET', record, 'owner', ARGV[3])
 end
-local schema = (stored.indexed or ''):match('^%x+')
-local was_indexed = schema and stored.indexed == indexed_as(schema, stored.version, stored.size)
+local schema = was_whole(stored) and stored.indexed:match('^%x+')
 redis.call('HSET', record, 'version', stored.version + 1)
 if stored.token then
   local tag = tag_of(ARGV[3], ARGV[4])
   retag(stored.token, tag)
   redis.call('HSET', record, 'tag', tag)
 end
-if was_indexed then
+if schema then
   redis.call('HSET', record, 'indexed', indexed_as(schema, stored.version + 1, stored.size))
 end
 return answer(1)

@@ -33,12 +33,18 @@ end
 
 -- Delete the search documents of a token. Their names are made here and in search.lua.
 local function unregister(token)
+  local named = redis.call('HGET', root .. 'tokens', token)
+  if named and named ~= id then return end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
-  for _, suffix in ipairs(redis.call('SMEMBERS', registry)) do
+  local suffixes = redis.call('SMEMBERS', registry)
+  for _, suffix in ipairs(suffixes) do
     redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix)
   end
   redis.call('DEL', registry)
   redis.call('HDEL', root .. 'tokens', token)
+  -- Neither is worth a refusal: a wrong count is put right by the next reindex or check.
+  redis.pcall('SREM', root .. 'stale', token)
+  if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
 end
 
 -- Leave the order of the owner. With the last conversation goes what stands for the owner in search
@@ -115,19 +121,16 @@ local function deadline_of(stored, time, lifetime, default)
   if lifetime > 0 then return time + lifetime end
 end
 
--- Put the conversation into the orders. Returns the time of the write and the deadline, for `note`:
--- those of now, or those that are `kept` ('' not; else time, place in the order and deadline, each ''
--- if there is none) by a write that changes nothing but the form.
-local function place(stored, lifetime, default, kept)
-  local time, deadline, score = clock()
-  score = time
-  if kept and kept ~= '' then
-    time, score, deadline = kept:match('^(%d*) (%d*) (%d*)$')
-    deadline = tonumber(deadline)
-  else
-    deadline = deadline_of(stored, time, lifetime, default)
+-- Put the conversation into the orders. Returns the time of the write, nil if it is to stay unknown,
+-- and the deadline, for `note`. A write that changes nothing but the form `keeps` those there are.
+local function place(stored, lifetime, default, keeps)
+  local time = clock()
+  local score, deadline = time, deadline_of(stored, time, lifetime, default)
+  if keeps == '1' then
+    time, deadline = stored.updated, stored.expires
+    score = redis.call('ZSCORE', recent, id)
   end
-  if score ~= '' then
+  if score then
     redis.call('ZADD', recent, score, id)
     if owned then redis.call('ZADD', owned, score, id) end
   end
@@ -177,12 +180,16 @@ local function note(stored, time, deadline, lifetime, fields)
     fields[#fields + 1] = value
   end
   set('version', version)
-  if time ~= '' then set('updated', time) end
+  if time then set('updated', time) end
   if deadline or stored.expires then set('expires', deadline or '') end
   if not stored.exists then set('created', time) end
   if owned then set('owner', owner) end
   if lifetime ~= '' then set('ttl', lifetime) end
-  if stored.schema then set('indexed', indexed_as(stored.schema, version, stored.written)) end
+  if stored.schema then
+    set('indexed', indexed_as(stored.schema, version, stored.written))
+  elseif stored.token then  -- a writer without SEARCH, or of one run among others without documents
+    redis.pcall('SADD', root .. 'stale', stored.token)
+  end
   redis.call('HSET', record, unpack(fields))
   return version
 end

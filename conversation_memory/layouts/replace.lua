@@ -2,7 +2,7 @@
 --
 -- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
 --       document without runs, seal, lifetime, default lifetime, bytes of runs, change of search
---       documents, what is kept (prelude.lua), number of runs, then the text of each and the digest
+--       documents, 1 to keep the times (prelude.lua), number of runs, then the text of each and the digest
 --       of each id
 -- Returns the new version, or why not: a refusal (prelude.lua), {'changed'}, {'digest'}, or
 -- {'documents'} if some are missing.
@@ -19,7 +19,7 @@ for i = first, first + count - 1, MANY do
 end
 redis.call('HSET', content, id, ARGV[6])
 -- Whoever converts an index of old conversations would fill the memory with ids for an hour.
-if ARGV[12] == '' or (stored.updated or 0) > clock() - IDS then
+if ARGV[12] ~= '1' or (stored.updated or 0) > clock() - IDS then
   local digests = {}
   for i = first + count, #ARGV do digests[#digests + 1] = ARGV[i] end
   if #digests > 0 then remember(digests) end

@@ -11,15 +11,39 @@ local function known_suffixes(token)
   return token and redis.call('SMEMBERS', root .. 'documents:' .. token) or {}
 end
 
+-- Whether the documents were those of all runs, whatever their schema.
+local function was_whole(stored)
+  local schema = (stored.indexed or ''):match('^%x+')
+  return schema and stored.indexed == indexed_as(schema, stored.version, stored.size)
+end
+
+-- Whether the token of the record stands for this conversation. A lost entry is written anew.
+local function owns_token(stored)
+  redis.call('HSETNX', root .. 'tokens', stored.token, id)
+  return redis.call('HGET', root .. 'tokens', stored.token) == id
+end
+
+-- A token that nobody has: a writer that repeats itself after a time-out gives the same again, and
+-- two conversations with one token would lose the documents of both with the first that goes.
+local function free_token(token)
+  while redis.call('HSETNX', root .. 'tokens', token, id) == 0 do
+    token = redis.sha1hex(token .. id .. clock()):sub(1, 16)
+  end
+  return token
+end
+
 -- The argument as a table with names, nil without SEARCH.
 local function change_of(stored, given)
   if given == '' then return nil end
   local schema, token, tag, embeds, documents, gone, all, facets = unpack(cmsgpack.unpack(given))
   local current = not stored.exists
     or stored.indexed == indexed_as(schema, stored.version, stored.size)
+  if all and stored.exists and stored.token and not owns_token(stored) then
+    stored.token, stored.indexed = false, false
+  end
   return {
     schema = schema, token = token, tag = tag, embeds = embeds == 1, documents = documents,
-    gone = gone, all = all, current = current or all ~= nil,
+    gone = gone, all = all, current = current or all ~= nil, balance = 0,
     facets = facets or stored.exists and stored.facets or '',
   }
 end
@@ -40,13 +64,15 @@ local function lacks(stored, change)
   return false
 end
 
--- What stands for an owner in documents: random, so that it means nothing once it is forgotten.
+-- What stands for an owner in documents: random, so that it means nothing once it is forgotten. A
+-- writer that repeats itself gives the same `fresh` again, perhaps for another owner.
 local function tag_of(whose, fresh)
   if whose == '' then return '' end
   local tag = redis.call('HGET', root .. 'owners', whose)
   if tag then return tag end
-  redis.call('HSET', root .. 'owners', whose, fresh)
-  return fresh
+  tag = redis.sha1hex(fresh .. whose .. clock()):sub(1, 16)
+  redis.call('HSET', root .. 'owners', whose, tag)
+  return tag
 end
 
 local function retag(token, tag)
@@ -64,8 +90,9 @@ local function put(stored, change, document, time, facets)
   if redis.call('SADD', root .. 'documents:' .. stored.token, document[1]) == 0 then
     since = redis.call('HGET', key, 't')
     redis.call('DEL', key)
-  elseif document[2] ~= '' then
-    since = redis.call('HGET', prefix .. document[2], 't')
+  else
+    if document[2] ~= '' then since = redis.call('HGET', prefix .. document[2], 't') end
+    if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
   end
   local call = {'HSET', key, 'c', stored.token, 't', since or time}
   local function add(parts, first)
@@ -78,8 +105,9 @@ local function put(stored, change, document, time, facets)
   if change.embeds then redis.call('ZADD', root .. 'unembedded', time, key) end
 end
 
-local function drop(stored, suffix)
-  redis.call('SREM', root .. 'documents:' .. stored.token, suffix)
+local function drop(stored, change, suffix)
+  local known = redis.call('SREM', root .. 'documents:' .. stored.token, suffix)
+  change.balance = change.balance - known
   redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
@@ -94,25 +122,30 @@ local function index(stored, change, time, size, fields)
   end
   local is_new = not stored.token
   if is_new and stored.exists and not change.all and #change.documents == 0 then return end
-  if is_new then
-    stored.token = change.token
-    redis.call('HSET', root .. 'tokens', stored.token, id)
-  end
+  if is_new then stored.token = free_token(change.token) end
   local tag = tag_of(owner, change.tag)
   if not is_new and tag ~= stored.tag then retag(stored.token, tag) end
   stored.tag = tag
 
   local facets = change.facets ~= '' and cmsgpack.unpack(change.facets) or {}
   for _, document in ipairs(change.documents) do put(stored, change, document, time, facets) end
-  for _, suffix in ipairs(change.gone) do drop(stored, suffix) end
+  for _, suffix in ipairs(change.gone) do drop(stored, change, suffix) end
   if change.all and not is_new then
     local wanted = {}
     for _, suffix in ipairs(change.all) do wanted[suffix] = true end
     for _, suffix in ipairs(known_suffixes(stored.token)) do
-      if not wanted[suffix] then drop(stored, suffix) end
+      if not wanted[suffix] then drop(stored, change, suffix) end
     end
   end
-  if change.current then stored.schema, stored.written = change.schema, size end
+  if change.balance ~= 0 then
+    redis.call('HINCRBY', root .. 'search', 'documents', change.balance)
+  end
+  if change.current then
+    stored.schema, stored.written = change.schema, size
+  elseif was_whole(stored) then  -- a document of each run still, of several schemas
+    stored.schema, stored.written = '0', size
+  end
+  if change.all then redis.call('SREM', root .. 'stale', stored.token) end
   for field, value in pairs({token = stored.token, tag = tag, facets = change.facets}) do
     if value ~= before[field] then
       fields[#fields + 1] = field

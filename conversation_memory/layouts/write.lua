@@ -1,7 +1,7 @@
 -- Layout `hash`: write a document.
 --
 -- ARGV  id, owner, version ('' any), length ('' any, -1 absent), SHA-1 ('' any), number of runs,
---       seal, lifetime, default lifetime, change of search documents, what is kept (prelude.lua),
+--       seal, lifetime, default lifetime, change of search documents, 1 to keep the times (prelude.lua),
 --       document
 -- Returns the new version, or why not: a refusal (prelude.lua), {'changed'}, {'digest'}, or
 -- {'documents'} if some are missing.

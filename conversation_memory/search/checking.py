@@ -81,7 +81,8 @@ class Checking:
             conversation = _seen(token, fields, now, filters)
             if conversation is not None:
                 seen[token] = conversation
-                if token in unread or not _is_current(fields):
+                conversation.is_current = _is_current(fields)
+                if token in unread or not conversation.is_current:
                     stale.append(conversation)
         if stale:
             yield from self._read(stale)

@@ -71,7 +71,8 @@ class Counting:
         for _ in range(3):
             scope = yield from self._engine.tags.scope(request.filters)
             if scope is None:
-                return [], state.reason
+                lost = yield from self._engine.tags.loss(request.filters)
+                return [], state.reason or lost
             call = ("FT.AGGREGATE", state.name, expression(request, scope), "VERBATIM", *part)
             aggregate = single(*call, *limits(), decode=facets.counts)
             (pairs, reasons), late = yield from timed(aggregate)

@@ -25,6 +25,9 @@ from .scope import Scope, Tags
 from .seen import Seen
 
 APPROXIMATE = "A phrase has a word twice or ends in *: some runs may be counted that lack it."
+OVERWRITTEN = (
+    "Conversations that were found have runs without search documents: run reindexconversations."
+)
 RESTLESS = "What was searched kept changing."
 
 _LOST = re.compile("no such index|unknown index|index not found", re.IGNORECASE).search
@@ -94,7 +97,8 @@ class Engine:
         for _ in range(3):
             scope = yield from self.tags.scope(request.filters)
             if scope is None:
-                return SearchResults([], reason=state.reason)
+                lost = yield from self.tags.loss(request.filters)
+                return SearchResults([], reason=state.reason or lost)
             asking = Asking(self._layout.keys, state.name, request, scope)
             reply, reasons, seen = yield from self._found(asking, request, scope)
             if seen is not None:
@@ -141,6 +145,8 @@ class Engine:
                 dropped += 1
             else:
                 hits.append(hit)
+        if not all(conversation.is_current for conversation in seen.values()):
+            reasons.append(OVERWRITTEN)
         if request.query.is_shortened:
             reasons.append("Of that much text, only the first words were looked for.")
         end = request.cursor.offset + taken

@@ -8,20 +8,26 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 
-from ..commands import Operation, Pause, single
+from ..commands import Command, Operation, Pause, single
 from ..exceptions import (
     ConversationMemoryError,
     RedisDenied,
     RedisMisconfigured,
     RedisReadOnly,
 )
-from ..keys import decode
+from ..keys import COUNT, decode
 from ..wording import counted
 from .schema import Schema
 
 # For how many seconds a good state is believed, and that there is no RediSearch.
 _GOOD = 5
 _ABSENT = 60
+
+# The count of documents, beside what FT.INFO says.
+_BEFORE = "documents before"
+
+# Name, FIELDS, and what FT.INFO says.
+Index = tuple[bytes, Mapping[str, str], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +94,34 @@ class Lifecycle:
 
     def built(self) -> Operation[None]:
         """Wait until RediSearch has read what is stored."""
-        while _number((yield from self._information()).get("indexing")) > 0:
+        while _is_building((yield from self._information())):
             yield Pause(0.1)
+
+    def surplus(self) -> Operation[int]:
+        """By how many the count of documents is too high, negative if too low, at one moment.
+
+        0 while RediSearch still reads what is stored.
+        """
+        count, information = yield Command(
+            (("HGET", self._keys.search(), COUNT), ("FT.INFO", self.schema.name)),
+            lambda replies: (int(replies[0] or 0), _mapping(replies[1])),
+        )
+        if _is_building(information):
+            return 0
+        return count - int(_number(information.get("num_docs")))  # type: ignore[no-any-return]
+
+    def recount(self, surplus: int) -> Command[int]:
+        """Put the count right, beside writers too."""
+        return single("HINCRBY", self._keys.search(), COUNT, -surplus)
 
     def finish(self) -> Operation[list[bytes]]:
         """Say that all runs have documents of this schema. Drops the indexes of other ones.
 
         Returns the names of those.
         """
+        surplus = yield from self.surplus()
+        if surplus:
+            yield self.recount(surplus)
         names = yield from self._others()
         digests = [_digest(name) for name in names]
         now = yield single("TIME")
@@ -126,7 +152,7 @@ class Lifecycle:
     def _information(self) -> Operation[dict[str, Any]]:
         """FT.INFO of the index, which is made if there is none."""
         try:
-            return (yield single("FT.INFO", self.schema.name, decode=_mapping))  # type: ignore[no-any-return]
+            return (yield from self._asked(self.schema.name))
         except RedisMisconfigured as error:
             if _is_unknown_command(error):
                 raise
@@ -138,43 +164,71 @@ class Lifecycle:
         if not (yield single("HLEN", self._keys.index)):  # nothing that could lack documents
             now = yield single("TIME")
             yield single("HSETNX", self._keys.search(), self.schema.digest, now[0])
-        return (yield single("FT.INFO", self.schema.name, decode=_mapping))  # type: ignore[no-any-return]
+        return (yield from self._asked(self.schema.name))
+
+    def _asked(self, name: bytes) -> Operation[dict[str, Any]]:
+        """FT.INFO, and how many documents there should have been just before."""
+        count, information = yield [
+            single("HGET", self._keys.search(), COUNT),
+            single("FT.INFO", name, decode=_mapping),
+        ]
+        return {**information, _BEFORE: int(count or 0)}
 
     def _state_of(self, information: dict[str, Any]) -> Operation[State]:
+        since = yield single("HGET", self._keys.search(), self.schema.digest)
+        is_building = _is_building(information)
+        other = None
+        if since is None or is_building:
+            other = yield from self._other()
+        if other is None and (since is None or is_building):
+            return self._unready(information, is_known=since is not None)
+        name, fields, information = other or (self.schema.name, self.schema.fields, information)
+        reason = yield from self._gap(information)
+        return State("incomplete" if reason else "ready", reason, name, fields)
+
+    def _unready(self, information: dict[str, Any], *, is_known: bool) -> State:
+        """Of an index that has not all documents yet, or of which nobody knows it."""
         mine = (self.schema.name, self.schema.fields)
-        since, conversations, known = yield [
-            single("HGET", self._keys.search(), self.schema.digest),
+        if not is_known:
+            reason = "Runs from before SEARCH was set have no documents: run reindexconversations."
+            return State("incomplete", reason, *mine)
+        percent = _number(information.get("percent_indexed")) * 100
+        reason = f"RediSearch is still reading what is stored, {percent:.0f} % by now."
+        return State("building", reason, *mine)
+
+    def _gap(self, information: dict[str, Any]) -> Operation[str]:
+        """What the index lacks since, as far as counts tell; nothing if they say that it is whole.
+
+        Writers go on meanwhile, so that documents are missing for sure only if there were fewer
+        than before and than afterwards.
+        """
+        conversations, known, stale, count = yield [
             single("HLEN", self._keys.index),
             single("HLEN", self._keys.tokens()),
+            single("SCARD", self._keys.stale()),
+            single("HGET", self._keys.search(), COUNT),
         ]
-        building = _number(information.get("indexing")) > 0
-        if since is None:
-            reason = "Runs from before SEARCH was set have no documents: run reindexconversations."
-            other = yield from self._other()
-            return State("incomplete", reason, *mine) if other is None else other
-        if building:
-            other = yield from self._other()
-            percent = _number(information.get("percent_indexed")) * 100
-            reason = f"RediSearch is still reading what is stored, {percent:.0f} % by now."
-            return State("building", reason, *mine) if other is None else other
+        lost = min(int(count or 0), information[_BEFORE]) - int(_number(information["num_docs"]))
         if conversations > known:
-            reason = (
-                f"Without documents yet: {counted(conversations - known, 'conversation')}; run "
-                "reindexconversations."
-            )
-            return State("incomplete", reason, *mine)
-        return State("ready", "", *mine)
+            what = f"Without documents yet: {counted(conversations - known, 'conversation')}"
+        elif stale:
+            what = f"With documents of some runs only: {counted(stale, 'conversation')}"
+        elif lost > 0:
+            what = f"Lost by Redis: {counted(lost, 'search document')}"
+        else:
+            return ""
+        return f"{what}; run reindexconversations."
 
-    def _other(self) -> Operation[State | None]:
-        """The state of an index of another definition that is complete and has the same words."""
+    def _other(self) -> Operation[Index | None]:
+        """An index of another definition that all runs have documents of, with the same words."""
         language = self.schema.name.rpartition(b"-")[0]
         for name in (yield from self._others()):
             if name.rpartition(b"-")[0] != language:
                 continue
             since = yield single("HGET", self._keys.search(), _digest(name))
             if since is not None:
-                information = yield single("FT.INFO", name, decode=_mapping)
-                return State("ready", "", name, _fields(information))
+                information = yield from self._asked(name)
+                return name, _fields(information), information
         return None
 
     def _others(self) -> Operation[list[bytes]]:
@@ -239,6 +293,10 @@ def _total(reply: Any) -> int:
     if isinstance(reply, dict):
         return int(_mapping(reply)["total_results"])
     return int(reply[0])
+
+
+def _is_building(information: dict[str, Any]) -> bool:
+    return _number(information.get("indexing")) > 0
 
 
 def _number(value: Any) -> float:

@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..commands import Ahead, Command, Operation, Script, single
+from ..commands import Ahead, Command, Operation, single
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
     RedisMisconfigured,
 )
-from ..keys import NO_CALL
+from ..layouts.indexing import Indexed
 from ..layouts.places import Place, Snapshot, owner_of
+from .sweeping import sweep
 
 if TYPE_CHECKING:
     from ..layouts import Layout
     from ..listing import Listing
-
-SWEEP = Script("prelude.lua", "sweep.lua")
 
 # What is read and written at a time: enough for a good pipeline, little to keep in memory.
 _CONVERSATIONS = 100
@@ -29,7 +28,7 @@ _BYTES = 1024 * 1024
 
 Failure = Callable[[ConversationMemoryError], object]
 # Conversation, what was stored, which documents it has, its place in the order of writes.
-Read = tuple[Place, Snapshot, list[Any], Any]
+Read = tuple[Place, Snapshot, Indexed, Any]
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ def reindex(
     total, cursor, ready = Reindexing(), b"0", Batch()
     while True:
         cursor, ids = yield from listing.scan(cursor)
-        for batch in _batches((yield from unindexed(layout, ids))):
+        for batch in batches((yield from unindexed(layout, ids))):
             read = yield from _read(layout, batch)
             # RediSearch works at the last batch while this one is being made.
             pending = yield Ahead(ready.commands)
@@ -100,7 +99,7 @@ def reindex(
             break
         progress(total)
     total += yield from _settle(layout, ready, (yield ready.commands), failure)
-    total += Reindexing(swept=(yield from _sweep(layout)))
+    total += Reindexing(swept=(yield from sweep(layout.keys)))
     progress(total)
     yield from lifecycle.built()
     yield from lifecycle.finish()
@@ -111,34 +110,25 @@ def catch_up(layout: Layout, ids: Sequence[bytes], failure: Failure) -> Operatio
     """Give the runs of some conversations their documents, after a write that made none."""
     if (yield from layout.indexer()) is None:
         return
-    for batch in _batches((yield from unindexed(layout, ids))):
+    for batch in batches((yield from unindexed(layout, ids))):
         made = _make(layout, (yield from _read(layout, batch)), failure)
         if made.commands:
             yield from _settle(layout, made, (yield made.commands), failure)
 
 
 def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
-    """Those of `ids` whose documents are not known to be those of all their runs, with their size.
+    """Those of `ids` that lack documents as far as Redis can tell, with their size in bytes.
 
     A program that knows no record and overwrites as many bytes as were there is not noticed.
     """
     if not ids or layout.schema is None:
         return []
-    keys = layout.keys
-    records: list[Command[Any]] = [
-        single("HMGET", keys.record(id), "version", "indexed", "bytes") for id in ids
-    ]
-    sizes: list[Command[Any]] = [single("HSTRLEN", keys.content(id), id) for id in ids]
-    replies = yield [*records, *sizes]
-    found, digest = [], layout.schema.digest
-    for id, record, size in zip(ids, replies, replies[len(ids) :], strict=False):
-        version, indexed, runs = ((part or b"0").decode("ascii", "replace") for part in record)
-        if size and indexed != f"{digest}-{version}-{size}":
-            found.append((id, max(size, int(runs) if runs.isdigit() else 0)))
-    return found
+    replies: list[Indexed] = yield [layout.indexed_command(Place(id)) for id in ids]
+    found = zip(ids, replies, strict=True)
+    return [(id, it.length) for id, it in found if it.size and not it.is_current]
 
 
-def _batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
+def batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     room = _BYTES
     for id, size in found:
@@ -166,7 +156,10 @@ def _make(layout: Layout, read: list[Read], failure: Failure) -> Batch:
     batch = Batch()
     for place, snapshot, known, score in read:
         try:
-            change = layout.documents.whole_after(layout.document(place, snapshot), *known)
+            document = layout.document(place, snapshot)
+            change = layout.documents.whole_after(
+                document, known.indexed, known.facets, known.suffixes
+            )
             is_readable = True
         except ConversationCorrupt as error:
             failure(error)
@@ -196,22 +189,3 @@ def _settle(
                 failure(error)
     indexed = len(batch.places) - failed
     return Reindexing(indexed=indexed, documents=documents, failed=failed)
-
-
-def _sweep(layout: Layout) -> Operation[int]:
-    """Delete the documents whose conversation another program has deleted."""
-    keys, cursor, swept = layout.keys, b"0", 0
-    while True:
-        cursor, flat = yield single("HSCAN", keys.tokens(), cursor, "COUNT", 500)
-        pairs = list(zip(flat[::2], flat[1::2], strict=True))
-        current = yield [single("HGET", keys.record(id), "token") for _, id in pairs]
-        there = yield [single("HEXISTS", keys.content(id), id) for _, id in pairs]
-        stale = [
-            SWEEP.call(keys.of(id, None, NO_CALL), [id, b"", token])
-            for (token, id), now, exists in zip(pairs, current, there, strict=True)
-            if now != token or not exists
-        ]
-        if stale:
-            swept += sum((yield [Command((call,)) for call in stale]))
-        if cursor == b"0":
-            return swept

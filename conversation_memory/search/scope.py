@@ -11,6 +11,8 @@ from .filters import Filters
 
 _MOST = 10_000
 
+UNNAMED = "These conversations have no search documents: run reindexconversations."
+
 
 @dataclass(slots=True)
 class Scope:
@@ -54,6 +56,16 @@ class Tags:
         if id is not None:
             scope.conditions.append(f"@c:{{{found[-1].decode()}}}")
         return scope
+
+    def loss(self, filters: Filters) -> Operation[str]:
+        """Why there may be something all the same where scope() has found that there is nothing."""
+        owner, id, keys = filters.owner, filters.conversation, self._keys
+        calls: list[Command[Any]] = []
+        if owner is not None:
+            calls.append(single("EXISTS", keys.order(owner)))
+        if id is not None:
+            calls.append(single("HEXISTS", keys.content(id), id))
+        return UNNAMED if all((yield calls)) else ""
 
     def _remember(self, owner: bytes, tag: bytes) -> None:
         if len(self._known) >= _MOST:
