@@ -58,6 +58,7 @@ class ExcerptTests:
         for most in (2**63, 10**30):
             assert len(driver.excerpt(limit=most).runs) == len(driver.page(limit=most)) == 5
             assert len(driver.page(before=4, limit=most)) == 4
+            assert len(index.recent(most)) == 1
             assert len(driver.tail(most)) == len(driver.window(max_runs=most)) == 5
 
     @both
