@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from . import clients, conf, layouts
+from . import clients, conf, layouts, masking
 from .erasure import info
 from .exceptions import ConversationMemoryError, InvalidIndexError
 from .indexes import indexes
@@ -88,6 +88,21 @@ def _check_eviction(alias: str) -> Iterator[CheckMessage]:
             "On a server that is a cache as well, volatile-lru spares keys without a TTL.",
             id="conversation_memory.W005",
         )
+
+
+@register("conversation_memory", deploy=True)
+def check_secrets(**kwargs: Any) -> list[CheckMessage]:
+    """Whether a setting that is not ours to mask shows a password of Redis in error reports."""
+    return [
+        Warning(
+            f"settings.{name} has a password of settings.REDIS or settings.CACHES in it, which "
+            "Django's error reports show.",
+            hint="Give it a name with PASS in it, or mask it in a DEFAULT_EXCEPTION_REPORTER_FILTER"
+            " of yours.",
+            id="conversation_memory.W006",
+        )
+        for name in masking.shown_settings()
+    ]
 
 
 def _check(alias: str, entry: Any) -> Iterator[CheckMessage]:
