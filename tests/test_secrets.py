@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 from copy import deepcopy
+from itertools import product
 from types import MappingProxyType
 from unittest import mock
 
@@ -154,22 +155,21 @@ def fails_with_settings_at_hand(request):
     raise RuntimeError(request, type(url), type(options))
 
 
+def given_settings():
+    """Settings with a password in CACHES: of each backend, borrowed by REDIS or not."""
+    for backend, cache in product((DJANGO, DJANGO_REDIS), CACHES_WITH_PASSWORD):
+        for redis in ({}, {"default": {"CACHE": "default"}}):
+            yield {"CACHES": {"default": deepcopy({"BACKEND": backend, **cache})}, "REDIS": redis}
+
+
 ADMINS = ["ann@example.com"] if VERSION >= (6, 0) else [("Ann", "ann@example.com")]
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 urlpatterns = [path("", fails_with_settings_at_hand)]
 
 
-@override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[], ADMINS=ADMINS)
+@override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[], ADMINS=ADMINS, MAILERS=MAILERS)
 class CacheSettingsTests(SimpleTestCase):
     """The password of a cache that lends a connection is in no error report either."""
-
-    def each(self):
-        """Settings with a password in CACHES: of each backend, borrowed by REDIS or not."""
-        for backend in (DJANGO, DJANGO_REDIS):
-            for cache in CACHES_WITH_PASSWORD:
-                for redis in ({}, {"default": {"CACHE": "default"}}):
-                    with self.subTest(backend=backend, cache=cache, redis=redis):
-                        caches = {"default": deepcopy({"BACKEND": backend, **cache})}
-                        yield {"CACHES": caches, "REDIS": redis}
 
     def response(self, **headers):
         client = Client(raise_request_exception=False, headers=headers)
@@ -177,8 +177,8 @@ class CacheSettingsTests(SimpleTestCase):
             return client.get("/").content.decode()
 
     def test_debug_page(self):
-        for given in self.each():
-            with self.settings(**given, DEBUG=True):
+        for given in given_settings():
+            with self.subTest(given=given), self.settings(**given, DEBUG=True):
                 for accepted in ("text/html", "text/plain"):
                     page = self.response(accept=accepted)
                     assert "CACHES" in page
@@ -186,15 +186,15 @@ class CacheSettingsTests(SimpleTestCase):
 
     def test_mail_to_the_admins(self):
         handler = AdminEmailHandler(include_html=True)
-        for given in self.each():
+        for given in given_settings():
             mail.outbox.clear()
-            with self.settings(**given, DEBUG=False):
+            with self.subTest(given=given), self.settings(**given, DEBUG=False):
                 self.fail_request(handler)
-            [message] = mail.outbox
-            [(html, _)] = message.alternatives
-            assert "location" in html
-            assert "CACHES" in message.body
-            assert PASSWORD not in f"{message.subject} {message.body} {html}"
+                [message] = mail.outbox
+                [(html, _)] = message.alternatives
+                assert "location" in html
+                assert "CACHES" in message.body
+                assert PASSWORD not in f"{message.subject} {message.body} {html}"
 
     def fail_request(self, handler):
         logger = logging.getLogger("django.request")
