@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from contextlib import contextmanager, suppress
 from functools import wraps
 from itertools import takewhile
@@ -118,6 +119,29 @@ def wait_for(awaitable):
             return await awaitable
         finally:
             await close_connections()
+
+    return asyncio.run(run())
+
+
+def longest_wait(function):
+    """For how many seconds at most the event loop stood still while it ran `function()`."""
+
+    async def tick(waits):
+        while True:
+            start = time.monotonic()
+            await asyncio.sleep(0)
+            waits.append(time.monotonic() - start)
+
+    async def run():
+        waits = []
+        ticking = asyncio.create_task(tick(waits))
+        try:
+            await function()
+        finally:
+            ticking.cancel()
+            await asyncio.wait([ticking])
+            await close_connections()
+        return max(waits)
 
     return asyncio.run(run())
 
