@@ -29,7 +29,7 @@ from example_project.embedded_redis import EmbeddedRedis
 from .archives import Facts, archive_of, body, dumped, entry_of, opened, restored
 from .commands import called, fails, interrupt, shell
 from .servers import ServerTestCase
-from .utils import RedisTestCase, each_layout, longest_wait, wait_for
+from .utils import RedisTestCase, counted, each_layout, longest_wait, wait_for
 
 STOCK = b'{"runs": [{"type": "Run", "id": "s", "input": {"value": 1.0}}],  "metadata": null}'
 BROKEN = b'\xff{"runs": ['
@@ -486,6 +486,25 @@ class InterruptedTests(Folder, RedisTestCase):
         assert counts.new + counts.same == 500
         assert counts.new
         assert self.index.count() == 500
+
+
+@each_layout
+class CostTests:
+    def test_a_dump_asks_for_what_belongs_together_at_once(self):
+        ids = [f"c{n}" for n in range(201)]
+        for id in ids:
+            self.index.driver(id, owner="ann").append(run())
+        dumped(self.index)  # the scripts are known from here on
+        contents = 2 * 2  # sizes and contents of two batches
+        for selection, to_choose in (
+            (Selection(), ["HSCAN", "TIME", "INFO"]),
+            (Selection(owner="ann"), ["ZSCAN", "TIME", "INFO"]),
+            (Selection(ids=ids), ["EVALSHA", "INFO"]),
+        ):
+            with counted() as sent:
+                dumped(self.index, selection)
+            assert [names[0] for names in sent[: len(to_choose)]] == to_choose
+            assert len(sent) == len(to_choose) + contents
 
 
 class Slow:

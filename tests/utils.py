@@ -6,6 +6,7 @@ import time
 from contextlib import contextmanager, suppress
 from functools import wraps
 from itertools import takewhile
+from unittest import mock
 from uuid import uuid4
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from conversation_memory import indexes
+from conversation_memory import commands, indexes
 from conversation_memory.layouts import LAYOUTS
 
 hypothesis_settings.register_profile("tests", deadline=None, print_blob=True, max_examples=100)
@@ -164,6 +165,19 @@ def each_layout(tests):
         body |= {"__module__": tests.__module__}
         setattr(module, name, type(name, (tests, case), body))
     return tests
+
+
+@contextmanager
+def counted():
+    """A list that gets, for each round trip to Redis, the names of the commands that it sends."""
+    sent, exchange = [], commands._exchange
+
+    def counting(client, calls):
+        sent.append([call[0] for call in calls])
+        return exchange(client, calls)
+
+    with mock.patch.object(commands, "_exchange", counting):
+        yield sent
 
 
 @contextmanager

@@ -199,7 +199,7 @@ class Restore:
     def _decided(self, batch: Batch) -> Operation[list[Decision]]:
         """What is to become of each conversation, and what is in its place."""
         ids = list(batch)
-        sizes, now = yield from stored.sizes(self._layout, ids)
+        sizes, now = yield [stored.sizes(self._layout, ids), stored.now()]
         decided: list[Decision] = [
             (batch[id], self._kind(batch[id], None, now), None)
             for id, size in zip(ids, sizes, strict=True)
