@@ -29,7 +29,7 @@ from example_project.embedded_redis import EmbeddedRedis
 from .archives import Facts, archive_of, body, dumped, entry_of, opened, restored
 from .commands import called, fails, interrupt, shell
 from .servers import ServerTestCase
-from .utils import RedisTestCase, counted, each_layout, longest_wait, wait_for
+from .utils import RedisTestCase, Ticks, counted, each_layout, wait_for
 
 STOCK = b'{"runs": [{"type": "Run", "id": "s", "input": {"value": 1.0}}],  "metadata": null}'
 BROKEN = b'\xff{"runs": ['
@@ -508,29 +508,32 @@ class CostTests:
 
 
 class Slow:
-    """A source of 3 batches whose every pass takes half a second in front of each."""
+    """A source of three batches, each of which needs the event loop to turn first."""
 
-    trusted, is_new, longest = True, False, 0
+    trusted, is_new = True, False
+
+    def __init__(self, longest=0):
+        self.longest = longest
+        self.ticks = Ticks()
 
     def entries(self):
         for n in range(500):
             if n % 200 == 0:
-                time.sleep(0.5)
+                self.ticks.wait()
             yield entry_of(f"c{n}", [run(n)])
 
 
 @each_layout
 class EventLoopTests:
     def test_goes_on_while_a_slow_source_is_read(self):
-        restore = Restore(self.index, Slow())
-        assert longest_wait(restore.aplan) < 0.4
-        assert longest_wait(restore.arun) < 0.4
-        assert self.index.count() == 500
+        source = Slow()
+        restore = Restore(self.index, source)
+        assert source.ticks.run(restore.aplan).new == 500
+        assert source.ticks.run(restore.arun).new == 500
 
     def test_goes_on_while_sizes_are_checked(self):
-        source = Slow()
-        source.longest = 2**40
-        assert longest_wait(Restore(self.index, source).arun) < 0.4
+        source = Slow(longest=2**40)
+        assert source.ticks.run(Restore(self.index, source).arun).new == 500
 
 
 class KilledTests(Folder, RedisTestCase):

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-import time
+import threading
 from contextlib import contextmanager, suppress
 from functools import wraps
 from itertools import takewhile
@@ -124,27 +124,33 @@ def wait_for(awaitable):
     return asyncio.run(run())
 
 
-def longest_wait(function):
-    """For how many seconds at most the event loop stood still while it ran `function()`."""
+class Ticks:
+    """Waits in a thread until the event loop turns, which it never does if it waits for that."""
 
-    async def tick(waits):
-        while True:
-            start = time.monotonic()
-            await asyncio.sleep(0)
-            waits.append(time.monotonic() - start)
+    def __init__(self):
+        self._turned = threading.Event()
 
-    async def run():
-        waits = []
-        ticking = asyncio.create_task(tick(waits))
+    def wait(self):
+        self._turned.clear()
+        assert self._turned.wait(timeout=10), "The event loop stands still."
+
+    def run(self, function):
+        """The result of `await function()`, in an event loop."""
+        return asyncio.run(self._run(function))
+
+    async def _run(self, function):
+        ticking = asyncio.create_task(self._tick())
         try:
-            await function()
+            return await function()
         finally:
             ticking.cancel()
             await asyncio.wait([ticking])
             await close_connections()
-        return max(waits)
 
-    return asyncio.run(run())
+    async def _tick(self):
+        while True:
+            self._turned.set()
+            await asyncio.sleep(0.001)
 
 
 async def close_connections():
