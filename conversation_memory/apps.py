@@ -13,7 +13,7 @@ class ConversationMemoryConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks, receivers  # noqa: F401  # importing checks registers them
-        from .conf import hide_secrets
+        from .masking import hide_secrets
 
         hide_secrets()
         receivers.connect()
@@ -21,8 +21,8 @@ class ConversationMemoryConfig(AppConfig):
 
 
 def _setting_changed(*, setting: str, **kwargs: Any) -> None:
-    from .conf import hide_secrets
     from .indexes import indexes
+    from .masking import hide_secrets
 
     if setting in ("REDIS", "CACHES"):
         indexes.close()

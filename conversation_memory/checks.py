@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +12,8 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from . import clients, conf, layouts
+from . import clients, conf, layouts, masking
+from .erasure import info
 from .exceptions import ConversationMemoryError, InvalidIndexError
 from .indexes import indexes
 
@@ -62,6 +64,45 @@ def _check_state(alias: str) -> Iterator[CheckMessage]:
             hint=_HINTS.get(kind, "").format(alias) or None,
             id="conversation_memory.W004",
         )
+
+
+@register("conversation_memory", deploy=True)
+def check_eviction(**kwargs: Any) -> list[CheckMessage]:
+    """Whether a server with full memory would delete conversations instead of refusing writes."""
+    if any(message.is_serious() for message in check_settings()):
+        return []
+    aliases = getattr(settings, "REDIS", {})
+    return [message for alias in aliases for message in _check_eviction(alias)]
+
+
+def _check_eviction(alias: str) -> Iterator[CheckMessage]:
+    memory: dict[str, str] = {}
+    with suppress(ConversationMemoryError):  # a server that is not there evicts nothing
+        memory = indexes[alias]._run(info("memory"))
+    policy = memory.get("maxmemory_policy", "")
+    if policy.startswith("allkeys-") and memory.get("maxmemory", "0") != "0":
+        yield Warning(
+            f"The Redis of settings.REDIS[{alias!r}] has the maxmemory-policy {policy}: when its "
+            "memory is full, it deletes conversations, whole indexes among them.",
+            hint="Set maxmemory-policy to noeviction, in redis.conf or where your provider has it. "
+            "On a server that is a cache as well, volatile-lru spares keys without a TTL.",
+            id="conversation_memory.W005",
+        )
+
+
+@register("conversation_memory", deploy=True)
+def check_secrets(**kwargs: Any) -> list[CheckMessage]:
+    """Whether a setting that is not ours to mask shows a password of Redis in error reports."""
+    return [
+        Warning(
+            f"settings.{name} has a password of settings.REDIS or settings.CACHES in it, which "
+            "Django's error reports show.",
+            hint="Give it a name with PASS in it, or mask it in a DEFAULT_EXCEPTION_REPORTER_FILTER"
+            " of yours.",
+            id="conversation_memory.W006",
+        )
+        for name in masking.shown_settings()
+    ]
 
 
 def _check(alias: str, entry: Any) -> Iterator[CheckMessage]:

@@ -13,6 +13,7 @@ import redis.asyncio.connection
 import redis.asyncio.sentinel
 import redis.connection
 from django.core.cache import InvalidCacheBackendError, caches
+from django.core.exceptions import ImproperlyConfigured
 from django.views.decorators.debug import sensitive_variables
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -150,10 +151,12 @@ def borrow(settings: IndexSettings) -> Any:
         lender = getattr(cache, "client", None) or getattr(cache, "_cache", None)
         return lender.get_client(write=True)  # type: ignore[union-attr]
     except (AttributeError, TypeError, NotImplementedError, InvalidCacheBackendError):
-        raise InvalidIndexError(
-            f"The cache {settings.cache!r}, which alias {settings.alias!r} borrows from, cannot "
-            "lend a Redis client."
-        ) from None
+        reason = "cannot lend a Redis client"
+    except (ImproperlyConfigured, ValueError, RedisError):  # whose frames hold the password
+        reason = "has a LOCATION or OPTIONS that its backend does not take"
+    raise InvalidIndexError(
+        f"The cache {settings.cache!r}, which alias {settings.alias!r} borrows from, {reason}."
+    )
 
 
 @sensitive_variables()

@@ -58,10 +58,11 @@ class Pause:
 class Ahead:
     """Commands to send without waiting for the answer, as there is something to do meanwhile.
 
-    Yielding it returns at once, with what to yield in order to have the answer.
+    Or a function that waits for a disk or computes for long: it is called in a thread. Yielding it
+    returns at once, with what to yield in order to have the answer.
     """
 
-    commands: Sequence[Command[Any]]
+    work: Sequence[Command[Any]] | Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,9 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Ahead):
         thread = ThreadPoolExecutor(1)
         try:
-            return Later(thread.submit(_send, client, step.commands, alias))
+            if callable(step.work):
+                return Later(thread.submit(step.work))
+            return Later(thread.submit(_send, client, step.work, alias))
         finally:
             thread.shutdown(wait=False)
     if isinstance(step, Later):
@@ -207,7 +210,9 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
     if isinstance(step, Ahead):
-        task = asyncio.create_task(_asend(client, step.commands, alias))
+        work = step.work
+        answer = asyncio.to_thread(work) if callable(work) else _asend(client, work, alias)
+        task = asyncio.create_task(answer)
         task.add_done_callback(_seen)  # also if nobody asks for it, who has failed before
         return Later(task)
     if isinstance(step, Later):

@@ -41,29 +41,6 @@ _ON_USER_DELETE = ("erase", "anonymise", None)
 _STRINGS = ("CACHE", "URL", "HOST", "USERNAME", "PASSWORD", "INDEX", "LAYOUT")
 
 
-class SecretURL(str):
-    """A URL that shows no password where it is printed, as on Django's debug page."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return repr(mask(self))
-
-
-def mask(url: str) -> str:
-    """`url` with asterisks for whatever may be a secret: its user, its password, its query.
-
-    It works on the text, since the parts of a URL whose password has a `/`, `#` or `?` in it are
-    not where one would look for them.
-    """
-    scheme, _, rest = url.partition("://")
-    address, _, query = rest.partition("?")
-    if not rest or "@" in query:
-        return "********"
-    _, at, address = address.rpartition("@")
-    return f"{scheme}://{'********@' if at else ''}{address}{'?********' if query else ''}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
     """What of an index RediSearch indexes beside the words.
@@ -303,14 +280,3 @@ def _entries() -> Mapping[str, Any]:
     if not isinstance(entries, Mapping):
         raise InvalidIndexError("settings.REDIS is not a dict of dicts.")
     return entries
-
-
-def hide_secrets() -> None:
-    """Let the URLs of settings.REDIS print without their password, on Django's debug page too.
-
-    Django hides the value of a key called PASSWORD by itself, but no password inside a URL.
-    """
-    entries = getattr(settings, "REDIS", {})
-    for entry in entries.values() if isinstance(entries, dict) else ():
-        if isinstance(entry, dict) and isinstance(entry.get("URL"), str):
-            entry["URL"] = SecretURL(entry["URL"])

@@ -170,23 +170,25 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     def page(self, *, before: int | None = None, limit: int = 50) -> RunPage:
         """At most `limit` runs in front of position `before`, or the last ones; oldest first.
 
-        The `start` of a page is the `before` of the one in front of it.
+        The `start` of a page is the `before` of the one in front of it. A `before` behind the end
+        is as the end; a negative one is a ValueError.
         """
-        return self._run(self._reading(self._layout.page(self._place, before, _positive(limit))))
+        operation = self._layout.page(self._place, _position(before), _positive(limit))
+        return self._run(self._reading(operation))
 
     async def apage(self, *, before: int | None = None, limit: int = 50) -> RunPage:
         """See page()."""
-        operation = self._layout.page(self._place, before, _positive(limit))
+        operation = self._layout.page(self._place, _position(before), _positive(limit))
         return await self._arun(self._reading(operation))
 
     def excerpt(self, *, before: int | None = None, limit: int = 50) -> Excerpt:
         """As `page()`, with metadata, record and the number of all runs."""
-        operation = self._layout.excerpt(self._place, before, _positive(limit))
+        operation = self._layout.excerpt(self._place, _position(before), _positive(limit))
         return self._run(self._reading(operation))
 
     async def aexcerpt(self, *, before: int | None = None, limit: int = 50) -> Excerpt:
         """See excerpt()."""
-        operation = self._layout.excerpt(self._place, before, _positive(limit))
+        operation = self._layout.excerpt(self._place, _position(before), _positive(limit))
         return await self._arun(self._reading(operation))
 
     def raw(self) -> bytes | None:
@@ -342,7 +344,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """Copy the conversation, up to and with the run `until`, to a new id.
 
         The copy has the owner of this driver. Returns its driver. Raises `ConversationConflict` if
-        the id is taken.
+        the id is taken, `ConversationNotFound` if by what this driver may not see.
         """
         fork = self._at(new_id)
         self._run(self._layout.fork(self._place, fork._place, until))
@@ -359,7 +361,8 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     def rename(self, new_id: Id) -> None:
         """Give the conversation another id; this driver goes with it.
 
-        Raises `ConversationConflict` if the id is taken.
+        Raises `ConversationConflict` if the id is taken, `ConversationNotFound` if by what this
+        driver may not see.
         """
         self._run(self._layout.rename(self._place, encode(new_id)))
         self._seen = self._seen.at(encode(new_id))
@@ -501,6 +504,12 @@ def _owner(owner: Id | None) -> bytes | None:
     if owner in ("", b""):
         raise ValueError("An owner is not empty; for no owner, give None.")
     return None if owner is None else encode(owner)
+
+
+def _position(before: int | None) -> int | None:
+    if before is not None and before < 0:
+        raise ValueError("The position before which a page ends is 0 or more.")
+    return before
 
 
 def _positive(limit: int) -> int:

@@ -26,6 +26,7 @@ _SCAN_COUNT = 1000
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
 _LONG_STEPS = 10
+_MOST = 2**32  # more than an index has; the arithmetic of Redis ends at 64 bits
 
 
 class Listing:
@@ -45,6 +46,7 @@ class Listing:
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
         if limit < 1:
             raise ValueError("The limit of a page is at least 1.")
+        limit = min(limit, _MOST)
         page = self._page(limit, owner, before)
         unlisted = 0
         if owner is None and before is None:

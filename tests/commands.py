@@ -44,7 +44,22 @@ def shell(url, *arguments, **options):
     environ = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "REDIS_URL": url}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     command = [sys.executable, "manage.py", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=ROOT, env=environ, text=True, **pipes)
+    with obeying_ctrl_c():
+        return subprocess.Popen(command, cwd=ROOT, env=environ, text=True, **pipes)
+
+
+@contextmanager
+def obeying_ctrl_c():
+    """Processes that the block starts obey SIGINT, even if this one ignores it (`nohup … &`).
+
+    An ignored signal is inherited by a new program; one that has a handler is not. Not by
+    preexec_fn, which forks beside the threads of other tests.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def interrupt(process):

@@ -1,7 +1,9 @@
 """What must hold of every search, with RediSearch and without."""
 
+import math
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
@@ -130,6 +132,13 @@ class SearchTests(Settled):
         ):
             with pytest.raises(ValueError):
                 index.search("x", **wrong)
+
+    @both
+    def test_a_number_to_compare_with_is_finite(self, index):
+        for wrong in (10**400, -(10**400), math.nan, math.inf, -math.inf, Decimal(1), True, "1"):
+            for lookup in ("score", "score__gte", "score__lt"):
+                with pytest.raises(ValueError, match="'score' must be compared with a finite"):
+                    index.search("x", where={lookup: wrong})
 
     @both
     def test_since_and_until(self, index):

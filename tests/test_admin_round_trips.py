@@ -1,27 +1,14 @@
-from contextlib import contextmanager
 from unittest import mock
 
 from conversation_memory import Run, commands, indexes
 
 from .admin import AdminTestCase
-from .utils import monitored
+from .utils import counted, monitored
 
 BODY = "the text of a message that is long enough to be recognised " * 20
 
 
 class RoundTripTests(AdminTestCase):
-    @contextmanager
-    def counted(self):
-        """A list that gets an entry for each round trip to Redis."""
-        sent, exchange = [], commands._exchange
-
-        def counting(client, calls):
-            sent.append([call[0] for call in calls])
-            return exchange(client, calls)
-
-        with mock.patch.object(commands, "_exchange", counting):
-            yield sent
-
     def fill(self, count):
         """Conversations that others wrote, and one of ours in front of them."""
         document = Run("q", BODY).to_wire().join([b'{"runs": [', b'], "metadata": {}}'])
@@ -33,7 +20,7 @@ class RoundTripTests(AdminTestCase):
         self.index.driver("ours", owner="7").append(Run("q", BODY))
 
     def round_trips(self, view, **query):
-        with self.counted() as sent:
+        with counted() as sent:
             assert self.client.get(self.url(view), query).status_code == 200
         return len(sent)
 

@@ -1,8 +1,11 @@
 import socket
 
+from django.conf import settings
 from django.core import checks
 from django.core.management import call_command
 from django.test import SimpleTestCase, override_settings
+
+from .servers import ServerTestCase, free_port
 
 URL = "redis://redis.internal:6379/0"
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": URL}
@@ -150,3 +153,39 @@ class ChecksTests(SimpleTestCase):
         with self.settings(REDIS={"default": {}}):
             with self.assertRaisesMessage(Exception, "conversation_memory.E002"):
                 call_command("check")
+
+
+class EvictionTests(ServerTestCase):
+    def found(self):
+        return checks.run_checks(tags=["conversation_memory"], include_deployment_checks=True)
+
+    def test_a_policy_that_evicts_any_key_is_a_warning(self):
+        for policy in ("allkeys-lru", "allkeys-lfu", "allkeys-random"):
+            with self.config(maxmemory="100mb", maxmemory_policy=policy):
+                [message] = self.found()
+            assert message.id == "conversation_memory.W005"
+            assert policy in message.msg
+            assert "settings.REDIS['default']" in message.msg
+            assert "noeviction" in message.hint
+
+    def test_one_that_evicts_no_conversation_is_fine(self):
+        for memory, policy in (
+            ("100mb", "noeviction"),
+            ("100mb", "volatile-lru"),
+            ("0", "allkeys-lru"),
+        ):
+            with self.config(maxmemory=memory, maxmemory_policy=policy):
+                assert self.found() == []
+
+    def test_only_the_check_of_a_deployment_asks(self):
+        with self.config(maxmemory="100mb", maxmemory_policy="allkeys-lru"):
+            assert checks.run_checks(tags=["conversation_memory"]) == []
+
+    def test_a_server_that_does_not_tell_is_fine(self):
+        for url in (
+            self.user("allkeys", "allcommands", "-info"),
+            f"redis://127.0.0.1:{free_port()}",
+        ):
+            with self.config(maxmemory="100mb", maxmemory_policy="allkeys-lru"):
+                with self.settings(REDIS={"default": {**settings.REDIS["default"], "URL": url}}):
+                    assert self.found() == []

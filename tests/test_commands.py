@@ -1,4 +1,5 @@
 import asyncio
+import threading
 import time
 from functools import wraps
 
@@ -9,11 +10,11 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from conversation_memory.commands import Ahead, Command, Pause, aperform, perform, single
-from conversation_memory.exceptions import RedisMisconfigured
+from conversation_memory.exceptions import ConversationConflict, RedisMisconfigured
 from conversation_memory.layouts.base import RECORDS
 from conversation_memory.listing import COUNT
 
-from .utils import RedisTestCase, monitored
+from .utils import RedisTestCase, Ticks, monitored
 
 
 def each_way(test):
@@ -82,6 +83,35 @@ class AheadTests(CommandTestCase):
                 yield later
 
         run(operation())
+
+    @each_way
+    def test_a_function_is_called_in_a_thread(self, run):
+        def operation():
+            later = yield Ahead(threading.get_ident)
+            between = yield single("ECHO", "between")
+            return between, (yield later) == threading.get_ident()
+
+        assert run(operation()) == (b"between", False)
+
+    @each_way
+    def test_an_error_of_a_function_comes_when_it_is_asked_for(self, run):
+        def fail():
+            raise ConversationConflict("no")
+
+        def operation():
+            later = yield Ahead(fail)
+            with pytest.raises(ConversationConflict):
+                yield later
+
+        run(operation())
+
+    def test_a_function_does_not_stop_the_event_loop(self):
+        ticks = Ticks()
+
+        def operation():
+            yield (yield Ahead(ticks.wait))
+
+        ticks.run(lambda: aperform(self.client, operation(), "default"))
 
     @each_way
     def test_nobody_has_to_ask(self, run):

@@ -6,8 +6,9 @@ from django.conf import settings
 from django.test import SimpleTestCase, override_settings
 
 from conversation_memory import conf, indexes
-from conversation_memory.conf import MAX_BYTES, SecretURL, mask
+from conversation_memory.conf import MAX_BYTES
 from conversation_memory.exceptions import InvalidIndexError
+from conversation_memory.masking import SecretURL, mask
 
 URL = "redis://redis.internal:6379/0"
 CACHES = {

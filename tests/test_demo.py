@@ -13,6 +13,8 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, build_opener
 
+from .commands import obeying_ctrl_c
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -45,14 +47,15 @@ class DemoTests(TestCase):
         # As a user would start it: with its own settings and a Redis of its own.
         kept = {"DJANGO_SETTINGS_MODULE", "REDIS_URL", "CHAT_RESPONDER"}
         environ = {name: value for name, value in os.environ.items() if name not in kept}
-        return subprocess.Popen(
-            [sys.executable, "manage.py", "demo", *arguments],
-            cwd=ROOT,
-            env={**environ, "DEMO_DIR": str(self.folder / "data"), "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with obeying_ctrl_c():
+            return subprocess.Popen(
+                [sys.executable, "manage.py", "demo", *arguments],
+                cwd=ROOT,
+                env={**environ, "DEMO_DIR": str(self.folder / "data"), "PYTHONUNBUFFERED": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
 
     @contextmanager
     def demo(self, end=signal.SIGINT):

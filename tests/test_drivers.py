@@ -648,6 +648,32 @@ class OwnerTests:
             self.wipe()
 
     @both
+    def test_nothing_is_moved_or_copied_over_the_conversation_of_another(self, index):
+        for owner in ("bob", None):
+            index.driver("42", owner=owner).store([run("a")], {"k": "v"})
+            index.driver("own", owner="ann").append(run("b"))
+            before = self.dump()
+            for move in (lambda driver: driver.rename("42"), lambda driver: driver.fork("42")):
+                driver = index.driver("own", owner="ann")
+                with pytest.raises(ConversationNotFound, match="conversation '42' .* this owner"):
+                    move(driver)
+                assert driver.conversation_id == "own"
+            assert self.dump() == before
+            self.wipe()
+
+    @both
+    def test_a_taken_id_of_the_same_owner_is_a_conflict(self, index):
+        for owner in ("ann", None):
+            index.driver("42", owner="ann").append(run("a"))
+            index.driver("own", owner="ann").append(run("b"))
+            before = self.dump()
+            for move in (lambda driver: driver.rename("42"), lambda driver: driver.fork("42")):
+                with pytest.raises(ConversationConflict, match="'42'"):
+                    move(index.driver("own", owner=owner))
+            assert self.dump() == before
+            self.wipe()
+
+    @both
     def test_an_empty_owner_is_refused(self, index):
         # It would be the owner of what has none.
         with pytest.raises(ValueError):

@@ -29,7 +29,7 @@ from example_project.embedded_redis import EmbeddedRedis
 from .archives import Facts, archive_of, body, dumped, entry_of, opened, restored
 from .commands import called, fails, interrupt, shell
 from .servers import ServerTestCase
-from .utils import RedisTestCase, each_layout, wait_for
+from .utils import RedisTestCase, Ticks, counted, each_layout, wait_for
 
 STOCK = b'{"runs": [{"type": "Run", "id": "s", "input": {"value": 1.0}}],  "metadata": null}'
 BROKEN = b'\xff{"runs": ['
@@ -486,6 +486,54 @@ class InterruptedTests(Folder, RedisTestCase):
         assert counts.new + counts.same == 500
         assert counts.new
         assert self.index.count() == 500
+
+
+@each_layout
+class CostTests:
+    def test_a_dump_asks_for_what_belongs_together_at_once(self):
+        ids = [f"c{n}" for n in range(201)]
+        for id in ids:
+            self.index.driver(id, owner="ann").append(run())
+        dumped(self.index)  # the scripts are known from here on
+        contents = 2 * 2  # sizes and contents of two batches
+        for selection, to_choose in (
+            (Selection(), ["HSCAN", "TIME", "INFO"]),
+            (Selection(owner="ann"), ["ZSCAN", "TIME", "INFO"]),
+            (Selection(ids=ids), ["EVALSHA", "INFO"]),
+        ):
+            with counted() as sent:
+                dumped(self.index, selection)
+            assert [names[0] for names in sent[: len(to_choose)]] == to_choose
+            assert len(sent) == len(to_choose) + contents
+
+
+class Slow:
+    """A source of three batches, each of which needs the event loop to turn first."""
+
+    trusted, is_new = True, False
+
+    def __init__(self, longest=0):
+        self.longest = longest
+        self.ticks = Ticks()
+
+    def entries(self):
+        for n in range(500):
+            if n % 200 == 0:
+                self.ticks.wait()
+            yield entry_of(f"c{n}", [run(n)])
+
+
+@each_layout
+class EventLoopTests:
+    def test_goes_on_while_a_slow_source_is_read(self):
+        source = Slow()
+        restore = Restore(self.index, source)
+        assert source.ticks.run(restore.aplan).new == 500
+        assert source.ticks.run(restore.arun).new == 500
+
+    def test_goes_on_while_sizes_are_checked(self):
+        source = Slow(longest=2**40)
+        assert source.ticks.run(Restore(self.index, source).arun).new == 500
 
 
 class KilledTests(Folder, RedisTestCase):

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from conversation_memory import Run
 
 from .utils import both, each_layout
@@ -29,12 +31,35 @@ class ExcerptTests:
         assert found.start == 0
 
     @both
-    def test_knows_where_it_is_when_asked_for_more_than_there_is(self, index):
-        index.driver("c1").store(runs(5))
-        found = index.driver("c1").excerpt(before=7, limit=4)
-        assert [run.id for run in found.runs] == [f"r{n}" for n in range(found.start, 5)]
-        page = index.driver("c1").page(before=7, limit=4)
-        assert [run.id for run in page] == [f"r{n}" for n in range(page.start, 5)]
+    def test_behind_the_end_is_as_the_end(self, index):
+        driver = index.driver("c1")
+        driver.store(runs(5), {"topic": "art"})
+        for before in (5, 6, 7, 9, 10, 2**63, 10**30):
+            assert driver.excerpt(before=before, limit=4) == driver.excerpt(limit=4)
+            assert driver.page(before=before, limit=4) == driver.page(limit=4)
+
+    @both
+    def test_in_front_of_the_beginning_is_nothing(self, index):
+        driver = index.driver("c1")
+        driver.store(runs(5))
+        for part in (driver.excerpt(before=0), driver.page(before=0)):
+            assert (part.runs, part.start) == ([], 0)
+
+    @both
+    def test_a_negative_position_is_refused(self, index):
+        for read in (index.driver("c1").excerpt, index.driver("c1").page):
+            with pytest.raises(ValueError, match="0 or more"):
+                read(before=-1)
+
+    @both
+    def test_any_limit_is_fine_that_is_positive(self, index):
+        driver = index.driver("c1")
+        driver.store(runs(5))
+        for most in (2**63, 10**30):
+            assert len(driver.excerpt(limit=most).runs) == len(driver.page(limit=most)) == 5
+            assert len(driver.page(before=4, limit=most)) == 4
+            assert len(index.recent(most)) == 1
+            assert len(driver.tail(most)) == len(driver.window(max_runs=most)) == 5
 
     @both
     def test_of_nothing_is_empty(self, index):

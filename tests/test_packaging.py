@@ -75,3 +75,10 @@ class WheelTests(SimpleTestCase):
         arguments = [empty, "-I", "-c", USE, settings.REDIS_URL, f"packaging-{uuid4()}"]
         printed = subprocess.run(arguments, cwd=self.folder, capture_output=True, text=True)
         assert printed.stdout == "question answer {}\n", printed.stderr
+
+
+class RepositoryTests(SimpleTestCase):
+    def test_holds_nothing_that_it_ignores(self):
+        command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.stdout == ""  # in a copy without .git as well

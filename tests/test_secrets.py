@@ -1,18 +1,31 @@
 """Neither a password nor what somebody said is where an operator or an attacker would read it."""
 
 import asyncio
+import json
 import logging
+import pickle
 import re
 import sys
+from copy import deepcopy
+from itertools import product
+from types import MappingProxyType
+from unittest import mock
 
-from django.test import RequestFactory, SimpleTestCase
+from django import VERSION
+from django.conf import settings
+from django.core import checks, mail
+from django.core.cache import caches as caches_of_django
+from django.test import Client, RequestFactory, SimpleTestCase, override_settings
+from django.urls import path
+from django.utils.log import AdminEmailHandler
 from django.views.debug import ExceptionReporter, technical_500_response
 
 from conversation_memory import RedisConversationMemoryDriver, Run, indexes
 from conversation_memory.exceptions import ConversationMemoryError
+from example_project.embedded_redis import EmbeddedRedis
 
 from .servers import SECRET, ServerTestCase, free_port, peer
-from .utils import RedisTestCase
+from .utils import RedisTestCase, wait_for
 
 PASSWORD = "hush-hush"
 ENTRIES = (
@@ -117,6 +130,157 @@ class BadSettingsTests(SimpleTestCase):
                     exc_info = error_of(way)
                     assert PASSWORD not in production_report(exc_info)
                     assert PASSWORD not in f"{exc_info[1]} {exc_info[1]!r}"
+
+
+DJANGO = "django.core.cache.backends.redis.RedisCache"
+DJANGO_REDIS = "django_redis.cache.RedisCache"
+WITH_PASSWORD = f"redis://:{PASSWORD}@h:1/0"
+CACHES_WITH_PASSWORD = (
+    {"LOCATION": WITH_PASSWORD},
+    {"LOCATION": f"redis://h:1/0?password={PASSWORD}"},
+    {"LOCATION": f"{WITH_PASSWORD},redis://:{PASSWORD}@other:1/0"},
+    {"LOCATION": [WITH_PASSWORD, f"redis://{PASSWORD}:{PASSWORD}@other:1/0"]},
+    {"LOCATION": (WITH_PASSWORD,)},
+    {"LOCATION": "redis://h:1/0", "OPTIONS": {"PASSWORD": PASSWORD}},
+    {"LOCATION": "redis://h:1/0", "OPTIONS": {"password": PASSWORD}},
+    {"LOCATION": "redis://h:1/0", "OPTIONS": {"CONNECTION_POOL_KWARGS": {"password": PASSWORD}}},
+    {"LOCATION": "redis://h:1/0", "OPTIONS": {"SENTINELS": [("h", 1)], "ANY": [WITH_PASSWORD]}},
+)
+
+
+def fails_with_settings_at_hand(request):
+    cache = settings.CACHES["default"]
+    location, options = cache["LOCATION"], cache.get("OPTIONS")
+    url = location if isinstance(location, str) else location[0]
+    raise RuntimeError(request, type(url), type(options))
+
+
+def given_settings():
+    """Settings with a password in CACHES: of each backend, borrowed by REDIS or not."""
+    for backend, cache in product((DJANGO, DJANGO_REDIS), CACHES_WITH_PASSWORD):
+        for redis in ({}, {"default": {"CACHE": "default"}}):
+            yield {"CACHES": {"default": deepcopy({"BACKEND": backend, **cache})}, "REDIS": redis}
+
+
+ADMINS = ["ann@example.com"] if VERSION >= (6, 0) else [("Ann", "ann@example.com")]
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
+urlpatterns = [path("", fails_with_settings_at_hand)]
+
+
+@override_settings(ROOT_URLCONF=__name__, MIDDLEWARE=[], ADMINS=ADMINS, MAILERS=MAILERS)
+class CacheSettingsTests(SimpleTestCase):
+    """The password of a cache that lends a connection is in no error report either."""
+
+    def response(self, **headers):
+        client = Client(raise_request_exception=False, headers=headers)
+        with self.assertLogs("django.request"):
+            return client.get("/").content.decode()
+
+    def test_debug_page(self):
+        for given in given_settings():
+            with self.subTest(given=given), self.settings(**given, DEBUG=True):
+                for accepted in ("text/html", "text/plain"):
+                    page = self.response(accept=accepted)
+                    assert "CACHES" in page
+                    assert PASSWORD not in page
+
+    def test_mail_to_the_admins(self):
+        handler = AdminEmailHandler(include_html=True)
+        for given in given_settings():
+            mail.outbox.clear()
+            with self.subTest(given=given), self.settings(**given, DEBUG=False):
+                self.fail_request(handler)
+                [message] = mail.outbox
+                [(html, _)] = message.alternatives
+                assert "location" in html
+                assert "CACHES" in message.body
+                assert PASSWORD not in f"{message.subject} {message.body} {html}"
+
+    def fail_request(self, handler):
+        logger = logging.getLogger("django.request")
+        with mock.patch.multiple(logger, handlers=[handler], propagate=False):
+            Client(raise_request_exception=False).get("/")
+
+    def test_a_report_about_a_bad_location_or_a_server_that_is_down(self):
+        for backend in (DJANGO, DJANGO_REDIS):
+            for url in (
+                f"redis://:{PASSWORD}@127.0.0.1:x/0",
+                f"redis://:{PASSWORD}/@127.0.0.1:1/0",
+                f"redis://:{PASSWORD}@h?socket_timeout=soon",
+                f"http://:{PASSWORD}@h",
+                f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0",
+            ):
+                for call in (
+                    lambda: indexes["default"].count(),
+                    lambda: asyncio.run(indexes["default"].acount()),
+                ):
+                    caches = {"default": {"BACKEND": backend, "LOCATION": url}}
+                    with self.subTest(url), self.settings(CACHES=caches, REDIS={}):
+                        exc_info = error_of(call)
+                        assert isinstance(exc_info[1], ConversationMemoryError)
+                        assert PASSWORD not in production_report(exc_info)
+                        assert PASSWORD not in f"{exc_info[1]} {exc_info[1]!r}"
+
+    def test_other_caches_are_left_as_they_are(self):
+        files = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache"}
+        caches = {"default": {**files, "LOCATION": "/var/tmp/cache"}}
+        with self.settings(CACHES=caches):
+            assert type(settings.CACHES["default"]["LOCATION"]) is str
+
+    def test_a_masked_setting_is_what_it_was(self):
+        for cache in CACHES_WITH_PASSWORD:
+            given = {"default": {"BACKEND": DJANGO, **cache}}
+            with self.settings(CACHES=deepcopy(given)):
+                assert given == settings.CACHES
+                assert given == deepcopy(settings.CACHES) == pickle.loads(pickle.dumps(given))
+                assert json.dumps(given) == json.dumps(settings.CACHES)
+
+    def found(self, **settings):
+        with self.settings(**settings):
+            return checks.run_checks(tags=["conversation_memory"], include_deployment_checks=True)
+
+    def test_check_deploy_names_settings_that_show_a_password(self):
+        cache = {"default": {"BACKEND": DJANGO_REDIS, "LOCATION": WITH_PASSWORD}}
+        entry = {"default": {"HOST": "h", "PASSWORD": PASSWORD}}
+        for given in ({"CACHES": cache, "REDIS": {}}, {"REDIS": entry}):
+            for shown in (WITH_PASSWORD, PASSWORD, {"hosts": [WITH_PASSWORD]}):
+                [message] = self.found(**given, BROKER=shown)
+                assert message.id == "conversation_memory.W006"
+                assert "settings.BROKER" in message.msg
+                assert PASSWORD not in f"{message} {message!r} {message.hint}"
+
+    def test_check_deploy_is_fine_with_what_is_hidden(self):
+        cache = {"default": {"BACKEND": DJANGO_REDIS, "LOCATION": WITH_PASSWORD}}
+        for other in ({}, {"REDIS_PASSWORD": PASSWORD}, {"BROKER": "redis://h"}):
+            assert self.found(CACHES=cache, REDIS={}, **other) == []
+
+    def test_check_deploy_names_a_cache_that_cannot_be_masked(self):
+        cache = MappingProxyType({"BACKEND": DJANGO_REDIS, "LOCATION": WITH_PASSWORD})
+        [message] = self.found(CACHES={"default": cache}, REDIS={})
+        assert "settings.CACHES" in message.msg
+
+
+class MaskedPasswordTests(SimpleTestCase):
+    def test_opens_connections(self):
+        with EmbeddedRedis(search=False, options={"requirepass": PASSWORD}) as server:
+            with_password = server.url.replace("://", f"://:{PASSWORD}@")
+            for backend, cache in (
+                (DJANGO, {"LOCATION": server.url, "OPTIONS": {"password": PASSWORD}}),
+                (DJANGO_REDIS, {"LOCATION": server.url, "OPTIONS": {"PASSWORD": PASSWORD}}),
+                (DJANGO, {"LOCATION": [with_password]}),
+                (DJANGO_REDIS, {"LOCATION": with_password}),
+            ):
+                caches = {"default": {"BACKEND": backend, **cache}}
+                with self.subTest(backend), self.settings(CACHES=caches, REDIS={}):
+                    assert "********" in repr(settings.CACHES)
+                    assert indexes["default"].count() == 0
+                    assert wait_for(indexes["default"].acount()) == 0
+                    caches_of_django["default"].close()
+            entry = {"HOST": "127.0.0.1", "PORT": server.port, "PASSWORD": PASSWORD}
+            with self.settings(REDIS={"default": entry}):
+                assert "********" in repr(settings.REDIS)
+                assert indexes["default"].count() == 0
+                assert wait_for(indexes["default"].acount()) == 0
 
 
 class ContentTests(ServerTestCase):

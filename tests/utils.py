@@ -2,9 +2,11 @@
 
 import asyncio
 import sys
+import threading
 from contextlib import contextmanager, suppress
 from functools import wraps
 from itertools import takewhile
+from unittest import mock
 from uuid import uuid4
 
 from django.conf import settings
@@ -13,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from conversation_memory import indexes
+from conversation_memory import commands, indexes
 from conversation_memory.layouts import LAYOUTS
 
 hypothesis_settings.register_profile("tests", deadline=None, print_blob=True, max_examples=100)
@@ -124,6 +126,35 @@ def wait_for(awaitable):
     return asyncio.run(run())
 
 
+class Ticks:
+    """Waits in a thread until the event loop turns, which it never does if it waits for that."""
+
+    def __init__(self):
+        self._turned = threading.Event()
+
+    def wait(self):
+        self._turned.clear()
+        assert self._turned.wait(timeout=10), "The event loop stands still."
+
+    def run(self, function):
+        """The result of `await function()`, in an event loop."""
+        return asyncio.run(self._run(function))
+
+    async def _run(self, function):
+        ticking = asyncio.create_task(self._tick())
+        try:
+            return await function()
+        finally:
+            ticking.cancel()
+            await asyncio.wait([ticking])
+            await close_connections()
+
+    async def _tick(self):
+        while True:
+            self._turned.set()
+            await asyncio.sleep(0.001)
+
+
 async def close_connections():
     """Close those of the running loop, also where changed settings have begun to."""
     await indexes.aclose()
@@ -142,6 +173,19 @@ def each_layout(tests):
         body |= {"__module__": tests.__module__}
         setattr(module, name, type(name, (tests, case), body))
     return tests
+
+
+@contextmanager
+def counted():
+    """A list that gets, for each round trip to Redis, the names of the commands that it sends."""
+    sent, exchange = [], commands._exchange
+
+    def counting(client, calls):
+        sent.append([call[0] for call in calls])
+        return exchange(client, calls)
+
+    with mock.patch.object(commands, "_exchange", counting):
+        yield sent
 
 
 @contextmanager

@@ -129,8 +129,7 @@ class ConversationPage(IndexPermissions):
             found.hit = driver.find(wanted)
             until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
         page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE)
-        # Behind the end, as of an address that was kept while runs were removed, is the last page.
-        return page if page.runs or not page.total else driver.excerpt(limit=PER_PAGE)
+        return page
 
     def _transcript(self, request: HttpRequest, found: Conversation) -> Transcript:
         key = str(found.address)

@@ -61,7 +61,7 @@ class Dump:
         return (yield from info("server")).get("redis_version", "")
 
     def _portions(self, ids: Sequence[bytes]) -> Operation[list[stored.Portion]]:
-        sizes, _ = yield from stored.sizes(self.index._layout, ids)
+        sizes = yield stored.sizes(self.index._layout, ids)
         return list(stored.portions(ids, sizes))
 
     def _entries(self, portion: stored.Portion) -> Operation[list[Entry]]:

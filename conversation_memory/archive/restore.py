@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..commands import Operation, single
+from ..commands import Ahead, Operation, single
 from ..documents import Damaged
 from ..exceptions import ArchiveDamaged, ConversationConflict
 from ..indexes import ConversationIndex
@@ -15,7 +15,7 @@ from ..layouts import Layout, Place
 from ..search.reindexing import catch_up
 from ..wording import counted
 from . import stored, writing
-from .ahead import ahead
+from .ahead import Prefetch
 from .format import Entry, Malformed
 from .reading import document
 from .stored import Obstacle
@@ -149,21 +149,23 @@ class Restore:
 
     def _plan(self, progress: Progress) -> Operation[Counts]:
         counts = Counts()
-        for batch in ahead(self._batches(counts)):
+        batches = Prefetch(self._batches(counts))
+        while batch := (yield from batches.next()):
             for entry, kind, _ in (yield from self._decided(batch)):
                 counts.add(kind, entry)
             progress(counts)
         return counts
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
-        self._check_sizes()
+        yield (yield Ahead(self._check_sizes))
         yield writing.permission(self._layout)
         yield from self._layout.indexer()  # RediSearch is to have an index before the first write
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
             plan = yield from self._plan(bool)
             self._check_conflicts(plan)
         counts = Counts()
-        for batch in ahead(self._batches(counts)):
+        batches = Prefetch(self._batches(counts))
+        while batch := (yield from batches.next()):
             for _ in range(_ATTEMPTS):
                 batch = yield from self._write(batch, counts)
                 if not batch:
@@ -199,7 +201,7 @@ class Restore:
     def _decided(self, batch: Batch) -> Operation[list[Decision]]:
         """What is to become of each conversation, and what is in its place."""
         ids = list(batch)
-        sizes, now = yield from stored.sizes(self._layout, ids)
+        sizes, now = yield [stored.sizes(self._layout, ids), stored.now()]
         decided: list[Decision] = [
             (batch[id], self._kind(batch[id], None, now), None)
             for id, size in zip(ids, sizes, strict=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from typing import Any
 
-from ..commands import Operation, single
+from ..commands import Command, Operation, single
 from ..exceptions import ConversationNotFound
 from ..keys import decode, encode
 from ..layouts import Layout
 from ..listing import Listing
 from ..selection import BATCH, Selection
-from .stored import sizes
+from .stored import now, sizes
 
 
 class Ids:
@@ -57,14 +58,7 @@ def select(layout: Layout, listing: Listing, selection: Selection, ids: Ids) -> 
     while True:
         cursor, found = yield from _scan(layout, listing, selection, cursor)
         if found:
-            now = yield single("TIME", decode=lambda time: int(time[0]) * 1000)
-            scores = yield single("ZMSCORE", layout.keys.order(), *found)
-            times = map(_time, scores)
-            ids.add(
-                (id, time)
-                for id, time in zip(found, times, strict=True)
-                if selection.has(now if time < 0 else time)  # it counts from when it is listed
-            )
+            ids.add((yield from _chosen(layout, selection, found)))
         if cursor == b"0":
             return
 
@@ -76,26 +70,44 @@ def _scan(
         return (yield from listing.scan(cursor))
     order = layout.keys.order(selection.owner_key)
     cursor, pairs = yield single("ZSCAN", order, cursor, "COUNT", BATCH)
-    found = pairs[::2]
-    owners = yield [single("HGET", layout.keys.record(id), "owner") for id in found]
-    pairs = zip(found, owners, strict=True)
-    return cursor, [id for id, owner in pairs if owner == selection.owner_key]
+    return cursor, pairs[::2]
+
+
+def _chosen(
+    layout: Layout, selection: Selection, found: list[bytes]
+) -> Operation[list[tuple[bytes, int]]]:
+    """Those of `found` that are chosen, each with its time; in one round trip."""
+    owner = selection.owner_key
+    asked: list[Command[Any]] = []
+    if owner is not None:
+        asked = [single("HGET", layout.keys.record(id), "owner") for id in found]
+    present, times, *owners = yield [now(), _scores(layout, found), *asked]
+    return [
+        (id, time)
+        for id, time, owned_by in zip(found, times, owners or [owner] * len(found), strict=True)
+        # What is not listed yet counts from when it is.
+        if owned_by == owner and selection.has(present if time < 0 else time)
+    ]
 
 
 def _named(layout: Layout, selection: Selection, ids: Ids) -> Operation[None]:
     chosen = list(dict.fromkeys(map(encode, selection.ids or ())))
     for start in range(0, len(chosen), BATCH):
         names = chosen[start : start + BATCH]
-        found, _ = yield from sizes(layout, names)
+        found, scores = yield [sizes(layout, names), _scores(layout, names)]
         for name, size in zip(names, found, strict=True):
             if size.field < 0:
                 raise ConversationNotFound(
                     f"There is no conversation {decode(name)!r} in index {layout.keys.name!r} "
                     f"(alias {layout.alias!r})."
                 )
-        scores = yield single("ZMSCORE", layout.keys.order(), *names)
-        ids.add(zip(names, map(_time, scores), strict=True))
+        ids.add(zip(names, scores, strict=True))
 
 
-def _time(score: bytes | None) -> int:
-    return -1 if score is None else int(float(score))
+def _scores(layout: Layout, ids: list[bytes]) -> Command[list[int]]:
+    """The time of the last write of each, -1 for what is not listed yet."""
+
+    def decoded(scores: list[bytes | None]) -> list[int]:
+        return [-1 if score is None else int(float(score)) for score in scores]
+
+    return single("ZMSCORE", layout.keys.order(), *ids, decode=decoded)

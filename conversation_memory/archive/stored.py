@@ -66,11 +66,19 @@ class Stored:
         return Obstacle(self.beside.owner, (self.beside.version, size, digest))
 
 
-def sizes(layout: Layout, ids: Sequence[bytes]) -> Operation[tuple[list[Size], int]]:
-    """The size of each of `ids`, a few hundred at most; and the time of the server, in ms."""
+def sizes(layout: Layout, ids: Sequence[bytes]) -> Command[list[Size]]:
+    """The size of each of `ids`, a few hundred at most."""
+
+    def decoded(flat: list[Any]) -> list[Size]:
+        return [Size(*flat[i : i + 3]) for i in range(0, len(flat), 3)]
+
     call = SIZES.call([layout.keys.content(ids[0]), *_keys(layout, ids)], ids)
-    flat, now = yield [Command((call,)), single("TIME", decode=_milliseconds)]
-    return [Size(*flat[i : i + 3]) for i in range(0, len(flat), 3)], now
+    return Command((call,), decoded)
+
+
+def now() -> Command[int]:
+    """The time of the server, in milliseconds."""
+    return single("TIME", decode=_milliseconds)
 
 
 def portions(ids: Sequence[bytes], sizes: Sequence[Size]) -> Iterator[Portion]:

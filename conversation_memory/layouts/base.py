@@ -481,8 +481,11 @@ class Layout(Indexing, ABC):
         renamed = yield from self._as_owner(RENAME, place, [target], keys)
         if renamed == 0:
             raise self.not_found(place)
-        if renamed == -1:
-            raise self._conflict(replace(place, id=target), "exists already")
+        taken = replace(place, id=target)
+        if renamed == -2 and place.scoped:  # as for every other write to it
+            raise self.not_found(taken)
+        if renamed < 0:
+            raise self._conflict(taken, "exists already")
 
     def _as_owner(
         self, script: Script, place: Place, args: Sequence[Any] = (), keys: Sequence[bytes] = ()

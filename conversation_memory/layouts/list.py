@@ -28,6 +28,7 @@ CHANGE = Script("prelude.lua", "ids.lua", "search.lua", "change.lua")
 
 _EMPTY = build((), {})
 _CHUNK = 200
+_MOST = 2**32  # no list is longer, and an index of Redis has 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class ListLayout(Layout):
         if not part.is_list:
             return self._cut((yield from self.read(place)).runs, before, limit)
         self._check_all_there(place, part)
+        if before is not None and before > part.length:
+            return (yield from self.page(place, None, limit))
         return RunPage([Run.from_wire(text) for text in part.texts], part.start)
 
     def excerpt(self, place: Place, before: int | None, limit: int) -> Operation[Excerpt]:
@@ -85,6 +88,8 @@ class ListLayout(Layout):
         if gone or not part.is_list or not place.sees(part.record):
             return (yield from super().excerpt(place, before, limit))
         self._check_all_there(place, part)
+        if before is not None and before > part.length:
+            return (yield from self.excerpt(place, None, limit))
         metadata = self.document(place, Snapshot(field, replace(part.record, runs=None))).metadata
         runs = [Run.from_wire(text) for text in part.texts]
         record = replace(part.record, runs=part.length)
@@ -193,10 +198,12 @@ class ListLayout(Layout):
 
     def _slice(self, place: Place, before: int | None, limit: int) -> Command[Slice]:
         """At most `limit` elements of the list in front of index `before`, or the last ones."""
+        limit = min(limit, _MOST)
         if before is None:
             first, last = -limit, -1
         else:
-            first, last = max(0, before - limit), before - 1
+            last = min(before, _MOST) - 1
+            first = max(0, last + 1 - limit)
         runs = self.keys.runs(place.id)
         calls = (
             ("HMGET", self.keys.record(place.id), *FIELDS),

@@ -2,8 +2,8 @@
 --
 -- KEYS  ... , record, runs and ids of the new id, last
 -- ARGV  id, owner, new id
--- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, or a refusal
--- (prelude.lua).
+-- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
+-- of another owner, or a refusal (prelude.lua).
 local renamed, moved, known, target = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[3]
 local stored, refused = enter()
 if refused then return refused end
@@ -12,7 +12,9 @@ local past = redis.call('HMGET', renamed, 'expires', 'owner')
 if past[1] and (number(past[1]) or math.huge) <= clock() then
   return {'past', past[2] or '', target}
 end
-if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed) == 1 then return -1 end
+if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed) == 1 then
+  return (past[2] or '') == owner and -1 or -2
+end
 
 local function carry(order)
   local score = redis.call('ZSCORE', order, id)

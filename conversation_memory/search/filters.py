@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any
@@ -15,7 +16,7 @@ from ..conf import IndexSettings
 from ..keys import Id, encode
 from .queries import Query
 from .schema import SEPARATOR, Schema
-from .words import Words, tag
+from .words import tag
 
 _LOOKUPS = {
     "tag": ("exact", "in"),
@@ -177,7 +178,12 @@ def _conditions(
                 f"where asks {key[:100]!r} of a field of kind {kind!r} (alias "
                 f"{settings.alias!r}), which knows {', '.join(_LOOKUPS[kind])}."
             )
-        yield _condition(field, kind, lookup, value, schema.words)
+        if kind == "tag":
+            yield Tagged(field, _tags(name, lookup, value))
+        elif kind == "numeric":
+            yield Between(field, lookup, _number(name, value))
+        else:
+            yield Worded(field, Query.parse(_text(name, value), schema.words))
 
 
 def _parted(key: str) -> tuple[str, str]:
@@ -185,32 +191,32 @@ def _parted(key: str) -> tuple[str, str]:
     return (name, lookup) if name else (key, "exact")
 
 
-def _condition(field: str, kind: str, lookup: str, value: Any, words: Words) -> Condition:
-    if kind == "tag":
-        values = value if lookup == "in" or isinstance(value, list | tuple | set) else [value]
-        return Tagged(field, tuple(filter(None, (tag(_plain(field, item)) for item in values))))
-    if kind == "numeric":
-        return Between(field, lookup, _number(field, value))
-    if not isinstance(value, str):
-        raise ValueError(f"where compares the text field {field!r} with what is no text.")
-    return Worded(field, Query.parse(value, words))
+def _tags(name: str, lookup: str, value: Any) -> tuple[str, ...]:
+    values = value if lookup == "in" or isinstance(value, list | tuple | set) else [value]
+    return tuple(filter(None, (tag(_plain(name, item)) for item in values)))
 
 
-def _plain(field: str, value: Any) -> str:
+def _plain(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    raise ValueError(f"where compares {field!r} with what is neither text nor number.")
+    raise ValueError(f"In where, {name!r} must be compared with a string or a number.")
 
 
-def _number(field: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        raise ValueError(f"where compares {field!r} with what is no number.")
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
+def _number(name: str, value: Any) -> float:
+    """Of a finite one, as no other number is indexed."""
+    with suppress(OverflowError):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and math.isfinite(value):
+            return float(value)
+    raise ValueError(f"In where, {name!r} must be compared with a finite int or float.")
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"In where, {name!r} must be compared with a string.")
+    return value
 
 
 def _milliseconds(moment: date) -> int:

@@ -1,0 +1,126 @@
+"""Passwords in settings print as asterisks: on Django's debug page and in its error mails.
+
+Django hides a setting by its key, so it hides a PASSWORD, but not a password inside a URL. In the
+local variables of a traceback it hides neither.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pprint import pformat
+from typing import Any
+from urllib.parse import unquote
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.views.debug import get_default_exception_reporter_filter
+
+from .conf import lends
+
+STARS = "********"
+_userinfo = re.compile(r"://(.*)@", re.S).search
+
+
+class Secret(str):
+    """A string that does not show what it is where it is printed as a value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(STARS)
+
+
+class SecretURL(Secret):
+    """A URL, or several, that show no password where they are printed as a value."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(mask(self))
+
+
+def mask(url: str) -> str:
+    """`url` with asterisks for whatever may be a secret: its user, its password, its query.
+
+    It works on the text, since the parts of a URL whose password has a `/`, `#` or `?` in it are
+    not where one would look for them.
+    """
+    scheme, _, rest = url.partition("://")
+    address, _, query = rest.partition("?")
+    if not rest or "@" in query:
+        return STARS
+    _, at, address = address.rpartition("@")
+    return f"{scheme}://{f'{STARS}@' if at else ''}{address}{f'?{STARS}' if query else ''}"
+
+
+def hide_secrets() -> None:
+    """Mask the passwords of settings.REDIS, and of the caches that can lend a connection."""
+    for entry in _dicts(getattr(settings, "REDIS", {})):
+        # The options of two aliases tell their clients apart by what they print.
+        for key in entry.keys() & {"URL", "PASSWORD"}:
+            entry[key] = masked(key, entry[key])
+    for cache in lending_caches():
+        masked("", cache)
+
+
+def lending_caches() -> Iterator[Mapping[str, Any]]:
+    """The entries of settings.CACHES that are of Redis, or that an entry of REDIS borrows from."""
+    borrowed = {str(entry.get("CACHE")) for entry in _dicts(getattr(settings, "REDIS", {}))}
+    for alias, entry in settings.CACHES.items():
+        if isinstance(entry, Mapping) and (alias in borrowed or lends(alias)):
+            yield entry
+
+
+def masked(key: str, value: Any) -> Any:
+    """A setting with its passwords masked: dicts and lists in place, for who holds them already."""
+    if isinstance(value, dict):
+        value.update({name: masked(str(name), part) for name, part in value.items()})
+    elif isinstance(value, list):
+        value[:] = [masked(key, part) for part in value]
+    elif type(value) is tuple:
+        return tuple(masked(key, part) for part in value)
+    elif type(value) is str and "PASS" in key.upper():
+        return Secret(value)
+    elif type(value) is str and (key in ("URL", "LOCATION") or "://" in value):
+        return SecretURL(value)
+    return value
+
+
+def shown_settings() -> list[str]:
+    """The names of the settings in which an error report shows a password of ours after all."""
+    entries = [getattr(settings, "REDIS", {}), *lending_caches()]
+    passwords = {*_passwords("", entries)}
+    try:
+        safe = get_default_exception_reporter_filter().get_safe_settings()
+    except ImproperlyConfigured:  # there is no SECRET_KEY, and no report either
+        return []
+    texts = {name: pformat(value) for name, value in safe.items()}
+    return [name for name, text in texts.items() if any(map(text.__contains__, passwords))]
+
+
+def _passwords(key: str, value: Any) -> Iterator[str]:
+    """What would be seen of the passwords in a setting: in quotes, or inside a URL."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            yield from _passwords(str(name), part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _passwords(key, part)
+    elif isinstance(value, str) and value and "PASS" in key.upper():
+        yield from (repr(str(value)), f":{value}@")
+    elif isinstance(value, str):
+        yield from _passwords_of_url(str(value))
+
+
+def _passwords_of_url(url: str) -> Iterator[str]:
+    for part in re.split("[,;]", url):  # as the backends do
+        found = _userinfo(part)
+        _, _, password = found[1].partition(":") if found else ("", "", "")
+        if password:
+            yield from (f":{password}@", repr(password), repr(unquote(password)))
+
+
+def _dicts(entries: Any) -> list[dict[str, Any]]:
+    values = entries.values() if isinstance(entries, Mapping) else ()
+    return [entry for entry in values if isinstance(entry, dict)]
