@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .commands import Command, Operation, Script, single
-from .documents import Damaged, read
-from .exceptions import RedisDenied, RedisReadOnly
+from .documents import read
+from .exceptions import Damaged, RedisDenied, RedisReadOnly
 from .layouts import Layout
 from .layouts.places import owner_of
 from .listing import COUNT, Listing
@@ -16,7 +16,7 @@ from .previews import preview
 from .records import Record
 
 BROWSE = Script("browse.lua")
-GLANCE = Script("glance.lua")
+GLANCE = Script("number.lua", "glance.lua")
 
 # Lua copies a field to look at its end, at about 0.1 ms a MB once it is in the cache.
 MOST_COPIED = 1024 * 1024
@@ -59,8 +59,10 @@ class Row:
     def is_sealed(self) -> bool:
         """Whether the document has the length of the one that we wrote last: it is sound."""
         length = self.record.seal.removeprefix("list-").partition("-")[0]
-        return length.isdecimal() and (
-            self.record.seal.startswith("list-") or int(length) == self.size
+        return (
+            length.isdecimal()
+            and len(length) <= 15
+            and (self.record.seal.startswith("list-") or int(length) == self.size)
         )
 
     def is_named(self, text: str) -> bool:
@@ -187,7 +189,7 @@ class Browser:
     def _ids(self, span: Span, offset: int, limit: int) -> Command[tuple[int, list[bytes]]]:
         times = ["" if time is None else time for time in (span.since, span.until)]
         call = BROWSE.call([self._keys.order(span.owner)], [offset, limit, *times])
-        return Command((call,), lambda reply: (reply[0], reply[1:]))
+        return Command((call,), tuple)
 
     def _glance(self, ids: Sequence[bytes], most: int) -> Command[list[Row | None]]:
         keys = [self._keys.content(ids[0])]

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from django.views.decorators.debug import sensitive_variables
 from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
 
-from .exceptions import ConversationMemoryError, translate
+from .exceptions import ConversationMemoryError, is_wrong_type, translate
 
 # What an operation may raise. It is raised without the frames below, which hold documents, and
 # which Django would print into its error report.
@@ -27,6 +27,9 @@ _SPOKEN = (ConversationMemoryError, TypeError, ValueError, RecursionError)
 
 T = TypeVar("T")
 Call = tuple[Any, ...]
+
+
+_RAISE = object()
 
 
 def _same(reply: Any) -> Any:
@@ -37,11 +40,13 @@ def _same(reply: Any) -> Any:
 class Command(Generic[T]):
     """One round trip: one call, or several that the server runs as one MULTI/EXEC.
 
-    `decode` takes the reply of the one call, or the list of the replies of several.
+    `decode` takes the reply of the one call, or the list of the replies of several. `otherwise` is
+    the result where a key has another type, instead of an error that would hide all other replies.
     """
 
     calls: tuple[Call, ...]
     decode: Callable[[Any], T] = _same
+    otherwise: Any = _RAISE
 
     def __repr__(self) -> str:
         return f"<Command {[call[0] for call in self.calls]}>"  # never the arguments
@@ -129,8 +134,8 @@ class Script:
         return ("EVAL", cls._sources[call[1]], *call[2:])
 
 
-def single(*call: Any, decode: Callable[[Any], T] = _same) -> Command[T]:
-    return Command((call,), decode)
+def single(*call: Any, decode: Callable[[Any], T] = _same, otherwise: Any = _RAISE) -> Command[T]:
+    return Command((call,), decode, otherwise)
 
 
 _ALLOWED = Script("allowed.lua")
@@ -308,6 +313,8 @@ def _result(command: Command[T], replies: list[Any]) -> T:
     last = replies[-1]
     nested = last if len(replies) > 1 and isinstance(last, list) else []
     errors = [reply for reply in (*replies, *nested) if isinstance(reply, RedisError)]
+    if errors and command.otherwise is not _RAISE and all(map(is_wrong_type, errors)):
+        return command.otherwise  # type: ignore[no-any-return]
     if errors:  # an aborted EXEC says less than the call that was refused before it
         raise min(errors, key=lambda error: isinstance(error, ExecAbortError))
     return command.decode(last)

@@ -38,7 +38,8 @@ def convert(
         converted = failed = 0
         for id in (yield from layout.foreign(ids)) if ids else ():
             try:
-                converted += yield from layout.adapt(Place(id))
+                place = Place(id)
+                converted += yield from layout.guarded(place, layout.adapt(place))
             except (ConversationCorrupt, ConversationTooLarge, ConversationConflict) as error:
                 failed += 1
                 failure(error)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .runs import Run, dumps
+from .exceptions import Damaged
+from .runs import Run, damage, dumps, dumps_unchecked, is_shallow, loads
 
 _OPENING = b'{"runs": ['
 _RUN = b'{"type": "Run", "id": '
@@ -27,10 +28,6 @@ _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
 _seal_parts = re.compile(r"([0-9]{1,18}-[0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})").fullmatch
-
-
-class Damaged(ValueError):
-    """The bytes are not a conversation; the text says why."""
 
 
 class Runs(list[Run]):
@@ -86,9 +83,9 @@ class Document:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata, decoded anew at each call."""
-        value = json.loads(self.raw[self.metadata_start : self.metadata_end])
-        return {} if value is None else value
+        """The metadata, decoded anew at each call. Raises `Damaged`."""
+        text = self.raw[self.metadata_start : self.metadata_end]
+        return {} if text == b"null" else loads(text)
 
     @property
     def seal(self) -> str:
@@ -129,7 +126,7 @@ class Document:
 
     def with_metadata(self, metadata: dict[str, Any]) -> Document:
         """This document with other metadata, every other byte as it was."""
-        text = dumps(metadata)
+        text = dumps_unchecked(metadata)  # what others stored in it may be deeper than we allow
         end = self.metadata_start + len(text)
         shift = end - self.metadata_end if self.end > self.metadata_start else 0
         raw = b"".join((self.raw[: self.metadata_start], text, self.raw[self.metadata_end :]))
@@ -193,8 +190,9 @@ def _joined(runs: list[Run]) -> tuple[bytes, list[bytes] | None]:
     if not runs or any(run.is_loaded for run in runs):
         return _join([run.to_wire() for run in runs])
     # One call for all is twice as fast as one for each.
-    text = dumps([run.to_dict() for run in runs])[1:-1]
-    if text.count(_RUN) == len(runs) and all(run.opens_as_usual for run in runs):
+    text = dumps_unchecked([run.to_dict() for run in runs])[1:-1]
+    is_plain = text.count(_RUN) == len(runs) and all(run.opens_as_usual for run in runs)
+    if is_plain and all(map(is_shallow, text.split(_BETWEEN))):
         return text, None
     return _join([run.to_wire() for run in runs])
 
@@ -210,9 +208,25 @@ def joined(texts: list[bytes], field: Document) -> Document:
     The field has no runs unless a program that knows no list wrote them: they follow the others.
     """
     if field.count:
-        known = {Run.from_wire(text).id for text in texts} - {""}
-        texts = texts + [text for text in field.texts if Run.from_wire(text).id not in known]
+        known = {run.id for run in decoded(texts)} - {""}
+        texts = texts + [run.to_wire() for run in field.runs if run.id not in known]
     return field.with_texts(texts)
+
+
+def decoded(texts: Iterable[bytes], start: int = 0) -> list[Run]:
+    """The runs of JSON texts, the first of them at position `start`, decoded now.
+
+    Raises `Damaged`, which says the position.
+    """
+    return [decoded_run(text, position) for position, text in enumerate(texts, start)]
+
+
+def decoded_run(text: bytes, position: int) -> Run:
+    """See decoded()."""
+    try:
+        return Run.from_wire(text, loads(text))
+    except Damaged as error:
+        raise Damaged(f"run {position} is damaged: {error.reason}", text) from None
 
 
 def read(raw: bytes, seal: str = "") -> Document:
@@ -223,7 +237,8 @@ def read(raw: bytes, seal: str = "") -> Document:
         checksum = zlib.crc32(view[:end])
         if mark == _mark(len(raw), zlib.crc32(view[end:], checksum)):
             start = end + len(_CLOSING)
-            return Document(raw, count, end, start, len(raw) - 1, mark=mark, checksum=checksum)
+            if raw[end:start] == _CLOSING:
+                return Document(raw, count, end, start, len(raw) - 1, mark=mark, checksum=checksum)
     return _parse(raw)
 
 
@@ -260,14 +275,8 @@ def _parse(raw: bytes) -> Document:
     try:
         text = raw.decode(json.detect_encoding(raw), "surrogatepass")
         members = {key: place for key, *place in _members(text)}
-    except UnicodeDecodeError as error:
-        raise Damaged(f"byte {error.start} is not text in {error.encoding}") from None
-    except RecursionError:
-        raise Damaged("it is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise Damaged(f"{error.msg} at character {error.pos}") from None
-    except ValueError as error:
-        raise Damaged(str(error)) from None  # a number of more digits than Python reads
+    except (ValueError, RecursionError) as error:
+        raise damage(error, raw) from None
     return _locate(raw, text, members)
 
 

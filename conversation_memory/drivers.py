@@ -19,7 +19,7 @@ from .documents import Runs
 from .keys import Id, decode, encode
 from .layouts import Layout, Place, layout
 from .listing import Listing
-from .records import Conversation, Excerpt, Record, RunPage
+from .records import LARGEST, Conversation, Excerpt, Record, RunPage
 from .runs import Run, as_run, estimate_tokens
 from .search import embedding, recall
 from .search.searches import Searches
@@ -161,34 +161,47 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
 
     def tail(self, count: int) -> list[Run]:
         """The last `count` runs, oldest first; fewer if there are fewer."""
-        return self._run(self._reading(self._layout.tail(self._place, count)))
+        return self._run(self._reading(self._layout.tail(self._place, min(count, LARGEST))))
 
     async def atail(self, count: int) -> list[Run]:
         """See tail()."""
-        return await self._arun(self._reading(self._layout.tail(self._place, count)))
+        operation = self._layout.tail(self._place, min(count, LARGEST))
+        return await self._arun(self._reading(operation))
 
     def page(self, *, before: int | None = None, limit: int = 50) -> RunPage:
         """At most `limit` runs in front of position `before`, or the last ones; oldest first.
 
-        The `start` of a page is the `before` of the one in front of it. A `before` behind the end
+        The `start` of a page is the `before` of the one in front of it. A `before` beyond the end
         is as the end; a negative one is a ValueError.
         """
-        operation = self._layout.page(self._place, _position(before), _positive(limit))
+        operation = self._layout.page(self._place, _in_front(before), _positive(limit))
         return self._run(self._reading(operation))
 
     async def apage(self, *, before: int | None = None, limit: int = 50) -> RunPage:
         """See page()."""
-        operation = self._layout.page(self._place, _position(before), _positive(limit))
+        operation = self._layout.page(self._place, _in_front(before), _positive(limit))
         return await self._arun(self._reading(operation))
 
-    def excerpt(self, *, before: int | None = None, limit: int = 50) -> Excerpt:
-        """As `page()`, with metadata, record and the number of all runs."""
-        operation = self._layout.excerpt(self._place, _position(before), _positive(limit))
+    def excerpt(
+        self, *, before: int | None = None, limit: int = 50, strict: bool = True
+    ) -> Excerpt:
+        """As `page()`, with metadata, record and the number of all runs.
+
+        Unless `strict`, a damaged run of a list raises `ConversationCorrupt` only when it is looked
+        at, so that the others can be shown.
+        """
+        operation = self._layout.excerpt(
+            self._place, _in_front(before), _positive(limit), strict=strict
+        )
         return self._run(self._reading(operation))
 
-    async def aexcerpt(self, *, before: int | None = None, limit: int = 50) -> Excerpt:
+    async def aexcerpt(
+        self, *, before: int | None = None, limit: int = 50, strict: bool = True
+    ) -> Excerpt:
         """See excerpt()."""
-        operation = self._layout.excerpt(self._place, _position(before), _positive(limit))
+        operation = self._layout.excerpt(
+            self._place, _in_front(before), _positive(limit), strict=strict
+        )
         return await self._arun(self._reading(operation))
 
     def raw(self) -> bytes | None:
@@ -486,10 +499,13 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         return self._layout.append(self._place, _runs(runs))
 
     def _run(self, operation: Operation[T]) -> T:
-        return self._connection.run(operation, self._layout.alias)
+        return self._connection.run(self._guarded(operation), self._layout.alias)
 
     async def _arun(self, operation: Operation[T]) -> T:
-        return await self._connection.arun(operation, self._layout.alias)
+        return await self._connection.arun(self._guarded(operation), self._layout.alias)
+
+    def _guarded(self, operation: Operation[T]) -> Operation[T]:
+        return self._layout.guarded(self._place, operation)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.conversation_id!r} of {self._layout.alias!r}>"
@@ -506,13 +522,14 @@ def _owner(owner: Id | None) -> bytes | None:
     return None if owner is None else encode(owner)
 
 
-def _position(before: int | None) -> int | None:
-    if before is not None and before < 0:
-        raise ValueError("The position before which a page ends is 0 or more.")
-    return before
-
-
 def _positive(limit: int) -> int:
     if limit < 1:
         raise ValueError("The limit of a page is at least 1.")
-    return limit
+    return min(limit, LARGEST)
+
+
+def _in_front(before: int | None) -> int | None:
+    """A position, which may be beyond the end, as one that Redis takes."""
+    if before is not None and before < 0:
+        raise ValueError("The position before which a page ends is 0 or more.")
+    return None if before is None else min(before, LARGEST)

@@ -11,6 +11,7 @@ from .commands import Command, Operation, Script, allowed, single
 from .exceptions import RedisDenied, RedisMisconfigured
 from .keys import Keys
 from .layouts import Layout
+from .layouts.base import scrapping
 from .search.documents import fresh_token
 from .search.sweeping import SWEEPS, sweep, sweep_orphans
 from .selection import BATCH
@@ -94,8 +95,11 @@ def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
 
 def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Operation[Erasure]:
     calls = [ERASE.call(keys.of(id, owner, fresh_token()), [id, owner, erases]) for id in ids]
-    counts = (yield [Command((call,)) for call in calls]) if calls else []
-    return sum((Erasure(*count) for count in counts), Erasure())
+    counts = (yield [Command((call,), otherwise=None) for call in calls]) if calls else []
+    total = sum((Erasure(*count) for count in counts if count), Erasure())
+    mistyped = [id for id, count in zip(ids, counts, strict=True) if count is None]
+    scraps = [scrapping(keys, id, owner, "own", asks=not erases) for id in mistyped]
+    return sum((Erasure(*count) for count in ((yield scraps) if scraps else ())), total)
 
 
 def copies() -> Operation[Copies]:

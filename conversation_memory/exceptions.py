@@ -101,6 +101,19 @@ class ConversationCorrupt(ConversationMemoryError):
         )
 
 
+class Damaged(ConversationCorrupt):
+    """A stored text is not a conversation, or not a run; the caller knows whose it is."""
+
+    def __init__(self, reason: str, raw: bytes = b""):
+        super().__init__(alias="", index="", conversation_id="", raw=raw, reason=reason)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.raw)
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 # Class of redis-py, fragment of its text, class of ours, what Redis does. The first that fits
 # counts, so the order matters: redis-py derives AuthenticationError from ConnectionError, has no
 # class for MISCONF or WRONGTYPE, and servers wrap the errors of scripts in words of their own.
@@ -237,6 +250,11 @@ def translate(error: Exception, alias: str) -> ConversationMemoryError:
     ours = kind(f"Redis of alias {alias!r} {sentence}{_address(cause)}.")
     ours.__cause__ = cause
     return ours
+
+
+def is_wrong_type(error: Exception) -> bool:
+    """Whether a key has another type than the command is for; `error` may be ours or redis-py's."""
+    return "WRONGTYPE" in str(error.__cause__ or error)
 
 
 def _classify(error: Exception) -> tuple[type[ConversationMemoryError], str]:

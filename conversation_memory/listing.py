@@ -13,12 +13,13 @@ from .keys import NO_CALL, Keys, encode
 from .layouts import Layout, Place
 from .layouts.base import DELETE, FORGET, OWNER
 from .layouts.places import owner_of
-from .records import Conversation, Listed, Page, Record
+from .records import LARGEST, Conversation, Listed, Page, Record, number
 from .search.documents import fresh_token
 from .selection import BATCH, PAGE, Mark, Selection, chosen
 
 ADOPT = Script("adopt.lua")
 COUNT = Script("count.lua")
+DISOWN = Script("prelude.lua", "disown.lua")
 
 # 1,000 fields are 1.6 ms of server time for an HSCAN without values.
 _SCAN_COUNT = 1000
@@ -26,7 +27,6 @@ _SCAN_COUNT = 1000
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
 _LONG_STEPS = 10
-_MOST = 2**32  # more than an index has; the arithmetic of Redis ends at 64 bits
 
 
 class Listing:
@@ -46,7 +46,7 @@ class Listing:
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
         if limit < 1:
             raise ValueError("The limit of a page is at least 1.")
-        limit = min(limit, _MOST)
+        limit = min(limit, LARGEST)
         page = self._page(limit, owner, before)
         unlisted = 0
         if owner is None and before is None:
@@ -73,13 +73,16 @@ class Listing:
         if not ids:
             return []
         fields: list[Command[Any]] = [single("HSTRLEN", self._keys.content(id), id) for id in ids]
-        runs: list[Command[Any]] = [single("HGET", self._keys.record(id), "bytes") for id in ids]
+        runs: list[Command[Any]] = [
+            single("HGET", self._keys.record(id), "bytes", otherwise=None) for id in ids
+        ]
         records, *sizes = yield [self._layout.records(ids), *fields, *runs]
         both = zip(records, sizes, sizes[len(ids) :], strict=False)
         return [record and Listed(record, _size(record, *size)) for record, *size in both]
 
     def inspect(self, id: bytes) -> Operation[Conversation]:
-        conversation = yield from self._layout.read(Place(id))
+        place = Place(id)
+        conversation = yield from self._layout.guarded(place, self._layout.read(place))
         if not conversation.exists:
             raise self._layout.not_found(Place(id))
         return conversation
@@ -88,7 +91,8 @@ class Listing:
         """The field and the elements of the list."""
         field = ("HGET", self._keys.content(id), id)
         runs = ("LRANGE", self._keys.runs(id), 0, -1)
-        document, texts = yield Command((field, runs))
+        both = yield Command((field, runs), otherwise=None)
+        document, texts = both or ((yield single(*field)), [])
         return texts if document is None else [document, *texts]
 
     def adopt(self) -> Operation[int]:
@@ -140,7 +144,7 @@ class Listing:
             owners = yield from self._owners(batch)
             places = [Place(id, owner) for id, owner in zip(batch, owners, strict=True)]
             for place, reply in zip(places, (yield self._deletions(places)), strict=True):
-                if isinstance(reply, list):  # it got another owner meanwhile
+                if isinstance(reply, list):  # it got another owner meanwhile, or cannot be read
                     reply = yield from self._layout.delete(place)
                 deleted += reply
         return deleted
@@ -150,7 +154,7 @@ class Listing:
             DELETE.call(self._keys.of(it.id, it.owner, it.call), [it.id, it.owner or b""])
             for it in places
         ]
-        return [Command((call,)) for call in calls]
+        return [Command((call,), otherwise=[]) for call in calls]
 
     def reap(self, batches: int | None = None) -> Operation[int]:
         """Delete what is past its deadline now, a batch at a time. Returns how many there were."""
@@ -168,15 +172,25 @@ class Listing:
         while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):
             keys = [[*self._keys.of(id, owner, fresh_token()), nobody] for id in ids]
             calls = [OWNER.call(k, [id, owner, b"", b""]) for k, id in zip(keys, ids, strict=True)]
-            replies = yield [Command((call,)) for call in calls]
-            stale = [id for id, reply in zip(ids, replies, strict=True) if reply != 1]
-            moved += len(ids) - len(stale)
+            replies = yield [Command((call,), otherwise=None) for call in calls]
+            pairs = list(zip(ids, replies, strict=True))
+            moved += sum(reply == 1 for _, reply in pairs)
+            # Of what cannot be read, only its place in the order says that it is the owner's.
+            if mistyped := [id for id, reply in pairs if reply is None]:
+                yield [self._disowning(id, owner) for id in mistyped]
+            stale = [id for id, reply in pairs if reply not in (1, None)]
             if stale:
                 yield from self.forget(stale, owner)
         return moved
 
+    def _disowning(self, id: bytes, owner: bytes) -> Command[Any]:
+        return Command((DISOWN.call(self._keys.of(id, owner, NO_CALL), [id, owner]),))
+
     def _owners(self, ids: Sequence[bytes]) -> Operation[list[bytes | None]]:
-        return (yield [single("HGET", self._keys.record(id), "owner") for id in ids])  # type: ignore[no-any-return]
+        owners: list[Command[Any]] = [
+            single("HGET", self._keys.record(id), "owner", otherwise=None) for id in ids
+        ]
+        return (yield owners)  # type: ignore[no-any-return]
 
     def _page(self, limit: int, owner: bytes | None, before: str | None) -> Command[Any]:
         place = () if before is None else _place(before)
@@ -222,19 +236,25 @@ class Listing:
             forgetting(self._keys, id, owner, listed_for)
             for id, owner in zip(ids, owners, strict=True)
         ]
-        return int(sum(forgotten))
+        pairs = zip(ids, forgotten, strict=True)
+        # The order of deadlines follows the record, and there is none that could be read.
+        if mistyped := [id for id, reply in pairs if reply is None]:
+            yield single("ZREM", self._keys.expiry(), *mistyped)
+        return int(sum(reply or 0 for reply in forgotten))
 
 
 def forgetting(
     keys: Keys, id: bytes, owner: bytes | None, listed_for: bytes | None = None
-) -> Command[int]:
+) -> Command[int | None]:
     """Take a conversation that is gone out of the orders, and one that moved out of `listed_for`'s.
 
-    It deletes what is past its deadline. What is there, it leaves there.
+    It deletes what is past its deadline. What is there, it leaves there; also what has a key of
+    another type, for which the reply is None.
     """
     order = [] if listed_for is None else [keys.order(listed_for)]
     args = [id, owner or b"", listed_for or b""]
-    return Command((FORGET.call([*keys.of(id, owner, NO_CALL), *order], args),))
+    call = FORGET.call([*keys.of(id, owner, NO_CALL), *order], args)
+    return Command((call,), otherwise=None)
 
 
 def _belongs(record: Record | None, owner: bytes | None) -> bool:
@@ -245,7 +265,7 @@ def _belongs(record: Record | None, owner: bytes | None) -> bool:
 def _size(record: Record, field: int, runs: bytes | None) -> int:
     """The bytes of the stored JSON, from those of the field and what the record counts."""
     is_list = record.seal.startswith("list-")
-    return field + (int(runs) if is_list and runs and runs.isdigit() else 0)
+    return field + ((number(runs) or 0) if is_list else 0)
 
 
 def _now() -> Command[int]:

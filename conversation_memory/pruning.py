@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .commands import Command, Operation
 from .keys import encode
-from .layouts import Layout
+from .layouts import Layout, Place
 from .layouts.base import DELETE
 from .layouts.places import owner_of
 from .listing import Listing
@@ -72,7 +72,12 @@ def _delete(
         DELETE.call(layout.keys.of(id, owner, fresh_token()), [id, owner or b"", until, ask])
         for id, owner in names
     ]
-    replies = (yield [Command((call,)) for call in calls]) if calls else []
+    replies = (yield [Command((call,), otherwise=None) for call in calls]) if calls else []
+    for n, reply in enumerate(replies):
+        if reply is None:  # it cannot be read: by its age alone it does not go
+            replies[n] = -1 if until != "" else 1
+            if until == "" and not ask:
+                replies[n] = int((yield from layout.delete(Place(names[n][0]))))
     # A refusal: it went to another owner, or was written anew.
     return _sum(listed, [reply if isinstance(reply, int) else 0 for reply in replies])
 

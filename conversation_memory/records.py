@@ -12,6 +12,9 @@ from .runs import Run
 
 FIELDS = ("owner", "title", "created", "updated", "runs", "version", "seal", "expires")
 
+# Redis takes no larger number for every limit. Nothing has as many parts.
+LARGEST = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -43,8 +46,8 @@ class Record:
             (title or b"").decode("utf-8", "replace"),
             _time(created),
             _time(updated),
-            _number(runs),
-            _number(version) or 0,
+            number(runs),
+            number(version) or 0,
             (seal or b"").decode("ascii", "replace"),
             _time(expires),
         )
@@ -139,12 +142,13 @@ class Page(Sequence[Record]):
         return iter(self.records)
 
 
-def _number(value: bytes | None) -> int | None:
-    return int(value) if value and value.isdigit() else None
+def number(value: bytes | None) -> int | None:
+    """A number of a record as the scripts read it, which Lua could not hold with more digits."""
+    return int(value) if value and value.isdigit() and len(value) <= 15 else None
 
 
 def _time(value: bytes | None) -> datetime | None:
-    milliseconds = _number(value)
+    milliseconds = number(value)
     try:
         return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, ValueError, OSError):

@@ -6,9 +6,14 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 from uuid import uuid4
+
+from .exceptions import Damaged
+
+# Far below what Python's json can read, so that every reader can, however deep its own stack is.
+MAX_DEPTH = 200
 
 _BINARY = {
     "BlobArtifact": "application/octet-stream",
@@ -18,11 +23,63 @@ _BINARY = {
 
 
 _unescaped = re.compile(r"[ !#-\[\]-~]*").fullmatch
+_strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_no_brackets = bytes({*range(256)} - {*b"[]{}"})
 
 
 def dumps(value: Any) -> bytes:
-    """`value` as Griptape would write it: ASCII, default separators, NaN as `NaN`."""
-    return json.dumps(value).encode()
+    """`value` as Griptape would write it: ASCII, default separators, NaN as `NaN`.
+
+    Raises ValueError if it is nested more than `MAX_DEPTH` levels deep.
+    """
+    text = dumps_unchecked(value)
+    if not is_shallow(text) and _depth(text) > MAX_DEPTH:
+        raise _too_deep()
+    return text
+
+
+def dumps_unchecked(value: Any) -> bytes:
+    """See dumps(), of what may be a little deeper."""
+    try:
+        return json.dumps(value).encode()
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def is_shallow(text: bytes) -> bool:
+    """Whether a JSON text has too few brackets to be nested too deeply, as most have."""
+    return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
+
+
+def _depth(text: bytes) -> int:
+    brackets = _strings.sub(b"", text).translate(None, _no_brackets)
+    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
+
+
+def _too_deep() -> ValueError:
+    return ValueError(f"A value nested more than {MAX_DEPTH} levels deep cannot be stored.")
+
+
+def loads(raw: bytes) -> dict[str, Any]:
+    """The object of a stored JSON text. Raises `Damaged` if it is none."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise damage(error, raw) from None
+    if not isinstance(value, dict):
+        raise Damaged("it is not an object", raw)
+    return value
+
+
+def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
+    """What an error of json says of a stored text."""
+    if isinstance(error, RecursionError):
+        return Damaged("it is nested too deeply", raw)
+    if isinstance(error, UnicodeDecodeError):
+        return Damaged(f"byte {error.start} is not text in {error.encoding}", raw)
+    if isinstance(error, json.JSONDecodeError):
+        return Damaged(f"{error.msg} at character {error.pos}", raw)
+    return Damaged(str(error), raw)  # a number of more digits than Python reads
 
 
 class Artifact:
@@ -178,11 +235,20 @@ class Run:
         return run
 
     def to_dict(self) -> dict[str, Any]:
-        """The dict on the wire itself: what you change in it is changed in the run."""
+        """The dict on the wire itself: what you change in it is changed in the run.
+
+        Raises `ConversationCorrupt` if it was read from what is not a run.
+        """
         if self._data is None:
-            self._data = json.loads(self._raw or b"")
-        assert self._data is not None
+            self._data = self._decoded()
         return self._data
+
+    def _decoded(self) -> dict[str, Any]:
+        raw = self._raw or b""
+        try:
+            return loads(raw)
+        except Damaged as error:
+            raise Damaged(f"a stored run is damaged: {error.reason}", raw) from None
 
     def to_wire(self) -> bytes:
         """The JSON text of the run: the bytes that were read, if nothing was changed since."""
@@ -214,7 +280,10 @@ class Run:
 
     def _changed(self) -> bool:
         # As text, because 1 == 1.0 == True in Python.
-        return self._data is not None and dumps(self._data) != dumps(json.loads(self._raw or b""))
+        # Of any depth: others may have stored it.
+        if self._data is None:
+            return False
+        return dumps_unchecked(self._data) != dumps_unchecked(self._decoded())
 
     @property
     def id(self) -> str:
@@ -281,11 +350,13 @@ def _artifact(value: Any) -> dict[str, Any]:
     return plain
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 1) -> Any:
     if isinstance(value, bytes):
         return b64encode(value).decode()
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        if depth > MAX_DEPTH:
+            raise _too_deep()
+        return [_plain(item, depth + 1) for item in value]
     return value.to_dict() if hasattr(value, "to_dict") else value
 
 

@@ -170,7 +170,7 @@ class UnreadableRunTests(PageTestCase):
         self.store(Run("first", "a"), Run("second", "b"), Run("third", "c"))
         key = f"{{{self.index.name}}}:runs:c1"
         for value, reason in (
-            (b"{broken \xff", "invalid start byte"),
+            (b"{broken \xff", "byte 8 is not text in utf-8"),
             (b"[]", "it is not an object"),
             (b"null", "it is not an object"),
             (b'{"id": "x", "input": ' + b"[" * 100_000, "nested too deeply"),

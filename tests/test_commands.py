@@ -292,8 +292,7 @@ class ErrorTests(CommandTestCase):
 
     @each_way
     def test_an_error_of_a_script_that_was_sent_is_raised(self, run):
-        self.redis.set(self.key + b":record", "no hash")
-        self.addCleanup(self.redis.delete, self.key + b":record")
+        self.redis.set(self.key, "no hash")
         self.redis.script_flush()
         for step in (self.record(), [self.record(), single("ECHO", "1")]):
             with pytest.raises(RedisMisconfigured, match="another type"):

@@ -122,6 +122,10 @@ class ShowTests:
             "  an answer",
         ]
 
+    def test_shows_a_run_whose_id_is_no_text(self):
+        self.put("1", b'{"runs": [{"id": "\\ud800", "input": {"value": "a question"}}]}')
+        assert "Run 1 of 1  \\ud800" in showed("1")
+
     def test_shows_the_last_runs_and_their_meta(self):
         self.index.driver("1").append(run("a"), run("b", meta={"model": "m-1"}))
         text = showed("1", "--last", "1")

@@ -18,11 +18,11 @@ from conversation_memory.exceptions import (
     InvalidIndexError,
 )
 from conversation_memory.layouts import LAYOUTS, Place
-from conversation_memory.records import FIELDS
+from conversation_memory.layouts.places import Snapshot
 
 from .utils import RedisTestCase, both, each_layout, monitored
 
-NO_RECORD = [None] * len(FIELDS)
+NO_RECORD = [None] * len(Snapshot.FIELDS)
 LONG = "x" * 40_000  # a document beyond 32 kB is no argument of a script
 
 

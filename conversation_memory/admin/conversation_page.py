@@ -128,7 +128,7 @@ class ConversationPage(IndexPermissions):
         if until is None and (wanted := _wanted(request, _marks(request, found))):
             found.hit = driver.find(wanted)
             until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
-        page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE)
+        page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE, strict=False)
         return page
 
     def _transcript(self, request: HttpRequest, found: Conversation) -> Transcript:

@@ -129,7 +129,7 @@ class ConversationParts(ConversationPage):
 
     def _run(self, found: Conversation, position: int, tag: str) -> Run:
         """The run at a position, if it is still the one that the page was made of."""
-        page = found.address.driver().page(before=position + 1, limit=1)
+        page = found.address.driver().excerpt(before=position + 1, limit=1, strict=False)
         if page.start != position or not page.runs or tag_of(page.runs[0]) != tag:
             raise Http404
         run: Run = page.runs[0]

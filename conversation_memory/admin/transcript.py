@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -11,7 +10,9 @@ from zlib import crc32
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
+from ..exceptions import Damaged
 from ..records import Excerpt
 from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
 from ..rendering.artifacts import pretty
@@ -157,15 +158,16 @@ def facts(values: Any, marks: Marks = NO_MARKS) -> Iterator[tuple[str, SafeStrin
         yield label(key), marks.html(f"{text} …" if left else text)
 
 
+REASONS = (gettext_noop("it is nested too deeply"), gettext_noop("it is not an object"))
+
+
 def damage(run: Run) -> str:
-    """Why a run cannot be read, empty if it can."""
+    """Why a run cannot be read, empty if it can: then it is decoded, once and for all."""
     try:
-        value = json.loads(run.to_wire())
-    except RecursionError:
-        return _("it is nested too deeply")
-    except ValueError as error:
-        return str(error)
-    return "" if isinstance(value, dict) else _("it is not an object")
+        run.to_dict()
+    except Damaged as error:
+        return _(error.reason.partition(": ")[2])
+    return ""
 
 
 def has_words(run: Run, marks: Marks) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..commands import Script
+from ..records import number
 from .format import NOTHING, Facts
 
 BESIDE = Script("beside.lua")
@@ -37,15 +38,15 @@ class Beside:
         _, _, _, owner, title, created, updated, ttl, *_ = self._reply
         if owner is title is created is updated is ttl is None:
             return NOTHING
-        return Facts(owner or None, title or b"", _number(created), _number(updated), _number(ttl))
+        return Facts(owner or None, title or b"", number(created), number(updated), number(ttl))
 
     @property
     def expires(self) -> int | None:
-        return _number(self._reply[8])
+        return number(self._reply[8])
 
     @property
     def version(self) -> int:
-        return _number(self._reply[9]) or 0
+        return number(self._reply[9]) or 0
 
     @property
     def seal(self) -> str:
@@ -53,14 +54,15 @@ class Beside:
 
     @property
     def bytes(self) -> int:
-        return _number(self._reply[11]) or 0
+        return number(self._reply[11]) or 0
+
+    @property
+    def is_mistyped(self) -> bool:
+        """Whether a key has another type, so that nobody can read or replace the conversation."""
+        return bool(self._reply[12])
 
     @property
     def is_list(self) -> bool:
         """Whether the runs are in the list, as the layouts see it."""
         seal = self._reply[10] or b""
         return seal.startswith(b"list-") or (self._reply[1] > 0 and not seal[:1].isdigit())
-
-
-def _number(value: Any) -> int | None:
-    return int(value) if value and value.isdigit() and len(value) < 16 else None

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from .. import documents
-from ..documents import Damaged
-from ..exceptions import ArchiveDamaged, NotAnArchive
+from ..exceptions import ArchiveDamaged, Damaged, NotAnArchive
 from . import files, format
 from .format import Entry, Header, Malformed
 from .selecting import Ids

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..commands import Ahead, Operation, single
-from ..documents import Damaged
-from ..exceptions import ArchiveDamaged, ConversationConflict
+from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import Layout, Place
@@ -211,6 +210,8 @@ class Restore:
             read = yield from stored.read(self._layout, portion)
             for (id, _), found in zip(portion, read, strict=True):
                 kind = self._kind(batch[id], found.entry, now)
+                if found.beside.is_mistyped and kind in ("new", "replaced"):
+                    kind = "kept"
                 decided.append((batch[id], kind, found.obstacle if kind in _WRITTEN else None))
         return decided
 

@@ -80,7 +80,7 @@ def _chosen(
     owner = selection.owner_key
     asked: list[Command[Any]] = []
     if owner is not None:
-        asked = [single("HGET", layout.keys.record(id), "owner") for id in found]
+        asked = [single("HGET", layout.keys.record(id), "owner", otherwise=None) for id in found]
     present, times, *owners = yield [now(), _scores(layout, found), *asked]
     return [
         (id, time)

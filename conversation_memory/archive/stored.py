@@ -11,12 +11,13 @@ from zlib import crc32
 
 from .. import documents
 from ..commands import Call, Command, Operation, Script, single
-from ..documents import Damaged, Document
+from ..documents import Document
+from ..exceptions import Damaged
 from ..layouts import Layout
 from .beside import BESIDE, Beside
 from .format import Entry
 
-SIZES = Script("sizes.lua")
+SIZES = Script("number.lua", "sizes.lua")
 
 # Together the conversations of one reply have about this many bytes, or are one.
 _REPLY = 2 * 2**20
@@ -28,12 +29,12 @@ class Size(NamedTuple):
 
     field: int
     list: int
-    has_record: int
+    has_keys: int
 
     @property
     def is_blank(self) -> bool:
         """Whether nothing at all is stored."""
-        return self.field < 0 and self.list < 0 and not self.has_record
+        return self.field < 0 and self.list < 0 and not self.has_keys
 
 
 Portion = list[tuple[bytes, Size]]
@@ -174,7 +175,7 @@ def _joined(state: Beside, field: bytes, texts: list[bytes]) -> Document:
     ours = not document.count and state.seal == f"list-{document.mark}"
     # If nobody else wrote to field or list, the runs need not be parsed.
     if not (ours and state.bytes == sum(map(len, texts)) and len(texts) == state.length):
-        documents.read(document.with_texts(texts).raw)  # raises if a run is damaged
+        documents.decoded(texts)  # raises if a run is damaged
     return documents.joined(texts, document)
 
 

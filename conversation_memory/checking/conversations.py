@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..commands import Command, Operation, Script, single
-from ..documents import Damaged, canonical, joined
+from ..documents import canonical, decoded, joined
+from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import traces
 from ..layouts.list import list_traces
@@ -138,20 +138,10 @@ def _derive(snapshot: Snapshot) -> dict[str, Any]:
     if not snapshot.is_list:
         return traces(field)
     texts = snapshot.texts or []
-    for text in texts:
-        _check_run(text)
+    decoded(texts)
     if field.count:  # of another program: the next write takes them over, and knows by the seal
         return {"runs": joined(texts, field).count}
     return list_traces(texts, field)
-
-
-def _check_run(text: bytes) -> None:
-    try:
-        is_run = isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        is_run = False
-    if not is_run:
-        raise Damaged("an element of the list is no run")
 
 
 def _mending(keys: Keys, seen: Seen, derived: dict[str, Any]) -> Command[int]:

@@ -88,6 +88,7 @@ def _read(layout: Layout, id: bytes) -> Command[Seen]:
     def decoded(replies: list[Any]) -> Seen:
         *stored, known, time = replies
         found = snapshot.decode(stored)
+        assert found is not None
         place = Place(id, owner_of(found.record))
         return Seen(place, found, indexed.decode(known), int(float(time or 0)))
 
@@ -108,5 +109,5 @@ def _examine(layout: Layout, seen: Seen) -> list[Finding]:
     if seen.indexed.is_current and wanted == {*seen.indexed.suffixes}:
         return []
     change = documents.whole(document, ()) if document else documents.none()
-    fix = layout.index_command(seen.place, seen.snapshot, change, seen.time)
+    fix = layout.index_command(seen.place, seen.snapshot.digested(), change, seen.time)
     return [Finding(findings.NOT_INDEXED, seen.place.id, fix)]

@@ -9,7 +9,7 @@ from typing import Any
 from ..commands import Command, Script
 from ..keys import Keys
 
-SURVEY = Script("survey.lua")
+SURVEY = Script("number.lua", "survey.lua")
 
 
 @dataclass(frozen=True, slots=True)

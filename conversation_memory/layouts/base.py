@@ -15,19 +15,23 @@ from typing import Any, ClassVar
 
 from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
 from ..conf import IndexSettings
-from ..documents import Damaged, Document, Runs, build, fingerprint
+from ..documents import Document, Runs, build, fingerprint
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
+    ConversationMemoryError,
     ConversationNotFound,
     ConversationTooLarge,
+    Damaged,
     RedisDenied,
+    RedisMisconfigured,
     RedisReadOnly,
     RunNotFound,
+    is_wrong_type,
 )
-from ..keys import decode
-from ..records import FIELDS, Conversation, Excerpt, Record, RunPage
-from ..runs import Run
+from ..keys import Keys, decode
+from ..records import LARGEST, Conversation, Excerpt, Record, RunPage
+from ..runs import Run, dumps
 from ..search.documents import fresh_token
 from .indexing import Indexing
 from .places import Form, Place, Snapshot, distinct, identified, is_past, owner_of
@@ -38,7 +42,8 @@ LIFETIME = Script("prelude.lua", "lifetime.lua")
 OWNER = Script("prelude.lua", "search.lua", "owner.lua")
 FORGET = Script("prelude.lua", "forget.lua")
 RENAME = Script("prelude.lua", "rename.lua")
-RECORDS = Script("records.lua")
+SCRAP = Script("prelude.lua", "scrap.lua")
+RECORDS = Script("number.lua", "records.lua")
 
 MAX_TITLE = 1000
 
@@ -54,6 +59,15 @@ def pause(attempt: int) -> Pause:
 
 
 NEEDS_DIGEST = [b"digest"]
+
+
+def scrapping(
+    keys: Keys, id: bytes, owner: bytes | None, whose: str, *, asks: bool = False
+) -> Command[list[int]]:
+    """Delete a conversation of which a key has another type, or only ask; see scrap.lua."""
+    args = [id, owner or b"", whose, int(asks)]
+    return Command((SCRAP.call(keys.of(id, owner, fresh_token()), args),))
+
 
 Change = Callable[[Document], "Document | None"]
 
@@ -126,7 +140,9 @@ class Layout(Indexing, ABC):
         record = replace(snapshot.record, runs=document.count)  # others count no runs
         return Conversation(record, document.runs, document.metadata, revision, exists=True)
 
-    def excerpt(self, place: Place, before: int | None, limit: int) -> Operation[Excerpt]:
+    def excerpt(
+        self, place: Place, before: int | None, limit: int, *, strict: bool
+    ) -> Operation[Excerpt]:
         """At most `limit` runs in front of position `before`, or the last ones, and the rest."""
         found = yield from self.read(place)
         page = self._cut(found.runs, before, limit)
@@ -136,7 +152,12 @@ class Layout(Indexing, ABC):
 
     def raw(self, place: Place) -> Operation[bytes | None]:
         """The document as it is stored, readable or not; of a list, put together from its parts."""
-        snapshot = yield from self._snapshot(place)
+        try:
+            snapshot = yield from self._snapshot(place)
+        except RedisMisconfigured as error:
+            if place.scoped or not is_wrong_type(error):
+                raise
+            return (yield single("HGET", self.keys.content(place.id), place.id))  # type: ignore[no-any-return]
         if snapshot.field is None or not place.sees(snapshot.record):
             return None
         if snapshot.is_list:
@@ -181,6 +202,7 @@ class Layout(Indexing, ABC):
         """The last runs that fit, oldest first; never a part of one."""
         chosen: list[Run] = []
         tokens, before = 0, None
+        max_runs = None if max_runs is None else min(max_runs, LARGEST)
         while before != 0 and (max_runs is None or len(chosen) < max_runs):
             wanted = _CHUNK if max_runs is None else max_runs - len(chosen)
             page = yield from self.page(place, before, wanted)
@@ -222,6 +244,7 @@ class Layout(Indexing, ABC):
         self, place: Place, changes: Mapping[str, Any], remove: Sequence[str]
     ) -> Operation[dict[str, Any]]:
         """Merge into the metadata, and remove keys. Returns the metadata as stored."""
+        dumps(dict(changes))  # raises if they are nested too deeply
 
         def change(document: Document) -> Document:
             kept = {k: v for k, v in document.metadata.items() if k not in remove}
@@ -266,13 +289,17 @@ class Layout(Indexing, ABC):
         runs = source.runs
         if until is not None:
             runs = runs[: self._position(place, runs, until) + 1]
-        yield from self.store(target, runs, source.metadata, "0-absent")
+        yield from self.guarded(target, self.store(target, runs, source.metadata, "0-absent"))
 
     def foreign(self, ids: Sequence[bytes]) -> Operation[list[bytes]]:
         """Those of `ids` that are not stored in the form of this layout."""
-        seals: list[Command[Any]] = [single("HGET", self.keys.record(id), "seal") for id in ids]
+        seals: list[Command[Any]] = [
+            single("HGET", self.keys.record(id), "seal", otherwise=b"") for id in ids
+        ]
         sizes: list[Command[Any]] = [single("HSTRLEN", self.keys.content(id), id) for id in ids]
-        lengths: list[Command[Any]] = [single("LLEN", self.keys.runs(id)) for id in ids]
+        lengths: list[Command[Any]] = [
+            single("LLEN", self.keys.runs(id), otherwise=1) for id in ids
+        ]
         replies, count = (yield [*seals, *sizes, *lengths]), len(ids)
         forms = zip(ids, replies, replies[count:], replies[2 * count :], strict=False)
         return [id for id, seal, *form in forms if not self._is_own(decode(seal or b""), *form)]
@@ -383,37 +410,70 @@ class Layout(Indexing, ABC):
         # As one transaction where the parts must belong together: owner, content and list.
         together = runs or place.scoped
         step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
-        fields, field, *texts = yield step
-        record = Record.from_reply(place.id, fields)
-        if (yield from is_past(record)):
+        snapshot = Snapshot.from_replies(place.id, *(yield step))
+        if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(place.id)))
-        snapshot = Snapshot(field, record, texts[0] if texts else None)
         if snapshot.may_be_list and not runs:
             return (yield from self._snapshot(place, runs=True))
         return snapshot
 
     def _reads(self, place: Place, *, runs: bool) -> list[Call]:
         calls: list[Call] = [
-            ("HMGET", self.keys.record(place.id), *FIELDS),
+            ("HMGET", self.keys.record(place.id), *Snapshot.FIELDS),
             ("HGET", self.keys.content(place.id), place.id),
         ]
         return [*calls, ("LRANGE", self.keys.runs(place.id), 0, -1)] if runs else calls
 
-    def snapshot(self, place: Place) -> Command[Snapshot]:
-        """What is stored, in one command and past its deadline or not."""
+    def snapshot(self, place: Place) -> Command[Snapshot | None]:
+        """What is stored, in one command and past its deadline or not.
+
+        None if a key of it has another type.
+        """
 
         def decoded(replies: list[Any]) -> Snapshot:
-            fields, field, texts = replies
-            return Snapshot(field, Record.from_reply(place.id, fields), texts)
+            return Snapshot.from_replies(place.id, *replies)
 
-        return Command(tuple(self._reads(place, runs=True)), decoded)
+        return Command(tuple(self._reads(place, runs=True)), decoded, otherwise=None)
 
     def document(self, place: Place, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is none."""
         try:
+            if snapshot.is_list and not self.reads_list:  # no run may get into a document unread
+                snapshot.verify()
             return snapshot.document
         except Damaged as damage:
-            raise self.corrupt(place, snapshot.field or b"", str(damage)) from None
+            raw = damage.raw or snapshot.field or b""
+            raise self.corrupt(place, raw, damage.reason) from None
+
+    def guarded(self, place: Place, operation: Operation[T]) -> Operation[T]:
+        """`operation` on one conversation, whose damage is told as such, wherever it was found."""
+        try:
+            return (yield from operation)
+        except Damaged as damage:
+            failure: ConversationMemoryError = self.corrupt(place, damage.raw, damage.reason)
+        except RedisMisconfigured as error:
+            if not is_wrong_type(error):
+                raise
+            failure = (yield from self.mistyped(place)) or error
+        raise failure from failure.__cause__
+
+    def mistyped(self, place: Place) -> Operation[ConversationMemoryError | None]:
+        """What to say of a conversation if a key of it has another type; None if none has.
+
+        Whose a record of another type was, only the order of the owner tells.
+        """
+        keys = {self.keys.record(place.id): b"hash", self.keys.runs(place.id): b"list"}
+        calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
+        calls.append(single("HGET", self.keys.content(place.id), place.id))
+        calls.append(single("ZSCORE", self.keys.order(place.owner), place.id))
+        *types, field, score = yield calls
+        for (key, type), found in zip(keys.items(), types, strict=True):
+            if found not in (type, b"none"):
+                if place.scoped and score is None:
+                    return self.not_found(place)
+                what = f"the key {decode(key)!r} is a {found.decode()}, not a {type.decode()}"
+                return self.corrupt(place, field or b"", what)
+        return None
 
     def _field(self, document: Document) -> tuple[bytes, str]:
         """What the field of the hash holds for `document`, and its fingerprint."""
@@ -425,7 +485,10 @@ class Layout(Indexing, ABC):
         return wanted, "" if self.lifetime is None else self.lifetime
 
     def records(self, ids: Sequence[bytes]) -> Command[list[Record | None]]:
-        """The record of each id, None where there is no such conversation."""
+        """The record of each id, None where there is no such conversation.
+
+        A key of another type is a blank record.
+        """
         keys = [self.keys.content(ids[0]), *map(self.keys.record, ids)]
 
         def decoded(replies: list[list[Any]]) -> list[Record | None]:
@@ -438,6 +501,10 @@ class Layout(Indexing, ABC):
 
     def record(self, place: Place) -> Operation[Record | None]:
         [record] = yield self.records([place.id])
+        if record == Record(decode(place.id)):  # of another program, or not readable
+            failure = yield from self.mistyped(place)
+            if isinstance(failure, ConversationCorrupt):
+                raise failure
         return record if record and place.sees(record) else None
 
     def exists(self, place: Place) -> Operation[bool]:
@@ -468,6 +535,12 @@ class Layout(Indexing, ABC):
             return bool((yield from self._as_owner(DELETE, place)))
         except ConversationNotFound:
             return False
+        except RedisMisconfigured as error:
+            if not is_wrong_type(error) or not (yield from self.mistyped(place)):
+                raise
+        whose = "own" if place.scoped else "any"
+        [deleted, *_] = yield scrapping(self.keys, place.id, place.owner, whose)
+        return bool(deleted)
 
     def move_to(self, place: Place, owner: bytes | None) -> Operation[None]:
         """Give the conversation to another owner."""

@@ -12,5 +12,5 @@ if ARGV[3] ~= '' or ARGV[4] ~= '' then
   count = redis.call('ZCOUNT', order, since, ARGV[4] == '' and '+inf' or '(' .. ARGV[4])
 end
 local last = math.min(offset + limit, count)
-if last <= offset then return {count} end
-return {count, unpack(redis.call('ZREVRANGE', order, newer + offset, newer + last - 1))}
+if last <= offset then return {count, {}} end
+return {count, redis.call('ZREVRANGE', order, newer + offset, newer + last - 1)}

@@ -7,8 +7,8 @@ local written = 0
 for i, vector in ipairs(ARGV) do
   local key = KEYS[i + 1]
   if vector ~= '' and redis.call('EXISTS', key) == 1 then
-    redis.call('HSET', key, 'v', vector)
-    written = written + 1
+    local set = redis.pcall('HSET', key, 'v', vector)
+    written = written + (type(set) == 'number' and 1 or 0)
   end
   redis.call('ZREM', KEYS[1], key)
 end

@@ -14,7 +14,7 @@ local owner, tag, parts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local function tokens_in(found)
   local start, known, names = #root + #'run:' + 1, {}, {}
   for i = 2, #found, parts do
-    local token = found[i]:match('^%x+', start)
+    local token = found[i]:match('^[^:]*', start)
     if not known[token] then
       known[token] = true
       names[#names + 1] = token

@@ -3,7 +3,7 @@
 -- KEYS  content, then of each the record and the list of its runs
 -- ARGV  most bytes of a field to copy for its end (0 none), most bytes of all, ids
 -- Returns for each {whether it exists, owner, title, created, updated, runs, version, seal, expires,
--- bytes, edges, beginning of the last output}.
+-- bytes, edges, beginning of the last output}. A key of another type counts as not there.
 local LOOKED_AT = 65536  -- bytes before the end of the runs, to find the last one in
 local SHOWN = 1024
 local OUTPUT = '"output": {'
@@ -39,19 +39,20 @@ end
 local found = {}
 for i = 3, #ARGV do
   local id, record, runs = ARGV[i], KEYS[2 * i - 4], KEYS[2 * i - 3]
-  local row = redis.call('HMGET', record,
+  local row = redis.pcall('HMGET', record,
     'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal', 'expires', 'bytes')
-  local seal, deadline = row[7] or '', tonumber(row[8] or nil)
+  if row.err then row = {false, false, false, false, false, false, false, false, false} end
+  local seal, deadline = row[7] or '', number(row[8])
   local past = deadline and deadline <= now
   local is_list = seal:sub(1, 5) == 'list-'
   local size = redis.call('HSTRLEN', KEYS[1], id)
   table.insert(row, 1, past and 0 or redis.call('HEXISTS', KEYS[1], id))
-  row[10] = size + (is_list and tonumber(row[10] or nil) or 0)
+  row[10] = size + (is_list and number(row[10]) or 0)
   row[11], row[12] = '', false
   if row[1] == 1 and largest > 0 then
     if is_list then
-      local text = redis.call('LINDEX', runs, -1)
-      row[12] = text and #text <= largest and beginning(text) or false
+      local text = redis.pcall('LINDEX', runs, -1)
+      row[12] = type(text) == 'string' and #text <= largest and beginning(text) or false
     else
       row[11], row[12] = from_field(id, size)
     end

@@ -14,7 +14,8 @@ if not token or redis.call('HGET', root .. 'tokens', token) ~= id then
   return {'', '', {}, version or '', size, bytes or '', 0}
 end
 
-local suffixes = redis.call('SMEMBERS', root .. 'documents:' .. token)
+local suffixes = redis.pcall('SMEMBERS', root .. 'documents:' .. token)
+if suffixes.err then suffixes = {} end  -- of another type
 local function key_of(suffix) return root .. 'run:' .. token .. ':' .. suffix end
 
 local function count(first, last)

@@ -43,6 +43,10 @@ class Indexed:
         return cls(indexed, facets, suffixes, size, read, bool(intact) and indexed == expected)
 
 
+# The reply of indexed.lua for a conversation whose record cannot be read.
+NOT_INDEXED = [b"", b"", [], b"", 0, b"", 0]
+
+
 class Indexing:
     """What a layout knows of search. Without SEARCH in settings all of it is None, or says no."""
 
@@ -68,7 +72,8 @@ class Indexing:
         digest, keys = self.schema.digest, self.keys
         names = [keys.content(place.id), keys.record(place.id), keys.root]
         call = (INDEXED.whole if whole else INDEXED.call)(names, [place.id])
-        return single(*call, decode=lambda reply: Indexed.of(digest, reply))
+        nothing = Indexed.of(digest, NOT_INDEXED)
+        return single(*call, decode=lambda reply: Indexed.of(digest, reply), otherwise=nothing)
 
     def index_command(
         self, place: Place, snapshot: Snapshot, change: bytes, time: int | str
@@ -79,7 +84,8 @@ class Indexing:
         written, or the reason of a refusal.
         """
         args = [place.id, place.owner or b"", *snapshot.expectation, change, time]
-        return Command((INDEX.call(self.keys.of(place.id, place.owner, place.call), args),))
+        call = INDEX.call(self.keys.of(place.id, place.owner, place.call), args)
+        return Command((call,), otherwise=[b"changed"])
 
     def _change_to(self, place: Place, document: Document) -> Operation[bytes]:
         """The change of the documents, whatever they are, to those of `document`."""

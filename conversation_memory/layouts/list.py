@@ -14,9 +14,9 @@ from hashlib import md5
 from typing import Any
 
 from ..commands import Command, Operation, Script, single
-from ..documents import Document, build
+from ..documents import Document, build, decoded, decoded_run
 from ..exceptions import ConversationCorrupt, ConversationNotFound
-from ..records import FIELDS, Excerpt, Record, RunPage
+from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
 from ..runs import Run
 from ..wording import counted
 from .base import ATTEMPTS, Layout, pause
@@ -28,7 +28,6 @@ CHANGE = Script("prelude.lua", "ids.lua", "search.lua", "change.lua")
 
 _EMPTY = build((), {})
 _CHUNK = 200
-_MOST = 2**32  # no list is longer, and an index of Redis has 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +70,35 @@ class ListLayout(Layout):
         raise self._conflict(place, "kept changing its owner")
 
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
-        part = yield self._slice(place, before, limit)
+        part: Slice = yield self._slice(place, before, limit)
         if not place.sees(part.record) or (yield from is_past(part.record)):
             return RunPage([], 0)
         if not part.is_list:
             return self._cut((yield from self.read(place)).runs, before, limit)
         self._check_all_there(place, part)
-        if before is not None and before > part.length:
-            return (yield from self.page(place, None, limit))
-        return RunPage([Run.from_wire(text) for text in part.texts], part.start)
+        part = yield from self._at_the_end(place, part, before, limit)
+        return RunPage(decoded(part.texts, part.start), part.start)
 
-    def excerpt(self, place: Place, before: int | None, limit: int) -> Operation[Excerpt]:
+    def _at_the_end(
+        self, place: Place, part: Slice, before: int | None, limit: int
+    ) -> Operation[Slice]:
+        """The part that was read; the last one if it would be behind the end."""
+        if before is None or before <= part.length:
+            return part
+        return (yield self._slice(place, part.length, limit))  # type: ignore[no-any-return]
+
+    def excerpt(
+        self, place: Place, before: int | None, limit: int, *, strict: bool
+    ) -> Operation[Excerpt]:
         """See Layout.excerpt(). Reads the part of the list that was asked for."""
         part, field = yield [self._slice(place, before, limit), self._field_of(place)]
         gone = yield from is_past(part.record)
         if gone or not part.is_list or not place.sees(part.record):
-            return (yield from super().excerpt(place, before, limit))
+            return (yield from super().excerpt(place, before, limit, strict=strict))
         self._check_all_there(place, part)
-        if before is not None and before > part.length:
-            return (yield from self.excerpt(place, None, limit))
+        part = yield from self._at_the_end(place, part, before, limit)
         metadata = self.document(place, Snapshot(field, replace(part.record, runs=None))).metadata
-        runs = [Run.from_wire(text) for text in part.texts]
+        runs = decoded(part.texts, part.start) if strict else [*map(Run.from_wire, part.texts)]
         record = replace(part.record, runs=part.length)
         return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
 
@@ -107,7 +114,7 @@ class ListLayout(Layout):
                 return (yield from super().find(place, wanted, limit))
             self._check_all_there(place, part)
             for position, text in reversed(list(enumerate(part.texts, part.start))):
-                if wanted(Run.from_wire(text)):
+                if wanted(Run.from_wire(text)):  # which may never look at it
                     return position
             before, looked = part.start, looked + len(part.texts)
         return None
@@ -198,11 +205,11 @@ class ListLayout(Layout):
 
     def _slice(self, place: Place, before: int | None, limit: int) -> Command[Slice]:
         """At most `limit` elements of the list in front of index `before`, or the last ones."""
-        limit = min(limit, _MOST)
+        limit = min(limit, LARGEST)
         if before is None:
             first, last = -limit, -1
         else:
-            last = min(before, _MOST) - 1
+            last = min(before, LARGEST) - 1
             first = max(0, last + 1 - limit)
         runs = self.keys.runs(place.id)
         calls = (
@@ -293,7 +300,7 @@ class ListLayout(Layout):
                 return None
             self._check_all_there(place, part)
             for index, text in reversed(list(enumerate(part.texts, part.start))):
-                if (id := Run.from_wire(text).id) == run_id:
+                if (id := decoded_run(text, index).id) == run_id:
                     return Found(place.owned_by(owner_of(part.record)), index, text, behind)
                 behind.append(id)
             before = part.start

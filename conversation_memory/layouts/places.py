@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from ..commands import Operation, single
-from ..documents import Damaged, Document, build, fingerprint, joined, read
+from ..documents import Document, build, decoded, fingerprint, joined, read
+from ..exceptions import Damaged
 from ..keys import encode
-from ..records import Record
+from ..records import FIELDS, Record, number
 from ..runs import Run
 from ..search.documents import fresh_token
 from ..wording import counted
@@ -100,12 +101,27 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was stored for a conversation: the field, the record, and the list if it has one."""
+    """What was stored for a conversation: the field, the record, and the list if it has one.
+
+    `size` is how many bytes the record counts in the list.
+    """
+
+    FIELDS: ClassVar[tuple[str, ...]] = (*FIELDS, "bytes")
 
     field: bytes | None
     record: Record
     texts: list[bytes] | None = None
     is_digested: bool = False
+    size: int | None = None
+
+    @classmethod
+    def from_replies(
+        cls, id: bytes, fields: Sequence[bytes | None], field: bytes | None, *texts: list[bytes]
+    ) -> Snapshot:
+        """From the values of FIELDS, the field, and the list if it was asked for."""
+        *known, size = fields
+        record, runs = Record.from_reply(id, known), texts[0] if texts else None
+        return cls(field, record, runs, size=number(size))
 
     @property
     def revision(self) -> str:
@@ -139,11 +155,23 @@ class Snapshot:
         """What is stored, as one document; an empty one if there is nothing. Raises `Damaged`."""
         if self.field is None:
             return build((), {})
-        if self.is_list:
-            if self.lost:
-                raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
-            return joined(self.texts or [], read(self.field))
-        return read(self.field, self.record.seal)
+        if not self.is_list:
+            return read(self.field, self.record.seal)
+        if self.lost:
+            raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
+        if not self.is_as_written:
+            self.verify()
+        return joined(self.texts or [], read(self.field))
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether the list has as many runs and bytes as the record counts: then it is ours."""
+        texts = self.texts or []
+        return (self.record.runs, self.size) == (len(texts), sum(map(len, texts)))
+
+    def verify(self) -> None:
+        """Decode every run of the list. Raises `Damaged`."""
+        decoded(self.texts or [])
 
     @property
     def lost(self) -> int:

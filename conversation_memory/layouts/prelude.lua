@@ -36,7 +36,8 @@ local function unregister(token)
   local named = redis.call('HGET', root .. 'tokens', token)
   if named and named ~= id then return end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
-  local suffixes = redis.call('SMEMBERS', registry)
+  local suffixes = redis.pcall('SMEMBERS', registry)
+  if suffixes.err then suffixes = {} end  -- of another type, it is derived data all the same
   for _, suffix in ipairs(suffixes) do
     redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix)
   end
@@ -67,7 +68,8 @@ end
 
 -- A number of the record; garbage counts as not there.
 local function number(text)
-  return tonumber((text or ''):match('^%d+$'))
+  text = text or ''
+  return #text <= 15 and tonumber(text:match('^%d+$')) or nil  -- more, Lua would round
 end
 
 -- The record, and of the field whether it `exists` and its `size`. What is past its deadline does
@@ -81,6 +83,9 @@ local function open()
     runs = number(fields[6]) or 0, seal = fields[7] or '', updated = number(fields[8]),
     token = fields[9], tag = fields[10] or '', facets = fields[11] or '', indexed = fields[12],
   }
+  if stored.token and not stored.token:find('^' .. ('%x'):rep(16) .. '$') then
+    stored.token, stored.indexed = false, false  -- no documents are known by it
+  end
   if stored.expires and stored.expires <= clock() then
     if stored.owner == owner then
       redis.call('HDEL', content, id)
@@ -124,6 +129,7 @@ end
 -- Put the conversation into the orders. Returns the time of the write, nil if it is to stay unknown,
 -- and the deadline, for `note`. A write that changes nothing but the form `keeps` those there are.
 local function place(stored, lifetime, default, keeps)
+  redis.call('LLEN', runs)  -- what is of another type, a write would overwrite
   local time = clock()
   local score, deadline = time, deadline_of(stored, time, lifetime, default)
   if keeps == '1' then

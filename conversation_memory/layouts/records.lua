@@ -3,6 +3,7 @@
 -- KEYS  content, record of each
 -- ARGV  id of each
 -- Returns for each {whether it exists, owner, title, created, updated, runs, version, seal, expires}.
+-- A key of another type counts as not there.
 local function is_past(deadline)
   if not deadline then return false end
   local time = redis.call('TIME')
@@ -11,9 +12,10 @@ end
 
 local records = {}
 for i, id in ipairs(ARGV) do
-  local record = redis.call('HMGET', KEYS[i + 1],
+  local record = redis.pcall('HMGET', KEYS[i + 1],
     'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal', 'expires')
-  local past = is_past(tonumber(record[8] or nil))
+  if record.err then record = {false, false, false, false, false, false, false, false} end
+  local past = is_past(number(record[8]))
   table.insert(record, 1, past and 0 or redis.call('HEXISTS', KEYS[1], id))
   records[i] = record
 end

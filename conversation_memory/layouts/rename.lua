@@ -8,11 +8,12 @@ local renamed, moved, known, target = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KE
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
-local past = redis.call('HMGET', renamed, 'expires', 'owner')
+local past = redis.pcall('HMGET', renamed, 'expires', 'owner')
+if past.err then return -1 end
 if past[1] and (number(past[1]) or math.huge) <= clock() then
   return {'past', past[2] or '', target}
 end
-if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed) == 1 then
+if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, moved) > 0 then
   return (past[2] or '') == owner and -1 or -2
 end
 

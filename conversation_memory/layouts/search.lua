@@ -8,7 +8,8 @@
 -- metadata gives to every document; a document that has a field itself gives it last, and wins.
 
 local function known_suffixes(token)
-  return token and redis.call('SMEMBERS', root .. 'documents:' .. token) or {}
+  local found = token and redis.pcall('SMEMBERS', root .. 'documents:' .. token) or {}
+  return found.err and {} or found
 end
 
 -- Whether the documents were those of all runs, whatever their schema.
@@ -78,20 +79,44 @@ end
 local function retag(token, tag)
   for _, suffix in ipairs(known_suffixes(token)) do
     local key = root .. 'run:' .. token .. ':' .. suffix
-    if redis.call('EXISTS', key) == 1 then
+    if redis.call('TYPE', key).ok == 'hash' then
       if tag == '' then redis.call('HDEL', key, 'o') else redis.call('HSET', key, 'o', tag) end
     end
   end
 end
 
+-- All of this is derived: a key of another type gives way.
+local function register(token, suffix)
+  local registry = root .. 'documents:' .. token
+  local added = redis.pcall('SADD', registry, suffix)
+  if type(added) == 'number' then return added end
+  redis.call('DEL', registry)
+  return redis.call('SADD', registry, suffix)
+end
+
+local function time_of(key)
+  local time = redis.pcall('HGET', key, 't')
+  return type(time) == 'string' and time
+end
+
+-- Facets from a record, where they may be garbage.
+local function unpacked(facets)
+  local fine, parts = pcall(cmsgpack.unpack, facets)
+  if facets == '' or not fine or type(parts) ~= 'table' or #parts % 2 == 1 then return {} end
+  for _, part in ipairs(parts) do
+    if type(part) ~= 'string' then return {} end
+  end
+  return parts
+end
+
 local function put(stored, change, document, time, facets)
   local prefix = root .. 'run:' .. stored.token .. ':'
   local key, since = prefix .. document[1], false
-  if redis.call('SADD', root .. 'documents:' .. stored.token, document[1]) == 0 then
-    since = redis.call('HGET', key, 't')
+  if register(stored.token, document[1]) == 0 then
+    since = time_of(key)
     redis.call('DEL', key)
   else
-    if document[2] ~= '' then since = redis.call('HGET', prefix .. document[2], 't') end
+    if document[2] ~= '' then since = time_of(prefix .. document[2]) end
     if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
   end
   local call = {'HSET', key, 'c', stored.token, 't', since or time}
@@ -106,8 +131,8 @@ local function put(stored, change, document, time, facets)
 end
 
 local function drop(stored, change, suffix)
-  local known = redis.call('SREM', root .. 'documents:' .. stored.token, suffix)
-  change.balance = change.balance - known
+  local known = redis.pcall('SREM', root .. 'documents:' .. stored.token, suffix)
+  change.balance = change.balance - (type(known) == 'number' and known or 0)
   redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
@@ -127,7 +152,7 @@ local function index(stored, change, time, size, fields)
   if not is_new and tag ~= stored.tag then retag(stored.token, tag) end
   stored.tag = tag
 
-  local facets = change.facets ~= '' and cmsgpack.unpack(change.facets) or {}
+  local facets = unpacked(change.facets)
   for _, document in ipairs(change.documents) do put(stored, change, document, time, facets) end
   for _, suffix in ipairs(change.gone) do drop(stored, change, suffix) end
   if change.all and not is_new then

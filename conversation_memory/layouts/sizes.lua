@@ -3,7 +3,7 @@
 -- KEYS  content, then record and runs of each
 -- ARGV  id of each
 -- Returns for each, one behind the other: length of the field (-1 none), bytes in the list (-1 none),
--- whether there is a record. A key of another type counts as not there.
+-- how many keys beside the field there are. A key of another type counts there, and has no bytes.
 local sizes = {}
 for i, id in ipairs(ARGV) do
   local record, runs = KEYS[2 * i], KEYS[2 * i + 1]
@@ -14,9 +14,9 @@ for i, id in ipairs(ARGV) do
     list = -1
   else
     local bytes = redis.pcall('HGET', record, 'bytes')
-    list = math.max(list, type(bytes) == 'string' and tonumber(bytes) or 0)
+    list = math.max(list, type(bytes) == 'string' and number(bytes) or 0)
   end
   local n = #sizes
-  sizes[n + 1], sizes[n + 2], sizes[n + 3] = size, list, redis.call('EXISTS', record)
+  sizes[n + 1], sizes[n + 2], sizes[n + 3] = size, list, redis.call('EXISTS', record, runs)
 end
 return sizes

@@ -17,9 +17,9 @@ for i, id in ipairs(ARGV) do
   local record, runs = KEYS[2 * i + 1], KEYS[2 * i + 2]
   local kind, list = type_of(record), type_of(runs)
   local known = kind == 'hash' and redis.call('HMGET', record, 'owner', 'expires', 'bytes', 'version') or {}
-  local deadline = tonumber(known[2] or nil)
+  local deadline = number(known[2])
   local size = redis.call('HSTRLEN', KEYS[1], id)
-  if list == 'list' then size = size + (tonumber(known[3] or nil) or 0) end
+  if list == 'list' then size = size + (number(known[3]) or 0) end
   found[i] = {
     redis.call('HEXISTS', KEYS[1], id), kind, list, known[1] or '', known[4] and 1 or 0,
     deadline and deadline <= now and 1 or 0,

@@ -10,7 +10,7 @@ from ..commands import Command, Operation, Script
 from ..exceptions import RedisDenied, RedisReadOnly
 from ..layouts import Layout
 from ..listing import Listing
-from ..records import FIELDS
+from ..records import FIELDS, number
 from . import reading
 from .asking import Asking, timed
 from .documents import suffix
@@ -107,7 +107,7 @@ def _seen(token: bytes, fields: list[Any] | None, now: int, filters: Filters) ->
     if not fields or fields[9] != token:
         return None
     id, expires, size = fields[10], fields[7], fields[11]
-    if not size or (expires and expires.isdigit() and int(expires) <= now):
+    if not size or (number(expires) or now + 1) <= now:
         return None
     seen = Seen(id, fields[: len(FIELDS)])
     may_see = filters.owner in (None, seen.owner) and filters.conversation in (None, id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,8 +14,9 @@ from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
 from ..commands import Command, Operation, Script, single
+from ..exceptions import Damaged
 from ..keys import Keys
-from ..runs import Run
+from ..runs import Run, loads
 from .documents import text_of
 from .schema import Schema
 
@@ -60,7 +60,7 @@ def waiting(keys: Keys, limit: int) -> Operation[list[tuple[bytes, str]]]:
     names = yield single("ZRANGE", keys.unembedded(), 0, limit - 1)
     if not names:
         return []
-    found = yield [single("HMGET", name, "run", "w") for name in names]
+    found = yield [single("HMGET", name, "run", "w", otherwise=[None, None]) for name in names]
     return [(name, _text(*fields)) for name, fields in zip(names, found, strict=True)]
 
 
@@ -101,6 +101,6 @@ def _text(run: bytes | None, words: bytes | None) -> str:
     if run is None:
         return (words or b"").decode("utf-8", "replace")
     try:
-        return text_to_embed(Run.from_dict(json.loads(run)))
-    except ValueError:
+        return text_to_embed(Run.from_dict(loads(run)))
+    except Damaged:
         return ""

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import partial
 
 from ..commands import Operation, T
-from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
+from ..exceptions import ConversationMemoryError, Damaged, RedisDenied, RedisMisconfigured
 from ..layouts import Layout
 from ..listing import Listing
-from ..runs import Run
+from ..runs import Run, loads
 from .asking import LAST, Asking
 from .checking import Checking, Conversations
 from .documents import text_of
@@ -134,19 +134,24 @@ class Engine:
         self, request: Request, reply: Reply, seen: dict[bytes, Seen], reasons: list[str]
     ) -> SearchResults:
         hits: list[Hit] = []
-        taken, dropped = 0, 0
+        taken, dropped, damaged = 0, 0, 0
         is_exact = request.is_exact or request.vector is not None
         for row in reply.rows:
             if len(hits) == request.limit:
                 break
-            hit = self._hit(row, seen.get(row.token), request, is_exact)
             taken += 1
+            try:
+                hit = self._hit(row, seen.get(row.token), request, is_exact)
+            except Damaged:
+                hit, damaged = None, damaged + 1
             if hit is None:
                 dropped += 1
             else:
                 hits.append(hit)
         if not all(conversation.is_current for conversation in seen.values()):
             reasons.append(OVERWRITTEN)
+        if damaged:
+            reasons.append(f"Runs that cannot be read: {damaged:,}.")
         if request.query.is_shortened:
             reasons.append("Of that much text, only the first words were looked for.")
         end = request.cursor.offset + taken
@@ -163,7 +168,10 @@ class Engine:
         return str(Cursor(end, mark))
 
     def _hit(self, row: Row, seen: Seen | None, request: Request, is_exact: bool) -> Hit | None:
-        """None for what is not there any more, or does not belong to the caller."""
+        """None for what is not there any more, or does not belong to the caller.
+
+        Raises `Damaged` if it is not a run.
+        """
         if seen is None:
             return None
         text = row.text if seen.texts is None else seen.texts.get(row.suffix)
@@ -171,7 +179,7 @@ class Engine:
             return None
         assert self._layout.schema is not None
         words = self._layout.schema.words
-        run = Run.from_wire(text)
+        run = Run.from_wire(text, loads(text))
         if not is_exact:
             stream = words.stream(text_of(run.input), text_of(run.output))
             values = {name.decode(): value for name, value in row.fields.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -14,6 +15,7 @@ PERIODS = ("hour", "day", "week", "month")
 HOUR = 3_600_000  # ms
 QUARTER = HOUR // 4  # some time zones are off by as much
 MOST = 1_000_000
+_YEAR = 366 * 86400  # s
 
 Counts = list[tuple[str, int]]
 
@@ -29,7 +31,8 @@ def by_value(field: str, kind: str) -> list[Any]:
 def by_time(step: int) -> list[Any]:
     """The part of an FT.AGGREGATE that counts runs in steps of so many ms, by their number."""
     number = f"floor(@t / {step})"
-    return [*("LOAD", 1, "@t", "APPLY", number, "AS", "value", "GROUPBY", 1, "@value"), *_counted()]
+    there = ("LOAD", 1, "@t", "FILTER", "exists(@t)")
+    return [*there, *("APPLY", number, "AS", "value", "GROUPBY", 1, "@value"), *_counted()]
 
 
 def _counted() -> list[Any]:
@@ -77,11 +80,18 @@ def in_periods(pairs: Counts, step: int, by: str, zone: tzinfo) -> dict[date, in
     """Counts of steps as those of hours, days, weeks or months in a time zone, without gaps."""
     total: Counter[date] = Counter()
     for value, count in pairs:
-        moment = datetime.fromtimestamp(float(value) * step / 1000, UTC).astimezone(zone)
-        total[start_of(moment, by)] += count
+        if moment := _moment(float(value) * step / 1000):
+            total[start_of(moment.astimezone(zone), by)] += count
     if not total:
         return {}
     return {start: total[start] for start in _periods(min(total), max(total), by, zone)}
+
+
+def _moment(seconds: float) -> datetime | None:
+    """None for what is no time of a run: garbage must not make millions of periods."""
+    if not 0 <= seconds < time.time() + _YEAR:
+        return None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def start_of(moment: datetime, by: str) -> date:

@@ -87,7 +87,8 @@ def reindex(
     while True:
         cursor, ids = yield from listing.scan(cursor)
         for batch in batches((yield from unindexed(layout, ids))):
-            read = yield from _read(layout, batch)
+            read, failed = yield from _read(layout, batch, failure)
+            total += Reindexing(failed=failed)
             # RediSearch works at the last batch while this one is being made.
             pending = yield Ahead(ready.commands)
             made = _make(layout, read, failure)
@@ -111,7 +112,8 @@ def catch_up(layout: Layout, ids: Sequence[bytes], failure: Failure) -> Operatio
     if (yield from layout.indexer()) is None:
         return
     for batch in batches((yield from unindexed(layout, ids))):
-        made = _make(layout, (yield from _read(layout, batch)), failure)
+        read, _ = yield from _read(layout, batch, failure)
+        made = _make(layout, read, failure)
         if made.commands:
             yield from _settle(layout, made, (yield made.commands), failure)
 
@@ -141,13 +143,19 @@ def batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
         yield batch
 
 
-def _read(layout: Layout, ids: list[bytes]) -> Operation[list[Read]]:
-    """Some conversations, in two round trips."""
+def _read(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[tuple[list[Read], int]]:
+    """Some conversations, in two round trips; and how many have a key of another type."""
     places = [Place(id) for id in ids]
     snapshots = yield [layout.snapshot(place) for place in places]
     known = yield [layout.indexed_command(place) for place in places]
     scores = yield single("ZMSCORE", layout.keys.order(), *ids)
-    return list(zip(places, snapshots, known, scores, strict=True))
+    read: list[Read] = []
+    for place, snapshot, *rest in zip(places, snapshots, known, scores, strict=True):
+        if snapshot is not None:
+            read.append((place, snapshot, *rest))
+        elif error := (yield from layout.mistyped(place)):
+            failure(error)
+    return read, len(places) - len(read)
 
 
 def _make(layout: Layout, read: list[Read], failure: Failure) -> Batch:
@@ -183,7 +191,7 @@ def _settle(
             documents += count
         else:
             try:
-                documents += yield from layout.index(Place(place.id))
+                documents += yield from layout.guarded(place, layout.index(Place(place.id)))
             except (ConversationCorrupt, ConversationConflict) as error:
                 failed += 1
                 failure(error)

@@ -21,7 +21,12 @@ class Row(NamedTuple):
 
     @property
     def time(self) -> int:
-        return int(float(self.fields.get(b"t", b"0")))
+        """In milliseconds; what is no time of ours counts as none."""
+        try:
+            time = float(self.fields.get(b"t", b"0"))
+        except ValueError:
+            return 0
+        return int(time) if 0 <= time < 10**15 else 0
 
     @property
     def text(self) -> bytes | None:

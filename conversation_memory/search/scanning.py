@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from ..commands import Operation
-from ..documents import Document
+from ..documents import Document, decoded
+from ..exceptions import ConversationCorrupt, Damaged
 from ..keys import encode
 from ..layouts import Layout, Place
 from ..listing import Listing
@@ -35,6 +37,7 @@ BYTES = 32 * 1024 * 1024
 SECONDS = 1.0
 _BATCH = 50
 _ALL = 10**9
+UNREADABLE = "Conversations that cannot be read"
 _NO_LIKENESS = "Without RediSearch, words are looked for and likeness is not."
 
 _START = datetime.fromtimestamp(0, UTC)
@@ -136,7 +139,7 @@ class Scan:
         walk = Walk()
         cursor: str | None = place or None
         while True:
-            page = yield from self._page(filters, cursor, walk.count, most)
+            page = yield from self._page(filters, cursor, walk, most)
             walk.place = cursor = page.next
             walk.count += len(page)
             if page.unlisted:
@@ -147,12 +150,15 @@ class Scan:
                     walk.place = None
                 return walk
 
-    def _page(self, filters: Filters, before: str | None, count: int, most: int) -> Operation[Page]:
+    def _page(self, filters: Filters, before: str | None, walk: Walk, most: int) -> Operation[Page]:
         if filters.conversation is not None:
             place = Place(filters.conversation, filters.owner, filters.owner is not None)
-            record = yield from self._layout.record(place)
-            return Page([record] if record else [])
-        limit = min(_BATCH, most - count) if most else _BATCH
+            with suppress(ConversationCorrupt):
+                record = yield from self._layout.record(place)
+                return Page([record] if record else [])
+            walk.skipped[UNREADABLE] += 1
+            return Page([])
+        limit = min(_BATCH, most - walk.count) if most else _BATCH
         return (yield from self._listing.recent(limit, filters.owner, before))
 
     def _visit(
@@ -172,25 +178,25 @@ class Scan:
             walk.skipped["Conversations too long to be read"] += len(records) - len(small)
         documents = (yield from reading.documents(self._layout, small)) if small else []
         for record, document in zip(small, documents, strict=True):
+            try:
+                candidates = [] if document is None else self._candidates(record, document)
+            except Damaged:
+                document = None
             if document is None:
-                walk.skipped["Conversations that cannot be read"] += 1
-            else:
-                self._visit_runs(record, document, filters, visit)
+                walk.skipped[UNREADABLE] += 1
+                continue
+            for candidate in reversed(candidates):
+                if filters.matches(candidate.values):
+                    visit(candidate)
 
-    def _visit_runs(
-        self,
-        record: Record,
-        document: Document,
-        filters: Filters,
-        visit: Callable[[Candidate], object],
-    ) -> None:
-        common = self._values(document.metadata) if self._layout.schema else {}
-        runs = document.runs
-        for position in range(len(runs) - 1, -1, -1):
-            run = runs[position]
-            values = common | self._values(run.meta) if self._layout.schema else {}
-            if filters.matches(values):
-                visit(Candidate(record, run, position, values))
+    def _candidates(self, record: Record, document: Document) -> list[Candidate]:
+        """All runs of a conversation. Raises `Damaged` before one of them is seen."""
+        has_fields = self._layout.schema is not None
+        common = self._values(document.metadata) if has_fields else {}
+        return [
+            Candidate(record, run, position, common | self._values(run.meta) if has_fields else {})
+            for position, run in enumerate(decoded(document.texts))
+        ]
 
     def _values(self, data: Any) -> dict[str, bytes]:
         assert self._layout.schema is not None

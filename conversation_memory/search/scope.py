@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from .filters import Filters
 _MOST = 10_000
 
 UNNAMED = "These conversations have no search documents: run reindexconversations."
+_is_token = re.compile(rb"[0-9a-f]{16}").fullmatch
 
 
 @dataclass(slots=True)
@@ -44,9 +46,9 @@ class Tags:
         if owner is not None and known is None:
             calls.append(single("HGET", self._keys.owners(), owner))
         if id is not None:
-            calls.append(single("HGET", self._keys.record(id), "token"))
+            calls.append(single("HGET", self._keys.record(id), "token", otherwise=None))
         found = (yield calls) if calls else []
-        if None in found:
+        if not all(part and _is_token(part) for part in found):  # nothing else may get into a query
             return None
         scope = Scope()
         if owner is not None:

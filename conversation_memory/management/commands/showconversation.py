@@ -58,8 +58,14 @@ class Command(MemoryCommand):
             said = f"{error} Its bytes are {len(error.raw):,}; --raw prints them."
             raise CommandError(harmless(said), returncode=Exit.UNREADABLE) from error
         first = 0 if last is None else max(0, len(conversation.runs) - last)
-        for line in _json(conversation, first) if json else self.page(index, conversation, first):
-            self.stdout.write(line)
+        try:
+            for line in (
+                _json(conversation, first) if json else self.page(index, conversation, first)
+            ):
+                self.stdout.write(line)
+        except RecursionError:
+            said = f"Conversation {id!r} is nested too deeply to show; --raw prints it."
+            raise CommandError(harmless(said), returncode=Exit.UNREADABLE) from None
 
     def write_raw(self, index: ConversationIndex, id: str) -> None:
         stored = index.raw(id)
@@ -89,7 +95,7 @@ class Command(MemoryCommand):
             yield f"({counted(first, 'earlier run')} not shown)"
         for number, run in enumerate(conversation.runs[first:], first + 1):
             yield ""
-            yield bold(f"Run {number:,} of {count:,}  {quoted(run.id)}")
+            yield bold(f"Run {number:,} of {count:,}  {harmless(run.id)}")
             yield from _transcript(run, columns)
 
 
