@@ -16,7 +16,7 @@ from .previews import preview
 from .records import Record
 
 BROWSE = Script("browse.lua")
-GLANCE = Script("number.lua", "glance.lua")
+GLANCE = Script("tolerant.lua", "glance.lua")
 
 # Lua copies a field to look at its end, at about 0.1 ms a MB once it is in the cache.
 MOST_COPIED = 1024 * 1024

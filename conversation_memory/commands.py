@@ -87,7 +87,7 @@ _WRITES = frozenset(
     "ZREMRANGEBYSCORE".split()
 )
 
-_called = re.compile(r"redis\.call\('([A-Z]+)'").findall
+_called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
 
 _PERMISSIONS = """\
 for _, command in ipairs(redis.acl_check_cmd and {%s} or {}) do

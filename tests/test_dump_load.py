@@ -601,7 +601,7 @@ class ServerTests(Folder, ServerTestCase):
         self.redis.set(self.key("runs:a"), "x")
         out, _ = called("dumpconversations")
         assert out.count("\n") == 4
-        with fails(Exit.MISCONFIGURED, "another type"):
+        with fails(Exit.CONFLICT, "1 conversation, 'c1'"):
             self.redis.set(self.key("record:c1"), "x")
             called("loadconversations", str(self.file(self.archive)))
         assert self.redis.hget(self.index.name, "c1") is None

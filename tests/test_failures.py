@@ -23,6 +23,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import (
+    ConversationCorrupt,
     ConversationNotFound,
     ConversationTooLarge,
     RedisDenied,
@@ -515,7 +516,18 @@ class UnharmedTests(ServerTestCase):
 
     @both
     def test_record_of_another_type(self, index):
-        self.assert_unharmed(index, lambda: self.replace("record:c"), *self.WRONGTYPE)
+        for name, write in self.WRITES.items():
+            for owner in ("alice", None):
+                with self.subTest(name, owner=owner):
+                    self.wipe()
+                    self.index.driver("c", owner="alice").append(run())
+                    self.replace("record:c")
+                    before = self.content()
+                    with pytest.raises(ConversationCorrupt, match="record:c' is a string"):
+                        write(index.driver("c", owner=owner))
+                    with pytest.raises(ConversationNotFound):
+                        write(index.driver("c", owner="bob"))
+                    assert self.content() == before
 
     @both
     def test_order_of_another_type(self, index):

@@ -8,7 +8,7 @@ from ..commands import Script
 from ..records import number
 from .format import NOTHING, Facts
 
-BESIDE = Script("beside.lua")
+BESIDE = Script("tolerant.lua", "beside.lua")
 
 
 class Beside:

@@ -211,7 +211,7 @@ class Restore:
             for (id, _), found in zip(portion, read, strict=True):
                 kind = self._kind(batch[id], found.entry, now)
                 if found.beside.is_mistyped and kind in ("new", "replaced"):
-                    kind = "kept"
+                    kind = "conflicts" if self.on_conflict == "fail" else "kept"
                 decided.append((batch[id], kind, found.obstacle if kind in _WRITTEN else None))
         return decided
 

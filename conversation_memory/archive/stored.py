@@ -17,7 +17,7 @@ from ..layouts import Layout
 from .beside import BESIDE, Beside
 from .format import Entry
 
-SIZES = Script("number.lua", "sizes.lua")
+SIZES = Script("tolerant.lua", "sizes.lua")
 
 # Together the conversations of one reply have about this many bytes, or are one.
 _REPLY = 2 * 2**20

@@ -9,7 +9,7 @@ from typing import Any
 from ..commands import Command, Script
 from ..keys import Keys
 
-SURVEY = Script("number.lua", "survey.lua")
+SURVEY = Script("tolerant.lua", "survey.lua")
 
 
 @dataclass(frozen=True, slots=True)

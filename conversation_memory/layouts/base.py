@@ -43,7 +43,7 @@ OWNER = Script("prelude.lua", "search.lua", "owner.lua")
 FORGET = Script("prelude.lua", "forget.lua")
 RENAME = Script("prelude.lua", "rename.lua")
 SCRAP = Script("prelude.lua", "scrap.lua")
-RECORDS = Script("number.lua", "records.lua")
+RECORDS = Script("tolerant.lua", "records.lua")
 
 MAX_TITLE = 1000
 
@@ -454,7 +454,9 @@ class Layout(Indexing, ABC):
         except RedisMisconfigured as error:
             if not is_wrong_type(error):
                 raise
-            failure = (yield from self.mistyped(place)) or error
+            failure = error
+            with suppress(RedisDenied):  # whoever may not ask
+                failure = (yield from self.mistyped(place)) or error
         raise failure from failure.__cause__
 
     def mistyped(self, place: Place) -> Operation[ConversationMemoryError | None]:
@@ -502,9 +504,10 @@ class Layout(Indexing, ABC):
     def record(self, place: Place) -> Operation[Record | None]:
         [record] = yield self.records([place.id])
         if record == Record(decode(place.id)):  # of another program, or not readable
-            failure = yield from self.mistyped(place)
-            if isinstance(failure, ConversationCorrupt):
-                raise failure
+            with suppress(RedisDenied):
+                failure = yield from self.mistyped(place)
+                if isinstance(failure, ConversationCorrupt):
+                    raise failure
         return record if record and place.sees(record) else None
 
     def exists(self, place: Place) -> Operation[bool]:

@@ -7,8 +7,7 @@ local written = 0
 for i, vector in ipairs(ARGV) do
   local key = KEYS[i + 1]
   if vector ~= '' and redis.call('EXISTS', key) == 1 then
-    local set = redis.pcall('HSET', key, 'v', vector)
-    written = written + (type(set) == 'number' and 1 or 0)
+    if tolerant('HSET', key, 'v', vector) then written = written + 1 end
   end
   redis.call('ZREM', KEYS[1], key)
 end

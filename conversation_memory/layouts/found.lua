@@ -39,9 +39,9 @@ local reply = {time, overdue, is_his and 1 or 0, found, names}
 if #names == 0 then return reply end
 
 for i, id in ipairs(redis.call('HMGET', tokens, unpack(names))) do
-  local record = id and redis.pcall('HMGET', root .. 'record:' .. id, 'owner', 'title', 'created',
+  local record = id and tolerant('HMGET', root .. 'record:' .. id, 'owner', 'title', 'created',
     'updated', 'runs', 'version', 'seal', 'expires', 'indexed', 'token')
-  if record and not record.err then
+  if record then
     record[11], record[12] = id, redis.call('HSTRLEN', content, id)
     reply[i + 5] = record
   else

@@ -39,9 +39,9 @@ end
 local found = {}
 for i = 3, #ARGV do
   local id, record, runs = ARGV[i], KEYS[2 * i - 4], KEYS[2 * i - 3]
-  local row = redis.pcall('HMGET', record,
+  local row = tolerant('HMGET', record,
     'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal', 'expires', 'bytes')
-  if row.err then row = {false, false, false, false, false, false, false, false, false} end
+    or {false, false, false, false, false, false, false, false, false}
   local seal, deadline = row[7] or '', number(row[8])
   local past = deadline and deadline <= now
   local is_list = seal:sub(1, 5) == 'list-'
@@ -51,8 +51,8 @@ for i = 3, #ARGV do
   row[11], row[12] = '', false
   if row[1] == 1 and largest > 0 then
     if is_list then
-      local text = redis.pcall('LINDEX', runs, -1)
-      row[12] = type(text) == 'string' and #text <= largest and beginning(text) or false
+      local text = tolerant('LINDEX', runs, -1)
+      row[12] = text and #text <= largest and beginning(text) or false
     else
       row[11], row[12] = from_field(id, size)
     end

@@ -14,8 +14,7 @@ if not token or redis.call('HGET', root .. 'tokens', token) ~= id then
   return {'', '', {}, version or '', size, bytes or '', 0}
 end
 
-local suffixes = redis.pcall('SMEMBERS', root .. 'documents:' .. token)
-if suffixes.err then suffixes = {} end  -- of another type
+local suffixes = tolerant('SMEMBERS', root .. 'documents:' .. token) or {}
 local function key_of(suffix) return root .. 'run:' .. token .. ':' .. suffix end
 
 local function count(first, last)
@@ -28,7 +27,7 @@ local found = 0
 for first = 1, #suffixes, 1000 do
   found = found + count(first, math.min(first + 999, #suffixes))
 end
-local intact = found == #suffixes and (found > 0 or (tonumber(runs or nil) or 0) == 0)
+local intact = found == #suffixes and (found > 0 or (number(runs) or 0) == 0)
 if found < #suffixes then
   local there = {}
   for _, suffix in ipairs(suffixes) do

@@ -12,9 +12,10 @@ from ..keys import Keys
 from ..search.documents import Documents
 from ..search.lifecycle import OFF, Lifecycle, State
 from ..search.schema import Schema
+from ..records import number
 from .places import Place, Snapshot
 
-INDEXED = Script("indexed.lua")
+INDEXED = Script("tolerant.lua", "indexed.lua")
 INDEX = Script("prelude.lua", "expected.lua", "search.lua", "index.lua")
 
 
@@ -39,7 +40,7 @@ class Indexed:
     def of(cls, digest: str, reply: list[Any]) -> Indexed:
         indexed, facets, suffixes, version, size, runs, intact = reply
         expected = b"%b-%b-%d" % (digest.encode(), version or b"0", size)
-        read = max(size, int(runs) if runs.isdigit() else 0)
+        read = max(size, number(runs) or 0)
         return cls(indexed, facets, suffixes, size, read, bool(intact) and indexed == expected)
 
 
@@ -85,7 +86,7 @@ class Indexing:
         """
         args = [place.id, place.owner or b"", *snapshot.expectation, change, time]
         call = INDEX.call(self.keys.of(place.id, place.owner, place.call), args)
-        return Command((call,), otherwise=[b"changed"])
+        return Command((call,), otherwise=(b"changed",))
 
     def _change_to(self, place: Place, document: Document) -> Operation[bytes]:
         """The change of the documents, whatever they are, to those of `document`."""

@@ -31,14 +31,19 @@ local function answer(value)
   return value
 end
 
+-- The reply of a command, nil if the key has another type; every other error is one.
+local function tolerant(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if not reply.err:find('WRONGTYPE', 1, true) then error(reply) end
+end
+
 -- Delete the search documents of a token. Their names are made here and in search.lua.
 local function unregister(token)
   local named = redis.call('HGET', root .. 'tokens', token)
   if named and named ~= id then return end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
-  local suffixes = redis.pcall('SMEMBERS', registry)
-  if suffixes.err then suffixes = {} end  -- of another type, it is derived data all the same
-  for _, suffix in ipairs(suffixes) do
+  for _, suffix in ipairs(tolerant('SMEMBERS', registry) or {}) do
     redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix)
   end
   redis.call('DEL', registry)

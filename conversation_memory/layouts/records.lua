@@ -12,9 +12,9 @@ end
 
 local records = {}
 for i, id in ipairs(ARGV) do
-  local record = redis.pcall('HMGET', KEYS[i + 1],
+  local record = tolerant('HMGET', KEYS[i + 1],
     'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal', 'expires')
-  if record.err then record = {false, false, false, false, false, false, false, false} end
+    or {false, false, false, false, false, false, false, false}
   local past = is_past(number(record[8]))
   table.insert(record, 1, past and 0 or redis.call('HEXISTS', KEYS[1], id))
   records[i] = record

@@ -8,8 +8,8 @@ local renamed, moved, known, target = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KE
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
-local past = redis.pcall('HMGET', renamed, 'expires', 'owner')
-if past.err then return -1 end
+local past = tolerant('HMGET', renamed, 'expires', 'owner')
+if not past then return -1 end
 if past[1] and (number(past[1]) or math.huge) <= clock() then
   return {'past', past[2] or '', target}
 end

@@ -8,8 +8,7 @@
 -- metadata gives to every document; a document that has a field itself gives it last, and wins.
 
 local function known_suffixes(token)
-  local found = token and redis.pcall('SMEMBERS', root .. 'documents:' .. token) or {}
-  return found.err and {} or found
+  return token and tolerant('SMEMBERS', root .. 'documents:' .. token) or {}
 end
 
 -- Whether the documents were those of all runs, whatever their schema.
@@ -79,8 +78,8 @@ end
 local function retag(token, tag)
   for _, suffix in ipairs(known_suffixes(token)) do
     local key = root .. 'run:' .. token .. ':' .. suffix
-    if redis.call('TYPE', key).ok == 'hash' then
-      if tag == '' then redis.call('HDEL', key, 'o') else redis.call('HSET', key, 'o', tag) end
+    if redis.call('EXISTS', key) == 1 then
+      if tag == '' then tolerant('HDEL', key, 'o') else tolerant('HSET', key, 'o', tag) end
     end
   end
 end
@@ -88,15 +87,10 @@ end
 -- All of this is derived: a key of another type gives way.
 local function register(token, suffix)
   local registry = root .. 'documents:' .. token
-  local added = redis.pcall('SADD', registry, suffix)
-  if type(added) == 'number' then return added end
+  local added = tolerant('SADD', registry, suffix)
+  if added then return added end
   redis.call('DEL', registry)
   return redis.call('SADD', registry, suffix)
-end
-
-local function time_of(key)
-  local time = redis.pcall('HGET', key, 't')
-  return type(time) == 'string' and time
 end
 
 -- Facets from a record, where they may be garbage.
@@ -113,10 +107,10 @@ local function put(stored, change, document, time, facets)
   local prefix = root .. 'run:' .. stored.token .. ':'
   local key, since = prefix .. document[1], false
   if register(stored.token, document[1]) == 0 then
-    since = time_of(key)
+    since = tolerant('HGET', key, 't')
     redis.call('DEL', key)
   else
-    if document[2] ~= '' then since = time_of(prefix .. document[2]) end
+    if document[2] ~= '' then since = tolerant('HGET', prefix .. document[2], 't') end
     if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
   end
   local call = {'HSET', key, 'c', stored.token, 't', since or time}
@@ -131,8 +125,7 @@ local function put(stored, change, document, time, facets)
 end
 
 local function drop(stored, change, suffix)
-  local known = redis.pcall('SREM', root .. 'documents:' .. stored.token, suffix)
-  change.balance = change.balance - (type(known) == 'number' and known or 0)
+  change.balance = change.balance - (tolerant('SREM', root .. 'documents:' .. stored.token, suffix) or 0)
   redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 

@@ -9,12 +9,11 @@ for i, id in ipairs(ARGV) do
   local record, runs = KEYS[2 * i], KEYS[2 * i + 1]
   local size = redis.call('HSTRLEN', KEYS[1], id)
   if size == 0 and redis.call('HEXISTS', KEYS[1], id) == 0 then size = -1 end
-  local list = redis.pcall('LLEN', runs)
-  if type(list) ~= 'number' or list == 0 then
+  local list = tolerant('LLEN', runs) or 0
+  if list == 0 then
     list = -1
   else
-    local bytes = redis.pcall('HGET', record, 'bytes')
-    list = math.max(list, type(bytes) == 'string' and number(bytes) or 0)
+    list = math.max(list, number(tolerant('HGET', record, 'bytes')) or 0)
   end
   local n = #sizes
   sizes[n + 1], sizes[n + 2], sizes[n + 3] = size, list, redis.call('EXISTS', record, runs)

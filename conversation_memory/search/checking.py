@@ -19,7 +19,7 @@ from .replies import Reply, Row
 from .scope import Scope, Tags
 from .seen import Seen
 
-FOUND = Script("found.lua")
+FOUND = Script("tolerant.lua", "found.lua")
 
 # By the token of their documents; None if it must be searched anew.
 Conversations = dict[bytes, Seen] | None

@@ -20,7 +20,7 @@ from ..runs import Run, loads
 from .documents import text_of
 from .schema import Schema
 
-EMBED = Script("embed.lua")
+EMBED = Script("tolerant.lua", "embed.lua")
 
 BATCH = 64
 

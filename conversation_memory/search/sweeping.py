@@ -45,7 +45,9 @@ def strays(keys: Keys, tokens: Sequence[bytes]) -> Operation[list[tuple[bytes, b
     pairs = [(token, id) for token, id in zip(tokens, ids, strict=True) if id is not None]
     if not pairs:
         return []
-    looks: list[Command[Any]] = [single("HGET", keys.record(id), "token") for _, id in pairs]
+    looks: list[Command[Any]] = [
+        single("HGET", keys.record(id), "token", otherwise=None) for _, id in pairs
+    ]
     looks += [single("HEXISTS", keys.content(id), id) for _, id in pairs]
     found = yield looks
     both = zip(pairs, found, found[len(pairs) :], strict=False)
@@ -57,9 +59,8 @@ def sweeping(keys: Keys, token: bytes, id: bytes, *, asks: bool = False) -> Comm
 
     It is not if a conversation has it by now, such as one that was renamed.
     """
-    return Command(
-        (SWEEP.call(keys.of(id, None, NO_CALL), [id, b"", token, *([b"ask"] if asks else [])]),)
-    )
+    args = [id, b"", token, *([b"ask"] if asks else [])]
+    return Command((SWEEP.call(keys.of(id, None, NO_CALL), args),), otherwise=0)
 
 
 def sweep_orphans(keys: Keys) -> Operation[int]:
