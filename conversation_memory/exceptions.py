@@ -71,6 +71,10 @@ class NotAnArchive(ConversationMemoryError):
     """The file is no archive of conversations, or one of a newer format version."""
 
 
+class ArchiveTooLarge(NotAnArchive):
+    """The archive unpacks to more, or has more conversations, than is allowed."""
+
+
 class ArchiveDamaged(NotAnArchive):
     """The archive was cut short, edited, or otherwise changed since it was written."""
 

@@ -145,6 +145,16 @@ class RestoreTests(TransferTestCase):
         assert "larger than the 1000" in page.replace("\xa0", " ")
         assert self.uploads() == []
 
+    def test_an_archive_of_too_much_is_refused(self):
+        archive = self.archive("a", "b")
+        registered = admin.site.get_model_admin(Conversation)
+        for limit in ("max_archive_conversations", "max_archive_bytes"):
+            with mock.patch.object(registered, limit, 1):
+                page = self.preview(archive).content.decode()
+            assert "errornote" in page
+            assert "Use `loadconversations`" in page or "use `loadconversations`" in page
+            assert self.uploads() == []
+
     def limited(self, most):
         registered = admin.site.get_model_admin(Conversation)
         return mock.patch.object(registered, "max_upload_bytes", most)

@@ -2,6 +2,7 @@ import gzip
 import io
 import json
 import random
+import time
 import tracemalloc
 from base64 import b64encode
 
@@ -12,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory import Run
-from conversation_memory.archive import format, open_archive
-from conversation_memory.exceptions import ArchiveDamaged, NotAnArchive
+from conversation_memory.archive import Chats, format, open_archive, reading
+from conversation_memory.exceptions import ArchiveDamaged, ArchiveTooLarge, NotAnArchive
 
 from . import strategies
 from .archives import Entry, Facts, archive_of, body, entry_of, opened
@@ -236,6 +237,65 @@ class BombTests(SimpleTestCase):
         value = b64encode(deep).decode()
         entry = b'{"id": ' + deep + b', "crc32": "00000000", "base64": "' + value.encode() + b'"}\n'
         self.bounded(archive_of(entry, signed=False), "line 2")
+
+
+class CostTests(SimpleTestCase):
+    """A gigabyte that is packed into a few kilobytes is refused before it costs any time."""
+
+    def costs(self, parts, reader, *says, kind=NotAnArchive):
+        packed = io.BytesIO()
+        with zstandard.ZstdCompressor().stream_writer(packed, closefd=False) as writer:
+            for part in parts:
+                writer.write(part)
+        assert len(packed.getvalue()) < 200_000
+        start = time.process_time()
+        with pytest.raises(kind) as caught:
+            reader(packed)
+        assert time.process_time() - start < 5
+        for words in says:
+            assert words in str(caught.value), str(caught.value)
+
+    def read_archive(self, file):
+        with open_archive(file):
+            pass
+
+    def read_chats(self, file):
+        with reading(file) as (stream, name):
+            Chats(stream, name, 2**27, "messages").verify()
+
+    def gigabyte_of(self, line):
+        return [line * (2**20 // len(line))] * 1000
+
+    def test_short_lines_behind_a_header(self):
+        head = sample().partition(b"\n")[0] + b"\n"
+        for line in (b'{"id\n', b'{"id": "aaaaaaaaaaaaaaaa"}\n'):
+            self.costs([head, *self.gigabyte_of(line)], self.read_archive, "damaged at line 2")
+
+    def test_lines_that_have_the_form_of_conversations(self):
+        head = sample().partition(b"\n")[0] + b"\n"
+        line = b'{"id": "", "crc32": "00000000", "value": 1}\n'
+        says = "unpacks to more than the"
+        self.costs([head, *self.gigabyte_of(line)], self.read_archive, says, kind=ArchiveTooLarge)
+
+    def test_no_header(self):
+        self.costs(self.gigabyte_of(b"abcd\n"), self.read_archive, "no archive")
+
+    def test_blank_lines_of_an_export(self):
+        for line in (b"\n", b"    \n"):
+            self.costs(self.gigabyte_of(line), self.read_chats, "has no conversations in it")
+        self.costs(self.gigabyte_of(b" " * 1000 + b"\n"), self.read_chats, "unpacks to more than")
+
+    def test_what_repeats_itself_as_texts_do_is_fine(self):
+        entries = [entry_of(f"c{n}", [Run("?", "lorem ipsum " * 20_000)]) for n in range(40)]
+        with opened(zstandard.compress(archive_of(*entries))) as archive:
+            assert archive.count == 40
+
+    def test_a_caller_may_want_fewer(self):
+        with opened(sample(), most=5, most_bytes=len(sample())):
+            pass
+        refused(sample(), "more than the 4 conversations", kind=ArchiveTooLarge, most=4)
+        most = len(sample()) - 1
+        refused(sample(), f"{most:,} bytes", kind=ArchiveTooLarge, most_bytes=most)
 
 
 class OrderTests(SimpleTestCase):

@@ -1,4 +1,6 @@
 import re
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from unittest import mock
 
@@ -8,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory import Artifact, Run
-from conversation_memory.rendering import NO_MARKS, Look, Marks, label, markdown, show, visible
+from conversation_memory.rendering import (
+    NO_MARKS,
+    Budget,
+    Look,
+    Marks,
+    label,
+    markdown,
+    show,
+    visible,
+)
 from conversation_memory.rendering.serving import file_name, serve
 from conversation_memory.rendering.times import answered_at, asked_at
 from conversation_memory.search.words import Words
@@ -100,7 +111,7 @@ class MarksTests(SimpleTestCase):
 
 class MarkdownTests(SimpleTestCase):
     def render(self, text, query=""):
-        return str(markdown.render(text, Marks(query)))
+        return str(markdown.render(text, Marks(query), Budget()))
 
     def test_is_rendered(self):
         html = self.render("# Head\n\n**bold** `code`\nnext\n\n- one\n\n| a |\n|--:|\n| 1 |")
@@ -140,6 +151,69 @@ class MarkdownTests(SimpleTestCase):
         with mock.patch.object(markdown, "AVAILABLE", False):
             assert show(Artifact("**a**"), "output", look).kind == "text"
         assert show(Artifact("**a**"), "output", look).kind == "markdown"
+
+
+def filled(part, size=20_000):
+    return (part * (size // len(part) + 1))[:size]
+
+
+SLOW = {
+    "emphasis that never ends": filled("*a "),
+    "emphasis of three kinds": filled("*a **b _c "),
+    "brackets": filled("["),
+    "brackets of links": filled("[a]("),
+    "brackets of references": filled("[x]["),
+    "labels over lines": filled("[a\n"),
+    "titles over lines": "[a]: b '" + filled("x\n"),
+    "backticks of rising length": "".join("a" + "`" * n for n in range(200)),
+    "angle brackets": filled("<"),
+    "quotes in quotes": filled("> ", 100) + "a\n" + filled("b\n"),
+    "lists in quotes": filled("> - > - a\n"),
+    "lists in lists": "\n".join("  " * (n % 50) + "- a" for n in range(400)),
+    "rules that are lists": filled("* * * a\n"),
+    "columns without rows": "|".join("a" * 2000) + "\n" + "|".join("-" * 2000) + filled("\na"),
+    "rows": "|a|b|c|\n|-|-|-|\n" + filled("|a|b|c|\n"),
+}
+
+
+class MarkdownCostTests(SimpleTestCase):
+    def test_no_text_costs_much_more_than_it_may(self):
+        for name, text in SLOW.items():
+            with self.subTest(name):
+                start = time.thread_time()
+                markdown.render(text, NO_MARKS, Budget())
+                assert time.thread_time() - start < markdown.PER_TEXT + 0.5
+
+    def test_a_page_of_slow_texts_costs_no_more_than_it_may(self):
+        for name in ("quotes in quotes", "rows", "brackets"):
+            with self.subTest(name):
+                start = time.thread_time()
+                kinds = self.kinds_of([SLOW[name]] * 50, Budget(0.2))
+                assert time.thread_time() - start < 0.2 + 2
+                assert kinds[-1] == "text"
+
+    def test_a_page_of_prose_is_rendered(self):
+        text = filled("The *quick* brown `fox` jumps over the [dog](https://dog.example).\n\n")
+        assert self.kinds_of([text] * 20, Budget()) == ["markdown"] * 20
+
+    def kinds_of(self, texts, budget):
+        look = Look(url=str, markdown=True, budget=budget)
+        return [show(Artifact(text), "output", look).kind for text in texts]
+
+    def test_what_is_left_of_the_budget_is_for_other_texts(self):
+        look = Look(url=str, markdown=True)
+        with mock.patch.object(markdown, "PER_TEXT", 0.01):
+            assert show(Artifact(SLOW["quotes in quotes"]), "output", look).kind == "text"
+        assert 0 < look.budget.left < markdown.PER_PAGE
+        assert show(Artifact("**a**"), "output", replace(look, url=repr)).kind == "markdown"
+
+    def test_without_budget_it_is_text_with_all_there_is(self):
+        shown = show(Artifact("**a**"), "output", Look(url=str, markdown=True, budget=Budget(0)))
+        assert (shown.kind, shown.blocks[0].text) == ("text", "**a**")
+
+    def test_a_table_of_too_many_cells_is_a_paragraph(self):
+        html = markdown.render(SLOW["columns without rows"], NO_MARKS, Budget())
+        assert html is None or "<table>" not in html
 
 
 class ShowTests(SimpleTestCase):

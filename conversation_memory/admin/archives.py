@@ -53,13 +53,15 @@ def _moment(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def plan(index: ConversationIndex, path: str, **options: Any) -> tuple[Any, Any]:
+def plan(
+    index: ConversationIndex, path: str, limits: dict[str, Any], **options: Any
+) -> tuple[Any, Any]:
     """The header of the archive at `path`, and the counts of what a restore of it would do."""
-    with archive.open_archive(path) as opened:
+    with archive.open_archive(path, **limits) as opened:
         return opened.header, archive.Restore(index, opened, **options).plan()
 
 
-def restore(index: ConversationIndex, path: str, **options: Any) -> Any:
+def restore(index: ConversationIndex, path: str, limits: dict[str, Any], **options: Any) -> Any:
     """Restore the archive at `path`. Returns the counts of what was done."""
-    with archive.open_archive(path) as opened:
+    with archive.open_archive(path, **limits) as opened:
         return archive.Restore(index, opened, **options).run()

@@ -15,12 +15,12 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from ..exceptions import RunNotFound
 from ..models import Conversation
-from ..rendering import NO_MARKS, label, pick, visible
+from ..rendering import Look, label, pick, visible
 from ..rendering.serving import download, plain, serve
 from ..runs import Artifact, Run
 from .conversation_page import ConversationPage
 from .failures import guarded
-from .transcript import SIDES, damage, tag_of
+from .transcript import MAX_CHARACTERS, SIDES, damage, tag_of
 from .transcript import messages as messages_of
 
 # Beyond, indenting would take longer than one wants to wait; the exact bytes are no slower.
@@ -102,13 +102,13 @@ class ConversationParts(ConversationPage):
     ) -> HttpResponse:
         link = self.link
         key, tag = str(found.address), tag_of(run)
-        shown = messages_of(run, lambda place: link("file", key, position, tag, place), NO_MARKS)
+        look = Look(url=lambda place: link("file", key, position, tag, place), limit=MAX_CHARACTERS)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Remove a run"),
             "subtitle": str(found),
-            "messages_of_run": list(shown),
+            "messages_of_run": list(messages_of(run, look)),
             "number": position + 1,
             "run_id": label(run.id),
             "page": page,

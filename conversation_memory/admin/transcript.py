@@ -108,9 +108,10 @@ def transcript(
     may_remove: bool,
 ) -> Transcript:
     """What the page shows of `found`; `hit` is the position of the run that a search has found."""
+    look = Look(url=str, marks=marks, limit=MAX_CHARACTERS)  # one, and so one budget, for the page
     return Transcript(
         entries=[
-            entry(run, position, link, marks, is_hit=position == hit, may_remove=may_remove)
+            entry(run, position, link, look, is_hit=position == hit, may_remove=may_remove)
             for position, run in enumerate(found.runs, found.start)
         ],
         total=found.total,
@@ -121,10 +122,11 @@ def transcript(
 
 
 def entry(
-    run: Run, position: int, link: Link, marks: Marks, *, is_hit: bool, may_remove: bool
+    run: Run, position: int, link: Link, look: Look, *, is_hit: bool, may_remove: bool
 ) -> Entry:
     """The run at `position` of its conversation."""
     tag = tag_of(run)
+    look = replace(look, url=lambda place: link("file", position, tag, place))
     shown = Entry(number=position + 1, raw_url=link("run", position, tag), is_hit=is_hit)
     if reason := damage(run):
         text, _left = cut(visible(run.to_wire()[: 4 * MAX_BEGINNING]), MAX_BEGINNING)
@@ -132,20 +134,20 @@ def entry(
     return replace(
         shown,
         id=label(run.id),
-        messages=list(messages(run, lambda place: link("file", position, tag, place), marks)),
-        meta=list(facts(run.meta, marks)),
+        messages=list(messages(run, look)),
+        meta=list(facts(run.meta, look.marks)),
         remove_url=link("remove", position, tag) if run.id and may_remove else "",
     )
 
 
-def messages(run: Run, url: Callable[[str], str], marks: Marks) -> Iterator[Message]:
+def messages(run: Run, look: Look) -> Iterator[Message]:
     """Both sides of a run but for what is empty; models write Markdown, people write text."""
     times = {"input": asked_at(run), "output": answered_at(run)}
     for side in SIDES:
         artifact: Artifact = getattr(run, side)
         if artifact.value in ("", None) and not artifact.mime_type:
             continue
-        look = Look(url=url, marks=marks, limit=MAX_CHARACTERS, markdown=side == "output")
+        look = replace(look, markdown=side == "output")
         yield Message(side=side, shown=show(artifact, side, look), time=times[side])
 
 

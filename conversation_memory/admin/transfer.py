@@ -26,6 +26,9 @@ from .failures import guarded
 from .index_views import IndexViews
 
 MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+# Of an uploaded archive, unpacked: it is read twice while somebody waits for the page.
+MAX_ARCHIVE_BYTES = 1024 * 1024 * 1024
+MAX_CONVERSATIONS = 100_000
 
 
 class RestoreForm(forms.Form):
@@ -53,6 +56,8 @@ class Transfer(IndexViews):
     """An action that exports, a page that restores."""
 
     max_upload_bytes = MAX_UPLOAD_BYTES
+    max_archive_bytes = MAX_ARCHIVE_BYTES
+    max_archive_conversations = MAX_CONVERSATIONS
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self._unread(self.restore_view))
@@ -142,7 +147,7 @@ class Transfer(IndexViews):
         index, file = address.index(), form.cleaned_data["archive"]
         path = uploads.keep(request, file, str(address))
         try:
-            header, counts = archives.plan(index, path, **form.options)
+            header, counts = archives.plan(index, path, self._limits, **form.options)
         except ConversationMemoryError as error:
             uploads.discard(request)
             form.add_error(None, str(error))
@@ -156,6 +161,10 @@ class Transfer(IndexViews):
         }
         return self.page(request, "restore_preview.html", address, **context)
 
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return {"most": self.max_archive_conversations, "most_bytes": self.max_archive_bytes}
+
     def _restore(self, request: HttpRequest, address: Address) -> HttpResponse:
         form = RestoreForm(request.POST)
         del form.fields["archive"]
@@ -165,7 +174,7 @@ class Transfer(IndexViews):
             self.message_user(request, text, messages.ERROR)
             return self._form(request, address, RestoreForm())
         path, name = kept
-        counts = archives.restore(address.index(), path, **form.options)
+        counts = archives.restore(address.index(), path, self._limits, **form.options)
         uploads.discard(request)
         done = _("Restored “%(name)s”: %(new)s new, %(replaced)s replaced, %(same)s unchanged.") % {
             "name": label(name),

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from ..exceptions import ArchiveDamaged, NotAnArchive, PackageMissing
+from ..exceptions import ArchiveDamaged, ArchiveTooLarge, NotAnArchive, PackageMissing
 
 try:
     import fcntl
@@ -25,6 +25,13 @@ _BUFFER = 2**20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 # What `zstd` itself reads unasked. A frame may want 2 GB of memory to be read.
 _MAX_WINDOW = 2**27
+# What a file may unpack to, in multiples of its size: a run has some 50 bytes that do not repeat.
+_RATIO = 1_000
+_UNPACKED = 64 * 2**20  # that much is allowed to every file
+# The average line of an archive or an export has many more bytes. Without a limit, 90 kB of zstd
+# that unpack to lines of five bytes cost two minutes.
+_SHORTEST = 16
+_EVERY = 10_000
 
 
 @contextmanager
@@ -89,16 +96,38 @@ def seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def lines(file: IO[bytes], longest: int, name: str) -> Iterator[Iterator[bytes]]:
+def lines(
+    file: IO[bytes], longest: int, name: str, most: int | None = None
+) -> Iterator[Iterator[bytes]]:
     """The lines of a plain or compressed file from its beginning, none longer than `longest` bytes.
 
-    Raises `ArchiveDamaged` where one is, or the compressed data are damaged.
+    Raises `ArchiveDamaged` where one is, or the compressed data are damaged, and `ArchiveTooLarge`
+    if they unpack to more than `most` bytes or to absurdly many for the size of the file.
     """
+    size = file.seek(0, io.SEEK_END)
     file.seek(0)
     magic = file.read(len(_ZSTD))
     file.seek(0)
+    sensible = max(_UNPACKED, _RATIO * size)
     with _decompressing(file, magic) as stream:
-        yield _lines(stream, longest, name)
+        yield _bounded(_lines(stream, longest, name), name, min(most or sensible, sensible))
+
+
+def _bounded(lines: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
+    total = 0
+    for number, line in enumerate(lines, 1):
+        total += len(line)
+        if total > most:
+            raise ArchiveTooLarge(
+                f"{name} unpacks to more than the {most:,} bytes that are allowed for a file of "
+                "its size. If you trust it, unpack it first and use `loadconversations`."
+            )
+        if not number % _EVERY and total < number * _SHORTEST:
+            raise NotAnArchive(
+                f"{name} has no conversations in it: its first {number:,} lines have less than "
+                f"{_SHORTEST} bytes on average."
+            )
+        yield line
 
 
 def _lines(stream: io.BufferedIOBase, longest: int, name: str) -> Iterator[bytes]:

@@ -150,6 +150,11 @@ def entry_line(entry: Entry) -> bytes:
     return b'%b%b%08x", "%b": %b}\n' % (head, _CHECK, checksum, kind, text)
 
 
+def has_form_of_entry(line: bytes) -> bool:
+    """Whether `read_entry` should have a look."""
+    return line.startswith(ENTRY) and line.endswith(b"}\n") and _CHECK in line
+
+
 def read_entry(line: bytes) -> Entry:
     """The conversation of a line. Raises `Malformed`."""
     head, _, rest = line.partition(_CHECK)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import IO
 
 from .. import documents
-from ..exceptions import ArchiveDamaged, Damaged, NotAnArchive
+from ..exceptions import ArchiveDamaged, ArchiveTooLarge, Damaged, NotAnArchive
 from . import files, format
 from .format import Entry, Header, Malformed
 from .selecting import Ids
@@ -32,10 +32,19 @@ class Archive:
 
     header: Header
 
-    def __init__(self, file: IO[bytes], name: str, longest: int):
+    def __init__(
+        self,
+        file: IO[bytes],
+        name: str,
+        longest: int,
+        most: int | None = None,
+        most_bytes: int | None = None,
+    ):
         self._file = file
         self._name = name
         self._longest = longest
+        self._most = most
+        self._most_bytes = most_bytes
         self.count = 0
         self.longest = 0
         self.trusted = self.is_new = False
@@ -48,7 +57,7 @@ class Archive:
 
     def entries(self) -> Iterator[Entry]:
         """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
-        with files.lines(self._file, self._longest, self._name) as lines:
+        with self._lines() as lines:
             next(lines, b"")
             for number, line in enumerate(lines, 2):
                 if line.startswith(format.FOOTER):
@@ -57,7 +66,7 @@ class Archive:
 
     def verify(self, progress: Progress = bool) -> None:
         """Raises `NotAnArchive` or `ArchiveDamaged` unless all is as it was written."""
-        with files.lines(self._file, self._longest, self._name) as lines:
+        with self._lines() as lines:
             self.header = self._header(lines)
             found, size, digest, footer = self._body(lines, progress)
             if next(lines, b""):
@@ -75,6 +84,9 @@ class Archive:
         self.trusted = format.is_signed(foot)
         if not self.trusted:
             self._parse(progress)
+
+    def _lines(self) -> AbstractContextManager[Iterator[bytes]]:
+        return files.lines(self._file, self._longest, self._name, self._most_bytes)
 
     def _header(self, lines: Iterator[bytes]) -> Header:
         first = next(lines, b"")
@@ -94,8 +106,13 @@ class Archive:
                 return found, size, digest.hexdigest(), line
             if not line:
                 raise self._damaged(f"ends after line {found + 1:,}, without its footer")
-            if not line.startswith(format.ENTRY):
+            if not format.has_form_of_entry(line):
                 raise self._damaged(f"is damaged at line {found + 2:,}")
+            if found == self._most:
+                raise ArchiveTooLarge(
+                    f"{self._name} has more than the {found:,} conversations that are allowed "
+                    "here. Use `loadconversations`."
+                )
             digest.update(line)
             size += len(line)
             self.longest = max(self.longest, len(line))
@@ -147,15 +164,21 @@ def document(entry: Entry, *, trusted: bool) -> documents.Document:
 
 @contextmanager
 def open_archive(
-    source: str | Path | IO[bytes], *, longest: int = LONGEST, progress: Progress = bool
+    source: str | Path | IO[bytes],
+    *,
+    longest: int = LONGEST,
+    most: int | None = None,
+    most_bytes: int | None = None,
+    progress: Progress = bool,
 ) -> Iterator[Archive]:
     """The archive of a path or of a binary file, checked to its end.
 
-    `longest` is what a line may have, in bytes; `progress` is called with the position in the
-    file. Raises `NotAnArchive`, `ArchiveDamaged` or OSError.
+    `longest` is what a line may have, in bytes; `most` how many conversations there may be, and
+    `most_bytes` how many bytes they may have unpacked; `progress` is called with the position in
+    the file. Raises `NotAnArchive`, `ArchiveTooLarge`, `ArchiveDamaged` or OSError.
     """
     with reading(source) as (file, name):
-        archive = Archive(file, name, longest)
+        archive = Archive(file, name, longest, most, most_bytes)
         archive.verify(progress)
         yield archive
 

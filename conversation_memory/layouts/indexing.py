@@ -9,10 +9,10 @@ from ..commands import Command, Operation, Script, single
 from ..conf import IndexSettings
 from ..documents import Document
 from ..keys import Keys
+from ..records import number
 from ..search.documents import Documents
 from ..search.lifecycle import OFF, Lifecycle, State
 from ..search.schema import Schema
-from ..records import number
 from .places import Place, Snapshot
 
 INDEXED = Script("tolerant.lua", "indexed.lua")

@@ -6,7 +6,7 @@ import json
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeGuard
 
 from django.utils.safestring import SafeString
@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 
 from ..runs import Artifact
 from . import markdown
+from .markdown import Budget
 from .marks import NO_MARKS, Marks
 from .text import cut, label, visible
 
@@ -36,13 +37,15 @@ class Look:
     """How a site wants its artifacts.
 
     `url` makes the address of a binary, or of a text that is too long, from its place; `limit` is
-    how many characters of a text a page shows; `markdown` whether texts are rendered as Markdown.
+    how many characters of a text a page shows; `markdown` whether texts are rendered as Markdown,
+    and `budget` what that may cost on one page.
     """
 
     url: Callable[[str], str]
     marks: Marks = NO_MARKS
     limit: int | None = None
     markdown: bool = False
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +98,9 @@ def as_text(artifact: Artifact, place: str, look: Look) -> Shown:
         is_found=look.marks.found_in(text),
     )
     if look.markdown and markdown.AVAILABLE and len(text) <= markdown.MAX_CHARACTERS:
-        return replace(shown, kind="markdown", text=markdown.render(text, look.marks))
+        html = markdown.render(text, look.marks, look.budget)
+        if html is not None:
+            return replace(shown, kind="markdown", text=html)
     return replace(shown, blocks=tuple(split(text, look.marks)))
 
 

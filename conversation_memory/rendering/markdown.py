@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
+from time import thread_time
 from typing import Any
 
 from django.utils.html import escape
@@ -20,6 +21,7 @@ from .marks import Marks
 try:
     import nh3
     from markdown_it import MarkdownIt
+    from markdown_it.rules_block import table
 except ImportError:  # the extra is not installed
     AVAILABLE = False
 else:
@@ -27,6 +29,10 @@ else:
 
 # Beyond, a page should not wait for it; and the source of so long a text is no worse to read.
 MAX_CHARACTERS = 50_000
+# Seconds of CPU. A text of 20,000 characters takes 0.02, one that is made to be slow 50 times that.
+PER_TEXT = 0.25
+PER_PAGE = 2.0
+MAX_CELLS = 20_000
 
 _TAGS = set(
     "a blockquote br code del div em hr li ol p pre s strong table tbody td th thead tr ul".split()
@@ -42,9 +48,30 @@ _ATTRIBUTES: dict[str, set[str]] = {
 _is_web_address = re.compile(r"(https?://|mailto:)", re.IGNORECASE).match
 
 
-def render(text: str, marks: Marks) -> SafeString:
-    """`text` as HTML, the words of `marks` set off."""
-    html = _parser().render(text, {"marks": marks})
+class Budget:
+    """How many seconds of CPU the Markdown of a page may still cost."""
+
+    def __init__(self, seconds: float = PER_PAGE):
+        self.left = seconds
+
+
+class _TooCostly(Exception):
+    pass
+
+
+def render(text: str, marks: Marks, budget: Budget) -> SafeString | None:
+    """`text` as HTML, the words of `marks` set off; None if that costs more than there is left."""
+    start = thread_time()
+    try:
+        return _rendered(text, marks, start + min(budget.left, PER_TEXT))
+    except _TooCostly:
+        return None
+    finally:
+        budget.left -= thread_time() - start
+
+
+def _rendered(text: str, marks: Marks, deadline: float) -> SafeString:
+    html = _parser().render(text, {"marks": marks, "deadline": deadline})
     clean = nh3.clean(
         html,
         tags=_TAGS,
@@ -63,10 +90,35 @@ def _parser() -> Any:
     setattr(parser, "validateLink", _is_web_address)  # noqa: B010  # its own hook for this
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
+    # At the front of each chain, so that they are called at each block and at each part of a line.
+    parser.block.ruler.before("table", "deadline", _check_block)
+    parser.block.ruler.at("table", _small_table, {"alt": ["paragraph", "reference"]})
+    parser.inline.ruler.before("text", "deadline", _check_inline)
     return parser
 
 
+def _check(env: Any) -> bool:
+    if thread_time() > env["deadline"]:
+        raise _TooCostly
+    return False  # as a rule of the parser that does not apply
+
+
+def _check_block(state: Any, first: int, last: int, silent: bool) -> bool:
+    return _check(state.env)
+
+
+def _small_table(state: Any, first: int, last: int, silent: bool) -> bool:
+    """A table, unless it may have too many cells: missing ones are made up, in one step."""
+    columns = state.src.count("|", state.bMarks[first], state.eMarks[first]) + 1
+    return columns * (last - first) <= MAX_CELLS and table(state, first, last, silent)
+
+
+def _check_inline(state: Any, silent: bool) -> bool:
+    return _check(state.env)
+
+
 def _text(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    _check(env)
     return str(escape(env["marks"].set_off(tokens[at].content)))
 
 
