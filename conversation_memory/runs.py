@@ -257,10 +257,10 @@ class Run:
         return dumps(self._data)
 
     def with_id(self, id: str) -> Run:
-        """The same run with another id, in front of the other keys if it had none."""
+        """The same run with another id. A new one stands behind the type, as Griptape has it."""
         data = self.to_dict()
-        kind = {"type": data["type"]} if "type" in data else {}
-        return Run.from_dict({**kind, "id": id, **{k: v for k, v in data.items() if k != "id"}})
+        opening = {"type": data["type"], "id": id} if next(iter(data), "") == "type" else {}
+        return Run.from_dict({**({} if "id" in data else opening), **data, "id": id})
 
     @property
     def is_loaded(self) -> bool:

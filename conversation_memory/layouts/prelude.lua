@@ -43,9 +43,8 @@ local function unregister(token)
   local named = redis.call('HGET', root .. 'tokens', token)
   if named and named ~= id then return end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
-  for _, suffix in ipairs(tolerant('SMEMBERS', registry) or {}) do
-    redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix)
-  end
+  local suffixes = tolerant('SMEMBERS', registry) or {}
+  for _, suffix in ipairs(suffixes) do redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix) end
   redis.call('DEL', registry)
   redis.call('HDEL', root .. 'tokens', token)
   -- Neither is worth a refusal: a wrong count is put right by the next reindex or check.
