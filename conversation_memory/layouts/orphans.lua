@@ -11,7 +11,7 @@ local function is_orphan(key)
   local token, suffix = key:match('^(%x+):(%x+)$', #prefix + 1)
   if not token then return false end  -- not a name of ours
   local known = redis.call('HEXISTS', root .. 'tokens', token) == 1
-  return not (known and redis.call('SISMEMBER', root .. 'documents:' .. token, suffix) == 1)
+  return not (known and tolerant('SISMEMBER', root .. 'documents:' .. token, suffix) == 1)
     and redis.call('EXISTS', key) == 1
 end
 

@@ -9,7 +9,7 @@ from ..commands import Command, Operation, Script, single
 from ..keys import NO_CALL, Keys
 
 SWEEP = Script("prelude.lua", "sweep.lua")
-ORPHANS = Script("orphans.lua")
+ORPHANS = Script("tolerant.lua", "orphans.lua")
 
 # What the steps of a sweep run.
 SWEEPS = [*SWEEP.commands, *ORPHANS.commands, "HSCAN", "SCAN", "SSCAN", "HMGET", "SREM"]
