@@ -193,8 +193,8 @@ class MarkdownCostTests(SimpleTestCase):
                 assert kinds[-1] == "text"
 
     def test_a_page_of_prose_is_rendered(self):
-        text = filled("The *quick* brown `fox` jumps over the [dog](https://dog.example).\n\n")
-        assert self.kinds_of([text] * 20, Budget()) == ["markdown"] * 20
+        prose = "The *quick* brown `fox` jumps over the [dog](https://dog.example).\n\n"
+        assert self.kinds_of([filled(prose, 2_000)] * 50, Budget()) == ["markdown"] * 50
 
     def kinds_of(self, texts, budget):
         look = Look(url=str, markdown=True, budget=budget)
