@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from .collection.erase import Erasure
+from .collection.selection import Selection
 from .drivers import BaseConversationMemoryDriver, RedisConversationMemoryDriver
-from .erasure import Erasure
 from .indexes import ConversationIndex, indexes
 from .owners import owner_of
 from .records import Conversation, Page, Record
 from .runs import Artifact, Run
-from .selection import Selection
 
 __all__ = [
     "Artifact",

@@ -12,10 +12,11 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from . import clients, conf, layouts, masking
-from .erasure import info
+from . import conf, layouts, masking
+from .collection.erase import info
 from .exceptions import ConversationMemoryError, InvalidIndexError
 from .indexes import indexes
+from .redis_io import clients
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
 

@@ -12,16 +12,17 @@ from uuid import uuid4
 
 from django.views.decorators.debug import sensitive_variables
 
-from .commands import Operation, T
+from .collection.listing import Listing
 from .conf import IndexSettings, milliseconds
-from .connections import Connection, LentConnection, connect
 from .documents import Runs
 from .keys import Id, decode, encode
 from .layouts import Layout, Place, layout
-from .listing import Listing
 from .records import LARGEST, Conversation, Excerpt, Record, RunPage
+from .redis_io.connections import Connection, LentConnection, connect
+from .redis_io.operations import Operation, T
 from .runs import Run, as_run, estimate_tokens
-from .search import embedding, recall
+from .search import embeddings as embedding
+from .search import recall
 from .search.searches import Searches
 
 

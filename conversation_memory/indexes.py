@@ -8,26 +8,30 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from . import conf, connections, conversion, erasure, pruning
-from .browsable import Browsable
-from .browsing import Browser
-from .checking import Check, Report
-from .commands import Operation, T
+from . import conf
+from .browse.api import Browsable
+from .browse.queries import Browser
+from .check import Check, Report
+from .collection import convert as conversion
+from .collection import erase as erasure
+from .collection import prune as pruning
+from .collection.convert import Conversion
+from .collection.erase import Copies, Erasure
+from .collection.listing import Listing
+from .collection.prune import Pruning
+from .collection.selection import EVERYTHING, Selection
 from .conf import IndexSettings
-from .conversion import Conversion
 from .drivers import RedisConversationMemoryDriver
-from .erasure import Copies, Erasure
 from .exceptions import ConversationMemoryError, InvalidIndexError
 from .keys import Id, decode, encode
 from .layouts import layout
-from .listing import Listing
-from .pruning import Pruning
 from .records import Conversation, Listed, Page
-from .search.lifecycle import State
-from .search.reindexing import Reindexing, reindex
-from .search.searchable import Searchable
+from .redis_io import connections
+from .redis_io.operations import Operation, T
+from .search.api import Searchable
+from .search.reindex import Reindexing, reindex
 from .search.searches import Searches
-from .selection import EVERYTHING, Selection
+from .search_index.index_state import State
 from .signals import conversations_anonymised, conversations_erased
 
 logger = logging.getLogger("conversation_memory")

@@ -67,7 +67,7 @@ class Keys:
         return self._tag + b"call:" + token
 
     def of(self, conversation_id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
-        """The keys that every script on one conversation takes, in the order of prelude.lua.
+        """The keys that every script on one conversation takes, in the order of conversation.lua.
 
         `call` is a token of the one call that is made. The last key but the order of the owner is
         what the names of our keys begin with. From it the scripts make those of search documents,
@@ -102,7 +102,7 @@ class Keys:
         kind, _, name = key.removeprefix(self._tag).partition(b":")
         return kind, name
 
-    # The keys of search are known to prelude.lua and search.lua as well.
+    # The keys of search are known to conversation.lua and documents.lua as well.
 
     @property
     def root(self) -> bytes:

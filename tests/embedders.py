@@ -2,7 +2,7 @@
 
 from zlib import crc32
 
-from conversation_memory.search.words import Words
+from conversation_memory.search_index.tokens import Words
 
 DIMENSIONS = 64
 

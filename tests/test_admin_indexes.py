@@ -6,10 +6,11 @@ from django.conf import settings
 from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
 
-from conversation_memory import Run, conf, indexes, statistics
-from conversation_memory.admin import figures
+from conversation_memory import Run, conf, indexes
+from conversation_memory.admin import formatting as figures
+from conversation_memory.browse import stats as statistics
+from conversation_memory.browse.stats import Statistics
 from conversation_memory.exceptions import InvalidIndexError
-from conversation_memory.statistics import Statistics
 
 from .admin import AdminTestCase
 from .utils import RedisTestCase, both, each_layout

@@ -8,7 +8,7 @@ from django.utils.safestring import mark_safe
 from conversation_memory import Artifact, Run, indexes
 from conversation_memory.admin import selections
 from conversation_memory.admin.full_text import TextFinds
-from conversation_memory.browsing import MOST_COPIED, Span
+from conversation_memory.browse.queries import MOST_COPIED, Span
 
 from .admin import AdminTestCase
 from .utils import RedisTestCase, both, each_layout

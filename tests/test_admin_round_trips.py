@@ -1,6 +1,7 @@
 from unittest import mock
 
-from conversation_memory import Run, commands, indexes
+from conversation_memory import Run, indexes
+from conversation_memory.redis_io import operations as commands
 
 from .admin import AdminTestCase
 from .utils import counted, monitored

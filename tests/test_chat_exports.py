@@ -4,7 +4,7 @@ from tempfile import TemporaryDirectory
 
 from conversation_memory import Artifact, Run
 from conversation_memory.archive.times import milliseconds
-from conversation_memory.management.exits import Exit
+from conversation_memory.management.exit_codes import Exit
 
 from .commands import called, fails
 from .utils import RedisTestCase, each_layout

@@ -11,10 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from conversation_memory import ConversationIndex, Run, conf, indexes
-from conversation_memory.checking import Check, Finding, Report, findings
+from conversation_memory.check import Check, Finding, Report, findings
 from conversation_memory.exceptions import ConversationCorrupt, RedisDenied, RedisReadOnly
 from conversation_memory.keys import Keys
-from conversation_memory.management.exits import Exit
+from conversation_memory.management.exit_codes import Exit
 
 from .commands import called, fails
 from .servers import SECRET, ServerTestCase

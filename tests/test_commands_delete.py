@@ -1,7 +1,7 @@
 import time
 
 from conversation_memory import Run
-from conversation_memory.management.exits import Exit
+from conversation_memory.management.exit_codes import Exit
 
 from .commands import called, fails
 from .servers import ServerTestCase

@@ -15,8 +15,8 @@ from conversation_memory import Run, Selection, exceptions
 from conversation_memory.keys import decode
 from conversation_memory.management import progress
 from conversation_memory.management.base import MemoryCommand
-from conversation_memory.management.choice import moment, selection
-from conversation_memory.management.exits import CODES, Exit, failure
+from conversation_memory.management.exit_codes import CODES, Exit, failure
+from conversation_memory.management.selection_args import moment, selection
 from conversation_memory.management.terminal import (
     harmless,
     named,

@@ -6,7 +6,7 @@ from django.test import TestCase
 
 from conversation_memory import Artifact, Run
 from conversation_memory.exceptions import ConversationNotFound
-from conversation_memory.management.exits import Exit
+from conversation_memory.management.exit_codes import Exit
 
 from .commands import called, fails, shell
 from .servers import SECRET, ServerTestCase

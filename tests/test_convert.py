@@ -10,9 +10,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from conversation_memory import ConversationIndex, Run, conf
-from conversation_memory.commands import perform
-from conversation_memory.conversion import Conversion
+from conversation_memory.collection.convert import Conversion
 from conversation_memory.layouts import Place
+from conversation_memory.redis_io.operations import perform
 
 from .utils import Awaited, RedisTestCase, monitored
 

@@ -23,7 +23,7 @@ from conversation_memory.exceptions import (
     ConversationTooLarge,
     RedisUnavailable,
 )
-from conversation_memory.management.exits import Exit
+from conversation_memory.management.exit_codes import Exit
 from example_project.embedded_redis import EmbeddedRedis
 
 from .archives import Facts, archive_of, body, dumped, entry_of, opened, restored

@@ -115,7 +115,7 @@ class EraseTests:
 
     @both
     def test_goes_in_batches(self, index):
-        with mock.patch("conversation_memory.erasure.BATCH", 2):
+        with mock.patch("conversation_memory.collection.erase.BATCH", 2):
             write(index, count=7)
             assert index.erase(owner="ann", dry_run=True).conversations == 7
             assert index.erase(owner="ann").conversations == 7
@@ -182,7 +182,7 @@ class AnonymiseTests:
 
     @both
     def test_goes_in_batches(self, index):
-        with mock.patch("conversation_memory.listing.BATCH", 2):
+        with mock.patch("conversation_memory.collection.listing.BATCH", 2):
             write(index, count=5)
             assert index.anonymise(owner="ann") == 5
 

@@ -10,9 +10,9 @@ from django.test import TestCase
 
 from conversation_memory import Run
 from conversation_memory.archive.dump import Dump
-from conversation_memory.browsing import Span
+from conversation_memory.browse.queries import Span
+from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.selection import Selection
 
 from .admin import AdminMixin, AdminTestCase
 from .servers import ServerTestCase

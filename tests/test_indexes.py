@@ -5,8 +5,8 @@ import pytest
 from redis.exceptions import ResponseError
 
 from conversation_memory import Run, indexes
-from conversation_memory.commands import Command, perform
 from conversation_memory.exceptions import RedisMisconfigured, translate
+from conversation_memory.redis_io.operations import Command, perform
 
 from .utils import RedisTestCase, both, each_layout, monitored
 

@@ -8,7 +8,6 @@ import pytest
 from redis.crc import key_slot
 
 from conversation_memory import ConversationIndex, Run, indexes
-from conversation_memory.commands import Command, Pause
 from conversation_memory.conf import IndexSettings
 from conversation_memory.exceptions import (
     ConversationConflict,
@@ -18,7 +17,8 @@ from conversation_memory.exceptions import (
     InvalidIndexError,
 )
 from conversation_memory.layouts import LAYOUTS, Place
-from conversation_memory.layouts.places import Snapshot
+from conversation_memory.layouts.refs import Snapshot
+from conversation_memory.redis_io.operations import Command, Pause
 
 from .utils import RedisTestCase, both, each_layout, monitored
 

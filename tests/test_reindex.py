@@ -11,8 +11,8 @@ from django.core.management import CommandError, call_command
 
 from conversation_memory import Run
 from conversation_memory.exceptions import RedisMisconfigured
-from conversation_memory.search import reindexing
-from conversation_memory.search.reindexing import Reindexing
+from conversation_memory.search import reindex as reindexing
+from conversation_memory.search.reindex import Reindexing
 
 from .servers import ServerTestCase
 from .test_search_writes import Documents, run

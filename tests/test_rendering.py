@@ -22,7 +22,7 @@ from conversation_memory.rendering import (
 )
 from conversation_memory.rendering.serving import file_name, serve
 from conversation_memory.rendering.times import answered_at, asked_at
-from conversation_memory.search.words import Words
+from conversation_memory.search_index.tokens import Words
 
 # What a tag of ours may look like: nothing that runs, loads or styles.
 TAG = re.compile(

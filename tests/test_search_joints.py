@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from conversation_memory import Run
-from conversation_memory.checking import findings
+from conversation_memory.check import findings
 
 from .archives import dumped, restored
 from .searching import Settled

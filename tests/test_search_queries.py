@@ -4,8 +4,8 @@ from django.test import SimpleTestCase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation_memory.search.queries import MAX_WORDS, Query, Term
-from conversation_memory.search.words import Words
+from conversation_memory.search.query import MAX_WORDS, Query, Term
+from conversation_memory.search_index.tokens import Words
 
 from .strategies import texts
 from .utils import RedisTestCase

@@ -8,8 +8,8 @@ from django.conf import settings
 
 from conversation_memory import ConversationIndex, conf
 from conversation_memory.archive import restore
-from conversation_memory.checking import findings
-from conversation_memory.search import sweeping
+from conversation_memory.check import findings
+from conversation_memory.search_index import sweep as sweeping
 
 from .archives import dumped, restored
 from .searching import Settled
@@ -104,7 +104,9 @@ class RenamedTests(Repair):
         """As by a writer who repeats himself when the conversation has another id by now."""
         self.write(index)
         token = b"0123456789abcdef"
-        with mock.patch("conversation_memory.search.documents.fresh_token", return_value=token):
+        with mock.patch(
+            "conversation_memory.search_index.documents.fresh_token", return_value=token
+        ):
             index.driver("3", owner="ann").append(run("3a"))
             index.driver("3").rename("4")
             index.driver("3", owner="bob").append(run("3b"))

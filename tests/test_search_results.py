@@ -6,10 +6,13 @@ from unittest import mock
 from django.test import SimpleTestCase
 
 from conversation_memory import Run, indexes
-from conversation_memory.commands import Script
 from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.search import asking, checking, engine, replies
-from conversation_memory.search.lifecycle import Lifecycle, State
+from conversation_memory.redis_io import scripts
+from conversation_memory.redis_io.scripts import Script
+from conversation_memory.search import engine, replies
+from conversation_memory.search import redisearch as asking
+from conversation_memory.search import verify as checking
+from conversation_memory.search_index.index_state import Lifecycle, State
 
 from .searching import SEARCH, SearchTests
 from .utils import RedisTestCase, both, each_layout, monitored
@@ -24,7 +27,7 @@ class Refusing(Script):
         assert search in self.source
         self.source = self.source.replace(search, refusal)
         self.sha = sha1(self.source).hexdigest()
-        self._sources[self.sha] = self.source
+        scripts._sources[self.sha] = self.source
 
 
 @each_layout
@@ -128,7 +131,7 @@ class RediSearchTests(SearchTests):
     def test_a_server_that_searches_for_no_script(self, index):
         self.index.driver("a", owner=1).append(Run("word", ""))
         self.index._searches._engine._searches_in_scripts = True
-        with mock.patch.object(checking, "FOUND", Refusing("tolerant.lua", "found.lua")):
+        with mock.patch.object(checking, "FOUND", Refusing("found")):
             for _ in range(2):
                 results = index.search("word", owner=1)
                 assert (len(results), results.complete, results.scanned) == (1, True, False)

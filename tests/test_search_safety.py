@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory import Run
-from conversation_memory.search.queries import Query
+from conversation_memory.search.query import Query
 from conversation_memory.search.snippets import places, snippet
-from conversation_memory.search.words import Words, composed
+from conversation_memory.search_index.tokens import Words, composed
 
 from .searching import SEARCH
 from .strategies import texts

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from unittest import mock
 
 from conversation_memory import Run
-from conversation_memory.search import scanning
+from conversation_memory.search import scan as scanning
 
 from .searching import SEARCH, SearchTests
 from .servers import ServerTestCase

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from conversation_memory import ConversationIndex, Run, conf
 from conversation_memory.conf import SearchSettings
 from conversation_memory.keys import Keys
-from conversation_memory.search.schema import Schema
+from conversation_memory.search_index.schema import Schema
 from example_project.embedded_redis import EmbeddedRedis
 
 from .servers import ServerTestCase

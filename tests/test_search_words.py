@@ -7,7 +7,14 @@ from django.test import SimpleTestCase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation_memory.search.words import MAX_LETTERS, MAX_TAG, Words, composed, tag, untag
+from conversation_memory.search_index.tokens import (
+    MAX_LETTERS,
+    MAX_TAG,
+    Words,
+    composed,
+    tag,
+    untag,
+)
 
 from . import utils  # noqa: F401  # loads the profile of hypothesis
 from .strategies import texts
@@ -131,7 +138,7 @@ class LanguageTests(SimpleTestCase):
             Words("klingon")
 
     def test_a_missing_package_is_named(self):
-        from conversation_memory.search.words import stemmer
+        from conversation_memory.search_index.tokens import stemmer
 
         with mock.patch.dict(sys.modules, {"snowballstemmer": None}):
             stemmer.cache_clear()

@@ -7,8 +7,8 @@ from django.conf import settings
 from django.test import SimpleTestCase
 
 from conversation_memory import Run, Selection, indexes
+from conversation_memory.collection.prune import Pruning
 from conversation_memory.exceptions import RedisReadOnly
-from conversation_memory.pruning import Pruning
 
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, each_layout, wait_for
@@ -100,7 +100,7 @@ class SelectTests(Selecting):
         self.write(index, 9)
         for number in range(1, 10):
             self.age(number, self.day(1 + number // 4))  # ties
-        with mock.patch("conversation_memory.selection.BATCH", 2):
+        with mock.patch("conversation_memory.collection.selection.BATCH", 2):
             for options in ({}, {"oldest_first": True}):
                 found = names(self.select(index, **options))
                 assert sorted(found) == [*"123456789"]
@@ -131,7 +131,7 @@ class SelectTests(Selecting):
 
     def test_oldest_first_what_moves_comes_again(self):
         self.write(self.index)
-        with mock.patch("conversation_memory.selection.BATCH", 2):
+        with mock.patch("conversation_memory.collection.selection.BATCH", 2):
             found = self.index.select(oldest_first=True)
             first = next(found)
             self.index.driver(first.conversation_id).append(run("b"))
@@ -219,7 +219,7 @@ class PruneTests(Selecting):
     def test_says_how_far_it_is(self):
         self.write(self.index)
         said = []
-        with mock.patch("conversation_memory.selection.BATCH", 2):
+        with mock.patch("conversation_memory.collection.selection.BATCH", 2):
             self.index.prune(Selection(), progress=lambda done: said.append(done.conversations))
         assert said == [2, 4, 5]
 

@@ -15,8 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from conversation_memory import commands, indexes
+from conversation_memory import indexes
 from conversation_memory.layouts import LAYOUTS
+from conversation_memory.redis_io import operations as commands
 
 hypothesis_settings.register_profile("tests", deadline=None, print_blob=True, max_examples=100)
 hypothesis_settings.load_profile("tests")

@@ -12,9 +12,9 @@ from django.http import HttpRequest, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from .. import archive
+from ..collection.selection import Selection as Choice
 from ..indexes import ConversationIndex
 from ..rendering.serving import file_name
-from ..selection import Selection as Choice
 from .selections import Selection
 
 

@@ -19,7 +19,7 @@ from ..records import Excerpt
 from ..rendering import Marks, visible
 from ..rendering.text import cut
 from ..runs import Run
-from ..search.words import Words
+from ..search_index.tokens import Words
 from .failures import guarded
 from .forms import ConversationForm
 from .permissions import IndexPermissions

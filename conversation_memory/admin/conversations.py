@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from ..models import Conversation
 from ..rendering import label
-from . import figures
+from . import formatting as figures
 from .erasing import Erasing
 from .failures import guarded
 from .filters import (
@@ -31,10 +31,10 @@ from .filters import (
     named,
     start_of,
 )
-from .notes import notes
-from .parts import ConversationParts
+from .messages import notes
 from .permissions import IndexPermissions
 from .queryset import ConversationQuerySet
+from .run_views import ConversationParts
 from .selections import Reader
 from .transfer import Transfer
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
-from ..erasure import Copies, Erasure
+from ..collection.erase import Copies, Erasure
 from ..rendering import label
 from .failures import guarded
 from .index_views import IndexViews

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ..browsing import Span
+from ..browse.queries import Span
 from ..indexes import ConversationIndex
 from ..keys import encode
 

@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import Conversation, Index
-from . import figures
+from . import formatting as figures
 from .addresses import Address
 from .failures import guarded
-from .notes import Note
+from .messages import Note
 from .overview import Overview
 from .permissions import IndexPermissions
 from .queryset import IndexQuerySet

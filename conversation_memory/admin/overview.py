@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from ..browse.stats import Discovery, Statistics
 from ..exceptions import ConversationMemoryError, InvalidIndexError, RedisUnavailable
 from ..indexes import ConversationIndex, indexes
 from ..models import Index
 from ..rendering import label
-from ..statistics import Discovery, Statistics
 from .addresses import Address
 
 _MOST_THREADS = 16

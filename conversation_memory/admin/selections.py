@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ..browsing import Extent, Finds, Row, Span
+from ..browse.queries import Extent, Finds, Row, Span
 from ..indexes import ConversationIndex, indexes
 from ..keys import encode
 from ..models import Conversation

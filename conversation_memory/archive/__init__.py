@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from . import files
+from .archive import LONGEST, Archive, open_archive, reading
 from .chats import ChatDump, Chats
 from .dump import Dump
 from .format import Entry, Header
-from .reading import LONGEST, Archive, open_archive, reading
 from .restore import POLICIES, Counts, Restore
 
 __all__ = [

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..commands import Script
 from ..records import number
+from ..redis_io.scripts import Script
 from .format import NOTHING, Facts
 
-BESIDE = Script("tolerant.lua", "beside.lua")
+BESIDE = Script("beside")
 
 
 class Beside:

@@ -16,12 +16,13 @@ from typing import IO, Any
 from ..documents import build
 from ..exceptions import ArchiveDamaged
 from ..keys import encode
-from . import files, messages, times, turns
+from . import chat_messages as messages
+from . import files, times, turns
+from .archive import Progress
+from .chat_messages import Chat
 from .dump import Dump
 from .format import Entry, Facts
-from .messages import Chat
-from .reading import Progress
-from .selecting import Ids
+from .snapshot_ids import Ids
 
 READERS: dict[str, Callable[[dict[str, Any]], Chat]] = {
     "messages": messages.chat,

@@ -7,13 +7,15 @@ from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from ..commands import Operation
-from ..erasure import info
+from ..collection.erase import info
+from ..collection.selection import EVERYTHING, Selection
 from ..indexes import ConversationIndex
-from ..selection import EVERYTHING, Selection
-from . import format, selecting, stored
-from .ahead import ahead
+from ..redis_io.operations import Operation
+from . import bulk_read as stored
+from . import format
+from . import snapshot_ids as selecting
 from .format import Entry, Header
+from .prefetch import ahead
 
 _BATCH = 200
 

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..commands import Ahead, Operation, single
 from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import Layout, Place
-from ..search.reindexing import catch_up
-from ..wording import counted
-from . import stored, writing
-from .ahead import Prefetch
+from ..redis_io.operations import Ahead, Operation, single
+from ..search.reindex import catch_up
+from ..text import counted
+from . import bulk_read as stored
+from . import bulk_write as writing
+from .archive import document
+from .bulk_read import Obstacle
+from .bulk_write import Item
 from .format import Entry, Malformed
-from .reading import document
-from .stored import Obstacle
-from .writing import Item
+from .prefetch import Prefetch
 
 POLICIES = ("fail", "skip", "replace", "newest")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .messages import Chat, Exchange, header
+from .chat_messages import Chat, Exchange, header
 
 
 def chat(data: dict[str, Any]) -> Chat:

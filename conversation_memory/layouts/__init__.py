@@ -7,7 +7,7 @@ from ..exceptions import InvalidIndexError
 from .base import Layout
 from .hash import HashLayout
 from .list import ListLayout
-from .places import Place
+from .refs import Place
 
 LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (HashLayout, ListLayout)}
 

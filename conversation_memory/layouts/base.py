@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from ..commands import Call, Command, Operation, Pause, Script, Step, T, single
 from ..conf import IndexSettings
 from ..documents import Document, Runs, build, fingerprint
 from ..exceptions import (
@@ -31,19 +30,21 @@ from ..exceptions import (
 )
 from ..keys import Keys, decode
 from ..records import LARGEST, Conversation, Excerpt, Record, RunPage
+from ..redis_io.operations import Command, Operation, Pause, Step, T, single
+from ..redis_io.scripts import Call, Script
 from ..runs import Run, dumps
-from ..search.documents import fresh_token
+from ..search_index.documents import fresh_token
 from .indexing import Indexing
-from .places import Form, Place, Snapshot, distinct, identified, is_past, owner_of
+from .refs import Form, Place, Snapshot, distinct, identified, is_past, owner_of
 
-DELETE = Script("prelude.lua", "delete.lua")
-TITLE = Script("prelude.lua", "title.lua")
-LIFETIME = Script("prelude.lua", "lifetime.lua")
-OWNER = Script("prelude.lua", "search.lua", "owner.lua")
-FORGET = Script("prelude.lua", "forget.lua")
-RENAME = Script("prelude.lua", "rename.lua")
-SCRAP = Script("prelude.lua", "scrap.lua")
-RECORDS = Script("tolerant.lua", "records.lua")
+DELETE = Script("delete")
+TITLE = Script("title")
+LIFETIME = Script("lifetime")
+OWNER = Script("owner")
+FORGET = Script("forget")
+RENAME = Script("rename")
+SCRAP = Script("scrap")
+RECORDS = Script("records")
 
 MAX_TITLE = 1000
 
@@ -526,10 +527,14 @@ class Layout(Indexing, ABC):
         if not (yield self._command(script, place, [int(place.scoped), *args])):
             raise self.not_found(place)
 
+    def _changing(self, script: Script) -> Script:
+        """A script that writes runs, with what it takes to write search documents if it has to."""
+        return script if self.documents is not None else script.without_documents
+
     def _command(
         self, script: Script, place: Place, args: Sequence[Any], keys: Sequence[bytes] = ()
     ) -> Command[Any]:
-        """A script on one conversation, behind prelude.lua, with further arguments and keys."""
+        """A script on one conversation, with arguments and keys beyond those of all."""
         all_keys = [*self.keys.of(place.id, place.owner, place.call), *keys]
         return Command((script.call(all_keys, [place.id, place.owner or b"", *args]),))
 

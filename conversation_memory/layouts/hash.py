@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..commands import Command, Operation, Script
 from ..documents import Document
 from ..records import RunPage
+from ..redis_io.operations import Command, Operation
+from ..redis_io.scripts import Script
 from .base import Layout
-from .places import Form, Place, Snapshot
+from .refs import Form, Place, Snapshot
 
-WRITE = Script("prelude.lua", "expected.lua", "search.lua", "write.lua")
+WRITE = Script("write")
 
 
 class HashLayout(Layout):
@@ -50,7 +51,7 @@ class HashLayout(Layout):
             int(keeps_times),
             document.raw,
         ]
-        return self._command(WRITE, place, args)
+        return self._command(self._changing(WRITE), place, args)
 
 
 def traces(document: Document) -> dict[str, Any]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..commands import Command, Operation, Script, single
 from ..conf import IndexSettings
 from ..documents import Document
 from ..keys import Keys
 from ..records import number
-from ..search.documents import Documents
-from ..search.lifecycle import OFF, Lifecycle, State
-from ..search.schema import Schema
-from .places import Place, Snapshot
+from ..redis_io.operations import Command, Operation, single
+from ..redis_io.scripts import Script
+from ..search_index.documents import Documents
+from ..search_index.index_state import OFF, Lifecycle, State
+from ..search_index.schema import Schema
+from .refs import Place, Snapshot
 
-INDEXED = Script("tolerant.lua", "indexed.lua")
-INDEX = Script("prelude.lua", "expected.lua", "search.lua", "index.lua")
+INDEXED = Script("indexed")
+INDEX = Script("index")
 
 
 @dataclass(frozen=True, slots=True)

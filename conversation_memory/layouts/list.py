@@ -13,18 +13,19 @@ from dataclasses import dataclass, replace
 from hashlib import md5
 from typing import Any
 
-from ..commands import Command, Operation, Script, single
 from ..documents import Document, build, decoded, decoded_run
 from ..exceptions import ConversationCorrupt, ConversationNotFound
 from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
+from ..redis_io.operations import Command, Operation, single
+from ..redis_io.scripts import Script
 from ..runs import Run
-from ..wording import counted
+from ..text import counted
 from .base import ATTEMPTS, Layout, pause
-from .places import Form, Place, Snapshot, distinct, identified, is_past, owner_of
+from .refs import Form, Place, Snapshot, distinct, identified, is_past, owner_of
 
-APPEND = Script("prelude.lua", "ids.lua", "search.lua", "append.lua")
-REPLACE = Script("prelude.lua", "ids.lua", "expected.lua", "search.lua", "replace.lua")
-CHANGE = Script("prelude.lua", "ids.lua", "search.lua", "change.lua")
+APPEND = Script("append")
+REPLACE = Script("replace")
+CHANGE = Script("change")
 
 _EMPTY = build((), {})
 _CHUNK = 200
@@ -191,7 +192,7 @@ class ListLayout(Layout):
                 raise self._lost(place, int(reply[1]))
             return reply
 
-        return replace(self._command(APPEND, place, args), decode=decoded)
+        return replace(self._command(self._changing(APPEND), place, args), decode=decoded)
 
     def _lost(self, place: Place, count: int) -> ConversationCorrupt:
         return self.corrupt(place, b"", f"{counted(count, 'run')} of its list are missing")
@@ -265,7 +266,7 @@ class ListLayout(Layout):
             *texts,
             *_digests(document.runs),
         ]
-        return self._command(REPLACE, place, args)
+        return self._command(self._changing(REPLACE), place, args)
 
     def _field(self, document: Document) -> tuple[bytes, str]:
         field = document.with_texts([])
@@ -284,7 +285,9 @@ class ListLayout(Layout):
             change = documents.of(operation, found.text, given) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": found.behind}[operation]
             args = [*self._lifetimes(place), operation, found.index, found.text, given, change]
-            reply = yield self._command(CHANGE, place, [*args, *map(_digest, removed)])
+            reply = yield self._command(
+                self._changing(CHANGE), place, [*args, *map(_digest, removed)]
+            )
             if isinstance(reply, int):
                 return True
             yield pause(attempt)

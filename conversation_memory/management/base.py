@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from conversation_memory.exceptions import ConversationMemoryError
 
 from . import progress
-from .exits import Exit, failure
+from .exit_codes import Exit, failure
 
 
 class MemoryCommand(BaseCommand):

@@ -6,10 +6,10 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from ..runs import Run
-from ..search.documents import text_of
-from ..search.queries import Query
+from ..search.query import Query
 from ..search.snippets import places
-from ..search.words import Words, composed
+from ..search_index.documents import text_of
+from ..search_index.tokens import Words, composed
 
 # Private-use characters, which stored text is freed of first: they survive a Markdown renderer.
 OPEN, CLOSE = "\ue0f0", "\ue0f1"

@@ -10,17 +10,17 @@ from typing import Any
 
 from django.utils import timezone
 
-from ..commands import Operation, single
+from ..redis_io.operations import Operation, single
+from ..search_index.index_state import State
+from ..search_index.schema import SEPARATOR, Schema
 from . import facets
-from .asking import expression, limits, timed
 from .engine import APPROXIMATE, RESTLESS, Engine
 from .facets import Counts
-from .lifecycle import State
+from .redisearch import expression, limits, timed
 from .replies import CUT_SHORT, sentences
 from .request import Request
 from .results import Activity, Facets
-from .scanning import Candidate, Scan
-from .schema import SEPARATOR, Schema
+from .scan import Candidate, Scan
 
 Counted = tuple[Counts, str]
 

@@ -7,22 +7,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from ..commands import Operation, T
+from ..collection.listing import Listing
 from ..exceptions import ConversationMemoryError, Damaged, RedisDenied, RedisMisconfigured
 from ..layouts import Layout
-from ..listing import Listing
+from ..redis_io.operations import Operation, T
 from ..runs import Run, loads
-from .asking import LAST, Asking
-from .checking import Checking, Conversations
-from .documents import text_of
-from .lifecycle import OFF, State
+from ..search_index.documents import text_of
+from ..search_index.index_state import OFF, State
+from ..search_index.schema import Schema
+from .redisearch import LAST, Asking
 from .replies import CUT_SHORT, Reply, Row, sentences
 from .request import Cursor, Request
 from .results import Hit, SearchResults
-from .scanning import Scan
-from .schema import Schema
+from .scan import Scan
 from .scope import Scope, Tags
 from .seen import Seen
+from .verify import Checking, Conversations
 
 APPROXIMATE = "A phrase has a word twice or ends in *: some runs may be counted that lack it."
 OVERWRITTEN = (

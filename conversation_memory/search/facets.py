@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
+from ..search_index.tokens import untag
 from .replies import reasons
-from .words import untag
 
 PERIODS = ("hour", "day", "week", "month")
 HOUR = 3_600_000  # ms

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from ..conf import IndexSettings
 from ..keys import Id, encode
-from .queries import Query
-from .schema import SEPARATOR, Schema
-from .words import tag
+from ..search_index.schema import SEPARATOR, Schema
+from ..search_index.tokens import tag
+from .query import Query
 
 _LOOKUPS = {
     "tag": ("exact", "in"),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..commands import Command, Operation, single
 from ..documents import Document
 from ..exceptions import Damaged
 from ..keys import encode
 from ..layouts import Layout
-from ..layouts.places import Snapshot
+from ..layouts.refs import Snapshot
 from ..records import Record, number
+from ..redis_io.operations import Command, Operation, single
 
 
 def sizes(layout: Layout, records: Sequence[Record]) -> Operation[list[int]]:

@@ -8,7 +8,7 @@ from typing import Any
 from ..exceptions import RedisMisconfigured
 from ..layouts import Place
 from ..runs import Run
-from .embedding import cosine
+from .embeddings import cosine
 
 SCOPES = ("conversation", "owner")
 # So many runs are compared one by one where there is no RediSearch.

@@ -10,10 +10,10 @@ from typing import Any
 
 from ..conf import IndexSettings
 from ..keys import Id
+from ..search_index.schema import Schema
+from ..search_index.tokens import Words
 from .filters import Filters
-from .queries import Query
-from .schema import Schema
-from .words import Words
+from .query import Query
 
 ORDERS = ("relevance", "-time", "time")
 MOST = 1000

@@ -12,11 +12,11 @@ from django.utils.safestring import SafeString
 
 from ..records import Record
 from ..runs import Run
-from .documents import text_of
-from .queries import Query
+from ..search_index.documents import text_of
+from ..search_index.tokens import Words
+from .query import Query
 from .seen import Seen
 from .snippets import Snippet, snippet
-from .words import Words
 
 
 class Hit:

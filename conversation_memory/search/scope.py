@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..commands import Command, Operation, single
 from ..keys import Keys
+from ..redis_io.operations import Command, Operation, single
 from .filters import Filters
 
 _MOST = 10_000

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from datetime import date, tzinfo
 from typing import Any
 
-from ..commands import Operation
+from ..collection.listing import Listing
 from ..conf import IndexSettings
 from ..keys import Id
 from ..layouts import Layout
-from ..listing import Listing
+from ..redis_io.operations import Operation
 from .counting import Counting
 from .engine import Engine
 from .request import Request
 from .results import Activity, Facets, SearchResults
-from .scanning import Scan
+from .scan import Scan
 
 
 class Searches:

@@ -12,8 +12,8 @@ from itertools import chain
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from .queries import Query, Term
-from .words import MAX_LETTERS, Words, composed
+from ..search_index.tokens import MAX_LETTERS, Words, composed
+from .query import Query, Term
 
 LENGTH = 200
 # Of a long text, a part at a time is looked through, to the first that has something.

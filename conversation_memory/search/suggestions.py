@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from .queries import Query, Term
-from .words import Words
+from ..search_index.tokens import Words
+from .query import Query, Term
 
 MOST = 5
 

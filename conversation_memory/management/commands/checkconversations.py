@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, indexes
-from conversation_memory.checking import Problem, Report
+from conversation_memory.check import Problem, Report
 from conversation_memory.management.base import MemoryCommand
-from conversation_memory.management.exits import Exit
+from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import quoted
-from conversation_memory.wording import counted
+from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
 from conversation_memory.management.base import MemoryCommand
-from conversation_memory.wording import counted
+from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

@@ -10,9 +10,9 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.archive import ChatDump, Dump, files
 from conversation_memory.management.base import MemoryCommand
-from conversation_memory.management.choice import add_selection, selection
-from conversation_memory.management.exits import Exit
-from conversation_memory.wording import counted
+from conversation_memory.management.exit_codes import Exit
+from conversation_memory.management.selection_args import add_selection, selection
+from conversation_memory.text import counted
 
 FORMATS = {"archive": Dump, "messages": ChatDump}
 

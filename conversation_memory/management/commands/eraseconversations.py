@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, Erasure, indexes
-from conversation_memory.erasure import Copies
+from conversation_memory.collection.erase import Copies
 from conversation_memory.management.base import MemoryCommand
-from conversation_memory.wording import counted
+from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import Conversation, ConversationIndex, Run, indexes
 from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
 from conversation_memory.management.base import MemoryCommand
-from conversation_memory.management.exits import Exit
+from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import (
     columns_of,
     harmless,
@@ -19,7 +19,7 @@ from conversation_memory.management.terminal import (
     wrapped,
 )
 from conversation_memory.records import Record
-from conversation_memory.wording import counted
+from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

@@ -1,0 +1,194 @@
+"""An archive that is read: checked from its first byte to its last before anything else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+from .. import documents
+from ..exceptions import ArchiveDamaged, ArchiveTooLarge, Damaged, NotAnArchive
+from . import files, format
+from .format import Entry, Header, Malformed
+from .snapshot_ids import Ids
+
+Progress = Callable[[int], object]
+
+# Twice the default of MAX_BYTES, as a value that is no UTF-8 is longer in an archive.
+LONGEST = 2 * 64 * 2**20
+_EVERY = 1000
+
+
+class Archive:
+    """An archive whose lines are what its footer says.
+
+    `trusted` is whether it is signed with the SECRET_KEY of this project. Any other one has been
+    parsed to the last run. `position` of `size` bytes of the file were read.
+    """
+
+    header: Header
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        name: str,
+        longest: int,
+        most: int | None = None,
+        most_bytes: int | None = None,
+    ):
+        self._file = file
+        self._name = name
+        self._longest = longest
+        self._most = most
+        self._most_bytes = most_bytes
+        self.count = 0
+        self.longest = 0
+        self.trusted = self.is_new = False
+        self.size = file.seek(0, io.SEEK_END)
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file were read in the present pass."""
+        return min(self._file.tell(), self.size)
+
+    def entries(self) -> Iterator[Entry]:
+        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
+        with self._lines() as lines:
+            next(lines, b"")
+            for number, line in enumerate(lines, 2):
+                if line.startswith(format.FOOTER):
+                    return
+                yield self._entry(number, line)
+
+    def verify(self, progress: Progress = bool) -> None:
+        """Raises `NotAnArchive` or `ArchiveDamaged` unless all is as it was written."""
+        with self._lines() as lines:
+            self.header = self._header(lines)
+            found, size, digest, footer = self._body(lines, progress)
+            if next(lines, b""):
+                raise self._damaged(f"goes on behind its footer, at line {found + 3:,}")
+        self.count = found
+        try:
+            foot = format.read_footer(footer)
+        except Malformed as error:
+            raise self._damaged(f"is damaged at line {found + 2:,}: {error}") from None
+        stated = [foot.get(name) for name in ("conversations", "bytes", "sha256")]
+        if stated != [found, size, digest]:
+            for _ in self.entries():  # names the line, if it is one
+                pass
+            raise self._damaged("was changed: its lines are not those that its footer counted")
+        self.trusted = format.is_signed(foot)
+        if not self.trusted:
+            self._parse(progress)
+
+    def _lines(self) -> AbstractContextManager[Iterator[bytes]]:
+        return files.lines(self._file, self._longest, self._name, self._most_bytes)
+
+    def _header(self, lines: Iterator[bytes]) -> Header:
+        first = next(lines, b"")
+        if not first.startswith(b'{"format": "'):
+            raise NotAnArchive(f"{self._name} is no archive of conversations.")
+        try:
+            return format.read_header(first)
+        except Malformed as error:
+            raise NotAnArchive(f"{self._name} cannot be read as an archive: {error}.") from None
+
+    def _body(self, lines: Iterator[bytes], progress: Progress) -> tuple[int, int, str, bytes]:
+        """Count, size and digest of the lines, and the footer."""
+        digest, size = sha256(), 0
+        for found in count():
+            line = next(lines, b"")
+            if line.startswith(format.FOOTER):
+                return found, size, digest.hexdigest(), line
+            if not line:
+                raise self._damaged(f"ends after line {found + 1:,}, without its footer")
+            if not format.has_form_of_entry(line):
+                raise self._damaged(f"is damaged at line {found + 2:,}")
+            if found == self._most:
+                raise ArchiveTooLarge(
+                    f"{self._name} has more than the {found:,} conversations that are allowed "
+                    "here. Use `loadconversations`."
+                )
+            digest.update(line)
+            size += len(line)
+            self.longest = max(self.longest, len(line))
+            if not found % _EVERY:
+                progress(self.position)
+        raise AssertionError
+
+    def _parse(self, progress: Progress) -> None:
+        """What an archive of this project need not be asked."""
+        with closing(Ids()) as ids:
+            for number, entry in enumerate(self.entries(), 2):
+                if not ids.add_new(entry.id):
+                    raise self._damaged(f"names a conversation again at line {number:,}")
+                self._check(number, entry)
+                if not number % _EVERY:
+                    progress(self.position)
+
+    def _check(self, number: int, entry: Entry) -> None:
+        try:
+            if entry.runs is not None:
+                document(entry, trusted=False)
+        except (Damaged, Malformed) as error:
+            raise self._damaged(f"is damaged at line {number:,}: {error}") from None
+
+    def _entry(self, number: int, line: bytes) -> Entry:
+        try:
+            return format.read_entry(line)
+        except Malformed as error:
+            raise self._damaged(f"is damaged at line {number:,}: {error}") from None
+
+    def _damaged(self, what: str) -> ArchiveDamaged:
+        return ArchiveDamaged(f"{self._name} {what}. Nothing of it was used.")
+
+
+def document(entry: Entry, *, trusted: bool) -> documents.Document:
+    """The document of a readable entry.
+
+    Raises `Damaged` or `Malformed` unless what the entry says of it is true; if it is `trusted`,
+    without reading the runs.
+    """
+    runs, end = entry.runs or 0, entry.end
+    if trusted and end is not None:
+        return documents.opened(entry.value, runs, end, entry.checksum)
+    found = documents.canonical(entry.value)
+    if (found.count, found.end if found.pieces is None else None) != (runs, end):
+        raise Malformed("it does not say where the runs are")
+    return found
+
+
+@contextmanager
+def open_archive(
+    source: str | Path | IO[bytes],
+    *,
+    longest: int = LONGEST,
+    most: int | None = None,
+    most_bytes: int | None = None,
+    progress: Progress = bool,
+) -> Iterator[Archive]:
+    """The archive of a path or of a binary file, checked to its end.
+
+    `longest` is what a line may have, in bytes; `most` how many conversations there may be, and
+    `most_bytes` how many bytes they may have unpacked; `progress` is called with the position in
+    the file. Raises `NotAnArchive`, `ArchiveTooLarge`, `ArchiveDamaged` or OSError.
+    """
+    with reading(source) as (file, name):
+        archive = Archive(file, name, longest, most, most_bytes)
+        archive.verify(progress)
+        yield archive
+
+
+@contextmanager
+def reading(source: str | Path | IO[bytes]) -> Iterator[tuple[IO[bytes], str]]:
+    """A file that can be read from its beginning again, and what to call it."""
+    with ExitStack() as stack:
+        name = "The file"
+        if isinstance(source, str | Path):
+            name = repr(str(source))
+            source = stack.enter_context(files.opened(Path(source)))
+        yield stack.enter_context(files.seekable(source)), name

@@ -1,0 +1,155 @@
+"""Writing the conversations of an archive, many at a time, as an operation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..documents import Document
+from ..keys import Keys
+from ..layouts import Layout
+from ..layouts.indexing import INDEX
+from ..layouts.refs import Form
+from ..redis_io.operations import Command, Operation, allowed
+from ..redis_io.scripts import Script
+from ..search_index.documents import fresh_token
+from .bulk_read import Obstacle
+from .format import NOTHING, Entry
+
+RESTORE = Script("restore")
+# In seconds; an hour longer than ids are known, as clocks differ.
+_RECENT = 7200
+
+_READS = ("MULTI", "EXEC", "HMGET", "HSTRLEN", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
+
+OVERWRITE = Script("overwrite")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A conversation to write; `document` is None if it cannot be read.
+
+    `instead_of` is what was found in its place, and goes if it is still there. One that `is_new`
+    has the time of the restore.
+    """
+
+    entry: Entry
+    document: Document | None
+    instead_of: Obstacle | None = None
+    is_new: bool = False
+
+    def form(self, layout: Layout) -> Form:
+        """What is kept of it; one that no record stands beside stays as others wrote it."""
+        entry = self.entry
+        if self.document is not None and self.has_record:
+            return layout.form(self.document)
+        size = len(entry.value) + sum(map(len, entry.texts))
+        return Form(entry.value, list(entry.texts), {"bytes": size})
+
+    @property
+    def texts(self) -> list[bytes]:
+        """The runs, if it has any that can be read."""
+        return [] if self.document is None else self.document.texts
+
+    @property
+    def has_record(self) -> bool:
+        entry = self.entry
+        return self.is_new or entry.facts != NOTHING or entry.expires is not None
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether somebody may repeat an append to it, who was not told that it was applied."""
+        return self.is_new or (self.entry.facts.updated or 0) > (time.time() - _RECENT) * 1000
+
+    def record(self, form: Form) -> list[Any]:
+        """Fields and values of the record."""
+        if not self.has_record:
+            return []
+        facts = self.entry.facts
+        known = {
+            "owner": facts.owner,
+            "title": facts.title or None,
+            "created": facts.created,
+            "updated": facts.updated,
+            "ttl": facts.ttl,
+            "expires": self.entry.expires,
+        }
+        pairs = {**form.record, **known}
+        return [part for pair in pairs.items() if pair[1] is not None for part in pair]
+
+
+def permission(layout: Layout) -> Command[int]:
+    """Raises `RedisDenied` for a user who lacks a permission for any step of a restore."""
+    commands = [*RESTORE.commands, *OVERWRITE.commands, *_READS]
+    commands += INDEX.commands if layout.schema is not None else []
+    return allowed([layout.keys.index, layout.keys.record(b"")], commands)
+
+
+def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:
+    """Write conversations, each with another id, in one round trip.
+
+    Returns for each whether it was written; not if there is something else in its place. Each is
+    written whole or not at all.
+    """
+    fresh = [item for item in items if item.instead_of is None]
+    others = [item for item in items if item.instead_of is not None]
+    commands = [_restore(layout, fresh)] if fresh else []
+    replies = yield [*commands, *(_overwrite(layout, item) for item in others)]
+    restored = [answer == ord("1") for answer in replies[0]] if fresh else []
+    restored += [reply == 1 for reply in replies[len(commands) :]]
+    ids = [item.entry.id for item in (*fresh, *others)]
+    written = dict(zip(ids, restored, strict=True))
+    return [written[item.entry.id] for item in items]
+
+
+def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
+    """Of all of them in one script, which is quicker than one for each."""
+    keys, id = layout.keys, items[0].entry.id
+    shared = [keys.content(id), keys.record(id), keys.order(), keys.expiry()]
+    own = [key for item in items for key in (*_own(keys, item.entry.id), _owned(layout, item))]
+    args = [arg for item in items for arg in (_has_owner(item), *_args(layout, item))]
+    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),))
+
+
+def _own(keys: Keys, id: bytes) -> tuple[bytes, ...]:
+    return keys.record(id), keys.runs(id), keys.ids(id)
+
+
+def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
+    assert item.instead_of is not None
+    id, owner = item.entry.id, item.instead_of.owner
+    keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
+    expected = item.instead_of.expectation
+    args = [id, owner or b"", *expected, _has_owner(item), *_args(layout, item)]
+    return Command((OVERWRITE.call(keys, args),))
+
+
+def _has_owner(item: Item) -> int:
+    return int(bool(item.entry.facts.owner))
+
+
+def _owned(layout: Layout, item: Item) -> bytes:
+    """The order of its owner; of none, the key of nobody, which the script does not use."""
+    return layout.keys.order(item.entry.facts.owner or b"")
+
+
+def _args(layout: Layout, item: Item) -> list[Any]:
+    """The conversation as restored.lua takes it."""
+    entry, form = item.entry, item.form(layout)
+    record = item.record(form)
+    digests = layout.digests(item.document) if item.document and item.is_recent else []
+    place: Any = "now" if item.is_new else entry.score
+    return [
+        entry.id,
+        "" if place is None else place,
+        "" if entry.expires is None else entry.expires,
+        form.field,
+        len(form.texts),
+        len(digests),
+        len(record),
+        *form.texts,
+        *digests,
+        *record,
+    ]

@@ -1,0 +1,138 @@
+"""Figures of an index, and the indexes of a server: operations of a fixed or bounded cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ..collection.listing import COUNT, score
+from ..conf import IndexSettings
+from ..exceptions import RedisDenied, RedisMisconfigured
+from ..keys import Keys, decode
+from ..layouts import Layout
+from ..redis_io.operations import Command, Operation, single
+from .queries import Browser, Row
+
+# Of so many conversations, by chance, the sizes are taken, and of fewer what their keys cost.
+SAMPLE = 500
+_WEIGHED = 50
+# Redis looks at so many fields of a hash to tell how large all are.
+_FIELDS_WEIGHED = 50
+
+# 10,000 keys are about 2 ms of server time for a SCAN.
+_KEYS_A_STEP = 10_000
+_MOST_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What an index has.
+
+    `newest` is the time of the last write to any conversation, `active` how many were last written
+    to in each of the spans that were asked for, `sizes` the bytes of a sample of them. `memory` is
+    about how many bytes of Redis it takes, `version` like "Redis 7.4.1"; they are None where the
+    user of Redis may not ask.
+    """
+
+    conversations: int
+    newest: datetime | None = None
+    active: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    memory: int | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """Names of hashes that INDEXES are about, sorted; whether all keys of the server were seen."""
+
+    names: list[str]
+    is_complete: bool = True
+
+
+def statistics(layout: Layout, browser: Browser, edges: Sequence[int]) -> Operation[Statistics]:
+    """`edges` are times in milliseconds, ascending: of each span between two, what was active."""
+    keys = layout.keys
+    order = keys.order()
+    spans: list[Command[int]] = [
+        single("ZCOUNT", order, start, f"({end}")
+        for start, end in zip(edges, edges[1:], strict=False)
+    ]
+    count: Command[int] = Command((COUNT.call([keys.index, keys.expiry()], []),))
+    newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
+    sample: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
+    conversations, last, ids, *active = yield [count, newest, sample, *spans]
+    rows = yield from browser.sizes(ids)
+    found = Statistics(
+        conversations, _time(last), [int(number) for number in active], [row.size for row in rows]
+    )
+    memory = yield from _allowed(_memory(keys, rows[:_WEIGHED], conversations))
+    version = yield from _allowed(_version())
+    return replace(found, memory=memory, version=version)
+
+
+def discover(settings: IndexSettings) -> Operation[Discovery]:
+    """The hashes that INDEXES of `settings` are about, by looking at a million keys at most."""
+    exact = [name for name in settings.indexes if not set(name) & set("*?")]
+    patterns = [pattern for pattern in settings.indexes if set(pattern) & set("*?")]
+    types = (yield [single("TYPE", Keys(name).index) for name in exact]) if exact else []
+    names = {name for name, type in zip(exact, types, strict=True) if type == b"hash"}
+    cursors = dict.fromkeys(patterns, b"0")
+    for _ in range(_MOST_STEPS):
+        if not cursors:
+            break
+        replies = yield [
+            single("SCAN", cursor, "MATCH", pattern, "COUNT", _KEYS_A_STEP, "TYPE", "hash")
+            for pattern, cursor in cursors.items()
+        ]
+        for pattern, (cursor, found) in zip(list(cursors), replies, strict=True):
+            names |= {decode(name) for name in found}
+            cursors[pattern] = cursor
+        cursors = {pattern: cursor for pattern, cursor in cursors.items() if cursor != b"0"}
+    ours = (name for name in names if settings.covers(name) and not set(name) & set("{}"))
+    return Discovery(sorted(ours), not cursors)
+
+
+def _memory(keys: Keys, rows: Sequence[Row], conversations: int) -> Operation[int]:
+    """The shared keys, and those of some conversations as an example of all."""
+    shared: list[Command[int | None]] = [
+        single("MEMORY", "USAGE", keys.index, "SAMPLES", _FIELDS_WEIGHED),
+        single("MEMORY", "USAGE", keys.order()),
+        single("MEMORY", "USAGE", keys.expiry()),
+    ]
+    own: list[Command[int | None]] = [
+        single("MEMORY", "USAGE", key, "SAMPLES", _FIELDS_WEIGHED)
+        for row in rows
+        for key in (keys.record(row.id), keys.runs(row.id))
+    ]
+    index, order, expiry, *each = [size or 0 for size in (yield [*shared, *own])]
+    owned = sum(row.record.owner is not None for row in rows)
+    share = conversations / len(rows) if rows else 0
+    # Each owned conversation is in a second order, that of its owner.
+    return int(index + order + expiry + share * sum(each) + order * owned / max(1, len(rows)))
+
+
+def _version() -> Operation[str]:
+    text = (yield single("INFO", "server")).decode("utf-8", "replace")
+    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    for name in ("valkey", "dragonfly", "redis"):
+        if version := lines.get(f"{name}_version"):
+            return f"{name.capitalize()} {version}"
+    return ""
+
+
+def _allowed(operation: Operation[Any]) -> Operation[Any]:
+    """The result of `operation`, None if the server does not let us ask."""
+    try:
+        return (yield from operation)
+    except (RedisDenied, RedisMisconfigured):
+        return None
+
+
+def _time(milliseconds: float | None) -> datetime | None:
+    try:
+        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -1,0 +1,117 @@
+"""Whether what an index keeps of its conversations agrees, and the repair of what is derived.
+
+Everything is inspected in batches, each conversation as it stands at one moment. A repair looks
+again in the script that makes it, and afterwards the same is inspected once more: so the report is
+true beside writers, and what somebody else repaired meanwhile counts as repaired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from ..collection.listing import Listing
+from ..layouts import Layout
+from ..redis_io.operations import Operation
+from ..search.reindex import batches
+from ..search_index.sweep import tokens_of
+from .conversations import inspect_conversations
+from .documents import inspect_count, inspect_documents, inspect_names, inspect_tokens, sizes
+from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
+from .orders import inspect_places, members
+from .strays import inspect_fixed_keys, inspect_keys, inspect_owner_orders, keys_of_index
+
+# Some names (ids or keys) -> what is wrong with them.
+Inspect = Callable[[Sequence[bytes]], Operation[list[Finding]]]
+
+
+class Check:
+    """A check of an index. Features that derive more from conversations add to `inspections`."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        listing: Listing,
+        *,
+        fix: bool,
+        examples: int,
+        progress: Callable[[Report], object],
+    ):
+        self._keys = layout.keys
+        self._listing = listing
+        self._fix = fix
+        self._tally = Tally(examples)
+        self._progress = progress
+        self.inspections: list[Inspect] = [partial(inspect_conversations, self._keys)]
+        self._layout = layout
+        self._is_searched = layout.schema is not None
+
+    def run(self) -> Operation[Report]:
+        broken = yield from inspect_fixed_keys(self._keys, searches=self._is_searched)
+        self._tally.add(broken, broken)
+        if not broken:
+            yield from self._conversations()
+            for order in (self._keys.order(), self._keys.expiry()):
+                yield from self._order(order, None)
+            yield from self._strays()
+            if self._is_searched:
+                yield from self._documents_of_none()
+        return self._tally.report()
+
+    def _conversations(self) -> Operation[None]:
+        cursor = None
+        while cursor != b"0":
+            cursor, ids = yield from self._listing.every(cursor or b"0")
+            for inspect in self.inspections:
+                yield from self._look(inspect, ids)
+            yield from self._documents(ids)
+            self._tally.seen += len(ids)
+            self._progress(self._tally.report())
+
+    def _documents(self, ids: Sequence[bytes]) -> Operation[None]:
+        """A few at a time, as a repair holds all documents of a conversation."""
+        inspect = partial(inspect_documents, self._layout)
+        for batch in batches((yield from sizes(self._layout, ids))):
+            yield from self._look(inspect, batch)
+
+    def _documents_of_none(self) -> Operation[None]:
+        cursor = None
+        while cursor != b"0":
+            cursor, tokens = yield from tokens_of(self._keys, cursor or b"0")
+            yield from self._look(partial(inspect_tokens, self._layout), tokens)
+        if not self._tally.left(NOT_INDEXED):  # or it is no wonder that the number is wrong
+            yield from self._look(partial(inspect_count, self._layout), [self._keys.search()])
+
+    def _order(self, order: bytes, owner: bytes | None) -> Operation[None]:
+        cursor, inspect = None, partial(inspect_places, self._keys, order, owner)
+        while cursor != b"0":
+            cursor, ids = yield from members(order, cursor or b"0")
+            yield from self._look(inspect, ids)
+
+    def _strays(self) -> Operation[None]:
+        cursor = None
+        while cursor != b"0":
+            cursor, names = yield from keys_of_index(self._keys, cursor or b"0")
+            yield from self._look(partial(inspect_keys, self._keys), names)
+            yield from self._owners([n for n in names if self._keys.family(n)[0] == b"owner"])
+            if self._is_searched:
+                documents = [n for n in names if n.startswith(self._keys.documents())]
+                yield from self._look(partial(inspect_names, self._layout), documents)
+
+    def _owners(self, orders: Sequence[bytes]) -> Operation[None]:
+        wrong = yield from inspect_owner_orders(self._keys, orders)
+        self._tally.add(wrong, wrong)
+        for order in {*orders} - {finding.name for finding in wrong}:
+            yield from self._order(order, self._keys.family(order)[1])
+
+    def _look(self, inspect: Inspect, names: Sequence[bytes]) -> Operation[None]:
+        """Inspect, repair, and inspect again what was repaired."""
+        found = left = (yield from inspect(names)) if names else []
+        fixes = [*dict.fromkeys(finding.fix for finding in found if finding.fix)]
+        if self._fix and fixes:
+            yield fixes
+            left = yield from inspect(names)
+        self._tally.add(found, left)
+
+
+__all__ = ["Check", "Finding", "Inspect", "Problem", "Report"]

@@ -1,0 +1,125 @@
+"""Erasing what an owner has, and who may still hold copies of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ..exceptions import RedisDenied, RedisMisconfigured
+from ..keys import Keys
+from ..layouts import Layout
+from ..layouts.base import scrapping
+from ..redis_io.operations import Command, Operation, allowed, single
+from ..redis_io.scripts import Script
+from ..search_index.documents import fresh_token
+from ..search_index.sweep import SWEEPS, sweep, sweep_orphans
+from .selection import BATCH
+
+ERASE = Script("erase")
+
+# A writer who never rests must not keep an erasure from its end.
+_LAST_LOOKS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased of an owner, or would be.
+
+    `runs` are those that the records count, which know nothing of what other programs wrote;
+    `bytes` are those of the stored JSON, without what Redis needs beside it.
+    """
+
+    conversations: int = 0
+    runs: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Erasure) -> Erasure:
+        return Erasure(
+            self.conversations + other.conversations,
+            self.runs + other.runs,
+            self.bytes + other.bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What may hold copies of what was erased, as far as the server says; None if it does not.
+
+    `saved` is when the server wrote its RDB snapshot, or started if it has not written one since.
+    """
+
+    append_only_file: bool | None = None
+    saved: datetime | None = None
+    replicas: int | None = None
+
+
+def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
+    """Erase everything of an owner, also what is written while it goes on.
+
+    What is interrupted can be started again: a conversation leaves the order of its owner last.
+    Where there are search documents, those that no conversation has go too: whose they were, nobody
+    knows any more, but they have texts.
+    """
+    has_documents = layout.schema is not None or (yield single("EXISTS", layout.keys.search()))
+    if has_documents:
+        yield allowed([layout.keys.index, layout.keys.root], [*ERASE.commands, *SWEEPS])
+    erased = yield from _erase(layout.keys, owner)
+    if has_documents:
+        yield from sweep(layout.keys)
+        yield from sweep_orphans(layout.keys)
+    return erased
+
+
+def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
+    total, looks = Erasure(), 0
+    while looks < _LAST_LOOKS:
+        ids = yield single("ZRANGE", keys.order(owner), 0, BATCH - 1)
+        if not ids:
+            break
+        total += yield from _batch(keys, owner, ids, 1)
+        looks = looks + 1 if len(ids) < BATCH else 0
+    return total
+
+
+def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
+    """What `erase` would do."""
+    keys = layout.keys
+    total, cursor = Erasure(), b"0"
+    while True:
+        cursor, pairs = yield single("ZSCAN", keys.order(owner), cursor, "COUNT", BATCH)
+        total += yield from _batch(keys, owner, pairs[::2], 0)
+        if cursor == b"0":
+            return total
+
+
+def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Operation[Erasure]:
+    calls = [ERASE.call(keys.of(id, owner, fresh_token()), [id, owner, erases]) for id in ids]
+    counts = (yield [Command((call,), otherwise=None) for call in calls]) if calls else []
+    total = sum((Erasure(*count) for count in counts if count), Erasure())
+    mistyped = [id for id, count in zip(ids, counts, strict=True) if count is None]
+    scraps = [scrapping(keys, id, owner, "own", asks=not erases) for id in mistyped]
+    return sum((Erasure(*count) for count in ((yield scraps) if scraps else ())), total)
+
+
+def copies() -> Operation[Copies]:
+    """Ask the server, which may not be permitted."""
+    persistence = yield from info("persistence")
+    replication = yield from info("replication")
+    append_only, saved = persistence.get("aof_enabled"), persistence.get("rdb_last_save_time")
+    replicas = replication.get("connected_slaves")
+    return Copies(
+        None if append_only is None else append_only == "1",
+        None if saved is None else datetime.fromtimestamp(int(saved), UTC),
+        None if replicas is None else int(replicas),
+    )
+
+
+def info(section: str) -> Operation[dict[str, str]]:
+    """A section of what the server says of itself; nothing if it does not."""
+    with suppress(RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
+        text = yield single("INFO", section)
+        lines = bytes(text).decode("utf-8", "replace").splitlines()
+        return {name: value for name, _, value in (line.partition(":") for line in lines)}
+    return {}

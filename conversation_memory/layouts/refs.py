@@ -1,0 +1,209 @@
+"""A conversation as a caller sees it, and what was found stored for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha1
+from typing import Any, ClassVar
+from uuid import uuid4
+
+from ..documents import Document, build, decoded, fingerprint, joined, read
+from ..exceptions import Damaged
+from ..keys import encode
+from ..records import FIELDS, Record, number
+from ..redis_io.operations import Operation, single
+from ..runs import Run
+from ..search_index.documents import fresh_token
+from ..text import counted
+
+# A program that knows no record may write as many bytes as were there. A digest tells, at 3 us of
+# server time a kB.
+_DIGESTED = 32 * 1024
+
+# By how much the clocks of a client and of Redis may differ.
+_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A conversation as one caller may see it.
+
+    `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
+    conversations of that owner only; any other caller learns the true owner from the server.
+    `lifetime` is what the caller wants it to be, in milliseconds, 0 for ever, None for no change.
+    `memo` is what the caller has seen last: a write that finds it still there need not read.
+    `call` is the token of the one write that this is for: one that is sent again, as redis-py does
+    after a lost connection, is known by it.
+    """
+
+    id: bytes
+    owner: bytes | None = None
+    scoped: bool = False
+    lifetime: int | None = None
+    memo: Memo = field(default_factory=lambda: Memo(), compare=False)
+    call: bytes = field(default_factory=fresh_token, compare=False)
+
+    def at(self, id: bytes) -> Place:
+        """The place of another conversation, of which nothing was seen yet."""
+        return replace(self, id=id, memo=Memo())
+
+    def for_a_call(self) -> Place:
+        """The same place for another write."""
+        return Place(self.id, self.owner, self.scoped, self.lifetime, self.memo)
+
+    def owned_by(self, owner: bytes | None) -> Place:
+        return replace(self, owner=owner)
+
+    def sees(self, record: Record) -> bool:
+        return not self.scoped or owner_of(record) == self.owner
+
+
+def owner_of(record: Record) -> bytes | None:
+    return None if record.owner is None else encode(record.owner)
+
+
+def milliseconds_of(time: datetime | None) -> int | str:
+    """A time as the scripts take it, '' for none."""
+    return "" if time is None else round(time.timestamp() * 1000)
+
+
+def distinct(runs: Sequence[Run]) -> list[Run]:
+    """`runs` without repetitions of an id. One without an id is never a repetition."""
+    return list({run.id or index: run for index, run in enumerate(runs)}.values())
+
+
+def identified(runs: Sequence[Run]) -> list[Run]:
+    """`runs`, those without an id with a fresh one: it tells a repetition."""
+    return [run if run.id else run.with_id(uuid4().hex) for run in runs]
+
+
+def is_past(record: Record) -> Operation[bool]:
+    """Whether the deadline is past, by the clock of the server if it is anywhere near."""
+    if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
+        return False
+    seconds, microseconds = yield single("TIME")
+    return record.expires.timestamp() <= int(seconds) + int(microseconds) / 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a layout keeps of a document: the field, and the list if there is one.
+
+    `record` is what the record says of them.
+    """
+
+    field: bytes
+    texts: list[bytes]
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was stored for a conversation: the field, the record, and the list if it has one.
+
+    `size` is how many bytes the record counts in the list.
+    """
+
+    FIELDS: ClassVar[tuple[str, ...]] = (*FIELDS, "bytes")
+
+    field: bytes | None
+    record: Record
+    texts: list[bytes] | None = None
+    is_digested: bool = False
+    size: int | None = None
+
+    @classmethod
+    def from_replies(
+        cls, id: bytes, fields: Sequence[bytes | None], field: bytes | None, *texts: list[bytes]
+    ) -> Snapshot:
+        """From the values of FIELDS, the field, and the list if it was asked for."""
+        *known, size = fields
+        record, runs = Record.from_reply(id, known), texts[0] if texts else None
+        return cls(field, record, runs, size=number(size))
+
+    @property
+    def revision(self) -> str:
+        if self.field is None:  # of a conversation that was deleted by others a record may be left
+            return "0-absent"
+        return f"{self.record.version}-{fingerprint(self.field)}"
+
+    @property
+    def expectation(self) -> tuple[Any, Any, Any]:
+        """Version, length and digest of the field, as the scripts take them.
+
+        Of a long one, the digest is left out until a script has asked for it.
+        """
+        if self.field is None:
+            return self.record.version, -1, ""
+        with_digest = self.is_digested or len(self.field) <= _DIGESTED
+        digest = sha1(self.field, usedforsecurity=False).hexdigest() if with_digest else ""
+        return self.record.version, len(self.field), digest
+
+    def digested(self) -> Snapshot:
+        """This snapshot for a script that has asked for the digest of the field."""
+        return replace(self, is_digested=True)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the runs are in a list. It is believed before a record that was lost."""
+        return bool(self.texts) or self.record.seal.startswith("list-")
+
+    @property
+    def document(self) -> Document:
+        """What is stored, as one document; an empty one if there is nothing. Raises `Damaged`."""
+        if self.field is None:
+            return build((), {})
+        if not self.is_list:
+            return read(self.field, self.record.seal)
+        if self.lost:
+            raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
+        if not self.is_as_written:
+            self.verify()
+        return joined(self.texts or [], read(self.field))
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether the list has as many runs and bytes as the record counts: then it is ours."""
+        texts = self.texts or []
+        return (self.record.runs, self.size) == (len(texts), sum(map(len, texts)))
+
+    def verify(self) -> None:
+        """Decode every run of the list. Raises `Damaged`."""
+        decoded(self.texts or [])
+
+    @property
+    def lost(self) -> int:
+        """How many runs the list lacks, as after an eviction.
+
+        Beside a field that another program wrote, the record may count runs of both.
+        """
+        if not self.record.seal.startswith(f"list-{len(self.field or b'')}-"):
+            return 0
+        return max(0, (self.record.runs or 0) - len(self.texts or ()))
+
+    @property
+    def may_be_list(self) -> bool:
+        """Whether to look: the record says so, or is lost beside a field without runs."""
+        seal, field = self.record.seal, self.field or b""
+        return seal.startswith("list-") or (not seal and field.startswith(b'{"runs": [],'))
+
+
+class Memo:
+    """A snapshot and its document, for one use."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: tuple[Snapshot, Document] | None = None
+
+    def keep(self, snapshot: Snapshot, document: Document) -> None:
+        # Not if it could be past its deadline when it is used, and not if only its length would
+        # tell that a stranger has written since.
+        lasting = snapshot.record.expires is None and len(document.raw) <= _DIGESTED
+        self._seen = (snapshot, document) if lasting else None
+
+    def take(self) -> tuple[Snapshot, Document] | None:
+        seen, self._seen = self._seen, None
+        return seen

@@ -1,0 +1,63 @@
+"""The options that choose conversations: whose, and by when they were last written to."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from conversation_memory.collection.selection import Selection
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_ago = re.compile(r"(\d{1,9})([smhdw])").fullmatch
+
+
+def moment(text: str) -> datetime:
+    """The aware time of `2026-05-31`, `2026-05-31T12:00` (of the current time zone) or `30d` ago.
+
+    Raises argparse.ArgumentTypeError.
+    """
+    try:
+        if ago := _ago(text):
+            return timezone.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        time = parse_datetime(text)
+        if time is None:
+            raise ValueError
+        return time if timezone.is_aware(time) else timezone.make_aware(time)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(
+            f"{text[:100]!r} is neither a date (2026-05-31), a date and time (2026-05-31T12:00) "
+            "nor an age (30d, 12h)."
+        ) from None
+
+
+def add_selection(parser: Any) -> None:
+    """--owner, --since and --until; `selection()` reads them."""
+    parser.add_argument("--owner", help="Only those of that owner: a user's primary key.")
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        type=moment,
+        help="Only those written to since: a date or time in ISO 8601, or an age such as 30d.",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="TIME",
+        type=moment,
+        help="Only those that nobody wrote to from then on; a date means its first moment.",
+    )
+
+
+def selection(owner: Any, since: Any, until: Any, ids: Sequence[str] = ()) -> Selection:
+    """What the options choose. Times may be texts as well, as call_command() hands them over."""
+    try:
+        since, until = (moment(t) if isinstance(t, str) else t for t in (since, until))
+        return Selection(owner, since, until, ids or None)
+    except (ArgumentTypeError, ValueError) as error:
+        raise CommandError(str(error)) from None

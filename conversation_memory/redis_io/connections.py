@@ -1,0 +1,201 @@
+"""The clients of each server: a sync client for the process, an async one for each event loop.
+
+redis-py's sync clients are safe across threads, and their pools notice a fork. An async client
+works in one event loop only, and must be closed before that loop is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from threading import Lock
+from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
+
+import redis.asyncio
+
+from ..conf import IndexSettings
+from ..exceptions import InvalidIndexError
+from . import clients
+from .operations import Operation, T, aperform, perform
+
+Guard = AsyncGenerator[None, None]
+
+
+class AsyncClients:
+    """An async client for each event loop, closed when the loop ends."""
+
+    def __init__(self) -> None:
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Guard]]
+        self._clients = WeakKeyDictionary()
+
+    def get(self, make: Callable[[], Any]) -> Any:
+        """The client of the running loop; `make` makes it at the first use."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            self._forget_closed_loops()
+            client = make()
+            self._clients[loop] = client, _guard(client)
+        return self._clients[loop][0]
+
+    def close(self) -> None:
+        """Let every loop close its client as soon as it runs."""
+        for loop in list(self._clients):
+            _, guard = self._clients.pop(loop, (None, None))
+            if guard is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(loop.create_task, guard.aclose())
+
+    async def aclose(self) -> None:
+        """Close the client of the running loop."""
+        _, guard = self._clients.pop(asyncio.get_running_loop(), (None, None))
+        if guard is not None:
+            await guard.aclose()
+
+    def _forget_closed_loops(self) -> None:
+        # Their clients hold them, so they would not go by themselves.
+        for loop in [loop for loop in list(self._clients) if loop.is_closed()]:
+            self._clients.pop(loop, None)
+
+
+def _guard(client: Any) -> Guard:
+    """Closes `client` when the running loop ends, or when this is closed before.
+
+    asyncio.run(), async_to_sync() and Django's test cases all close the asynchronous generators of
+    a loop that are still open before they close the loop.
+    """
+
+    async def closing() -> Guard:
+        try:
+            yield
+        finally:
+            await clients.aclose(client)
+
+    guard = closing()
+    with suppress(StopIteration):
+        guard.__anext__().send(None)  # to the yield: from here on, the loop knows of it
+    return guard
+
+
+class Connection:
+    """The clients of one server: one sync client, and one async client for each event loop."""
+
+    def __init__(self, settings: IndexSettings):
+        self.settings = settings
+        self._client: Any = None
+        self._lock = Lock()
+        self._async_clients = AsyncClients()
+
+    @property
+    def client(self) -> Any:
+        """The sync client, made on first use."""
+        with self._lock:
+            if self._client is None:
+                make = clients.borrow if self.settings.cache else clients.own
+                self._client = make(self.settings)
+            return self._client
+
+    @property
+    def async_client(self) -> Any:
+        """The async client of the running event loop, made on first use."""
+        return self._async_clients.get(self._make_async)
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without credentials: `localhost:6379/0`."""
+        pool = self.client.connection_pool
+        options = pool.connection_kwargs
+        if hasattr(pool, "service_name"):
+            return f"{pool.service_name}/{options.get('db') or 0}"
+        port = f":{options.get('port', 6379)}" if "path" not in options else ""
+        place = options.get("path") or options.get("host", "localhost")
+        return f"{place}{port}/{options.get('db') or 0}"
+
+    def _make_async(self) -> Any:
+        if self.settings.cache:
+            return clients.async_twin(self.client)
+        return clients.own_async(self.settings)
+
+    def run(self, operation: Operation[T], alias: str) -> T:
+        return perform(self.client, operation, alias)
+
+    async def arun(self, operation: Operation[T], alias: str) -> T:
+        """See run()."""
+        return await aperform(self.async_client, operation, alias)
+
+    def close(self) -> None:
+        """Close the clients that are ours, the async ones when their loops run next."""
+        client, self._client = self._client, None
+        if client is not None and not self.settings.cache:
+            client.close()
+        self._async_clients.close()
+
+    async def aclose(self) -> None:
+        """Close the async client of the running loop."""
+        await self._async_clients.aclose()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A driver or an index cannot be pickled, since its connection holds the password. "
+            "Hand over the alias and the conversation id."
+        )
+
+    def __deepcopy__(self, memo: Any) -> Connection:
+        return self  # Django copies what a test case made in setUpTestData()
+
+
+# A caller may make a driver for each request with one client, which shall not cost a pool each.
+_twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
+
+
+class LentConnection(Connection):
+    """The connection of a driver that was given a client of the caller's, sync or async."""
+
+    def __init__(self, client: Any, settings: IndexSettings):
+        super().__init__(settings)
+        self._client = client
+        self._async_clients = _twins.setdefault(client.connection_pool, AsyncClients())
+        self._is_async = isinstance(client, redis.asyncio.Redis)
+
+    @property
+    def client(self) -> Any:
+        if self._is_async:
+            raise InvalidIndexError("A driver with an async client has only async methods.")
+        return self._client
+
+    @property
+    def async_client(self) -> Any:
+        return self._client if self._is_async else super().async_client
+
+    def _make_async(self) -> Any:
+        return clients.async_twin(self._client)
+
+    def close(self) -> None:
+        """The client is the caller's to close."""
+
+
+_connections: dict[tuple[Any, ...], Connection] = {}
+_lock = Lock()
+
+
+def connect(settings: IndexSettings) -> Connection:
+    """The connection of this process to the server of `settings`."""
+    with _lock:
+        if settings.server not in _connections:
+            _connections[settings.server] = Connection(settings)
+        return _connections[settings.server]
+
+
+def close_all() -> None:
+    """Close every client that is ours; the next use opens new ones."""
+    with _lock:
+        closing = list(_connections.values())
+        _connections.clear()
+    for connection in closing:
+        connection.close()
+
+
+async def aclose_all() -> None:
+    """Close the async clients of the running loop."""
+    for connection in list(_connections.values()):
+        await connection.aclose()

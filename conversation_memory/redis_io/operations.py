@@ -1,0 +1,264 @@
+"""Command: what to send and how to read the reply; and how to send it, sync, async, in a pipeline.
+
+An operation is a generator that yields Commands and returns its result. It does no I/O, so the
+sync and the async API run the same operation, and every `yield` is a round trip that one can see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from django.views.decorators.debug import sensitive_variables
+from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
+
+from ..exceptions import ConversationMemoryError, is_wrong_type, translate
+from .scripts import Call, Script, with_source
+
+# What an operation may raise. It is raised without the frames below, which hold documents, and
+# which Django would print into its error report.
+_SPOKEN = (ConversationMemoryError, TypeError, ValueError, RecursionError)
+
+T = TypeVar("T")
+
+
+_RAISE = object()
+
+
+def _same(reply: Any) -> Any:
+    return reply
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[T]):
+    """One round trip: one call, or several that the server runs as one MULTI/EXEC.
+
+    `decode` takes the reply of the one call, or the list of the replies of several. `otherwise` is
+    the result where a key has another type, instead of an error that would hide all other replies.
+    """
+
+    calls: tuple[Call, ...]
+    decode: Callable[[Any], T] = _same
+    otherwise: Any = _RAISE
+
+    def __repr__(self) -> str:
+        return f"<Command {[call[0] for call in self.calls]}>"  # never the arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A wait before the next attempt, in seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """Commands to send without waiting for the answer, as there is something to do meanwhile.
+
+    Or a function that waits for a disk or computes for long: it is called in a thread. Yielding it
+    returns at once, with what to yield in order to have the answer.
+    """
+
+    work: Sequence[Command[Any]] | Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The answer to an `Ahead`, to be waited for: a Future, or the Task of an event loop."""
+
+    answer: Any
+
+
+Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Later
+Operation = Generator[Step, Any, T]
+
+
+def single(*call: Any, decode: Callable[[Any], T] = _same, otherwise: Any = _RAISE) -> Command[T]:
+    return Command((call,), decode, otherwise)
+
+
+_ALLOWED = Script("allowed")
+
+
+def allowed(keys: Sequence[bytes], commands: Sequence[str]) -> Command[int]:
+    """Raises `RedisDenied` for a user who may not run all of `commands` on `keys`.
+
+    For what takes several steps, each of which asks only for its own.
+    """
+    return Command((_ALLOWED.call(keys, sorted({*commands})),))
+
+
+@sensitive_variables()
+def perform(client: Any, operation: Operation[T], alias: str) -> T:
+    """Run `operation` to its end with a sync client."""
+    try:
+        step = next(operation)
+        while True:
+            try:
+                reply = _send(client, step, alias)
+            except ConversationMemoryError as error:
+                step = operation.throw(error)
+            else:
+                step = operation.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    except _SPOKEN as error:
+        raise error.with_traceback(None) from error.__cause__
+
+
+@sensitive_variables()
+async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
+    """See perform()."""
+    try:
+        step = next(operation)
+        while True:
+            try:
+                reply = await _asend(client, step, alias)
+            except ConversationMemoryError as error:
+                step = operation.throw(error)
+            else:
+                step = operation.send(reply)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    except _SPOKEN as error:
+        raise error.with_traceback(None) from error.__cause__
+
+
+def _send(client: Any, step: Step, alias: str) -> Any:
+    if isinstance(step, Pause):
+        return time.sleep(step.seconds)
+    if isinstance(step, Ahead):
+        thread = ThreadPoolExecutor(1)
+        try:
+            if callable(step.work):
+                return Later(thread.submit(step.work))
+            return Later(thread.submit(_send, client, step.work, alias))
+        finally:
+            thread.shutdown(wait=False)
+    if isinstance(step, Later):
+        return step.answer.result()
+    calls = _calls(step)
+    try:
+        replies = _exchange(client, calls)
+        if unknown := _unknown_scripts(calls, replies):
+            known = _exchange(client, list(unknown.values()))
+            replies = _patched(replies, unknown, known)
+        return _decoded(step, replies)
+    except (RedisError, OSError) as error:
+        failure = translate(error, alias)
+    raise failure
+
+
+@sensitive_variables()
+async def _asend(client: Any, step: Step, alias: str) -> Any:
+    if isinstance(step, Pause):
+        return await asyncio.sleep(step.seconds)
+    if isinstance(step, Ahead):
+        work = step.work
+        answer = asyncio.to_thread(work) if callable(work) else _asend(client, work, alias)
+        task = asyncio.create_task(answer)
+        task.add_done_callback(_seen)  # also if nobody asks for it, who has failed before
+        return Later(task)
+    if isinstance(step, Later):
+        return await step.answer
+    calls = _calls(step)
+    try:
+        replies = await _aexchange(client, calls)
+        if unknown := _unknown_scripts(calls, replies):
+            known = await _aexchange(client, list(unknown.values()))
+            replies = _patched(replies, unknown, known)
+        return _decoded(step, replies)
+    except (RedisError, OSError) as error:
+        failure = translate(error, alias)
+    raise failure
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
+
+
+def _exchange(client: Any, calls: list[Call]) -> list[Any]:
+    """The reply of each call, an error of the server as a value."""
+    if len(calls) == 1:
+        try:
+            return [client.execute_command(*_raw(calls[0]), NEVER_DECODE=True)]
+        except ResponseError as error:
+            return [error]
+    return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
+
+
+@sensitive_variables()
+async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
+    """See _exchange()."""
+    if len(calls) == 1:
+        try:
+            return [await client.execute_command(*_raw(calls[0]), NEVER_DECODE=True)]
+        except ResponseError as error:
+            return [error]
+    return await _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
+
+
+def _queued(client: Any, calls: list[Call]) -> Any:
+    """A pipeline of `calls`. MULTI and EXEC are among them: redis-py's own transaction quotes the
+    arguments of a refused call in its error, and decodes what must stay bytes."""
+    pipeline = client.pipeline(transaction=False)
+    for call in calls:
+        pipeline.execute_command(*_raw(call), NEVER_DECODE=True)
+    return pipeline
+
+
+def _raw(call: Call) -> Call:
+    """`call` with its name in bytes, for which redis-py has no callback that shapes the reply."""
+    return (call[0].encode(), *call[1:])
+
+
+def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
+    commands = [step] if isinstance(step, Command) else step
+    calls: list[Call] = []
+    for command in commands:
+        several = len(command.calls) > 1
+        calls += [("MULTI",), *command.calls, ("EXEC",)] if several else command.calls
+    return calls
+
+
+def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
+    """The calls whose script the server does not know, by position, each with its source."""
+    return {
+        position: with_source(calls[position])
+        for position, reply in enumerate(replies)
+        if isinstance(reply, NoScriptError)
+    }
+
+
+def _patched(replies: list[Any], unknown: dict[int, Call], known: list[Any]) -> list[Any]:
+    patch = dict(zip(unknown, known, strict=True))
+    return [patch.get(position, reply) for position, reply in enumerate(replies)]
+
+
+def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) -> Any:
+    if isinstance(step, Command):
+        return _result(step, replies)
+    results, position = [], 0
+    for command in step:
+        width = len(command.calls) + (2 if len(command.calls) > 1 else 0)
+        results.append(_result(command, replies[position : position + width]))
+        position += width
+    return results
+
+
+def _result(command: Command[T], replies: list[Any]) -> T:
+    """The decoded reply of `command`, from the replies to its calls and their MULTI and EXEC."""
+    last = replies[-1]
+    nested = last if len(replies) > 1 and isinstance(last, list) else []
+    errors = [reply for reply in (*replies, *nested) if isinstance(reply, RedisError)]
+    if errors and command.otherwise is not _RAISE and all(map(is_wrong_type, errors)):
+        return command.otherwise  # type: ignore[no-any-return]
+    if errors:  # an aborted EXEC says less than the call that was refused before it
+        raise min(errors, key=lambda error: isinstance(error, ExecAbortError))
+    return command.decode(last)

@@ -1,0 +1,92 @@
+"""The Lua scripts: put together from the files of `scripts/`, and how to call them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+Call = tuple[Any, ...]
+
+# Commands that write. A script that is denied one of them behind another would leave half a write.
+_WRITES = frozenset(
+    "DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM ZADD ZREM "
+    "ZREMRANGEBYSCORE".split()
+)
+
+_called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
+_needs = re.compile(r"-- needs: (.*)\n").match
+
+_PERMISSIONS = """\
+for _, command in ipairs(redis.acl_check_cmd and {%s} or {}) do
+local key = (command == 'HSET' or command == 'HDEL') and KEYS[1] or KEYS[2] or KEYS[1]
+if not redis.acl_check_cmd(command, key, key, key) then
+return redis.error_reply("NOPERM this user may not run '" .. command .. "'")
+end
+end
+"""
+
+_sources: dict[str, bytes] = {}
+
+
+class Script:
+    """A Lua script: a file of `scripts/`, behind those that its first line says it needs.
+
+    In front of a script that writes stands the question whether the user may run all its commands.
+    """
+
+    def __init__(self, name: str, *, documents: bool = True):
+        parts = [*dict.fromkeys(_parts(name, documents=documents))]
+        code = "\n".join(map(_code, parts))
+        self._name = name
+        self.commands = sorted({*_called(code)})
+        self.source = (_permissions(self.commands) + code).encode()
+        self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
+        _sources[self.sha] = self.source
+
+    @cached_property
+    def without_documents(self) -> Script:
+        """The same for an index without SEARCH, whose writes need not carry the code for it."""
+        return Script(self._name, documents=False)
+
+    def call(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+    def whole(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
+        """With the source, for a MULTI: there, an unknown digest would not stop the other calls."""
+        return ("EVAL", self.source, len(keys), *keys, *args)
+
+
+def with_source(call: Call) -> Call:
+    """`call` as EVAL, for a server that does not know the script yet."""
+    return ("EVAL", _sources[call[1]], *call[2:])
+
+
+def _parts(name: str, *, documents: bool) -> Iterator[str]:
+    """The names of the files, what is needed first."""
+    if name == "documents" and not documents:
+        name = "no_documents"
+    if needed := _needs(_text(name)):
+        for other in needed[1].split(", "):
+            yield from _parts(other, documents=documents)
+    yield name
+
+
+def _text(name: str) -> str:
+    return files("conversation_memory").joinpath("scripts", f"{name}.lua").read_text()
+
+
+def _code(name: str) -> str:
+    """Without comments: the server compiles what it is sent."""
+    lines = _text(name).splitlines()
+    return "\n".join(line.strip() for line in lines if not line.lstrip().startswith("--"))
+
+
+def _permissions(commands: Sequence[str]) -> str:
+    """Lua that refuses a user at once who lacks a permission for any of the `commands`."""
+    if _WRITES.isdisjoint(commands):
+        return ""
+    return _PERMISSIONS % ", ".join(f"'{command}'" for command in commands)

@@ -1,0 +1,50 @@
+-- needs: conversation, ids, documents
+--
+-- Layout `list`: add runs that are not known yet.
+--
+-- ARGV  id, owner, lifetime, default lifetime, the empty document, its seal, version ('' any; with
+--       one, the runs are known to be new), most bytes, change of search documents (a document of
+--       each run), then of each run the digest of its id and its text
+-- Returns 'added version', a refusal (conversation.lua), {'large', bytes}, {'lost', runs} if so many are
+-- missing, or {'changed'} if the version is another, or another program wrote the field.
+local stored, refused = enter()
+if refused then return refused end
+local count = 0
+if not stored.exists then
+  stored.seal, stored.bytes = ARGV[6], 0
+elseif tonumber(stored.seal:match('^list%-(%d+)')) ~= stored.size then
+  return {'changed'}
+else
+  count = redis.call('LLEN', runs)
+  if count < stored.runs then return {'lost', stored.runs - count} end
+end
+if ARGV[7] ~= '' and stored.version ~= tonumber(ARGV[7]) then return {'changed'} end
+
+local size, new, digests = stored.bytes, {}, {}
+local change, documents = change_of(stored, ARGV[9]), {}
+for i = 10, #ARGV, 2 do
+  if ARGV[7] ~= '' or not (stored.exists and redis.call('ZSCORE', ids, ARGV[i])) then
+    new[#new + 1] = ARGV[i + 1]
+    size = size + #ARGV[i + 1]
+    digests[#digests + 1] = ARGV[i]
+    if change then
+      local document = change.documents[i / 2 - 4]
+      if #document % 2 == 1 then document[#document + 1] = ARGV[i + 1] end
+      documents[#documents + 1] = document
+    end
+  end
+end
+if size > tonumber(ARGV[8]) then return {'large', size} end
+if #new == 0 then return '0 0' end
+local time, deadline = place(stored, ARGV[3], ARGV[4])
+if not stored.exists then
+  redis.call('DEL', runs, ids)
+  redis.call('HSET', content, id, ARGV[5])
+end
+for _, text in ipairs(new) do count = redis.call('RPUSH', runs, text) end
+remember(digests)
+expire(stored, deadline, stored.exists and stored.size or #ARGV[5])
+if change then change.documents = documents end
+local fields = {'runs', count, 'seal', stored.seal, 'bytes', size}
+index(stored, change, time, stored.exists and stored.size or #ARGV[5], fields)
+return answer(#new .. ' ' .. note(stored, time, deadline, ARGV[3], fields))

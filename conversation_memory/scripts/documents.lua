@@ -1,0 +1,173 @@
+-- Behind conversation.lua: what a write changes of the search documents, in the same step.
+--
+-- It says so in one packed argument, '' without SEARCH, which search/documents.py makes:
+--   {schema, token for a conversation that has none, tag for an owner who has none, 1 if vectors are
+--    wanted, documents, suffixes of those that go [, suffixes of all there are to be, facets]}
+-- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, the value
+-- of the last field missing if the script has it. Facets are the packed fields and values that the
+-- metadata gives to every document; a document that has a field itself gives it last, and wins.
+
+local function known_suffixes(token)
+  return token and tolerant('SMEMBERS', root .. 'documents:' .. token) or {}
+end
+
+-- Whether the documents were those of all runs, whatever their schema.
+local function was_whole(stored)
+  local schema = (stored.indexed or ''):match('^%x+')
+  return schema and stored.indexed == indexed_as(schema, stored.version, stored.size)
+end
+
+-- Whether the token of the record stands for this conversation. A lost entry is written anew.
+local function owns_token(stored)
+  redis.call('HSETNX', root .. 'tokens', stored.token, id)
+  return redis.call('HGET', root .. 'tokens', stored.token) == id
+end
+
+-- A token that nobody has: a writer that repeats itself after a time-out gives the same again, and
+-- two conversations with one token would lose the documents of both with the first that goes.
+local function free_token(token)
+  while redis.call('HSETNX', root .. 'tokens', token, id) == 0 do
+    token = redis.sha1hex(token .. id .. clock()):sub(1, 16)
+  end
+  return token
+end
+
+-- The argument as a table with names, nil without SEARCH.
+local function change_of(stored, given)
+  if given == '' then return nil end
+  local schema, token, tag, embeds, documents, gone, all, facets = unpack(cmsgpack.unpack(given))
+  local current = not stored.exists
+    or stored.indexed == indexed_as(schema, stored.version, stored.size)
+  if all and stored.exists and stored.token and not owns_token(stored) then
+    stored.token, stored.indexed = false, false
+  end
+  return {
+    schema = schema, token = token, tag = tag, embeds = embeds == 1, documents = documents,
+    gone = gone, all = all, current = current or all ~= nil, balance = 0,
+    facets = facets or stored.exists and stored.facets or '',
+  }
+end
+
+-- Whether a change of all documents misses some: those that are there count if their schema and
+-- their facets are the same.
+local function lacks(stored, change)
+  if not (change and change.all) then return false end
+  local there = {}
+  local schema = (stored.indexed or ''):match('^%x+')
+  if stored.exists and schema == change.schema and change.facets == stored.facets then
+    for _, suffix in ipairs(known_suffixes(stored.token)) do there[suffix] = true end
+  end
+  for _, document in ipairs(change.documents) do there[document[1]] = true end
+  for _, suffix in ipairs(change.all) do
+    if not there[suffix] then return true end
+  end
+  return false
+end
+
+-- What stands for an owner in documents: random, so that it means nothing once it is forgotten. A
+-- writer that repeats itself gives the same `fresh` again, perhaps for another owner.
+local function tag_of(whose, fresh)
+  if whose == '' then return '' end
+  local tag = redis.call('HGET', root .. 'owners', whose)
+  if tag then return tag end
+  tag = redis.sha1hex(fresh .. whose .. clock()):sub(1, 16)
+  redis.call('HSET', root .. 'owners', whose, tag)
+  return tag
+end
+
+local function retag(token, tag)
+  for _, suffix in ipairs(known_suffixes(token)) do
+    local key = root .. 'run:' .. token .. ':' .. suffix
+    if redis.call('EXISTS', key) == 1 then
+      if tag == '' then tolerant('HDEL', key, 'o') else tolerant('HSET', key, 'o', tag) end
+    end
+  end
+end
+
+-- All of this is derived: a key of another type gives way.
+local function register(token, suffix)
+  local registry = root .. 'documents:' .. token
+  local added = tolerant('SADD', registry, suffix)
+  if added then return added end
+  redis.call('DEL', registry)
+  return redis.call('SADD', registry, suffix)
+end
+
+-- Facets from a record, where they may be garbage.
+local function unpacked(facets)
+  local fine, parts = pcall(cmsgpack.unpack, facets)
+  if facets == '' or not fine or type(parts) ~= 'table' or #parts % 2 == 1 then return {} end
+  for _, part in ipairs(parts) do
+    if type(part) ~= 'string' then return {} end
+  end
+  return parts
+end
+
+local function put(stored, change, document, time, facets)
+  local prefix = root .. 'run:' .. stored.token .. ':'
+  local key, since = prefix .. document[1], false
+  if register(stored.token, document[1]) == 0 then
+    since = tolerant('HGET', key, 't')
+    redis.call('DEL', key)
+  else
+    if document[2] ~= '' then since = tolerant('HGET', prefix .. document[2], 't') end
+    if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
+  end
+  local call = {'HSET', key, 'c', stored.token, 't', since or time}
+  local function add(parts, first)
+    for i = first, #parts do call[#call + 1] = parts[i] end
+  end
+  if stored.tag ~= '' then add({'o', stored.tag}, 1) end
+  add(facets, 1)
+  add(document, 3)
+  redis.call(unpack(call))
+  if change.embeds then redis.call('ZADD', root .. 'unembedded', time, key) end
+end
+
+local function drop(stored, change, suffix)
+  change.balance = change.balance - (tolerant('SREM', root .. 'documents:' .. stored.token, suffix) or 0)
+  redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
+end
+
+-- Make the change, beside a field that has `size` bytes afterwards. What the record has to say of it
+-- goes into `fields`, and through `stored` to `note`.
+local function index(stored, change, time, size, fields)
+  if not change then return end
+  local before = {token = stored.token, tag = stored.tag, facets = stored.facets}
+  if stored.token and not stored.exists then  -- of one that another program has deleted
+    unregister(stored.token)
+    stored.token = false
+  end
+  local is_new = not stored.token
+  if is_new and stored.exists and not change.all and #change.documents == 0 then return end
+  if is_new then stored.token = free_token(change.token) end
+  local tag = tag_of(owner, change.tag)
+  if not is_new and tag ~= stored.tag then retag(stored.token, tag) end
+  stored.tag = tag
+
+  local facets = unpacked(change.facets)
+  for _, document in ipairs(change.documents) do put(stored, change, document, time, facets) end
+  for _, suffix in ipairs(change.gone) do drop(stored, change, suffix) end
+  if change.all and not is_new then
+    local wanted = {}
+    for _, suffix in ipairs(change.all) do wanted[suffix] = true end
+    for _, suffix in ipairs(known_suffixes(stored.token)) do
+      if not wanted[suffix] then drop(stored, change, suffix) end
+    end
+  end
+  if change.balance ~= 0 then
+    redis.call('HINCRBY', root .. 'search', 'documents', change.balance)
+  end
+  if change.current then
+    stored.schema, stored.written = change.schema, size
+  elseif was_whole(stored) then  -- a document of each run still, of several schemas
+    stored.schema, stored.written = '0', size
+  end
+  if change.all then redis.call('SREM', root .. 'stale', stored.token) end
+  for field, value in pairs({token = stored.token, tag = tag, facets = change.facets}) do
+    if value ~= before[field] then
+      fields[#fields + 1] = field
+      fields[#fields + 1] = value
+    end
+  end
+end

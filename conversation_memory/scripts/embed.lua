@@ -1,0 +1,16 @@
+-- needs: tolerant
+--
+-- Put vectors into the search documents that are still there.
+--
+-- KEYS  documents without a vector, then a document each
+-- ARGV  a vector each
+-- Returns how many documents were there.
+local written = 0
+for i, vector in ipairs(ARGV) do
+  local key = KEYS[i + 1]
+  if vector ~= '' and redis.call('EXISTS', key) == 1 then
+    if tolerant('HSET', key, 'v', vector) then written = written + 1 end
+  end
+  redis.call('ZREM', KEYS[1], key)
+end
+return written

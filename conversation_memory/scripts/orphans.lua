@@ -1,0 +1,27 @@
+-- needs: tolerant
+--
+-- Search documents that belong to no conversation: their token is forgotten, or the list of their
+-- suffixes was lost.
+--
+-- KEYS  root
+-- ARGV  'ask' or 'delete', then keys of documents
+-- Returns how many of them are; 'ask' returns the keys.
+local root = KEYS[1]
+local prefix = root .. 'run:'
+
+local function is_orphan(key)
+  local token, suffix = key:match('^(%x+):(%x+)$', #prefix + 1)
+  if not token then return false end  -- not a name of ours
+  local known = redis.call('HEXISTS', root .. 'tokens', token) == 1
+  return not (known and tolerant('SISMEMBER', root .. 'documents:' .. token, suffix) == 1)
+    and redis.call('EXISTS', key) == 1
+end
+
+local found = {}
+for i = 2, #ARGV do
+  if is_orphan(ARGV[i]) then found[#found + 1] = ARGV[i] end
+end
+if ARGV[1] == 'ask' then return found end
+for _, key in ipairs(found) do redis.call('DEL', key) end
+if #found > 0 then redis.call('HINCRBY', root .. 'search', 'documents', -#found) end
+return #found

@@ -1,0 +1,28 @@
+-- needs: conversation, documents
+--
+-- Give a conversation to another owner.
+--
+-- KEYS  ... , order of the new owner, last
+-- ARGV  id, owner, new owner ('' nobody), tag for one who has none (documents.lua)
+-- Returns 1, 0 if there is no such conversation, or a refusal (conversation.lua).
+local stored, refused = enter()
+if refused then return refused end
+if not stored.exists then return 0 end
+disown()
+if ARGV[3] == '' then
+  redis.call('HDEL', record, 'owner')
+else
+  redis.call('ZADD', KEYS[#KEYS], stored.updated or clock(), id)
+  redis.call('HSET', record, 'owner', ARGV[3])
+end
+local schema = was_whole(stored) and stored.indexed:match('^%x+')
+redis.call('HSET', record, 'version', stored.version + 1)
+if stored.token then
+  local tag = tag_of(ARGV[3], ARGV[4])
+  retag(stored.token, tag)
+  redis.call('HSET', record, 'tag', tag)
+end
+if schema then
+  redis.call('HSET', record, 'indexed', indexed_as(schema, stored.version + 1, stored.size))
+end
+return answer(1)

@@ -1,0 +1,42 @@
+-- needs: conversation
+--
+-- Give a conversation another id.
+--
+-- KEYS  ... , record, runs and ids of the new id, last
+-- ARGV  id, owner, new id
+-- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
+-- of another owner, or a refusal (conversation.lua).
+local renamed, moved, known, target = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[3]
+local stored, refused = enter()
+if refused then return refused end
+if not stored.exists then return 0 end
+local past = tolerant('HMGET', renamed, 'expires', 'owner')
+if not past then return -1 end
+if past[1] and (number(past[1]) or math.huge) <= clock() then
+  return {'past', past[2] or '', target}
+end
+if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, moved) > 0 then
+  return (past[2] or '') == owner and -1 or -2
+end
+
+local function carry(order)
+  local score = redis.call('ZSCORE', order, id)
+  if score then
+    redis.call('ZADD', order, score, target)
+    redis.call('ZREM', order, id)
+  end
+end
+
+local untouched = stored.size > LONG and is_untouched()
+redis.call('HSET', content, target, redis.call('HGET', content, id))
+redis.call('HDEL', content, id)
+for from, to in pairs({[record] = renamed, [runs] = moved, [ids] = known}) do
+  if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
+end
+if stored.token then redis.call('HSET', root .. 'tokens', stored.token, target) end
+carry(recent)
+carry(expiry)
+if owned then carry(owned) end
+local time = stored.expires or untouched and NEVER
+if time then redis.pcall('HPEXPIREAT', content, time, 'FIELDS', 1, target) end
+return answer(1)

@@ -1,0 +1,27 @@
+-- needs: restored
+--
+-- Restore conversations, behind restored.lua.
+--
+-- KEYS  content, record of the first, recent, expiry, the call (conversation.lua), then of each the record,
+--       the runs, their ids and the order of its owner (or the key of another, if it has none)
+-- ARGV  of each whether it has an owner, and what restored.lua says
+-- Returns for each 1, or 0 if there was something in its place, and nothing was done.
+local content, _, recent, expiry, call = unpack(KEYS)
+local before = redis.call('GET', call)
+if before then return before end
+
+local answers, first = {}, 1
+for k = 6, #KEYS, 4 do
+  local record, runs, ids, owned = unpack(KEYS, k, k + 3)
+  local is_free = redis.call('EXISTS', record, runs) == 0
+    and redis.call('HEXISTS', content, ARGV[first + 1]) == 0
+  if is_free then
+    owned = ARGV[first] == '1' and owned
+    restore(content, recent, expiry, record, runs, ids, owned, first + 1)
+  end
+  answers[#answers + 1] = is_free and '1' or '0'
+  first = behind(first + 1)
+end
+local answer = table.concat(answers)
+redis.call('SET', call, answer, 'PX', 300000)
+return answer

@@ -1,0 +1,38 @@
+-- Restore a conversation where there is none. Its arguments, from ARGV[first] on:
+--   id, place ('' none, 'now'), deadline ('' none), field, number of runs in the list, number of
+--   digests of their ids, number of fields and values of the record, then all of those
+local MANY = 1000  -- arguments that Lua can hand over at once
+
+-- The keys: content, recent, expiry, and of the conversation record, runs, ids, order of its owner.
+local function restore(content, recent, expiry, record, runs, ids, owned, first)
+  local id, place, deadline, field, count, known, facts = unpack(ARGV, first, first + 6)
+  local time, texts = redis.call('TIME'), first + 7
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  if place == 'now' then place = now end
+  if place ~= '' then
+    redis.call('ZADD', recent, place, id)
+    if owned then redis.call('ZADD', owned, place, id) end
+  end
+  if deadline ~= '' then redis.call('ZADD', expiry, deadline, id) end
+  for i = texts, texts + count - 1, MANY do
+    redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, texts + count) - 1))
+  end
+  for i = texts + count, texts + count + known - 1 do redis.call('ZADD', ids, now, ARGV[i]) end
+  if tonumber(known) > 0 then redis.call('PEXPIRE', ids, 3600000) end
+  redis.call('HSET', content, id, field)
+  if deadline ~= '' then
+    redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, id)
+    redis.pcall('PEXPIREAT', runs, deadline)
+  end
+  if tonumber(facts) > 0 then
+    -- What is begun anew must not come by a version it had before: see conversation.lua.
+    redis.call('HSET', record, 'version', now + 1,
+      unpack(ARGV, texts + count + known, texts + count + known + facts - 1))
+  end
+  if ARGV[first + 1] == 'now' then redis.call('HSET', record, 'created', now, 'updated', now) end
+end
+
+-- Behind the arguments of a conversation.
+local function behind(first)
+  return first + 7 + ARGV[first + 4] + ARGV[first + 5] + ARGV[first + 6]
+end

@@ -1,0 +1,15 @@
+-- needs: conversation
+--
+-- Delete the search documents of a token that no conversation has any more. A conversation that was
+-- renamed since the caller looked has it still.
+--
+-- ARGV  id, owner, token [, 'ask' to only ask]
+-- Returns whether that was so.
+local token = ARGV[3]
+if redis.call('HGET', root .. 'tokens', token) ~= id then return 0 end
+local is_recorded = redis.call('HGET', record, 'token') == token
+if is_recorded and redis.call('HEXISTS', content, id) == 1 then return 0 end
+if ARGV[4] == 'ask' then return 1 end
+if is_recorded then redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed') end
+unregister(token)
+return 1

@@ -1,0 +1,160 @@
+"""What a user typed -> a query for RediSearch, or a test of the words of a run: the same answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..search_index.tokens import MAX_LETTERS, Words
+
+# Sentences have fewer, and a server is busy 0.5 ms with as many.
+MAX_WORDS = 128
+# A server expands no prefix of one byte.
+MIN_PREFIX = 2
+
+_QUOTES = str.maketrans("“”„‟«»", '""""""')
+_ITEM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Words that follow each other; the last may be the beginning of one."""
+
+    words: tuple[str, ...]
+    is_prefix: bool = False
+    is_excluded: bool = False
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether RediSearch finds just the runs that have it, and not some more.
+
+        It takes one word for two where a phrase has it twice, and does not look where a beginning
+        of a word stands.
+        """
+        return len({*self.words}) == len(self.words) and not (self.is_prefix and self.words[1:])
+
+    def redisearch(self, field: str) -> str:
+        """A condition that every run with the term satisfies, in RediSearch's language.
+
+        Words are letters and digits only, so none is syntax; in quotes, none is a keyword.
+        """
+        phrase = self.words[:-1] if self.is_prefix else self.words
+        found = [f'@{field}:("{" ".join(part)}")' for part in _without_repetitions(phrase)]
+        found += [f"@{field}:({self.words[-1]}*)"] if self.is_prefix else []
+        return f"-{found[0]}" if self.is_excluded else " ".join(found)
+
+    @property
+    def stream(self) -> str:
+        """What stands in a stream of words that has the term."""
+        return f" {' '.join(self.words)}{'' if self.is_prefix else ' '}"
+
+    def spans(self, words: list[str]) -> Iterator[tuple[int, int]]:
+        """The first and last position of each place where it stands among `words`."""
+        first, last = self.words[0], len(self.words) - 1
+        if self.is_prefix and not last:
+            starts = [place for place, word in enumerate(words) if word.startswith(first)]
+        else:
+            starts = [place for place, word in enumerate(words) if word == first]
+        for start in starts:
+            *middle, end = words[start : start + last + 1]
+            if (*middle,) == self.words[:-1] and self._ends_with(end):
+                yield start, start + last
+
+    def _ends_with(self, word: str) -> bool:
+        return word.startswith(self.words[-1]) if self.is_prefix else word == self.words[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Terms that a run must have, all of them, and terms that it must not.
+
+    `is_blank` if no text was given, which every run satisfies; a text without any word in it is
+    satisfied by none. `is_shortened` if there was more text than is looked for.
+    """
+
+    terms: tuple[Term, ...] = ()
+    is_blank: bool = False
+    is_shortened: bool = False
+
+    @classmethod
+    def parse(cls, text: str, words: Words) -> Query:
+        """Words, "a phrase", -without, prefix*; everything else is text."""
+        if not text.strip():
+            return cls(is_blank=True)
+        terms: dict[Term, None] = {}
+        room = MAX_WORDS
+        for term in _terms(text, words):
+            if len(term.words) > room:
+                return cls(tuple(terms), is_shortened=True)
+            if term not in terms:
+                terms[term] = None
+                room -= len(term.words)
+        return cls(tuple(terms))
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether no run can satisfy it."""
+        return not self.terms and not self.is_blank
+
+    @property
+    def wanted(self) -> list[Term]:
+        return [term for term in self.terms if not term.is_excluded]
+
+    @property
+    def has_prefix(self) -> bool:
+        return any(term.is_prefix for term in self.terms)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether `redisearch()` finds no more than what `matches()`."""
+        return all(term.is_exact for term in self.terms)
+
+    def redisearch(self, field: str = "w") -> str:
+        """Conditions in RediSearch's language, dialect 2, for all that matches; '' if blank."""
+        kept = [term for term in self.terms if term.is_exact or not term.is_excluded]
+        return " ".join(term.redisearch(field) for term in kept)
+
+    def matches(self, stream: str) -> bool:
+        """Whether the words of a run, as `Words.stream` returns them, satisfy it."""
+        padded = f" {stream} "
+        return not self.is_hopeless and all(
+            (term.stream in padded) is not term.is_excluded for term in self.terms
+        )
+
+    def score(self, stream: str) -> float:
+        """How much a run is about it: more for more of its words among fewer others."""
+        padded, length = f" {stream} ", 1 + stream.count(" ")
+        counts = (padded.count(term.stream) for term in self.wanted)
+        return sum(count / (count + 0.5 + length / 100) for count in counts)
+
+
+def _without_repetitions(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Parts of a phrase, each from the last word of the one before, that have no word twice."""
+    part: list[str] = []
+    for word in words:
+        if word in part:
+            yield tuple(part)
+            part = part[-1:] if part[-1] != word else []
+        part.append(word)
+    if part:
+        yield tuple(part)
+
+
+def _terms(text: str, words: Words) -> Iterator[Term]:
+    for minus, phrase, item in _ITEM.findall(text.translate(_QUOTES)):
+        if item.endswith("*") and (term := _prefix(item, words)):
+            found = term
+        else:
+            found = Term(tuple(words.of(phrase or item)))
+        long = MAX_WORDS + 1  # a part of a phrase would find too much
+        if found.words:
+            yield Term(found.words[:long], found.is_prefix, bool(minus))
+
+
+def _prefix(item: str, words: Words) -> Term | None:
+    """The term of `item` if it ends in the beginning of a word; one letter is none."""
+    whole, start = words.of(item), Words().of(item)
+    if not start or not MIN_PREFIX <= len(start[-1]) < MAX_LETTERS:
+        return None
+    return Term((*whole[:-1], start[-1]), is_prefix=True)

@@ -1,0 +1,227 @@
+"""Searching without RediSearch: reading conversations, those written to last first, up to a limit.
+
+The words of a query mean the same as with RediSearch. When a run came is not known here: `since`
+and `until` are compared with the last write to its conversation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ..collection.listing import Listing
+from ..documents import Document, decoded
+from ..exceptions import ConversationCorrupt, Damaged
+from ..keys import encode
+from ..layouts import Layout, Place
+from ..records import Page, Record
+from ..redis_io.operations import Operation
+from ..runs import Run
+from ..search_index.documents import text_of
+from ..search_index.tokens import Words
+from ..text import counted
+from . import reading
+from .filters import Filters
+from .replies import sentences
+from .request import Cursor, Request
+from .results import Hit, SearchResults
+from .seen import Seen
+
+CONVERSATIONS = 2000
+BYTES = 32 * 1024 * 1024
+SECONDS = 1.0
+_BATCH = 50
+_ALL = 10**9
+UNREADABLE = "Conversations that cannot be read"
+_NO_LIKENESS = "Without RediSearch, words are looked for and likeness is not."
+
+_START = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run that satisfies the filters; `values` are those of FIELDS, as documents hold them."""
+
+    record: Record
+    run: Run
+    position: int
+    values: dict[str, bytes]
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        return text_of(self.run.input), text_of(self.run.output)
+
+
+@dataclass(slots=True)
+class Walk:
+    """How far a scan came: it ended at `place`, None at the end of all."""
+
+    place: str | None = None
+    count: int = 0
+    bytes: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    since: float = field(default_factory=time.monotonic)
+
+    def is_over(self, most: int) -> bool:
+        """Whether enough was read: `most` conversations, or as much as a scan may, if that is 0."""
+        if most:
+            return self.count >= most
+        spent = time.monotonic() - self.since
+        return self.count >= CONVERSATIONS or self.bytes >= BYTES or spent >= SECONDS
+
+    @property
+    def reasons(self) -> Iterator[str]:
+        if self.place is not None:
+            yield f"Only {counted(self.count, 'conversation')} read so far."
+        for why, count in self.skipped.items():
+            yield f"{why}: {count:,}."
+
+
+class Scan:
+    """The searches of one index that read the conversations themselves."""
+
+    def __init__(self, layout: Layout, listing: Listing):
+        self._layout = layout
+        self._listing = listing
+        self._words = layout.schema.words if layout.schema else Words()
+
+    def search(self, request: Request, why: str) -> Operation[SearchResults]:
+        """The hits in one part of the index; `why` RediSearch could not be asked."""
+        if request.vector is not None and (request.query.is_blank or request.query.is_hopeless):
+            return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
+        found: list[Hit] = []
+
+        def visit(candidate: Candidate) -> None:
+            stream = self.stream(candidate)
+            if request.query.matches(stream):
+                score = request.query.score(stream) if request.by_relevance else 0.0
+                found.append(self._hit(candidate, request, score))
+
+        start = request.cursor if request.cursor.is_scan else Cursor(request.cursor.offset)
+        walk = yield from self.walk(request.filters, visit, start.place, start.mark)
+        if request.by_relevance:
+            found.sort(key=lambda hit: -hit.score)
+        elif request.order_by == "time":
+            found.reverse()
+        hits = found[start.offset : start.offset + request.limit]
+        reason = self.reason(request, walk, why)
+        next = _next(start, start.offset + request.limit, len(found), walk)
+        return SearchResults(hits, len(found), reason, next, scanned=True)
+
+    def stream(self, candidate: Candidate) -> str:
+        """The words of a run, as its search document has them."""
+        return self._words.stream(*candidate.texts)
+
+    def reason(self, request: Request, walk: Walk, why: str) -> str:
+        """Why there may be more than a walk found; nothing if it went all the way."""
+        reasons = [*walk.reasons]
+        if request.cursor.place:
+            reasons.append("This is a later part.")
+        if request.vector is not None:
+            reasons.append(_NO_LIKENESS)
+        if request.filters.since is not None or request.filters.until is not None:
+            reasons.append("Times are those of the last write to a conversation.")
+        return sentences([why, *reasons]) if reasons else ""
+
+    def walk(
+        self,
+        filters: Filters,
+        visit: Callable[[Candidate], object],
+        place: str = "",
+        most: int = 0,
+    ) -> Operation[Walk]:
+        """Call `visit` with the runs that satisfy `filters`, the last run of the last first."""
+        walk = Walk()
+        cursor: str | None = place or None
+        while True:
+            page = yield from self._page(filters, cursor, walk, most)
+            walk.place = cursor = page.next
+            walk.count += len(page)
+            if page.unlisted:
+                walk.skipped["Conversations that are not in the order yet"] = page.unlisted
+            yield from self._visit(page.records, filters, visit, walk)
+            if cursor is None or walk.is_over(most) or _are_older(page, filters):
+                if cursor is not None and _are_older(page, filters):
+                    walk.place = None
+                return walk
+
+    def _page(self, filters: Filters, before: str | None, walk: Walk, most: int) -> Operation[Page]:
+        if filters.conversation is not None:
+            place = Place(filters.conversation, filters.owner, filters.owner is not None)
+            with suppress(ConversationCorrupt):
+                record = yield from self._layout.record(place)
+                return Page([record] if record else [])
+            walk.skipped[UNREADABLE] += 1
+            return Page([])
+        limit = min(_BATCH, most - walk.count) if most else _BATCH
+        return (yield from self._listing.recent(limit, filters.owner, before))
+
+    def _visit(
+        self,
+        records: list[Record],
+        filters: Filters,
+        visit: Callable[[Candidate], object],
+        walk: Walk,
+    ) -> Operation[None]:
+        records = [record for record in records if filters.covers(_milliseconds(record))]
+        if not records:
+            return
+        sizes = yield from reading.sizes(self._layout, records)
+        small = [record for record, size in zip(records, sizes, strict=True) if size <= BYTES]
+        walk.bytes += sum(size for size in sizes if size <= BYTES)
+        if len(small) < len(records):
+            walk.skipped["Conversations too long to be read"] += len(records) - len(small)
+        documents = (yield from reading.documents(self._layout, small)) if small else []
+        for record, document in zip(small, documents, strict=True):
+            try:
+                candidates = [] if document is None else self._candidates(record, document)
+            except Damaged:
+                document = None
+            if document is None:
+                walk.skipped[UNREADABLE] += 1
+                continue
+            for candidate in reversed(candidates):
+                if filters.matches(candidate.values):
+                    visit(candidate)
+
+    def _candidates(self, record: Record, document: Document) -> list[Candidate]:
+        """All runs of a conversation. Raises `Damaged` before one of them is seen."""
+        has_fields = self._layout.schema is not None
+        common = self._values(document.metadata) if has_fields else {}
+        return [
+            Candidate(record, run, position, common | self._values(run.meta) if has_fields else {})
+            for position, run in enumerate(decoded(document.texts))
+        ]
+
+    def _values(self, data: Any) -> dict[str, bytes]:
+        assert self._layout.schema is not None
+        flat = self._layout.schema.values(data)
+        return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+    def _hit(self, candidate: Candidate, request: Request, score: float) -> Hit:
+        seen = Seen(encode(candidate.record.conversation_id), record=candidate.record)
+        return Hit(seen, candidate.run, None, score, request.query, self._words)
+
+
+def _milliseconds(record: Record) -> int:
+    return round((record.updated or _START).timestamp() * 1000)
+
+
+def _are_older(page: Page, filters: Filters) -> bool:
+    """Whether what follows the page was written before `since`."""
+    last = page.records[-1] if page.records else None
+    return last is not None and filters.since is not None and _milliseconds(last) < filters.since
+
+
+def _next(start: Cursor, end: int, found: int, walk: Walk) -> str | None:
+    if end < found:
+        count = _ALL if walk.place is None else walk.count
+        return str(Cursor(end, count, start.place, is_scan=True))
+    if walk.place is not None:
+        return str(Cursor(0, 0, walk.place, is_scan=True))
+    return None

@@ -1,0 +1,117 @@
+"""What RediSearch indexes of a run: the definition of the index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha1
+from typing import Any
+
+from ..conf import IndexSettings
+from ..keys import Keys
+from ..redis_io.scripts import Call
+from .tokens import Words, tag
+
+SEPARATOR = "\x1f"
+_VERSION = 1  # of what documents hold; another one makes every document be written anew
+_EXACT = ("TAG", "SEPARATOR", SEPARATOR, "CASESENSITIVE")
+_KINDS: dict[str, tuple[str, ...]] = {
+    "tag": _EXACT,
+    "numeric": ("NUMERIC",),
+    "text": ("TEXT", "NOSTEM"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The definition of an index in RediSearch. Another definition has another name.
+
+    `fields` is name -> kind of FIELDS in settings.
+    """
+
+    keys: Keys
+    fields: Mapping[str, str]
+    words: Words
+    embed: str | None
+    dimensions: int | None
+    digest: str
+
+    @classmethod
+    def of(cls, settings: IndexSettings, keys: Keys) -> Schema | None:
+        """The definition that settings ask for, None without SEARCH.
+
+        Raises `ImproperlyConfigured` for a LANGUAGE that cannot be used.
+        """
+        search = settings.search
+        if search is None:
+            return None
+        digest = sha1(f"{_VERSION} {search}".encode(), usedforsecurity=False).hexdigest()[:16]
+        words = Words(search.language)
+        return cls(keys, dict(search.fields), words, search.embed, search.dimensions, digest)
+
+    @property
+    def name(self) -> bytes:
+        """The name of the index in RediSearch."""
+        return self.keys.definition(f"{self.words.language or 'plain'}-{self.digest}")
+
+    def field(self, name: str) -> tuple[str, str]:
+        """The field of documents for a name of FIELDS, and its kind.
+
+        The kind is a part of the field, so that an index of another definition, while there are
+        two, never meets a value that it cannot read.
+        """
+        kind = self.fields[name]
+        return f"{kind}_{name}", kind
+
+    def create(self) -> Call:
+        """The command that makes the index. RediSearch reads what is there in the background."""
+        columns: list[Any] = ["w", *_KINDS["text"], "c", *_EXACT, "o", *_EXACT]
+        columns += ["t", "NUMERIC", "SORTABLE"]
+        for name in self.fields:
+            field, kind = self.field(name)
+            columns += [field, *_KINDS[kind]]
+        if self.embed:
+            columns += ["v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", self.dimensions]
+            columns += ["DISTANCE_METRIC", "COSINE"]
+        # Highlighting is ours, and so is the choice which words count.
+        options = ("NOHL", "STOPWORDS", 0, "SCHEMA")
+        prefix = ("ON", "HASH", "PREFIX", 1, self.keys.documents())
+        return ("FT.CREATE", self.name, *prefix, *options, *columns)
+
+    def values(self, data: Any) -> list[bytes]:
+        """Field, value, field, value, … of FIELDS as documents hold them, from metadata or meta."""
+        values: list[bytes] = []
+        for name in self.fields if isinstance(data, Mapping) else ():
+            field, kind = self.field(name)
+            value = self._value(kind, data.get(name))
+            if value is not None:
+                values += [field.encode(), value]
+        return values
+
+    def _value(self, kind: str, value: Any) -> bytes | None:
+        if kind == "tag":
+            return _tags(value)
+        if kind == "numeric":
+            return _number(value)
+        return self.words.stream(value).encode() if isinstance(value, str) else None
+
+
+def _tags(value: Any) -> bytes | None:
+    values = value if isinstance(value, list | tuple) else [value]
+    tags = [tag(_text(item)) for item in values if isinstance(item, str | int | float)]
+    return SEPARATOR.join(filter(None, tags)).encode() or None
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _number(value: Any) -> bytes | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return repr(number).encode() if math.isfinite(number) else None

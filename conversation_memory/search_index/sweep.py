@@ -1,0 +1,91 @@
+"""Deleting the search documents of conversations that are not there any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..keys import NO_CALL, Keys
+from ..redis_io.operations import Command, Operation, single
+from ..redis_io.scripts import Script
+
+SWEEP = Script("sweep")
+ORPHANS = Script("orphans")
+
+# What the steps of a sweep run.
+SWEEPS = [*SWEEP.commands, *ORPHANS.commands, "HSCAN", "SCAN", "SSCAN", "HMGET", "SREM"]
+
+_TOKENS = 500
+_KEYS = 1000
+
+
+def sweep(keys: Keys) -> Operation[int]:
+    """Delete the documents of conversations that another program has deleted.
+
+    Returns of how many.
+    """
+    cursor, swept = None, 0
+    while cursor != b"0":
+        cursor, tokens = yield from tokens_of(keys, cursor or b"0")
+        stale = yield from strays(keys, tokens)
+        if stale:
+            swept += sum((yield [sweeping(keys, token, id) for token, id in stale]))
+    yield from _forget_lost_tokens(keys)
+    return swept
+
+
+def tokens_of(keys: Keys, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
+    """The next cursor, `b"0"` at the end, and some tokens."""
+    cursor, flat = yield single("HSCAN", keys.tokens(), cursor, "COUNT", _TOKENS)
+    return cursor, flat[::2]
+
+
+def strays(keys: Keys, tokens: Sequence[bytes]) -> Operation[list[tuple[bytes, bytes]]]:
+    """Those of `tokens` that no conversation seems to have, with the id that they stand for."""
+    ids = (yield single("HMGET", keys.tokens(), *tokens)) if tokens else []
+    pairs = [(token, id) for token, id in zip(tokens, ids, strict=True) if id is not None]
+    if not pairs:
+        return []
+    looks: list[Command[Any]] = [
+        single("HGET", keys.record(id), "token", otherwise=None) for _, id in pairs
+    ]
+    looks += [single("HEXISTS", keys.content(id), id) for _, id in pairs]
+    found = yield looks
+    both = zip(pairs, found, found[len(pairs) :], strict=False)
+    return [pair for pair, token, exists in both if token != pair[0] or not exists]
+
+
+def sweeping(keys: Keys, token: bytes, id: bytes, *, asks: bool = False) -> Command[int]:
+    """Delete the documents of a token, or ask whether that would be done.
+
+    It is not if a conversation has it by now, such as one that was renamed.
+    """
+    args = [id, b"", token, *([b"ask"] if asks else [])]
+    return Command((SWEEP.call(keys.of(id, None, NO_CALL), args),), otherwise=0)
+
+
+def sweep_orphans(keys: Keys) -> Operation[int]:
+    """Delete the documents that no list of suffixes has. Looks at every key of the server once."""
+    cursor, swept, pattern = None, 0, keys.pattern(keys.documents())
+    while cursor != b"0":
+        call = ("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", _KEYS)
+        cursor, names = yield single(*call)
+        if names:
+            swept += yield orphans(keys, names)
+    return swept
+
+
+def orphans(keys: Keys, names: Sequence[bytes], *, asks: bool = False) -> Command[Any]:
+    """Delete those of the documents `names` that are orphans, or ask for their names."""
+    return Command((ORPHANS.call([keys.root], [b"ask" if asks else b"delete", *names]),))
+
+
+def _forget_lost_tokens(keys: Keys) -> Operation[None]:
+    """Forget of those tokens that nobody has that they are stale."""
+    cursor = None
+    while cursor != b"0":
+        cursor, tokens = yield single("SSCAN", keys.stale(), cursor or b"0", "COUNT", _TOKENS)
+        ids = (yield single("HMGET", keys.tokens(), *tokens)) if tokens else []
+        lost = [token for token, id in zip(tokens, ids, strict=True) if id is None]
+        if lost:
+            yield single("SREM", keys.stale(), *lost)
