@@ -20,6 +20,7 @@ from .layouts import Layout, Place, layout
 from .records import LARGEST, Conversation, Excerpt, Record, RunPage
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, T
+from .redis_io.twins import twins
 from .runs import Run, as_run, estimate_tokens
 from .search import embeddings as embedding
 from .search import recall
@@ -139,53 +140,42 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """The sync redis-py client."""
         return self._connection.client
 
-    def load(self) -> tuple[list[Run], dict[str, Any]]:
+    def _load(self) -> Operation[tuple[list[Run], dict[str, Any]]]:
         """The runs, oldest first, and the metadata; `([], {})` if nothing was stored yet.
 
-        Raises `ConversationCorrupt` if the stored value is no conversation.
+        Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        conversation = self.read()
+        conversation = yield from self._reading(self._layout.read(self._place))
         return conversation.runs, conversation.metadata
 
-    async def aload(self) -> tuple[list[Run], dict[str, Any]]:
-        """See load()."""
-        conversation = await self.aread()
-        return conversation.runs, conversation.metadata
+    load, aload = twins(_load)
 
-    def read(self) -> Conversation:
+    def _read(self) -> Operation[Conversation]:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._run(self._reading(self._layout.read(self._place)))
+        return self._reading(self._layout.read(self._place))
 
-    async def aread(self) -> Conversation:
-        """See read()."""
-        return await self._arun(self._reading(self._layout.read(self._place)))
+    read, aread = twins(_read)
 
-    def tail(self, count: int) -> list[Run]:
+    def _tail(self, count: int) -> Operation[list[Run]]:
         """The last `count` runs, oldest first; fewer if there are fewer."""
-        return self._run(self._reading(self._layout.tail(self._place, min(count, LARGEST))))
+        return self._reading(self._layout.tail(self._place, min(count, LARGEST)))
 
-    async def atail(self, count: int) -> list[Run]:
-        """See tail()."""
-        operation = self._layout.tail(self._place, min(count, LARGEST))
-        return await self._arun(self._reading(operation))
+    tail, atail = twins(_tail)
 
-    def page(self, *, before: int | None = None, limit: int = 50) -> RunPage:
+    def _page(self, *, before: int | None = None, limit: int = 50) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones; oldest first.
 
         The `start` of a page is the `before` of the one in front of it. A `before` beyond the end
         is as the end; a negative one is a ValueError.
         """
         operation = self._layout.page(self._place, _in_front(before), _positive(limit))
-        return self._run(self._reading(operation))
+        return self._reading(operation)
 
-    async def apage(self, *, before: int | None = None, limit: int = 50) -> RunPage:
-        """See page()."""
-        operation = self._layout.page(self._place, _in_front(before), _positive(limit))
-        return await self._arun(self._reading(operation))
+    page, apage = twins(_page)
 
-    def excerpt(
+    def _excerpt(
         self, *, before: int | None = None, limit: int = 50, strict: bool = True
-    ) -> Excerpt:
+    ) -> Operation[Excerpt]:
         """As `page()`, with metadata, record and the number of all runs.
 
         Unless `strict`, a damaged run of a list raises `ConversationCorrupt` only when it is looked
@@ -194,60 +184,39 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         operation = self._layout.excerpt(
             self._place, _in_front(before), _positive(limit), strict=strict
         )
-        return self._run(self._reading(operation))
+        return self._reading(operation)
 
-    async def aexcerpt(
-        self, *, before: int | None = None, limit: int = 50, strict: bool = True
-    ) -> Excerpt:
-        """See excerpt()."""
-        operation = self._layout.excerpt(
-            self._place, _in_front(before), _positive(limit), strict=strict
-        )
-        return await self._arun(self._reading(operation))
+    excerpt, aexcerpt = twins(_excerpt)
 
-    def raw(self) -> bytes | None:
+    def _raw(self) -> Operation[bytes | None]:
         """The JSON document as it is stored, even if it is damaged; None if there is none."""
-        return self._run(self._layout.raw(self._place))
+        return self._layout.raw(self._place)
 
-    async def araw(self) -> bytes | None:
-        """See raw()."""
-        return await self._arun(self._layout.raw(self._place))
+    raw, araw = twins(_raw)
 
-    def find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> int | None:
+    def _find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> Operation[int | None]:
         """The position of the last run that is `wanted`, None if the last `limit` have none."""
         operation = self._layout.find(self._place, wanted, _positive(limit))
-        return self._run(self._reading(operation))
+        return self._reading(operation)
 
-    async def afind(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> int | None:
-        """See find()."""
-        operation = self._layout.find(self._place, wanted, _positive(limit))
-        return await self._arun(self._reading(operation))
+    find, afind = twins(_find)
 
-    def window(
+    def _window(
         self,
         *,
         max_runs: int | None = None,
         max_tokens: int | None = None,
         count: Callable[[Run], int] = estimate_tokens,
-    ) -> list[Run]:
+    ) -> Operation[list[Run]]:
         """The last runs that fit into a prompt, oldest first; what is stored stays as it is.
 
         `max_tokens` limits the sum of `count(run)`; by default a token is taken to be four
         characters. A run is in the window with its input and its output or not at all.
         """
         operation = self._layout.window(self._place, max_runs, max_tokens, count)
-        return self._run(self._reading(operation))
+        return self._reading(operation)
 
-    async def awindow(
-        self,
-        *,
-        max_runs: int | None = None,
-        max_tokens: int | None = None,
-        count: Callable[[Run], int] = estimate_tokens,
-    ) -> list[Run]:
-        """See window()."""
-        operation = self._layout.window(self._place, max_runs, max_tokens, count)
-        return await self._arun(self._reading(operation))
+    window, awindow = twins(_window)
 
     @sensitive_variables()
     def recall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
@@ -283,187 +252,134 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
         return recall.nearest(runs, vectors, vector, k)
 
-    @sensitive_variables()
-    def store(
+    def _store(
         self,
         runs: Sequence[Run | dict[str, Any]],
         metadata: Mapping[str, Any] | None = None,
         *,
         revision: str | None = None,
-    ) -> str:
+    ) -> Operation[str]:
         """Overwrite the conversation with `runs`, oldest first, and `metadata`.
 
         With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since, a
         stock Griptape driver too. Returns the new revision.
         """
-        return self._run(self._storing(runs, metadata, revision))
+        return self._storing(runs, metadata, revision)
 
-    @sensitive_variables()
-    async def astore(
-        self,
-        runs: Sequence[Run | dict[str, Any]],
-        metadata: Mapping[str, Any] | None = None,
-        *,
-        revision: str | None = None,
-    ) -> str:
-        """See store()."""
-        return await self._arun(self._storing(runs, metadata, revision))
+    store, astore = twins(_store)
 
-    @sensitive_variables()
-    def append(self, *runs: Run | dict[str, Any]) -> int:
+    def _append(self, *runs: Run | dict[str, Any]) -> Operation[int]:
         """Add `runs` behind those that are there, whoever else writes at the same time.
 
         A run whose id is there already is not added again, so that an append that was not
         confirmed may be repeated. Returns how many runs were added.
         """
-        return self._run(self._appending(runs))
+        return self._appending(runs)
 
-    @sensitive_variables()
-    async def aappend(self, *runs: Run | dict[str, Any]) -> int:
-        """See append()."""
-        return await self._arun(self._appending(runs))
+    append, aappend = twins(_append)
 
-    @sensitive_variables()
-    def edit(self, run: Run | dict[str, Any]) -> None:
+    def _edit(self, run: Run | dict[str, Any]) -> Operation[None]:
         """Put `run` in the place of the run with its id. Raises `RunNotFound` if there is none."""
-        self._run(self._layout.edit(self._place, as_run(run)))
+        return self._layout.edit(self._place, as_run(run))
 
-    @sensitive_variables()
-    async def aedit(self, run: Run | dict[str, Any]) -> None:
-        """See edit()."""
-        await self._arun(self._layout.edit(self._place, as_run(run)))
+    edit, aedit = twins(_edit)
 
-    def remove(self, run_id: str) -> None:
+    def _remove(self, run_id: str) -> Operation[None]:
         """Take the run of that id out. Raises `RunNotFound` if there is none."""
-        self._run(self._layout.remove(self._place, run_id))
+        return self._layout.remove(self._place, run_id)
 
-    async def aremove(self, run_id: str) -> None:
-        """See remove()."""
-        await self._arun(self._layout.remove(self._place, run_id))
+    remove, aremove = twins(_remove)
 
-    def truncate(self, *, after: str) -> None:
+    def _truncate(self, *, after: str) -> Operation[None]:
         """Take out every run behind the one of that id, as to regenerate from there.
 
         Raises `RunNotFound` if there is none.
         """
-        self._run(self._layout.truncate(self._place, after))
+        return self._layout.truncate(self._place, after)
 
-    async def atruncate(self, *, after: str) -> None:
-        """See truncate()."""
-        await self._arun(self._layout.truncate(self._place, after))
+    truncate, atruncate = twins(_truncate)
 
-    def fork(
+    def _fork(
         self, new_id: Id | None = None, *, until: str | None = None
-    ) -> RedisConversationMemoryDriver:
+    ) -> Operation[RedisConversationMemoryDriver]:
         """Copy the conversation, up to and with the run `until`, to a new id.
 
         The copy has the owner of this driver. Returns its driver. Raises `ConversationConflict` if
         the id is taken, `ConversationNotFound` if by what this driver may not see.
         """
         fork = self._at(new_id)
-        self._run(self._layout.fork(self._place, fork._place, until))
+        yield from self._layout.fork(self._place, fork._place, until)
         return fork
 
-    async def afork(
-        self, new_id: Id | None = None, *, until: str | None = None
-    ) -> RedisConversationMemoryDriver:
-        """See fork()."""
-        fork = self._at(new_id)
-        await self._arun(self._layout.fork(self._place, fork._place, until))
-        return fork
+    fork, afork = twins(_fork)
 
-    def rename(self, new_id: Id) -> None:
+    def _rename(self, new_id: Id) -> Operation[None]:
         """Give the conversation another id; this driver goes with it.
 
         Raises `ConversationConflict` if the id is taken, `ConversationNotFound` if by what this
-        driver may not see.
+        driver may not see. A driver that is still open for the old id begins a new conversation
+        with its next append.
         """
-        self._run(self._layout.rename(self._place, encode(new_id)))
+        yield from self._layout.rename(self._place, encode(new_id))
         self._seen = self._seen.at(encode(new_id))
 
-    async def arename(self, new_id: Id) -> None:
-        """See rename()."""
-        await self._arun(self._layout.rename(self._place, encode(new_id)))
-        self._seen = self._seen.at(encode(new_id))
+    rename, arename = twins(_rename)
 
-    def move_to(self, owner: Id | None) -> None:
+    def _move_to(self, owner: Id | None) -> Operation[None]:
         """Give the conversation to another owner, None for nobody.
 
         A driver that was opened with an owner does not see it any more.
         """
-        self._run(self._layout.move_to(self._place, _owner(owner)))
+        return self._layout.move_to(self._place, _owner(owner))
 
-    async def amove_to(self, owner: Id | None) -> None:
-        """See move_to()."""
-        await self._arun(self._layout.move_to(self._place, _owner(owner)))
+    move_to, amove_to = twins(_move_to)
 
-    def expire(self, ttl: float | timedelta) -> None:
+    def _expire(self, ttl: float | timedelta) -> Operation[None]:
         """Let the conversation be gone `ttl` (seconds or a timedelta) after its last write."""
-        self._run(self._layout.set_lifetime(replace(self._place, lifetime=milliseconds(ttl))))
+        return self._layout.set_lifetime(replace(self._place, lifetime=milliseconds(ttl)))
 
-    async def aexpire(self, ttl: float | timedelta) -> None:
-        """See expire()."""
-        place = replace(self._place, lifetime=milliseconds(ttl))
-        await self._arun(self._layout.set_lifetime(place))
+    expire, aexpire = twins(_expire)
 
-    def persist(self) -> None:
+    def _persist(self) -> Operation[None]:
         """Keep the conversation for ever, whatever the TTL of its index."""
-        self._run(self._layout.set_lifetime(replace(self._place, lifetime=0)))
+        return self._layout.set_lifetime(replace(self._place, lifetime=0))
 
-    async def apersist(self) -> None:
-        """See persist()."""
-        await self._arun(self._layout.set_lifetime(replace(self._place, lifetime=0)))
+    persist, apersist = twins(_persist)
 
-    @sensitive_variables()
-    def update_metadata(
+    def _update_metadata(
         self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    ) -> Operation[dict[str, Any]]:
         """Merge `changes` into the metadata and `remove` keys. Returns the metadata as stored."""
-        return self._run(self._layout.update_metadata(self._place, changes, remove))
+        return self._layout.update_metadata(self._place, changes, remove)
 
-    @sensitive_variables()
-    async def aupdate_metadata(
-        self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
-    ) -> dict[str, Any]:
-        """See update_metadata()."""
-        return await self._arun(self._layout.update_metadata(self._place, changes, remove))
+    update_metadata, aupdate_metadata = twins(_update_metadata)
 
-    def record(self) -> Record | None:
+    def _record(self) -> Operation[Record | None]:
         """Owner, title, times and run count; None if there is no such conversation."""
-        return self._run(self._layout.record(self._place))
+        return self._layout.record(self._place)
 
-    async def arecord(self) -> Record | None:
-        """See record()."""
-        return await self._arun(self._layout.record(self._place))
+    record, arecord = twins(_record)
 
-    @sensitive_variables()
-    def set_title(self, title: str) -> None:
+    def _set_title(self, title: str) -> Operation[None]:
         """Set the title, 1,000 characters at most.
 
         Raises `ConversationNotFound` if there is no such conversation.
         """
-        self._run(self._layout.set_title(self._place, title))
+        return self._layout.set_title(self._place, title)
 
-    @sensitive_variables()
-    async def aset_title(self, title: str) -> None:
-        """See set_title()."""
-        await self._arun(self._layout.set_title(self._place, title))
+    set_title, aset_title = twins(_set_title)
 
-    def exists(self) -> bool:
+    def _exists(self) -> Operation[bool]:
         """Whether anything is stored for the conversation."""
-        return self._run(self._layout.exists(self._place))
+        return self._layout.exists(self._place)
 
-    async def aexists(self) -> bool:
-        """See exists()."""
-        return await self._arun(self._layout.exists(self._place))
+    exists, aexists = twins(_exists)
 
-    def delete(self) -> bool:
+    def _delete(self) -> Operation[bool]:
         """Delete the conversation and all that belongs to it. Returns whether there was one."""
-        return self._run(self._layout.delete(self._place))
+        return self._layout.delete(self._place)
 
-    async def adelete(self) -> bool:
-        """See delete()."""
-        return await self._arun(self._layout.delete(self._place))
+    delete, adelete = twins(_delete)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that Griptape's driver marks as serialisable. No secret is among them."""

@@ -28,6 +28,7 @@ from .layouts import layout
 from .records import Conversation, Listed, Page
 from .redis_io import connections
 from .redis_io.operations import Operation, T
+from .redis_io.twins import twins
 from .search.api import Searchable
 from .search.reindex import Reindexing, reindex
 from .search.searches import Searches
@@ -69,29 +70,23 @@ class ConversationIndex(Searchable, Browsable):
             self._connection, self._layout, conversation_id, owner, ttl
         )
 
-    def count(self, owner: Id | None = None) -> int:
+    def _count(self, owner: Id | None = None) -> Operation[int]:
         """How many conversations there are, of all or of one owner."""
-        return self._run(self._listing.count(_owner(owner)))
+        return self._listing.count(_owner(owner))
 
-    async def acount(self, owner: Id | None = None) -> int:
-        """See count()."""
-        return await self._arun(self._listing.count(_owner(owner)))
+    count, acount = twins(_count)
 
-    def recent(
+    def _recent(
         self, limit: int = 50, *, owner: Id | None = None, before: str | None = None
-    ) -> Page:
+    ) -> Operation[Page]:
         """At most `limit` records, those written to last first; the next page with `before`.
 
         `before` is the `next` of a page. A page costs a fixed number of round trips, whatever the
         size of the index.
         """
-        return self._run(self._listing.recent(limit, _owner(owner), before))
+        return self._listing.recent(limit, _owner(owner), before)
 
-    async def arecent(
-        self, limit: int = 50, *, owner: Id | None = None, before: str | None = None
-    ) -> Page:
-        """See recent()."""
-        return await self._arun(self._listing.recent(limit, _owner(owner), before))
+    recent, arecent = twins(_recent)
 
     def select(
         self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
@@ -122,83 +117,65 @@ class ConversationIndex(Searchable, Browsable):
             if mark is None:
                 return
 
-    def inspect(self, conversation_id: Id) -> Conversation:
+    def _inspect(self, conversation_id: Id) -> Operation[Conversation]:
         """Read a conversation as an operator does: no deadline slides.
 
         Raises `ConversationNotFound`, or `ConversationCorrupt`, whose `raw` is what `raw()` has.
         """
-        return self._run(self._listing.inspect(encode(conversation_id)))
+        return self._listing.inspect(encode(conversation_id))
 
-    async def ainspect(self, conversation_id: Id) -> Conversation:
-        """See inspect()."""
-        return await self._arun(self._listing.inspect(encode(conversation_id)))
+    inspect, ainspect = twins(_inspect)
 
-    def raw(self, conversation_id: Id) -> list[bytes]:
+    def _raw(self, conversation_id: Id) -> Operation[list[bytes]]:
         """What is stored of a conversation: the field, then the runs of a list; empty if nothing.
 
         Also what is no conversation, and what is past its deadline and not reaped yet.
         """
-        return self._run(self._listing.raw(encode(conversation_id)))
+        return self._listing.raw(encode(conversation_id))
 
-    async def araw(self, conversation_id: Id) -> list[bytes]:
-        """See raw()."""
-        return await self._arun(self._listing.raw(encode(conversation_id)))
+    raw, araw = twins(_raw)
 
-    def adopt(self) -> int:
+    def _adopt(self) -> Operation[int]:
         """Give every conversation that others wrote its place in `recent()`.
 
         `recent()` does this by itself, a part of the index at each call. Returns how many were new.
         """
-        return self._run(self._listing.adopt())
+        return self._listing.adopt()
 
-    async def aadopt(self) -> int:
-        """See adopt()."""
-        return await self._arun(self._listing.adopt())
+    adopt, aadopt = twins(_adopt)
 
-    def delete(self, *conversation_ids: Id) -> int:
+    def _delete(self, *conversation_ids: Id) -> Operation[int]:
         """Delete conversations and all that belongs to them. Returns how many there were."""
-        return self._run(self._listing.delete([encode(id) for id in conversation_ids]))
+        return self._listing.delete([encode(id) for id in conversation_ids])
 
-    async def adelete(self, *conversation_ids: Id) -> int:
-        """See delete()."""
-        return await self._arun(self._listing.delete([encode(id) for id in conversation_ids]))
+    delete, adelete = twins(_delete)
 
-    def prune(
+    def _prune(
         self,
         selection: Selection,
         *,
         dry_run: bool = False,
         progress: Callable[[Pruning], object] = bool,
-    ) -> Pruning:
+    ) -> Operation[Pruning]:
         """Delete what `selection` chooses, 500 at a time; `Selection()` is everything.
 
         By age, only what is certain to be as old is deleted, beside writers too: see `Pruning`.
         With `dry_run`, nothing is, and what would be is counted. `progress` is called with the
         counts so far. After an interruption, call it again.
         """
-        return self._run(self._pruning(selection, progress, dry_run))
+        return self._pruning(selection, progress, dry_run)
 
-    async def aprune(
-        self,
-        selection: Selection,
-        *,
-        dry_run: bool = False,
-        progress: Callable[[Pruning], object] = bool,
-    ) -> Pruning:
-        """See prune()."""
-        return await self._arun(self._pruning(selection, progress, dry_run))
+    prune, aprune = twins(_prune)
 
-    def reap(self) -> int:
+    def _reap(self) -> Operation[int]:
         """Delete what is past its deadline, 500 at a time. Returns how many conversations.
 
         Past its deadline a conversation is gone to every reader at once; this frees its memory on
         servers whose hash fields cannot expire, and its place in the orders on all.
         """
-        return self._run(self._listing.reap())
+        return self._listing.reap()
 
-    async def areap(self) -> int:
-        """See reap()."""
-        return await self._arun(self._listing.reap())
+    reap, areap = twins(_reap)
 
     def erase(self, *, owner: Id, dry_run: bool = False) -> Erasure:
         """Delete everything of an owner, 500 conversations at a time, past their deadline or not.
@@ -238,20 +215,18 @@ class ConversationIndex(Searchable, Browsable):
         await conversations_anonymised.asend_robust(**self._event(owner, conversations=count))
         return count
 
-    def copies(self) -> Copies:
+    def _copies(self) -> Operation[Copies]:
         """What may hold copies of what was erased: append-only file, RDB snapshot, replicas."""
-        return self._run(erasure.copies())
+        return erasure.copies()
 
-    async def acopies(self) -> Copies:
-        """See copies()."""
-        return await self._arun(erasure.copies())
+    copies, acopies = twins(_copies)
 
-    def convert(
+    def _convert(
         self,
         *,
         progress: Callable[[Conversion], object] = bool,
         failure: Callable[[ConversationMemoryError], object] = logger.warning,
-    ) -> Conversion:
+    ) -> Operation[Conversion]:
         """Bring every conversation into the layout that the index has in settings.
 
         It may run beside writers of both layouts, and again after an interruption: what has the
@@ -259,24 +234,17 @@ class ConversationIndex(Searchable, Browsable):
         with the counts so far, about every 1,000 conversations; `failure` with the error of each
         that cannot be read or written, which is left as it is. Returns the counts.
         """
-        return self._run(conversion.convert(self._layout, self._listing, progress, failure))
+        return conversion.convert(self._layout, self._listing, progress, failure)
 
-    async def aconvert(
-        self,
-        *,
-        progress: Callable[[Conversion], object] = bool,
-        failure: Callable[[ConversationMemoryError], object] = logger.warning,
-    ) -> Conversion:
-        """See convert()."""
-        return await self._arun(conversion.convert(self._layout, self._listing, progress, failure))
+    convert, aconvert = twins(_convert)
 
-    def check(
+    def _check(
         self,
         *,
         fix: bool = False,
         examples: int = 5,
         progress: Callable[[Report], object] = bool,
-    ) -> Report:
+    ) -> Operation[Report]:
         """Look whether documents, records, orders and keys agree; in constant memory.
 
         With `fix`, what is derived is repaired: orders, what records say of their documents, and
@@ -284,24 +252,16 @@ class ConversationIndex(Searchable, Browsable):
         beside writers, and again after an interruption. `progress` is called with the report so
         far, which has at most `examples` names of each kind.
         """
-        return self._run(self._checking(fix, examples, progress))
+        return self._checking(fix, examples, progress)
 
-    async def acheck(
-        self,
-        *,
-        fix: bool = False,
-        examples: int = 5,
-        progress: Callable[[Report], object] = bool,
-    ) -> Report:
-        """See check()."""
-        return await self._arun(self._checking(fix, examples, progress))
+    check, acheck = twins(_check)
 
-    def reindex(
+    def _reindex(
         self,
         *,
         progress: Callable[[Reindexing], object] = bool,
         failure: Callable[[ConversationMemoryError], object] = logger.warning,
-    ) -> Reindexing:
+    ) -> Operation[Reindexing]:
         """Give every run its search document, in the form that SEARCH in settings asks for.
 
         It may run beside writers, and again after an interruption: what has its documents already
@@ -309,24 +269,15 @@ class ConversationIndex(Searchable, Browsable):
         end. `progress` is called with the counts so far, at most every 100 conversations; `failure`
         with the error of each that cannot be read. Returns the counts.
         """
-        return self._run(reindex(self._layout, self._listing, progress, failure))
+        return reindex(self._layout, self._listing, progress, failure)
 
-    async def areindex(
-        self,
-        *,
-        progress: Callable[[Reindexing], object] = bool,
-        failure: Callable[[ConversationMemoryError], object] = logger.warning,
-    ) -> Reindexing:
-        """See reindex()."""
-        return await self._arun(reindex(self._layout, self._listing, progress, failure))
+    reindex, areindex = twins(_reindex)
 
-    def search_state(self) -> State:
+    def _search_state(self) -> Operation[State]:
         """Whether RediSearch answers for this index, and why not, or why not with all there is."""
-        return self._run(self._layout.search_state())
+        return self._layout.search_state()
 
-    async def asearch_state(self) -> State:
-        """See search_state()."""
-        return await self._arun(self._layout.search_state())
+    search_state, asearch_state = twins(_search_state)
 
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.
