@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 
 from conversation_memory.collection.listing import COUNT
 from conversation_memory.exceptions import ConversationConflict, RedisMisconfigured
-from conversation_memory.layouts.base import RECORDS
+from conversation_memory.layouts.stored import RECORDS
 from conversation_memory.redis_io.operations import Ahead, Command, Pause, aperform, perform, single
 
 from .utils import RedisTestCase, Ticks, monitored

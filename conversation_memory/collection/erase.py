@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys
 from ..layouts import Layout
-from ..layouts.base import scrapping
+from ..layouts.writes import scrapping
 from ..redis_io.operations import Command, Operation, allowed, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token

@@ -10,8 +10,8 @@ from typing import Any
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import Layout, Place
-from ..layouts.base import DELETE, FORGET, OWNER
 from ..layouts.refs import owner_of
+from ..layouts.writes import DELETE, FORGET, OWNER
 from ..records import LARGEST, Conversation, Listed, Page, Record, number
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script

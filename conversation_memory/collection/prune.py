@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ..keys import encode
 from ..layouts import Layout, Place
-from ..layouts.base import DELETE
 from ..layouts.refs import owner_of
+from ..layouts.writes import DELETE
 from ..records import Listed
 from ..redis_io.operations import Command, Operation
 from ..search_index.documents import fresh_token

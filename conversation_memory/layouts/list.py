@@ -20,7 +20,7 @@ from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..text import counted
-from .base import ATTEMPTS, Layout, pause
+from .base import Layout
 from .refs import Form, Place, Snapshot, distinct, identified, is_past, owner_of
 
 APPEND = Script("append")
@@ -61,14 +61,16 @@ class ListLayout(Layout):
         texts = [(run, run.to_wire()) for run in distinct(runs)]
         self._check_runs(place, [text for _, text in texts])
         change = yield from self._appended(texts)
-        for _ in range(ATTEMPTS):
+
+        def attempt(place: Place, digested: bool) -> Operation[Any]:
             reply = yield self._append(place, texts, "", change)
             if isinstance(reply, bytes):
                 return int(reply.split()[0])
             if reply[0] == b"changed":  # the field is not ours: take over what stands in it
-                return (yield from super().append(place, runs))
-            place = yield from self._refused(place, reply)
-        raise self._conflict(place, "kept changing its owner")
+                return (yield from Layout.append(self, place, runs))
+            return reply
+
+        return (yield from self._settled(place, attempt))  # type: ignore[no-any-return]
 
     def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
         part: Slice = yield self._slice(place, before, limit)
@@ -277,7 +279,8 @@ class ListLayout(Layout):
     ) -> Operation[bool]:
         """Change the list at one run. False if the list is not all of the conversation."""
         documents = yield from self.indexer()
-        for attempt in range(ATTEMPTS):
+
+        def attempt(place: Place, digested: bool) -> Operation[Any]:
             found = yield from self._find(place, run_id)
             if found is None:
                 return False
@@ -285,13 +288,11 @@ class ListLayout(Layout):
             change = documents.of(operation, found.text, given) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": found.behind}[operation]
             args = [*self._lifetimes(place), operation, found.index, found.text, given, change]
-            reply = yield self._command(
-                self._changing(CHANGE), place, [*args, *map(_digest, removed)]
-            )
-            if isinstance(reply, int):
-                return True
-            yield pause(attempt)
-        raise self._conflict(place, "kept changing")
+            args += map(_digest, removed)
+            reply = yield self._command(self._changing(CHANGE), place, args)
+            return True if isinstance(reply, int) else reply
+
+        return (yield from self._settled(place, attempt))  # type: ignore[no-any-return]
 
     def _find(self, place: Place, run_id: str) -> Operation[Found | None]:
         """The run of that id, looked for from the end. None if the list is not everything."""

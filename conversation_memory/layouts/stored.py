@@ -1,0 +1,248 @@
+"""What is stored of a conversation, read as one; and what to say if it cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from ..conf import IndexSettings
+from ..documents import Document
+from ..exceptions import (
+    ConversationConflict,
+    ConversationCorrupt,
+    ConversationMemoryError,
+    ConversationNotFound,
+    ConversationTooLarge,
+    Damaged,
+    RedisDenied,
+    RedisMisconfigured,
+    RunNotFound,
+    is_wrong_type,
+)
+from ..keys import decode
+from ..records import Record
+from ..redis_io.operations import Command, Operation, Step, T, single
+from ..redis_io.scripts import Call, Script
+from ..runs import Run
+from .indexing import Indexing
+from .refs import Place, Snapshot, is_past, owner_of
+
+RECORDS = Script("records")
+
+
+class Stored(Indexing):
+    """Reads a conversation whatever layout wrote it last: its record tells."""
+
+    reads_list: ClassVar[bool] = False
+    """Whether a conversation of this layout has its runs in a list."""
+
+    def __init__(self, settings: IndexSettings):
+        super().__init__(settings)
+        self.alias = settings.alias
+        self.max_bytes = settings.max_bytes
+        self.max_run_bytes = settings.max_run_bytes
+        self.lifetime = settings.lifetime
+        self.slides_on_read = settings.ttl_on_read
+
+    def _snapshot(
+        self, place: Place, *, runs: bool = False, digested: bool = False
+    ) -> Operation[Snapshot]:
+        """What is stored now; blank if it is past its deadline."""
+        runs = runs or self.reads_list
+        calls = self._reads(place, runs=runs)
+        # As one transaction where the parts must belong together: owner, content and list.
+        together = runs or place.scoped
+        step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
+        snapshot = Snapshot.from_replies(place.id, *(yield step))
+        if (yield from is_past(snapshot.record)):
+            return Snapshot(None, Record(decode(place.id)))
+        if snapshot.may_be_list and not runs:
+            return (yield from self._snapshot(place, runs=True, digested=digested))
+        return snapshot.digested() if digested else snapshot
+
+    def _reads(self, place: Place, *, runs: bool) -> list[Call]:
+        calls: list[Call] = [
+            ("HMGET", self.keys.record(place.id), *Snapshot.FIELDS),
+            ("HGET", self.keys.content(place.id), place.id),
+        ]
+        return [*calls, ("LRANGE", self.keys.runs(place.id), 0, -1)] if runs else calls
+
+    def snapshot(self, place: Place) -> Command[Snapshot | None]:
+        """What is stored, in one command and past its deadline or not.
+
+        None if a key of it has another type.
+        """
+
+        def decoded(replies: list[Any]) -> Snapshot:
+            return Snapshot.from_replies(place.id, *replies)
+
+        return Command(tuple(self._reads(place, runs=True)), decoded, otherwise=None)
+
+    def document(self, place: Place, snapshot: Snapshot) -> Document:
+        """The document of a snapshot. Raises `ConversationCorrupt` if it is none."""
+        try:
+            if snapshot.is_list and not self.reads_list:  # no run may get into a document unread
+                snapshot.verify()
+            return snapshot.document
+        except Damaged as damage:
+            raw = damage.raw or snapshot.field or b""
+            raise self.corrupt(place, raw, damage.reason) from None
+
+    def guarded(self, place: Place, operation: Operation[T]) -> Operation[T]:
+        """`operation` on one conversation, whose damage is told as such, wherever it was found."""
+        try:
+            return (yield from operation)
+        except Damaged as damage:
+            failure: ConversationMemoryError = self.corrupt(place, damage.raw, damage.reason)
+        except RedisMisconfigured as error:
+            if not is_wrong_type(error):
+                raise
+            failure = error
+            with suppress(RedisDenied):  # whoever may not ask
+                failure = (yield from self.mistyped(place)) or error
+        raise failure from failure.__cause__
+
+    def mistyped(self, place: Place) -> Operation[ConversationMemoryError | None]:
+        """What to say of a conversation if a key of it has another type; None if none has.
+
+        Whose a record of another type was, only the order of the owner tells.
+        """
+        keys = {self.keys.record(place.id): b"hash", self.keys.runs(place.id): b"list"}
+        calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
+        calls.append(single("HGET", self.keys.content(place.id), place.id))
+        calls.append(single("ZSCORE", self.keys.order(place.owner), place.id))
+        *types, field, score = yield calls
+        for (key, type), found in zip(keys.items(), types, strict=True):
+            if found not in (type, b"none"):
+                if place.scoped and score is None:
+                    return self.not_found(place)
+                what = f"the key {decode(key)!r} is a {found.decode()}, not a {type.decode()}"
+                return self.corrupt(place, field or b"", what)
+        return None
+
+    def records(self, ids: Sequence[bytes]) -> Command[list[Record | None]]:
+        """The record of each id, None where there is no such conversation.
+
+        A key of another type is a blank record.
+        """
+        keys = [self.keys.content(ids[0]), *map(self.keys.record, ids)]
+
+        def decoded(replies: list[list[Any]]) -> list[Record | None]:
+            return [
+                Record.from_reply(id, record) if found else None
+                for id, (found, *record) in zip(ids, replies, strict=True)
+            ]
+
+        return Command((RECORDS.call(keys, ids),), decoded)
+
+    def record(self, place: Place) -> Operation[Record | None]:
+        [record] = yield self.records([place.id])
+        if record == Record(decode(place.id)):  # of another program, or not readable
+            with suppress(RedisDenied):
+                failure = yield from self.mistyped(place)
+                if isinstance(failure, ConversationCorrupt):
+                    raise failure
+        return record if record and place.sees(record) else None
+
+    def exists(self, place: Place) -> Operation[bool]:
+        return (yield from self.record(place)) is not None
+
+    def foreign(self, ids: Sequence[bytes]) -> Operation[list[bytes]]:
+        """Those of `ids` that are not stored in the form of this layout."""
+        seals: list[Command[Any]] = [
+            single("HGET", self.keys.record(id), "seal", otherwise=b"") for id in ids
+        ]
+        sizes: list[Command[Any]] = [single("HSTRLEN", self.keys.content(id), id) for id in ids]
+        lengths: list[Command[Any]] = [
+            single("LLEN", self.keys.runs(id), otherwise=1) for id in ids
+        ]
+        replies, count = (yield [*seals, *sizes, *lengths]), len(ids)
+        forms = zip(ids, replies, replies[count:], replies[2 * count :], strict=False)
+        return [id for id, seal, *form in forms if not self._is_own(decode(seal or b""), *form)]
+
+    def _is_own(self, seal: str, size: int, length: int) -> bool:
+        """Whether a field of that size, beside a list of that length, is as this layout writes."""
+        if self.reads_list:
+            return seal.startswith(f"list-{size}-")
+        return not length and not seal.startswith("list-")
+
+    def _seen(self, place: Place, snapshot: Snapshot) -> Place:
+        """The place with its true owner. Raises if the caller must not see it."""
+        if snapshot.field is None and not snapshot.record.version:
+            return place
+        if not place.sees(snapshot.record):
+            raise self.not_found(place)
+        return place.owned_by(owner_of(snapshot.record))
+
+    def _lifetimes(self, place: Place) -> tuple[Any, Any]:
+        """The lifetime that the caller wants and that of the index, as the scripts take them."""
+        wanted = "" if place.lifetime is None else place.lifetime
+        return wanted, "" if self.lifetime is None else self.lifetime
+
+    def _field(self, document: Document) -> tuple[bytes, str]:
+        """What the field of the hash holds for `document`, and its fingerprint."""
+        return document.raw, document.mark
+
+    def _changing(self, script: Script) -> Script:
+        """A script that writes runs, with what it takes to write search documents if it has to."""
+        return script if self.documents is not None else script.without_documents
+
+    def _command(
+        self, script: Script, place: Place, args: Sequence[Any], keys: Sequence[bytes] = ()
+    ) -> Command[Any]:
+        """A script on one conversation, with arguments and keys beyond those of all."""
+        all_keys = [*self.keys.of(place.id, place.owner, place.call), *keys]
+        return Command((script.call(all_keys, [place.id, place.owner or b"", *args]),))
+
+    def _position(self, place: Place, runs: Sequence[Run], run_id: str) -> int:
+        """The position of a run, looked for from the end."""
+        for position in range(len(runs) - 1, -1, -1):
+            if runs[position].id == run_id:
+                return position
+        raise self._run_not_found(place, run_id)
+
+    def _check_size(self, place: Place, size: int) -> None:
+        if size > self.max_bytes:
+            raise ConversationTooLarge(
+                f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
+                f"{self.alias!r}) would have {size:,} bytes, {self.max_bytes:,} are allowed "
+                "(MAX_BYTES). Nothing was written."
+            )
+
+    def _check_runs(self, place: Place, texts: Sequence[bytes]) -> None:
+        largest = max(map(len, texts), default=0)
+        if largest > self.max_run_bytes:
+            raise ConversationTooLarge(
+                f"A run of conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
+                f"{self.alias!r}) has {largest:,} bytes, {self.max_run_bytes:,} are allowed "
+                "(MAX_RUN_BYTES). Nothing was written."
+            )
+
+    def _run_not_found(self, place: Place, run_id: str) -> RunNotFound:
+        return RunNotFound(
+            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
+            f"{self.alias!r}) has no run {run_id!r}."
+        )
+
+    def _conflict(self, place: Place, what: str) -> ConversationConflict:
+        return ConversationConflict(
+            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias {self.alias!r}) "
+            f"{what}. Nothing was written."
+        )
+
+    def not_found(self, place: Place) -> ConversationNotFound:
+        whose = " for this owner" if place.scoped else ""
+        return ConversationNotFound(
+            f"There is no conversation {decode(place.id)!r} in index {self.keys.name!r} "
+            f"(alias {self.alias!r}){whose}."
+        )
+
+    def corrupt(self, place: Place, raw: bytes, reason: str) -> ConversationCorrupt:
+        return ConversationCorrupt(
+            alias=self.alias,
+            index=self.keys.name,
+            conversation_id=decode(place.id),
+            raw=raw,
+            reason=reason,
+        )
