@@ -17,6 +17,7 @@ from .conf import IndexSettings, milliseconds
 from .documents import Runs
 from .keys import Id, decode, encode
 from .layouts import Layout, Place, layout
+from .layouts.refs import Memo
 from .records import LARGEST, Conversation, Excerpt, Record, RunPage
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, T
@@ -108,6 +109,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
     ) -> None:
         self._connection = connection
         self._layout = layout
+        self._memo = Memo()
         self._seen = Place(
             encode(uuid4().hex if conversation_id is None else conversation_id),
             _owner(owner),
@@ -145,14 +147,14 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
 
         Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        conversation = yield from self._reading(self._layout.read(self._place))
+        conversation = yield from self._reading(self._layout.read(self._place, self._memo))
         return conversation.runs, conversation.metadata
 
     load, aload = twins(_load)
 
     def _read(self) -> Operation[Conversation]:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._reading(self._layout.read(self._place))
+        return self._reading(self._layout.read(self._place, self._memo))
 
     read, aread = twins(_read)
 
@@ -321,7 +323,7 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         with its next append.
         """
         yield from self._layout.rename(self._place, encode(new_id))
-        self._seen = self._seen.at(encode(new_id))
+        self._seen, self._memo = self._seen.at(encode(new_id)), Memo()
 
     rename, arename = twins(_rename)
 
@@ -406,14 +408,14 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """A driver like this one for another conversation."""
         other = copy(self)
         id = encode(uuid4().hex if conversation_id is None else conversation_id)
-        other._seen = self._seen.at(id)
+        other._seen, other._memo = self._seen.at(id), Memo()
         return other
 
     def _storing(self, runs: Any, metadata: Any, revision: str | None) -> Operation[str]:
         return self._layout.store(self._place, _runs(runs), metadata or {}, revision)
 
     def _appending(self, runs: Any) -> Operation[int]:
-        return self._layout.append(self._place, _runs(runs))
+        return self._layout.append(self._place, _runs(runs), self._memo)
 
     def _run(self, operation: Operation[T]) -> T:
         return self._connection.run(self._guarded(operation), self._layout.alias)

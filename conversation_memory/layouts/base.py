@@ -25,7 +25,7 @@ from ..keys import decode
 from ..records import LARGEST, Conversation, Excerpt, Record, RunPage
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run
-from .refs import Form, Place, distinct, identified
+from .refs import Form, Memo, Place, distinct, identified
 from .writes import Writes
 
 _CHUNK = 50
@@ -48,7 +48,7 @@ class Layout(Writes, ABC):
         """What is kept for an hour beside a document, to tell an append that is repeated."""
         return []
 
-    def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
+    def append(self, place: Place, runs: Sequence[Run], memo: Memo | None = None) -> Operation[int]:
         """Add the runs whose id is not there yet. Returns how many those were."""
         added: list[Run] = []
         runs = identified(runs)
@@ -57,18 +57,18 @@ class Layout(Writes, ABC):
             added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
             return document.appended(added) if added else None
 
-        yield from self._change(place, change, from_memo=True, added=added)
+        yield from self._change(place, change, memo=memo or Memo(), added=added)
         return len(added)
 
-    def read(self, place: Place) -> Operation[Conversation]:
+    def read(self, place: Place, memo: Memo | None = None) -> Operation[Conversation]:
         """All of a conversation; one without runs if there is none."""
         snapshot = yield from self._snapshot(place)
         if snapshot.field is None or not place.sees(snapshot.record):
             return Conversation(Record(decode(place.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(place, snapshot)
         mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
-        if not snapshot.is_list:
-            place.memo.keep(snapshot, document)
+        if memo is not None and not snapshot.is_list:
+            memo.keep(snapshot, document)
         revision = f"{snapshot.record.version}-{mark}"
         record = replace(snapshot.record, runs=document.count)  # others count no runs
         return Conversation(record, document.runs, document.metadata, revision, exists=True)

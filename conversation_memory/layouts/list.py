@@ -21,7 +21,7 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from ..text import counted
 from .base import Layout
-from .refs import Form, Place, Snapshot, distinct, identified, is_past, owner_of
+from .refs import Form, Memo, Place, Snapshot, distinct, identified, is_past, owner_of
 
 APPEND = Script("append")
 REPLACE = Script("replace")
@@ -56,7 +56,7 @@ class ListLayout(Layout):
     name = "list"
     reads_list = True
 
-    def append(self, place: Place, runs: Sequence[Run]) -> Operation[int]:
+    def append(self, place: Place, runs: Sequence[Run], memo: Memo | None = None) -> Operation[int]:
         runs = identified(runs)
         texts = [(run, run.to_wire()) for run in distinct(runs)]
         self._check_runs(place, [text for _, text in texts])

@@ -33,7 +33,6 @@ class Place:
     `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
     conversations of that owner only; any other caller learns the true owner from the server.
     `lifetime` is what the caller wants it to be, in milliseconds, 0 for ever, None for no change.
-    `memo` is what the caller has seen last: a write that finds it still there need not read.
     `call` is the token of the one write that this is for: one that is sent again, as redis-py does
     after a lost connection, is known by it.
     """
@@ -42,16 +41,15 @@ class Place:
     owner: bytes | None = None
     scoped: bool = False
     lifetime: int | None = None
-    memo: Memo = field(default_factory=lambda: Memo(), compare=False)
     call: bytes = field(default_factory=fresh_token, compare=False)
 
     def at(self, id: bytes) -> Place:
-        """The place of another conversation, of which nothing was seen yet."""
-        return replace(self, id=id, memo=Memo())
+        """The same caller's view of another conversation."""
+        return replace(self, id=id)
 
     def for_a_call(self) -> Place:
-        """The same place for another write."""
-        return Place(self.id, self.owner, self.scoped, self.lifetime, self.memo)
+        """The same for another write."""
+        return Place(self.id, self.owner, self.scoped, self.lifetime)
 
     def owned_by(self, owner: bytes | None) -> Place:
         return replace(self, owner=owner)
@@ -191,7 +189,10 @@ class Snapshot:
 
 
 class Memo:
-    """A snapshot and its document, for one use."""
+    """What a driver has seen last: a snapshot and its document, for one use.
+
+    A write that finds them still there need not read.
+    """
 
     __slots__ = ("_seen",)
 

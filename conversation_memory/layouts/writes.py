@@ -19,7 +19,7 @@ from ..redis_io.operations import Command, Operation, Pause, single
 from ..redis_io.scripts import Script
 from ..runs import Run, dumps
 from ..search_index.documents import fresh_token
-from .refs import Place, Snapshot
+from .refs import Memo, Place, Snapshot
 from .stored import Stored
 
 DELETE = Script("delete")
@@ -251,21 +251,20 @@ class Writes(Stored, ABC):
         place: Place,
         change: Change,
         *,
-        from_memo: bool = False,
+        memo: Memo | None = None,
         added: Sequence[Run] | None = None,
     ) -> Operation[Document]:
         """Apply `change` to the document until it is written with nobody having written meanwhile.
 
         `added` holds, once it was applied, the runs that it added, if it does nothing else.
 
-        The first attempt may be at what the caller has seen last. It costs no reading, and is
-        refused if the conversation has changed since.
+        The first attempt is at what `memo` has. It costs no reading, and is refused if the
+        conversation has changed since.
         """
-        memo = [place.memo.take()] if from_memo else []
         documents = yield from self.indexer()
 
         def attempt(place: Place, digested: bool) -> Operation[Any]:
-            seen = memo.pop() if memo else None
+            seen = memo.take() if memo else None
             if seen is None:
                 snapshot = yield from self._snapshot(place, digested=digested)
                 place = self._seen(place, snapshot)
@@ -284,17 +283,17 @@ class Writes(Stored, ABC):
             written = yield self._write(place, changed, snapshot, step)
             if not isinstance(written, int):
                 return written
-            self._remember(place, changed, snapshot, written)
+            if memo is not None and not self.reads_list:
+                memo.keep(self._written(place, changed, snapshot, written), changed)
             return changed
 
         return (yield from self._settled(place, attempt))  # type: ignore[no-any-return]
 
-    def _remember(self, place: Place, written: Document, before: Snapshot, version: int) -> None:
-        """Keep what was written for the next write of the same caller."""
-        if not self.reads_list:
-            owner = None if place.owner is None else decode(place.owner)
-            record = replace(before.record, owner=owner, version=version, seal=written.seal)
-            place.memo.keep(Snapshot(written.raw, record), written)
+    def _written(self, place: Place, written: Document, before: Snapshot, version: int) -> Snapshot:
+        """What is stored after a write."""
+        owner = None if place.owner is None else decode(place.owner)
+        record = replace(before.record, owner=owner, version=version, seal=written.seal)
+        return Snapshot(written.raw, record)
 
     def _refused(self, place: Place, refusal: Sequence[bytes]) -> Operation[Place]:
         """The place to try again with. Raises if the caller must not see it.
