@@ -10,21 +10,19 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from .exceptions import Damaged
-from .runs import Run, damage, dumps, dumps_unchecked, is_shallow, loads
+from .runs import Run
+from .wire import damage, dumps, dumps_unchecked, is_shallow, loads, members_of
 
 _OPENING = b'{"runs": ['
 _RUN = b'{"type": "Run", "id": '
 _BETWEEN = b", " + _RUN
 _CLOSING = b'], "metadata": '
 
-_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-_space = re.compile(r"[ \t\n\r]*").match
-_comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
 _seal_parts = re.compile(r"([0-9]{1,18}-[0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})").fullmatch
@@ -274,7 +272,7 @@ def canonical(raw: bytes, seal: str = "") -> Document:
 def _parse(raw: bytes) -> Document:
     try:
         text = raw.decode(json.detect_encoding(raw), "surrogatepass")
-        members = {key: place for key, *place in _members(text)}
+        members = {key: place for key, *place in members_of(text)}
     except (ValueError, RecursionError) as error:
         raise damage(error, raw) from None
     return _locate(raw, text, members)
@@ -310,66 +308,3 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
         document.mark = fingerprint(raw)
         return document
     return Document(raw, len(pieces), offset(end - 1), offset(start), offset(stop), pieces, others)
-
-
-def _members(text: str) -> Iterator[tuple[str, Any, int, int]]:
-    """Key, value, start and end of each member; for a list of runs, their places as value."""
-    position = _after(text, _skip(text, 0), "{")
-    while text[position : position + 1] != "}":
-        key, position = _value(text, position)
-        if not isinstance(key, str):
-            raise Damaged("a key is not a string")
-        start = _after(text, _skip(text, position), ":")
-        is_runs = key == "runs" and text[start : start + 1] == "["
-        value, end = _elements(text, start) if is_runs else _value(text, start)
-        yield key, value, start, end
-        position = _next(text, end, "}")
-    if _skip(text, position + 1) != len(text):
-        raise Damaged(f"extra data at character {position + 1}")
-
-
-def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
-    """The places of the elements of the list at `position`, and where the list ends.
-
-    None stands for what is no object.
-    """
-    places: list[tuple[int, int] | None] = []
-    position = _skip(text, position + 1)
-    while text[position : position + 1] != "]":
-        value, end = _value(text, position)
-        places.append((position, end) if isinstance(value, dict) else None)
-        # Griptape's own separator is worth a short cut: it is nearly every one.
-        position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
-    return places, position + 1
-
-
-def _value(text: str, position: int) -> tuple[Any, int]:
-    """The value at `position` and where it ends."""
-    try:
-        return _scan(text, position)
-    except StopIteration:
-        raise Damaged(f"no JSON value at character {position}") from None
-
-
-def _skip(text: str, position: int) -> int:
-    return _space(text, position).end()  # type: ignore[union-attr]  # it matches the empty string
-
-
-def _after(text: str, position: int, character: str) -> int:
-    """Where the next token after the `character` at `position` starts."""
-    if text[position : position + 1] != character:
-        raise Damaged(f"expected {character!r} at character {position}")
-    return _skip(text, position + 1)
-
-
-def _next(text: str, position: int, closing: str) -> int:
-    """Where the next element or the closing character is, after one that ends at `position`."""
-    if comma := _comma(text, position):
-        position = comma.end()
-        if text[position : position + 1] == closing:
-            raise Damaged(f"no JSON value at character {position}")
-        return position
-    position = _skip(text, position)
-    if text[position : position + 1] != closing:
-        raise Damaged(f"expected ',' or {closing!r} at character {position}")
-    return position

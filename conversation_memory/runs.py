@@ -1,4 +1,4 @@
-"""Run and Artifact, and the JSON that they are on the wire."""
+"""Run and Artifact."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from itertools import accumulate, islice
+from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from .exceptions import Damaged
-
-# Far below what Python's json can read, so that every reader can, however deep its own stack is.
-MAX_DEPTH = 200
+from .wire import dumps, loads
 
 _BINARY = {
     "BlobArtifact": "application/octet-stream",
@@ -23,63 +20,6 @@ _BINARY = {
 
 
 _unescaped = re.compile(r"[ !#-\[\]-~]*").fullmatch
-_strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
-_no_brackets = bytes({*range(256)} - {*b"[]{}"})
-
-
-def dumps(value: Any) -> bytes:
-    """`value` as Griptape would write it: ASCII, default separators, NaN as `NaN`.
-
-    Raises ValueError if it is nested more than `MAX_DEPTH` levels deep.
-    """
-    text = dumps_unchecked(value)
-    if not is_shallow(text) and _depth(text) > MAX_DEPTH:
-        raise _too_deep()
-    return text
-
-
-def dumps_unchecked(value: Any) -> bytes:
-    """See dumps(), of what may be a little deeper."""
-    try:
-        return json.dumps(value).encode()
-    except RecursionError:
-        raise _too_deep() from None
-
-
-def is_shallow(text: bytes) -> bool:
-    """Whether a JSON text has too few brackets to be nested too deeply, as most have."""
-    return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
-
-
-def _depth(text: bytes) -> int:
-    brackets = _strings.sub(b"", text).translate(None, _no_brackets)
-    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
-
-
-def _too_deep() -> ValueError:
-    return ValueError(f"A value nested more than {MAX_DEPTH} levels deep cannot be stored.")
-
-
-def loads(raw: bytes) -> dict[str, Any]:
-    """The object of a stored JSON text. Raises `Damaged` if it is none."""
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise damage(error, raw) from None
-    if not isinstance(value, dict):
-        raise Damaged("it is not an object", raw)
-    return value
-
-
-def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
-    """What an error of json says of a stored text."""
-    if isinstance(error, RecursionError):
-        return Damaged("it is nested too deeply", raw)
-    if isinstance(error, UnicodeDecodeError):
-        return Damaged(f"byte {error.start} is not text in {error.encoding}", raw)
-    if isinstance(error, json.JSONDecodeError):
-        return Damaged(f"{error.msg} at character {error.pos}", raw)
-    return Damaged(str(error), raw)  # a number of more digits than Python reads
 
 
 class Artifact:

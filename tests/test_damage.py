@@ -10,7 +10,7 @@ from conversation_memory import Artifact, Run, indexes
 from conversation_memory.archive.dump import Dump
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
-from conversation_memory.runs import MAX_DEPTH
+from conversation_memory.wire import MAX_DEPTH
 
 from .archives import dumped, restored
 from .utils import RedisTestCase, both, each_layout

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from ..runs import dumps
+from ..wire import dumps
 
 FORMAT = "conversation_memory"
 VERSION = 1

@@ -17,8 +17,9 @@ from ..exceptions import (
 from ..keys import Keys, decode
 from ..redis_io.operations import Command, Operation, Pause, single
 from ..redis_io.scripts import Script
-from ..runs import Run, dumps
+from ..runs import Run
 from ..search_index.documents import fresh_token
+from ..wire import dumps
 from .refs import Memo, Place, Snapshot
 from .stored import Stored
 

@@ -17,9 +17,10 @@ from ..exceptions import Damaged
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..runs import Run, loads
+from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.schema import Schema
+from ..wire import loads
 
 EMBED = Script("embed")
 

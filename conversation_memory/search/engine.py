@@ -11,10 +11,11 @@ from ..collection.listing import Listing
 from ..exceptions import ConversationMemoryError, Damaged, RedisDenied, RedisMisconfigured
 from ..layouts import Layout
 from ..redis_io.operations import Operation, T
-from ..runs import Run, loads
+from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.index_state import OFF, State
 from ..search_index.schema import Schema
+from ..wire import loads
 from .redisearch import LAST, Asking
 from .replies import CUT_SHORT, Reply, Row, sentences
 from .request import Cursor, Request

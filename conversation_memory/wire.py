@@ -1,0 +1,139 @@
+"""JSON as it stands in Redis: written, read with a limit of depth, and taken apart."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from typing import Any
+
+from .exceptions import Damaged
+
+# Far below what Python's json can read, so that every reader can, however deep its own stack is.
+MAX_DEPTH = 200
+
+_strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_no_brackets = bytes({*range(256)} - {*b"[]{}"})
+
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+_space = re.compile(r"[ \t\n\r]*").match
+_comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
+
+
+def dumps(value: Any) -> bytes:
+    """`value` as Griptape would write it: ASCII, default separators, NaN as `NaN`.
+
+    Raises ValueError if it is nested more than `MAX_DEPTH` levels deep.
+    """
+    text = dumps_unchecked(value)
+    if not is_shallow(text) and _depth(text) > MAX_DEPTH:
+        raise _too_deep()
+    return text
+
+
+def dumps_unchecked(value: Any) -> bytes:
+    """See dumps(), of what may be a little deeper."""
+    try:
+        return json.dumps(value).encode()
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def is_shallow(text: bytes) -> bool:
+    """Whether a JSON text has too few brackets to be nested too deeply, as most have."""
+    return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
+
+
+def _depth(text: bytes) -> int:
+    brackets = _strings.sub(b"", text).translate(None, _no_brackets)
+    return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
+
+
+def _too_deep() -> ValueError:
+    return ValueError(f"A value nested more than {MAX_DEPTH} levels deep cannot be stored.")
+
+
+def loads(raw: bytes) -> dict[str, Any]:
+    """The object of a stored JSON text. Raises `Damaged` if it is none."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise damage(error, raw) from None
+    if not isinstance(value, dict):
+        raise Damaged("it is not an object", raw)
+    return value
+
+
+def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
+    """What an error of json says of a stored text."""
+    if isinstance(error, RecursionError):
+        return Damaged("it is nested too deeply", raw)
+    if isinstance(error, UnicodeDecodeError):
+        return Damaged(f"byte {error.start} is not text in {error.encoding}", raw)
+    if isinstance(error, json.JSONDecodeError):
+        return Damaged(f"{error.msg} at character {error.pos}", raw)
+    return Damaged(str(error), raw)  # a number of more digits than Python reads
+
+
+def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
+    """Key, value, start and end of each member; for a list of runs, their places as value."""
+    position = _after(text, _skip(text, 0), "{")
+    while text[position : position + 1] != "}":
+        key, position = _value(text, position)
+        if not isinstance(key, str):
+            raise Damaged("a key is not a string")
+        start = _after(text, _skip(text, position), ":")
+        is_runs = key == "runs" and text[start : start + 1] == "["
+        value, end = _elements(text, start) if is_runs else _value(text, start)
+        yield key, value, start, end
+        position = _next(text, end, "}")
+    if _skip(text, position + 1) != len(text):
+        raise Damaged(f"extra data at character {position + 1}")
+
+
+def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
+    """The places of the elements of the list at `position`, and where the list ends.
+
+    None stands for what is no object.
+    """
+    places: list[tuple[int, int] | None] = []
+    position = _skip(text, position + 1)
+    while text[position : position + 1] != "]":
+        value, end = _value(text, position)
+        places.append((position, end) if isinstance(value, dict) else None)
+        # Griptape's own separator is worth a short cut: it is nearly every one.
+        position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
+    return places, position + 1
+
+
+def _value(text: str, position: int) -> tuple[Any, int]:
+    """The value at `position` and where it ends."""
+    try:
+        return _scan(text, position)
+    except StopIteration:
+        raise Damaged(f"no JSON value at character {position}") from None
+
+
+def _skip(text: str, position: int) -> int:
+    return _space(text, position).end()  # type: ignore[union-attr]  # it matches the empty string
+
+
+def _after(text: str, position: int, character: str) -> int:
+    """Where the next token after the `character` at `position` starts."""
+    if text[position : position + 1] != character:
+        raise Damaged(f"expected {character!r} at character {position}")
+    return _skip(text, position + 1)
+
+
+def _next(text: str, position: int, closing: str) -> int:
+    """Where the next element or the closing character is, after one that ends at `position`."""
+    if comma := _comma(text, position):
+        position = comma.end()
+        if text[position : position + 1] == closing:
+            raise Damaged(f"no JSON value at character {position}")
+        return position
+    position = _skip(text, position)
+    if text[position : position + 1] != closing:
+        raise Damaged(f"expected ',' or {closing!r} at character {position}")
+    return position
