@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
-from .wire import dumps, loads
+from .exceptions import Damaged
+from .wire import MAX_DEPTH, dumps, dumps_unchecked, loads, too_deep
 
 _BINARY = {
     "BlobArtifact": "application/octet-stream",
@@ -295,7 +296,7 @@ def _plain(value: Any, depth: int = 1) -> Any:
         return b64encode(value).decode()
     if isinstance(value, (list, tuple)):
         if depth > MAX_DEPTH:
-            raise _too_deep()
+            raise too_deep()
         return [_plain(item, depth + 1) for item in value]
     return value.to_dict() if hasattr(value, "to_dict") else value
 

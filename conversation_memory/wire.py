@@ -28,7 +28,7 @@ def dumps(value: Any) -> bytes:
     """
     text = dumps_unchecked(value)
     if not is_shallow(text) and _depth(text) > MAX_DEPTH:
-        raise _too_deep()
+        raise too_deep()
     return text
 
 
@@ -37,7 +37,7 @@ def dumps_unchecked(value: Any) -> bytes:
     try:
         return json.dumps(value).encode()
     except RecursionError:
-        raise _too_deep() from None
+        raise too_deep() from None
 
 
 def is_shallow(text: bytes) -> bool:
@@ -50,7 +50,7 @@ def _depth(text: bytes) -> int:
     return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
 
 
-def _too_deep() -> ValueError:
+def too_deep() -> ValueError:
     return ValueError(f"A value nested more than {MAX_DEPTH} levels deep cannot be stored.")
 
 
