@@ -79,7 +79,7 @@ class ProcessTests(SimpleTestCase):
 
     def test_every_run_is_stored_once_and_in_the_order_of_its_writer(self):
         retries = self.write_through_pauses()
-        assert retries >= 8  # or the writers were done before the first pause
+        assert retries, "The writers were done before the first pause."
         for layout in LAYOUTS:
             with self.subTest(layout):
                 found = ids(indexes[layout].driver("42").load()[0])
