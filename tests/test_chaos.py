@@ -1,4 +1,4 @@
-"""Eight processes, mixed operations, and a server that fails them in every way it can.
+"""Six processes, mixed operations, and a server that fails them in every way it can.
 
 Or with search documents, beside operators who reindex, check, convert and dump all the time.
 CHAOS_SECONDS is how long they write in each layout.
@@ -28,8 +28,8 @@ from .chaos import SHARED
 from .utils import each_layout
 
 ROOT = Path(__file__).parent.parent
-SECONDS = float(os.environ.get("CHAOS_SECONDS", 4))
-NAMES = "abcdefgh"
+SECONDS = float(os.environ.get("CHAOS_SECONDS", 2.5))
+NAMES = "abcdef"
 OF_SEARCH = {b"run", b"documents", b"tokens", b"owners", b"search"}
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 

@@ -11,13 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..conf import IndexSettings
 from ..documents import Document, Runs, build, fingerprint
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
+    ConversationError,
     ConversationMemoryError,
     ConversationNotFound,
     ConversationTooLarge,
@@ -71,6 +72,7 @@ def scrapping(
 
 
 Change = Callable[[Document], "Document | None"]
+E = TypeVar("E", bound=ConversationError)
 
 
 class Layout(Indexing, ABC):
@@ -581,19 +583,15 @@ class Layout(Indexing, ABC):
 
     def _check_size(self, place: Place, size: int) -> None:
         if size > self.max_bytes:
-            raise ConversationTooLarge(
-                f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
-                f"{self.alias!r}) would have {size:,} bytes, {self.max_bytes:,} are allowed "
-                "(MAX_BYTES). Nothing was written."
-            )
+            limit = f"{self.max_bytes:,} are allowed (MAX_BYTES). Nothing was written."
+            raise self._error(ConversationTooLarge, place, f"would have {size:,} bytes, {limit}")
 
     def _check_runs(self, place: Place, texts: Sequence[bytes]) -> None:
         largest = max(map(len, texts), default=0)
         if largest > self.max_run_bytes:
-            raise ConversationTooLarge(
-                f"A run of conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
-                f"{self.alias!r}) has {largest:,} bytes, {self.max_run_bytes:,} are allowed "
-                "(MAX_RUN_BYTES). Nothing was written."
+            limit = f"{self.max_run_bytes:,} are allowed (MAX_RUN_BYTES). Nothing was written."
+            raise self._error(
+                ConversationTooLarge, place, f"has a run of {largest:,} bytes, {limit}"
             )
 
     def _position(self, place: Place, runs: Sequence[Run], run_id: str) -> int:
@@ -604,10 +602,7 @@ class Layout(Indexing, ABC):
         raise self._run_not_found(place, run_id)
 
     def _run_not_found(self, place: Place, run_id: str) -> RunNotFound:
-        return RunNotFound(
-            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
-            f"{self.alias!r}) has no run {run_id!r}."
-        )
+        return self._error(RunNotFound, place, repr(run_id))
 
     def _seen(self, place: Place, snapshot: Snapshot) -> Place:
         """The place with its true owner. Raises if the caller must not see it."""
@@ -640,17 +635,14 @@ class Layout(Indexing, ABC):
         raise self._conflict(place, "was changed since that revision")
 
     def _conflict(self, place: Place, what: str) -> ConversationConflict:
-        return ConversationConflict(
-            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias {self.alias!r}) "
-            f"{what}. Nothing was written."
-        )
+        return self._error(ConversationConflict, place, f"{what}. Nothing was written.")
 
     def not_found(self, place: Place) -> ConversationNotFound:
-        whose = " for this owner" if place.scoped else ""
-        return ConversationNotFound(
-            f"There is no conversation {decode(place.id)!r} in index {self.keys.name!r} "
-            f"(alias {self.alias!r}){whose}."
-        )
+        return self._error(ConversationNotFound, place, " for this owner" if place.scoped else "")
+
+    def _error(self, kind: type[E], place: Place, reason: str) -> E:
+        id = decode(place.id)
+        return kind(reason, alias=self.alias, index=self.keys.name, conversation_id=id)
 
     def corrupt(self, place: Place, raw: bytes, reason: str) -> ConversationCorrupt:
         return ConversationCorrupt(

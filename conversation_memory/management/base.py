@@ -1,40 +1,61 @@
-"""What the management commands share."""
+"""The base of the management commands."""
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Protocol
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from conversation_memory import ConversationIndex, Erasure, indexes
+from conversation_memory.collection.prune import Pruning
 from conversation_memory.exceptions import ConversationMemoryError
+from conversation_memory.text import counted
 
-from . import progress
 from .exit_codes import Exit, failure
+
+# Seconds between two lines of progress.
+EVERY = 10.0
+
+
+class Progress(Protocol):
+    def __call__(self, done: int, words: str = "") -> None:
+        """Show that `done` of all are done; `words` add details."""
 
 
 class MemoryCommand(BaseCommand):
-    """A command whose failures are sentences with an exit code, not tracebacks.
+    """A command that reports failures as a sentence and an exit code, without a traceback.
 
-    `after_interrupt` is what it says at Ctrl-C: how things stand, and how to go on.
+    `after_interrupt` is printed after Ctrl-C: the state of the data, and how to continue.
     """
 
-    # An alias that is misconfigured says so when it is used, and keeps no other one waiting.
+    # A misconfigured alias reports its own error when it is used, and must not block the others.
     requires_system_checks = []
     after_interrupt = ""
     verbosity = 1
     _called_from_command_line: bool
 
-    def add_using(self, parser: Any, **kwargs: Any) -> None:
-        # Not with `choices`, which would make of an unknown alias a wrong use of the option.
-        parser.add_argument("--using", metavar="ALIAS", **kwargs)
+    def add_using(
+        self,
+        parser: Any,
+        help: str = "Alias of the index (default: 'default').",
+        default: str | None = "default",
+    ) -> None:
+        # Without `choices`: argparse would report an unknown alias as a usage error, code 2.
+        parser.add_argument("--using", metavar="ALIAS", help=help, default=default)
 
-    def add_dry_run(self, parser: Any, help: str = "Only count.") -> None:
+    def add_ids(self, parser: CommandParser) -> None:
+        parser.add_argument("ids", nargs="*", metavar="id", help="Conversation ids.")
+
+    def add_dry_run(self, parser: CommandParser, help: str = "Only count.") -> None:
         parser.add_argument("--dry-run", action="store_true", help=help)
 
-    def add_no_input(self, parser: Any) -> None:
+    def add_no_input(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--noinput",
             "--no-input",
@@ -43,43 +64,107 @@ class MemoryCommand(BaseCommand):
             help="Do not ask for confirmation.",
         )
 
-    def confirm(self, what: str, refusal: str) -> None:
-        """Ask on the terminal whether to do `what`; raises CommandError(refusal) at a no."""
+    def confirm(self, question: str, refusal: str) -> None:
+        """Ask on the terminal; raises CommandError(refusal) unless the user answers yes."""
         try:
-            answer = input(f"{what}\nType 'yes' to continue, or 'no' to cancel: ")
+            answer = input(f"{question}\nType 'yes' to continue, or 'no' to cancel: ")
         except EOFError:
-            raise CommandError(f"{refusal} Nobody is there to ask: see --no-input.") from None
+            raise CommandError(f"{refusal} Confirmation is required; see --no-input.") from None
         if answer != "yes":
             raise CommandError(refusal)
 
+    def in_each(self, aliases: Iterable[str], work: Callable[[ConversationIndex], str]) -> None:
+        """Print the result of `work` for each index; a failure does not stop the others."""
+        failed = []
+        for alias in aliases:
+            try:
+                result = work(indexes[alias])
+            except ConversationMemoryError as error:
+                self.report(error)
+                failed.append(alias)
+            else:
+                self.say(f"{alias}: {result}")
+        if failed:
+            raise CommandError(f"Failed: {', '.join(map(repr, failed))}.")
+
+    def say(self, text: str) -> None:
+        if self.verbosity:
+            self.stdout.write(text)
+
+    def warn(self, text: str) -> None:
+        self.stderr.write(text, self.style.WARNING)
+
+    def report(self, error: Exception) -> None:
+        self.stderr.write(str(error))
+
+    def total(self, index: ConversationIndex) -> int | None:
+        """The total of a progress bar; costs no round trip where there is none."""
+        return index.count() if self.verbosity else None
+
+    @contextmanager
     def progress(
         self, doing: str, *, total: int | None = None, unit: str = "", scaled: bool = False
-    ) -> AbstractContextManager[progress.Progress]:
-        """See progress.shown()."""
-        return progress.shown(
-            self, doing, total=total, verbosity=self.verbosity, unit=unit, scaled=scaled
-        )
+    ) -> Iterator[Progress]:
+        """A function to call with the count so far, as often as one likes.
+
+        `doing` labels the bar ("Dumping") and `unit` is what it counts; `scaled` is for bytes. The
+        output goes to stderr: a bar on a terminal if tqdm is installed, otherwise a line every
+        `EVERY` seconds, and nothing if the verbosity is 0.
+        """
+        if not self.verbosity:
+            yield lambda done, words="": None
+        elif not (self.stderr.isatty() and find_spec("tqdm")):
+            yield self._lines(doing, total, unit)
+        else:
+            from tqdm import tqdm  # type: ignore[import-untyped]
+
+            stream: Any = self.stderr
+            with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
+
+                def show(done: int, words: str = "") -> None:
+                    if words:
+                        bar.set_postfix_str(words, refresh=False)
+                    bar.update(done - bar.n)
+
+                yield show
+
+    def _lines(self, doing: str, total: int | None, unit: str) -> Progress:
+        of = "" if total is None else f" of {total:,}"
+        written = time.monotonic()
+
+        def show(done: int, words: str = "") -> None:
+            nonlocal written
+            if time.monotonic() - written >= EVERY:
+                written = time.monotonic()
+                line = f"{doing}: {done:,}{of} {unit}".rstrip() + (f", {words}" if words else "")
+                self.stderr.write(line, self.style.NOTICE)
+
+        return show
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         self.verbosity = options["verbosity"]
         try:
             output = super().execute(*args, **options)
-            self.stdout.flush()  # here an error is a sentence still
+            self.stdout.flush()  # inside the `try`, so that an error of it is a sentence too
             return output
         except BrokenPipeError:
-            self._leave_quietly()
+            if self._called_from_command_line:
+                # Otherwise the interpreter flushes at exit and prints the error once more.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(Exit.BROKEN_PIPE)
             raise
         except KeyboardInterrupt:
             if not self._called_from_command_line:
                 raise
-            said = f"Interrupted. {self.after_interrupt}".rstrip()
-            raise CommandError(said, returncode=Exit.INTERRUPTED) from None
+            text = f"Interrupted. {self.after_interrupt}".rstrip()
+            raise CommandError(text, returncode=Exit.INTERRUPTED) from None
         except (ConversationMemoryError, OSError) as error:
             raise failure(error) from error
 
-    def _leave_quietly(self) -> None:
-        """End as what writes to `head` does, if the output is the one of the process."""
-        if self._called_from_command_line:
-            # Else the interpreter, which flushes at its end, would print the error once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(Exit.BROKEN_PIPE)
+
+def sums(index: ConversationIndex, found: Erasure | Pruning, what: str) -> str:
+    """`default: 2 conversations, 3 runs, 512 bytes to delete`."""
+    return (
+        f"{index.alias}: {counted(found.conversations, 'conversation')}, "
+        f"{counted(found.runs, 'run')}, {counted(found.bytes, 'byte')} {what}"
+    )
