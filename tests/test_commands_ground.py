@@ -13,8 +13,7 @@ from hypothesis import given
 
 from conversation_memory import Run, Selection, exceptions
 from conversation_memory.keys import decode
-from conversation_memory.management import base
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import CODES, Exit, failure
 from conversation_memory.management.selection_args import moment, selection
 from conversation_memory.management.terminal import (
@@ -99,7 +98,7 @@ class ProgressTests(SimpleTestCase):
     def shown(self, stream, *, every=10.0, verbosity=1):
         command = MemoryCommand(stderr=stream)
         command.verbosity = verbosity
-        with mock.patch.object(base, "EVERY", every):
+        with mock.patch("conversation_memory.management.command.EVERY", every):
             with command.progress("Doing", total=4) as show:
                 for done in range(1, 5):
                     show(done, f"{done} bytes")

@@ -317,7 +317,7 @@ class CommandTests(ConvertTestCase):
         assert "'9'" in self.errors
 
     def test_says_a_line_now_and_then(self):
-        with mock.patch("conversation_memory.management.base.EVERY", 0):
+        with mock.patch("conversation_memory.management.command.EVERY", 0):
             self.convert()
         assert self.errors == "Converting: 3 of 3, 3 converted\n"
 

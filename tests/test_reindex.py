@@ -183,7 +183,7 @@ class ReindexTests(Documents):
     def test_the_command_says_a_line_now_and_then(self):
         for number in range(3):
             self.put(str(number), document(run("a")))
-        with mock.patch("conversation_memory.management.base.EVERY", 0):
+        with mock.patch("conversation_memory.management.command.EVERY", 0):
             self.call()
         assert "3 of 3, 3 indexed" in self.errors
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, indexes
 from conversation_memory.check import Problem, Report
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import quoted
 from conversation_memory.text import counted

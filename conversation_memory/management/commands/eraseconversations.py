@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, indexes
 from conversation_memory.collection.erase import Copies
-from conversation_memory.management.base import MemoryCommand, sums
+from conversation_memory.management.command import MemoryCommand, sums
 
 
 class Command(MemoryCommand):

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.selection_args import add_selection, selection
 from conversation_memory.management.terminal import (
     columns_of,

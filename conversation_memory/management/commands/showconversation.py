@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import Conversation, ConversationIndex, Run, indexes
 from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import (
     columns_of,
