@@ -12,11 +12,12 @@ class ConversationMemoryConfig(AppConfig):
     verbose_name = _("Conversation memory")
 
     def ready(self) -> None:
-        from . import checks, receivers  # noqa: F401  # importing checks registers them
+        from . import checks  # noqa: F401  # importing it registers the checks
         from .masking import hide_secrets
+        from .owners import connect_user_deletion
 
         hide_secrets()
-        receivers.connect()
+        connect_user_deletion()
         setting_changed.connect(_setting_changed, dispatch_uid="conversation_memory")
 
 

@@ -1,8 +1,8 @@
-"""System checks of settings.REDIS. Only that of `check --deploy` asks a server."""
+"""System checks of settings.REDIS. Only those of `check --deploy` contact a server."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -38,17 +38,21 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 _HINTS = {
     "incomplete": "Run `manage.py reindexconversations --using {}`.",
-    "absent": "Use a Redis with RediSearch, or leave SEARCH out.",
+    "absent": "Use a Redis with RediSearch, or remove SEARCH.",
     "denied": "ACL SETUSER ... +ft.info +ft.create +ft.search +ft.aggregate +ft._list",
 }
 
 
 @register("conversation_memory", deploy=True)
 def check_search(**kwargs: Any) -> list[CheckMessage]:
-    """Whether RediSearch answers where SEARCH is set."""
+    return _of_each(_check_state)
+
+
+def _of_each(check: Callable[[str], Iterator[CheckMessage]]) -> list[CheckMessage]:
+    """The messages about each alias, unless the settings have errors, which E001… report."""
     if any(message.is_serious() for message in check_settings()):
         return []
-    return [message for alias in getattr(settings, "REDIS", {}) for message in _check_state(alias)]
+    return [message for alias in getattr(settings, "REDIS", {}) for message in check(alias)]
 
 
 def _check_state(alias: str) -> Iterator[CheckMessage]:
@@ -61,7 +65,7 @@ def _check_state(alias: str) -> Iterator[CheckMessage]:
         kind, reason = "", str(error)
     if reason:
         yield Warning(
-            f"Searches in settings.REDIS[{alias!r}] may miss something. {reason}",
+            f"Searches in settings.REDIS[{alias!r}] may be incomplete. {reason}",
             hint=_HINTS.get(kind, "").format(alias) or None,
             id="conversation_memory.W004",
         )
@@ -69,37 +73,31 @@ def _check_state(alias: str) -> Iterator[CheckMessage]:
 
 @register("conversation_memory", deploy=True)
 def check_eviction(**kwargs: Any) -> list[CheckMessage]:
-    """Whether a server with full memory would delete conversations instead of refusing writes."""
-    if any(message.is_serious() for message in check_settings()):
-        return []
-    aliases = getattr(settings, "REDIS", {})
-    return [message for alias in aliases for message in _check_eviction(alias)]
+    return _of_each(_check_eviction)
 
 
 def _check_eviction(alias: str) -> Iterator[CheckMessage]:
     memory: dict[str, str] = {}
-    with suppress(ConversationMemoryError):  # a server that is not there evicts nothing
+    with suppress(ConversationMemoryError):  # an unreachable server evicts nothing
         memory = indexes[alias]._run(info("memory"))
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys-") and memory.get("maxmemory", "0") != "0":
         yield Warning(
             f"The Redis of settings.REDIS[{alias!r}] has the maxmemory-policy {policy}: when its "
-            "memory is full, it deletes conversations, whole indexes among them.",
-            hint="Set maxmemory-policy to noeviction, in redis.conf or where your provider has it. "
-            "On a server that is a cache as well, volatile-lru spares keys without a TTL.",
+            "memory is full, it deletes conversations and even whole indexes.",
+            hint="Set maxmemory-policy to noeviction, in redis.conf or with your provider. On a "
+            "server that is also a cache, volatile-lru keeps keys without a TTL.",
             id="conversation_memory.W005",
         )
 
 
 @register("conversation_memory", deploy=True)
 def check_secrets(**kwargs: Any) -> list[CheckMessage]:
-    """Whether a setting that is not ours to mask shows a password of Redis in error reports."""
     return [
         Warning(
-            f"settings.{name} has a password of settings.REDIS or settings.CACHES in it, which "
+            f"settings.{name} contains a password of settings.REDIS or settings.CACHES, which "
             "Django's error reports show.",
-            hint="Give it a name with PASS in it, or mask it in a DEFAULT_EXCEPTION_REPORTER_FILTER"
-            " of yours.",
+            hint="Put PASS into its name, or mask it in your DEFAULT_EXCEPTION_REPORTER_FILTER.",
             id="conversation_memory.W006",
         )
         for name in masking.shown_settings()
@@ -125,20 +123,19 @@ def _check_layout(alias: str) -> Iterator[CheckMessage]:
     try:
         layouts.layout(conf.get(alias))
     except InvalidIndexError as error:
-        yield Error(str(error), hint="Leave LAYOUT out for 'hash'.", id="conversation_memory.E003")
+        yield Error(str(error), hint="Without LAYOUT, it is 'hash'.", id="conversation_memory.E003")
     except ImproperlyConfigured as error:
         yield Error(
             f"LANGUAGE in SEARCH of settings.REDIS[{alias!r}] cannot be used. {error}",
-            hint="Without LANGUAGE, words are found as they are written.",
+            hint="Without LANGUAGE, words are found only as they are written.",
             id="conversation_memory.E007",
         )
 
 
 def _check_client(index: conf.IndexSettings) -> Iterator[CheckMessage]:
-    """Making a client opens no connection."""
     make = clients.borrow if index.cache else clients.own
     try:
-        make(index)
+        make(index)  # opens no connection
     except InvalidIndexError as error:
         if index.cache:
             yield Error(str(error), hint=clients.LENDERS, id="conversation_memory.E004")
@@ -156,16 +153,16 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
         other = found.setdefault((index.server, index.index), index)
         if other.layout != index.layout:
             yield Error(
-                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] keep one "
-                f"index, {index.index!r}, in two layouts: one does not see the runs of the other.",
+                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] share the "
+                f"index {index.index!r} but have different layouts, which hides runs.",
                 hint="Give one of them another INDEX, or both the same LAYOUT.",
                 id="conversation_memory.E006",
             )
         if other.search != index.search:
             yield Warning(
-                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] keep one "
-                f"index, {index.index!r}, with two kinds of SEARCH: a search does not find what "
-                "was written with the other one.",
+                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] share the "
+                f"index {index.index!r} but have different SEARCH settings: a search does not "
+                "find runs written through the other alias.",
                 hint="Give both the same SEARCH.",
                 id="conversation_memory.W003",
             )
@@ -176,9 +173,9 @@ def _check_search(index: conf.IndexSettings) -> Iterator[CheckMessage]:
         return
     if index.db:
         yield Warning(
-            f"settings.REDIS[{index.alias!r}] has SEARCH and is in database {index.db}: RediSearch "
-            "indexes database 0 only, so every search reads conversations one after the other.",
-            hint="Keep it in database 0.",
+            f"settings.REDIS[{index.alias!r}] has SEARCH but uses database {index.db}. RediSearch "
+            "indexes only database 0, so searches have to read all conversations.",
+            hint="Use database 0.",
             id="conversation_memory.W002",
         )
     if index.search.embed:
@@ -198,8 +195,8 @@ def _check_tls(alias: str, entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     for key in ("ssl_cert_reqs", "ssl_check_hostname"):
         if key in given and str(given[key]).lower() in _OFF:
             yield Warning(
-                f"settings.REDIS[{alias!r}] switches TLS verification off ({key}): anyone between "
-                "here and Redis can read and change every conversation.",
-                hint="Give the authority of the server with ssl_ca_certs instead.",
+                f"settings.REDIS[{alias!r}] disables TLS verification ({key}): an attacker on the "
+                "network can read and change every conversation.",
+                hint="Name the certificate authority of the server with ssl_ca_certs instead.",
                 id="conversation_memory.W001",
             )

@@ -1,4 +1,4 @@
-"""settings.REDIS and settings.CACHES -> one frozen settings object per alias."""
+"""settings.REDIS and settings.CACHES as one frozen settings object per alias."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _STRINGS = ("CACHE", "URL", "HOST", "USERNAME", "PASSWORD", "INDEX", "LAYOUT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSettings:
-    """What of an index RediSearch indexes beside the words.
+    """SEARCH of an alias: what RediSearch indexes in addition to the words.
 
     `fields` are pairs of a name in metadata or in the `meta` of a run, and "tag", "numeric" or
-    "text". `embed` is the dotted path of a callable, texts -> vectors of `dimensions` numbers.
+    "text". `embed` is the dotted path of a callable from texts to vectors of `dimensions` numbers.
     """
 
     fields: tuple[tuple[str, str], ...] = ()
@@ -57,7 +57,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
-    """One alias, normalised: either `cache`, the alias of CACHES to borrow from, or an address."""
+    """One alias: either `cache`, the alias of CACHES to borrow from, or an address."""
 
     alias: str
     index: str = DEFAULT_INDEX
@@ -79,7 +79,7 @@ class IndexSettings:
     options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
 
     def covers(self, name: str) -> bool:
-        """Whether `name` is the index, or one of those that INDEXES is about."""
+        """True if `name` is the index or matches INDEXES."""
         return name == self.index or any(fnmatchcase(name, pattern) for pattern in self.indexes)
 
     @property
@@ -89,18 +89,18 @@ class IndexSettings:
 
     @property
     def server(self) -> tuple[Any, ...]:
-        """What makes two aliases share a client."""
+        """The identity of the client; aliases for which it is equal share one."""
         address = (self.host, self.port, self.db, self.username, self.password)
         return (self.cache, self.url, *address, repr(self.options))
 
 
 def milliseconds(lifetime: float | timedelta) -> int:
-    """A lifetime, in seconds or a timedelta, in milliseconds. Raises if it is not positive."""
+    """A lifetime, a number of seconds or a timedelta, in milliseconds."""
     if not isinstance(lifetime, int | float | timedelta) or isinstance(lifetime, bool):
-        raise TypeError("A lifetime is a number of seconds or a timedelta.")
+        raise TypeError("A lifetime must be a number of seconds or a timedelta.")
     seconds = lifetime.total_seconds() if isinstance(lifetime, timedelta) else lifetime
     if not 0.001 <= seconds < 10**10:
-        raise ValueError("A lifetime is at least a millisecond and less than 300 years.")
+        raise ValueError("A lifetime must be at least a millisecond and less than 300 years.")
     return int(seconds * 1000)
 
 
@@ -111,17 +111,17 @@ def aliases() -> list[str]:
 
 
 def lends(cache: str) -> bool:
-    """Whether the backend of an alias of CACHES looks like one of Redis."""
+    """True if the backend of an alias of CACHES appears to use Redis."""
     return "redis" in str(settings.CACHES[cache].get("BACKEND", "")).lower()
 
 
 @sensitive_variables()
 def get(alias: str) -> IndexSettings:
-    """The settings of `alias`. Raises `InvalidIndexError` with every fault of its entry."""
+    """The settings of `alias`. Raises `InvalidIndexError` with all errors of its entry."""
     if alias not in _entries() and alias not in settings.CACHES:
         raise InvalidIndexError(
             f"There is no alias {alias!r} in settings.REDIS or settings.CACHES; "
-            f"there is {', '.join(map(repr, aliases())) or 'none'}."
+            f"choose from {', '.join(map(repr, aliases())) or 'none'}."
         )
     entry = _entries().get(alias, {"CACHE": alias})
     if faults := list(find_faults(alias, entry)):
@@ -130,7 +130,7 @@ def get(alias: str) -> IndexSettings:
 
 
 def find_faults(alias: str, entry: Any) -> Iterator[str]:
-    """What is wrong with an entry of REDIS, a sentence each, without asking any server."""
+    """The errors of an entry of REDIS, one sentence each, found without contacting a server."""
     where = f"settings.REDIS[{alias!r}]"
     if not isinstance(entry, Mapping):
         yield f"{where} is not a dict."
@@ -148,7 +148,7 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
 
 
 def _is_string(entry: Mapping[str, Any], key: str) -> bool:
-    optional = key in ("USERNAME", "PASSWORD")  # as from an environment that sets none
+    optional = key in ("USERNAME", "PASSWORD")  # such as os.environ.get()
     return isinstance(entry.get(key, ""), str) or (optional and entry[key] is None)
 
 
@@ -157,7 +157,7 @@ def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     ways += filter(None, [", ".join(key for key in _ADDRESS if key in entry)])
     if len(ways) != 1:
         found = " and ".join(ways) or "none of them"
-        yield f"{where} needs one of CACHE, URL, or HOST and its companions; it has {found}."
+        yield f"{where} requires one of CACHE, URL, or HOST and its companions; it has {found}."
     if "CACHE" in entry and entry["CACHE"] not in settings.CACHES:
         yield f"{where} names the cache {entry['CACHE']!r}, which is not in settings.CACHES."
     if "URL" in entry:
@@ -166,14 +166,14 @@ def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
 
 def _url_faults(where: str, url: str) -> Iterator[str]:
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        yield f"The URL of {where} starts with none of redis://, rediss:// and unix://."
+        yield f"The URL of {where} must start with redis://, rediss:// or unix://."
         return
     try:
         parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError:  # its text may quote a part of the password
+    except ValueError:  # do not chain: its text may quote a part of the password
         yield (
-            f"The URL of {where} cannot be read: in a user name or password, write special "
-            "characters as percent codes, such as %2F for a slash."
+            f"The URL of {where} cannot be parsed. In a user name or password, percent-encode "
+            "special characters, such as %2F for a slash."
         )
 
 
@@ -187,8 +187,8 @@ def _number_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     for key, low, high in limits:
         number = entry.get(key, low)
         if not isinstance(number, int) or number < low or number > (high or number):
-            span = f"from {low} to {high}" if high else f"from {low} up"
-            yield f"{key} of {where} is not a whole number {span}."
+            span = f"from {low} to {high}" if high else f"of at least {low}"
+            yield f"{key} of {where} must be an integer {span}."
 
 
 def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -198,9 +198,9 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"INDEX of {where} cannot be used. {error}"
     yield from _pattern_faults(where, entry.get("INDEXES", ()))
     if not isinstance(entry.get("TTL_ON_READ", False), bool):
-        yield f"TTL_ON_READ of {where} is neither True nor False."
+        yield f"TTL_ON_READ of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in _ON_USER_DELETE:
-        yield f"ON_USER_DELETE of {where} is neither 'erase' nor 'anonymise' nor None."
+        yield f"ON_USER_DELETE of {where} must be 'erase', 'anonymise' or None."
     try:
         milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
     except (TypeError, ValueError) as error:
@@ -211,7 +211,7 @@ def _pattern_faults(where: str, patterns: Any) -> Iterator[str]:
     if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) for p in patterns):
         yield f"INDEXES of {where} is not a list of names and patterns."
         return
-    # Redis and Python agree on what * and ? mean, and on nothing else.
+    # Redis and fnmatch agree on the meaning of * and ? only.
     if any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
 
@@ -219,7 +219,7 @@ def _pattern_faults(where: str, patterns: Any) -> Iterator[str]:
 def _search_faults(where: str, search: Any) -> Iterator[str]:
     if not isinstance(search, Mapping):
         if not isinstance(search, bool):
-            yield f"{where} is neither True nor False nor a dict."
+            yield f"{where} must be True, False or a dict."
         return
     for key in sorted(set(map(str, search)) - _SEARCH_KEYS):
         yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(_SEARCH_KEYS))}."
@@ -229,18 +229,15 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
         return
     for name, kind in fields.items():
         if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
-            yield f"FIELDS in {where} has the name {name!r}, not one of letters, digits and _."
+            yield f"FIELDS in {where} has the name {name!r}; use only ASCII letters, digits and _."
         if kind not in _KINDS:
-            yield f"The kind of {name!r} in FIELDS of {where} is none of {', '.join(_KINDS)}."
+            yield f"The kind of {name!r} in FIELDS of {where} must be 'tag', 'numeric' or 'text'."
     for key in ("LANGUAGE", "EMBED"):
         if not isinstance(search.get(key, ""), str | None):
             yield f"{key} in {where} is not a string."
-    if search.get("EMBED") and not _is_dimension(search.get("DIMENSIONS")):
-        yield f"EMBED in {where} needs DIMENSIONS, how many numbers a vector has (1 to 32768)."
-
-
-def _is_dimension(number: Any) -> bool:
-    return isinstance(number, int) and 1 <= number <= 32768
+    dimensions = search.get("DIMENSIONS")
+    if search.get("EMBED") and not (isinstance(dimensions, int) and 1 <= dimensions <= 32768):
+        yield f"EMBED in {where} requires DIMENSIONS, the length of a vector (1 to 32768)."
 
 
 def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -248,7 +245,7 @@ def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
         yield f"OPTIONS of {where} is not a dict of keyword arguments."
     elif options and "CACHE" in entry:
-        yield f"OPTIONS of {where} has no effect: a borrowed client has the options of its cache."
+        yield f"OPTIONS of {where} has no effect: a borrowed client uses the options of its cache."
 
 
 def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:

@@ -1,8 +1,8 @@
-"""Everything that can go wrong, as one tree; and redis-py's errors in its words.
+"""The exceptions of this app, and the translation of redis-py's errors into them.
 
-Each message is one sentence for an operator. None carries a message text, an argument of a
-command or a secret: redis-py quotes arguments in some of its errors, so those are redacted before
-they are chained.
+Each message is one sentence for an operator. It contains no text of a conversation, no argument of
+a command and no secret: redis-py quotes arguments in some of its errors, so these are redacted
+before they are chained.
 """
 
 from __future__ import annotations
@@ -16,97 +16,102 @@ from redis import exceptions as redis_errors
 
 
 class ConversationMemoryError(Exception):
-    """The root of all errors of this app."""
+    """The base class of all errors of this app."""
 
 
 class InvalidIndexError(ConversationMemoryError, ImproperlyConfigured):
-    """An alias that does not exist, or whose settings cannot be used."""
+    """The alias does not exist, or its settings are invalid."""
 
 
 class RedisUnavailable(ConversationMemoryError):
-    """Redis cannot serve now: unreachable, starting, busy, no connection free. Worth a retry."""
+    """Redis is unreachable, starting or busy, or no connection is free. A retry may succeed."""
 
 
 class RedisUnconfirmed(RedisUnavailable):
-    """No answer in time: a write may or may not have been applied."""
+    """Redis did not answer in time: a write may or may not have been applied."""
 
 
 class RedisReadOnly(ConversationMemoryError):
-    """Redis reads but refuses writes: a replica, full memory, a disk problem."""
+    """Redis serves reads but rejects writes: a replica, full memory or a disk problem."""
 
 
 class RedisDenied(ConversationMemoryError):
-    """Redis refuses the credentials, or lacks the permission for a command or key."""
+    """Redis rejects the credentials, or the user lacks permission for a command or key."""
 
 
 class RedisMisconfigured(ConversationMemoryError):
-    """The address, database, key type or server version is not one that can work."""
+    """The address, database, key type or server version cannot work."""
 
 
-class ConversationConflict(ConversationMemoryError):
-    """Someone else wrote to the conversation in between."""
+class ConversationError(ConversationMemoryError):
+    """An error about one conversation, which `alias`, `index` and `conversation_id` identify.
+
+    `reason` completes the sentence of the class; without an index it is the whole message.
+    """
+
+    sentence = "Conversation {where} {reason}"
+
+    def __init__(
+        self, reason: str = "", *, alias: str = "", index: str = "", conversation_id: str = ""
+    ):
+        super().__init__(*filter(None, (alias, index, conversation_id, reason)))  # for repr()
+        self.reason = reason
+        self.alias = alias
+        self.index = index
+        self.conversation_id = conversation_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled by position, but these arguments are keywords.
+        names = {"alias": self.alias, "index": self.index, "conversation_id": self.conversation_id}
+        return partial(type(self), reason=self.reason, **names), ()
+
+    def __str__(self) -> str:
+        if not self.index:
+            return self.reason
+        where = f"{self.conversation_id!r} in index {self.index!r} (alias {self.alias!r})"
+        return self.sentence.format(where=where, reason=self.reason)
 
 
-class ConversationNotFound(ConversationMemoryError):
-    """There is no such conversation, or none for this owner."""
+class ConversationConflict(ConversationError):
+    """Another writer changed the conversation in the meantime."""
 
 
-class OwnerRequired(ConversationMemoryError, PermissionDenied):
-    """Nobody is logged in, or the user is not saved yet: there is no owner to act for."""
+class ConversationNotFound(ConversationError):
+    """The conversation does not exist, or does not belong to this owner."""
+
+    sentence = "There is no conversation {where}{reason}."
 
 
 class RunNotFound(ConversationNotFound):
-    """There is no run of that id in the conversation."""
+    """The conversation has no run with this id."""
+
+    sentence = "Conversation {where} has no run {reason}."
 
 
-class ConversationTooLarge(ConversationMemoryError):
-    """The conversation would be larger than MAX_BYTES; nothing was written."""
+class ConversationTooLarge(ConversationError):
+    """The conversation would exceed MAX_BYTES, or a run MAX_RUN_BYTES; nothing was written."""
 
 
-class PackageMissing(ConversationMemoryError):
-    """A package is needed that is not installed."""
-
-
-class NotAnArchive(ConversationMemoryError):
-    """The file is no archive of conversations, or one of a newer format version."""
-
-
-class ArchiveTooLarge(NotAnArchive):
-    """The archive unpacks to more, or has more conversations, than is allowed."""
-
-
-class ArchiveDamaged(NotAnArchive):
-    """The archive was cut short, edited, or otherwise changed since it was written."""
-
-
-class ConversationCorrupt(ConversationMemoryError):
+class ConversationCorrupt(ConversationError):
     """The stored value is not a conversation.
 
     `alias`, `index` and `conversation_id` say where, `reason` what is wrong, and `raw` holds the
     bytes as they are stored.
     """
 
+    sentence = "The value of conversation {where} is damaged: {reason}. It was not changed."
+
     def __init__(self, *, alias: str, index: str, conversation_id: str, raw: bytes, reason: str):
-        super().__init__(alias, index, conversation_id, reason)
-        self.alias = alias
-        self.index = index
-        self.conversation_id = conversation_id
+        super().__init__(reason, alias=alias, index=index, conversation_id=conversation_id)
         self.raw = raw
-        self.reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        where = {"alias": self.alias, "index": self.index, "conversation_id": self.conversation_id}
-        return partial(type(self), **where, raw=self.raw, reason=self.reason), ()
-
-    def __str__(self) -> str:
-        return (
-            f"The value of conversation {self.conversation_id!r} in index {self.index!r} "
-            f"(alias {self.alias!r}) is damaged: {self.reason}. It was left as it is."
-        )
+        make, _ = super().__reduce__()
+        return partial(make, raw=self.raw), ()
 
 
 class Damaged(ConversationCorrupt):
-    """A stored text is not a conversation, or not a run; the caller knows whose it is."""
+    """A stored text is not a conversation or not a run; the caller knows which one."""
 
     def __init__(self, reason: str, raw: bytes = b""):
         super().__init__(alias="", index="", conversation_id="", raw=raw, reason=reason)
@@ -114,35 +119,50 @@ class Damaged(ConversationCorrupt):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.reason, self.raw)
 
-    def __str__(self) -> str:
-        return self.reason
+
+class OwnerRequired(ConversationMemoryError, PermissionDenied):
+    """The user is not logged in or not saved yet, so there is no owner."""
 
 
-# Class of redis-py, fragment of its text, class of ours, what Redis does. The first that fits
-# counts, so the order matters: redis-py derives AuthenticationError from ConnectionError, has no
-# class for MISCONF or WRONGTYPE, and servers wrap the errors of scripts in words of their own.
+class PackageMissing(ConversationMemoryError):
+    """A required package is not installed."""
+
+
+class NotAnArchive(ConversationMemoryError):
+    """The file is not an archive of conversations, or has a newer format version."""
+
+
+class ArchiveTooLarge(NotAnArchive):
+    """The archive unpacks to more bytes, or holds more conversations, than is allowed."""
+
+
+class ArchiveDamaged(NotAnArchive):
+    """The archive was truncated or changed after it was written."""
+
+
+_DENIED = "denies this user a command or a key (ACL)"
+_PASSWORD = "requires a password"
+_REPLICA = "is a read-only replica"
+_NO_CONNECTION = "has no free connection in this process; raise max_connections"
+_UNCONFIRMED = "a write may or may not have been applied"
+_MEMORY = "is out of memory and rejects writes"
+
+# Class of redis-py, fragment of its text, class of ours, and the predicate of our sentence. The
+# first match counts, so the order matters: redis-py derives AuthenticationError from
+# ConnectionError, has no class for MISCONF or WRONGTYPE, and servers wrap the errors of scripts in
+# words of their own.
 _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], ...] = (
-    (redis_errors.AuthenticationError, "required", RedisDenied, "wants a password"),
-    (redis_errors.AuthenticationError, "HELLO must be", RedisDenied, "wants a password"),
-    (
-        redis_errors.AuthenticationError,
-        "",
-        RedisDenied,
-        "refuses the user name or the password",
-    ),
-    (redis_errors.NoPermissionError, "", RedisDenied, "denies this user a command or a key (ACL)"),
-    (redis_errors.BusyLoadingError, "", RedisUnavailable, "is starting and loads its data"),
-    (
-        redis_errors.MaxConnectionsError,
-        "",
-        RedisUnavailable,
-        "has no free connection in this process; raise max_connections",
-    ),
+    (redis_errors.AuthenticationError, "required", RedisDenied, _PASSWORD),
+    (redis_errors.AuthenticationError, "HELLO must be", RedisDenied, _PASSWORD),
+    (redis_errors.AuthenticationError, "", RedisDenied, "rejects the user name or the password"),
+    (redis_errors.NoPermissionError, "", RedisDenied, _DENIED),
+    (redis_errors.BusyLoadingError, "", RedisUnavailable, "is starting and loading its data"),
+    (redis_errors.MaxConnectionsError, "", RedisUnavailable, _NO_CONNECTION),
     (
         redis_errors.ConnectionError,
         "No connection available",
         RedisUnavailable,
-        "has no free connection in this process; raise max_connections",
+        _NO_CONNECTION,
     ),
     (
         redis_errors.InvalidResponse,
@@ -154,27 +174,21 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
         redis_errors.TimeoutError,
         "Timeout connecting",
         RedisUnavailable,
-        "did not accept a connection in time; check host and port, and that only a TLS port is "
-        "addressed with TLS",
+        "did not accept a connection in time; check host and port, and use TLS for a TLS port only",
     ),
     (
         redis_errors.TimeoutError,
         "",
         RedisUnconfirmed,
-        "did not answer in time; a write may or may not have been applied",
+        f"did not answer in time; {_UNCONFIRMED}",
     ),
-    (redis_errors.ReadOnlyError, "", RedisReadOnly, "is a read-only replica"),
-    (
-        redis_errors.ConnectionError,
-        "The previous master is now a slave",
-        RedisReadOnly,
-        "is a read-only replica",
-    ),
+    (redis_errors.ReadOnlyError, "", RedisReadOnly, _REPLICA),
+    (redis_errors.ConnectionError, "previous master is now a slave", RedisReadOnly, _REPLICA),
     (
         redis_errors.OutOfMemoryError,
         "",
         RedisReadOnly,
-        "is out of memory and refuses writes; delete conversations or raise maxmemory",
+        f"{_MEMORY}; delete conversations or raise maxmemory",
     ),
     (
         redis_errors.MasterDownError,
@@ -186,7 +200,7 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
         redis_errors.ConnectionError,
         "No master found",
         RedisUnavailable,
-        "has no master that a Sentinel knows of",
+        "has no master known to a Sentinel",
     ),
     (
         redis_errors.MovedError,
@@ -199,30 +213,29 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
         redis_errors.ConnectionError,
         "max number of clients",
         RedisUnavailable,
-        "has as many clients as its maxclients allows",
+        "has reached its maxclients",
     ),
     (
         redis_errors.ConnectionError,
         "CERTIFICATE_VERIFY_FAILED",
         RedisMisconfigured,
-        "shows a TLS certificate that is not trusted; name its authority with ssl_ca_certs",
+        "presents a TLS certificate that is not trusted; name its authority with ssl_ca_certs",
     ),
     (redis_errors.ConnectionError, "connecting to", RedisUnavailable, "cannot be reached"),
     (
         redis_errors.ConnectionError,
         "",
         RedisUnconfirmed,
-        "closed the connection; a write may or may not have been applied (if it expects TLS, "
-        "use rediss://)",
+        f"closed the connection; {_UNCONFIRMED} (if it expects TLS, use rediss://)",
     ),
     (OSError, "", RedisUnavailable, "cannot be reached"),
-    (Exception, "ACL failure", RedisDenied, "denies this user a command or a key (ACL)"),
-    (Exception, "NOPERM", RedisDenied, "denies this user a command or a key (ACL)"),
-    (Exception, "NOAUTH", RedisDenied, "wants a password"),
-    (Exception, "MISCONF", RedisReadOnly, "cannot save to its disk and refuses writes"),
-    (Exception, "NOREPLICAS", RedisReadOnly, "has too few replicas and refuses writes"),
-    (Exception, "READONLY", RedisReadOnly, "is a read-only replica"),
-    (Exception, "OOM", RedisReadOnly, "is out of memory and refuses writes"),
+    (Exception, "ACL failure", RedisDenied, _DENIED),
+    (Exception, "NOPERM", RedisDenied, _DENIED),
+    (Exception, "NOAUTH", RedisDenied, _PASSWORD),
+    (Exception, "MISCONF", RedisReadOnly, "cannot save to its disk and rejects writes"),
+    (Exception, "NOREPLICAS", RedisReadOnly, "has too few replicas and rejects writes"),
+    (Exception, "READONLY", RedisReadOnly, _REPLICA),
+    (Exception, "OOM", RedisReadOnly, _MEMORY),
     (Exception, "BUSY", RedisUnavailable, "is busy with a script"),
     (
         Exception,
@@ -243,12 +256,12 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
         RedisMisconfigured,
         "does not know a command: it is too old, or the command was renamed",
     ),
-    (Exception, "invalid bulk length", RedisMisconfigured, "refuses a value that large"),
+    (Exception, "invalid bulk length", RedisMisconfigured, "rejects a value that large"),
 )
 
 
 def translate(error: Exception, alias: str) -> ConversationMemoryError:
-    """`error` of redis-py in our words, chained to a copy of it that quotes no argument."""
+    """An error of redis-py as one of ours, chained to a copy of it that quotes no argument."""
     cause = redact(error)
     kind, sentence = _classify(cause)
     ours = kind(f"Redis of alias {alias!r} {sentence}{_address(cause)}.")
@@ -257,7 +270,7 @@ def translate(error: Exception, alias: str) -> ConversationMemoryError:
 
 
 def is_wrong_type(error: Exception) -> bool:
-    """Whether a key has another type than the command is for; `error` may be ours or redis-py's."""
+    """True if a command met a key of another type; `error` may be ours or redis-py's."""
     return "WRONGTYPE" in str(error.__cause__ or error)
 
 
@@ -270,7 +283,7 @@ def _classify(error: Exception) -> tuple[type[ConversationMemoryError], str]:
 
 
 def _address(error: Exception) -> str:
-    """Where redis-py tried to connect and why it could not, which names no credentials."""
+    """The address that redis-py tried and the reason of the failure, without credentials."""
     text = str(error).strip(".")
     return f" ({text})" if re.match("Error .*connecting to ", text) else ""
 
@@ -285,6 +298,6 @@ def redact(error: Exception) -> Exception:
     text = re.sub(r",? with args beginning with:.*", "", text, flags=re.S)
     text = re.sub(r"( at offset \d+) near .*", r"\1", text, flags=re.S)  # RediSearch
     copy = type(error).__new__(type(error))
-    copy.__dict__.update(vars(error))  # what its repr() asks for
+    copy.__dict__.update(vars(error))  # its repr() reads them
     copy.args = (text,)
     return copy

@@ -1,7 +1,7 @@
-"""Passwords in settings print as asterisks: on Django's debug page and in its error mails.
+"""Mask passwords in settings as asterisks on Django's debug page and in its error mails.
 
-Django hides a setting by its key, so it hides a PASSWORD, but not a password inside a URL. In the
-local variables of a traceback it hides neither.
+Django hides a setting by its key: a PASSWORD, but not a password inside a URL, and neither of them
+in the local variables of a traceback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _userinfo = re.compile(r"://(.*)@", re.S).search
 
 
 class Secret(str):
-    """A string that does not show what it is where it is printed as a value."""
+    """A string whose repr() is masked."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class Secret(str):
 
 
 class SecretURL(Secret):
-    """A URL, or several, that show no password where they are printed as a value."""
+    """A string of one or more URLs whose repr() masks their secrets."""
 
     __slots__ = ()
 
@@ -41,10 +41,10 @@ class SecretURL(Secret):
 
 
 def mask(url: str) -> str:
-    """`url` with asterisks for whatever may be a secret: its user, its password, its query.
+    """`url` with asterisks for its user, its password and its query.
 
-    It works on the text, since the parts of a URL whose password has a `/`, `#` or `?` in it are
-    not where one would look for them.
+    This works on the text, because urlsplit() misreads a URL whose password contains `/`, `#` or
+    `?`.
     """
     scheme, _, rest = url.partition("://")
     address, _, query = rest.partition("?")
@@ -55,9 +55,9 @@ def mask(url: str) -> str:
 
 
 def hide_secrets() -> None:
-    """Mask the passwords of settings.REDIS, and of the caches that can lend a connection."""
+    """Mask the passwords of settings.REDIS and of the caches that can lend a connection."""
     for entry in _dicts(getattr(settings, "REDIS", {})):
-        # The options of two aliases tell their clients apart by what they print.
+        # Not OPTIONS: aliases with different options are told apart by their repr().
         for key in entry.keys() & {"URL", "PASSWORD"}:
             entry[key] = masked(key, entry[key])
     for cache in lending_caches():
@@ -65,7 +65,7 @@ def hide_secrets() -> None:
 
 
 def lending_caches() -> Iterator[Mapping[str, Any]]:
-    """The entries of settings.CACHES that are of Redis, or that an entry of REDIS borrows from."""
+    """The entries of settings.CACHES that use Redis, or that an entry of REDIS borrows from."""
     borrowed = {str(entry.get("CACHE")) for entry in _dicts(getattr(settings, "REDIS", {}))}
     for alias, entry in settings.CACHES.items():
         if isinstance(entry, Mapping) and (alias in borrowed or lends(alias)):
@@ -73,7 +73,7 @@ def lending_caches() -> Iterator[Mapping[str, Any]]:
 
 
 def masked(key: str, value: Any) -> Any:
-    """A setting with its passwords masked: dicts and lists in place, for who holds them already."""
+    """A setting with its passwords masked; dicts and lists in place, as others hold references."""
     if isinstance(value, dict):
         value.update({name: masked(str(name), part) for name, part in value.items()})
     elif isinstance(value, list):
@@ -88,19 +88,19 @@ def masked(key: str, value: Any) -> Any:
 
 
 def shown_settings() -> list[str]:
-    """The names of the settings in which an error report shows a password of ours after all."""
+    """The names of other settings in which an error report shows one of these passwords."""
     entries = [getattr(settings, "REDIS", {}), *lending_caches()]
     passwords = {*_passwords("", entries)}
     try:
         safe = get_default_exception_reporter_filter().get_safe_settings()
-    except ImproperlyConfigured:  # there is no SECRET_KEY, and no report either
+    except ImproperlyConfigured:  # without a SECRET_KEY there is no report
         return []
     texts = {name: pformat(value) for name, value in safe.items()}
     return [name for name, text in texts.items() if any(map(text.__contains__, passwords))]
 
 
 def _passwords(key: str, value: Any) -> Iterator[str]:
-    """What would be seen of the passwords in a setting: in quotes, or inside a URL."""
+    """The passwords of a setting as a report would show them: in quotes, or inside a URL."""
     if isinstance(value, Mapping):
         for name, part in value.items():
             yield from _passwords(str(name), part)
@@ -114,7 +114,7 @@ def _passwords(key: str, value: Any) -> Iterator[str]:
 
 
 def _passwords_of_url(url: str) -> Iterator[str]:
-    for part in re.split("[,;]", url):  # as the backends do
+    for part in re.split("[,;]", url):  # as the cache backends do
         found = _userinfo(part)
         _, _, password = found[1].partition(":") if found else ("", "", "")
         if password:

@@ -1,11 +1,11 @@
-"""What has happened to the conversations of an owner. The sender is `ConversationIndex`."""
+"""Signals about the conversations of an owner. The sender is `ConversationIndex`."""
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-# index: the ConversationIndex; owner: str; erasure: an Erasure, the receipt.
+# index: the ConversationIndex; owner: str; erasure: an Erasure with the counts.
 conversations_erased = Signal()
 
-# index: the ConversationIndex; owner: str, to whom they belonged; conversations: int, how many.
+# index: the ConversationIndex; owner: str, the former owner; conversations: int, their number.
 conversations_anonymised = Signal()

@@ -1,4 +1,4 @@
-"""Tasks for Django's task framework: part of Django 6, the package django-tasks before."""
+"""Tasks for Django's task framework, or for the package django-tasks before Django 6."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ except ImportError:
         from django_tasks import task  # type: ignore[no-redef]
     except ImportError:
         raise ImproperlyConfigured(
-            "conversation_memory.tasks needs the task framework of Django 6; on Django 5.2 install "
-            "the package django-tasks, or let cron run `manage.py reapconversations`."
+            "conversation_memory.tasks requires the task framework of Django 6; on Django 5.2, "
+            "install django-tasks, or run `manage.py reapconversations` from cron."
         ) from None
 
 
 @task
 def reap_conversations(alias: str | None = None) -> dict[str, int]:
-    """Delete what is past its deadline, in one index or all. Returns how many of each alias.
+    """Delete expired conversations of one index or all. Returns the number for each alias.
 
-    An index that fails keeps no other one waiting; the first failure is raised at the end.
+    A failing index does not stop the others; the first failure is raised at the end.
     """
     return _in_each([*indexes] if alias is None else [alias], ConversationIndex.reap)
 
 
 @task
 def embed_conversations(alias: str | None = None) -> dict[str, int]:
-    """Make the vectors of runs that have none, in one index or all that have EMBED.
+    """Embed the runs that have no vector yet, in one index or all that have EMBED.
 
-    Returns how many of each alias. Like `reap_conversations`, it goes on after a failure.
+    Returns the number for each alias. Failures are handled as in `reap_conversations`.
     """
     embedding = [name for name in indexes if indexes[name].embeds]
     return _in_each(embedding if alias is None else [alias], ConversationIndex.embed)

@@ -1,14 +1,15 @@
-"""A writer of the chaos test: a process that keeps a model of all that Redis has acknowledged.
+"""The writers of the chaos test: processes that keep a model of all that Redis has acknowledged.
 
-python -m tests.chaos NAME SECONDS SEED ENTRY
+python -m tests.chaos NAMES SECONDS SEED ENTRY
 
-It says "ready", waits for a line, writes for SECONDS, prints its model and how often an answer was
-lost. Where others write too, the model holds the runs and the metadata of this process only.
+It says "ready", waits for a line, forks a writer for each letter of NAMES, and prints their models
+and how often an answer was lost. A model holds the runs and the metadata of its process only.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
 import time
 from collections import Counter
@@ -273,21 +274,27 @@ IN_OWN = [append, append, edit, remove, truncate, store, update_metadata, fork, 
 IN_OWN += [expire, expire_soon, persist, delete, look]
 
 
-def main(name, seconds, seed, entry):
+def written(name, seconds, seed):
+    """What a process of its own has written, as JSON has it."""
+    from conversation_memory import indexes
+
+    writer = Writer(name, indexes["default"], seed)
+    writer.write(float(seconds))
+    indexes.close()
+    models = {"shared": writer.shared, "own": writer.own}
+    dicts = {kind: {id: asdict(m) for id, m in found.items()} for kind, found in models.items()}
+    return {**dicts, "gone": writer.free, "lost": writer.lost, "done": writer.done}
+
+
+def main(names, seconds, seed, entry):
     settings.configure(
         INSTALLED_APPS=["conversation_memory"], REDIS={"default": json.loads(entry)}, USE_TZ=True
     )
     django.setup()
-    from conversation_memory import indexes
-
-    writer = Writer(name, indexes["default"], seed)
     print("ready", flush=True)
     sys.stdin.readline()
-    writer.write(float(seconds))
-    models = {"shared": writer.shared, "own": writer.own}
-    dicts = {kind: {id: asdict(m) for id, m in found.items()} for kind, found in models.items()}
-    print(json.dumps({**dicts, "gone": writer.free, "lost": writer.lost, "done": writer.done}))
-    indexes.close()
+    with multiprocessing.get_context("fork").Pool(len(names)) as pool:
+        print(json.dumps(pool.starmap(written, [(name, seconds, seed) for name in names], 1)))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class FailuresTests(AdminMixin, ServerTestCase, TestCase):
     def test_it_is_loading(self):
         with peer(b"-LOADING Redis is loading the dataset in memory\r\n") as port:
             with self.moved(f"redis://127.0.0.1:{port}"):
-                self.check("is starting and loads its data")
+                self.check("is starting and loading its data")
 
     def test_it_lacks_a_command(self):
         with peer(b"-ERR unknown command 'HELLO'\r\n") as port:
@@ -85,7 +85,7 @@ class FailuresTests(AdminMixin, ServerTestCase, TestCase):
 
     def test_the_password_is_wrong(self):
         with self.moved(self.server.url.replace("://", "://nobody:wrong@")):
-            self.check("refuses the user name or the password")
+            self.check("rejects the user name or the password")
 
     def test_nothing_is_permitted(self):
         with self.moved(self.user("-@all", "+hello", "+client")):

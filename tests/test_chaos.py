@@ -28,7 +28,7 @@ from .chaos import SHARED
 from .utils import each_layout
 
 ROOT = Path(__file__).parent.parent
-SECONDS = float(os.environ.get("CHAOS_SECONDS", 4))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", 2.5))
 NAMES = "abcdefgh"
 OF_SEARCH = {b"run", b"documents", b"tokens", b"owners", b"search"}
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
@@ -48,14 +48,14 @@ class Chaos:
 
     def written(self):
         """The models of all writers, who are done."""
-        writers = [self.writer(name) for name in NAMES]
-        for writer in writers:
-            assert writer.stdout.readline() == "ready\n"
-        for writer in writers:
-            writer.stdin.write("go\n")
-            writer.stdin.flush()
+        writers = self.writers()
+        assert writers.stdout.readline() == "ready\n"
+        writers.stdin.write("go\n")
+        writers.stdin.flush()
         self.fail_them()
-        models = [self.model_of(writer) for writer in writers]
+        answer, _ = writers.communicate(timeout=60)
+        assert writers.returncode == 0, f"seed {self.seed}"
+        models = json.loads(answer)
         assert all(model["lost"] for model in models)  # or nothing was tested
         return models
 
@@ -66,24 +66,24 @@ class Chaos:
             self.check_own(model)
         self.check_keys()
 
-    def writer(self, name):
+    def writers(self):
         entry = {
             "URL": self.server.url,
             "INDEX": self.index.name,
             "OPTIONS": {"socket_timeout": 0.15},
             **self.entry,
         }
-        arguments = [name, str(SECONDS), str(self.seed), json.dumps(entry)]
-        writer = subprocess.Popen(
+        arguments = [NAMES, str(SECONDS), str(self.seed), json.dumps(entry)]
+        writers = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
         )
-        self.addCleanup(writer.__exit__, None, None, None)
-        self.addCleanup(writer.kill)
-        return writer
+        self.addCleanup(writers.__exit__, None, None, None)
+        self.addCleanup(writers.kill)
+        return writers
 
     def fail_them(self):
         self.disturb(SECONDS)
@@ -101,11 +101,6 @@ class Chaos:
             self.redis.execute_command(*command)
         except RedisConnectionError:  # it is the old connection, to the server that was killed
             self.redis.execute_command(*command)
-
-    def model_of(self, writer):
-        answer, _ = writer.communicate(timeout=60)
-        assert writer.returncode == 0, f"seed {self.seed}"
-        return json.loads(answer)
 
     def check_shared(self, models):
         for id in models[0]["shared"]:

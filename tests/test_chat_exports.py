@@ -82,8 +82,8 @@ class MessagesTests(Files):
 
     def test_the_same_file_again_changes_nothing(self):
         lines = [{"messages": SUPPORT}, {"messages": SUPPORT[:2]}, {"id": 5, "messages": []}, ""]
-        assert self.load(*lines)[0].startswith("default: 3 new")
-        assert "3 the same" in self.load(*lines)[0]
+        assert self.load(*lines)[0].startswith("default: restored 3 ")
+        assert "3 unchanged" in self.load(*lines)[0]
 
     def test_what_was_said_since_is_written_too(self):
         self.load({"id": "a", "messages": SUPPORT})
@@ -106,7 +106,7 @@ class MessagesTests(Files):
     def test_what_cannot_be_read_is_left_out_and_counted(self):
         self.put("broken", b"no JSON")
         self.put("b", b'{"runs": [], "metadata": {}}')
-        with fails(Exit.FAILED, "Left out, as they cannot be read: 1."):
+        with fails(Exit.FAILED, "Unreadable, not exported: 1."):
             self.dumped()
 
 

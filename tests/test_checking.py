@@ -459,13 +459,13 @@ class CommandTests(RedisTestCase):
         self.put("b\x1bad", SECRET.encode())
 
     def test_says_that_nothing_is_wrong(self):
-        assert self.check() == ("default: 1 conversation looked at.\nNothing is wrong.\n", "")
+        assert self.check() == ("default: 1 conversation checked.\nNo problems found.\n", "")
         assert self.check(verbosity=0) == ("", "")
 
     def test_names_what_is_wrong_and_returns_one(self):
         self.spoil()
         out = StringIO()
-        with fails(Exit.FAILED, "2 faults found."):
+        with fails(Exit.FAILED, "2 problems found."):
             self.check_into(out)
         assert "Conversations that cannot be read: 1 (such as $'b\\033ad')\n" in out.getvalue()
         assert "Records with a wrong number of runs: 1 (such as 1)\n" in out.getvalue()
@@ -474,11 +474,11 @@ class CommandTests(RedisTestCase):
     def test_says_what_it_repaired(self):
         self.spoil()
         out = StringIO()
-        with fails(Exit.FAILED, "1 fault left."):
+        with fails(Exit.FAILED, "1 problem left."):
             self.check_into(out, "--fix")
         assert "Records with a wrong number of runs: 1, 1 repaired (such as 1)\n" in out.getvalue()
         self.index.delete("b\x1bad")
-        assert "Nothing is wrong." in self.check("--fix")[0]
+        assert "No problems found." in self.check("--fix")[0]
 
     def test_json_is_one_object(self):
         self.spoil()

@@ -67,7 +67,7 @@ class DeleteTests:
 
     def test_counts_those_that_do_not_exist(self):
         _, err = deleted("1", "none", "nor this", "--dry-run")
-        assert err == "Not there: 2 of those named.\n"
+        assert err == "Not found: 2 of the given ids.\n"
 
     def test_names_what_stays_as_its_age_is_not_certain(self):
         self.put("theirs", b'{"runs": [], "metadata": {}}')
@@ -75,7 +75,7 @@ class DeleteTests:
         time.sleep(0.002)
         out, err = deleted("--until", "0s", "--no-input")
         assert out.startswith("default: 4 conversations")
-        assert err.startswith("Not chosen: 1. Another program")
+        assert err.startswith("Skipped: 1, which another program")
         assert self.left() == ["theirs"]
 
     def test_what_cannot_be_read_is_deleted_if_it_is_named(self):

@@ -13,8 +13,7 @@ from hypothesis import given
 
 from conversation_memory import Run, Selection, exceptions
 from conversation_memory.keys import decode
-from conversation_memory.management import progress
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import CODES, Exit, failure
 from conversation_memory.management.selection_args import moment, selection
 from conversation_memory.management.terminal import (
@@ -98,8 +97,9 @@ class FailureTests(SimpleTestCase):
 class ProgressTests(SimpleTestCase):
     def shown(self, stream, *, every=10.0, verbosity=1):
         command = MemoryCommand(stderr=stream)
-        with mock.patch.object(progress, "EVERY", every):
-            with progress.shown(command, "Doing", total=4, verbosity=verbosity) as show:
+        command.verbosity = verbosity
+        with mock.patch("conversation_memory.management.command.EVERY", every):
+            with command.progress("Doing", total=4) as show:
                 for done in range(1, 5):
                     show(done, f"{done} bytes")
         return stream.getvalue()
@@ -138,7 +138,7 @@ class MomentTests(SimpleTestCase):
 
     def test_anything_else_is_refused(self):
         for text in ("", "yesterday", "2026-13-01", "2026-02-30T10:00", "d", "-1d", "999999999w"):
-            with self.subTest(text), pytest.raises(ArgumentTypeError, match="neither a date"):
+            with self.subTest(text), pytest.raises(ArgumentTypeError, match="is not a date"):
                 moment(text)
 
     def test_the_options_are_a_selection(self):

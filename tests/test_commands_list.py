@@ -92,7 +92,7 @@ class ListTests:
         }
 
     def test_a_limit_is_at_least_one(self):
-        with fails(Exit.FAILED, "at least 1"):
+        with fails(Exit.FAILED, "must be at least 1"):
             listed("--limit", "0")
 
 
@@ -169,7 +169,7 @@ class ShowTests:
 
     def test_what_cannot_be_read_has_a_reason_and_a_code(self):
         self.put("1", b'{"runs": [' + SECRET.encode())
-        with fails(Exit.UNREADABLE, "'1'", "is damaged", "--raw prints them") as caught:
+        with fails(Exit.UNREADABLE, "'1'", "is damaged", "--raw prints its ") as caught:
             showed("1")
         assert caught is None
         assert showed("1", "--raw") == '{"runs": [' + SECRET + "\n"

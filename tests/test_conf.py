@@ -66,30 +66,33 @@ class EntryTests(SimpleTestCase):
             ({"URL": URL, "PASSWORD": "p"}, "it has URL and PASSWORD"),
             ({"CACHE": "default", "HOST": "h", "DB": 1}, "it has CACHE and HOST, DB"),
             ({"CACHE": "other"}, "names the cache 'other', which is not in settings.CACHES"),
-            ({"URL": "http://h"}, "starts with none of redis://, rediss:// and unix://"),
-            ({"URL": "redis:h"}, "starts with none of redis://, rediss:// and unix://"),
-            ({"URL": ""}, "starts with none of redis://, rediss:// and unix://"),
+            ({"URL": "http://h"}, "must start with redis://, rediss:// or unix://"),
+            ({"URL": "redis:h"}, "must start with redis://, rediss:// or unix://"),
+            ({"URL": ""}, "must start with redis://, rediss:// or unix://"),
             ({"URL": None}, "URL of settings.REDIS['support'] is not a string"),
-            ({"URL": "redis://:pa/ss@h"}, "cannot be read"),
-            ({"URL": "redis://h?db=first"}, "cannot be read"),
+            ({"URL": "redis://:pa/ss@h"}, "cannot be parsed"),
+            ({"URL": "redis://h?db=first"}, "cannot be parsed"),
             ({"HOST": None}, "HOST of settings.REDIS['support'] is not a string"),
             ({"HOST": "h", "PASSWORD": 1}, "PASSWORD of settings.REDIS['support'] is not a string"),
-            ({"HOST": "h", "PORT": "6379"}, "PORT of settings.REDIS['support'] is not a whole"),
-            ({"HOST": "h", "PORT": 0}, "not a whole number from 1 to 65535"),
-            ({"HOST": "h", "PORT": 65536}, "not a whole number from 1 to 65535"),
-            ({"HOST": "h", "DB": -1}, "not a whole number from 0 up"),
+            ({"HOST": "h", "PORT": "6379"}, "PORT of settings.REDIS['support'] must be an"),
+            ({"HOST": "h", "PORT": 0}, "must be an integer from 1 to 65535"),
+            ({"HOST": "h", "PORT": 65536}, "must be an integer from 1 to 65535"),
+            ({"HOST": "h", "DB": -1}, "must be an integer of at least 0"),
             ({"URL": URL, "INDEX": ""}, "INDEX of settings.REDIS['support'] cannot be used"),
             ({"URL": URL, "INDEX": "a{b"}, "has a brace in it"),
             ({"URL": URL, "INDEX": "a}b"}, "has a brace in it"),
             ({"URL": URL, "INDEX": None}, "INDEX of settings.REDIS['support'] is not a string"),
             ({"URL": URL, "INDEX": "\ud800"}, "lone surrogate"),
             ({"URL": URL, "LAYOUT": ["hash"]}, "LAYOUT of settings.REDIS['support'] is not a str"),
-            ({"URL": URL, "MAX_BYTES": 0}, "MAX_BYTES of settings.REDIS['support'] is not a whole"),
-            ({"URL": URL, "MAX_BYTES": "1M"}, "MAX_BYTES of settings.REDIS['support'] is not a"),
-            ({"URL": URL, "MAX_RUN_BYTES": 0}, "MAX_RUN_BYTES of settings.REDIS['support'] is not"),
+            ({"URL": URL, "MAX_BYTES": 0}, "MAX_BYTES of settings.REDIS['support'] must be an"),
+            ({"URL": URL, "MAX_BYTES": "1M"}, "MAX_BYTES of settings.REDIS['support'] must be an"),
+            (
+                {"URL": URL, "MAX_RUN_BYTES": 0},
+                "MAX_RUN_BYTES of settings.REDIS['support'] must be",
+            ),
             ({"URL": URL, "TTL": 0}, "at least a millisecond"),
             ({"URL": URL, "TTL": "1h"}, "a number of seconds or a timedelta"),
-            ({"URL": URL, "TTL_ON_READ": "no"}, "neither True nor False"),
+            ({"URL": URL, "TTL_ON_READ": "no"}, "must be True or False"),
             ({"URL": URL, "OPTIONS": [1]}, "OPTIONS of settings.REDIS['support'] is not a dict"),
             ({"URL": URL, "OPTIONS": {1: 2}}, "is not a dict of keyword arguments"),
             ({"CACHE": "default", "OPTIONS": {"db": 1}}, "has no effect"),
@@ -159,7 +162,7 @@ class HandlerTests(SimpleTestCase):
 
     def test_unknown_alias_when_there_is_none(self):
         with self.settings(REDIS={}, CACHES={"default": CACHES["local"]}):
-            with pytest.raises(InvalidIndexError, match="there is none"):
+            with pytest.raises(InvalidIndexError, match="choose from none"):
                 indexes["other"]
 
     def test_settings_are_read_anew_after_a_change(self):

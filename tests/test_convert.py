@@ -312,12 +312,12 @@ class CommandTests(ConvertTestCase):
 
     def test_reports_what_it_leaves(self):
         self.put("9", b"no JSON")
-        with pytest.raises(CommandError, match="Left as they are, see above: 1 conversation"):
+        with pytest.raises(CommandError, match="Not converted, see above: 1 conversation"):
             self.convert()
         assert "'9'" in self.errors
 
     def test_says_a_line_now_and_then(self):
-        with mock.patch("conversation_memory.management.progress.EVERY", 0):
+        with mock.patch("conversation_memory.management.command.EVERY", 0):
             self.convert()
         assert self.errors == "Converting: 3 of 3, 3 converted\n"
 

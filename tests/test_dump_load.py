@@ -304,7 +304,7 @@ class DumpCommandTests(Folder, RedisTestCase):
         out, err = called("dumpconversations")
         with opened(out.encode()) as archive:
             assert archive.count == 3
-        assert err == "default: 3 conversations dumped\n"
+        assert err == "default: dumped 3 conversations\n"
         assert called("dumpconversations", verbosity=0)[1] == ""
 
     def test_into_a_file_that_only_its_user_may_read(self):
@@ -362,9 +362,7 @@ class DumpCommandTests(Folder, RedisTestCase):
 
     def test_what_cannot_be_read_is_counted(self):
         self.put("broken", BROKEN)
-        assert (
-            "In the archive as they are, but not to be read: 1." in called("dumpconversations")[1]
-        )
+        assert "Unreadable, dumped as stored: 1." in called("dumpconversations")[1]
 
     def test_an_alias_that_is_none(self):
         with fails(Exit.SETTINGS, "nowhere"):
@@ -383,7 +381,8 @@ class LoadCommandTests(Folder, RedisTestCase):
 
     def test_says_what_it_did(self):
         self.index.delete("1")
-        said = "default: 1 new and 0 replaced restored; 2 the same, 0 skipped, 0 expired\n"
+        counts = "1 conversation (1 new, 0 replaced); 2 unchanged, 0 skipped, 0 expired"
+        said = f"default: restored {counts}\n"
         assert self.load() == (said, "")
         assert self.load(verbosity=0) == ("", "")
 
@@ -391,8 +390,10 @@ class LoadCommandTests(Folder, RedisTestCase):
         self.index.delete("1")
         self.index.driver("2").append(run(7))
         out, err = self.load("--dry-run")
-        assert out.startswith("default: 1 new and 0 replaced to restore; 1 the same")
-        assert "There already, with another content: 1 (2). See --on-conflict." in err
+        assert out.startswith(
+            "default: would restore 1 conversation (1 new, 0 replaced); 1 unchanged"
+        )
+        assert "Stored with different content: 1 (2). See --on-conflict." in err
         assert self.index.count() == 2
 
     def test_a_conflict(self):
@@ -403,7 +404,7 @@ class LoadCommandTests(Folder, RedisTestCase):
 
     def test_what_is_kept_fails(self):
         self.put("2", BROKEN)
-        with fails(Exit.FAILED, "Not replaced, as what is stored cannot be read", ": 1 (2)."):
+        with fails(Exit.FAILED, "Not replaced, because the stored value is unreadable: 1 (2)."):
             self.load("--on-conflict", "replace")
 
     def test_a_map_of_owners(self):
@@ -412,14 +413,14 @@ class LoadCommandTests(Folder, RedisTestCase):
                 self.index.delete(*self.index)
                 path = self.file(text.encode(), "owners")
                 _, err = self.load("--owner-map", str(path))
-                assert "not in the map, and stay as they are: 2 (1)." in err
+                assert "not in the map, and were not changed: 2 (1)." in err
                 assert self.index.count(owner="one") == 1
                 assert self.index.driver("0").record().owner is None
 
     def test_a_map_that_is_none(self):
         for text in (b"a,b,c", b'{"a": []}', b"a,b\na,c", b"\xff", b"{"):
             path = self.file(text, "owners")
-            with self.subTest(text), fails(Exit.FILE, "is no map of owners"):
+            with self.subTest(text), fails(Exit.FILE, "is not an owner map"):
                 self.load("--owner-map", str(path))
 
     def test_files_that_are_none(self):
@@ -449,7 +450,7 @@ class LoadCommandTests(Folder, RedisTestCase):
         os.close(writer)
         with open(reader) as pipe, mock.patch.object(sys, "stdin", pipe):
             out, _ = called("loadconversations", "-")
-        assert out.startswith("default: 3 new")
+        assert out.startswith("default: restored 3 ")
 
     def test_hostile_ids_become_keys_and_no_paths(self):
         hostile = ["../../etc/passwd", "/tmp/x", "{a}:b", "\x1b[31m", "a\nb", "-o", "x" * 5000]

@@ -287,14 +287,14 @@ class CommandTests(RedisTestCase):
         other = {"URL": settings.REDIS_URL, "INDEX": f"{self.index.name}-2"}
         with self.settings(REDIS={**settings.REDIS, "other": other}):
             self.erase("ann", interactive=False)
-            assert "Not looked into: 'other' (see --all-indexes)." in self.errors
+            assert "Not included: 'other' (see --all-indexes)." in self.errors
             out = self.erase("ann", "--all-indexes", "--no-input")
             assert "default: 0 conv" in out
             assert "other: 0 conv" in out
-            assert "Not looked into" not in self.errors
+            assert "Not included" not in self.errors
 
     def test_failures_are_sentences(self):
-        with pytest.raises(CommandError, match="Name an owner"):
+        with pytest.raises(CommandError, match="An owner is required"):
             self.erase("", interactive=False)
         with pytest.raises(CommandError, match="There is no alias 'nobody'"):
             self.erase("ann", using="nobody")

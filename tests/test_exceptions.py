@@ -8,14 +8,17 @@ from redis import exceptions as redis_errors
 
 from conversation_memory import exceptions
 from conversation_memory.exceptions import (
+    ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
+    ConversationNotFound,
     InvalidIndexError,
     RedisDenied,
     RedisMisconfigured,
     RedisReadOnly,
     RedisUnavailable,
     RedisUnconfirmed,
+    RunNotFound,
     translate,
 )
 
@@ -106,6 +109,27 @@ class CauseTests(SimpleTestCase):
                 assert str(cause) == str(error)
 
 
+class ConversationErrorTests(SimpleTestCase):
+    where = {"alias": "default", "index": "conversations", "conversation_id": "{42}"}
+
+    def test_the_sentence_names_the_conversation(self):
+        where = "'{42}' in index 'conversations' (alias 'default')"
+        for kind, reason, sentence in (
+            (ConversationConflict, "kept changing.", f"Conversation {where} kept changing."),
+            (ConversationNotFound, "", f"There is no conversation {where}."),
+            (RunNotFound, "'{a}'", f"Conversation {where} has no run '{{a}}'."),
+        ):
+            with self.subTest(kind.__name__):
+                error = kind(reason, **self.where)
+                assert str(error) == sentence
+                twin = pickle.loads(pickle.dumps(error))
+                assert (type(twin), str(twin)) == (kind, sentence)
+                assert twin.conversation_id == "{42}"
+
+    def test_without_an_index_the_reason_is_the_sentence(self):
+        assert str(ConversationNotFound("None at all.")) == "None at all."
+
+
 class CorruptTests(SimpleTestCase):
     def setUp(self):
         self.error = ConversationCorrupt(
@@ -119,7 +143,7 @@ class CorruptTests(SimpleTestCase):
     def test_sentence_says_where_and_why(self):
         assert str(self.error) == (
             "The value of conversation '42' in index 'conversations' (alias 'default') is damaged: "
-            "no JSON value at character 0. It was left as it is."
+            "no JSON value at character 0. It was not changed."
         )
 
     def test_shows_the_raw_bytes_to_nobody_who_does_not_ask(self):

@@ -371,7 +371,7 @@ class AccessTests(ServerTestCase):
     def test_no_password(self):
         with self.config(requirepass="word"):
             self.assert_denied(
-                self.server.url, redis_errors.AuthenticationError, "wants a password"
+                self.server.url, redis_errors.AuthenticationError, "requires a password"
             )
 
     def test_password_for_a_server_without_one(self):

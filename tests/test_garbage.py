@@ -19,7 +19,7 @@ from .servers import ServerTestCase
 from .test_damage import BROKEN, GARBAGE, put_key
 from .utils import Awaited, close_connections, each_layout
 
-STEPS = int(os.environ.get("GARBAGE_STEPS", 150))
+STEPS = int(os.environ.get("GARBAGE_STEPS", 100))
 KINDS = ("string", "hash", "list", "set", "zset", "stream")
 FIELDS = (
     *("version", "expires", "bytes", "runs", "ttl", "created", "updated", "seal", "ids", "owner"),
@@ -242,7 +242,7 @@ class PagesTests:
     """Pages of the admin and commands."""
 
     entry = GarbageTests.entry
-    steps = STEPS // 5
+    steps = STEPS // 10
     commands = (
         *(("showconversation", "bad", *how) for how in ((), ("--json",), ("--raw",))),
         *((name,) for name in ("listconversations", "checkconversations", "reindexconversations")),

@@ -1,5 +1,6 @@
 """A user who lacks a permission changes nothing: each command is taken away, for each write."""
 
+from itertools import repeat
 from uuid import uuid4
 
 from django.conf import settings
@@ -9,7 +10,7 @@ from conversation_memory.exceptions import RedisDenied
 
 from .archives import dumped, restored
 from .test_resends import WRITES, map_runs, run
-from .utils import Awaited, RedisTestCase, each_layout, monitored
+from .utils import RedisTestCase, alternating, each_layout, monitored
 
 
 @each_layout
@@ -49,11 +50,12 @@ class PermissionTests:
         words = {line["command"].split()[0].upper() for line in sent if line["command"]}
         return sorted(words - {"ACL", "AUTH", "CLIENT", "ECHO", "HELLO", "SELECT", "COMMAND"})
 
-    def assert_all_or_nothing(self, name, write, index):
+    def assert_all_or_nothing(self, name, write, ways=None):
+        """`write` is called with one of `ways`, the index and its async twins, in turn."""
         commands = self.commands_of(write)
         self.prepare()
         before, refusals = self.dump(), 0
-        for command in commands:
+        for index, command in zip(ways or repeat(self.limited), commands, strict=False):
             with self.subTest(write=name, without=command):
                 self.allow(f"-{command}")
                 try:
@@ -72,22 +74,22 @@ class PermissionTests:
         assert refusals, commands
 
     def test_each_write(self):
-        for name, (write, _) in WRITES.items():
-            if name.startswith("store"):  # those read as well
-                continue
+        with alternating(self.limited) as ways:
+            for name, (write, _) in WRITES.items():
+                if name.startswith("store"):  # those read as well
+                    continue
 
-            def written(index, write=write):
-                return write(index, index.driver("c", owner="ann"))
+                def written(index, write=write):
+                    return write(index, index.driver("c", owner="ann"))
 
-            for index in (self.limited, Awaited(self.limited)):
-                self.assert_all_or_nothing(name, written, index)
+                self.assert_all_or_nothing(name, written, ways)
 
     def test_store(self):
         def store(index):
             index.driver("c", owner="ann").store([run(7)], {"b": 2})
 
-        for index in (self.limited, Awaited(self.limited)):
-            self.assert_all_or_nothing("store", store, index)
+        with alternating(self.limited) as ways:
+            self.assert_all_or_nothing("store", store, ways)
 
     def test_a_restore(self):
         self.prepare()
@@ -98,9 +100,9 @@ class PermissionTests:
         def overwrite(index):
             restored(index, changed, on_conflict="replace")
 
-        self.assert_all_or_nothing("replace", overwrite, self.limited)
+        self.assert_all_or_nothing("replace", overwrite)
         prepare, self.prepare = self.prepare, self.wipe
-        self.assert_all_or_nothing("new", lambda index: restored(index, archive), self.limited)
+        self.assert_all_or_nothing("new", lambda index: restored(index, archive))
         self.prepare = prepare
 
     def test_a_user_of_the_keys_of_one_index(self):

@@ -174,22 +174,22 @@ class ReindexTests(Documents):
         self.put("42", document(run("a"), run("b")))
         self.put("43", document(run("a")))
         out = self.call()
-        assert out == "Wrote 3 search documents of 2 conversations; 0 had theirs already.\n"
+        assert out == "Wrote 3 search documents for 2 conversations; 0 had theirs already.\n"
         assert "; 2 had theirs already" in self.call()
         self.redis.hdel(self.index.name, "43")
-        assert self.call().endswith("Deleted those of 1 that are gone.\n")
+        assert ", removed those of 1 deleted conversation; 1 had" in self.call()
         assert self.call(verbosity=0) == ""
 
     def test_the_command_says_a_line_now_and_then(self):
         for number in range(3):
             self.put(str(number), document(run("a")))
-        with mock.patch("conversation_memory.management.progress.EVERY", 0):
+        with mock.patch("conversation_memory.management.command.EVERY", 0):
             self.call()
         assert "3 of 3, 3 indexed" in self.errors
 
     def test_the_command_fails_if_something_was_left(self):
         self.put("42", b"no JSON")
-        with pytest.raises(CommandError, match="Not to be read, see above: 1 conversation"):
+        with pytest.raises(CommandError, match="Not readable, see above: 1 conversation"):
             self.call()
         assert "'42'" in self.errors
 

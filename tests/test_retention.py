@@ -390,14 +390,14 @@ class CommandTests(RedisTestCase):
 
     def test_counts_what_it_reaped(self):
         self.expired()
-        assert self.reap(using="default") == "default: 2 conversations reaped\n"
+        assert self.reap(using="default") == "default: deleted 2 expired conversations\n"
         assert self.keys() == set()
 
     def test_takes_every_index_by_default(self):
         self.expired()
         other = {"URL": settings.REDIS_URL, "INDEX": f"{self.index.name}-2"}
         with self.settings(REDIS={**settings.REDIS, "other": other}):
-            assert "other: 0 conversations" in self.reap()
+            assert "other: deleted 0 expired conversations" in self.reap()
         assert self.keys() == set()
 
     def test_says_nothing_if_it_shall_not(self):
@@ -407,7 +407,7 @@ class CommandTests(RedisTestCase):
         self.expired()
         down = {"HOST": "localhost", "PORT": free_port()}
         with self.settings(REDIS={"down": down, **settings.REDIS}):
-            with pytest.raises(CommandError, match="Not reaped: 'down'."):
+            with pytest.raises(CommandError, match="Failed: 'down'."):
                 self.reap()
         assert "Redis of alias 'down' cannot be reached" in self.errors
         assert self.keys() == set()

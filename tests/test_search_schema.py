@@ -60,14 +60,14 @@ class SettingsTests(SimpleTestCase):
 
     def test_each_mistake_is_a_sentence(self):
         for search, says in (
-            ("yes", "neither True nor False nor a dict"),
+            ("yes", "must be True, False or a dict"),
             ({"FIELD": {}}, "unknown key 'FIELD'"),
             ({"FIELDS": ["topic"]}, "not a dict of names and kinds"),
             ({"FIELDS": {"a b": "tag"}}, "the name 'a b'"),
             ({"FIELDS": {"topic": "vector"}}, "kind of 'topic'"),
             ({"LANGUAGE": 1}, "LANGUAGE"),
-            ({"EMBED": "a.b"}, "needs DIMENSIONS"),
-            ({"EMBED": "a.b", "DIMENSIONS": 0}, "needs DIMENSIONS"),
+            ({"EMBED": "a.b"}, "requires DIMENSIONS"),
+            ({"EMBED": "a.b", "DIMENSIONS": 0}, "requires DIMENSIONS"),
         ):
             with self.subTest(search=search):
                 [fault] = faults(search)

@@ -102,7 +102,7 @@ class EmbeddingTests(Settled):
         self.index.driver("d").append(Run("new", ""))
         out = StringIO()
         call_command("embedconversations", stdout=out)
-        assert out.getvalue() == "default: made the vectors of 1 run\n"
+        assert out.getvalue() == "default: embedded 1 run\n"
 
 
 class SettingsTests(RedisTestCase):
@@ -135,7 +135,7 @@ class SettingsTests(RedisTestCase):
         for ask in (lambda: index.search(like="x"), lambda: index.driver("a").recall("x")):
             with pytest.raises(ImproperlyConfigured, match="needs EMBED in SEARCH"):
                 ask()
-        with pytest.raises(CommandError, match="no EMBED in SEARCH of alias 'default'"):
+        with pytest.raises(CommandError, match="SEARCH of alias 'default' has no EMBED"):
             call_command("embedconversations", using="default")
 
 

@@ -5,7 +5,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from functools import wraps
-from itertools import takewhile
+from itertools import cycle, takewhile
 from unittest import mock
 from uuid import uuid4
 
@@ -90,6 +90,16 @@ def both(test):
         self.wipe()
 
     return run
+
+
+@contextmanager
+def alternating(index):
+    """The index and its async twins in turn, without end: half the cost of both()."""
+    with asyncio.Runner() as runner:
+        try:
+            yield cycle([index, Awaited(index, runner.run)])
+        finally:
+            runner.run(close_connections())
 
 
 class Awaited:

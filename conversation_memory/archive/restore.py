@@ -297,6 +297,8 @@ class Restore:
 
     def _conflict(self, id: bytes, what: str) -> ConversationConflict:
         return ConversationConflict(
-            f"Conversation {decode(id)!r} in index {self.index.name!r} (alias "
-            f"{self.index.alias!r}) {what}. What was restored before it is complete."
+            f"{what}. What was restored before it is complete.",
+            alias=self.index.alias,
+            index=self.index.name,
+            conversation_id=decode(id),
         )

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..collection.listing import Listing
 from ..collection.selection import BATCH, Selection
-from ..exceptions import ConversationNotFound
-from ..keys import decode, encode
+from ..keys import encode
 from ..layouts import Layout
+from ..layouts.refs import Place
 from ..redis_io.operations import Command, Operation, single
 from .bulk_read import now, sizes
 
@@ -97,10 +97,7 @@ def _named(layout: Layout, selection: Selection, ids: Ids) -> Operation[None]:
         found, scores = yield [sizes(layout, names), _scores(layout, names)]
         for name, size in zip(names, found, strict=True):
             if size.field < 0:
-                raise ConversationNotFound(
-                    f"There is no conversation {decode(name)!r} in index {layout.keys.name!r} "
-                    f"(alias {layout.alias!r})."
-                )
+                raise layout.not_found(Place(name))
         ids.add(zip(names, scores, strict=True))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ..conf import IndexSettings
 from ..documents import Document
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
+    ConversationError,
     ConversationMemoryError,
     ConversationNotFound,
     ConversationTooLarge,
@@ -29,6 +30,9 @@ from .indexing import Indexing
 from .refs import Place, Snapshot, is_past, owner_of
 
 RECORDS = Script("records")
+
+
+E = TypeVar("E", bound=ConversationError)
 
 
 class Stored(Indexing):
@@ -204,39 +208,29 @@ class Stored(Indexing):
 
     def _check_size(self, place: Place, size: int) -> None:
         if size > self.max_bytes:
-            raise ConversationTooLarge(
-                f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
-                f"{self.alias!r}) would have {size:,} bytes, {self.max_bytes:,} are allowed "
-                "(MAX_BYTES). Nothing was written."
-            )
+            limit = f"{self.max_bytes:,} are allowed (MAX_BYTES). Nothing was written."
+            raise self._error(ConversationTooLarge, place, f"would have {size:,} bytes, {limit}")
 
     def _check_runs(self, place: Place, texts: Sequence[bytes]) -> None:
         largest = max(map(len, texts), default=0)
         if largest > self.max_run_bytes:
-            raise ConversationTooLarge(
-                f"A run of conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
-                f"{self.alias!r}) has {largest:,} bytes, {self.max_run_bytes:,} are allowed "
-                "(MAX_RUN_BYTES). Nothing was written."
+            limit = f"{self.max_run_bytes:,} are allowed (MAX_RUN_BYTES). Nothing was written."
+            raise self._error(
+                ConversationTooLarge, place, f"has a run of {largest:,} bytes, {limit}"
             )
 
     def _run_not_found(self, place: Place, run_id: str) -> RunNotFound:
-        return RunNotFound(
-            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias "
-            f"{self.alias!r}) has no run {run_id!r}."
-        )
+        return self._error(RunNotFound, place, repr(run_id))
 
     def _conflict(self, place: Place, what: str) -> ConversationConflict:
-        return ConversationConflict(
-            f"Conversation {decode(place.id)!r} in index {self.keys.name!r} (alias {self.alias!r}) "
-            f"{what}. Nothing was written."
-        )
+        return self._error(ConversationConflict, place, f"{what}. Nothing was written.")
 
     def not_found(self, place: Place) -> ConversationNotFound:
-        whose = " for this owner" if place.scoped else ""
-        return ConversationNotFound(
-            f"There is no conversation {decode(place.id)!r} in index {self.keys.name!r} "
-            f"(alias {self.alias!r}){whose}."
-        )
+        return self._error(ConversationNotFound, place, " for this owner" if place.scoped else "")
+
+    def _error(self, kind: type[E], place: Place, reason: str) -> E:
+        id = decode(place.id)
+        return kind(reason, alias=self.alias, index=self.keys.name, conversation_id=id)
 
     def corrupt(self, place: Place, raw: bytes, reason: str) -> ConversationCorrupt:
         return ConversationCorrupt(

@@ -1,4 +1,4 @@
-"""The exit codes of the management commands, and which error means which."""
+"""The exit codes of the management commands, and the error of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from conversation_memory.exceptions import (
 
 
 class Exit(IntEnum):
-    """What a command returns to the shell. 0 is success, 2 the wrong use of an option."""
+    """The exit codes, besides 0 for success and 2 for a usage error of argparse."""
 
     FAILED = 1
     SETTINGS = 3
@@ -39,11 +39,11 @@ class Exit(IntEnum):
     DAMAGED = 12
     DISK_FULL = 13
     CONFLICT = 14
-    INTERRUPTED = 130  # 128 and the number of the signal, as a shell says it
-    BROKEN_PIPE = 141
+    INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+    BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
-# The first that fits counts.
+# The first match counts.
 CODES: tuple[tuple[type[ConversationMemoryError], Exit], ...] = (
     (InvalidIndexError, Exit.SETTINGS),
     (RedisUnavailable, Exit.UNAVAILABLE),
@@ -62,14 +62,11 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def failure(error: ConversationMemoryError | OSError) -> CommandError:
-    """`error` as a command reports it: a sentence and an exit code."""
+    """The CommandError for `error`, with a sentence and an exit code."""
     if isinstance(error, OSError):
         code = Exit.DISK_FULL if error.errno in _FULL else Exit.FILE
-        return CommandError(_sentence(error), returncode=code)
+        name = "The output" if error.filename is None else repr(error.filename)
+        text = f"{name} cannot be used: {error.strerror or type(error).__name__}."
+        return CommandError(text, returncode=code)
     codes = (code for kind, code in CODES if isinstance(error, kind))
     return CommandError(str(error), returncode=next(codes, Exit.FAILED))
-
-
-def _sentence(error: OSError) -> str:
-    what = "The output" if error.filename is None else repr(error.filename)
-    return f"{what} cannot be used: {error.strerror or type(error).__name__}."

@@ -1,4 +1,4 @@
-"""The options that choose conversations: whose, and by when they were last written to."""
+"""The options that select conversations: by owner, and by the time of the last write."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ _ago = re.compile(r"(\d{1,9})([smhdw])").fullmatch
 
 
 def moment(text: str) -> datetime:
-    """The aware time of `2026-05-31`, `2026-05-31T12:00` (of the current time zone) or `30d` ago.
-
-    Raises argparse.ArgumentTypeError.
-    """
+    """The aware time of `2026-05-31`, `2026-05-31T12:00` (current time zone) or `30d` (ago)."""
     try:
         if ago := _ago(text):
             return timezone.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
@@ -32,30 +29,29 @@ def moment(text: str) -> datetime:
         return time if timezone.is_aware(time) else timezone.make_aware(time)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(
-            f"{text[:100]!r} is neither a date (2026-05-31), a date and time (2026-05-31T12:00) "
-            "nor an age (30d, 12h)."
+            f"{text[:100]!r} is not a date (2026-05-31), a date and time (2026-05-31T12:00) or an "
+            "age (30d, 12h)."
         ) from None
 
 
 def add_selection(parser: Any) -> None:
-    """--owner, --since and --until; `selection()` reads them."""
-    parser.add_argument("--owner", help="Only those of that owner: a user's primary key.")
+    parser.add_argument("--owner", help="Only conversations of this owner: a user's primary key.")
     parser.add_argument(
         "--since",
         metavar="TIME",
         type=moment,
-        help="Only those written to since: a date or time in ISO 8601, or an age such as 30d.",
+        help="Only conversations written to since then: an ISO 8601 date or time, or an age (30d).",
     )
     parser.add_argument(
         "--until",
         metavar="TIME",
         type=moment,
-        help="Only those that nobody wrote to from then on; a date means its first moment.",
+        help="Only conversations not written to since then; a date means its start.",
     )
 
 
 def selection(owner: Any, since: Any, until: Any, ids: Sequence[str] = ()) -> Selection:
-    """What the options choose. Times may be texts as well, as call_command() hands them over."""
+    """The selection of the options; call_command() may pass times as strings."""
     try:
         since, until = (moment(t) if isinstance(t, str) else t for t in (since, until))
         return Selection(owner, since, until, ids or None)

@@ -1,4 +1,4 @@
-"""Text of strangers on a terminal: nothing in it moves the cursor or turns the writing around."""
+"""Untrusted text on a terminal, where it must not move the cursor or change the text direction."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from typing import Any
 from django.utils.timezone import localtime
 
 from conversation_memory.keys import encode
+from conversation_memory.records import Record
 
-# The joiners of emoji and of Persian, which str.isprintable() takes for control characters.
+# The joiners of emoji and of Persian; str.isprintable() is False for them.
 _JOINERS = "\u200c\u200d"
 _unusual = re.compile(r"[^ -~]").sub
 
 
 def harmless(text: str, keep: str = "") -> str:
-    """`text` with an escape such as `\\x1b` for what is not printable, but for those to `keep`."""
+    """`text` with unprintable characters escaped as in `\\x1b`, except those to `keep`."""
     if text.isprintable():
         return text
     return _unusual(lambda match: _escaped(match[0], keep), text)
@@ -35,7 +36,7 @@ def _escaped(character: str, keep: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """An id or owner as a shell reads it back, byte for byte; NUL excepted, which none can."""
+    """An id or owner that a shell reads back byte for byte, except NUL, which no shell can."""
     if name.isprintable():
         return shlex.quote(name)
     parts = (_quoted(character) for character in name)
@@ -47,12 +48,12 @@ def _quoted(character: str) -> str:
         return f"\\{character}"
     if character.isprintable():
         return character
-    # Three octal digits, as a hexadecimal escape may take a digit that follows it for its own.
+    # Three octal digits: a hexadecimal escape would absorb a digit that follows it.
     return "".join(f"\\{byte:03o}" for byte in encode(character))
 
 
 def named(key: str, name: str | None) -> dict[str, Any]:
-    """An id or owner as a member of a JSON object: in base64 where it is no UTF-8."""
+    """An id or owner as a member of a JSON object, in base64 if it is not UTF-8."""
     try:
         if name is not None:
             name.encode()
@@ -61,8 +62,19 @@ def named(key: str, name: str | None) -> dict[str, Any]:
     return {key: name}
 
 
+def identity(record: Record) -> dict[str, Any]:
+    """The members of a JSON object that identify a conversation, with its times."""
+    times = {"created": record.created, "updated": record.updated, "expires": record.expires}
+    return {
+        **named("id", record.conversation_id),
+        **named("owner", record.owner),
+        "title": record.title,
+        **{name: time and time.isoformat() for name, time in times.items()},
+    }
+
+
 def width_of(text: str) -> int:
-    """The columns that a terminal gives to `text`."""
+    """The number of terminal columns that `text` occupies."""
     return sum(map(_columns, text))
 
 
@@ -77,7 +89,6 @@ def padded(text: str, width: int) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """`text`, cut to `width` columns."""
     if width_of(text) <= width:
         return text
     columns = 0
@@ -94,12 +105,12 @@ def time_text(time: datetime | None) -> str:
 
 
 def columns_of(stream: Any) -> int | None:
-    """The width of the terminal behind `stream`, None if there is none."""
+    """The width of the terminal that `stream` writes to, or None."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def wrapped(text: str, width: int | None, indent: str) -> Iterator[str]:
-    """The lines of a text of a stranger, indented, and wrapped at `width` if there is one."""
+    """The lines of an untrusted text, indented, and wrapped at `width` if given."""
     for line in harmless(text, keep="\n\t").expandtabs(4).split("\n"):
         room = 0 if width is None else max(width - len(indent), 20)
         if not room or width_of(line) <= room:

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, indexes
 from conversation_memory.check import Problem, Report
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import quoted
 from conversation_memory.text import counted
@@ -17,53 +17,56 @@ from conversation_memory.text import counted
 
 class Command(MemoryCommand):
     help = (
-        "Look for unreadable conversations, and for records, orders and keys that do not agree "
-        "with them; --fix repairs what is derived. Returns 1 if something is wrong."
+        "Find unreadable conversations, and records and keys that do not match their "
+        "conversations; --fix repairs derived data. Returns 1 if there are problems."
     )
-    after_interrupt = "What was repaired is repaired; run it again for the rest."
+    after_interrupt = "Repairs that were made are kept; run it again for the rest."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.add_using(parser, default="default", help="Alias of the index (default: 'default').")
+        self.add_using(parser)
         parser.add_argument(
             "--fix",
             action="store_true",
-            help="Repair orders, and what records say of their documents. Documents, runs, owners, "
-            "titles and times stay as they are.",
+            help="Repair recency indexes, and derived fields of records. Documents, runs, owners, "
+            "titles and times are not changed.",
         )
         parser.add_argument(
-            "--examples", type=int, default=5, metavar="N", help="Names to print of each kind (5)."
+            "--examples",
+            type=int,
+            default=5,
+            metavar="N",
+            help="Number of names to print for each kind of problem (default: 5).",
         )
-        parser.add_argument("--json", action="store_true", help="The report as one JSON object.")
+        parser.add_argument("--json", action="store_true", help="Print the report as JSON.")
 
     def handle(
         self, *args: Any, using: str, fix: bool, examples: int, json: bool, **options: Any
     ) -> None:
         index = indexes[using]
-        report = self.inspect(index, fix, examples)
-        if json or self.verbosity:
-            for line in _json(report) if json else _lines(index, report, fix):
-                self.stdout.write(line)
-        if report.left:
-            faults = f"{counted(report.left, 'fault')} {'left' if fix else 'found'}."
-            raise CommandError(faults, returncode=Exit.FAILED)
-
-    def inspect(self, index: ConversationIndex, fix: bool, examples: int) -> Report:
-        with self.progress("Checking", total=index.count() if self.verbosity else None) as show:
-            return index.check(
+        with self.progress("Checking", total=self.total(index)) as show:
+            report = index.check(
                 fix=fix,
                 examples=examples,
                 progress=lambda report: show(report.seen, f"{report.left:,} wrong"),
             )
+        if json:
+            self.stdout.write(_json(report))
+        else:
+            for line in _lines(index, report, fix):
+                self.say(line)
+        if report.left:
+            problems = f"{counted(report.left, 'problem')} {'left' if fix else 'found'}."
+            raise CommandError(problems, returncode=Exit.FAILED)
 
 
 def _lines(index: ConversationIndex, report: Report, fix: bool) -> Iterator[str]:
-    yield f"{index.alias}: {counted(report.seen, 'conversation')} looked at."
+    yield f"{index.alias}: {counted(report.seen, 'conversation')} checked."
     for problem in report.problems.values():
         repaired = f", {problem.found - problem.left:,} repaired" if fix else ""
         kind = problem.kind[0].upper() + problem.kind[1:]
         yield f"{kind}: {problem.found:,}{repaired} (such as {_examples(problem)})"
     if not report.problems:
-        yield "Nothing is wrong."
+        yield "No problems found."
 
 
 def _examples(problem: Problem) -> str:
@@ -71,6 +74,6 @@ def _examples(problem: Problem) -> str:
     return ", ".join(map(quoted, problem.examples)) + more
 
 
-def _json(report: Report) -> Iterator[str]:
+def _json(report: Report) -> str:
     problems = [asdict(problem) for problem in report.problems.values()]
-    yield json.dumps({"seen": report.seen, "left": report.left, "problems": problems})
+    return json.dumps({"seen": report.seen, "left": report.left, "problems": problems})

@@ -8,12 +8,12 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.selection_args import add_selection, selection
 from conversation_memory.management.terminal import (
     columns_of,
     harmless,
-    named,
+    identity,
     padded,
     quoted,
     shortened,
@@ -30,27 +30,27 @@ _NARROWEST_TITLE = 10
 
 class Command(MemoryCommand):
     help = (
-        "List conversations, those written to last first. Ids and owners are quoted for the shell; "
-        "what is written to while the list is printed may be missing from it."
+        "List conversations, most recent first. Ids and owners are quoted for the shell. "
+        "Conversations that are written to while the list is printed may be missing."
     )
     after_interrupt = "The list is not complete."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.add_using(parser, default="default", help="Alias of the index (default: 'default').")
+        self.add_using(parser)
         add_selection(parser)
         parser.add_argument("--limit", type=int, metavar="N", help="At most N conversations.")
-        parser.add_argument("--json", action="store_true", help="A JSON object on each line.")
+        parser.add_argument("--json", action="store_true", help="Print a JSON object on each line.")
 
     def handle(self, *args: Any, using: str, limit: int | None, json: bool, **options: Any) -> None:
         if limit is not None and limit < 1:
-            raise CommandError("--limit is at least 1.")
+            raise CommandError("--limit must be at least 1.")
         chosen = selection(options["owner"], options["since"], options["until"])
         listed = islice(indexes[using].select(chosen), limit)
         for line in map(_line, listed) if json else self.table(listed):
             self.stdout.write(line)
 
     def table(self, listed: Iterator[Listed]) -> Iterator[str]:
-        """A table whose columns are as wide as the first conversations need them."""
+        """A table with columns as wide as the first conversations require."""
         first = [_cells(it) for it in islice(listed, _MEASURED)]
         if not first:
             return
@@ -78,7 +78,7 @@ def _cells(listed: Listed) -> tuple[str, ...]:
 
 
 def _row(cells: Iterable[str], widths: list[int], room: int | None) -> str:
-    """The cells in columns. What is wider moves the rest: an id is never cut."""
+    """The cells in columns. A wider cell shifts the rest, because an id is never cut."""
     *cells, title = cells
     padding = zip(cells, widths, strict=True)
     row = "  ".join(padded(cell, width) for cell, width in padding)
@@ -86,16 +86,5 @@ def _row(cells: Iterable[str], widths: list[int], room: int | None) -> str:
 
 
 def _line(listed: Listed) -> str:
-    record = listed.record
-    return json.dumps(
-        {
-            **named("id", record.conversation_id),
-            **named("owner", record.owner),
-            "title": record.title,
-            "runs": record.runs,
-            "bytes": listed.bytes,
-            "created": record.created and record.created.isoformat(),
-            "updated": record.updated and record.updated.isoformat(),
-            "expires": record.expires and record.expires.isoformat(),
-        }
-    )
+    sizes = {"runs": listed.record.runs, "bytes": listed.bytes}
+    return json.dumps({**identity(listed.record), **sizes})

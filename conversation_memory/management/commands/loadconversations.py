@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import csv
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -8,21 +11,21 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.archive import LONGEST, POLICIES, Archive, Chats, Counts, Restore, reading
 from conversation_memory.archive.chats import READERS
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
-from conversation_memory.management.ownermap import owner_map
 from conversation_memory.management.terminal import quoted
+from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):
     help = (
-        "Restore the conversations of an archive. All of it is checked first; what is there "
-        "already is left, so that a run that was interrupted is simply run again."
+        "Restore the conversations of an archive, after checking all of it. Identical "
+        "conversations are skipped, so an interrupted restore can be run again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", metavar="FILE", help="An archive; '-' is stdin.")
-        self.add_using(parser, default="default", help="Alias of the index (default: 'default').")
+        parser.add_argument("file", metavar="FILE", help="Archive to restore; '-' is stdin.")
+        self.add_using(parser)
         parser.add_argument(
             "--format",
             choices=["archive", *READERS],
@@ -33,20 +36,20 @@ class Command(MemoryCommand):
             "--on-conflict",
             choices=POLICIES,
             default="fail",
-            help="What to do with a conversation that is there with another content: fail before "
+            help="Handling of a conversation that is stored with different content: fail before "
             "anything is written (default), skip it, replace it, or keep the newest.",
         )
         parser.add_argument(
             "--ignore-expiry",
             action="store_true",
-            help="Restore without deadlines, also what is past its own.",
+            help="Restore expired conversations too, and none with an expiry.",
         )
         parser.add_argument(
             "--owner-map",
             metavar="FILE",
-            help="Old and new owners, as a JSON object or as CSV with two columns.",
+            help="Old and new owners: a JSON object, or CSV with two columns.",
         )
-        self.add_dry_run(parser, help="Only say what would be done.")
+        self.add_dry_run(parser, help="Only report what would be restored.")
 
     def handle(
         self,
@@ -61,7 +64,8 @@ class Command(MemoryCommand):
         **options: Any,
     ) -> None:
         self.after_interrupt = "Nothing was written."
-        index, owners = indexes[using], self.owners(owner_map)
+        index = indexes[using]
+        owners = None if owner_map is None else _owner_map(owner_map)
         longest = max(LONGEST, 2 * index.settings.max_bytes)
         with reading(sys.stdin.buffer if file == "-" else file) as (stream, name):
             source: Archive | Chats = (
@@ -79,67 +83,87 @@ class Command(MemoryCommand):
                 owners=owners,
             )
             counts = self.load(restore, source, dry_run=dry_run)
-        self.say(using, counts, "to restore" if dry_run else "restored")
-
-    def owners(self, path: str | None) -> dict[str, str] | None:
-        try:
-            return None if path is None else owner_map(path)
-        except ValueError as error:
-            raise CommandError(str(error), returncode=Exit.FILE) from None
+        if self.verbosity:
+            self.summarise(using, counts, "would restore" if dry_run else "restored")
+        self.complain(counts)
 
     def load(self, restore: Restore, source: Archive | Chats, *, dry_run: bool) -> Counts:
         doing = "Comparing" if dry_run else "Restoring"
         with self.progress(doing, total=source.size, unit="B", scaled=True) as show:
 
             def progress(counts: Counts) -> None:
-                if counts.new or counts.replaced:
+                if not dry_run and (counts.new or counts.replaced):
                     self.after_interrupt = (
-                        "What was restored is complete. Run it again: it goes on where it stopped."
+                        "Every restored conversation is complete. Run it again to continue."
                     )
                 show(source.position, f"{counts.new:,} new")
 
-            if dry_run:
-                return restore.plan(progress=lambda c: show(source.position, f"{c.new:,} new"))
-            return restore.run(progress=progress)
+            return (restore.plan if dry_run else restore.run)(progress=progress)
 
-    def say(self, alias: str, counts: Counts, what: str) -> None:
-        if self.verbosity:
-            self.stdout.write(
-                f"{alias}: {counts.new:,} new and {counts.replaced:,} replaced {what}; "
-                f"{counts.same:,} the same, {counts.skipped:,} skipped, {counts.expired:,} expired"
-            )
-            self.say_examples(counts)
+    def summarise(self, alias: str, counts: Counts, done: str) -> None:
+        self.stdout.write(
+            f"{alias}: {done} {counted(counts.new + counts.replaced, 'conversation')} "
+            f"({counts.new:,} new, {counts.replaced:,} replaced); {counts.same:,} unchanged, "
+            f"{counts.skipped:,} skipped, {counts.expired:,} expired"
+        )
+        for kind in ("skipped", "replaced"):
+            if getattr(counts, kind) and self.verbosity > 1:
+                self.stderr.write(f"{kind.title()}: {_examples(counts, kind)}.")
+        if counts.unreadable:
+            names = _examples(counts, "unreadable")
+            self.warn(f"Unreadable, restored as dumped: {counts.unreadable:,} ({names}).")
+        if counts.owners:
+            owners = ", ".join(f"{quoted(name)} ({n:,})" for name, n in counts.owners.items())
+            self.warn(f"Owners that are not in the map, and were not changed: {owners}.")
+
+    def complain(self, counts: Counts) -> None:
         if counts.conflicts - counts.replaced - counts.skipped - counts.kept:
-            self.stderr.write(
-                f"There already, with another content: {counts.conflicts:,} "
-                f"({self.named(counts, 'conflicts')}). See --on-conflict.",
-                self.style.WARNING,
+            self.warn(
+                f"Stored with different content: {counts.conflicts:,} "
+                f"({_examples(counts, 'conflicts')}). See --on-conflict."
             )
         if counts.kept:
             raise CommandError(
-                f"Not replaced, as what is stored cannot be read and nothing overwrites that: "
-                f"{counts.kept:,} ({self.named(counts, 'kept')}). Delete it first.",
+                f"Not replaced, because the stored value is unreadable: {counts.kept:,} "
+                f"({_examples(counts, 'kept')}). Delete it first.",
                 returncode=Exit.FAILED,
             )
 
-    def say_examples(self, counts: Counts) -> None:
-        for kind, words in (("skipped", "Skipped"), ("replaced", "Replaced")):
-            if getattr(counts, kind) and self.verbosity > 1:
-                self.stderr.write(f"{words}: {self.named(counts, kind)}.")
-        if counts.unreadable:
-            self.stderr.write(
-                f"Restored as they were, though no conversations: {counts.unreadable:,} "
-                f"({self.named(counts, 'unreadable')}).",
-                self.style.WARNING,
-            )
-        if counts.owners:
-            owners = ", ".join(f"{quoted(name)} ({n:,})" for name, n in counts.owners.items())
-            self.stderr.write(
-                f"Owners that are not in the map, and stay as they are: {owners}.",
-                self.style.WARNING,
-            )
 
-    def named(self, counts: Counts, kind: str) -> str:
-        ids = counts.examples.get(kind, [])
-        more = ", …" if getattr(counts, kind) > len(ids) else ""
-        return ", ".join(map(quoted, ids)) + more
+def _examples(counts: Counts, kind: str) -> str:
+    ids = counts.examples.get(kind, [])
+    more = ", …" if getattr(counts, kind) > len(ids) else ""
+    return ", ".join(map(quoted, ids)) + more
+
+
+def _owner_map(path: str) -> dict[str, str]:
+    """Old owner -> new owner, "" for none, of a JSON object or of CSV with two columns.
+
+    A first CSV line `old,new` is a heading.
+    """
+    try:
+        text = Path(path).read_text("utf-8-sig")
+        pairs = _from_json(text) if text.lstrip().startswith("{") else _from_csv(text)
+        owners = dict(pairs)
+        if len(owners) < len(pairs):
+            raise ValueError("an owner is listed twice")
+    except (ValueError, RecursionError) as error:
+        text = f"{path!r} is not an owner map: {error}."
+        raise CommandError(text, returncode=Exit.FILE) from None
+    return owners
+
+
+def _from_json(text: str) -> list[tuple[str, str]]:
+    pairs = json.loads(text, object_pairs_hook=list)
+    if not all(isinstance(new, str | int | None) for _, new in pairs):
+        raise ValueError("an owner must be a string or a number")
+    return [(old, "" if new is None else str(new)) for old, new in pairs]
+
+
+def _from_csv(text: str) -> list[tuple[str, str]]:
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    if any(len(row) != 2 for row in rows):
+        raise ValueError("each line must have two columns")
+    if rows and rows[0] == ["old", "new"]:
+        del rows[0]
+    return [(old.strip(), new.strip()) for old, new in rows]

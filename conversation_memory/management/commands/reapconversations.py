@@ -2,33 +2,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from conversation_memory import indexes
-from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory import ConversationIndex, indexes
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):
-    help = "Delete the conversations that are past their deadline. Made for cron."
+    help = "Delete expired conversations. Intended for cron."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.add_using(parser, help="Alias of the index; by default every index is reaped.")
+        self.add_using(parser, "Alias of the index (default: every index).", default=None)
 
-    def handle(self, *args: Any, using: str | None, verbosity: int, **options: Any) -> None:
-        aliases = [*indexes] if using is None else [using]
-        failed = [alias for alias in aliases if not self.reap(alias, verbosity)]
-        if failed:
-            raise CommandError(f"Not reaped: {', '.join(map(repr, failed))}.")
+    def handle(self, *args: Any, using: str | None, **options: Any) -> None:
+        self.in_each([*indexes] if using is None else [using], _reap)
 
-    def reap(self, alias: str, verbosity: int) -> bool:
-        """Whether the index could be reaped: one that fails keeps no other one waiting."""
-        try:
-            count = indexes[alias].reap()
-        except ConversationMemoryError as error:
-            self.stderr.write(str(error))
-            return False
-        if verbosity:
-            self.stdout.write(f"{alias}: {counted(count, 'conversation')} reaped")
-        return True
+
+def _reap(index: ConversationIndex) -> str:
+    return f"deleted {counted(index.reap(), 'expired conversation')}"

@@ -8,12 +8,12 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import Conversation, ConversationIndex, Run, indexes
 from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
-from conversation_memory.management.base import MemoryCommand
+from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import (
     columns_of,
     harmless,
-    named,
+    identity,
     quoted,
     time_text,
     wrapped,
@@ -23,18 +23,18 @@ from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):
-    help = "Print a conversation so that a person can read it. Its deadline does not slide by that."
+    help = "Print a conversation in readable form. This does not extend its expiry."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("id", help="The id of the conversation.")
-        self.add_using(parser, default="default", help="Alias of the index (default: 'default').")
+        parser.add_argument("id", help="Conversation id.")
+        self.add_using(parser)
         parser.add_argument("--last", type=int, metavar="N", help="Only the last N runs.")
         form = parser.add_mutually_exclusive_group()
-        form.add_argument("--json", action="store_true", help="As one JSON object.")
+        form.add_argument("--json", action="store_true", help="Print one JSON object.")
         form.add_argument(
             "--raw",
             action="store_true",
-            help="The bytes as they are stored, readable or not; each run of a list on a line.",
+            help="Print the stored bytes, readable or not; in layout 'list', one run per line.",
         )
 
     def handle(
@@ -48,15 +48,15 @@ class Command(MemoryCommand):
         **options: Any,
     ) -> None:
         if last is not None and last < 1:
-            raise CommandError("--last is at least 1.")
+            raise CommandError("--last must be at least 1.")
         index = indexes[using]
         if raw:
             return self.write_raw(index, id)
         try:
             conversation = index.inspect(id)
         except ConversationCorrupt as error:
-            said = f"{error} Its bytes are {len(error.raw):,}; --raw prints them."
-            raise CommandError(harmless(said), returncode=Exit.UNREADABLE) from error
+            text = f"{error} --raw prints its {len(error.raw):,} bytes."
+            raise CommandError(harmless(text), returncode=Exit.UNREADABLE) from error
         first = 0 if last is None else max(0, len(conversation.runs) - last)
         try:
             for line in (
@@ -64,15 +64,13 @@ class Command(MemoryCommand):
             ):
                 self.stdout.write(line)
         except RecursionError:
-            said = f"Conversation {id!r} is nested too deeply to show; --raw prints it."
-            raise CommandError(harmless(said), returncode=Exit.UNREADABLE) from None
+            text = f"Conversation {id!r} is nested too deeply to show; --raw prints it."
+            raise CommandError(harmless(text), returncode=Exit.UNREADABLE) from None
 
     def write_raw(self, index: ConversationIndex, id: str) -> None:
         stored = index.raw(id)
         if not stored:
-            raise ConversationNotFound(
-                f"There is no conversation {id!r} in index {index.name!r} (alias {index.alias!r})."
-            )
+            raise ConversationNotFound(alias=index.alias, index=index.name, conversation_id=id)
         raw = b"\n".join(stored)
         buffer: Any = None if self.stdout.isatty() else getattr(self.stdout, "buffer", None)
         if buffer is None:
@@ -124,15 +122,9 @@ def _plain(value: Any) -> str:
 
 
 def _json(conversation: Conversation, first: int) -> Iterator[str]:
-    record = conversation.record
     yield json.dumps(
         {
-            **named("id", conversation.conversation_id),
-            **named("owner", record.owner),
-            "title": record.title,
-            "created": record.created and record.created.isoformat(),
-            "updated": record.updated and record.updated.isoformat(),
-            "expires": record.expires and record.expires.isoformat(),
+            **identity(conversation.record),
             "count": len(conversation.runs),
             "metadata": conversation.metadata,
             "runs": [run.to_dict() for run in conversation.runs[first:]],

@@ -1,0 +1,170 @@
+"""The base of the management commands."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from conversation_memory import ConversationIndex, Erasure, indexes
+from conversation_memory.collection.prune import Pruning
+from conversation_memory.exceptions import ConversationMemoryError
+from conversation_memory.text import counted
+
+from .exit_codes import Exit, failure
+
+# Seconds between two lines of progress.
+EVERY = 10.0
+
+
+class Progress(Protocol):
+    def __call__(self, done: int, words: str = "") -> None:
+        """Show that `done` of all are done; `words` add details."""
+
+
+class MemoryCommand(BaseCommand):
+    """A command that reports failures as a sentence and an exit code, without a traceback.
+
+    `after_interrupt` is printed after Ctrl-C: the state of the data, and how to continue.
+    """
+
+    # A misconfigured alias reports its own error when it is used, and must not block the others.
+    requires_system_checks = []
+    after_interrupt = ""
+    verbosity = 1
+    _called_from_command_line: bool
+
+    def add_using(
+        self,
+        parser: Any,
+        help: str = "Alias of the index (default: 'default').",
+        default: str | None = "default",
+    ) -> None:
+        # Without `choices`: argparse would report an unknown alias as a usage error, code 2.
+        parser.add_argument("--using", metavar="ALIAS", help=help, default=default)
+
+    def add_ids(self, parser: CommandParser) -> None:
+        parser.add_argument("ids", nargs="*", metavar="id", help="Conversation ids.")
+
+    def add_dry_run(self, parser: CommandParser, help: str = "Only count.") -> None:
+        parser.add_argument("--dry-run", action="store_true", help=help)
+
+    def add_no_input(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="Do not ask for confirmation.",
+        )
+
+    def confirm(self, question: str, refusal: str) -> None:
+        """Ask on the terminal; raises CommandError(refusal) unless the user answers yes."""
+        try:
+            answer = input(f"{question}\nType 'yes' to continue, or 'no' to cancel: ")
+        except EOFError:
+            raise CommandError(f"{refusal} Confirmation is required; see --no-input.") from None
+        if answer != "yes":
+            raise CommandError(refusal)
+
+    def in_each(self, aliases: Iterable[str], work: Callable[[ConversationIndex], str]) -> None:
+        """Print the result of `work` for each index; a failure does not stop the others."""
+        failed = []
+        for alias in aliases:
+            try:
+                result = work(indexes[alias])
+            except ConversationMemoryError as error:
+                self.report(error)
+                failed.append(alias)
+            else:
+                self.say(f"{alias}: {result}")
+        if failed:
+            raise CommandError(f"Failed: {', '.join(map(repr, failed))}.")
+
+    def say(self, text: str) -> None:
+        if self.verbosity:
+            self.stdout.write(text)
+
+    def warn(self, text: str) -> None:
+        self.stderr.write(text, self.style.WARNING)
+
+    def report(self, error: Exception) -> None:
+        self.stderr.write(str(error))
+
+    def total(self, index: ConversationIndex) -> int | None:
+        """The total of a progress bar; costs no round trip where there is none."""
+        return index.count() if self.verbosity else None
+
+    @contextmanager
+    def progress(
+        self, doing: str, *, total: int | None = None, unit: str = "", scaled: bool = False
+    ) -> Iterator[Progress]:
+        """A function to call with the count so far, as often as one likes.
+
+        `doing` labels the bar ("Dumping") and `unit` is what it counts; `scaled` is for bytes. The
+        output goes to stderr: a bar on a terminal if tqdm is installed, otherwise a line every
+        `EVERY` seconds, and nothing if the verbosity is 0.
+        """
+        if not self.verbosity:
+            yield lambda done, words="": None
+        elif not (self.stderr.isatty() and find_spec("tqdm")):
+            yield self._lines(doing, total, unit)
+        else:
+            from tqdm import tqdm  # type: ignore[import-untyped]
+
+            stream: Any = self.stderr
+            with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
+
+                def show(done: int, words: str = "") -> None:
+                    if words:
+                        bar.set_postfix_str(words, refresh=False)
+                    bar.update(done - bar.n)
+
+                yield show
+
+    def _lines(self, doing: str, total: int | None, unit: str) -> Progress:
+        of = "" if total is None else f" of {total:,}"
+        written = time.monotonic()
+
+        def show(done: int, words: str = "") -> None:
+            nonlocal written
+            if time.monotonic() - written >= EVERY:
+                written = time.monotonic()
+                line = f"{doing}: {done:,}{of} {unit}".rstrip() + (f", {words}" if words else "")
+                self.stderr.write(line, self.style.NOTICE)
+
+        return show
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        self.verbosity = options["verbosity"]
+        try:
+            output = super().execute(*args, **options)
+            self.stdout.flush()  # inside the `try`, so that an error of it is a sentence too
+            return output
+        except BrokenPipeError:
+            if self._called_from_command_line:
+                # Otherwise the interpreter flushes at exit and prints the error once more.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(Exit.BROKEN_PIPE)
+            raise
+        except KeyboardInterrupt:
+            if not self._called_from_command_line:
+                raise
+            text = f"Interrupted. {self.after_interrupt}".rstrip()
+            raise CommandError(text, returncode=Exit.INTERRUPTED) from None
+        except (ConversationMemoryError, OSError) as error:
+            raise failure(error) from error
+
+
+def sums(index: ConversationIndex, found: Erasure | Pruning, what: str) -> str:
+    """`default: 2 conversations, 3 runs, 512 bytes to delete`."""
+    return (
+        f"{index.alias}: {counted(found.conversations, 'conversation')}, "
+        f"{counted(found.runs, 'run')}, {counted(found.bytes, 'byte')} {what}"
+    )
