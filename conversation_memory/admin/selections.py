@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from ..browse.queries import Extent, Finds, Row, Span
+from ..browse.queries import Extent, Finds, Span, Summary
 from ..indexes import ConversationIndex, indexes
 from ..keys import encode
 from ..models import Conversation
@@ -154,11 +154,11 @@ def _named(index: ConversationIndex, text: str, finds: Finds) -> Finds:
     return replace(finds, ids=[row.id for row in rows if row.is_named(text)])
 
 
-def _instances(index: ConversationIndex, rows: Sequence[Row]) -> list[Conversation]:
+def _instances(index: ConversationIndex, rows: Sequence[Summary]) -> list[Conversation]:
     return [instance(Address(index.alias, index.name, row.id), row) for row in rows]
 
 
-def instance(address: Address, row: Row) -> Conversation:
+def instance(address: Address, row: Summary) -> Conversation:
     """The model of a conversation, with `address` and `row` beside its fields."""
     record = row.record
     made = Conversation(
