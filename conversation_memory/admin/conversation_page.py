@@ -17,7 +17,7 @@ from ..exceptions import ConversationCorrupt
 from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import Marks, visible
-from ..rendering.text import cut
+from ..rendering.safe_text import cut
 from ..runs import Run
 from ..search_index.tokens import Words
 from .failures import guarded
