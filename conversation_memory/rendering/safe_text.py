@@ -44,12 +44,13 @@ def cut(text: str, limit: int | None) -> tuple[str, int]:
 
 
 def _decoded(text: str | bytes) -> str:
-    if isinstance(text, str):
-        try:
-            text = text.encode("utf-8", "surrogateescape")  # ids that are not UTF-8
-        except UnicodeEncodeError:
-            text = text.encode("utf-8", "backslashreplace")  # JSON may hold half characters
-    return text.decode("utf-8", "backslashreplace")
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "backslashreplace")
+    try:
+        raw = text.encode("utf-8", "surrogateescape")  # ids that are not UTF-8
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "backslashreplace")  # JSON may hold half characters
+    return raw.decode("utf-8", "backslashreplace")
 
 
 # Private-use characters, which stored text is freed of first: they survive a Markdown renderer.
