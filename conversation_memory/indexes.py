@@ -10,7 +10,6 @@ from typing import Any
 
 from . import conf
 from .browse.api import Browsable
-from .browse.queries import Browser
 from .check import Check, Report
 from .collection import convert as conversion
 from .collection import erase as erasure
@@ -50,7 +49,6 @@ class ConversationIndex(Searchable, Browsable):
         self.name = settings.index
         self._layout = layout(settings)
         self._listing = Listing(self._layout)
-        self._browser = Browser(self._layout, self._listing)
         self._searches = Searches(settings, self._layout, self._listing)
         self._connection = connections.connect(settings)
 

@@ -1,7 +1,7 @@
-"""What Django's admin sees of Redis: models without tables, which grant the permissions.
+"""Models without tables, for Django's admin and its permissions.
 
-Their managers hold nothing, so that `dumpdata` and whatever else walks through all models finds no
-table missing. The admin reads Redis through `admin.queryset`.
+Their managers are empty, so that `dumpdata` and other code that visits every model does not look
+for a table. The admin reads Redis through `admin.queryset`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ class Index(models.Model):
     id = models.CharField(primary_key=True, max_length=2000, editable=False)
     alias = models.CharField(_("alias"), max_length=1000, editable=False)
     name = models.CharField(_("index"), max_length=1000, editable=False)
+
+    # Set by the admin: `opened` is None if the settings are invalid, `statistics` after a failure.
+    address: Any
+    opened: Any = None
+    statistics: Any = None
+    search_state: str = "off"
+    failure: str = ""
 
     objects = EmptyManager()
 
@@ -52,10 +59,10 @@ class Conversation(models.Model):
     updated = models.DateTimeField(_("last write"), null=True, editable=False)
     expires = models.DateTimeField(_("expires"), null=True, blank=True)
 
-    # What the admin has read of it: always the first two, after a search of messages the third,
-    # the others on its page.
+    # Set by the admin: the first two always, the third by a search of messages, the others on the
+    # page of the conversation.
     address: Any
-    row: Any
+    summary: Any
     found: Any = None
     excerpt: Any
     metadata: dict[str, Any]

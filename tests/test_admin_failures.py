@@ -173,7 +173,7 @@ class OverviewFailureTests(FailureTestCase):
         down = {"URL": f"redis://127.0.0.1:{free_port()}/0"}
         with self.settings(REDIS={"down": down, "default": entry, "wrong": {"NONSENSE": 1}}):
             page = self.client.get(self.url("index_changelist"))
-            rows = {row.alias: row.survey for row in page.context["cl"].result_list}
+            rows = {row.alias: row for row in page.context["cl"].result_list}
         assert "cannot be reached" in rows["down"].failure
         assert "unknown key" in rows["wrong"].failure
         assert rows["default"].statistics.conversations == 1
@@ -201,18 +201,18 @@ class OverviewFailureTests(FailureTestCase):
         with self.reached(URL=self.user("~*", "+@all", "-info", "-memory")):
             page = self.client.get(self.url("index_changelist"))
             [row] = [r for r in page.context["cl"].result_list if r.alias == "default"]
-        found = row.survey.statistics
+        found = row.statistics
         assert (found.conversations, found.memory, found.version) == (1, None, None)
 
     def test_a_deletion_that_fails_half_way_logs_what_is_gone(self):
-        from conversation_memory.admin import conversations
+        from conversation_memory.admin import conversation_admin
 
         for number in range(3):
             self.index.driver(f"d{number}").append(Run("q", "a"))
         keys = [str(self.address(f"d{number}")) for number in range(3)]
         data = {"action": "delete_selected", "_selected_action": keys, "post": "yes"}
-        with mock.patch.object(conversations, "_AT_ONCE", 1):
-            delete = conversations.ConversationList.log_done
+        with mock.patch.object(conversation_admin, "_AT_ONCE", 1):
+            delete = conversation_admin.ConversationList.log_done
             done = []
 
             def failing(*args):
@@ -221,7 +221,7 @@ class OverviewFailureTests(FailureTestCase):
                 if len(done) == 2:
                     self.redis.replicaof("127.0.0.1", free_port())
 
-            with mock.patch.object(conversations.ConversationList, "log_done", failing):
+            with mock.patch.object(conversation_admin.ConversationList, "log_done", failing):
                 try:
                     self.client.post(self.url("conversation_changelist"), data)
                 finally:

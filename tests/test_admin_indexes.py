@@ -7,8 +7,8 @@ from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
 
 from conversation_memory import Run, conf, indexes
-from conversation_memory.admin import formatting as figures
-from conversation_memory.browse import stats as statistics
+from conversation_memory.admin import formatting, plots
+from conversation_memory.browse import stats
 from conversation_memory.browse.stats import Statistics
 from conversation_memory.exceptions import InvalidIndexError
 
@@ -91,7 +91,7 @@ class DiscoveryTests(RedisTestCase):
         for number in range(300):
             pipeline.set(f"{{{self.prefix}}}:{number}", "")
         pipeline.execute()
-        with mock.patch.multiple(statistics, _KEYS_A_STEP=1, _MOST_STEPS=1):
+        with mock.patch.multiple(stats, _KEYS_A_STEP=1, _MOST_STEPS=1):
             assert not self.opened(f"{self.prefix}-*").discover().is_complete
 
     def test_opens_what_indexes_are_about_and_nothing_else(self):
@@ -125,7 +125,7 @@ class PageTests(AdminTestCase):
             return self.client.get(self.url("index_changelist"))
 
     def rows(self, page):
-        return {row.name: row.survey for row in page.context["cl"].result_list}
+        return {row.name: row for row in page.context["cl"].result_list}
 
     def test_a_row_shows_what_is_known(self):
         self.index.driver("c").append(Run("q", "a"))
@@ -171,7 +171,7 @@ class PageTests(AdminTestCase):
     def test_there_is_no_index_at_all(self):
         with self.settings(REDIS={}, CACHES={"default": {"BACKEND": "x.locmem.LocMemCache"}}):
             assert self.client.get(self.url("index_changelist")).status_code == 200
-            assert self.notes() == ["There is no index that you may see."]
+            assert self.notes() == ["There is no index that you may view."]
 
     def test_no_password_is_on_the_page(self):
         entry = {"URL": "redis://user:hush@127.0.0.1:1/0"}
@@ -181,25 +181,25 @@ class PageTests(AdminTestCase):
 class FigureTests(SimpleTestCase):
     def test_spans_of_time(self):
         for seconds, text in ((86400 * 30, "30 days"), (3600, "1 hour"), (90, "90 seconds")):
-            assert figures.lasting(seconds) == text
+            assert formatting.lasting(seconds) == text
 
     def test_days_end_today_and_begin_at_midnight(self):
         with timezone.override("Europe/Berlin"):
-            days = figures.days()
-            edges = figures.edges(days)
+            days = plots.days()
+            edges = plots.edges(days)
         assert (len(days), len(edges)) == (30, 31)
         assert edges[0] < datetime.now(UTC).timestamp() * 1000 < edges[-1]
 
     def test_sizes_of_a_sample_stand_for_all(self):
         found = [Statistics(1000, sizes=[500, 5000]), Statistics(1, sizes=[3_000_000])]
-        plot = figures.sizes(found)
+        plot = plots.sizes(found)
         assert [bar.value for bar in plot.bars] == [500, 0, 500, 0, 0, 0, 1]
         assert plot.note == "Estimated from 3 of 1,001 conversations."
-        assert figures.sizes([Statistics(1, sizes=[1])]).note == ""
+        assert plots.sizes([Statistics(1, sizes=[1])]).note == ""
 
     def test_times_say_how_long_ago(self):
         now = timezone.now()
-        assert figures.ago(None) is None and figures.ahead(None) is None
-        assert "3\xa0hours ago" in figures.ago(now - timedelta(hours=3, minutes=20))
-        assert "just now" in figures.ago(now + timedelta(hours=1))  # clocks differ
-        assert "in 2\xa0days" in figures.ahead(now + timedelta(days=2, minutes=1))
+        assert formatting.ago(None) is None and formatting.ahead(None) is None
+        assert "3\xa0hours ago" in formatting.ago(now - timedelta(hours=3, minutes=20))
+        assert "just now" in formatting.ago(now + timedelta(hours=1))  # clocks differ
+        assert "in 2\xa0days" in formatting.ahead(now + timedelta(days=2, minutes=1))

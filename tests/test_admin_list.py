@@ -6,8 +6,8 @@ from unittest import mock
 from django.utils.safestring import mark_safe
 
 from conversation_memory import Artifact, Run, indexes
-from conversation_memory.admin import selections
-from conversation_memory.admin.full_text import TextFinds
+from conversation_memory.admin import list_selection
+from conversation_memory.admin.list_selection import TextFinds
 from conversation_memory.browse.queries import MOST_COPIED, Span
 
 from .admin import AdminTestCase
@@ -228,14 +228,14 @@ class PageTests(AdminTestCase):
         self.put("bad", b"nonsense")
         assert self.shown(unreadable="1") == ["bad"]
         assert "unreadable" in self.list().content.decode()
-        assert self.notes(unreadable="1") == ["Only what cannot be read is shown."]
+        assert self.notes(unreadable="1") == ["Only unreadable conversations are shown."]
 
     def test_searches_ids_and_titles_and_says_so(self):
         self.fill(3)
         self.index.driver("c2").set_title("Holidays in Crete")
         assert self.shown(q="crete") == ["c2"]
         assert self.shown(q="c1") == ["c1"]
-        assert "messages were not" in self.notes(q="crete")[0]
+        assert "but not messages" in self.notes(q="crete")[0]
 
     def test_an_exact_id_is_found_however_far_down(self):
         self.put("deep", b"{}")
@@ -275,7 +275,7 @@ class PageTests(AdminTestCase):
             pipeline.hset(self.index.name, number, b"{}")
         pipeline.execute()
         notes = self.notes()
-        assert re.search(r"1\d,\d{3} more conversations that another program wrote", notes[0])
+        assert re.search(r"1\d,\d{3} more conversations, written by another program", notes[0])
 
     def test_an_id_that_is_too_long_for_a_url_breaks_nothing(self):
         self.index.driver("x" * 1_000_000).append(Run("q", "a"))
@@ -285,18 +285,18 @@ class PageTests(AdminTestCase):
         [short, long] = response.context["cl"].result_list
         assert self.client.get(self.url("conversation_change", short.pk)).status_code == 200
         assert self.client.get(self.url("conversation_change", long.pk)).status_code == 302
-        assert "1 conversation of this page cannot be opened" in self.notes()[0]
+        assert "1 conversation on this page cannot be opened" in self.notes()[0]
 
     def test_what_was_found_in_messages_is_shown_with_its_place(self):
         self.fill(3)
         hit = mock.Mock(run_id="run 7", snippet_html=mark_safe("an <mark>apple</mark>"))
         found = TextFinds({b"c1": hit, b"gone": hit}, total=9, shown=2, reason="The index is new.")
-        with mock.patch.object(selections, "full_text", return_value=found):
+        with mock.patch.object(list_selection, "full_text", return_value=found):
             page = self.list(q="c0").content.decode()
             assert self.shown(q="c0") == ["c0", "c1"]
             assert self.notes(q="c0") == [
                 "Ids, titles and messages were searched.",
-                "Of 9 runs that were found, the best 2 are shown.",
+                "9 runs were found; the best 2 are shown.",
                 "The index is new.",
             ]
         assert "an <mark>apple</mark>" in page

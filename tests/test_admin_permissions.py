@@ -99,7 +99,7 @@ class PermissionTests(AdminTestCase):
         pipeline.execute()
         response = self.delete_by_action(str(self.address("1")), select_across="1", post="yes")
         told = [str(message) for message in self.client.get(response.url).context["messages"]]
-        assert "501 conversations are selected, and at most 500" in told[-1]
+        assert "501 conversations are selected, but at most 500" in told[-1]
         assert self.index.count() == 501
 
     def test_a_conversation_that_is_gone_is_said_to_be(self):

@@ -47,7 +47,7 @@ class PlotTests(SimpleTestCase):
     def test_nothing_is_said_rather_than_drawn(self):
         for empty in (plot(), plot(0, 0)):
             page = self.page(empty)
-            assert "nothing to show yet" in page
+            assert "There are no conversations yet" in page
             assert "<svg" not in page
 
     def test_what_was_left_out_is_said(self):

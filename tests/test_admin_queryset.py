@@ -7,8 +7,8 @@ from django.db.models import Q, QuerySet
 
 from conversation_memory import Run
 from conversation_memory.admin.addresses import Address
+from conversation_memory.admin.list_selection import ListReader
 from conversation_memory.admin.queryset import ConversationQuerySet
-from conversation_memory.admin.selections import Reader
 from conversation_memory.models import Conversation, Index
 
 from .admin import AdminTestCase
@@ -44,7 +44,7 @@ class QuerySetTests(AdminTestCase):
         super().setUp()
         for number in range(5):
             self.index.driver(f"c{number}").append(Run("q", "a"))
-        reader = Reader(lambda alias: alias == "default")
+        reader = ListReader(lambda alias: alias == "default")
         self.queryset = ConversationQuerySet.of(reader).select(index=self.address())
 
     def ids(self, queryset):
@@ -90,12 +90,14 @@ class QuerySetTests(AdminTestCase):
         assert sorted(self.index) == ["c0", "c2", "c4"]
 
     def test_what_may_not_be_seen_does_not_exist(self):
-        hidden = ConversationQuerySet.of(Reader(lambda alias: False)).select(index=self.address())
+        hidden = ConversationQuerySet.of(ListReader(lambda alias: False)).select(
+            index=self.address()
+        )
         assert (hidden.count(), self.ids(hidden)) == (0, [])
         assert self.ids(hidden.filter(pk=str(self.address("c1")))) == []
 
     def test_an_alias_that_settings_do_not_have_does_not_exist(self):
-        reader = Reader(lambda alias: True)
+        reader = ListReader(lambda alias: True)
         other = ConversationQuerySet.of(reader).filter(pk=str(Address("other", "x", b"c1")))
         assert self.ids(other) == []
 

@@ -39,4 +39,4 @@ class SearchTests(AdminTestCase):
         self.index.driver("c").append(Run("q", "a"))
         rows = self.client.get(self.url("index_changelist")).context["cl"].result_list
         [row] = [row for row in rows if row.name == self.index.name]
-        assert row.survey.search == "ready"
+        assert row.search_state == "ready"

@@ -112,7 +112,7 @@ class TranscriptTests(PageMixin):
 
     def test_a_search_that_is_not_in_the_messages_says_so(self):
         self.store(Run("a", "b"))
-        assert "is not in the messages" in self.page(q="zebra <b>")
+        assert "was not found in the messages" in self.page(q="zebra <b>")
         assert "<bdi>zebra &lt;b&gt;</bdi>" in self.page(q="zebra <b>")
 
     def test_every_kind_of_artifact_is_shown_as_what_it_is(self):
@@ -218,7 +218,7 @@ class ChangeTests(PageTestCase):
         form = self.get().context["adminform"].form
         self.index.driver("c1").update_metadata({"key": 2})
         page = self.change(page=form, metadata='{"key": 3}').content.decode()
-        assert "Somebody else has written these keys meanwhile: key." in page
+        assert "These keys were changed in the meantime: key." in page
         assert self.index.driver("c1").read().metadata == {"key": 2}
 
     def test_numbers_keep_their_form(self):
@@ -254,7 +254,7 @@ class ChangeTests(PageTestCase):
     def test_a_deadline_in_the_past_is_refused(self):
         self.store(Run("a", "b"))
         page = self.change(expires_0="2020-01-01", expires_1="00:00").content.decode()
-        assert "This is in the past." in page
+        assert "Enter a time in the future." in page
         assert self.index.driver("c1").record().expires is None
 
     def test_a_conversation_that_is_gone_is_said(self):

@@ -97,8 +97,9 @@ class RestoreTests(TransferTestCase):
         self.index.delete("a")
         self.index.driver("b").append(Run("newer", "newer"))
         page = self.preview(archive).content.decode()
-        assert "is a sound archive" in page
-        for line in ('<td>1</td><th scope="row">new</th><td><bdi>a</bdi>', "the same", "different"):
+        assert "is a valid archive" in page
+        new = '<td>1</td><th scope="row">new: restored</th><td><bdi>a</bdi>'
+        for line in (new, "identical: skipped", "different: skipped"):
             assert line in page
         assert "in conflict" not in page
         assert not self.index.driver("a").exists()
@@ -142,7 +143,7 @@ class RestoreTests(TransferTestCase):
         with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10**6):
             with self.limited(1000):
                 page = self.preview(b"x" * 300_000).content.decode()
-        assert "larger than the 1000" in page.replace("\xa0", " ")
+        assert "larger than the limit of 1000" in page.replace("\xa0", " ")
         assert self.uploads() == []
 
     def test_an_archive_of_too_much_is_refused(self):
@@ -166,7 +167,7 @@ class RestoreTests(TransferTestCase):
         client.force_login(self.root)
         data = {"confirmed": "yes", "on_conflict": "skip"}
         page = client.post(self.restore_url, data).content.decode()
-        assert "is not there any more" in page
+        assert "is no longer available" in page
         assert not self.index.driver("a").exists()
 
     def test_a_name_is_only_shown(self):

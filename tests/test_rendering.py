@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory import Artifact, Run
+from conversation_memory.admin.transcript import answered_at, asked_at
 from conversation_memory.rendering import (
     NO_MARKS,
     Budget,
@@ -21,7 +22,6 @@ from conversation_memory.rendering import (
     visible,
 )
 from conversation_memory.rendering.serving import file_name, serve
-from conversation_memory.rendering.times import answered_at, asked_at
 from conversation_memory.search_index.tokens import Words
 
 # What a tag of ours may look like: nothing that runs, loads or styles.

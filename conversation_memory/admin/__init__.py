@@ -1,8 +1,8 @@
-"""The admin: conversations of every index, read, searched and looked after by staff."""
+"""The admin: staff read, search and maintain the conversations of every index."""
 
 from __future__ import annotations
 
-from .conversations import ConversationAdmin
-from .indexes import IndexAdmin
+from .conversation_admin import ConversationAdmin
+from .index_admin import IndexAdmin
 
 __all__ = ["ConversationAdmin", "IndexAdmin"]

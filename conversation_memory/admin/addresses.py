@@ -1,4 +1,4 @@
-"""Where an index or a conversation is, and the primary key that the admin knows it by."""
+"""Addresses of indexes and conversations, which are their primary keys in the admin."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ..drivers import RedisConversationMemoryDriver
 from ..indexes import ConversationIndex, indexes
 from ..keys import decode, encode
 
-# In base64url four thirds of it, and once more as much if a list links to it with its filters.
+# In base64url it is a third longer, and a list doubles it when it adds its filters to the link.
 MOST_BYTES = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An index, or with `conversation_id` (the bytes as they stand in Redis) a conversation.
+    """An index, or with `conversation_id` (the bytes as stored in Redis) a conversation.
 
-    `str()` of it is the primary key: alias, index and id as base64url, joined by full stops. Raw,
-    an id may be `..`, a byte that is no text, or anything else that a URL or a browser rewrites.
-    One that is too long for a URL has a key that leads nowhere.
+    `str()` of it is the primary key: alias, index and id as base64url, joined by full stops. The
+    raw id could be `..`, bytes that are not text, or anything else that a URL or a browser
+    rewrites. An id that is too long for a URL has a key that matches nothing.
     """
 
     alias: str
@@ -32,7 +32,7 @@ class Address:
         """The inverse of `str()`. Raises ValueError for anything else."""
         parts = [_unpacked(part) for part in key.split(".")]
         if len(parts) not in (2, 3):
-            raise ValueError("A key has the parts alias, index and conversation.")
+            raise ValueError("A key must have the parts alias, index and conversation.")
         return cls(decode(parts[0]), decode(parts[1]), *parts[2:])
 
     def at(self, conversation_id: bytes) -> Address:
@@ -46,15 +46,15 @@ class Address:
 
     @property
     def is_too_long(self) -> bool:
-        """Whether the id would make a longer URL than servers take."""
+        """True if the id would make a URL longer than servers accept."""
         return len(self.conversation_id or b"") > MOST_BYTES
 
     def index(self) -> ConversationIndex:
-        """Raises `InvalidIndexError` if settings know no such index."""
+        """Raises `InvalidIndexError` if settings have no such index."""
         return indexes.open(self.alias, self.name)
 
     def driver(self) -> RedisConversationMemoryDriver:
-        """The driver of the conversation, without an owner: it may do all."""
+        """The driver of the conversation, without an owner and so with full access."""
         return self.index().driver(self.conversation_id)
 
     def __str__(self) -> str:

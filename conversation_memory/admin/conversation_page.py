@@ -1,4 +1,4 @@
-"""One conversation: its transcript, and what staff may change of it."""
+"""The page of one conversation: its transcript, and the form for what staff may change."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.utils import timezone
 
 from ..exceptions import ConversationCorrupt
 from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import Marks, visible
-from ..rendering.text import cut
+from ..rendering.safe_text import cut
 from ..runs import Run
 from ..search_index.tokens import Words
-from .failures import guarded
 from .forms import ConversationForm
-from .permissions import IndexPermissions
+from .redis_admin import RedisAdmin, guarded
 from .transcript import MAX_BEGINNING, PER_PAGE, Transcript, damage, has_words, transcript
 
 
@@ -37,9 +35,7 @@ class LinkingList(ChangeList):
         return f"{url}#hit" if self.query else url
 
 
-class ConversationPage(IndexPermissions):
-    """The page of one conversation."""
-
+class ConversationPage(RedisAdmin):
     form = ConversationForm
     change_form_template = "admin/conversation_memory/conversation/change_form.html"
 
@@ -60,7 +56,7 @@ class ConversationPage(IndexPermissions):
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Conversation | None:
-        """For the page of the conversation with what is on it, in the attribute `excerpt`."""
+        """The conversation; for its own page with an `excerpt` of its runs."""
         found: Conversation | None = super().get_object(request, object_id, from_field)
         if found is None or not self._is_page(request):
             return found
@@ -73,13 +69,13 @@ class ConversationPage(IndexPermissions):
         return found if found.excerpt.exists else None
 
     def has_change_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
-        """What cannot be read is not changed."""
+        """Unreadable conversations cannot be changed."""
         if getattr(obj, "damage", None) is not None:
             return False
         return super().has_change_permission(request, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: Conversation | None = None) -> Any:
-        """What cannot be changed is shown above the transcript, not once more below it."""
+        """Only fields that the user may change: the page shows all others above the transcript."""
         if not self.has_change_permission(request, obj):
             return []
         return [(None, {"fields": list(ConversationForm.Meta.fields)})]
@@ -98,7 +94,7 @@ class ConversationPage(IndexPermissions):
     def save_model(
         self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool
     ) -> None:
-        """Write what was changed, and nothing else."""
+        """Write only the fields that were changed."""
         assert isinstance(form, ConversationForm)
         driver, given = obj.address.driver(), form.cleaned_data
         if "metadata" in form.changed_data:
@@ -111,20 +107,12 @@ class ConversationPage(IndexPermissions):
         if "expires" in form.changed_data:
             _set_deadline(driver, given["expires"])
 
-    def view_name(self, view: str) -> str:
-        """The name of a view of ours, as those of Django's are made."""
-        return f"{self.opts.app_label}_{self.opts.model_name}_{view}"
-
-    def link(self, view: str, *parts: object) -> str:
-        name = f"admin:{self.view_name(view)}"
-        return reverse(name, args=parts, current_app=self.admin_site.name)
-
     def _is_page(self, request: HttpRequest) -> bool:
         match = request.resolver_match
         return match is not None and match.url_name == self.view_name("change")
 
     def _read(self, request: HttpRequest, found: Conversation) -> Excerpt:
-        driver, until = found.address.driver(), _number(request.GET.get("until"))
+        driver, until = found.address.driver(), _position(request.GET.get("until"))
         if until is None and (wanted := _wanted(request, _marks(request, found))):
             found.hit = driver.find(wanted)
             until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
@@ -145,13 +133,13 @@ class ConversationPage(IndexPermissions):
 
 
 def _marks(request: HttpRequest, found: Conversation) -> Marks:
-    """What the search that led here looked for, as the index makes words of text."""
+    """The words of the search that led here, in the language of the index."""
     search = found.address.index().settings.search
     return Marks(_query(request), Words(search.language if search else None))
 
 
 def _wanted(request: HttpRequest, marks: Marks) -> Any:
-    """What tells the run that a search has found, None if there was no search."""
+    """A test for the run that a search has found, None if there was no search."""
     if run_id := request.GET.get("run"):
         return lambda run: not damage(run) and run.id == run_id
 
@@ -162,12 +150,12 @@ def _wanted(request: HttpRequest, marks: Marks) -> Any:
 
 
 def _query(request: HttpRequest) -> str:
-    """The search that led here, from the address of the list it was typed into."""
+    """The search that led here, which Django keeps in the address of the list."""
     filters = parse_qs(request.GET.get("_changelist_filters", ""))
     return request.GET.get("q") or "".join(filters.get("q", [])[:1])
 
 
-def _number(text: str | None) -> int | None:
+def _position(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() and 0 < len(text) < 10 and int(text) else None
 
 

@@ -1,4 +1,4 @@
-"""What staff may change."""
+"""The form for the fields of a conversation that staff may change."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _LONGEST = timedelta(days=365 * 300)
 
 
 class MetadataField(forms.JSONField):
-    """A JSON object, shown indented; what a page cannot hold stays an escape."""
+    """A JSON object, shown indented; characters that a page cannot hold stay escaped."""
 
     widget = AdminTextareaWidget
     default_error_messages = {
-        "object": _("Metadata is a JSON object: keys and values in braces."),
-        "deep": _("This is nested too deeply, or has a number that is too long."),
+        "object": _("Enter a JSON object: keys and values in braces."),
+        "deep": _("This is nested too deeply, or contains a number with too many digits."),
     }
 
     def prepare_value(self, value: Any) -> Any:
@@ -47,7 +47,7 @@ class MetadataField(forms.JSONField):
     def to_python(self, value: Any) -> Any:
         try:
             found = super().to_python(value)
-        except (RecursionError, ValueError):  # or a number of more digits than Python reads
+        except (RecursionError, ValueError):  # ValueError: more digits than Python reads
             raise forms.ValidationError(self.error_messages["deep"], code="deep") from None
         if found is None:
             return {}
@@ -64,12 +64,12 @@ class MetadataField(forms.JSONField):
 
 if TYPE_CHECKING:
     Form = forms.ModelForm[Conversation]
-else:  # which takes no type at run time
+else:  # ModelForm takes no type at run time
     Form = forms.ModelForm
 
 
 class ConversationForm(Form):
-    """Compares with what the page showed, not with what is stored by now."""
+    """Detects changes against the values that the page showed, not those stored in the meantime."""
 
     title = forms.CharField(
         label=_("Title"),
@@ -84,14 +84,14 @@ class ConversationForm(Form):
         required=False,
         show_hidden_initial=True,
         widget=AdminTextInputWidget,
-        help_text=_("Usually the primary key of a user. Without one, it is nobody's."),
+        help_text=_("Usually the primary key of a user. Leave it empty if there is no owner."),
     )
     expires = forms.SplitDateTimeField(
         label=_("Expires"),
         required=False,
         show_hidden_initial=True,
         widget=AdminSplitDateTime,
-        help_text=_("From then on it is gone. Every further write moves this by as much."),
+        help_text=_("Deleted at this time. Each new message extends it by the same period."),
     )
     metadata = MetadataField(label=_("Metadata"), required=False, show_hidden_initial=True)
 
@@ -107,16 +107,16 @@ class ConversationForm(Form):
             part.attrs["aria-label"] = name
 
     def _parts_of(self, name: str) -> list[forms.Widget]:
-        """The inputs of a field, none if staff may only read."""
+        """The inputs of a field; none if the user may only view it."""
         return list(getattr(self.fields[name].widget, "widgets", [])) if name in self.fields else []
 
     def clean_expires(self) -> datetime | None:
         expires: datetime | None = self.cleaned_data["expires"]
         if expires and "expires" in self.changed_data:
             if expires <= timezone.now():
-                raise forms.ValidationError(_("This is in the past."))
+                raise forms.ValidationError(_("Enter a time in the future."))
             if expires > timezone.now() + _LONGEST:
-                raise forms.ValidationError(_("This is more than 300 years away."))
+                raise forms.ValidationError(_("Enter a time within the next 300 years."))
         return expires
 
     def clean_metadata(self) -> dict[str, Any]:
@@ -127,13 +127,13 @@ class ConversationForm(Form):
         lost = [key for key in changed if differs(shown.get(key), self.stored.get(key))]
         if lost:
             raise forms.ValidationError(
-                _("Somebody else has written these keys meanwhile: %(keys)s. Load the page again."),
+                _("These keys were changed in the meantime: %(keys)s. Reload the page."),
                 params={"keys": ", ".join(map(label, lost))},
             )
         return metadata
 
     def metadata_changes(self, metadata: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The keys that staff have set, with their values, and those they have taken out."""
+        """The keys that the user has set, with their values, and those that were removed."""
         shown = self._shown_metadata()
         changes = {
             key: value
@@ -143,7 +143,7 @@ class ConversationForm(Form):
         return changes, [key for key in shown if key not in metadata]
 
     def _shown_metadata(self) -> dict[str, Any]:
-        """The metadata that was on the page when it was sent."""
+        """The metadata that the page showed."""
         field = self.fields["metadata"]
         name = self.add_initial_prefix("metadata")
         try:
@@ -153,5 +153,5 @@ class ConversationForm(Form):
 
 
 def differs(one: Any, other: Any) -> bool:
-    """Whether two values differ as JSON, where 1, 1.0 and true are three things."""
+    """True if two values differ as JSON, where 1, 1.0 and true are different."""
     return json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True)

@@ -1,21 +1,21 @@
-"""A real QuerySet whose rows come from Redis, so that the admin's own views work on it."""
+"""A real QuerySet with rows from Redis, so that the admin's own views work on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 from django.core.exceptions import FieldError
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
-from ..models import Conversation, Index
+from ..models import Conversation
 from .addresses import Address
-from .overview import Overview
-from .selections import Reader, Selection
+from .list_selection import ListReader, ListSelection
 
 
 class _Rows:
-    """What a QuerySet iterates over, in place of the rows of a table."""
+    """An iterable class of a QuerySet, in place of the one that reads a table."""
 
     def __init__(self, queryset: RedisQuerySet, **kwargs: Any):
         self.queryset = queryset
@@ -28,19 +28,32 @@ class _Rows:
 
 
 class RedisQuerySet(QuerySet[Any]):
-    """A QuerySet whose rows come from `rows()`, and their number from `total()`."""
+    """A QuerySet with `rows()` and their `total()` from a `source`, narrowed by a `selection`."""
 
+    row_model: type[Model]
+    source: Any
+    selection: Any = None
     _chain: Callable[[], Any]
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self._iterable_class = _Rows  # type: ignore[assignment]
 
+    @classmethod
+    def of(cls, source: Any) -> Self:
+        queryset = cls(cls.row_model)
+        queryset.source = source
+        return queryset
+
     def rows(self, low: int, high: int | None) -> Sequence[Any]:
-        """The rows from number `low` on and before `high`, which None leaves open."""
+        """The rows from number `low` up to `high`, or to the end if that is None."""
         raise NotImplementedError
 
     def total(self) -> int:
+        raise NotImplementedError
+
+    def choose(self, keys: Iterable[str]) -> Self:
+        """The rows with one of the primary `keys`."""
         raise NotImplementedError
 
     def filter(self, *args: Any, **kwargs: Any) -> Any:
@@ -49,15 +62,11 @@ class RedisQuerySet(QuerySet[Any]):
             return self._chain()
         name, value = lookups.popitem()
         if lookups or name not in ("pk", "id", "pk__in", "id__in"):
-            raise FieldError(f"What is in Redis cannot be filtered by {name!r}.")
+            raise FieldError(f"Rows from Redis cannot be filtered by {name!r}.")
         return self.choose(map(str, value if name.endswith("__in") else [value]))
 
-    def choose(self, keys: Iterable[str]) -> Any:
-        """Those with one of the primary `keys`."""
-        raise NotImplementedError
-
     def exclude(self, *args: Any, **kwargs: Any) -> Any:
-        raise FieldError("What is in Redis cannot be filtered by what it is not.")
+        raise FieldError("Rows from Redis cannot be excluded.")
 
     def count(self) -> int:
         if self._result_cache is not None:
@@ -71,93 +80,55 @@ class RedisQuerySet(QuerySet[Any]):
     def exists(self) -> bool:
         return self.count() > 0
 
-
-class ConversationQuerySet(RedisQuerySet):
-    """Conversations, newest first. Beside primary keys, it filters by `select()`."""
-
-    reader: Reader
-    selection = Selection()
-
-    @classmethod
-    def of(cls, reader: Reader) -> ConversationQuerySet:
-        queryset = cls(Conversation)
-        queryset.reader = reader
-        return queryset
-
-    def select(self, **changes: Any) -> ConversationQuerySet:
-        """Those that fit as well; `changes` are fields of Selection."""
-        clone: ConversationQuerySet = self._chain()
-        clone.selection = self.selection.but(**changes)
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]
+        clone.source, clone.selection = self.source, self.selection
         return clone
 
-    def choose(self, keys: Iterable[str]) -> ConversationQuerySet:
+
+class ConversationQuerySet(RedisQuerySet):
+    """Conversations, newest first, filtered by primary keys and by `select()`."""
+
+    row_model = Conversation
+    source: ListReader
+    selection = ListSelection()
+
+    def select(self, **changes: Any) -> Self:
+        """Narrow the selection; `changes` are fields of ListSelection."""
+        clone: Self = self._chain()
+        clone.selection = replace(self.selection, **changes)
+        return clone
+
+    def choose(self, keys: Iterable[str]) -> Self:
         return self.select(chosen=tuple(_parsed(keys)))
 
     def rows(self, low: int, high: int | None) -> Sequence[Conversation]:
-        return self.reader.rows(self.selection, low, high)
+        return self.source.rows(self.selection, low, high)
 
     def total(self) -> int:
-        return self.reader.count(self.selection)
+        return self.source.count(self.selection)
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        deleted = self.reader.delete(self)
+        deleted = self.source.delete(self)
         return deleted, {Conversation._meta.label: deleted}
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
-    def _clone(self) -> ConversationQuerySet:
-        clone: ConversationQuerySet = super()._clone()  # type: ignore[misc]
-        clone.reader, clone.selection = self.reader, self.selection
-        return clone
-
-
-class IndexQuerySet(RedisQuerySet):
-    """Indexes, in the order of settings."""
-
-    overview: Overview
-    chosen: tuple[str, ...] | None = None
-
-    @classmethod
-    def of(cls, overview: Overview) -> IndexQuerySet:
-        queryset = cls(Index)
-        queryset.overview = overview
-        return queryset
-
-    def choose(self, keys: Iterable[str]) -> IndexQuerySet:
-        clone: IndexQuerySet = self._chain()
-        clone.chosen = tuple(keys)
-        return clone
-
-    def rows(self, low: int, high: int | None) -> Sequence[Index]:
-        return self.overview.rows(self._addresses()[low:high])
-
-    def total(self) -> int:
-        return len(self._addresses())
-
-    def _addresses(self) -> list[Address]:
-        found, chosen = self.overview.addresses, self.chosen
-        return found if chosen is None else [one for one in found if str(one) in chosen]
-
-    def _clone(self) -> IndexQuerySet:
-        clone: IndexQuerySet = super()._clone()  # type: ignore[misc]
-        clone.overview, clone.chosen = self.overview, self.chosen
-        return clone
-
 
 def _flat(conditions: Any) -> Iterator[tuple[str, Any]]:
-    """The lookups of Q objects that want them all, or only one."""
+    """The lookups of Q objects that join them by AND, or have only one."""
     for condition in conditions:
         if not isinstance(condition, Q):
             yield condition
         elif condition.negated or (condition.connector != Q.AND and len(condition) > 1):
-            raise FieldError("What is in Redis is filtered by primary keys only.")
+            raise FieldError("Rows from Redis can only be filtered by primary keys.")
         else:
             yield from _flat(condition.children)
 
 
 def _parsed(keys: Iterable[str]) -> Iterator[Address]:
-    """The addresses of primary keys; one that is none belongs to no conversation."""
+    """The addresses of primary keys, without the malformed ones."""
     for key in keys:
         try:
             address = Address.parse(key)

@@ -1,4 +1,4 @@
-"""Parts of a conversation by an address of their own: its JSON, a run, a file in it."""
+"""Views of the parts of a conversation: its JSON, a run, a file in a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
@@ -18,17 +17,16 @@ from ..models import Conversation
 from ..rendering import Look, label, pick, visible
 from ..rendering.serving import download, plain, serve
 from ..runs import Artifact, Run
-from .conversation_page import ConversationPage
-from .failures import guarded
+from .redis_admin import RedisAdmin, guarded
 from .transcript import MAX_CHARACTERS, SIDES, damage, tag_of
 from .transcript import messages as messages_of
 
-# Beyond, indenting would take longer than one wants to wait; the exact bytes are no slower.
+# Indenting more would keep the user waiting; the exact bytes are sent at once.
 MOST_INDENTED = 8 * 1024 * 1024
 
 
-class ConversationParts(ConversationPage):
-    """Serves what the page of a conversation links to, and takes runs out."""
+class RunViews(RedisAdmin):
+    """The views that the page of a conversation links to."""
 
     def get_urls(self) -> list[URLPattern]:
         run = "<str:object_id>/runs/<int:position>/<str:tag>/"
@@ -46,31 +44,26 @@ class ConversationParts(ConversationPage):
 
     @guarded
     def raw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The JSON, indented for reading; with `exact`, the very bytes as a file."""
+        """The JSON, indented; with `exact`, the stored bytes as a file."""
         found = self._visible(request, object_id)
         raw = found.address.driver().raw()
         if raw is None:
             raise Http404
-        indented = None if "exact" in request.GET else _indented(raw)
-        if indented is None:
-            return download(raw, f"{found.conversation_id}.json")
-        return plain(indented)
+        name = f"{found.conversation_id}.json"
+        return download(raw, name) if "exact" in request.GET else _readable(raw, name)
 
     @guarded
     def run_view(
         self, request: HttpRequest, object_id: str, position: int, tag: str
     ) -> HttpResponse:
         run = self._run(self._visible(request, object_id), position, tag)
-        indented = _indented(run.to_wire())
-        return (
-            download(run.to_wire(), f"run-{position + 1}") if indented is None else plain(indented)
-        )
+        return _readable(run.to_wire(), f"run-{position + 1}")
 
     @guarded
     def file_view(
         self, request: HttpRequest, object_id: str, position: int, tag: str, place: str
     ) -> HttpResponse:
-        """A picture, a binary as a download, or a text that was too long for the page."""
+        """A picture, another binary as a download, or a text that is too long for the page."""
         run = self._run(self._visible(request, object_id), position, tag)
         artifact = _at(run, place)
         if artifact is None:
@@ -91,7 +84,7 @@ class ConversationParts(ConversationPage):
         try:
             found.address.driver().remove(run.id)
         except RunNotFound:
-            self.message_user(request, _("The run was gone already."), messages.WARNING)
+            self.message_user(request, _("This run was removed already."), messages.WARNING)
             return HttpResponseRedirect(page)
         self.log_change(request, found, [{"deleted": {"name": _("run"), "object": label(run.id)}}])
         self.message_user(request, _("The run was removed."), messages.SUCCESS)
@@ -104,23 +97,18 @@ class ConversationParts(ConversationPage):
         key, tag = str(found.address), tag_of(run)
         look = Look(url=lambda place: link("file", key, position, tag, place), limit=MAX_CHARACTERS)
         context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
             "title": _("Remove a run"),
             "subtitle": str(found),
             "messages_of_run": list(messages_of(run, look)),
             "number": position + 1,
             "run_id": label(run.id),
             "page": page,
-            "media": self.media,
         }
-        request.current_app = self.admin_site.name
-        template = "admin/conversation_memory/conversation/remove.html"
-        return TemplateResponse(request, template, context)
+        return self.page(request, "conversation/remove.html", context)
 
     def _visible(self, request: HttpRequest, object_id: str) -> Conversation:
         """The conversation, if the user may see it."""
-        found = self.get_object(request, object_id)
+        found: Conversation | None = self.get_object(request, object_id)
         if not self.has_view_permission(request, found):
             raise PermissionDenied
         if found is None:
@@ -128,7 +116,7 @@ class ConversationParts(ConversationPage):
         return found
 
     def _run(self, found: Conversation, position: int, tag: str) -> Run:
-        """The run at a position, if it is still the one that the page was made of."""
+        """The run at a position, if it is still the one that the page showed."""
         page = found.address.driver().excerpt(before=position + 1, limit=1, strict=False)
         if page.start != position or not page.runs or tag_of(page.runs[0]) != tag:
             raise Http404
@@ -144,12 +132,12 @@ def _at(run: Run, place: str) -> Artifact | None:
     return pick(artifact, inside)
 
 
-def _indented(raw: bytes) -> bytes | None:
-    """JSON for reading, None for what is none or very long."""
+def _readable(raw: bytes, name: str) -> HttpResponse:
+    """Indented JSON; a download if `raw` is not JSON, or very long."""
     if len(raw) > MOST_INDENTED:
-        return None
+        return download(raw, name)
     try:
         value: Any = json.loads(raw)
-        return visible(json.dumps(value, ensure_ascii=False, indent=2)).encode()
+        return plain(visible(json.dumps(value, ensure_ascii=False, indent=2)).encode())
     except (ValueError, RecursionError):
-        return None
+        return download(raw, name)

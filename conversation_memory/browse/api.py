@@ -1,27 +1,47 @@
-"""What an index has for those who look through it: numbered pages, searches by name, figures."""
+"""An index as staff browse it: numbered pages, searches by name, statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
+from ..collection.listing import Listing
 from ..conf import IndexSettings
+from ..exceptions import RedisDenied, RedisReadOnly
 from ..keys import Id, encode
 from ..layouts import Layout
-from ..redis_io.operations import Operation, T
-from . import stats as statistics
-from .queries import Browser, Extent, Finds, Row, Span
+from ..layouts.refs import owner_of
+from ..redis_io.operations import Command, Operation, T, single
+from ..redis_io.twins import twins
+from . import stats
+from .queries import (
+    MOST_COPIED,
+    Extent,
+    Finds,
+    Span,
+    Summary,
+    is_unreadable,
+    numbered,
+    summaries,
+    total,
+)
 from .stats import Discovery, Statistics
 
 EVERYTHING = Span()
 
+# A search by name ends after so many conversations, or so many bytes that had to be read.
+MOST_LOOKED_AT = 10_000
+MOST_READ = 32 * 1024 * 1024
+_STEP = 1000
+_ATTEMPTS = 3
+
 
 class Browsable:
-    """The methods of an index that the admin is made of, each with its async twin."""
+    """The methods of an index that the admin uses, each with its async twin."""
 
     settings: IndexSettings
     _layout: Layout
-    _browser: Browser
+    _listing: Listing
 
     if TYPE_CHECKING:
 
@@ -29,64 +49,103 @@ class Browsable:
 
         async def _arun(self, operation: Operation[T]) -> T: ...
 
-    def extent(self, span: Span = EVERYTHING) -> Extent:
-        """How many conversations are in a span, and how many have no place in the order yet."""
-        return self._run(self._browser.extent(span))
+    def _extent(self, span: Span = EVERYTHING) -> Operation[Extent]:
+        """Count the conversations in a span, and adopt some that other programs wrote."""
+        counted, unlisted = yield from self._listing.with_adoption(total(self._layout.keys, span))
+        return Extent(counted, unlisted)
 
-    async def aextent(self, span: Span = EVERYTHING) -> Extent:
-        """See extent()."""
-        return await self._arun(self._browser.extent(span))
+    extent, aextent = twins(_extent)
 
-    def browse(self, span: Span, offset: int, limit: int) -> list[Row]:
+    def _browse(self, span: Span, offset: int, limit: int) -> Operation[list[Summary]]:
         """The conversations of a span from number `offset` on, newest first.
 
         Any page costs the same few round trips, and no document is fetched.
         """
-        return self._run(self._browser.page(span, offset, limit))
+        found: list[Summary] = []
+        for _ in range(_ATTEMPTS):
+            _, ids = yield numbered(self._layout.keys, span, offset, limit)
+            listed = yield from summaries(self._layout.keys, ids, MOST_COPIED)
+            found = [one for one in listed if span.owner in (None, owner_of(one.record))]
+            stale = {*ids} - {one.id for one in found}
+            if not stale:
+                break
+            try:  # deleted conversations leave the recency index, and others move up
+                yield from self._listing.forget([*stale], span.owner)
+            except (RedisReadOnly, RedisDenied):
+                break
+        return found
 
-    async def abrowse(self, span: Span, offset: int, limit: int) -> list[Row]:
-        """See browse()."""
-        return await self._arun(self._browser.page(span, offset, limit))
+    browse, abrowse = twins(_browse)
 
-    def glance(self, *conversation_ids: Id) -> list[Row]:
-        """What a list shows of these conversations; those that are gone are left out."""
-        return self._run(self._browser.rows([encode(id) for id in conversation_ids]))
+    def _glance(self, *conversation_ids: Id) -> Operation[list[Summary]]:
+        """The summaries of these conversations, without those that do not exist."""
+        ids = [encode(id) for id in conversation_ids]
+        return summaries(self._layout.keys, ids, MOST_COPIED)
 
-    async def aglance(self, *conversation_ids: Id) -> list[Row]:
-        """See glance()."""
-        return await self._arun(self._browser.rows([encode(id) for id in conversation_ids]))
+    glance, aglance = twins(_glance)
 
-    def find_named(self, text: str, span: Span = EVERYTHING, *, start: int = 0) -> Finds:
+    def _find_named(
+        self, text: str, span: Span = EVERYTHING, *, start: int = 0
+    ) -> Operation[Finds]:
         """Those of 10,000 conversations with `text` in the id or title, from number `start` on."""
-        return self._run(self._browser.named(span, text, start))
+        return self._walk(span, start, lambda one: one.is_named(text))
 
-    async def afind_named(self, text: str, span: Span = EVERYTHING, *, start: int = 0) -> Finds:
-        """See find_named()."""
-        return await self._arun(self._browser.named(span, text, start))
+    find_named, afind_named = twins(_find_named)
 
-    def find_unreadable(self, span: Span = EVERYTHING, *, start: int = 0) -> Finds:
+    def _find_unreadable(self, span: Span = EVERYTHING, *, start: int = 0) -> Operation[Finds]:
         """Those of 10,000 conversations that cannot be read, from number `start` on."""
-        return self._run(self._browser.unreadable(span, start))
+        return self._walk(span, start, lambda one: not one.is_sealed, must_be_unreadable=True)
 
-    async def afind_unreadable(self, span: Span = EVERYTHING, *, start: int = 0) -> Finds:
-        """See find_unreadable()."""
-        return await self._arun(self._browser.unreadable(span, start))
+    find_unreadable, afind_unreadable = twins(_find_unreadable)
 
-    def statistics(self, edges: Sequence[int] = ()) -> Statistics:
-        """Figures of the index, and how many conversations were last written to between `edges`.
+    def _statistics(self, edges: Sequence[int] = ()) -> Operation[Statistics]:
+        """Statistics of the index; `edges` are times in milliseconds, ascending.
 
-        `edges` are times in milliseconds, ascending. It costs the same few round trips always.
+        `active` counts the conversations last written to between two of them. The number of round
+        trips is fixed.
         """
-        return self._run(statistics.statistics(self._layout, self._browser, edges))
+        return stats.statistics(self._layout.keys, edges)
 
-    async def astatistics(self, edges: Sequence[int] = ()) -> Statistics:
-        """See statistics()."""
-        return await self._arun(statistics.statistics(self._layout, self._browser, edges))
+    statistics, astatistics = twins(_statistics)
 
-    def discover(self) -> Discovery:
-        """The further indexes that INDEXES of the alias are about."""
-        return self._run(statistics.discover(self.settings))
+    def _discover(self) -> Operation[Discovery]:
+        """The further indexes that INDEXES of the alias names."""
+        return stats.discover(self.settings)
 
-    async def adiscover(self) -> Discovery:
-        """See discover()."""
-        return await self._arun(statistics.discover(self.settings))
+    discover, adiscover = twins(_discover)
+
+    def _walk(
+        self,
+        span: Span,
+        start: int,
+        is_wanted: Callable[[Summary], bool],
+        *,
+        must_be_unreadable: bool = False,
+    ) -> Operation[Finds]:
+        found: list[bytes] = []
+        skipped, looked_at, room = 0, 0, MOST_READ
+        for offset in range(start, start + MOST_LOOKED_AT, _STEP):
+            count, ids = yield numbered(self._layout.keys, span, offset, _STEP)
+            wanted = [
+                one for one in (yield from summaries(self._layout.keys, ids)) if is_wanted(one)
+            ]
+            if must_be_unreadable:
+                small = []
+                for one in wanted:
+                    if one.size <= room:
+                        small.append(one)
+                        room -= one.size
+                skipped += len(wanted) - len(small)
+                wanted = yield from self._unreadable(small)
+            found += [one.id for one in wanted]
+            looked_at += len(ids)
+            if offset + _STEP >= count:
+                return Finds(found, None, skipped, looked_at)
+        return Finds(found, start + MOST_LOOKED_AT, skipped, looked_at)
+
+    def _unreadable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
+        content = self._layout.keys.content
+        reads: list[Command[Any]] = [single("HGET", content(it.id), it.id) for it in doubtful]
+        fields = (yield reads) if reads else []
+        pairs = zip(doubtful, fields, strict=True)
+        return [one for one, field in pairs if field is not None and is_unreadable(field)]

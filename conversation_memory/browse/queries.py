@@ -1,20 +1,21 @@
-"""Looking through an index by page number, as staff do: operations."""
+"""Parts of an index by number, and what a list shows of each conversation: values and Commands."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..collection.listing import COUNT, Listing
+from ..collection.listing import COUNT
 from ..documents import read
-from ..exceptions import Damaged, RedisDenied, RedisReadOnly
-from ..layouts import Layout
-from ..layouts.refs import owner_of
+from ..exceptions import Damaged
+from ..keys import Keys
 from ..records import Record
-from ..redis_io.operations import Command, Operation, single
+from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
-from .preview import preview
+from ..runs import Artifact
 
 BROWSE = Script("browse")
 GLANCE = Script("glance")
@@ -23,11 +24,10 @@ GLANCE = Script("glance")
 MOST_COPIED = 1024 * 1024
 MOST_COPIED_OF_A_PAGE = 16 * 1024 * 1024
 
-# A look through conversations ends after so many, or so many bytes that had to be read.
-MOST_LOOKED_AT = 10_000
-MOST_READ = 32 * 1024 * 1024
-_STEP = 1000
-_ATTEMPTS = 3
+PREVIEW_LENGTH = 120
+_BINARY = {"ImageArtifact": "[image]", "AudioArtifact": "[audio]", "BlobArtifact": "[binary]"}
+_type = re.compile(r'\{"type": "(\w{1,100})"').match
+_value = re.compile(r'"value": "((?:[^"\\]|\\.)*)', re.S).search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +43,11 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Summary:
     """A conversation in a list: `size` in bytes, the first words of its last message.
 
-    `last_words` is None where they would have cost too much to find, `is_damaged` True if it is
-    sure that the document is none.
+    `last_words` is None where finding them would have cost too much. `is_damaged` is True only if
+    the document is certainly not an object.
     """
 
     id: bytes
@@ -58,7 +58,7 @@ class Row:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether the document has the length of the one that we wrote last: it is sound."""
+        """True if the document has the length that we wrote last, and need not be read."""
         length = self.record.seal.removeprefix("list-").partition("-")[0]
         return (
             length.isdecimal()
@@ -67,14 +67,14 @@ class Row:
         )
 
     def is_named(self, text: str) -> bool:
-        """Whether the id or the title has `text` in it, in whatever case."""
+        """True if the id or the title contains `text`, ignoring case."""
         names = (self.record.conversation_id, self.record.title)
         return any(text.casefold() in name.casefold() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How many conversations there are, and how many of them have no place in the order yet."""
+    """The number of conversations, and how many of them the recency index does not have yet."""
 
     conversations: int
     unlisted: int = 0
@@ -82,10 +82,10 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Finds:
-    """What a look through a part of a span has found.
+    """The matches in a part of a span.
 
-    `looked_at` is how many of the span were looked at, `next` the number to go on from, None if
-    nothing is left. `skipped` were too large to read.
+    `looked_at` is the number of conversations examined, `next` the number to continue from, None
+    at the end. `skipped` is the number of those that were too large to read.
     """
 
     ids: list[bytes]
@@ -94,131 +94,77 @@ class Finds:
     looked_at: int = 0
 
 
-class Browser:
-    """The operations on an index as a list of pages with numbers."""
-
-    def __init__(self, layout: Layout, listing: Listing):
-        self._layout = layout
-        self._keys = layout.keys
-        self._listing = listing
-
-    def extent(self, span: Span) -> Operation[Extent]:
-        """How many conversations are in the span; adopts some that others wrote on the way."""
-        total, unlisted = yield from self._listing.with_adoption(self._count(span))
-        return Extent(total, unlisted)
-
-    def _count(self, span: Span) -> Command[int]:
-        if span.since is not None or span.until is not None:
-            times = self._ids(span, 0, 0)
-            return Command(times.calls, lambda reply: times.decode(reply)[0])
-        keys = [self._keys.index, self._keys.expiry()]
-        keys += [] if span.owner is None else [self._keys.order(span.owner)]
-        return Command((COUNT.call(keys, []),), int)
-
-    def page(self, span: Span, offset: int, limit: int) -> Operation[list[Row]]:
-        """The conversations from number `offset` on, newest first."""
-        rows: list[Row] = []
-        for _ in range(_ATTEMPTS):
-            _, ids = yield self._ids(span, offset, limit)
-            rows = yield from self.rows(ids, span.owner)
-            stale = {*ids} - {row.id for row in rows}
-            if not stale:
-                break
-            try:  # what is gone leaves the order, and others move up
-                yield from self._listing.forget([*stale], span.owner)
-            except (RedisReadOnly, RedisDenied):
-                break
-        return rows
-
-    def rows(self, ids: Sequence[bytes], owner: bytes | None = None) -> Operation[list[Row]]:
-        """Those of `ids` that exist (and belong to `owner`), with their last words."""
-        found = (yield self._glance(ids, MOST_COPIED)) if ids else []
-        return [row for row in found if row and owner in (None, owner_of(row.record))]
-
-    def sizes(self, ids: Sequence[bytes]) -> Operation[list[Row]]:
-        """Those of `ids` that exist, without their last words."""
-        return [row for row in ((yield self._glance(ids, 0)) if ids else []) if row]
-
-    def named(self, span: Span, text: str, start: int) -> Operation[Finds]:
-        """Those with `text` in the id or the title, in whatever case."""
-
-        def found(rows: list[Row], finds: Finds) -> Operation[Finds]:
-            yield from ()
-            return replace(finds, ids=[*finds.ids, *(row.id for row in rows if row.is_named(text))])
-
-        return (yield from self._walk(span, start, found))
-
-    def unreadable(self, span: Span, start: int) -> Operation[Finds]:
-        """Those whose document is none. What has our seal is not read."""
-        room = MOST_READ
-
-        def found(rows: list[Row], finds: Finds) -> Operation[Finds]:
-            nonlocal room
-            doubtful = []
-            for row in rows:
-                if not row.is_sealed and row.size <= room:
-                    doubtful.append(row.id)
-                    room -= row.size
-            skipped = sum(not row.is_sealed for row in rows) - len(doubtful)
-            damaged = yield from self._damaged(doubtful)
-            return replace(finds, ids=[*finds.ids, *damaged], skipped=finds.skipped + skipped)
-
-        return (yield from self._walk(span, start, found))
-
-    def _walk(
-        self, span: Span, start: int, found: Callable[[list[Row], Finds], Operation[Finds]]
-    ) -> Operation[Finds]:
-        finds = Finds([])
-        for offset in range(start, start + MOST_LOOKED_AT, _STEP):
-            count, ids = yield self._ids(span, offset, _STEP)
-            rows = (yield self._glance(ids, 0)) if ids else []
-            finds = yield from found([row for row in rows if row], finds)
-            finds = replace(finds, looked_at=finds.looked_at + len(ids))
-            if offset + _STEP >= count:
-                return finds
-        return replace(finds, next=start + MOST_LOOKED_AT)
-
-    def _damaged(self, ids: list[bytes]) -> Operation[list[bytes]]:
-        calls: list[Command[Any]] = [single("HGET", self._keys.content(id), id) for id in ids]
-        fields = (yield calls) if calls else []
-        return [
-            id
-            for id, field in zip(ids, fields, strict=True)
-            if field is not None and _is_bad(field)
-        ]
-
-    def _ids(self, span: Span, offset: int, limit: int) -> Command[tuple[int, list[bytes]]]:
-        times = ["" if time is None else time for time in (span.since, span.until)]
-        call = BROWSE.call([self._keys.order(span.owner)], [offset, limit, *times])
-        return Command((call,), tuple)
-
-    def _glance(self, ids: Sequence[bytes], most: int) -> Command[list[Row | None]]:
-        keys = [self._keys.content(ids[0])]
-        for id in ids:
-            keys += [self._keys.record(id), self._keys.runs(id)]
-
-        def decoded(replies: list[Any]) -> list[Row | None]:
-            return [_row(id, *reply) for id, reply in zip(ids, replies, strict=True)]
-
-        return Command((GLANCE.call(keys, [most, MOST_COPIED_OF_A_PAGE, *ids]),), decoded)
+def numbered(keys: Keys, span: Span, offset: int, limit: int) -> Command[tuple[int, list[bytes]]]:
+    """The number of conversations in the span, and the ids from number `offset` on."""
+    times = ["" if time is None else time for time in (span.since, span.until)]
+    return Command((BROWSE.call([keys.order(span.owner)], [offset, limit, *times]),), tuple)
 
 
-def _row(id: bytes, exists: int, *values: Any) -> Row | None:
+def total(keys: Keys, span: Span) -> Command[int]:
+    if span.since is not None or span.until is not None:
+        page = numbered(keys, span, 0, 0)
+        return Command(page.calls, lambda reply: page.decode(reply)[0])
+    counted = [keys.index, keys.expiry()]
+    counted += [] if span.owner is None else [keys.order(span.owner)]
+    return Command((COUNT.call(counted, []),), int)
+
+
+def summaries(keys: Keys, ids: Sequence[bytes], most_copied: int = 0) -> Operation[list[Summary]]:
+    """Those of `ids` that exist, with last words where a field has at most `most_copied` bytes."""
+    if not ids:
+        return []
+    touched = [keys.content(ids[0])]
+    for id in ids:
+        touched += [keys.record(id), keys.runs(id)]
+    call = GLANCE.call(touched, [most_copied, MOST_COPIED_OF_A_PAGE, *ids])
+    replies = yield Command((call,))
+    return [
+        _summary(id, *reply) for id, (exists, *reply) in zip(ids, replies, strict=True) if exists
+    ]
+
+
+def _summary(id: bytes, *values: Any) -> Summary:
     *fields, size, edges, beginning = values
-    if not exists:
-        return None
     words = None if beginning is None else preview(beginning)
-    return Row(id, Record.from_reply(id, fields), size, words, not size or _is_no_object(edges))
+    return Summary(id, Record.from_reply(id, fields), size, words, not size or _is_no_object(edges))
 
 
 def _is_no_object(edges: bytes) -> bool:
-    """Whether the first or the last byte is a letter that no object has there."""
+    """True if the first or the last byte is a character that no object has there."""
     return any(33 <= edge < 127 and edge not in b"{}" for edge in edges)
 
 
-def _is_bad(field: bytes) -> bool:
+def is_unreadable(field: bytes) -> bool:
     try:
         read(field)
     except Damaged:
         return True
     return False
+
+
+def preview(beginning: bytes) -> str | None:
+    """The first words of an artifact whose JSON starts with `beginning`; None if unclear."""
+    text = beginning.decode("utf-8", "replace")
+    kind = _type(text)
+    if kind and kind[1] in _BINARY:
+        return _BINARY[kind[1]]
+    try:
+        data, _ = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return _preview_of_part(text)
+    return _shortened(Artifact.from_dict(data).text) if isinstance(data, dict) else None
+
+
+def _preview_of_part(text: str) -> str | None:
+    """From the value, if it is a text, up to where it was cut."""
+    if not (found := _value(text)):
+        return None
+    try:
+        return _shortened(json.loads(f'"{found[1]}"', strict=False))
+    except ValueError:
+        return None
+
+
+def _shortened(text: str) -> str:
+    words = " ".join(text[: 4 * PREVIEW_LENGTH].split())
+    return words if len(words) <= PREVIEW_LENGTH else words[: PREVIEW_LENGTH - 1] + "…"

@@ -1,4 +1,4 @@
-"""Figures of an index, and the indexes of a server: operations of a fixed or bounded cost."""
+"""Statistics of an index, and the indexes of a server: operations of a fixed or bounded cost."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from ..collection.listing import COUNT, score
 from ..conf import IndexSettings
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys, decode
-from ..layouts import Layout
 from ..redis_io.operations import Command, Operation, single
-from .queries import Browser, Row
+from .queries import Summary, summaries
 
-# Of so many conversations, by chance, the sizes are taken, and of fewer what their keys cost.
+# The number of random conversations that are measured, and of those whose keys are weighed.
 SAMPLE = 500
 _WEIGHED = 50
-# Redis looks at so many fields of a hash to tell how large all are.
+# MEMORY USAGE extrapolates the size of a hash from so many fields.
 _FIELDS_WEIGHED = 50
 
 # 10,000 keys are about 2 ms of server time for a SCAN.
@@ -28,12 +27,11 @@ _MOST_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What an index has.
+    """The size and activity of an index.
 
-    `newest` is the time of the last write to any conversation, `active` how many were last written
-    to in each of the spans that were asked for, `sizes` the bytes of a sample of them. `memory` is
-    about how many bytes of Redis it takes, `version` like "Redis 7.4.1"; they are None where the
-    user of Redis may not ask.
+    `newest` is the time of the last write to any conversation, `active` the number last written to
+    in each of the requested spans, `sizes` the bytes of a sample of them. `memory` is an estimate
+    in bytes, `version` is like "Redis 7.4.1"; both are None where the Redis user may not ask.
     """
 
     conversations: int
@@ -46,15 +44,13 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Names of hashes that INDEXES are about, sorted; whether all keys of the server were seen."""
+    """Names of hashes that INDEXES matches, sorted; incomplete if the server has too many keys."""
 
     names: list[str]
     is_complete: bool = True
 
 
-def statistics(layout: Layout, browser: Browser, edges: Sequence[int]) -> Operation[Statistics]:
-    """`edges` are times in milliseconds, ascending: of each span between two, what was active."""
-    keys = layout.keys
+def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
     order = keys.order()
     spans: list[Command[int]] = [
         single("ZCOUNT", order, start, f"({end}")
@@ -62,19 +58,19 @@ def statistics(layout: Layout, browser: Browser, edges: Sequence[int]) -> Operat
     ]
     count: Command[int] = Command((COUNT.call([keys.index, keys.expiry()], []),))
     newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
-    sample: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
-    conversations, last, ids, *active = yield [count, newest, sample, *spans]
-    rows = yield from browser.sizes(ids)
+    random: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
+    conversations, last, ids, *active = yield [count, newest, random, *spans]
+    sample = yield from summaries(keys, ids)
     found = Statistics(
-        conversations, _time(last), [int(number) for number in active], [row.size for row in rows]
+        conversations, _time(last), [int(number) for number in active], [one.size for one in sample]
     )
-    memory = yield from _allowed(_memory(keys, rows[:_WEIGHED], conversations))
+    memory = yield from _allowed(_memory(keys, sample[:_WEIGHED], conversations))
     version = yield from _allowed(_version())
     return replace(found, memory=memory, version=version)
 
 
 def discover(settings: IndexSettings) -> Operation[Discovery]:
-    """The hashes that INDEXES of `settings` are about, by looking at a million keys at most."""
+    """The hashes that INDEXES of `settings` matches, among a million keys at most."""
     exact = [name for name in settings.indexes if not set(name) & set("*?")]
     patterns = [pattern for pattern in settings.indexes if set(pattern) & set("*?")]
     types = (yield [single("TYPE", Keys(name).index) for name in exact]) if exact else []
@@ -95,8 +91,8 @@ def discover(settings: IndexSettings) -> Operation[Discovery]:
     return Discovery(sorted(ours), not cursors)
 
 
-def _memory(keys: Keys, rows: Sequence[Row], conversations: int) -> Operation[int]:
-    """The shared keys, and those of some conversations as an example of all."""
+def _memory(keys: Keys, sample: Sequence[Summary], conversations: int) -> Operation[int]:
+    """The bytes of the shared keys, and those of all conversations estimated from a sample."""
     shared: list[Command[int | None]] = [
         single("MEMORY", "USAGE", keys.index, "SAMPLES", _FIELDS_WEIGHED),
         single("MEMORY", "USAGE", keys.order()),
@@ -104,14 +100,14 @@ def _memory(keys: Keys, rows: Sequence[Row], conversations: int) -> Operation[in
     ]
     own: list[Command[int | None]] = [
         single("MEMORY", "USAGE", key, "SAMPLES", _FIELDS_WEIGHED)
-        for row in rows
-        for key in (keys.record(row.id), keys.runs(row.id))
+        for one in sample
+        for key in (keys.record(one.id), keys.runs(one.id))
     ]
     index, order, expiry, *each = [size or 0 for size in (yield [*shared, *own])]
-    owned = sum(row.record.owner is not None for row in rows)
-    share = conversations / len(rows) if rows else 0
-    # Each owned conversation is in a second order, that of its owner.
-    return int(index + order + expiry + share * sum(each) + order * owned / max(1, len(rows)))
+    owned = sum(one.record.owner is not None for one in sample)
+    share = conversations / len(sample) if sample else 0
+    # Each owned conversation is in a second recency index, that of its owner.
+    return int(index + order + expiry + share * sum(each) + order * owned / max(1, len(sample)))
 
 
 def _version() -> Operation[str]:
@@ -124,7 +120,7 @@ def _version() -> Operation[str]:
 
 
 def _allowed(operation: Operation[Any]) -> Operation[Any]:
-    """The result of `operation`, None if the server does not let us ask."""
+    """The result of `operation`, None if the server refuses the command."""
     try:
         return (yield from operation)
     except (RedisDenied, RedisMisconfigured):

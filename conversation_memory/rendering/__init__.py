@@ -1,9 +1,9 @@
-"""What is stored, as it may stand on a page: all of it is text that strangers wrote."""
+"""Stored content as a page can show it. All of it is untrusted."""
 
-from .artifacts import Look, Shown, image_type, pick, show
+from .artifacts import Look, Shown, show
 from .markdown import Budget
-from .marks import NO_MARKS, Marks
-from .text import label, visible
+from .safe_text import NO_MARKS, Marks, label, visible
+from .serving import image_type, pick
 
 __all__ = [
     "NO_MARKS",

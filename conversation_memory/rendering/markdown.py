@@ -1,7 +1,7 @@
-"""Markdown that a model wrote, as HTML that can do nothing.
+"""Markdown that a model wrote, as harmless HTML.
 
-Needs the extra `markdown`: markdown-it-py, which writes every tag of the text as text, and nh3,
-which lets no tag or attribute through that is not named here. Without it, text is shown as text.
+Needs the extra `markdown`: markdown-it-py, which escapes every tag in the text, and nh3, which
+removes every tag and attribute not listed here. Without the extra, text is shown as text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from .marks import Marks
+from .safe_text import Marks
 
 try:
     import nh3
@@ -27,9 +27,9 @@ except ImportError:  # the extra is not installed
 else:
     AVAILABLE = True
 
-# Beyond, a page should not wait for it; and the source of so long a text is no worse to read.
+# Rendering a longer text would delay the page, and its source is as readable.
 MAX_CHARACTERS = 50_000
-# Seconds of CPU. A text of 20,000 characters takes 0.02, one that is made to be slow 50 times that.
+# Seconds of CPU. A text of 20,000 characters takes 0.02, a malicious one 50 times that.
 PER_TEXT = 0.25
 PER_PAGE = 2.0
 MAX_CELLS = 20_000
@@ -49,7 +49,7 @@ _is_web_address = re.compile(r"(https?://|mailto:)", re.IGNORECASE).match
 
 
 class Budget:
-    """How many seconds of CPU the Markdown of a page may still cost."""
+    """The seconds of CPU that the Markdown of a page may still use."""
 
     def __init__(self, seconds: float = PER_PAGE):
         self.left = seconds
@@ -60,7 +60,7 @@ class _TooCostly(Exception):
 
 
 def render(text: str, marks: Marks, budget: Budget) -> SafeString | None:
-    """`text` as HTML, the words of `marks` set off; None if that costs more than there is left."""
+    """`text` as HTML, the words of `marks` marked; None if that exceeds the budget."""
     start = thread_time()
     try:
         return _rendered(text, marks, start + min(budget.left, PER_TEXT))
@@ -79,18 +79,18 @@ def _rendered(text: str, marks: Marks, deadline: float) -> SafeString:
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
-    return marks.finish(mark_safe(clean))  # what is left of it is on the lists above
+    return marks.finish(mark_safe(clean))  # nh3 has cleaned it
 
 
 @cache
 def _parser() -> Any:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20})
-    # An image of elsewhere would tell its server who reads this: it is shown as its source.
+    # An external image would tell its server who reads this, so it is shown as its source.
     parser.enable(["table", "strikethrough"]).disable("image")
     setattr(parser, "validateLink", _is_web_address)  # noqa: B010  # its own hook for this
     for name, rule in _RULES.items():
         parser.add_render_rule(name, rule)
-    # At the front of each chain, so that they are called at each block and at each part of a line.
+    # First in each chain, so that they run at each block and at each part of a line.
     parser.block.ruler.before("table", "deadline", _check_block)
     parser.block.ruler.at("table", _small_table, {"alt": ["paragraph", "reference"]})
     parser.inline.ruler.before("text", "deadline", _check_inline)
@@ -100,7 +100,7 @@ def _parser() -> Any:
 def _check(env: Any) -> bool:
     if thread_time() > env["deadline"]:
         raise _TooCostly
-    return False  # as a rule of the parser that does not apply
+    return False  # tells the parser that this rule does not apply
 
 
 def _check_block(state: Any, first: int, last: int, silent: bool) -> bool:
@@ -108,7 +108,7 @@ def _check_block(state: Any, first: int, last: int, silent: bool) -> bool:
 
 
 def _small_table(state: Any, first: int, last: int, silent: bool) -> bool:
-    """A table, unless it may have too many cells: missing ones are made up, in one step."""
+    """A table, unless it may have too many cells: the parser adds missing ones in one step."""
     columns = state.src.count("|", state.bMarks[first], state.eMarks[first]) + 1
     return columns * (last - first) <= MAX_CELLS and table(state, first, last, silent)
 
@@ -137,7 +137,7 @@ def _code(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any)
 
 
 def _heading(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-    """Headings of a message are none of the page, whose outline they would tear apart."""
+    """Not a heading element, which would break the outline of the page."""
     return f'<p class="heading heading-{tokens[at].tag[1:]}" dir="auto"><strong>'
 
 

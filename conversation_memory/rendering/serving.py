@@ -1,6 +1,9 @@
-"""What is stored, as a response of its own: pictures of known types inline, the rest as a file."""
+"""Stored content as a response of its own: pictures of known types inline, others as a file."""
 
 from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error as NotBase64
 
 from django.core.exceptions import SuspiciousFileOperation
 from django.http import HttpResponse
@@ -8,9 +11,17 @@ from django.utils.http import content_disposition_header
 from django.utils.text import get_valid_filename
 
 from ..runs import Artifact
-from .artifacts import content_of, image_type
 
-# Whatever a browser makes of it, it runs nothing, loads nothing and is not of this site.
+# Only types that browsers show as a picture and nothing else: an SVG can carry scripts.
+IMAGE_TYPES = {
+    "avif": "image/avif",
+    "gif": "image/gif",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+}
+# Even content that a browser would run or load is inert, and of no origin.
 HARMLESS = {
     "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -19,9 +30,29 @@ HARMLESS = {
 _MAX_NAME = 100
 
 
+def image_type(artifact: Artifact) -> str | None:
+    """The MIME type under which a picture may be served; None for anything else."""
+    if artifact.type != "ImageArtifact":
+        return None
+    return IMAGE_TYPES.get(str(artifact.to_dict().get("format", "")).lower())
+
+
+def pick(artifact: Artifact, path: list[str]) -> Artifact | None:
+    """The artifact at `path`, a list of positions in nested lists."""
+    for number in path:
+        items = artifact.items
+        if not number.isdecimal() or len(number) > 9 or int(number) >= len(items):
+            return None
+        artifact = items[int(number)]
+    return artifact
+
+
 def serve(artifact: Artifact) -> HttpResponse | None:
     """A picture inline, any other binary as a download; None if there is nothing to serve."""
-    content = content_of(artifact)
+    try:
+        content = b64decode(artifact.value, validate=True) if artifact.mime_type else None
+    except (NotBase64, TypeError, ValueError):
+        return None
     if content is None:
         return None
     if kind := image_type(artifact):
@@ -30,19 +61,18 @@ def serve(artifact: Artifact) -> HttpResponse | None:
 
 
 def download(content: bytes, name: str) -> HttpResponse:
-    """`content` as a file to save, under what is safe of `name`."""
+    """`content` as a file to save, under the safe part of `name`."""
     disposition = content_disposition_header(True, file_name(name))
     headers = {**HARMLESS, "Content-Disposition": disposition}
     return HttpResponse(content, content_type="application/octet-stream", headers=headers)
 
 
 def plain(content: bytes) -> HttpResponse:
-    """`content` as the text that it is."""
     return HttpResponse(content, content_type="text/plain; charset=utf-8", headers=HARMLESS)
 
 
 def file_name(name: str) -> str:
-    """What of `name` can be the name of a file: no folder, no control, nothing hidden."""
+    """`name` without folders, controls and leading full stops."""
     try:
         valid = get_valid_filename(name.replace("\\", "_")[-_MAX_NAME:].lstrip(".")).lstrip(".")
     except SuspiciousFileOperation:  # nothing is left of it

@@ -1,9 +1,10 @@
-"""The filters beside a list of conversations."""
+"""The filters of the list of conversations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zlib import crc32
@@ -11,7 +12,6 @@ from zlib import crc32
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -20,18 +20,16 @@ from ..indexes import indexes
 from ..rendering import label
 from .addresses import Address
 
-DAY = timedelta(days=1)
-
 
 class IndexFilter(SimpleListFilter):
-    """Exactly one index is always selected."""
+    """Selects exactly one index, by default the first."""
 
     title = gettext_lazy("index")
     parameter_name = "index"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         aliases = list(model_admin.permitted_aliases(request))
-        self.addresses = [Address(alias, indexes[alias].name) for alias in usable(aliases)]
+        self.addresses = list(_addresses(aliases))
         chosen = self._chosen()
         if self.value() is not None and (chosen is None or chosen.alias not in aliases):
             raise IncorrectLookupParameters
@@ -65,14 +63,14 @@ class IndexFilter(SimpleListFilter):
 
 
 class OwnerFilter(SimpleListFilter):
-    """A field to write an owner into: there may be a million of them."""
+    """A field to enter an owner: there may be a million of them."""
 
     title = gettext_lazy("owner")
     parameter_name = "owner"
     template = "admin/conversation_memory/owner_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("", "")]  # or Django leaves the filter out
+        return [("", "")]  # Django omits a filter without lookups
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         ours = (self.parameter_name, "p", "start")
@@ -112,7 +110,7 @@ class AgeFilter(SimpleListFilter):
             raise IncorrectLookupParameters
         if not days:
             return queryset
-        limit = round((timezone.now() - days * DAY).timestamp() * 1000)
+        limit = datetime.now(UTC) - timedelta(days=days)
         return queryset.select(**{"until" if self.value() == "older" else "since": limit})
 
 
@@ -128,7 +126,7 @@ class UnreadableFilter(SimpleListFilter):
 
 
 class StartFilter(SimpleListFilter):
-    """Not shown: takes the parameter that `start_of` reads."""
+    """Not shown: lets Django accept the parameter that `start_of` reads."""
 
     title = "start"
     parameter_name = "start"
@@ -141,9 +139,9 @@ class StartFilter(SimpleListFilter):
 
 
 def start_of(request: HttpRequest) -> int:
-    """Where a search goes on that stopped at its limit: how many conversations it passes over.
+    """The number of conversations that a continued search skips.
 
-    It counts only for the search that it was made for, as forms of the page send it with others.
+    It is ignored for any other search: forms of the page send it along with theirs.
     """
     given = request.GET.get("start", "")
     number = given.partition("-")[0]
@@ -152,21 +150,16 @@ def start_of(request: HttpRequest) -> int:
 
 
 def started(parameters: Mapping[str, str], start: int) -> str:
-    """The value of `start` for the search that `parameters` are of."""
+    """The value of `start` for the search with these `parameters`."""
     ours = sorted(pair for pair in parameters.items() if pair[0] not in ("p", "start"))
     return f"{start}-{crc32(urlencode(ours, errors='replace').encode()):08x}"
 
 
 def named(address: Address) -> str:
-    """An index as staff read it."""
     return label(f"{address.alias}: {address.name}")
 
 
-def usable(aliases: list[str]) -> Iterator[str]:
-    """Those of `aliases` whose settings can be used."""
+def _addresses(aliases: list[str]) -> Iterator[Address]:
     for alias in aliases:
-        try:
-            indexes[alias]
-        except InvalidIndexError:
-            continue
-        yield alias
+        with suppress(InvalidIndexError):
+            yield Address(alias, indexes[alias].name)

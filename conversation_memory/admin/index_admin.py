@@ -1,0 +1,252 @@
+"""The page of all indexes, read from all servers at once: one that is down costs its rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import chain
+from typing import Any, Self, TypeVar
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ..browse.stats import Discovery, Statistics
+from ..exceptions import ConversationMemoryError, InvalidIndexError, RedisUnavailable
+from ..indexes import ConversationIndex, indexes
+from ..models import Conversation, Index
+from ..rendering import label
+from . import plots
+from .addresses import Address
+from .formatting import ago, expiry_rule, grouped, isolated
+from .list_messages import Note
+from .queryset import RedisQuerySet
+from .redis_admin import RedisAdmin
+
+_MOST_THREADS = 16
+MOST_OF_A_NAME = 1000
+T = TypeVar("T")
+
+SEARCH_STATES = {
+    "off": gettext_lazy("off"),
+    "ready": gettext_lazy("on"),
+    "building": gettext_lazy("being built"),
+    "incomplete": gettext_lazy("incomplete"),
+    "absent": gettext_lazy("not available"),
+    "denied": gettext_lazy("not permitted"),
+    "missing": gettext_lazy("not built"),
+    "partial": gettext_lazy("not available"),
+}
+
+
+class Overview:
+    """The indexes of `aliases`. `edges` are the times between which activity is counted."""
+
+    def __init__(self, aliases: Iterable[str], edges: Sequence[int]):
+        self._aliases = list(aliases)
+        self._edges = edges
+        self._rows: dict[Address, Index] = {}
+        self._down: dict[Any, str] = {}
+        self.is_complete = True
+
+    @cached_property
+    def addresses(self) -> list[Address]:
+        """The indexes of settings, each followed by those that its INDEXES matches."""
+        opened = {alias: _opened(alias) for alias in self._aliases}
+        found = _ask([it for it in opened.values() if it and it.settings.indexes], self._discover)
+        addresses: list[Address] = []
+        for alias, index in opened.items():
+            addresses.append(Address(alias, index.name if index else ""))
+            if index in found:
+                self.is_complete &= found[index].is_complete
+                addresses += [Address(alias, name) for name in found[index].names]
+        return list(dict.fromkeys(addresses))
+
+    def rows(self, addresses: Sequence[Address]) -> list[Index]:
+        new = {address: _row(address) for address in addresses if address not in self._rows}
+        known = _ask([row.opened for row in new.values() if row.opened], self._read)
+        for row in new.values():
+            if row.opened:
+                row.statistics, row.search_state, row.failure = known[row.opened]
+        self._rows |= new
+        return [self._rows[address] for address in addresses]
+
+    def _discover(self, index: ConversationIndex) -> Discovery:
+        if index.settings.server in self._down:
+            return Discovery([])
+        try:
+            return index.discover()
+        except ConversationMemoryError as error:
+            self._remember(index, error)
+            return Discovery([])
+
+    def _read(self, index: ConversationIndex) -> tuple[Statistics | None, str, str]:
+        if failure := self._down.get(index.settings.server):
+            return None, "off", failure
+        try:
+            return index.statistics(self._edges), index.search_state().kind, ""
+        except ConversationMemoryError as error:
+            self._remember(index, error)
+            return None, "off", str(error)
+
+    def _remember(self, index: ConversationIndex, error: ConversationMemoryError) -> None:
+        """Ask a server that is down only once: each attempt would wait for its timeout."""
+        if isinstance(error, RedisUnavailable):
+            self._down[index.settings.server] = str(error)
+
+
+def _ask(
+    asked: Sequence[ConversationIndex], question: Callable[[ConversationIndex], T]
+) -> dict[ConversationIndex | None, T]:
+    """The answer for each index: servers in parallel, the indexes of one in turn."""
+    by_server: dict[Any, list[ConversationIndex]] = {}
+    for index in asked:
+        by_server.setdefault(index.settings.server, []).append(index)
+    if not by_server:
+        return {}
+    with ThreadPoolExecutor(min(_MOST_THREADS, len(by_server))) as pool:
+        answers = pool.map(
+            lambda group: [(index, question(index)) for index in group], by_server.values()
+        )
+        return dict(chain.from_iterable(answers))
+
+
+def _opened(alias: str) -> ConversationIndex | None:
+    """The index of an alias, None if its settings are invalid."""
+    try:
+        return indexes[alias]
+    except InvalidIndexError:
+        return None
+
+
+def _row(address: Address) -> Index:
+    made = Index(id=str(address), alias=label(address.alias), name=label(address.name))
+    made._state.adding = False
+    made.address = address
+    try:
+        made.opened = address.index()
+    except InvalidIndexError as error:
+        made.failure = str(error)
+    return made
+
+
+class IndexQuerySet(RedisQuerySet):
+    """Indexes, in the order of settings; the selection is a tuple of primary keys."""
+
+    row_model = Index
+    source: Overview
+    selection: tuple[str, ...] | None = None
+
+    def choose(self, keys: Iterable[str]) -> Self:
+        clone: Self = self._chain()
+        clone.selection = tuple(keys)
+        return clone
+
+    def rows(self, low: int, high: int | None) -> Sequence[Index]:
+        return self.source.rows(self._addresses()[low:high])
+
+    def total(self) -> int:
+        return len(self._addresses())
+
+    def _addresses(self) -> list[Address]:
+        found, chosen = self.source.addresses, self.selection
+        return found if chosen is None else [one for one in found if str(one) in chosen]
+
+
+@admin.register(Index)
+class IndexAdmin(RedisAdmin):
+    list_display = (
+        "alias",
+        "shown_name",
+        "layout",
+        "conversations",
+        "memory",
+        "newest",
+        "expiry",
+        "search",
+        "server",
+    )
+    list_per_page = 50
+    actions = None
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        edges = plots.edges(plots.days())
+        return IndexQuerySet.of(Overview(self.permitted_aliases(request), edges))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
+        """The plots of the indexes on the page, and a note on missing ones."""
+        found = [row.statistics for row in changelist.result_list if row.statistics]
+        shown = [plots.activity(plots.days(), found), plots.sizes(found)] if found else []
+        text = _(
+            "The server has more than a million keys, so some indexes that match INDEXES may be "
+            "missing here. Add them to INDEXES by name, without a pattern."
+        )
+        is_complete = changelist.queryset.source.is_complete
+        notes = [] if is_complete else [Note(text)]
+        return {"plots": shown, "notes": notes, "title": _("Indexes")}
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The conversations of the index."""
+        try:
+            address = Address.parse(unquote(object_id))
+        except ValueError as error:
+            raise Http404(_("There is no such index.")) from error
+        permitted = self.has_index_permission(request, address.alias)
+        if not permitted or not self.has_view_permission(request):
+            raise PermissionDenied
+        url = self.link("changelist", model=Conversation)
+        return HttpResponseRedirect(f"{url}?{urlencode({'index': str(address.of_index)})}")
+
+    @admin.display(description=gettext_lazy("index"))
+    def shown_name(self, index: Index) -> str:
+        return isolated(index.name or "–", MOST_OF_A_NAME)
+
+    @admin.display(description=gettext_lazy("layout"))
+    def layout(self, index: Index) -> str | None:
+        return str(index.opened.settings.layout) if index.opened else None
+
+    @admin.display(description=gettext_lazy("conversations"))
+    def conversations(self, index: Index) -> str | None:
+        return grouped(index.statistics.conversations) if index.statistics else None
+
+    @admin.display(description=gettext_lazy("memory"))
+    def memory(self, index: Index) -> str | None:
+        memory = index.statistics and index.statistics.memory
+        return None if memory is None else _("about %s") % filesizeformat(memory)
+
+    @admin.display(description=gettext_lazy("last write"))
+    def newest(self, index: Index) -> str | None:
+        return ago(index.statistics.newest) if index.statistics else None
+
+    @admin.display(description=gettext_lazy("expiry"))
+    def expiry(self, index: Index) -> str | None:
+        return expiry_rule(index.opened.settings) if index.opened else None
+
+    @admin.display(description=gettext_lazy("search"))
+    def search(self, index: Index) -> Any:
+        return index.statistics and SEARCH_STATES.get(index.search_state, index.search_state)
+
+    @admin.display(description=gettext_lazy("server"))
+    def server(self, index: Index) -> str:
+        if index.failure or not index.statistics:
+            return format_html('<span class="cm-cell cm-failure">{}</span>', index.failure)
+        return f"{index.opened.server} ({index.statistics.version or '–'})"

@@ -1,0 +1,253 @@
+"""Restoring an uploaded archive after a preview.
+
+Between the two requests, the upload is a file in the temporary folder. Its name is in the session,
+so that no other user restores it. A site on several machines sends both requests to one of them,
+or shares FILE_UPLOAD_TEMP_DIR.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
+from django.urls import URLPattern, path
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_http_methods
+
+from .. import archive
+from ..exceptions import ConversationMemoryError
+from ..rendering import label
+from .addresses import Address
+from .formatting import grouped
+from .index_views import IndexViews
+from .redis_admin import guarded
+
+MAX_UPLOAD_BYTES = 256 * 1024 * 1024
+# Of an uploaded archive, unpacked: it is read twice while the user waits for the page.
+MAX_ARCHIVE_BYTES = 1024 * 1024 * 1024
+MAX_CONVERSATIONS = 100_000
+
+_KEY = "conversation_memory_upload"
+_PREFIX, _SUFFIX = "conversation-memory-", ".upload"
+_is_ours = re.compile(r"conversation-memory-\w+\.upload").fullmatch
+_LASTS = 60 * 60  # seconds
+
+_DONE = ("new", "replaced", "same")
+_LINES = (
+    ("new", gettext_lazy("new: restored")),
+    ("same", gettext_lazy("identical: skipped")),
+    ("replaced", gettext_lazy("different: replaced")),
+    ("skipped", gettext_lazy("different: skipped")),
+    ("conflicts", gettext_lazy("in conflict: nothing is restored")),
+    ("expired", gettext_lazy("expired: skipped")),
+    ("unreadable", gettext_lazy("unreadable in the archive: restored unchanged")),
+    ("kept", gettext_lazy("unreadable in this index: skipped")),
+)
+
+
+class RestoreForm(forms.Form):
+    archive = forms.FileField(label=gettext_lazy("Archive"))
+    on_conflict = forms.ChoiceField(
+        label=gettext_lazy("If a conversation exists and differs"),
+        choices=[
+            ("skip", gettext_lazy("keep the existing one")),
+            ("newest", gettext_lazy("keep the newer of the two")),
+            ("replace", gettext_lazy("replace it with the one in the archive")),
+            ("fail", gettext_lazy("restore nothing")),
+        ],
+        initial="skip",
+    )
+    ignore_expiry = forms.BooleanField(
+        label=gettext_lazy("Ignore expiry: keep restored conversations forever"), required=False
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {key: self.cleaned_data[key] for key in ("on_conflict", "ignore_expiry")}
+
+
+class SizeLimit(FileUploadHandler):
+    """Stops an upload that exceeds `most` bytes, and sets `was_reached`."""
+
+    def __init__(self, request: HttpRequest, most: int):
+        super().__init__(request)
+        self.most = most
+        self.size = 0
+        self.was_reached = False
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        self.size += len(raw_data)
+        if self.size > self.most:
+            self.was_reached = True
+            raise StopUpload(connection_reset=False)
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        return None
+
+
+class Restoring(IndexViews):
+    """The page that restores an archive."""
+
+    max_upload_bytes = MAX_UPLOAD_BYTES
+    max_archive_bytes = MAX_ARCHIVE_BYTES
+    max_archive_conversations = MAX_CONVERSATIONS
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self._unread(self.restore_view))
+        return [
+            path("restore/<str:key>/", view, name=self.view_name("restore")),
+            *super().get_urls(),
+        ]
+
+    def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
+        context = super().list_context(request, changelist)
+        return {**context, "may_restore": self.has_restore_permission(request)}
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        return self.has_codename(request, "restore_conversation")
+
+    def _unread(self, view: Any) -> Any:
+        """`view`, with the size of the body limited before anything reads it.
+
+        Django's CSRF middleware would read the body first: the view checks the token itself.
+        """
+
+        @csrf_exempt
+        def bounded(request: HttpRequest, key: str) -> HttpResponse:
+            limit = SizeLimit(request, self.max_upload_bytes)
+            request.upload_handlers.insert(0, limit)
+            return view(request, key, limit)  # type: ignore[no-any-return]
+
+        return require_http_methods(["GET", "POST"])(bounded)
+
+    @method_decorator(csrf_protect)
+    @guarded
+    def restore_view(self, request: HttpRequest, key: str, limit: SizeLimit) -> HttpResponse:
+        """GET asks for the file, POST shows the effect, POST with `confirmed` restores."""
+        address = self.permitted(key, request, may=self.has_restore_permission(request))
+        if request.method == "GET":
+            return self._form(request, address, RestoreForm())
+        if "confirmed" in request.POST:
+            return self._restore(request, address)
+        return self._preview(request, address, limit)
+
+    def _form(self, request: HttpRequest, address: Address, form: RestoreForm) -> HttpResponse:
+        context = {
+            "title": _("Restore an archive"),
+            "form": form,
+            "most": filesizeformat(self.max_upload_bytes),
+        }
+        return self.index_page(request, "restore.html", address, context)
+
+    def _preview(self, request: HttpRequest, address: Address, limit: SizeLimit) -> HttpResponse:
+        form = RestoreForm(request.POST, request.FILES)
+        if limit.was_reached:
+            most = filesizeformat(self.max_upload_bytes)
+            text = _("The file is larger than the limit of %s.") % most
+            form.errors["archive"] = form.error_class([text])
+        if not form.is_valid():
+            return self._form(request, address, form)
+        index, file = address.index(), form.cleaned_data["archive"]
+        try:
+            with self._archive(_keep(request, file, str(address))) as opened:
+                counts = archive.Restore(index, opened, **form.options).plan()
+        except ConversationMemoryError as error:
+            _discard(request)
+            form.add_error(None, str(error))
+            return self._form(request, address, form)
+        context = {
+            "title": _("Restore an archive"),
+            "file": label(file.name),
+            "lines": list(_lines(counts, form.options["on_conflict"])),
+            "options": form.options,
+        }
+        return self.index_page(request, "restore_preview.html", address, context)
+
+    def _archive(self, path: str) -> Any:
+        most, most_bytes = self.max_archive_conversations, self.max_archive_bytes
+        return archive.open_archive(path, most=most, most_bytes=most_bytes)
+
+    def _restore(self, request: HttpRequest, address: Address) -> HttpResponse:
+        form = RestoreForm(request.POST)
+        del form.fields["archive"]
+        kept = _kept(request, str(address))
+        if kept is None or not form.is_valid():
+            text = _("The uploaded file is no longer available. Choose it again.")
+            self.message_user(request, text, messages.ERROR)
+            return self._form(request, address, RestoreForm())
+        path, name = kept
+        with self._archive(path) as opened:
+            counts = archive.Restore(address.index(), opened, **form.options).run()
+        _discard(request)
+        done = _("Restored “%(name)s”: %(new)s new, %(replaced)s replaced, %(same)s unchanged.") % {
+            "name": label(name),
+            **{key: grouped(getattr(counts, key)) for key in _DONE},
+        }
+        self.log_index(request, address, done)
+        self.message_user(request, done, messages.SUCCESS)
+        return self.back(address)
+
+
+def _lines(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
+    """The number of conversations for each effect, with examples; new and identical always."""
+    for key, name in _LINES:
+        count = getattr(counts, key) if key != "conflicts" or policy == "fail" else 0
+        if count or key in ("new", "same"):
+            examples = [label(id) for id in counts.examples.get(key, ())]
+            yield {"name": name, "count": count, "examples": examples}
+
+
+def _keep(request: HttpRequest, file: UploadedFile[Any], where: str) -> str:
+    """Keep `file` for the user of the request, to be restored into `where`. Returns its path."""
+    _discard(request)
+    _remove_old()
+    handle, path = tempfile.mkstemp(_SUFFIX, _PREFIX, _folder())
+    with os.fdopen(handle, "wb") as target:
+        for chunk in file.chunks():
+            target.write(chunk)
+    request.session[_KEY] = {"name": Path(path).name, "where": where, "as": file.name or ""}
+    return path
+
+
+def _kept(request: HttpRequest, where: str) -> tuple[str, str] | None:
+    """The path and the original name of the file kept for `where`, if it still exists."""
+    found: dict[str, Any] = request.session.get(_KEY) or {}
+    name = str(found.get("name", ""))
+    path = _folder() / name
+    if not _is_ours(name) or found.get("where") != where or not path.is_file():
+        return None
+    return str(path), str(found.get("as", ""))
+
+
+def _discard(request: HttpRequest) -> None:
+    name = str((request.session.pop(_KEY, None) or {}).get("name", ""))
+    if _is_ours(name):
+        (_folder() / name).unlink(missing_ok=True)
+
+
+def _remove_old() -> None:
+    for upload in _folder().glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):  # owned by another user, or removed in the meantime
+            if _is_ours(upload.name) and upload.stat().st_mtime < time.time() - _LASTS:
+                upload.unlink()
+
+
+def _folder() -> Path:
+    return Path(settings.FILE_UPLOAD_TEMP_DIR or tempfile.gettempdir())
