@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from ..search_index.tokens import untag
-from .replies import reasons
+from .redisearch import warnings
 
 PERIODS = ("hour", "day", "week", "month")
 HOUR = 3_600_000  # ms
@@ -43,7 +43,7 @@ def counts(reply: Any) -> tuple[Counts, list[str]]:
     """The pairs in the reply to an FT.AGGREGATE, and why they may not be all."""
     if isinstance(reply, dict):
         rows = [row[b"extra_attributes"] for row in reply[b"results"]]
-        return [*_pairs(rows)], reasons(reply)
+        return [*_pairs(rows)], warnings(reply)
     return [*_pairs([dict(zip(row[::2], row[1::2], strict=True)) for row in reply[1:]])], []
 
 

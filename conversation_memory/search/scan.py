@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,18 +19,16 @@ from ..documents import Document, decoded
 from ..exceptions import ConversationCorrupt, Damaged
 from ..keys import encode
 from ..layouts import Layout, Place
-from ..records import Page, Record
-from ..redis_io.operations import Operation
+from ..records import Page, Record, number
+from ..redis_io.operations import Command, Operation, single
 from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.tokens import Words
 from ..text import counted
-from . import reading
-from .filters import Filters
-from .replies import sentences
+from .filters import SearchFilters
 from .request import Cursor, Request
-from .results import Hit, SearchResults
-from .seen import Seen
+from .results import Hit, SearchResults, sentences
+from .verify import read_documents
 
 CONVERSATIONS = 2000
 BYTES = 32 * 1024 * 1024
@@ -130,7 +128,7 @@ class Scan:
 
     def walk(
         self,
-        filters: Filters,
+        filters: SearchFilters,
         visit: Callable[[Candidate], object],
         place: str = "",
         most: int = 0,
@@ -150,7 +148,9 @@ class Scan:
                     walk.place = None
                 return walk
 
-    def _page(self, filters: Filters, before: str | None, walk: Walk, most: int) -> Operation[Page]:
+    def _page(
+        self, filters: SearchFilters, before: str | None, walk: Walk, most: int
+    ) -> Operation[Page]:
         if filters.conversation is not None:
             place = Place(filters.conversation, filters.owner, filters.owner is not None)
             with suppress(ConversationCorrupt):
@@ -164,19 +164,19 @@ class Scan:
     def _visit(
         self,
         records: list[Record],
-        filters: Filters,
+        filters: SearchFilters,
         visit: Callable[[Candidate], object],
         walk: Walk,
     ) -> Operation[None]:
         records = [record for record in records if filters.covers(_milliseconds(record))]
         if not records:
             return
-        sizes = yield from reading.sizes(self._layout, records)
+        sizes = yield from self._sizes(records)
         small = [record for record, size in zip(records, sizes, strict=True) if size <= BYTES]
         walk.bytes += sum(size for size in sizes if size <= BYTES)
         if len(small) < len(records):
             walk.skipped["Conversations too long to be read"] += len(records) - len(small)
-        documents = (yield from reading.documents(self._layout, small)) if small else []
+        documents = (yield from read_documents(self._layout, small)) if small else []
         for record, document in zip(small, documents, strict=True):
             try:
                 candidates = [] if document is None else self._candidates(record, document)
@@ -188,6 +188,16 @@ class Scan:
             for candidate in reversed(candidates):
                 if filters.matches(candidate.values):
                     visit(candidate)
+
+    def _sizes(self, records: Sequence[Record]) -> Operation[list[int]]:
+        """About how many bytes each conversation has."""
+        ids = [encode(record.conversation_id) for record in records]
+        keys = self._layout.keys
+        calls: list[Command[Any]] = [single("HSTRLEN", keys.content(id), id) for id in ids]
+        calls += [single("HGET", keys.record(id), "bytes", otherwise=None) for id in ids]
+        replies = yield calls
+        pairs = zip(replies[: len(ids)], replies[len(ids) :], strict=True)
+        return [size + (number(others) or 0) for size, others in pairs]
 
     def _candidates(self, record: Record, document: Document) -> list[Candidate]:
         """All runs of a conversation. Raises `Damaged` before one of them is seen."""
@@ -204,15 +214,14 @@ class Scan:
         return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
     def _hit(self, candidate: Candidate, request: Request, score: float) -> Hit:
-        seen = Seen(encode(candidate.record.conversation_id), record=candidate.record)
-        return Hit(seen, candidate.run, None, score, request.query, self._words)
+        return Hit(candidate.record, candidate.run, None, score, request.query, self._words)
 
 
 def _milliseconds(record: Record) -> int:
     return round((record.updated or _START).timestamp() * 1000)
 
 
-def _are_older(page: Page, filters: Filters) -> bool:
+def _are_older(page: Page, filters: SearchFilters) -> bool:
     """Whether what follows the page was written before `since`."""
     last = page.records[-1] if page.records else None
     return last is not None and filters.since is not None and _milliseconds(last) < filters.since
