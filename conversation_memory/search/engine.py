@@ -18,7 +18,7 @@ from ..layouts import Layout
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run, loads
 from ..search_index.documents import text_of
-from ..search_index.index_state import State
+from ..search_index.index_state import State, is_unknown_command
 from ..search_index.schema import SEPARATOR
 from . import embeddings, facets, redisearch
 from .facets import Counts
@@ -143,8 +143,8 @@ class Engine:
 
     def _recover(self, error: ConversationMemoryError) -> None:
         """Forget the state if it may have caused the error; else raise it."""
-        unknown = "nknown command" in str(error.__cause__) or _LOST(str(error.__cause__))
-        if not unknown and not isinstance(error, RedisDenied):
+        is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
+        if not is_lost and not isinstance(error, RedisDenied):
             raise error
         assert self._layout.lifecycle is not None
         self._layout.lifecycle.forget()

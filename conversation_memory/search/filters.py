@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any
@@ -14,7 +13,7 @@ from django.utils import timezone
 
 from ..keys import Id, encode
 from ..layouts import Layout
-from ..search_index.schema import SEPARATOR, Schema
+from ..search_index.schema import SEPARATOR, Schema, finite
 from ..search_index.tokens import tag
 from .query import Query
 
@@ -177,7 +176,7 @@ def _conditions(alias: str, schema: Schema | None, where: Mapping[str, Any]) -> 
         if kind == "tag":
             yield Tagged(field, _tags(name, lookup, value))
         elif kind == "numeric":
-            yield Between(field, lookup, _number(name, value))
+            yield Between(field, lookup, _finite(name, value))
         else:
             yield Worded(field, Query.parse(_text(name, value), schema.words))
 
@@ -192,20 +191,16 @@ def _tags(name: str, lookup: str, value: Any) -> tuple[str, ...]:
     return tuple(filter(None, (tag(_plain(name, item)) for item in values)))
 
 
-def _plain(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
+def _plain(name: str, value: Any) -> str | float:
     if isinstance(value, str | int | float):
-        return str(value)
+        return value
     raise ValueError(f"In where, {name!r} must be compared with a string or a number.")
 
 
-def _number(name: str, value: Any) -> float:
-    """A finite number, as others are not indexed."""
-    with suppress(OverflowError):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and math.isfinite(value):
-            return float(value)
+def _finite(name: str, value: Any) -> float:
+    number = finite(value)
+    if number is not None:
+        return number
     raise ValueError(f"In where, {name!r} must be compared with a finite int or float.")
 
 
@@ -216,7 +211,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _milliseconds(moment: date) -> int:
-    """A datetime, or the beginning of a day in the current time zone, since 1970."""
+    """Of a datetime, or of the beginning of a day in the current time zone."""
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time.min)
     if timezone.is_naive(moment):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils.safestring import SafeString
 
@@ -16,6 +16,8 @@ from ..search_index.documents import text_of
 from ..search_index.tokens import Words
 from .query import Query
 from .snippets import Snippet, snippet
+
+K = TypeVar("K")
 
 
 class Hit:
@@ -140,52 +142,43 @@ class SearchResults(Sequence[Hit]):
 
 
 @dataclass(frozen=True, slots=True)
-class Facets(Mapping[str, int]):
-    """The values of a field and how many runs have each, the most frequent first.
+class RunCounts(Mapping[K, int]):
+    """Counts of runs. See `SearchResults` for `complete` and `reason`."""
 
-    See `SearchResults` for `complete` and `reason`.
-    """
-
-    counts: dict[str, int]
+    counts: dict[K, int]
     reason: str = ""
 
     @property
     def complete(self) -> bool:
         return not self.reason
 
-    def __getitem__(self, value: str) -> int:
-        return self.counts[value]
+    def __getitem__(self, key: K) -> int:
+        return self.counts[key]
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[K]:
         return iter(self.counts)
 
     def __len__(self) -> int:
         return len(self.counts)
 
 
-@dataclass(frozen=True, slots=True)
-class Activity(Mapping[date, int]):
+class Facets(RunCounts[str]):
+    """The values of a field and how many runs have each, the most frequent first.
+
+    See `SearchResults` for `complete` and `reason`.
+    """
+
+    __slots__ = ()
+
+
+class Activity(RunCounts[date]):
     """How many runs were added in each period, oldest first, without gaps.
 
     The key of a period is its first day, that of an hour its first moment. See `SearchResults` for
     `complete` and `reason`.
     """
 
-    counts: dict[date, int]
-    reason: str = ""
-
-    @property
-    def complete(self) -> bool:
-        return not self.reason
-
-    def __getitem__(self, start: date) -> int:
-        return self.counts[start]
-
-    def __iter__(self) -> Iterator[date]:
-        return iter(self.counts)
-
-    def __len__(self) -> int:
-        return len(self.counts)
+    __slots__ = ()
 
 
 def sentences(reasons: Iterable[str]) -> str:

@@ -168,7 +168,7 @@ class Scan:
         visit: Callable[[Candidate], object],
         walk: Walk,
     ) -> Operation[None]:
-        records = [record for record in records if filters.covers(_milliseconds(record))]
+        records = [record for record in records if filters.covers(_updated_ms(record))]
         if not records:
             return
         sizes = yield from self._sizes(records)
@@ -217,14 +217,14 @@ class Scan:
         return Hit(candidate.record, candidate.run, None, score, request.query, self._words)
 
 
-def _milliseconds(record: Record) -> int:
+def _updated_ms(record: Record) -> int:
     return round((record.updated or _START).timestamp() * 1000)
 
 
 def _are_older(page: Page, filters: SearchFilters) -> bool:
     """Whether what follows the page was written before `since`."""
     last = page.records[-1] if page.records else None
-    return last is not None and filters.since is not None and _milliseconds(last) < filters.since
+    return last is not None and filters.since is not None and _updated_ms(last) < filters.since
 
 
 def _next(start: Cursor, end: int, found: int, walk: Walk) -> str | None:
