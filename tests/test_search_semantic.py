@@ -161,5 +161,5 @@ class WithoutRediSearchTests(ServerTestCase):
         index.driver("a").append(Run("dogs", ""))
         results = index.search("dogs", like="cats")
         assert (len(results), results.complete) == (1, False)
-        assert "likeness is not" in results.reason
+        assert "similar meanings are not found" in results.reason
         assert not index.search(like="dogs")

@@ -41,21 +41,22 @@ class Searchable:
         after: str | None = None,
         like: str = "",
     ) -> SearchResults:
-        """The runs that have all words of `text`, in their input or in their output.
+        """The runs that have all words of `text` in their input or output.
 
-        `text` is as users write it: words, "a phrase", -without, prefix*; everything else is text.
-        Case and accents do not matter. An empty text finds every run that the rest allows.
+        `text` is as users type it: words, "a phrase", -without, prefix*; other characters have no
+        meaning. Case and accents are ignored. An empty text matches every run that satisfies the
+        other conditions.
 
-        `since` and `until` (the first moment that is not wanted) are datetimes or days. `where` is
-        name -> value of what SEARCH has in FIELDS, with `__in` behind the name of a tag and
-        `__gt`, `__gte`, `__lt`, `__lte` behind that of a number. `order_by` is "relevance",
-        "-time" (newest first) or "time". `limit` is 1,000 at most, `after` the `next` of a page.
+        `since` and `until` (exclusive) are datetimes or dates. `where` maps names among the FIELDS
+        of SEARCH to values; add `__in` to the name of a tag, `__gt`, `__gte`, `__lt` or `__lte` to
+        that of a number. `order_by` is "relevance", "-time" (newest first) or "time". `limit` is at
+        most 1,000, `after` the `next` of a page.
 
-        `like` is a text whose meaning the runs should be near, which needs EMBED in SEARCH; with
-        `text` as well, what is near and what has the words are ranked together.
+        `like` is a text of similar meaning, which needs EMBED in SEARCH. Given `text` too, runs
+        with similar meaning and runs with the words are ranked together.
 
-        Without RediSearch, conversations are read one after the other, up to a limit: see
-        `complete` of the results. Raises ValueError for what cannot be asked.
+        Without RediSearch, conversations are read one by one, up to a limit; see `complete` of the
+        results. Raises ValueError for invalid arguments.
         """
         filters = SearchFilters.of(self._layout, owner, since, until, where, conversation)
         request = Request.of(self._layout, text, filters, order_by, limit, after)
@@ -133,15 +134,15 @@ class Searchable:
 
     @property
     def embeds(self) -> bool:
-        """Whether SEARCH has EMBED, so that runs get vectors."""
+        """True if SEARCH has EMBED, so that runs get vectors."""
         return self._layout.schema is not None and self._layout.schema.embed is not None
 
     @sensitive_variables()
     def embed(self) -> int:
-        """Make the vectors of the runs that have none yet, 64 at a time. Returns how many.
+        """Embed the runs that have no vector yet, 64 at a time. Returns how many.
 
-        The task `embed_conversations` does this. What the callable of EMBED raises ends it; the
-        runs wait for the next time.
+        The task `embed_conversations` does this. An exception of the callable of EMBED ends it; the
+        remaining runs are embedded the next time.
         """
         schema, keys, embedded = self._layout.schema, self._layout.keys, 0
         while batch := self._run(embeddings.waiting(keys, embeddings.BATCH)):

@@ -1,4 +1,4 @@
-"""The searches of an index: by RediSearch, or by reading the conversations without it."""
+"""The searches of an index: with RediSearch, or by reading the conversations."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Engine:
     def _counts(
         self, request: Request, part: list[Any], values: Callable[[Candidate], list[str]]
     ) -> Operation[tuple[Counts, str]]:
-        """The counts of values, by `part` of an FT.AGGREGATE or by those of each run."""
+        """The counts of values: by `part` of an FT.AGGREGATE, or by the `values` of each run."""
         if request.is_hopeless:
             return [], ""
         ask = partial(self._aggregate, request, part)
@@ -101,10 +101,10 @@ class Engine:
         scan: Callable[[str], Operation[T]],
         nothing: Callable[[str], T],
     ) -> Operation[T]:
-        """The answer of `ask`, or of `scan` where RediSearch cannot be asked.
+        """The result of `ask`, or of `scan` where RediSearch is not available.
 
-        Both are given the reason why the answer may not be complete. `ask` returns None if it has
-        to be asked anew.
+        Both get the reason why the result may be incomplete. `ask` returns None if it must be
+        repeated.
         """
         for _ in range(2):
             state = yield from self._layout.search_state()
@@ -142,7 +142,7 @@ class Engine:
         return request.filters.fields <= known
 
     def _recover(self, error: ConversationMemoryError) -> None:
-        """Forget the state if it may have caused the error; else raise it."""
+        """Forget the state if it is outdated; raise other errors."""
         is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
         if not is_lost and not isinstance(error, RedisDenied):
             raise error

@@ -1,4 +1,4 @@
-"""Verifying what RediSearch found against the conversations as they are now."""
+"""Verifying the hits of RediSearch against the present conversations."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _is_token = re.compile(rb"[0-9a-f]{16}").fullmatch
 
 
 class Verifier:
-    """Limits searches to an owner and a conversation, and verifies what they found.
+    """Limits searches to an owner and a conversation, and verifies their hits.
 
-    It remembers which tag stands for which owner. Each search verifies the tag too, so that it
-    costs a round trip only the first time.
+    It caches the tags of owners. Each search verifies the tag too, so that it costs a round trip
+    only the first time.
     """
 
     def __init__(self, layout: Layout, listing: Listing):
@@ -48,7 +48,7 @@ class Verifier:
         self._tags: dict[bytes, bytes] = {}
 
     def scope(self, filters: SearchFilters, index: bytes) -> Operation[Scope | None]:
-        """None if there is nothing of that owner, or in that conversation."""
+        """None if that owner, or that conversation, has no search documents."""
         owner, id = filters.owner, filters.conversation
         known = None if owner is None else self._tags.get(owner)
         calls: list[Command[Any]] = []
@@ -57,7 +57,7 @@ class Verifier:
         if id is not None:
             calls.append(single("HGET", self._keys.record(id), "token", otherwise=None))
         found = (yield calls) if calls else []
-        if not all(part and _is_token(part) for part in found):  # nothing else may enter a query
+        if not all(part and _is_token(part) for part in found):  # garbage must not enter a query
             return None
         tag, conditions = b"", []
         if owner is not None:
@@ -69,7 +69,7 @@ class Verifier:
         return Scope(self._keys, index, tuple(conditions), tag)
 
     def loss(self, filters: SearchFilters) -> Operation[str]:
-        """The reason why there may be hits although scope() found nothing."""
+        """The reason why there may be hits although scope() returned None."""
         owner, id, keys = filters.owner, filters.conversation, self._keys
         calls: list[Command[Any]] = []
         if owner is not None:
@@ -95,7 +95,7 @@ class Verifier:
     def verify(self, reply: Reply, filters: SearchFilters, scope: Scope) -> Operation[Reply | None]:
         """The reply, with the record and the run of each row that the caller may see.
 
-        None if it must be searched anew: the owner has another tag by now, or conversations had
+        None if the search must be repeated: the owner has another tag by now, or conversations had
         expired and have been deleted only now.
         """
         tokens = {row.token: None for row in reply.rows}
@@ -138,7 +138,7 @@ class Verifier:
         return replace(reply, rows=rows, reasons=reasons)
 
     def _reaps(self) -> Operation[bool]:
-        """Delete expired conversations. True if there were any, and this user may write."""
+        """Delete expired conversations. True if there were any and this user may write."""
         with suppress(RedisReadOnly, RedisDenied):
             return bool((yield from self._listing.reap(batches=1)))
         return False
