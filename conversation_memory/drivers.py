@@ -24,8 +24,7 @@ from .redis_io.operations import Operation, T
 from .redis_io.twins import twins
 from .runs import Run, as_run, estimate_tokens
 from .search import embeddings as embedding
-from .search import recall
-from .search.searches import Searches
+from .search.engine import Engine
 
 
 class BaseConversationMemoryDriver(ABC):
@@ -229,30 +228,30 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         Without RediSearch, the runs of a short conversation are compared one by one, and a longer
         one is refused with `RedisMisconfigured`.
         """
-        schema, options = self._layout.schema, recall.options(self._place, k, of, self.owner)
+        schema, request = self._layout.schema, embedding.recall_request(self._place, k, of)
         [vector] = embedding.vectors(schema, [text])
-        found = self._run(self._searches().search("", vector, **options))
+        found = self._run(self._engine().search(replace(request, vector=vector)))
         if not found.scanned:
             return [hit.run for hit in found]
-        runs = self.tail(recall.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > recall.FEW:
-            raise recall.too_many(self._layout.alias, found.reason, of)
+        runs = self.tail(embedding.FEW + 1) if of == "conversation" else []
+        if of == "owner" or len(runs) > embedding.FEW:
+            raise embedding.too_many(self._layout.alias, found.reason, of)
         vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
-        return recall.nearest(runs, vectors, vector, k)
+        return embedding.nearest(runs, vectors, vector, k)
 
     @sensitive_variables()
     async def arecall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """See recall()."""
-        schema, options = self._layout.schema, recall.options(self._place, k, of, self.owner)
+        schema, request = self._layout.schema, embedding.recall_request(self._place, k, of)
         [vector] = await embedding.avectors(schema, [text])
-        found = await self._arun(self._searches().search("", vector, **options))
+        found = await self._arun(self._engine().search(replace(request, vector=vector)))
         if not found.scanned:
             return [hit.run for hit in found]
-        runs = await self.atail(recall.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > recall.FEW:
-            raise recall.too_many(self._layout.alias, found.reason, of)
+        runs = await self.atail(embedding.FEW + 1) if of == "conversation" else []
+        if of == "owner" or len(runs) > embedding.FEW:
+            raise embedding.too_many(self._layout.alias, found.reason, of)
         vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
-        return recall.nearest(runs, vectors, vector, k)
+        return embedding.nearest(runs, vectors, vector, k)
 
     def _store(
         self,
@@ -398,8 +397,8 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """A driver of a new conversation from the fields of `to_dict()`."""
         return cls(**{key: data[key] for key in ("host", "port", "db", "index") if key in data})
 
-    def _searches(self) -> Searches:
-        return Searches(self._connection.settings, self._layout, Listing(self._layout))
+    def _engine(self) -> Engine:
+        return Engine(self._layout, Listing(self._layout))
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:
         return self._layout.reading(self._place, operation)

@@ -29,8 +29,8 @@ from .redis_io import connections
 from .redis_io.operations import Operation, T
 from .redis_io.twins import twins
 from .search.api import Searchable
+from .search.engine import Engine
 from .search.reindex import Reindexing, reindex
-from .search.searches import Searches
 from .search_index.index_state import State
 from .signals import conversations_anonymised, conversations_erased
 
@@ -49,7 +49,7 @@ class ConversationIndex(Searchable, Browsable):
         self.name = settings.index
         self._layout = layout(settings)
         self._listing = Listing(self._layout)
-        self._searches = Searches(settings, self._layout, self._listing)
+        self._engine = Engine(self._layout, self._listing)
         self._connection = connections.connect(settings)
 
     def driver(

@@ -521,7 +521,7 @@ class LimitTests:
                 assert len(driver.window(max_tokens=limit)) == 5
                 assert driver.find(lambda run: run.id == "0", limit=limit) == 0
                 assert len(index.recent(limit)) == 1
-                with pytest.raises(ValueError, match="limit of a search"):
+                with pytest.raises(ValueError, match="limit must be from 1 to 1,000"):
                     index.search("q", limit=limit)
 
     @both

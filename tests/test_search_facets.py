@@ -44,7 +44,7 @@ class FacetTests(Settled):
     @both
     def test_what_has_no_facets(self, index):
         for name in ("note", "nothing"):
-            with pytest.raises(ValueError, match="no tag or number"):
+            with pytest.raises(ValueError, match="not a tag or number"):
                 index.facets(name)
 
     @both

@@ -157,7 +157,7 @@ class LossTests(Repair):
     def test_what_stands_for_owners(self, index):
         def spoil():
             self.redis.delete(self.key("owners"))
-            self.index._searches._engine.tags._known.clear()
+            self.index._engine._verifier._tags.clear()
             results = index.search("question", owner="ann")
             assert (len(results), results.complete) == (0, False)
 

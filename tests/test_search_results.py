@@ -9,9 +9,7 @@ from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationMemoryError
 from conversation_memory.redis_io import scripts
 from conversation_memory.redis_io.scripts import Script
-from conversation_memory.search import engine, replies
-from conversation_memory.search import redisearch as asking
-from conversation_memory.search import verify as checking
+from conversation_memory.search import engine, redisearch, verify
 from conversation_memory.search_index.index_state import Lifecycle, State
 
 from .searching import SEARCH, SearchTests
@@ -98,14 +96,14 @@ class RediSearchTests(SearchTests):
         words = " ".join(f"word{number}" for number in range(250))
         self.index.driver("a").append(Run(words, ""))
         results = self.index.search("word*")
-        assert (results.complete, results.reason) == (False, replies.EXPANDED)
+        assert (results.complete, results.reason) == (False, redisearch.EXPANDED)
         assert self.index.search("word24*").complete
 
     def test_a_search_that_took_too_long_is_not_complete(self):
         self.fill(a="word")
-        with mock.patch.object(asking, "TIMEOUT", 0):  # for RediSearch, no limit
-            assert self.index.search("word").reason == replies.CUT_SHORT
-            assert self.index.activity().reason == replies.CUT_SHORT
+        with mock.patch.object(redisearch, "TIMEOUT", 0):  # for RediSearch, no limit
+            assert self.index.search("word").reason == redisearch.CUT_SHORT
+            assert self.index.activity().reason == redisearch.CUT_SHORT
 
     def test_a_phrase_that_repeats_a_word_is_right_but_counts_too_much(self):
         self.fill(twice="人人都好", once="人都好")
@@ -130,8 +128,8 @@ class RediSearchTests(SearchTests):
     @both
     def test_a_server_that_searches_for_no_script(self, index):
         self.index.driver("a", owner=1).append(Run("word", ""))
-        self.index._searches._engine._searches_in_scripts = True
-        with mock.patch.object(checking, "FOUND", Refusing("found")):
+        self.index._engine._searches_in_scripts = True
+        with mock.patch.object(verify, "FOUND", Refusing("found")):
             for _ in range(2):
                 results = index.search("word", owner=1)
                 assert (len(results), results.complete, results.scanned) == (1, True, False)
@@ -155,8 +153,8 @@ class ReplyTests(SimpleTestCase):
     def test_warnings_of_redisearch_are_told(self):
         warnings = [b"Timeout limit was reached", b"Max prefix expansions limit was reached", b"?"]
         reply = {b"total_results": 1, b"results": [], b"warning": warnings}
-        assert replies.Reply.of(reply, b"").reasons == [
-            *(replies.CUT_SHORT, replies.EXPANDED, "RediSearch says: ?.")
+        assert redisearch.Reply.of(reply, b"").reasons == [
+            *(redisearch.CUT_SHORT, redisearch.EXPANDED, "RediSearch says: ?.")
         ]
 
 
@@ -191,7 +189,7 @@ class StateTests(RedisTestCase):
 
     def test_an_error_of_a_search_quotes_no_text(self):
         self.index.driver("a").append(Run("word", ""))
-        broken = mock.patch.object(asking, "expression", lambda *args: b"@w:(secret")
+        broken = mock.patch.object(redisearch, "expression", lambda *args: b"@w:(secret")
         with broken, self.assertRaises(ConversationMemoryError) as caught:
             self.index.search("secret")
         assert "secret" not in f"{caught.exception} {caught.exception.__cause__}"

@@ -61,7 +61,7 @@ class ScanTests(SearchTests):
         with mock.patch.object(scanning, "BYTES", 2000):
             results = index.search("word")
         assert [hit.conversation_id for hit in results] == ["a"]
-        assert "Conversations too long to be read: 1." in results.reason
+        assert "Conversations too long to search: 1." in results.reason
 
     @both
     def test_times_are_those_of_conversations_and_that_is_said(self, index):

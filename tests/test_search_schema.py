@@ -166,7 +166,7 @@ class StateTests(RedisTestCase):
         self.put("42", b'{"runs": [], "metadata": {}}')
         state = state_of(self.entry_of())
         assert state.kind == "incomplete"
-        assert "Without documents yet: 1 conversation" in state.reason
+        assert "1 conversation is not searchable yet" in state.reason
 
     def test_a_changed_definition_is_built_beside_the_old_one(self):
         old = self.index.search_state()

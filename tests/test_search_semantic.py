@@ -6,7 +6,7 @@ from django.core.management import CommandError, call_command
 
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import RedisMisconfigured
-from conversation_memory.search import recall
+from conversation_memory.search import embeddings
 from conversation_memory.tasks import embed_conversations
 
 from .embedders import DIMENSIONS
@@ -61,7 +61,7 @@ class EmbeddingTests(Settled):
     def test_runs_without_a_vector_are_counted(self, index):
         self.fill()
         results = index.search(like="dogs")
-        assert (len(results), results.reason) == (0, "Without a vector yet: 4 runs.")
+        assert (len(results), results.reason) == (0, "Not embedded yet: 4 runs.")
 
     @both
     def test_only_what_changed_is_embedded_again(self, index):
@@ -120,7 +120,7 @@ class SettingsTests(RedisTestCase):
     def test_vectors_of_another_length_are_refused(self):
         index = self.of(embedding("too_short"))
         index.driver("a").append(Run("dogs", ""))
-        with pytest.raises(ImproperlyConfigured, match="did not return as many vectors of 64"):
+        with pytest.raises(ImproperlyConfigured, match="must return one vector of 64 numbers"):
             index.embed()
 
     def test_what_could_not_be_embedded_waits(self):
@@ -151,8 +151,8 @@ class WithoutRediSearchTests(ServerTestCase):
     @both
     def test_more_is_refused(self, index):
         driver = index.driver("a", owner=1)
-        driver.append(*(Run("x", "", id=f"{n}") for n in range(recall.FEW + 1)))
-        for of in recall.SCOPES:
+        driver.append(*(Run("x", "", id=f"{n}") for n in range(embeddings.FEW + 1)))
+        for of in embeddings.SCOPES:
             with pytest.raises(RedisMisconfigured, match="needs RediSearch .alias 'default'"):
                 driver.recall("x", of=of)
 
@@ -161,5 +161,5 @@ class WithoutRediSearchTests(ServerTestCase):
         index.driver("a").append(Run("dogs", ""))
         results = index.search("dogs", like="cats")
         assert (len(results), results.complete) == (1, False)
-        assert "likeness is not" in results.reason
+        assert "similar meanings are not found" in results.reason
         assert not index.search(like="dogs")

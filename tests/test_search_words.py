@@ -133,7 +133,7 @@ class LanguageTests(SimpleTestCase):
 
     def test_an_unknown_language_is_named(self):
         with pytest.raises(
-            ImproperlyConfigured, match="no stemmer for 'klingon', only for .*dutch"
+            ImproperlyConfigured, match="no stemmer for 'klingon'; choose from .*dutch"
         ):
             Words("klingon")
 

@@ -1,4 +1,4 @@
-"""The search documents of a layout: what a write has to say of them."""
+"""The search documents of a layout."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ INDEX = Script("index")
 class Indexed:
     """The search documents that a conversation has.
 
-    `indexed` is what the record says of them, `facets` what the metadata gave them, `suffixes` are
-    those of the documents that are there. `size` is that of the field in bytes, `length` that of
-    all there is to read. `is_current` says whether, as far as Redis can tell, they are the
-    documents of all runs.
+    `indexed` and `facets` are of its record, `suffixes` those of the documents that exist. `size`
+    is that of the field in bytes, `length` that of field or list, whichever is longer. They
+    are `is_current` if they are the documents of all runs, as far as Redis can tell.
     """
 
     indexed: bytes
@@ -50,7 +49,7 @@ NOT_INDEXED = [b"", b"", [], b"", 0, b"", 0]
 
 
 class Indexing:
-    """What a layout knows of search. Without SEARCH in settings all of it is None, or says no."""
+    """The part of a layout for search. Without SEARCH in settings, its attributes are None."""
 
     def __init__(self, settings: IndexSettings):
         self.keys = Keys(settings.index)
@@ -59,17 +58,17 @@ class Indexing:
         self.lifecycle = Lifecycle(self.schema) if self.schema else None
 
     def indexer(self) -> Operation[Documents | None]:
-        """What makes the documents that a write has to write; None if it has to write none."""
+        """The maker of search documents; None if writes need not write any."""
         if self.lifecycle is None or not (yield from self.lifecycle.wants_documents()):
             return None
         return self.documents
 
     def search_state(self) -> Operation[State]:
-        """What can be said of the search of this index now."""
+        """The state of the search of this index."""
         return OFF if self.lifecycle is None else (yield from self.lifecycle.ready())
 
     def indexed_command(self, place: Place, *, whole: bool = False) -> Command[Indexed]:
-        """The documents that a conversation has; `whole` if it is to be part of a MULTI."""
+        """The documents that a conversation has; `whole` for a command inside a MULTI."""
         assert self.schema is not None
         digest, keys = self.schema.digest, self.keys
         names = [keys.content(place.id), keys.record(place.id), keys.root]
@@ -80,17 +79,17 @@ class Indexing:
     def index_command(
         self, place: Place, snapshot: Snapshot, change: bytes, time: int | str
     ) -> Command[int | list[bytes]]:
-        """Make a change of the documents if the conversation is still as in `snapshot`.
+        """Change the documents if the conversation is still as in `snapshot`.
 
-        `time`, in ms, is that of runs that have no document yet. Returns how many documents were
-        written, or the reason of a refusal.
+        `time`, in ms, is for runs without a document. Returns how many documents were written, or
+        the reason of a refusal.
         """
         args = [place.id, place.owner or b"", *snapshot.expectation, change, time]
         call = INDEX.call(self.keys.of(place.id, place.owner, place.call), args)
         return Command((call,), otherwise=(b"changed",))
 
     def _change_to(self, place: Place, document: Document) -> Operation[bytes]:
-        """The change of the documents, whatever they are, to those of `document`."""
+        """The change from the present search documents to those of `document`."""
         documents = yield from self.indexer()
         if documents is None:
             return b""

@@ -1,10 +1,11 @@
-"""Vectors of texts, by the callable that SEARCH names in EMBED."""
+"""Search by meaning: the vectors of texts, by the callable that SEARCH names in EMBED."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any
 
@@ -13,20 +14,34 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from ..exceptions import Damaged
+from ..exceptions import Damaged, RedisMisconfigured
 from ..keys import Keys
+from ..layouts import Place
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.schema import Schema
+from ..text import counted
 from ..wire import loads
+from . import redisearch
+from .filters import SearchFilters
+from .query import Query
+from .redisearch import Reply, ReplyRow, Scope
+from .request import MOST, Cursor, Request
 
 EMBED = Script("embed")
 
 BATCH = 64
+# How many rows of each ranking are considered, or more if a page asks for more.
+_CANDIDATES = 100
+# Of reciprocal rank fusion: 1 / (60 + rank), as in the paper.
+_DAMPING = 60
+_DISTANCE = "distance"
 
-Embedder = Callable[[list[str]], Any]
+SCOPES = ("conversation", "owner")
+# How many runs are compared one by one where there is no RediSearch.
+FEW = 200
 
 
 @sensitive_variables()
@@ -47,18 +62,12 @@ async def avectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     return _packed(schema, texts, await call([*texts]))
 
 
-def cosine(a: bytes, b: bytes) -> float:
-    """How alike two vectors are, from -1 to 1."""
-    return sum(x * y for x, y in zip(array("f", a), array("f", b), strict=True))
-
-
 def text_to_embed(run: Run) -> str:
-    """What a run is about: its input and its output."""
     return "\n\n".join(filter(None, (text_of(run.input), text_of(run.output))))
 
 
 def waiting(keys: Keys, limit: int) -> Operation[list[tuple[bytes, str]]]:
-    """Search documents without a vector, those that wait longest first, and their texts."""
+    """Search documents without a vector, the oldest first, and their texts."""
     names = yield single("ZRANGE", keys.unembedded(), 0, limit - 1)
     if not names:
         return []
@@ -67,26 +76,95 @@ def waiting(keys: Keys, limit: int) -> Operation[list[tuple[bytes, str]]]:
 
 
 def put(keys: Keys, names: Sequence[bytes], packed: Sequence[bytes]) -> Operation[int]:
-    """Write vectors into the documents that are still there. Returns how many those were."""
+    """Write vectors into the documents that still exist. Returns how many did."""
     return int((yield Command((EMBED.call([keys.unembedded(), *names], packed),))))
 
 
-def _callable(schema: Schema | None) -> Embedder:
+def search(request: Request, scope: Scope) -> Operation[Reply]:
+    """The runs nearest to the vector of a request, ranked by its words too if there are any."""
+    offset, limit = request.cursor.offset, request.limit
+    count = max(_CANDIDATES, offset + limit)
+    filters = redisearch.expression(replace(request, query=Query(is_blank=True)), scope)
+    query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
+    rest = ("SORTBY", _DISTANCE, "LIMIT", 0, count, "PARAMS", 2, "vector", request.vector)
+    call = redisearch.ft_search(scope, query, ("t", "run", _DISTANCE), *rest)
+    reply, reasons = yield from redisearch.timed(redisearch.command(call, scope))
+    reply = _by_distance(reply)
+    if not request.query.is_blank and not request.query.is_hopeless:
+        words = replace(request, cursor=Cursor(), limit=min(count, MOST))
+        found = yield redisearch.command(redisearch.call(words, scope), scope)
+        reply = _fused([reply, found])
+    waiting = yield single("ZCARD", scope.keys.unembedded())
+    reasons += [f"Not embedded yet: {counted(waiting, 'run')}."] if waiting else []
+    return Reply(reply.total, reply.rows[offset : offset + limit], [*reply.reasons, *reasons])
+
+
+def recall_request(place: Place, k: int, of: str) -> Request:
+    """The search, still without its vector, for `k` runs of a conversation or of its owner."""
+    if of not in SCOPES:
+        raise ValueError(f"of must be one of {', '.join(SCOPES)}.")
+    if of == "owner" and place.owner is None:
+        raise ValueError('of="owner" requires a driver that was opened with an owner.')
+    conversation = place.id if of == "conversation" else None
+    filters = SearchFilters(owner=place.owner, conversation=conversation)
+    return Request(Query(is_blank=True), filters, limit=k)
+
+
+def too_many(alias: str, reason: str, of: str) -> RedisMisconfigured:
+    what = "all conversations of an owner" if of == "owner" else f"more than {FEW:,} runs"
+    return RedisMisconfigured(f"Recalling from {what} needs RediSearch (alias {alias!r}). {reason}")
+
+
+def nearest(runs: Sequence[Run], vectors: Sequence[bytes], to: bytes, k: int) -> list[Run]:
+    """The `k` runs whose vectors are most similar to another one."""
+    ranked = sorted(range(len(runs)), key=lambda number: -_cosine(vectors[number], to))
+    return [runs[number] for number in ranked[:k]]
+
+
+def _cosine(a: bytes, b: bytes) -> float:
+    return sum(x * y for x, y in zip(array("f", a), array("f", b), strict=True))
+
+
+def _by_distance(reply: Reply) -> Reply:
+    """The rows with their similarity, from 0 to 1, as score."""
+    rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
+    return replace(reply, total=len(rows), rows=rows)
+
+
+def _distance(row: ReplyRow) -> float:
+    return float(row.fields.get(_DISTANCE.encode(), b"2"))
+
+
+def _fused(replies: Sequence[Reply]) -> Reply:
+    """The rows of several rankings as one: rows near the top of each come first."""
+    scores: dict[tuple[bytes, bytes], float] = {}
+    rows: dict[tuple[bytes, bytes], ReplyRow] = {}
+    for reply in replies:
+        for rank, row in enumerate(reply.rows, 1):
+            key = (row.token, row.suffix)
+            rows.setdefault(key, row)
+            scores[key] = scores.get(key, 0) + 1 / (_DAMPING + rank)
+    order = sorted(rows, key=lambda key: -scores[key])
+    ranked = [rows[key]._replace(score=scores[key]) for key in order]
+    return Reply(len(ranked), ranked, [reason for reply in replies for reason in reply.reasons])
+
+
+def _callable(schema: Schema | None) -> Callable[[list[str]], Any]:
     if schema is None or schema.embed is None:
         raise ImproperlyConfigured(
-            "Searching by meaning needs EMBED in SEARCH: the dotted path of a callable that makes "
-            "vectors of texts."
+            "Search by meaning needs EMBED in SEARCH: the dotted path of a callable that turns "
+            "texts into vectors."
         )
     return import_string(schema.embed)  # type: ignore[no-any-return]
 
 
 def _packed(schema: Schema | None, texts: Sequence[str], found: Any) -> list[bytes]:
-    assert schema is not None  # or there were no callable
+    assert schema is not None  # without one, there is no callable
     rows = [[float(number) for number in row] for row in found]
     if len(rows) != len(texts) or any(len(row) != schema.dimensions for row in rows):
         raise ImproperlyConfigured(
-            f"{schema.embed} was given {len(texts)} texts and did not return as many vectors of "
-            f"{schema.dimensions} numbers, the DIMENSIONS of SEARCH."
+            f"{schema.embed} must return one vector of {schema.dimensions} numbers (DIMENSIONS of "
+            f"SEARCH) for each of {counted(len(texts), 'text')}."
         )
     return [_unit(row) for row in rows]
 
@@ -94,12 +172,12 @@ def _packed(schema: Schema | None, texts: Sequence[str], found: Any) -> list[byt
 def _unit(row: list[float]) -> bytes:
     length = math.hypot(*row)
     if not math.isfinite(length):
-        raise ImproperlyConfigured("The callable of EMBED returned what is no finite number.")
+        raise ImproperlyConfigured("The callable of EMBED returned a number that is not finite.")
     return array("f", [number / (length or 1) for number in row]).tobytes()
 
 
 def _text(run: bytes | None, words: bytes | None) -> str:
-    """Of a run that is too long to be kept twice, its words have to do."""
+    """The text of a run; only its words if it is too long for a copy in its document."""
     if run is None:
         return (words or b"").decode("utf-8", "replace")
     try:

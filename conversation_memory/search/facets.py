@@ -1,4 +1,4 @@
-"""Counting runs by the value of a field, and by when they came."""
+"""Counting runs by the value of a field, and by their time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from ..search_index.tokens import untag
-from .replies import reasons
+from .redisearch import warnings
 
 PERIODS = ("hour", "day", "week", "month")
 HOUR = 3_600_000  # ms
-QUARTER = HOUR // 4  # some time zones are off by as much
+QUARTER = HOUR // 4  # some time zones have an offset of quarters of an hour
 MOST = 1_000_000
 _YEAR = 366 * 86400  # s
 
@@ -29,7 +29,7 @@ def by_value(field: str, kind: str) -> list[Any]:
 
 
 def by_time(step: int) -> list[Any]:
-    """The part of an FT.AGGREGATE that counts runs in steps of so many ms, by their number."""
+    """The part of an FT.AGGREGATE that counts runs in steps of `step` ms, by their number."""
     number = f"floor(@t / {step})"
     there = ("LOAD", 1, "@t", "FILTER", "exists(@t)")
     return [*there, *("APPLY", number, "AS", "value", "GROUPBY", 1, "@value"), *_counted()]
@@ -40,10 +40,10 @@ def _counted() -> list[Any]:
 
 
 def counts(reply: Any) -> tuple[Counts, list[str]]:
-    """The pairs in the reply to an FT.AGGREGATE, and why they may not be all."""
+    """The pairs in the reply to an FT.AGGREGATE, and the reasons why there may be more."""
     if isinstance(reply, dict):
         rows = [row[b"extra_attributes"] for row in reply[b"results"]]
-        return [*_pairs(rows)], reasons(reply)
+        return [*_pairs(rows)], warnings(reply)
     return [*_pairs([dict(zip(row[::2], row[1::2], strict=True)) for row in reply[1:]])], []
 
 
@@ -56,20 +56,19 @@ def _pairs(rows: list[dict[bytes, Any]]) -> Iterator[tuple[str, int]]:
 
 
 def named(pairs: Counts, kind: str, limit: int) -> dict[str, int]:
-    """The values of most runs, as they are in metadata."""
+    """The most frequent values, as they are in metadata."""
     total: Counter[str] = Counter()
     for value, count in pairs:
-        total[untag(value) if kind == "tag" else _number(value)] += count
+        total[untag(value) if kind == "tag" else _plain(float(value))] += count
     return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))[:limit])
 
 
-def _number(value: str) -> str:
-    number = float(value)
+def _plain(number: float) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
 def step_of(zone: tzinfo) -> int:
-    """The step in which to count, so that each lies in one hour of the zone."""
+    """The length of the steps to count in, ms, so that each lies within one hour of the zone."""
     year = datetime.now(UTC).year
     moments = [datetime(year, month, 1, tzinfo=UTC).astimezone(zone) for month in (1, 7)]
     offsets = [moment.utcoffset() or timedelta() for moment in moments]
@@ -77,7 +76,7 @@ def step_of(zone: tzinfo) -> int:
 
 
 def in_periods(pairs: Counts, step: int, by: str, zone: tzinfo) -> dict[date, int]:
-    """Counts of steps as those of hours, days, weeks or months in a time zone, without gaps."""
+    """The counts by hour, day, week or month of a time zone, without gaps, from those by step."""
     total: Counter[date] = Counter()
     for value, count in pairs:
         if moment := _moment(float(value) * step / 1000):
@@ -88,7 +87,7 @@ def in_periods(pairs: Counts, step: int, by: str, zone: tzinfo) -> dict[date, in
 
 
 def _moment(seconds: float) -> datetime | None:
-    """None for what is no time of a run: garbage must not make millions of periods."""
+    """None for garbage, which must not make millions of periods."""
     if not 0 <= seconds < time.time() + _YEAR:
         return None
     return datetime.fromtimestamp(seconds, UTC)
@@ -112,7 +111,7 @@ def _periods(first: date, last: date, by: str, zone: tzinfo) -> Iterator[date]:
 
 
 def _after(start: date, by: str, zone: tzinfo) -> date:
-    if isinstance(start, datetime):  # by the clock of the world, which no summer time turns
+    if isinstance(start, datetime):  # in UTC, which has no summer time
         return start_of((start.astimezone(UTC) + timedelta(hours=1)).astimezone(zone), "hour")
     if by == "month":
         return (start + timedelta(days=31)).replace(day=1)

@@ -1,20 +1,19 @@
-"""What limits a search beside its text: owner, conversation, times, values of FIELDS."""
+"""The filters of a search: owner, times, values of FIELDS, conversation."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from typing import Any
 
 from django.utils import timezone
 
-from ..conf import IndexSettings
 from ..keys import Id, encode
-from ..search_index.schema import SEPARATOR, Schema
+from ..layouts import Layout
+from ..search_index.schema import SEPARATOR, Schema, finite
 from ..search_index.tokens import tag
 from .query import Query
 
@@ -23,7 +22,7 @@ _LOOKUPS = {
     "numeric": ("exact", "gt", "gte", "lt", "lte"),
     "text": ("exact",),
 }
-# Of each lookup, its range in RediSearch's language, and what it says of two numbers.
+# Each lookup as a range in RediSearch's language and as a comparison of two numbers.
 _RANGES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "exact": ("[{0} {0}]", operator.eq),
     "gt": ("[({0} +inf]", operator.gt),
@@ -35,7 +34,7 @@ _RANGES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """One of some values, as documents hold them."""
+    """A tag equals one of some values."""
 
     field: str
     values: tuple[str, ...]
@@ -50,7 +49,7 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """A number in a range."""
+    """A number is in a range."""
 
     field: str
     lookup: str
@@ -66,7 +65,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """Text, in which is looked for as in that of the runs."""
+    """A text matches a query."""
 
     field: str
     query: Query
@@ -86,70 +85,68 @@ Condition = Tagged | Between | Worded
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
-    """What a run must be beside its text. Times are in milliseconds, `until` is the first after."""
+class SearchFilters:
+    """The conditions on a run besides its text. Times are in ms; `until` itself is excluded."""
 
     owner: bytes | None = None
-    conversation: bytes | None = None
     since: int | None = None
     until: int | None = None
-    conditions: tuple[Condition, ...] = ()
+    where: tuple[Condition, ...] = ()
+    conversation: bytes | None = None
 
     @classmethod
     def of(
         cls,
-        settings: IndexSettings,
-        schema: Schema | None,
-        *,
+        layout: Layout,
         owner: Id | None,
-        conversation: Id | None,
         since: date | None,
         until: date | None,
         where: Mapping[str, Any] | None,
-    ) -> Filters:
-        """The filters that a caller asks for. Raises ValueError for what cannot be asked."""
+        conversation: Id | None,
+    ) -> SearchFilters:
+        """The filters that a caller gave. Raises ValueError for invalid ones."""
         if owner in ("", b""):
-            raise ValueError("An owner is not empty; for all owners, give None.")
+            raise ValueError("owner must not be empty; for all owners, give None.")
         return cls(
             None if owner is None else encode(owner),
-            None if conversation is None else encode(conversation),
             None if since is None else _milliseconds(since),
             None if until is None else _milliseconds(until),
-            tuple(_conditions(settings, schema, where or {})),
+            tuple(_conditions(layout.alias, layout.schema, where or {})),
+            None if conversation is None else encode(conversation),
         )
 
     @property
     def is_exact(self) -> bool:
-        """Whether RediSearch finds no more than what satisfies them."""
-        return all(condition.is_exact for condition in self.conditions)
+        """True if everything that RediSearch finds satisfies them."""
+        return all(condition.is_exact for condition in self.where)
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether nothing can satisfy them."""
+        """True if nothing can satisfy them."""
         hopeless = (self.since or 0) >= self.until if self.until is not None else False
-        return hopeless or any(_is_hopeless(condition) for condition in self.conditions)
+        return hopeless or any(_is_hopeless(condition) for condition in self.where)
 
     @property
     def fields(self) -> set[str]:
         """The fields of documents that they look at."""
-        return {condition.field for condition in self.conditions}
+        return {condition.field for condition in self.where}
 
-    def before(self, until: int) -> Filters:
+    def before(self, until: int) -> SearchFilters:
         return replace(self, until=until if self.until is None else min(until, self.until))
 
     def redisearch(self) -> Iterator[str]:
-        """The conditions in RediSearch's language, but for owner and conversation."""
+        """The conditions in RediSearch's language, except owner and conversation."""
         if self.since is not None or self.until is not None:
             end = "+inf" if self.until is None else f"({self.until}"
             yield f"@t:[{'-inf' if self.since is None else self.since} {end}]"
-        yield from filter(None, (condition.redisearch() for condition in self.conditions))
+        yield from filter(None, (condition.redisearch() for condition in self.where))
 
     def matches(self, values: Mapping[str, bytes]) -> bool:
-        """Whether a run with those values of FIELDS, as documents hold them, satisfies `where`."""
-        return all(condition.matches(values.get(condition.field)) for condition in self.conditions)
+        """True if values of FIELDS, as documents hold them, satisfy `where`."""
+        return all(condition.matches(values.get(condition.field)) for condition in self.where)
 
     def covers(self, milliseconds: int) -> bool:
-        """Whether a time is within them."""
+        """True if a time is within them."""
         after = self.since is None or milliseconds >= self.since
         return after and (self.until is None or milliseconds < self.until)
 
@@ -160,9 +157,7 @@ def _is_hopeless(condition: Condition) -> bool:
     return isinstance(condition, Tagged) and not condition.values
 
 
-def _conditions(
-    settings: IndexSettings, schema: Schema | None, where: Mapping[str, Any]
-) -> Iterator[Condition]:
+def _conditions(alias: str, schema: Schema | None, where: Mapping[str, Any]) -> Iterator[Condition]:
     fields = schema.fields if schema else {}
     for key, value in where.items():
         name, lookup = (key, "exact") if key in fields else _parted(key)
@@ -170,18 +165,18 @@ def _conditions(
             known = ", ".join(map(repr, fields)) or "none"
             raise ValueError(
                 f"where names {name[:100]!r}, which is not among the FIELDS of SEARCH of alias "
-                f"{settings.alias!r}; there is {known}."
+                f"{alias!r}; choose from {known}."
             )
         field, kind = schema.field(name)
         if lookup not in _LOOKUPS[kind]:
             raise ValueError(
-                f"where asks {key[:100]!r} of a field of kind {kind!r} (alias "
-                f"{settings.alias!r}), which knows {', '.join(_LOOKUPS[kind])}."
+                f"where has {key[:100]!r}, but the lookups of a {kind!r} field are "
+                f"{', '.join(_LOOKUPS[kind])} (alias {alias!r})."
             )
         if kind == "tag":
             yield Tagged(field, _tags(name, lookup, value))
         elif kind == "numeric":
-            yield Between(field, lookup, _number(name, value))
+            yield Between(field, lookup, _finite(name, value))
         else:
             yield Worded(field, Query.parse(_text(name, value), schema.words))
 
@@ -196,20 +191,16 @@ def _tags(name: str, lookup: str, value: Any) -> tuple[str, ...]:
     return tuple(filter(None, (tag(_plain(name, item)) for item in values)))
 
 
-def _plain(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
+def _plain(name: str, value: Any) -> str | float:
     if isinstance(value, str | int | float):
-        return str(value)
+        return value
     raise ValueError(f"In where, {name!r} must be compared with a string or a number.")
 
 
-def _number(name: str, value: Any) -> float:
-    """Of a finite one, as no other number is indexed."""
-    with suppress(OverflowError):
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and math.isfinite(value):
-            return float(value)
+def _finite(name: str, value: Any) -> float:
+    number = finite(value)
+    if number is not None:
+        return number
     raise ValueError(f"In where, {name!r} must be compared with a finite int or float.")
 
 
@@ -220,7 +211,7 @@ def _text(name: str, value: Any) -> str:
 
 
 def _milliseconds(moment: date) -> int:
-    """A datetime, or the beginning of a day in the current time zone, since 1970."""
+    """Of a datetime, or of the beginning of a day in the current time zone."""
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time.min)
     if timezone.is_naive(moment):

@@ -1,4 +1,4 @@
-"""What a user typed -> a query for RediSearch, or a test of the words of a run: the same answer."""
+"""A typed query, as a query for RediSearch and as a test of a run, with the same results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from ..search_index.tokens import MAX_LETTERS, Words
 
-# Sentences have fewer, and a server is busy 0.5 ms with as many.
+# More than sentences have; so many keep a server busy for 0.5 ms.
 MAX_WORDS = 128
-# A server expands no prefix of one byte.
+# RediSearch does not expand prefixes of one byte (MINPREFIX).
 MIN_PREFIX = 2
 
 _QUOTES = str.maketrans("“”„‟«»", '""""""')
@@ -19,7 +19,7 @@ _ITEM = re.compile(r'(-?)(?:"([^"]*)"?|(\S+))')
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Words that follow each other; the last may be the beginning of one."""
+    """Consecutive words; the last may be a prefix."""
 
     words: tuple[str, ...]
     is_prefix: bool = False
@@ -27,17 +27,16 @@ class Term:
 
     @property
     def is_exact(self) -> bool:
-        """Whether RediSearch finds just the runs that have it, and not some more.
+        """True if RediSearch finds only runs that have it.
 
-        It takes one word for two where a phrase has it twice, and does not look where a beginning
-        of a word stands.
+        RediSearch lets one word match twice in a phrase, and ignores the position of a prefix.
         """
         return len({*self.words}) == len(self.words) and not (self.is_prefix and self.words[1:])
 
     def redisearch(self, field: str) -> str:
-        """A condition that every run with the term satisfies, in RediSearch's language.
+        """A condition in RediSearch's language that every run with the term satisfies.
 
-        Words are letters and digits only, so none is syntax; in quotes, none is a keyword.
+        Words are letters and digits only, so none is syntax; in quotes, none is an operator.
         """
         phrase = self.words[:-1] if self.is_prefix else self.words
         found = [f'@{field}:("{" ".join(part)}")' for part in _without_repetitions(phrase)]
@@ -46,16 +45,16 @@ class Term:
 
     @property
     def stream(self) -> str:
-        """What stands in a stream of words that has the term."""
+        """The substring of each stream of words that has the term."""
         return f" {' '.join(self.words)}{'' if self.is_prefix else ' '}"
 
     def spans(self, words: list[str]) -> Iterator[tuple[int, int]]:
-        """The first and last position of each place where it stands among `words`."""
+        """The first and last position of each occurrence in `words`."""
         first, last = self.words[0], len(self.words) - 1
         if self.is_prefix and not last:
-            starts = [place for place, word in enumerate(words) if word.startswith(first)]
+            starts = [n for n, word in enumerate(words) if word.startswith(first)]
         else:
-            starts = [place for place, word in enumerate(words) if word == first]
+            starts = [n for n, word in enumerate(words) if word == first]
         for start in starts:
             *middle, end = words[start : start + last + 1]
             if (*middle,) == self.words[:-1] and self._ends_with(end):
@@ -67,10 +66,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Terms that a run must have, all of them, and terms that it must not.
+    """Terms that a run must have, and terms that it must not have.
 
-    `is_blank` if no text was given, which every run satisfies; a text without any word in it is
-    satisfied by none. `is_shortened` if there was more text than is looked for.
+    Every run matches a query that `is_blank`; none matches a text without any word. The rest of a
+    query that `is_shortened` is ignored.
     """
 
     terms: tuple[Term, ...] = ()
@@ -94,7 +93,7 @@ class Query:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no run can satisfy it."""
+        """True if no run can match."""
         return not self.terms and not self.is_blank
 
     @property
@@ -107,30 +106,30 @@ class Query:
 
     @property
     def is_exact(self) -> bool:
-        """Whether `redisearch()` finds no more than what `matches()`."""
+        """True if everything that `redisearch()` finds also `matches()`."""
         return all(term.is_exact for term in self.terms)
 
     def redisearch(self, field: str = "w") -> str:
-        """Conditions in RediSearch's language, dialect 2, for all that matches; '' if blank."""
+        """Conditions in RediSearch's dialect 2 that every match satisfies; '' if blank."""
         kept = [term for term in self.terms if term.is_exact or not term.is_excluded]
         return " ".join(term.redisearch(field) for term in kept)
 
     def matches(self, stream: str) -> bool:
-        """Whether the words of a run, as `Words.stream` returns them, satisfy it."""
+        """True if the words of a run, as `Words.stream` returns them, match."""
         padded = f" {stream} "
         return not self.is_hopeless and all(
             (term.stream in padded) is not term.is_excluded for term in self.terms
         )
 
     def score(self, stream: str) -> float:
-        """How much a run is about it: more for more of its words among fewer others."""
+        """The relevance of a run: more for more of the words among fewer others."""
         padded, length = f" {stream} ", 1 + stream.count(" ")
         counts = (padded.count(term.stream) for term in self.wanted)
         return sum(count / (count + 0.5 + length / 100) for count in counts)
 
 
 def _without_repetitions(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Parts of a phrase, each from the last word of the one before, that have no word twice."""
+    """Parts of a phrase without a repeated word, each from the last word of the previous one."""
     part: list[str] = []
     for word in words:
         if word in part:
@@ -147,13 +146,13 @@ def _terms(text: str, words: Words) -> Iterator[Term]:
             found = term
         else:
             found = Term(tuple(words.of(phrase or item)))
-        long = MAX_WORDS + 1  # a part of a phrase would find too much
+        long = MAX_WORDS + 1  # part of a phrase would find too much
         if found.words:
             yield Term(found.words[:long], found.is_prefix, bool(minus))
 
 
 def _prefix(item: str, words: Words) -> Term | None:
-    """The term of `item` if it ends in the beginning of a word; one letter is none."""
+    """The term of `item` if it ends in a prefix, which has more than one letter."""
     whole, start = words.of(item), Words().of(item)
     if not start or not MIN_PREFIX <= len(start[-1]) < MAX_LETTERS:
         return None

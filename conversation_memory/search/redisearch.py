@@ -1,33 +1,94 @@
-"""Asking RediSearch: what is sent for a search, and what came back."""
+"""RediSearch: the calls of a search, and their replies over RESP2 and RESP3."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from itertools import repeat
+from typing import Any, NamedTuple
 
-from ..exceptions import RedisDenied, RedisMisconfigured
+from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
 from ..keys import Keys
+from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
 from ..search_index.tokens import Words
-from ..text import counted
-from . import semantic, suggestions
-from .query import Query
-from .replies import CUT_SHORT, EXPANDED, Reply
-from .request import MOST, Cursor, Request
-from .scope import Scope
+from .query import Query, Term
+from .request import Request
 
 TIMEOUT = 1000  # ms
-# Of longer replies, a script would hold a second copy while the server waits.
+LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: it returns no hit beyond this one
+# A script holds a second copy of its reply, and the server waits for it.
 _MOST_IN_SCRIPTS = 200
-LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: no hit behind it can be asked for
+_MOST_SUGGESTIONS = 5
+
+CUT_SHORT = "The search took longer than one second and was stopped."
+EXPANDED = "A prefix matches more words than RediSearch looks up; type more of its letters."
+
+
+class ReplyRow(NamedTuple):
+    """A search document that matched.
+
+    `text` is the JSON of its run, None if the document has no copy. `record` is that of its
+    conversation, None until it is verified or if the caller may not see it.
+    """
+
+    token: bytes
+    suffix: bytes
+    score: float
+    fields: dict[bytes, bytes]
+    text: bytes | None = None
+    record: Record | None = None
+
+    @property
+    def time(self) -> int:
+        """In milliseconds; 0 for garbage."""
+        try:
+            time = float(self.fields.get(b"t", b"0"))
+        except ValueError:
+            return 0
+        return int(time) if 0 <= time < 10**15 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The rows of a search, and the reasons why there may be more."""
+
+    total: int
+    rows: list[ReplyRow]
+    reasons: list[str]
+
+    @classmethod
+    def of(cls, reply: Any, documents: bytes) -> Reply:
+        """From a map (RESP3) or a flat list (RESP2). Every key begins with `documents`."""
+        start = len(documents)
+        if not isinstance(reply, dict):
+            total, *rest = reply
+            return cls(int(total), [*_flat_rows(rest, start)], [])
+        rows = [
+            _row(row[b"id"][start:], row.get(b"score", 0), row.get(b"extra_attributes", {}))
+            for row in reply[b"results"]
+        ]
+        return cls(int(reply[b"total_results"]), rows, warnings(reply))
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The index to search, and the conditions on owner and conversation.
+
+    `tag` stands for the owner in search documents.
+    """
+
+    keys: Keys
+    index: bytes
+    conditions: tuple[str, ...] = ()
+    tag: bytes = b""
 
 
 def expression(request: Request, scope: Scope) -> bytes:
-    """The query, with the scope first, so that nothing behind it can widen it."""
+    """The query, with the scope first, so that nothing after it can widen it."""
     mark, filters = request.cursor.mark, request.filters
     filters = filters.before(mark + 1) if mark else filters
     conditions = [*scope.conditions, *filters.redisearch(), request.query.redisearch()]
@@ -35,120 +96,157 @@ def expression(request: Request, scope: Scope) -> bytes:
 
 
 def limits() -> tuple[Any, ...]:
-    """What ends every query."""
+    """The end of every query."""
     return ("TIMEOUT", TIMEOUT, "DIALECT", 2)
 
 
 def timed(search: Command[T]) -> Operation[tuple[T, list[str]]]:
-    """The reply, and that it took too long: over RESP2, RediSearch does not say so itself."""
+    """A reply, and the reason if it took too long, which RediSearch does not tell over RESP2."""
     start = time.monotonic()
     reply = yield search
     late = (time.monotonic() - start) * 1000 > TIMEOUT
     return reply, [CUT_SHORT] if late else []
 
 
-class Asking:
-    """The questions that a search puts to one index of RediSearch."""
+def is_timeout(error: ConversationMemoryError) -> bool:
+    """True if RediSearch gave up, as it does where ON_TIMEOUT is `fail`."""
+    return isinstance(error, RedisMisconfigured) and "imeout limit" in str(error.__cause__)
 
-    def __init__(self, keys: Keys, index: bytes, request: Request, scope: Scope):
-        self._keys = keys
-        self._index = index
-        self._request = request
-        self._scope = scope
 
-    def reply(self) -> Operation[tuple[Reply, list[str]]]:
-        """The documents that satisfy the request, and why there may be more."""
-        if self._request.vector is not None:
-            return (yield from self._nearest(self._request.vector))
-        reply, late = yield from timed(self._search(self._request))
-        return reply, [*late, *(yield from self.reasons(reply))]
+def search(request: Request, scope: Scope) -> Operation[Reply]:
+    """The documents that satisfy the request."""
+    reply, late = yield from timed(command(call(request, scope), scope))
+    return (yield from explained(request, scope, reply, late))
 
-    @property
-    def call(self) -> Call:
-        """The search, for a script."""
-        return self._call(self._request)
 
-    @property
-    def suits_a_script(self) -> bool:
-        """Whether it is one search, whose reply is small enough to go through a script."""
-        return self._request.vector is None and _wanted(self._request) <= _MOST_IN_SCRIPTS
+def explained(request: Request, scope: Scope, reply: Reply, late: list[str]) -> Operation[Reply]:
+    """The reply with all reasons why there may be more."""
+    reasons = [*late, *reply.reasons]
+    if request.query.has_prefix and EXPANDED not in reasons:
+        reasons += yield from _expansion(request, scope)
+    return replace(reply, reasons=reasons)
 
-    @property
-    def parts(self) -> int:
-        """How many parts a hit has in the reply to it: key, score if there is one, fields."""
-        return 3 if self._request.by_relevance else 2
 
-    def reasons(self, reply: Reply) -> Operation[list[str]]:
-        """Why there may be more than the reply has."""
-        if self._request.query.has_prefix and EXPANDED not in reply.reasons:
-            return [*reply.reasons, *(yield from self._expansion())]
-        return reply.reasons
+def call(request: Request, scope: Scope) -> Call:
+    returned = ("t", "run", *sorted(request.filters.fields))
+    direction = "ASC" if request.order_by == "time" else "DESC"
+    order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
+    page = ("LIMIT", request.cursor.offset, _wanted(request))
+    return ft_search(scope, expression(request, scope), returned, *order, *page)
 
-    def similar(self, words: Words) -> Operation[list[str]]:
-        """Words like those that found nothing, of which each would find something in this scope."""
-        query = self._request.query
-        call = suggestions.call(self._index, query)
-        if call is None or words.language:  # a stem is no word to suggest
-            return []
-        try:
-            similar = yield single(*call, decode=suggestions.decoded)
-        except (RedisDenied, RedisMisconfigured):  # it is not worth an error
-            return []
-        others = [*suggestions.alternatives(query, similar, words)]
-        counts = [self._search(replace(self._request, query=other)) for _, other in others]
-        replies = (yield counts) if counts else []
-        pairs = zip(others, replies, strict=True)
-        return [*{word: None for (word, _), reply in pairs if reply.total}]
 
-    def _search(self, request: Request) -> Command[Reply]:
-        return self._command(self._call(request))
+def ft_search(scope: Scope, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
+    start = ("FT.SEARCH", scope.index, query, "VERBATIM", "RETURN", len(returned), *returned)
+    return (*start, *rest, *limits())
 
-    def _call(self, request: Request) -> Call:
-        returned = ("t", "run", *sorted(request.filters.fields))
-        direction = "ASC" if request.order_by == "time" else "DESC"
-        order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
-        page = ("LIMIT", request.cursor.offset, _wanted(request))
-        return self._ft_search(expression(request, self._scope), returned, *order, *page)
 
-    def _ft_search(self, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
-        call = ("FT.SEARCH", self._index, query, "VERBATIM", "RETURN", len(returned), *returned)
-        return (*call, *rest, *limits())
+def command(call: Call, scope: Scope) -> Command[Reply]:
+    return single(*call, decode=partial(Reply.of, documents=scope.keys.documents()))
 
-    def _command(self, call: Call) -> Command[Reply]:
-        return single(*call, decode=partial(Reply.of, documents=self._keys.documents()))
 
-    def _nearest(self, vector: bytes) -> Operation[tuple[Reply, list[str]]]:
-        """By likeness to a vector, and by words as well if there are any."""
-        request = self._request
-        offset, limit = request.cursor.offset, request.limit
-        count = max(semantic.CANDIDATES, offset + limit)
-        blank = replace(request, query=Query(is_blank=True))
-        query = semantic.nearest(expression(blank, self._scope), count)
-        returned, order = ("t", "run", semantic.DISTANCE), ("SORTBY", semantic.DISTANCE)
-        rest = (*order, "LIMIT", 0, count, "PARAMS", 2, "vector", vector)
-        call = self._ft_search(query, returned, *rest)
-        reply, reasons = yield from timed(self._command(call))
-        replies = [semantic.by_distance(reply)]
-        if not request.query.is_blank and not request.query.is_hopeless:
-            words = replace(request, cursor=Cursor(), limit=min(count, MOST))
-            replies.append((yield self._search(words)))
-        waiting = yield single("ZCARD", self._keys.unembedded())
-        reasons += [f"Without a vector yet: {counted(waiting, 'run')}."] if waiting else []
-        joined = semantic.fused(replies) if replies[1:] else replies[0]
-        return semantic.page(joined, offset, limit), [*joined.reasons, *reasons]
+def fits_script(request: Request) -> bool:
+    """True if it is one search whose reply is small enough to pass through a script."""
+    return request.vector is None and _wanted(request) <= _MOST_IN_SCRIPTS
 
-    def _expansion(self) -> Operation[list[str]]:
-        """Ask RediSearch 2.10, which does not say it by itself, whether a prefix was cut."""
-        query = expression(self._request, self._scope)
-        call = ("FT.PROFILE", self._index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
-        try:
-            reply = yield single(*call, *limits())
-        except (RedisDenied, RedisMisconfigured):
-            return [EXPANDED]  # nobody knows
-        return [EXPANDED] if "prefix expansion" in repr(reply).lower() else []
+
+def parts(request: Request) -> int:
+    """How many parts a hit has over RESP2, which scripts speak: key, score if any, fields."""
+    return 3 if request.by_relevance else 2
+
+
+def warnings(reply: Any) -> list[str]:
+    """The warnings of a reply in our words. Over RESP2 there are none."""
+    return [_reason(warning) for warning in reply.get(b"warning", [])]
+
+
+def suggestions(request: Request, scope: Scope, words: Words) -> Operation[list[str]]:
+    """Words similar to those typed; each would find something in this scope."""
+    typed = " ".join(term.words[0] for term in _single_words(request.query)[:_MOST_SUGGESTIONS])
+    if not typed or words.language:  # a stem is not a word to suggest
+        return []
+    check = ("FT.SPELLCHECK", scope.index, typed.encode(), "DISTANCE", 1, "DIALECT", 2)
+    try:
+        similar = yield single(*check, decode=_similar)
+    except (RedisDenied, RedisMisconfigured):  # a missing suggestion is not worth an error
+        return []
+    others = [*_alternatives(request.query, similar, words)]
+    searches = [command(call(replace(request, query=it), scope), scope) for _, it in others]
+    replies = (yield searches) if searches else []
+    pairs = zip(others, replies, strict=True)
+    return [*{word: None for (word, _), reply in pairs if reply.total}]
 
 
 def _wanted(request: Request) -> int:
-    """How many to ask for: more if some of them may turn out to be none."""
+    """How many rows to ask for: more if some of them may not match after all."""
     limit = request.limit if request.is_exact else request.limit * 5
     return max(0, min(limit, LAST - request.cursor.offset))
+
+
+def _expansion(request: Request, scope: Scope) -> Operation[list[str]]:
+    """RediSearch 2.10 tells only FT.PROFILE that it expanded a prefix in part."""
+    query = expression(request, scope)
+    profile = ("FT.PROFILE", scope.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
+    try:
+        reply = yield single(*profile, *limits())
+    except (RedisDenied, RedisMisconfigured):
+        return [EXPANDED]  # it may have been
+    return [EXPANDED] if "prefix expansion" in repr(reply).lower() else []
+
+
+def _row(name: bytes, score: Any, fields: dict[bytes, bytes]) -> ReplyRow:
+    token, _, suffix = name.partition(b":")
+    return ReplyRow(token, suffix, float(score), fields, fields.get(b"run"))
+
+
+def _flat_rows(rest: list[Any], prefix: int) -> Iterator[ReplyRow]:
+    """From RESP2: key, score if there is one, and the fields, again and again."""
+    has_scores = len(rest) > 1 and not isinstance(rest[1], list | None)
+    parts = 3 if has_scores else 2
+    scores = rest[1::3] if has_scores else repeat(0)
+    for key, score, flat in zip(rest[::parts], scores, rest[parts - 1 :: parts], strict=False):
+        flat = flat or []
+        yield _row(key[prefix:], score, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _reason(warning: bytes) -> str:
+    if b"imeout" in warning:
+        return CUT_SHORT
+    if b"expansion" in warning:
+        return EXPANDED
+    return f"RediSearch says: {warning[:200].decode(errors='replace')}."
+
+
+def _similar(reply: Any) -> dict[str, list[str]]:
+    """Word -> similar ones, best first, over RESP3 and RESP2."""
+    if isinstance(reply, dict):
+        pairs = [
+            (word, [[score, name] for row in rows for name, score in row.items()])
+            for word, rows in reply[b"results"].items()
+        ]
+    else:
+        pairs = [(word, rows) for _, word, rows in reply]
+    return {
+        _text(word): [_text(name) for _, name in sorted(rows, key=lambda row: -float(row[0]))]
+        for word, rows in pairs
+    }
+
+
+def _alternatives(
+    query: Query, similar: dict[str, list[str]], words: Words
+) -> Iterator[tuple[str, Query]]:
+    """Similar words, each with the query in which it replaces the one that was typed."""
+    for term in _single_words(query):
+        for text in similar.get(term.words[0], [])[:_MOST_SUGGESTIONS]:
+            word = "".join(words.of(text))
+            if word != text:  # only words of our own get into a query
+                continue
+            terms = [Term((word,)) if other == term else other for other in query.terms]
+            yield word, replace(query, terms=tuple(terms))
+
+
+def _single_words(query: Query) -> list[Term]:
+    return [term for term in query.wanted if len(term.words) == 1 and not term.is_prefix]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")

@@ -1,10 +1,11 @@
-"""Writing the search documents of what is stored: of conversations that others wrote, or after
-SEARCH was switched on or changed."""
+"""Writing missing search documents: of conversations that other programs wrote, or after SEARCH
+was set or changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import (
@@ -22,31 +23,24 @@ if TYPE_CHECKING:
     from ..collection.listing import Listing
     from ..layouts import Layout
 
-# What is read and written at a time: enough for a good pipeline, little to keep in memory.
+# The limits of a batch: enough for a good pipeline, little to keep in memory.
 _CONVERSATIONS = 100
 _BYTES = 1024 * 1024
 
 Failure = Callable[[ConversationMemoryError], object]
-# Conversation, what was stored, which documents it has, its place in the order of writes.
+# A conversation, its content, its documents, and its score in the recency index.
 Read = tuple[Place, Snapshot, Indexed, Any]
-
-
-@dataclass(slots=True)
-class Batch:
-    """What is to be written for some conversations, with None for one that cannot be read.
-
-    It has no documents then, and is known to need none until somebody writes to it.
-    """
-
-    places: list[Place | None] = field(default_factory=list)
-    commands: list[Command[Any]] = field(default_factory=list)
+# The writes of a batch, each with its conversation; None if that cannot be read. Then it has no
+# documents, and counts as indexed until the next write to it.
+Writes = list[tuple[Place | None, Command[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Reindexing:
-    """How many conversations were looked at, got documents, and could not be read.
+    """How many conversations were seen, indexed, and could not be read (`failed`).
 
-    `documents` are those of runs that were written; `swept` tokens whose conversation was gone.
+    `documents` counts the documents written, `swept` the deleted conversations whose documents
+    were removed.
     """
 
     seen: int = 0
@@ -56,13 +50,7 @@ class Reindexing:
     swept: int = 0
 
     def __add__(self, other: Reindexing) -> Reindexing:
-        return Reindexing(
-            self.seen + other.seen,
-            self.indexed + other.indexed,
-            self.documents + other.documents,
-            self.failed + other.failed,
-            self.swept + other.swept,
-        )
+        return Reindexing(*map(add, astuple(self), astuple(other)))
 
 
 def reindex(
@@ -71,10 +59,10 @@ def reindex(
     progress: Callable[[Reindexing], object],
     failure: Failure,
 ) -> Operation[Reindexing]:
-    """Give every run its document, then let go of the indexes of other definitions.
+    """Give every run its document, then drop the indexes of other definitions.
 
-    Each conversation is a step of its own that gives way to every writer, and is skipped if its
-    documents are there already: so it may run beside writers, and again after an interruption.
+    Each conversation is written in a compare-and-set step of its own, and skipped if it has its
+    documents already. So this may run during writes, and again after an interruption.
     """
     lifecycle = layout.lifecycle
     if lifecycle is None:
@@ -83,14 +71,15 @@ def reindex(
     state = yield from lifecycle.ready()
     if not state.answers:
         raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {state.reason}")
-    total, cursor, ready = Reindexing(), b"0", Batch()
+    ready: Writes = []
+    total, cursor = Reindexing(), b"0"
     while True:
         cursor, ids = yield from listing.scan(cursor)
         for batch in batches((yield from unindexed(layout, ids))):
             read, failed = yield from _read(layout, batch, failure)
             total += Reindexing(failed=failed)
-            # RediSearch works at the last batch while this one is being made.
-            pending = yield Ahead(ready.commands)
+            # The server writes the previous batch while this one is being prepared.
+            pending = yield Ahead(_commands(ready))
             made = _make(layout, read, failure)
             total += yield from _settle(layout, ready, (yield pending), failure)
             progress(total)
@@ -99,7 +88,7 @@ def reindex(
         if cursor == b"0":
             break
         progress(total)
-    total += yield from _settle(layout, ready, (yield ready.commands), failure)
+    total += yield from _settle(layout, ready, (yield _commands(ready)), failure)
     total += Reindexing(swept=(yield from sweep(layout.keys)))
     progress(total)
     yield from lifecycle.built()
@@ -108,20 +97,24 @@ def reindex(
 
 
 def catch_up(layout: Layout, ids: Sequence[bytes], failure: Failure) -> Operation[None]:
-    """Give the runs of some conversations their documents, after a write that made none."""
+    """Write the documents of some conversations, after a write without them."""
     if (yield from layout.indexer()) is None:
         return
     for batch in batches((yield from unindexed(layout, ids))):
         read, _ = yield from _read(layout, batch, failure)
         made = _make(layout, read, failure)
-        if made.commands:
-            yield from _settle(layout, made, (yield made.commands), failure)
+        if made:
+            yield from _settle(layout, made, (yield _commands(made)), failure)
+
+
+def _commands(writes: Writes) -> list[Command[Any]]:
+    return [command for _, command in writes]
 
 
 def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
-    """Those of `ids` that lack documents as far as Redis can tell, with their size in bytes.
+    """Those of `ids` that lack documents according to their records, with their size in bytes.
 
-    A program that knows no record and overwrites as many bytes as were there is not noticed.
+    This misses a program that keeps no records and overwrites a field with as many bytes.
     """
     if not ids or layout.schema is None:
         return []
@@ -144,7 +137,7 @@ def batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
 
 
 def _read(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[tuple[list[Read], int]]:
-    """Some conversations, in two round trips; and how many have a key of another type."""
+    """Some conversations, and how many cannot be read because a key has another type."""
     places = [Place(id) for id in ids]
     snapshots = yield [layout.snapshot(place) for place in places]
     known = yield [layout.indexed_command(place) for place in places]
@@ -158,10 +151,9 @@ def _read(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[tuple
     return read, len(places) - len(read)
 
 
-def _make(layout: Layout, read: list[Read], failure: Failure) -> Batch:
-    """What writes the documents of conversations that were read."""
+def _make(layout: Layout, read: list[Read], failure: Failure) -> Writes:
     assert layout.documents is not None
-    batch = Batch()
+    writes: Writes = []
     for place, snapshot, known, score in read:
         try:
             document = layout.document(place, snapshot)
@@ -174,17 +166,17 @@ def _make(layout: Layout, read: list[Read], failure: Failure) -> Batch:
             change, is_readable = layout.documents.none(), False
         place = place.owned_by(owner_of(snapshot.record))
         time = int(float(score or 0))
-        batch.places.append(place if is_readable else None)
-        batch.commands.append(layout.index_command(place, snapshot, change, time))
-    return batch
+        command = layout.index_command(place, snapshot, change, time)
+        writes.append((place if is_readable else None, command))
+    return writes
 
 
 def _settle(
-    layout: Layout, batch: Batch, written: list[Any], failure: Failure
+    layout: Layout, writes: Writes, written: list[Any], failure: Failure
 ) -> Operation[Reindexing]:
-    """Count what was written, and write with patience what somebody was at."""
+    """Count the documents, and retry the conversations that changed meanwhile."""
     documents, failed = 0, 0
-    for place, count in zip(batch.places, written, strict=True):
+    for (place, _), count in zip(writes, written, strict=True):
         if place is None:
             failed += 1
         elif isinstance(count, int):
@@ -195,5 +187,4 @@ def _settle(
             except (ConversationCorrupt, ConversationConflict) as error:
                 failed += 1
                 failure(error)
-    indexed = len(batch.places) - failed
-    return Reindexing(indexed=indexed, documents=documents, failed=failed)
+    return Reindexing(indexed=len(writes) - failed, documents=documents, failed=failed)

@@ -1,18 +1,13 @@
-"""What is asked of a search, and where a page of it goes on."""
+"""One search, and the cursor of its next page."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
 
-from ..conf import IndexSettings
-from ..keys import Id
-from ..search_index.schema import Schema
+from ..layouts import Layout
 from ..search_index.tokens import Words
-from .filters import Filters
+from .filters import SearchFilters
 from .query import Query
 
 ORDERS = ("relevance", "-time", "time")
@@ -23,12 +18,12 @@ _CURSOR = re.compile(r"([is])(\d{1,9})-(\d{0,15})-([\w.-]{0,1500})", re.ASCII).f
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Behind how many hits a page begins.
+    """The number of hits before a page.
 
-    Of RediSearch, `mark` is the time in ms of the newest hit, where the order is that of time: what
-    came later would move the others, as does what comes within that same ms. Of a scan, it is how
-    many conversations the part has in which the hits are, 0 if nobody knows yet; that part begins
-    at `place`, a cursor of `recent()`.
+    With RediSearch and `-time`, `mark` is the time in ms of the newest hit: a later run would shift
+    the pages, and so does one that arrives within the same ms. In a scan, it is how many
+    conversations the part with the hits has, 0 if unknown; that part begins at `place`, a cursor
+    of `recent()`.
     """
 
     offset: int = 0
@@ -41,7 +36,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str | None) -> Cursor:
-        """Raises ValueError for what is no `next` of a search."""
+        """Raises ValueError for a text that is not the `next` of a search."""
         if text is None:
             return cls()
         parts = _CURSOR(text)
@@ -52,10 +47,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One search."""
+    """A valid search. Raises ValueError for an invalid one."""
 
     query: Query
-    filters: Filters
+    filters: SearchFilters
     order_by: str = "relevance"
     limit: int = 20
     cursor: Cursor = Cursor()
@@ -64,47 +59,30 @@ class Request:
     @classmethod
     def of(
         cls,
-        settings: IndexSettings,
-        schema: Schema | None,
+        layout: Layout,
         text: str,
-        *,
-        owner: Id | None = None,
-        since: date | None = None,
-        until: date | None = None,
-        where: Mapping[str, Any] | None = None,
-        conversation: Id | None = None,
+        filters: SearchFilters,
         order_by: str = "relevance",
         limit: int = 20,
         after: str | None = None,
-        vector: bytes | None = None,
     ) -> Request:
-        """What a caller asks for. Raises ValueError for what cannot be asked."""
-        filters = Filters.of(
-            settings,
-            schema,
-            owner=owner,
-            conversation=conversation,
-            since=since,
-            until=until,
-            where=where,
-        )
-        query = Query.parse(text, schema.words if schema else Words())
-        return cls(query, filters, order_by, limit, Cursor.parse(after), vector)
+        query = Query.parse(text, layout.schema.words if layout.schema else Words())
+        return cls(query, filters, order_by, limit, Cursor.parse(after))
 
     def __post_init__(self) -> None:
         if self.order_by not in ORDERS:
-            raise ValueError(f"order_by is one of {', '.join(ORDERS)}.")
+            raise ValueError(f"order_by must be one of {', '.join(ORDERS)}.")
         if not 1 <= self.limit <= MOST:
-            raise ValueError(f"The limit of a search is from 1 to {MOST:,}.")
+            raise ValueError(f"limit must be from 1 to {MOST:,}.")
 
     @property
     def is_exact(self) -> bool:
-        """Whether RediSearch finds no more than what is asked for."""
+        """True if everything that RediSearch finds matches."""
         return self.query.is_exact and self.filters.is_exact
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether nothing can be found."""
+        """True if nothing can match."""
         without_like = self.query.is_hopeless and self.vector is None
         return without_like or self.filters.is_hopeless
 

@@ -1,12 +1,12 @@
-"""What a search answers."""
+"""The results of a search."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from django.utils.safestring import SafeString
 
@@ -15,35 +15,32 @@ from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.tokens import Words
 from .query import Query
-from .seen import Seen
 from .snippets import Snippet, snippet
+
+K = TypeVar("K")
 
 
 class Hit:
-    """A run that was found, and the record of its conversation.
+    """A run that matches, and the record of its conversation.
 
-    `score` compares the hits of one search; it is 0 where the order is that of time.
+    `score` compares the hits of one search; it is 0 if they are ordered by time.
     """
 
     def __init__(
         self,
-        seen: Seen,
+        record: Record,
         run: Run,
         milliseconds: int | None,
         score: float,
         query: Query,
         words: Words,
     ):
+        self.record = record
         self.run = run
         self.score = score
         self.milliseconds = milliseconds
-        self._seen = seen
         self._query = query
         self._words = words
-
-    @property
-    def record(self) -> Record:
-        return self._seen.record
 
     @property
     def conversation_id(self) -> str:
@@ -63,19 +60,19 @@ class Hit:
 
     @property
     def time(self) -> datetime | None:
-        """When the run came, None if nobody knows."""
+        """When the run was added, None if unknown."""
         if self.milliseconds is None:
             return None
         return datetime.fromtimestamp(self.milliseconds / 1000, UTC)
 
     @property
     def snippet(self) -> str:
-        """The part of the run where most of the words stand, as one line of plain text."""
+        """The part of the run with most of the words, as one line of plain text."""
         return self._snippet.text
 
     @property
     def snippet_html(self) -> SafeString:
-        """The same as safe HTML: escaped, the words in `<mark>`."""
+        """The snippet as safe HTML: escaped, with the words in `<mark>`."""
         return self._snippet.html
 
     @cached_property
@@ -88,8 +85,8 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The hits of one conversation, best or newest first as they were searched."""
+class ConversationHits:
+    """The hits of one conversation, in the order of the search."""
 
     record: Record
     hits: list[Hit]
@@ -107,11 +104,11 @@ class Found:
 class SearchResults(Sequence[Hit]):
     """A page of hits.
 
-    `total` is how many runs there are on all pages. Unless the results are `complete`, there may be
-    more, or for a moment fewer, and `reason` says why in a sentence. `next` is what to give as
-    `after` for the next page, None on the last; a page may have fewer hits than were asked for.
-    `scanned` tells that RediSearch could not be asked and the conversations themselves were read.
-    `suggestions` are words that would find something, where nothing was found.
+    `total` is the number of runs on all pages. Unless the results are `complete`, there may be
+    more, or for a moment fewer; `reason` says why in a sentence. `next` is the `after` of the next
+    page, None on the last; a page may have fewer hits than `limit`. `scanned` is true if the
+    conversations were read because RediSearch was not available. `suggestions` are words that
+    would find something, if nothing was found.
     """
 
     hits: list[Hit]
@@ -123,16 +120,16 @@ class SearchResults(Sequence[Hit]):
 
     @property
     def complete(self) -> bool:
-        """Whether everything was looked through."""
+        """True if everything was searched."""
         return not self.reason
 
     @property
-    def conversations(self) -> list[Found]:
+    def conversations(self) -> list[ConversationHits]:
         """The hits of this page by conversation, in the order of the first of each."""
         groups: dict[str, list[Hit]] = {}
         for hit in self.hits:
             groups.setdefault(hit.conversation_id, []).append(hit)
-        return [Found(hits[0].record, hits) for hits in groups.values()]
+        return [ConversationHits(hits[0].record, hits) for hits in groups.values()]
 
     def __getitem__(self, index: Any) -> Any:
         return self.hits[index]
@@ -145,49 +142,45 @@ class SearchResults(Sequence[Hit]):
 
 
 @dataclass(frozen=True, slots=True)
-class Facets(Mapping[str, int]):
-    """The values of a field, those of most runs first, each with how many runs have it.
+class RunCounts(Mapping[K, int]):
+    """Counts of runs. See `SearchResults` for `complete` and `reason`."""
+
+    counts: dict[K, int]
+    reason: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return not self.reason
+
+    def __getitem__(self, key: K) -> int:
+        return self.counts[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.counts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+
+class Facets(RunCounts[str]):
+    """The values of a field and how many runs have each, the most frequent first.
 
     See `SearchResults` for `complete` and `reason`.
     """
 
-    counts: dict[str, int]
-    reason: str = ""
-
-    @property
-    def complete(self) -> bool:
-        return not self.reason
-
-    def __getitem__(self, value: str) -> int:
-        return self.counts[value]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.counts)
-
-    def __len__(self) -> int:
-        return len(self.counts)
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Activity(Mapping[date, int]):
-    """How many runs came in each period, oldest first, without gaps.
+class Activity(RunCounts[date]):
+    """How many runs were added in each period, oldest first, without gaps.
 
-    A period is known by its first day, or by its first moment if it is an hour. See
-    `SearchResults` for `complete` and `reason`.
+    The key of a period is its first day, that of an hour its first moment. See `SearchResults` for
+    `complete` and `reason`.
     """
 
-    counts: dict[date, int]
-    reason: str = ""
+    __slots__ = ()
 
-    @property
-    def complete(self) -> bool:
-        return not self.reason
 
-    def __getitem__(self, start: date) -> int:
-        return self.counts[start]
-
-    def __iter__(self) -> Iterator[date]:
-        return iter(self.counts)
-
-    def __len__(self) -> int:
-        return len(self.counts)
+def sentences(reasons: Iterable[str]) -> str:
+    """Reasons as one text, each once."""
+    return " ".join(filter(None, dict.fromkeys(reasons)))

@@ -1,14 +1,14 @@
-"""Searching without RediSearch: reading conversations, those written to last first, up to a limit.
+"""Search without RediSearch: reading conversations, the latest first, up to a limit.
 
-The words of a query mean the same as with RediSearch. When a run came is not known here: `since`
-and `until` are compared with the last write to its conversation.
+A query matches the same runs as with RediSearch. The times of runs are unknown here: `since` and
+`until` are compared with the last write to the conversation.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,18 +19,16 @@ from ..documents import Document, decoded
 from ..exceptions import ConversationCorrupt, Damaged
 from ..keys import encode
 from ..layouts import Layout, Place
-from ..records import Page, Record
-from ..redis_io.operations import Operation
+from ..records import Page, Record, number
+from ..redis_io.operations import Command, Operation, single
 from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.tokens import Words
 from ..text import counted
-from . import reading
-from .filters import Filters
-from .replies import sentences
+from .filters import SearchFilters
 from .request import Cursor, Request
-from .results import Hit, SearchResults
-from .seen import Seen
+from .results import Hit, SearchResults, sentences
+from .verify import read_documents
 
 CONVERSATIONS = 2000
 BYTES = 32 * 1024 * 1024
@@ -38,14 +36,14 @@ SECONDS = 1.0
 _BATCH = 50
 _ALL = 10**9
 UNREADABLE = "Conversations that cannot be read"
-_NO_LIKENESS = "Without RediSearch, words are looked for and likeness is not."
+_NO_LIKENESS = "Without RediSearch, similar meanings are not found, only words."
 
 _START = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A run that satisfies the filters; `values` are those of FIELDS, as documents hold them."""
+    """A run that may match; `values` are those of FIELDS, as documents hold them."""
 
     record: Record
     run: Run
@@ -59,7 +57,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Walk:
-    """How far a scan came: it ended at `place`, None at the end of all."""
+    """The progress of a scan, which ended at `place`, a cursor of `recent()`; None at the end."""
 
     place: str | None = None
     count: int = 0
@@ -68,7 +66,7 @@ class Walk:
     since: float = field(default_factory=time.monotonic)
 
     def is_over(self, most: int) -> bool:
-        """Whether enough was read: `most` conversations, or as much as a scan may, if that is 0."""
+        """True after `most` conversations, or at the limits of a scan if that is 0."""
         if most:
             return self.count >= most
         spent = time.monotonic() - self.since
@@ -91,7 +89,7 @@ class Scan:
         self._words = layout.schema.words if layout.schema else Words()
 
     def search(self, request: Request, why: str) -> Operation[SearchResults]:
-        """The hits in one part of the index; `why` RediSearch could not be asked."""
+        """The hits in one part of the index. `why` tells why RediSearch is not available."""
         if request.vector is not None and (request.query.is_blank or request.query.is_hopeless):
             return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
         found: list[Hit] = []
@@ -114,14 +112,14 @@ class Scan:
         return SearchResults(hits, len(found), reason, next, scanned=True)
 
     def stream(self, candidate: Candidate) -> str:
-        """The words of a run, as its search document has them."""
+        """The words of a run, as in its search document."""
         return self._words.stream(*candidate.texts)
 
     def reason(self, request: Request, walk: Walk, why: str) -> str:
-        """Why there may be more than a walk found; nothing if it went all the way."""
+        """The reasons why there may be more hits; '' after a complete walk."""
         reasons = [*walk.reasons]
         if request.cursor.place:
-            reasons.append("This is a later part.")
+            reasons.append("Earlier conversations were searched for the previous pages.")
         if request.vector is not None:
             reasons.append(_NO_LIKENESS)
         if request.filters.since is not None or request.filters.until is not None:
@@ -130,12 +128,12 @@ class Scan:
 
     def walk(
         self,
-        filters: Filters,
+        filters: SearchFilters,
         visit: Callable[[Candidate], object],
         place: str = "",
         most: int = 0,
     ) -> Operation[Walk]:
-        """Call `visit` with the runs that satisfy `filters`, the last run of the last first."""
+        """Call `visit` with the runs that satisfy `filters`, the latest first."""
         walk = Walk()
         cursor: str | None = place or None
         while True:
@@ -143,14 +141,16 @@ class Scan:
             walk.place = cursor = page.next
             walk.count += len(page)
             if page.unlisted:
-                walk.skipped["Conversations that are not in the order yet"] = page.unlisted
+                walk.skipped["Conversations that are not listed yet"] = page.unlisted
             yield from self._visit(page.records, filters, visit, walk)
             if cursor is None or walk.is_over(most) or _are_older(page, filters):
                 if cursor is not None and _are_older(page, filters):
                     walk.place = None
                 return walk
 
-    def _page(self, filters: Filters, before: str | None, walk: Walk, most: int) -> Operation[Page]:
+    def _page(
+        self, filters: SearchFilters, before: str | None, walk: Walk, most: int
+    ) -> Operation[Page]:
         if filters.conversation is not None:
             place = Place(filters.conversation, filters.owner, filters.owner is not None)
             with suppress(ConversationCorrupt):
@@ -164,19 +164,19 @@ class Scan:
     def _visit(
         self,
         records: list[Record],
-        filters: Filters,
+        filters: SearchFilters,
         visit: Callable[[Candidate], object],
         walk: Walk,
     ) -> Operation[None]:
-        records = [record for record in records if filters.covers(_milliseconds(record))]
+        records = [record for record in records if filters.covers(_updated_ms(record))]
         if not records:
             return
-        sizes = yield from reading.sizes(self._layout, records)
+        sizes = yield from self._sizes(records)
         small = [record for record, size in zip(records, sizes, strict=True) if size <= BYTES]
         walk.bytes += sum(size for size in sizes if size <= BYTES)
         if len(small) < len(records):
-            walk.skipped["Conversations too long to be read"] += len(records) - len(small)
-        documents = (yield from reading.documents(self._layout, small)) if small else []
+            walk.skipped["Conversations too long to search"] += len(records) - len(small)
+        documents = (yield from read_documents(self._layout, small)) if small else []
         for record, document in zip(small, documents, strict=True):
             try:
                 candidates = [] if document is None else self._candidates(record, document)
@@ -189,8 +189,18 @@ class Scan:
                 if filters.matches(candidate.values):
                     visit(candidate)
 
+    def _sizes(self, records: Sequence[Record]) -> Operation[list[int]]:
+        """About how many bytes each conversation has."""
+        ids = [encode(record.conversation_id) for record in records]
+        keys = self._layout.keys
+        calls: list[Command[Any]] = [single("HSTRLEN", keys.content(id), id) for id in ids]
+        calls += [single("HGET", keys.record(id), "bytes", otherwise=None) for id in ids]
+        replies = yield calls
+        pairs = zip(replies[: len(ids)], replies[len(ids) :], strict=True)
+        return [size + (number(others) or 0) for size, others in pairs]
+
     def _candidates(self, record: Record, document: Document) -> list[Candidate]:
-        """All runs of a conversation. Raises `Damaged` before one of them is seen."""
+        """All runs of a conversation. Raises `Damaged` if any of them cannot be read."""
         has_fields = self._layout.schema is not None
         common = self._values(document.metadata) if has_fields else {}
         return [
@@ -204,18 +214,17 @@ class Scan:
         return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
     def _hit(self, candidate: Candidate, request: Request, score: float) -> Hit:
-        seen = Seen(encode(candidate.record.conversation_id), record=candidate.record)
-        return Hit(seen, candidate.run, None, score, request.query, self._words)
+        return Hit(candidate.record, candidate.run, None, score, request.query, self._words)
 
 
-def _milliseconds(record: Record) -> int:
+def _updated_ms(record: Record) -> int:
     return round((record.updated or _START).timestamp() * 1000)
 
 
-def _are_older(page: Page, filters: Filters) -> bool:
-    """Whether what follows the page was written before `since`."""
+def _are_older(page: Page, filters: SearchFilters) -> bool:
+    """True if all conversations after the page were last written before `since`."""
     last = page.records[-1] if page.records else None
-    return last is not None and filters.since is not None and _milliseconds(last) < filters.since
+    return last is not None and filters.since is not None and _updated_ms(last) < filters.since
 
 
 def _next(start: Cursor, end: int, found: int, walk: Walk) -> str | None:

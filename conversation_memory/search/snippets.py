@@ -1,4 +1,4 @@
-"""The part of a text that shows why it was found."""
+"""The part of a text that shows why it matches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..search_index.tokens import MAX_LETTERS, Words, composed
 from .query import Query, Term
 
 LENGTH = 200
-# Of a long text, a part at a time is looked through, to the first that has something.
+# A long text is searched in parts, up to the first with a match.
 _PART = 20_000
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -27,7 +27,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """Stretches of text, each with whether it is one of the words looked for."""
+    """Pieces of text; those with True match the query."""
 
     parts: tuple[tuple[str, bool], ...] = ()
 
@@ -37,7 +37,7 @@ class Snippet:
 
     @property
     def html(self) -> SafeString:
-        """Escaped, the words looked for in `<mark>`."""
+        """Escaped, with the matches in `<mark>`."""
         marked = (
             f"<mark>{escape(text)}</mark>" if is_marked else escape(text)
             for text, is_marked in self.parts
@@ -60,12 +60,12 @@ def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENG
 
 
 def places(text: str, query: Query, words: Words) -> list[Span]:
-    """Where a text, as `composed()` returns it, has what is looked for, in order and apart."""
+    """The matches in a text, which is as `composed()` returns it: in order, not overlapping."""
     return _merged(_places(text, 0, query.wanted, words))
 
 
 def _parts(text: str) -> Iterator[Span]:
-    """The text, cut at white space."""
+    """Parts of a text, cut at white space."""
     start = 0
     while start < len(text):
         space = _SPACE.search(text, start + _PART)
@@ -75,7 +75,7 @@ def _parts(text: str) -> Iterator[Span]:
 
 
 def _places(text: str, offset: int, terms: Sequence[Term], words: Words) -> dict[Term, list[Span]]:
-    """Where each of the terms that are there is, in a text that begins at `offset` of another."""
+    """The matches of each term, in a text that begins at `offset` of another."""
     aligned = words.aligned(text)
     if aligned is not None:
         places = {term: [it.span(1) for it in _pattern(term).finditer(aligned)] for term in terms}
@@ -95,7 +95,7 @@ def _places(text: str, offset: int, terms: Sequence[Term], words: Words) -> dict
 
 @lru_cache(256)
 def _pattern(term: Term) -> re.Pattern[str]:
-    """Finds a term in the words of `Words.aligned()`; a lookahead, as it may overlap itself."""
+    """Finds a term in the words of `Words.aligned()`; a lookahead, as matches may overlap."""
     words = [re.escape(word) + ("[^ ]*" if len(word) == MAX_LETTERS else "") for word in term.words]
     words[-1] += "[^ ]*" if term.is_prefix else ""
     return re.compile(f"(?<![^ ])(?=({' +'.join(words)})(?![^ ]))")
@@ -115,11 +115,11 @@ def _cut(text: str, spans: list[Span], length: int) -> Snippet:
 
 
 def _window(text: str, spans: list[Span], length: int) -> Span:
-    """Where to cut: around the first of most matches, at white space if there is some nearby."""
+    """Start and end of a snippet: where the matches are densest, at white space if possible."""
     ends = [last for _, last in spans]
     counts = [
-        bisect_right(ends, first + length * 3 // 4) - place
-        for place, (first, _) in enumerate(spans)
+        bisect_right(ends, first + length * 3 // 4) - number
+        for number, (first, _) in enumerate(spans)
     ]
     densest = spans[counts.index(max(counts))] if spans else (0, 0)
     start = max(0, min(densest[0] - length // 4, len(text) - length))
@@ -133,7 +133,7 @@ def _window(text: str, spans: list[Span], length: int) -> Span:
 
 
 def _merged(places: Mapping[Term, Sequence[Span]]) -> list[Span]:
-    """In order, those that touch as one."""
+    """In order; spans that touch become one."""
     merged: list[Span] = []
     for start, end in sorted(chain.from_iterable(places.values())):
         if merged and start <= merged[-1][1]:
@@ -144,5 +144,5 @@ def _merged(places: Mapping[Term, Sequence[Span]]) -> list[Span]:
 
 
 def _clean(text: str) -> str:
-    """One line that any page can hold."""
+    """As one line of printable characters."""
     return _SPACE.sub(" ", _UNPRINTABLE.sub("\ufffd", text))

@@ -1,121 +1,193 @@
-"""Checking what RediSearch found against the conversations as they are now."""
+"""Verifying the hits of RediSearch against the present conversations."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..collection.listing import Listing
-from ..exceptions import RedisDenied, RedisReadOnly
+from ..documents import Document
+from ..exceptions import Damaged, RedisDenied, RedisReadOnly
+from ..keys import encode
 from ..layouts import Layout
-from ..records import FIELDS, number
-from ..redis_io.operations import Command, Operation
+from ..layouts.refs import Snapshot
+from ..records import FIELDS, Record, number
+from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import suffix
-from . import reading
-from .filters import Filters
-from .redisearch import Asking, timed
-from .replies import Reply, Row
-from .scope import Scope, Tags
-from .seen import Seen
+from . import redisearch
+from .filters import SearchFilters
+from .redisearch import Reply, Scope
+from .request import Request
 
 FOUND = Script("found")
+_MOST_TAGS = 10_000
 
-# By the token of their documents; None if it must be searched anew.
-Conversations = dict[bytes, Seen] | None
+OVERWRITTEN = (
+    "Conversations with hits have runs that are not searchable yet. Run reindexconversations."
+)
+UNINDEXED = "These conversations are not searchable yet. Run reindexconversations."
+
+_is_token = re.compile(rb"[0-9a-f]{16}").fullmatch
 
 
-class Checking:
-    """The conversations of search documents, with the search or behind it."""
+class Verifier:
+    """Limits searches to an owner and a conversation, and verifies their hits.
 
-    def __init__(self, layout: Layout, listing: Listing, tags: Tags):
+    It caches the tags of owners. Each search verifies the tag too, so that it costs a round trip
+    only the first time.
+    """
+
+    def __init__(self, layout: Layout, listing: Listing):
         self._layout = layout
+        self._keys = layout.keys
         self._listing = listing
-        self._tags = tags
+        self._tags: dict[bytes, bytes] = {}
 
-    def search(
-        self, asking: Asking, filters: Filters, scope: Scope
-    ) -> Operation[tuple[Reply, list[str], Conversations]]:
-        """Search, and check what was found, in one step and one round trip.
+    def scope(self, filters: SearchFilters, index: bytes) -> Operation[Scope | None]:
+        """None if that owner, or that conversation, has no search documents."""
+        owner, id = filters.owner, filters.conversation
+        known = None if owner is None else self._tags.get(owner)
+        calls: list[Command[Any]] = []
+        if owner is not None and known is None:
+            calls.append(single("HGET", self._keys.owners(), owner))
+        if id is not None:
+            calls.append(single("HGET", self._keys.record(id), "token", otherwise=None))
+        found = (yield calls) if calls else []
+        if not all(part and _is_token(part) for part in found):  # garbage must not enter a query
+            return None
+        tag, conditions = b"", []
+        if owner is not None:
+            tag = known or found[0]
+            self._remember(owner, tag)
+            conditions.append(f"@o:{{{tag.decode()}}}")
+        if id is not None:
+            conditions.append(f"@c:{{{found[-1].decode()}}}")
+        return Scope(self._keys, index, tuple(conditions), tag)
 
-        Returns the reply and why there may be more, and what check() does. Raises
-        `RedisMisconfigured` or `RedisDenied` where the server searches for no script.
+    def loss(self, filters: SearchFilters) -> Operation[str]:
+        """The reason why there may be hits although scope() returned None."""
+        owner, id, keys = filters.owner, filters.conversation, self._keys
+        calls: list[Command[Any]] = []
+        if owner is not None:
+            calls.append(single("EXISTS", keys.order(owner)))
+        if id is not None:
+            calls.append(single("HEXISTS", keys.content(id), id))
+        return UNINDEXED if all((yield calls)) else ""
+
+    def search(self, request: Request, scope: Scope) -> Operation[Reply | None]:
+        """Search and verify in one step and one round trip. See verify().
+
+        Raises `RedisMisconfigured` or `RedisDenied` where scripts cannot search.
         """
-        command = self._command(filters, scope, asking.parts, asking.call)
-        found, late = yield from timed(command)
-        reply = Reply.of(found[3], self._layout.keys.documents())
-        checked = yield from self._checked(reply.rows, filters, found)
-        return reply, [*late, *(yield from asking.reasons(reply))], checked
+        call = redisearch.call(request, scope)
+        command = self._command(request.filters, scope, redisearch.parts(request), call)
+        found, late = yield from redisearch.timed(command)
+        reply = Reply.of(found[3], self._keys.documents())
+        verified = yield from self._verified(reply, request.filters, found)
+        if verified is None:
+            return None
+        return (yield from redisearch.explained(request, scope, verified, late))
 
-    def check(
-        self, rows: Sequence[Row], filters: Filters, scope: Scope
-    ) -> Operation[Conversations]:
-        """The conversations of `rows`, by token, that are there and that the caller may see.
+    def verify(self, reply: Reply, filters: SearchFilters, scope: Scope) -> Operation[Reply | None]:
+        """The reply, with the record and the run of each row that the caller may see.
 
-        None if it must be searched anew: the owner has another tag by now, or what was past its
-        deadline has only now gone.
+        None if the search must be repeated: the owner has another tag by now, or conversations had
+        expired and have been deleted only now.
         """
-        tokens = {row.token: None for row in rows}
+        tokens = {row.token: None for row in reply.rows}
         found = yield self._command(filters, scope, 0, tokens)
-        return (yield from self._checked(rows, filters, found))
+        return (yield from self._verified(reply, filters, found))
 
     def _command(
-        self, filters: Filters, scope: Scope, parts: int, rest: Iterable[Any]
+        self, filters: SearchFilters, scope: Scope, parts: int, rest: Iterable[Any]
     ) -> Command[list[Any]]:
-        keys = self._layout.keys
+        keys = self._keys
         names = [keys.index, keys.expiry(), keys.tokens(), keys.owners(), keys.root]
         return Command((FOUND.call(names, [filters.owner or b"", scope.tag, parts, *rest]),))
 
-    def _checked(
-        self, rows: Sequence[Row], filters: Filters, found: list[Any]
-    ) -> Operation[Conversations]:
+    def _verified(
+        self, reply: Reply, filters: SearchFilters, found: list[Any]
+    ) -> Operation[Reply | None]:
         now, overdue, is_his, _, tokens, *conversations = found
         if not is_his:
-            self._tags.forget(filters.owner)
+            self._tags.pop(filters.owner or b"", None)
             return None
         if overdue and (yield from self._reaps()):
             return None
-        unread = {row.token for row in rows if row.text is None}
-        seen, stale = {}, []
+        unread = {row.token for row in reply.rows if row.text is None}
+        records: dict[bytes, Record] = {}
+        reasons = reply.reasons
         for token, fields in zip(tokens, conversations, strict=True):
-            conversation = _seen(token, fields, now, filters)
-            if conversation is not None:
-                seen[token] = conversation
-                conversation.is_current = _is_current(fields)
-                if token in unread or not conversation.is_current:
-                    stale.append(conversation)
-        if stale:
-            yield from self._read(stale)
-        return seen
+            if _is_visible(token, fields, now, filters):
+                records[token] = Record.from_reply(fields[10], fields[: len(FIELDS)])
+                if not _is_current(fields):
+                    reasons = [*reply.reasons, OVERWRITTEN]
+                    unread.add(token)
+        texts = yield from self._texts({it: records[it] for it in records if it in unread})
+        rows = [
+            row._replace(
+                record=records.get(row.token),
+                text=texts[row.token].get(row.suffix) if row.token in texts else row.text,
+            )
+            for row in reply.rows
+        ]
+        return replace(reply, rows=rows, reasons=reasons)
 
     def _reaps(self) -> Operation[bool]:
-        """Whether something was past its deadline and has gone. Whoever may write will do it."""
+        """Delete expired conversations. True if there were any and this user may write."""
         with suppress(RedisReadOnly, RedisDenied):
             return bool((yield from self._listing.reap(batches=1)))
         return False
 
-    def _read(self, stale: list[Seen]) -> Operation[None]:
-        """Those that another program has written since, or that have a very long run."""
-        records = [seen.record for seen in stale]
-        documents = yield from reading.documents(self._layout, records)
-        for seen, document in zip(stale, documents, strict=True):
-            texts = document.texts if document else []
-            seen.texts = {suffix(text): text for text in texts}
+    def _texts(self, records: dict[bytes, Record]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
+        """The runs of conversations by the suffix of their documents, by token."""
+        if not records:
+            return {}
+        documents = yield from read_documents(self._layout, [*records.values()])
+        return {
+            token: {suffix(text): text for text in (document.texts if document else ())}
+            for token, document in zip(records, documents, strict=True)
+        }
+
+    def _remember(self, owner: bytes, tag: bytes) -> None:
+        if len(self._tags) >= _MOST_TAGS:
+            self._tags.clear()
+        self._tags[owner] = tag
 
 
-def _seen(token: bytes, fields: list[Any] | None, now: int, filters: Filters) -> Seen | None:
+def read_documents(layout: Layout, records: Sequence[Record]) -> Operation[list[Document | None]]:
+    """The document of each conversation in one round trip; None for one that cannot be read."""
+    found = yield [_snapshot(layout, record) for record in records]
+    return [_document(snapshot) for snapshot in found]
+
+
+def _snapshot(layout: Layout, record: Record) -> Command[Snapshot | None]:
+    id = encode(record.conversation_id)
+    content, runs = layout.keys.content(id), layout.keys.runs(id)
+    calls = (("HGET", content, id), ("LRANGE", runs, 0, -1))
+    return Command(calls, lambda reply: Snapshot(reply[0], record, reply[1]), otherwise=None)
+
+
+def _document(snapshot: Snapshot | None) -> Document | None:
+    with suppress(Damaged):
+        return None if snapshot is None else snapshot.document
+    return None
+
+
+def _is_visible(token: bytes, fields: list[Any] | None, now: int, filters: SearchFilters) -> bool:
+    """True for a conversation that exists, has that token and belongs to the caller."""
     if not fields or fields[9] != token:
-        return None
-    id, expires, size = fields[10], fields[7], fields[11]
-    if not size or (number(expires) or now + 1) <= now:
-        return None
-    seen = Seen(id, fields[: len(FIELDS)])
-    may_see = filters.owner in (None, seen.owner) and filters.conversation in (None, id)
-    return seen if may_see else None
+        return False
+    owner, expires, id, size = fields[0] or None, fields[7], fields[10], fields[11]
+    exists = bool(size) and (number(expires) or now + 1) > now
+    return exists and filters.owner in (None, owner) and filters.conversation in (None, id)
 
 
 def _is_current(fields: list[Any]) -> bool:
-    """Whether the documents are those of the conversation as it is now."""
+    """True if the documents are those of the conversation as it is now."""
     version, indexed, size = fields[5], fields[8], fields[11]
     return bool(indexed) and indexed.endswith(b"-%b-%d" % (version or b"0", size))

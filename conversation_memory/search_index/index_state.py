@@ -1,4 +1,4 @@
-"""The index in RediSearch: made when it is first needed, and what can be said of it."""
+"""The index in RediSearch, created when first needed, and its state."""
 
 from __future__ import annotations
 
@@ -14,30 +14,25 @@ from ..redis_io.operations import Command, Operation, Pause, single
 from ..text import counted
 from .schema import Schema
 
-# For how many seconds a good state is believed, and that there is no RediSearch.
-_GOOD = 5
-_ABSENT = 60
+# For how many seconds each state is kept; others are asked for every time.
+_KEPT = {"ready": 5, "absent": 60, "denied": 60, "missing": 5}
 
-# The count of documents, beside what FT.INFO says.
+# Our count of documents, added to the reply of FT.INFO.
 _BEFORE = "documents before"
-
-# Name, FIELDS, and what FT.INFO says.
-Index = tuple[bytes, Mapping[str, str], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What can be said of the search of an index.
+    """The state of the search of an index.
 
-    `kind` is "ready"; "building" (RediSearch still reads what is stored), "incomplete" (some runs
-    have no documents, or old ones: `reindexconversations` writes them); "absent" (no RediSearch),
-    "denied" (there is one, but this user may not use it), "missing" (its index cannot be made
-    here), "partial" (a cluster that does not put the parts together); or "off" (no SEARCH in
-    settings).
+    `kind` is "ready"; "building" (RediSearch is still indexing), "incomplete" (some runs have no
+    documents, or outdated ones: `reindexconversations` writes them); "absent" (no RediSearch),
+    "denied" (this user may not use it), "missing" (the index cannot be created here), "partial" (a
+    cluster that does not merge the results of its nodes); or "off" (no SEARCH in settings).
 
-    `answers` says whether RediSearch can be asked, with `name` the index to ask and `fields` the
-    name -> kind of FIELDS that it has: while a changed definition is being built, the old one.
-    `complete` says whether the answer holds all there is, and `reason`, a sentence, why not.
+    RediSearch `answers` in the first three, from the index `name`, which has the `fields` (name ->
+    kind). While a changed definition is being built, these are of the old one. Unless results are
+    `complete`, `reason` says in a sentence why not.
     """
 
     kind: str
@@ -55,10 +50,11 @@ class State:
 
 
 OFF = State("off", "SEARCH is not switched on for this alias.")
+_OLDER = "Runs from before SEARCH was set are not searchable yet. Run reindexconversations."
 
 
 class Lifecycle:
-    """Makes the index of a schema, and knows its state."""
+    """Creates the index of a schema, and knows its state."""
 
     def __init__(self, schema: Schema):
         self.schema = schema
@@ -68,51 +64,47 @@ class Lifecycle:
         self._is_probed = False
 
     def forget(self) -> None:
-        """Ask the server anew next time, as after an answer that does not fit the state."""
+        """Ask the server next time, as after a reply that does not fit the state."""
         self._state = None
 
     def wants_documents(self) -> Operation[bool]:
-        """Whether writes have to write search documents. Costs a round trip once in a while."""
+        """True if writes must write search documents. Costs a round trip every few seconds."""
         state = self._state
         if state is None or not (state.answers or time.monotonic() < self._until):
             state = yield from self.ready()
-        return state.kind != "absent"  # elsewhere others may search, or this one may later
+        return state.kind != "absent"  # other users may search, or this one later
 
     def ready(self) -> Operation[State]:
-        """Make the index if there is none yet. Returns the state, which is kept for seconds."""
+        """Create the index if there is none. Returns its state, which is kept for seconds."""
         if self._state is not None and time.monotonic() < self._until:
             return self._state
         state = yield from self._look()
-        kept = {"ready": _GOOD, "absent": _ABSENT, "denied": _ABSENT, "missing": _GOOD}
-        self._state, self._until = state, time.monotonic() + kept.get(state.kind, 0)
+        self._state, self._until = state, time.monotonic() + _KEPT.get(state.kind, 0)
         return state
 
     def built(self) -> Operation[None]:
-        """Wait until RediSearch has read what is stored."""
+        """Wait until RediSearch has indexed all documents."""
         while _is_building((yield from self._information())):
             yield Pause(0.1)
 
     def surplus(self) -> Operation[int]:
-        """By how many the count of documents is too high, negative if too low, at one moment.
-
-        0 while RediSearch still reads what is stored.
-        """
+        """How much too high our count of documents is; negative if too low, 0 while building."""
         count, information = yield Command(
             (("HGET", self._keys.search(), COUNT), ("FT.INFO", self.schema.name)),
             lambda replies: (int(replies[0] or 0), _mapping(replies[1])),
         )
         if _is_building(information):
             return 0
-        return count - int(_number(information.get("num_docs")))  # type: ignore[no-any-return]
+        return count - _documents(information)  # type: ignore[no-any-return]
 
     def recount(self, surplus: int) -> Command[int]:
-        """Put the count right, beside writers too."""
+        """Correct the count, even while others write."""
         return single("HINCRBY", self._keys.search(), COUNT, -surplus)
 
     def finish(self) -> Operation[list[bytes]]:
-        """Say that all runs have documents of this schema. Drops the indexes of other ones.
+        """Record that all runs have documents of this schema, and drop the indexes of others.
 
-        Returns the names of those.
+        Returns the names of the dropped indexes.
         """
         surplus = yield from self.surplus()
         if surplus:
@@ -133,36 +125,36 @@ class Lifecycle:
         except RedisDenied:
             return State(
                 "denied",
-                "This server has RediSearch, but this user may not use it (ACL): FT.INFO, "
-                "FT.CREATE, FT.SEARCH, FT.AGGREGATE and FT._LIST are needed.",
+                "The ACL of this user does not allow RediSearch: FT.INFO, FT.CREATE, FT.SEARCH, "
+                "FT.AGGREGATE and FT._LIST are required.",
             )
         except RedisReadOnly:
-            return State("missing", "The index is not there yet, and this server is read-only.")
+            return State("missing", "There is no search index yet, and this server is read-only.")
         except RedisMisconfigured as error:
             return _impossible(error)
         if not (yield from self._merges()):
-            return State("partial", "This cluster answers with a part of what was found.")
+            return State("partial", "This cluster returns only a part of the results.")
         return (yield from self._state_of(information))
 
     def _information(self) -> Operation[dict[str, Any]]:
-        """FT.INFO of the index, which is made if there is none."""
+        """FT.INFO of the index, which is created if there is none."""
         try:
             return (yield from self._asked(self.schema.name))
         except RedisMisconfigured as error:
-            if _is_unknown_command(error):
+            if is_unknown_command(error):
                 raise
         try:
             yield single(*self.schema.create())
         except RedisMisconfigured as error:
-            if "already exists" not in str(error.__cause__):
+            if "already exists" not in str(error.__cause__):  # another process was faster
                 raise
-        if not (yield single("HLEN", self._keys.index)):  # nothing that could lack documents
+        if not (yield single("HLEN", self._keys.index)):  # no conversation can lack documents
             now = yield single("TIME")
             yield single("HSETNX", self._keys.search(), self.schema.digest, now[0])
         return (yield from self._asked(self.schema.name))
 
     def _asked(self, name: bytes) -> Operation[dict[str, Any]]:
-        """FT.INFO, and how many documents there should have been just before."""
+        """FT.INFO, and the count of documents just before it."""
         count, information = yield [
             single("HGET", self._keys.search(), COUNT),
             single("FT.INFO", name, decode=_mapping),
@@ -171,31 +163,24 @@ class Lifecycle:
 
     def _state_of(self, information: dict[str, Any]) -> Operation[State]:
         since = yield single("HGET", self._keys.search(), self.schema.digest)
-        is_building = _is_building(information)
-        other = None
-        if since is None or is_building:
+        name, fields = self.schema.name, self.schema.fields
+        if since is None or _is_building(information):
             other = yield from self._other()
-        if other is None and (since is None or is_building):
-            return self._unready(information, is_known=since is not None)
-        name, fields, information = other or (self.schema.name, self.schema.fields, information)
+            if other is None and since is None:
+                return State("incomplete", _OLDER, name, fields)
+            if other is None:
+                percent = float(information.get("percent_indexed") or 0) * 100
+                reason = f"RediSearch is still indexing ({percent:.0f} % done)."
+                return State("building", reason, name, fields)
+            name, fields, information = other
         reason = yield from self._gap(information)
         return State("incomplete" if reason else "ready", reason, name, fields)
 
-    def _unready(self, information: dict[str, Any], *, is_known: bool) -> State:
-        """Of an index that has not all documents yet, or of which nobody knows it."""
-        mine = (self.schema.name, self.schema.fields)
-        if not is_known:
-            reason = "Runs from before SEARCH was set have no documents: run reindexconversations."
-            return State("incomplete", reason, *mine)
-        percent = _number(information.get("percent_indexed")) * 100
-        reason = f"RediSearch is still reading what is stored, {percent:.0f} % by now."
-        return State("building", reason, *mine)
-
     def _gap(self, information: dict[str, Any]) -> Operation[str]:
-        """What the index lacks since, as far as counts tell; nothing if they say that it is whole.
+        """A sentence on the documents that are missing according to the counts; '' if none are.
 
-        Writers go on meanwhile, so that documents are missing for sure only if there were fewer
-        than before and than afterwards.
+        Writers go on meanwhile, so documents are missing only if FT.INFO has fewer of them than
+        the count before and the count after it.
         """
         conversations, known, stale, count = yield [
             single("HLEN", self._keys.index),
@@ -203,19 +188,25 @@ class Lifecycle:
             single("SCARD", self._keys.stale()),
             single("HGET", self._keys.search(), COUNT),
         ]
-        lost = min(int(count or 0), information[_BEFORE]) - int(_number(information["num_docs"]))
-        if conversations > known:
-            what = f"Without documents yet: {counted(conversations - known, 'conversation')}"
+        lost = min(int(count or 0), information[_BEFORE]) - _documents(information)
+        missing = conversations - known
+        if missing > 0:
+            verb = "is" if missing == 1 else "are"
+            what = f"{counted(missing, 'conversation')} {verb} not searchable yet"
         elif stale:
-            what = f"With documents of some runs only: {counted(stale, 'conversation')}"
+            verb = "is" if stale == 1 else "are"
+            what = f"{counted(stale, 'conversation')} {verb} only partly searchable"
         elif lost > 0:
-            what = f"Lost by Redis: {counted(lost, 'search document')}"
+            what = f"Redis lost {counted(lost, 'search document')}"
         else:
             return ""
-        return f"{what}; run reindexconversations."
+        return f"{what}. Run reindexconversations."
 
-    def _other(self) -> Operation[Index | None]:
-        """An index of another definition that all runs have documents of, with the same words."""
+    def _other(self) -> Operation[tuple[bytes, Mapping[str, str], dict[str, Any]] | None]:
+        """Name, FIELDS and FT.INFO of a complete index of another definition, with the same words.
+
+        It answers until the new one is complete.
+        """
         language = self.schema.name.rpartition(b"-")[0]
         for name in (yield from self._others()):
             if name.rpartition(b"-")[0] != language:
@@ -232,9 +223,9 @@ class Lifecycle:
         return [name for name in names if name.startswith(ours) and name != self.schema.name]
 
     def _merges(self) -> Operation[bool]:
-        """Whether a search finds all there is. A cluster has to prove it, once.
+        """True if a search finds everything. On a cluster, a probe proves it once.
 
-        All documents of an index are in one slot; but who asks in between may ask one node of many.
+        All documents of an index are in one slot, but a proxy may ask another node.
         """
         if self._is_probed or not (yield from self._is_cluster()):
             return True
@@ -256,20 +247,20 @@ class Lifecycle:
     def _is_cluster(self) -> Operation[bool]:
         try:
             text = yield single("INFO", "cluster")
-        except (RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
+        except (RedisDenied, RedisMisconfigured):  # INFO may be denied or renamed
             return False
         return b"cluster_enabled:1" in bytes(text)
 
 
 def _impossible(error: ConversationMemoryError) -> State:
-    if _is_unknown_command(error):
+    if is_unknown_command(error):
         return State("absent", "This server has no RediSearch.")
     if "db != 0" in str(error.__cause__):
-        return State("absent", "RediSearch indexes database 0 only, and this is another.")
-    return State("absent", f"RediSearch cannot make the index here. {error}")
+        return State("absent", "RediSearch indexes database 0 only.")
+    return State("absent", f"RediSearch cannot create the index. {error}")
 
 
-def _is_unknown_command(error: ConversationMemoryError) -> bool:
+def is_unknown_command(error: ConversationMemoryError) -> bool:
     return "nknown command" in str(error.__cause__)
 
 
@@ -278,7 +269,7 @@ def _digest(name: bytes) -> bytes:
 
 
 def _mapping(reply: Any) -> dict[str, Any]:
-    """A map of RESP3, or what RESP2 makes of one, with its keys as text."""
+    """A map (RESP3) or a flat list (RESP2) as a dict with str keys."""
     if not isinstance(reply, dict):
         reply = dict(zip(reply[::2], reply[1::2], strict=True))
     return {decode(key): value for key, value in reply.items()}
@@ -291,15 +282,15 @@ def _total(reply: Any) -> int:
 
 
 def _is_building(information: dict[str, Any]) -> bool:
-    return _number(information.get("indexing")) > 0
+    return float(information.get("indexing") or 0) > 0
 
 
-def _number(value: Any) -> float:
-    return float(value or 0)
+def _documents(information: dict[str, Any]) -> int:
+    return int(float(information.get("num_docs") or 0))
 
 
 def _fields(information: dict[str, Any]) -> dict[str, str]:
-    """Name -> kind of FIELDS, from what FT.INFO says of the columns."""
+    """Name -> kind of FIELDS, from the attributes of FT.INFO."""
     found = {}
     for column in information["attributes"]:
         field = decode(_attribute(column))
@@ -310,7 +301,7 @@ def _fields(information: dict[str, Any]) -> dict[str, str]:
 
 
 def _attribute(column: Any) -> bytes:
-    """The name of a column: a map of RESP3, or pairs and then flags that stand alone."""
+    """The name of an attribute: a map over RESP3; over RESP2, pairs followed by flags."""
     if isinstance(column, dict):
         return _mapping(column)["attribute"]  # type: ignore[no-any-return]
     return column[column.index(b"attribute") + 1]  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""What RediSearch indexes of a run: the definition of the index."""
+"""The definition of the index in RediSearch, and the values of FIELDS in documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..redis_io.scripts import Call
 from .tokens import Words, tag
 
 SEPARATOR = "\x1f"
-_VERSION = 1  # of what documents hold; another one makes every document be written anew
+_VERSION = 1  # of the content of documents; a new one makes reindexing write them all
 _EXACT = ("TAG", "SEPARATOR", SEPARATOR, "CASESENSITIVE")
 _KINDS: dict[str, tuple[str, ...]] = {
     "tag": _EXACT,
@@ -39,7 +39,7 @@ class Schema:
 
     @classmethod
     def of(cls, settings: IndexSettings, keys: Keys) -> Schema | None:
-        """The definition that settings ask for, None without SEARCH.
+        """The definition in settings, None without SEARCH.
 
         Raises `ImproperlyConfigured` for a LANGUAGE that cannot be used.
         """
@@ -58,14 +58,14 @@ class Schema:
     def field(self, name: str) -> tuple[str, str]:
         """The field of documents for a name of FIELDS, and its kind.
 
-        The kind is a part of the field, so that an index of another definition, while there are
-        two, never meets a value that it cannot read.
+        The kind is part of the field: while there are two definitions, neither index meets a value
+        that it cannot read.
         """
         kind = self.fields[name]
         return f"{kind}_{name}", kind
 
     def create(self) -> Call:
-        """The command that makes the index. RediSearch reads what is there in the background."""
+        """The command that creates the index. RediSearch then indexes in the background."""
         columns: list[Any] = ["w", *_KINDS["text"], "c", *_EXACT, "o", *_EXACT]
         columns += ["t", "NUMERIC", "SORTABLE"]
         for name in self.fields:
@@ -74,7 +74,7 @@ class Schema:
         if self.embed:
             columns += ["v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", self.dimensions]
             columns += ["DISTANCE_METRIC", "COSINE"]
-        # Highlighting is ours, and so is the choice which words count.
+        # We highlight ourselves, and every word counts.
         options = ("NOHL", "STOPWORDS", 0, "SCHEMA")
         prefix = ("ON", "HASH", "PREFIX", 1, self.keys.documents())
         return ("FT.CREATE", self.name, *prefix, *options, *columns)
@@ -93,25 +93,23 @@ class Schema:
         if kind == "tag":
             return _tags(value)
         if kind == "numeric":
-            return _number(value)
+            number = finite(value)
+            return None if number is None else repr(number).encode()
         return self.words.stream(value).encode() if isinstance(value, str) else None
 
 
 def _tags(value: Any) -> bytes | None:
     values = value if isinstance(value, list | tuple) else [value]
-    tags = [tag(_text(item)) for item in values if isinstance(item, str | int | float)]
+    tags = [tag(item) for item in values if isinstance(item, str | int | float)]
     return SEPARATOR.join(filter(None, tags)).encode() or None
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _number(value: Any) -> bytes | None:
+def finite(value: Any) -> float | None:
+    """A finite int or float; None for other values, which RediSearch does not index as numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return repr(number).encode() if math.isfinite(number) else None
+    return number if math.isfinite(number) else None

@@ -1,4 +1,4 @@
-"""Deleting the search documents of conversations that are not there any more."""
+"""Deleting the search documents of conversations that no longer exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..redis_io.scripts import Script
 SWEEP = Script("sweep")
 ORPHANS = Script("orphans")
 
-# What the steps of a sweep run.
+# The commands of a sweep.
 SWEEPS = [*SWEEP.commands, *ORPHANS.commands, "HSCAN", "SCAN", "SSCAN", "HMGET", "SREM"]
 
 _TOKENS = 500
@@ -20,10 +20,7 @@ _KEYS = 1000
 
 
 def sweep(keys: Keys) -> Operation[int]:
-    """Delete the documents of conversations that another program has deleted.
-
-    Returns of how many.
-    """
+    """Delete the documents of conversations that another program deleted. Returns how many."""
     cursor, swept = None, 0
     while cursor != b"0":
         cursor, tokens = yield from tokens_of(keys, cursor or b"0")
@@ -41,7 +38,7 @@ def tokens_of(keys: Keys, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]
 
 
 def strays(keys: Keys, tokens: Sequence[bytes]) -> Operation[list[tuple[bytes, bytes]]]:
-    """Those of `tokens` that no conversation seems to have, with the id that they stand for."""
+    """Those of `tokens` that no conversation seems to have, each with its conversation id."""
     ids = (yield single("HMGET", keys.tokens(), *tokens)) if tokens else []
     pairs = [(token, id) for token, id in zip(tokens, ids, strict=True) if id is not None]
     if not pairs:
@@ -56,16 +53,16 @@ def strays(keys: Keys, tokens: Sequence[bytes]) -> Operation[list[tuple[bytes, b
 
 
 def sweeping(keys: Keys, token: bytes, id: bytes, *, asks: bool = False) -> Command[int]:
-    """Delete the documents of a token, or ask whether that would be done.
+    """Delete the documents of a token; with `asks`, only tell if that would be done.
 
-    It is not if a conversation has it by now, such as one that was renamed.
+    They are kept if a conversation has the token by now, such as one that was renamed.
     """
     args = [id, b"", token, *([b"ask"] if asks else [])]
     return Command((SWEEP.call(keys.of(id, None, NO_CALL), args),), otherwise=0)
 
 
 def sweep_orphans(keys: Keys) -> Operation[int]:
-    """Delete the documents that no list of suffixes has. Looks at every key of the server once."""
+    """Delete the documents that no conversation lists. Scans every key of the server once."""
     cursor, swept, pattern = None, 0, keys.pattern(keys.documents())
     while cursor != b"0":
         call = ("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", _KEYS)
@@ -76,12 +73,12 @@ def sweep_orphans(keys: Keys) -> Operation[int]:
 
 
 def orphans(keys: Keys, names: Sequence[bytes], *, asks: bool = False) -> Command[Any]:
-    """Delete those of the documents `names` that are orphans, or ask for their names."""
+    """Delete those of the documents `names` that are orphans; with `asks`, only name them."""
     return Command((ORPHANS.call([keys.root], [b"ask" if asks else b"delete", *names]),))
 
 
 def _forget_lost_tokens(keys: Keys) -> Operation[None]:
-    """Forget of those tokens that nobody has that they are stale."""
+    """Remove tokens without a conversation from the set of stale ones."""
     cursor = None
     while cursor != b"0":
         cursor, tokens = yield single("SSCAN", keys.stale(), cursor or b"0", "COUNT", _TOKENS)

@@ -1,9 +1,9 @@
-"""Text -> words, the one way for documents, queries, scans and snippets.
+"""Text -> words, in one way for documents, queries, scans and snippets.
 
-A word is a stretch of letters and digits, folded: no case, no accents, compatibility forms as the
-plain ones. Everything else parts words. Where a script puts no spaces between words (Chinese,
-Japanese, Thai, …), or glues particles to them (Korean), each character is a word, so that any part
-of a sentence is found as a phrase of its characters. So is each emoji.
+A word is a sequence of letters and digits, folded: without case and accents, with compatibility
+forms as plain ones. Everything else separates words. In scripts without spaces between words
+(Chinese, Japanese, Thai, …), or with particles attached to them (Korean), each character is a word,
+so that any part of a sentence is found as a phrase of its characters. So is each emoji.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from unicodedata import category, combining, decimal, normalize
 
 from django.core.exceptions import ImproperlyConfigured
 
-# A longer word counts as its beginning: a base64 text is no word that anybody looks for.
+# Longer words are cut: nobody searches for a base64 text.
 MAX_LETTERS = 64
 
-# Letters that are no accented form of another to Unicode, but are to those who type.
+# Unicode does not count these letters as accented forms of others, but people type them so.
 _PLAIN = str.maketrans("øđłħŧıə", "odlhtie") | {ord("æ"): "ae", ord("œ"): "oe"}
-# й is a letter of its own and not an accented и, which its decomposition says.
+# Unicode decomposes й into и and an accent, but it is a letter of its own.
 _WHOLE = {"Й": "й", "й": "й"}
 _ALONE = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"
@@ -33,10 +33,10 @@ _EMOJI = re.compile("[\u2600-\u27bf\U0001f000-\U0001faff]").match
 _OTHER = re.compile(rb"[^0-9A-Za-z]")
 _CODED = re.compile(rb"_([0-9a-f]{2})")
 _PIECES = re.compile(r"[0-9A-Za-z]+|[^\x00-\x7f]")
-# A word of ASCII alone, which needs no further look, or a stretch that others are part of.
+# A word of ASCII only, which needs no folding, or a stretch with other characters.
 _RUNS = re.compile("([0-9A-Za-z]+)(?![0-9A-Za-z\u0080-\U0010ffff])|[0-9A-Za-z\u0080-\U0010ffff]+")
 
-# Between texts, so that no phrase reaches from a question into its answer. No query has it.
+# Separates texts, so that no phrase spans a question and its answer. No query contains it.
 END = "_"
 MAX_TAG = 256
 
@@ -44,7 +44,7 @@ Stem = Callable[[str], str]
 
 
 class Word(NamedTuple):
-    """A word, and where it stands in the text."""
+    """A word, and its position in the text."""
 
     word: str
     start: int
@@ -52,7 +52,7 @@ class Word(NamedTuple):
 
 
 class Words:
-    """Makes words of text; with a `language`, of each word its stem ("trees" -> "tree").
+    """Splits text into words; with a `language`, into their stems ("trees" -> "tree").
 
     The languages are those of the package snowballstemmer, in English: "german", "spanish", …
     Documents and queries must agree on it.
@@ -72,10 +72,10 @@ class Words:
         return f" {END} ".join(" ".join(self.of(text)) for text in texts)
 
     def aligned(self, text: str) -> str | None:
-        """The words of `text`, each where it stands, with spaces between; None if that cannot be.
+        """The words of `text`, each at its position, padded with spaces; None if impossible.
 
-        `text` is as `composed()` returns it. In most texts every letter is one letter when folded;
-        not in those with stems, or of scripts without spaces. Long words are not cut.
+        `text` is as `composed()` returns it. In most texts, each letter folds to one letter; not
+        with stems, or in scripts without spaces. Long words are not cut.
         """
         if self._stem:
             return None
@@ -83,7 +83,7 @@ class Words:
         return None if _NO_LETTER in words else words
 
     def places(self, text: str) -> Iterator[Word]:
-        """The words of `text`, which is as `composed()` returns it, and where they stand in it."""
+        """The words of `text`, which is as `composed()` returns it, with their positions."""
         for run in _RUNS.finditer(text):
             start, end = run.span()
             if run[1]:
@@ -98,17 +98,17 @@ class Words:
 
 
 def composed(text: str) -> str:
-    """`text` with its accents as one character with their letter, where there is one."""
+    """`text` with each letter and its accent as one character, where there is one (NFC)."""
     return normalize("NFC", text)
 
 
-def tag(value: str) -> str:
-    """A value as documents and queries hold it: letters and digits of ASCII, the rest in hex.
+def tag(value: str | float) -> str:
+    """A value as documents and queries hold it: ASCII letters and digits, all else in hex.
 
-    So none has a meaning to the server, and none is changed by it. Of a value longer than 256
-    bytes, its beginning counts.
+    So the server neither interprets nor changes it. A value is cut at 256 bytes.
     """
-    start = value.encode("utf-8", "surrogatepass")[:MAX_TAG]
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    start = text.encode("utf-8", "surrogatepass")[:MAX_TAG]
     return _OTHER.sub(lambda byte: b"_%02x" % ord(byte[0]), start).decode()
 
 
@@ -128,13 +128,13 @@ def stemmer(language: str) -> Stem:
         import snowballstemmer  # type: ignore[import-untyped]
     except ImportError:
         raise ImproperlyConfigured(
-            "A LANGUAGE to search in needs snowballstemmer: "
+            "LANGUAGE in SEARCH needs snowballstemmer: "
             "pip install django-conversation-memory[search]."
         ) from None
     if language not in snowballstemmer.algorithms():
         known = ", ".join(sorted(snowballstemmer.algorithms()))
-        raise ImproperlyConfigured(f"There is no stemmer for {language!r}, only for {known}.")
-    # A stemmer keeps the word it is at in itself: one for each call, since threads share this one.
+        raise ImproperlyConfigured(f"There is no stemmer for {language!r}; choose from {known}.")
+    # A stemmer keeps its current word in itself, and threads share this function.
     return lru_cache(2**16)(lambda word: snowballstemmer.stemmer(language).stemWord(word))
 
 
@@ -168,7 +168,7 @@ def _stretches(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 class _Folds(dict[int, str]):
-    """Code point -> what it is in a folded text, found when it is first met."""
+    """Code point -> its folded form, computed when first used."""
 
     def __missing__(self, code: int) -> str:
         self[code] = folded = _fold(chr(code))
@@ -176,7 +176,7 @@ class _Folds(dict[int, str]):
 
 
 class _Aligned(dict[int, str]):
-    """The same, for what is one letter when folded; else _NO_LETTER."""
+    """Code point -> its folded form if that is one letter; else _NO_LETTER."""
 
     def __missing__(self, code: int) -> str:
         folded = _FOLDS[code]
@@ -204,7 +204,7 @@ def _is_accent(letter: str) -> bool:
 
 
 def _placed(letter: str) -> str:
-    """A letter of a word, a word of its own, nothing at all, or what parts words."""
+    """A letter of a word, a word of its own, nothing, or a space between words."""
     kind = category(letter)
     if _EMOJI(letter) and kind in ("So", "Sk"):
         return f" {letter} "
