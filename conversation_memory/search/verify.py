@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..collection.bulk import reap
 from ..collection.listing import Listing
 from ..exceptions import RedisDenied, RedisReadOnly
 from ..layouts import Layout
@@ -92,7 +93,7 @@ class Checking:
     def _reaps(self) -> Operation[bool]:
         """Whether something was past its deadline and has gone. Whoever may write will do it."""
         with suppress(RedisReadOnly, RedisDenied):
-            return bool((yield from self._listing.reap(batches=1)))
+            return bool((yield from reap(self._layout, self._listing, batches=1)))
         return False
 
     def _read(self, stale: list[Seen]) -> Operation[None]:

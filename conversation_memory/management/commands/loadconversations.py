@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
 from conversation_memory.archive import LONGEST, POLICIES, Archive, Chats, Counts, Restore, reading
-from conversation_memory.archive.chats import READERS
+from conversation_memory.archive.chat_exports import READERS
 from conversation_memory.management.base import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.ownermap import owner_map
