@@ -11,20 +11,19 @@ from typing import Any
 from . import conf
 from .browse.api import Browsable
 from .check import Check, Report
-from .collection import convert as conversion
+from .collection import bulk
 from .collection import erase as erasure
-from .collection import prune as pruning
-from .collection.convert import Conversion
+from .collection.bulk import Conversion, Pruning
 from .collection.erase import Copies, Erasure
 from .collection.listing import Listing
-from .collection.prune import Pruning
-from .collection.selection import EVERYTHING, Selection
+from .collection.selection import EVERYTHING, Selection, Walk
+from .collection.summaries import Summary
 from .conf import IndexSettings
 from .drivers import RedisConversationMemoryDriver
 from .exceptions import ConversationMemoryError, InvalidIndexError
 from .keys import Id, decode, encode
 from .layouts import layout
-from .records import Conversation, Listed, Page
+from .records import Conversation, Page
 from .redis_io import connections
 from .redis_io.operations import Operation, T
 from .redis_io.twins import twins
@@ -88,7 +87,7 @@ class ConversationIndex(Searchable, Browsable):
 
     def select(
         self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
-    ) -> Iterator[Listed]:
+    ) -> Iterator[Summary]:
         """The conversations that `selection` chooses, newest first, in constant memory.
 
         What is written to meanwhile moves to the front and may be missed; with `oldest_first` it
@@ -104,7 +103,7 @@ class ConversationIndex(Searchable, Browsable):
 
     async def aselect(
         self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
-    ) -> AsyncIterator[Listed]:
+    ) -> AsyncIterator[Summary]:
         """See select()."""
         mark = None
         while True:
@@ -144,7 +143,7 @@ class ConversationIndex(Searchable, Browsable):
 
     def _delete(self, *conversation_ids: Id) -> Operation[int]:
         """Delete conversations and all that belongs to them. Returns how many there were."""
-        return self._listing.delete([encode(id) for id in conversation_ids])
+        return bulk.delete(self._layout, [encode(id) for id in conversation_ids])
 
     delete, adelete = twins(_delete)
 
@@ -171,7 +170,7 @@ class ConversationIndex(Searchable, Browsable):
         Past its deadline a conversation is gone to every reader at once; this frees its memory on
         servers whose hash fields cannot expire, and its place in the orders on all.
         """
-        return self._listing.reap()
+        return bulk.reap(self._layout, self._listing)
 
     reap, areap = twins(_reap)
 
@@ -201,14 +200,14 @@ class ConversationIndex(Searchable, Browsable):
 
         Texts, metadata and titles stay as they are. Sends `conversations_anonymised`.
         """
-        count = self._run(self._listing.anonymise(_someone(owner)))
+        count = self._run(bulk.anonymise(self._layout, self._listing, _someone(owner)))
         self._log_anonymisation(owner, count)
         conversations_anonymised.send_robust(**self._event(owner, conversations=count))
         return count
 
     async def aanonymise(self, *, owner: Id) -> int:
         """See anonymise()."""
-        count = await self._arun(self._listing.anonymise(_someone(owner)))
+        count = await self._arun(bulk.anonymise(self._layout, self._listing, _someone(owner)))
         self._log_anonymisation(owner, count)
         await conversations_anonymised.asend_robust(**self._event(owner, conversations=count))
         return count
@@ -232,7 +231,7 @@ class ConversationIndex(Searchable, Browsable):
         with the counts so far, about every 1,000 conversations; `failure` with the error of each
         that cannot be read or written, which is left as it is. Returns the counts.
         """
-        return conversion.convert(self._layout, self._listing, progress, failure)
+        return bulk.convert(self._layout, self._listing, progress, failure)
 
     convert, aconvert = twins(_convert)
 
@@ -292,25 +291,19 @@ class ConversationIndex(Searchable, Browsable):
                 yield decode(id)
 
     def _batches(self) -> Iterator[list[bytes]]:
-        cursor = b"0"
-        while True:
-            cursor, ids = self._run(self._listing.scan(cursor))
-            yield ids
-            if cursor == b"0":
-                return
+        walk = Walk(self._listing.scan)
+        while walk.goes_on:
+            yield self._run(walk.next())
 
     async def _abatches(self) -> AsyncIterator[list[bytes]]:
-        cursor = b"0"
-        while True:
-            cursor, ids = await self._arun(self._listing.scan(cursor))
-            yield ids
-            if cursor == b"0":
-                return
+        walk = Walk(self._listing.scan)
+        while walk.goes_on:
+            yield await self._arun(walk.next())
 
     def _pruning(
         self, selection: Selection, progress: Callable[[Pruning], object], dry_run: bool
     ) -> Operation[Pruning]:
-        return pruning.prune(self._layout, self._listing, selection, progress, dry_run=dry_run)
+        return bulk.prune(self._layout, self._listing, selection, progress, dry_run=dry_run)
 
     def _checking(
         self, fix: bool, examples: int, progress: Callable[[Report], object]

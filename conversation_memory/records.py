@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from .clock import moment
 from .keys import decode
 from .runs import Run
 
@@ -44,25 +45,13 @@ class Record:
             decode(conversation_id),
             decode(owner) if owner else None,
             (title or b"").decode("utf-8", "replace"),
-            _time(created),
-            _time(updated),
+            moment(number(created)),
+            moment(number(updated)),
             number(runs),
             number(version) or 0,
             (seal or b"").decode("ascii", "replace"),
-            _time(expires),
+            moment(number(expires)),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A conversation in a listing: its record, and the bytes of its stored JSON."""
-
-    record: Record
-    bytes: int
-
-    @property
-    def conversation_id(self) -> str:
-        return self.record.conversation_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +134,3 @@ class Page(Sequence[Record]):
 def number(value: bytes | None) -> int | None:
     """A number of a record as the scripts read it, which Lua could not hold with more digits."""
     return int(value) if value and value.isdigit() and len(value) <= 15 else None
-
-
-def _time(value: bytes | None) -> datetime | None:
-    milliseconds = number(value)
-    try:
-        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (OverflowError, ValueError, OSError):
-        return None

@@ -10,8 +10,8 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from conversation_memory.collection.listing import COUNT
+from conversation_memory.collection.summaries import SUMMARIES
 from conversation_memory.exceptions import ConversationConflict, RedisMisconfigured
-from conversation_memory.layouts.stored import RECORDS
 from conversation_memory.redis_io.operations import Ahead, Command, Pause, aperform, perform, single
 
 from .utils import RedisTestCase, Ticks, monitored
@@ -58,10 +58,11 @@ class CommandTestCase(RedisTestCase):
         return asyncio.run(run())
 
     def record(self):
-        """A call of a script that every server must be sent once, and what it answers."""
-        return Command((RECORDS.call([self.key, self.key + b":record"], [b"42"]),))
+        """A call of a script that every server must be sent once, and its reply."""
+        keys = [self.key, *(self.key + name for name in (b":recent", b":record", b":runs"))]
+        return Command((SUMMARIES.call(keys, [0, b"42"]),), lambda reply: reply[1:])
 
-    expected = [[0, *[None] * 8]]
+    expected = [[-1, b"none", b"none", 0, None, []]]
 
 
 class AheadTests(CommandTestCase):
@@ -230,7 +231,7 @@ class ScriptTests(CommandTestCase):
         increment = single("HINCRBY", self.key, "42", 1)
         count = Command((COUNT.call([self.key, self.key + b":expiry"], []),))
         step = [increment, self.record(), increment, count]
-        assert run(answer(step)) == [1, [[1, *[None] * 8]], 2, 1]
+        assert run(answer(step)) == [1, [[1, b"none", b"none", 0, None, []]], 2, 1]
 
     @each_way
     def test_a_whole_script_runs_in_a_transaction(self, run):
@@ -238,7 +239,7 @@ class ScriptTests(CommandTestCase):
         assert run(answer(Command((call, ("HLEN", self.key))))) == [0, 0]
 
     def test_a_digest_is_that_of_the_server(self):
-        assert self.redis.script_load(RECORDS.source) in (RECORDS.sha, RECORDS.sha.encode())
+        assert self.redis.script_load(SUMMARIES.source) in (SUMMARIES.sha, SUMMARIES.sha.encode())
 
 
 class ErrorTests(CommandTestCase):

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from conversation_memory import ConversationIndex, Run, conf
-from conversation_memory.collection.convert import Conversion
+from conversation_memory.collection.bulk import Conversion
 from conversation_memory.layouts import Place
 from conversation_memory.redis_io.operations import perform
 

@@ -277,13 +277,13 @@ class ConflictTests:
 
     def test_what_others_write_meanwhile_is_not_overwritten(self):
         index, archive = self.index, archive_of(entry_of("c3", [run()]))
-        write = restoring.writing.write
+        write = restoring.write
 
         def overtaken(layout, items):
             self.put("c3", b'{"runs": [], "metadata": {"by": "others"}}')
             return write(layout, items)
 
-        with mock.patch.object(restoring.writing, "write", overtaken):
+        with mock.patch.object(restoring, "write", overtaken):
             with pytest.raises(ConversationConflict):
                 restored(index, archive)
         assert b"others" in self.stored("c3")

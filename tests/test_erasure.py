@@ -182,7 +182,7 @@ class AnonymiseTests:
 
     @both
     def test_goes_in_batches(self, index):
-        with mock.patch("conversation_memory.collection.listing.BATCH", 2):
+        with mock.patch("conversation_memory.collection.bulk.BATCH", 2):
             write(index, count=5)
             assert index.anonymise(owner="ann") == 5
 

@@ -207,7 +207,7 @@ class EndTests:
 
     @both
     def test_reaping_goes_in_batches(self, index):
-        with mock.patch("conversation_memory.collection.listing.BATCH", 2):
+        with mock.patch("conversation_memory.collection.bulk.BATCH", 2):
             for number in range(5):
                 index.driver(number, owner="ann", ttl=SOON).append(run())
             wait()

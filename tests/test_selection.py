@@ -7,7 +7,9 @@ from django.conf import settings
 from django.test import SimpleTestCase
 
 from conversation_memory import Run, Selection, indexes
-from conversation_memory.collection.prune import Pruning
+from conversation_memory.collection import listing
+from conversation_memory.collection.bulk import Pruning
+from conversation_memory.collection.summaries import summaries
 from conversation_memory.exceptions import RedisReadOnly
 
 from .servers import ServerTestCase
@@ -181,13 +183,12 @@ class PruneTests(Selecting):
 
     def test_by_age_what_somebody_writes_to_meanwhile_stays(self):
         self.write(self.index)
-        original, layout = type(self.index._layout).records, self.index._layout
 
-        def records(ids):
+        def overtaken(keys, ids):
             self.index.driver("2").append(run("b"))
-            return original(layout, ids)
+            return summaries(keys, ids)
 
-        with mock.patch.object(layout, "records", records):
+        with mock.patch.object(listing, "summaries", overtaken):
             pruned = self.index.prune(Selection(until=self.day(4)))
         assert (pruned.conversations, pruned.kept) == (2, 1)
         assert names(self.index.select()) == [*"254"]
@@ -195,17 +196,16 @@ class PruneTests(Selecting):
     @both
     def test_what_went_to_another_owner_meanwhile_stays(self, index):
         self.write(index, 3)
-        original, layout = type(self.index._layout).records, self.index._layout
 
-        def records(ids):
-            command = original(layout, ids)
+        def overtaken(keys, ids):
+            command = summaries(keys, ids)
             return type(command)(command.calls, lambda reply: move(command.decode(reply)))
 
         def move(found):
             self.index.driver("3").move_to("bob")
             return found
 
-        with mock.patch.object(layout, "records", records):
+        with mock.patch.object(listing, "summaries", overtaken):
             assert index.prune(Selection("ann")).conversations == 1
         assert self.index.count("bob") == 2
 

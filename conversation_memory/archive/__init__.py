@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import files
 from .archive import LONGEST, Archive, open_archive, reading
-from .chats import ChatDump, Chats
+from .chat_exports import ChatDump, Chats
 from .dump import Dump
 from .format import Entry, Header
 from .restore import POLICIES, Counts, Restore

@@ -13,8 +13,8 @@ from typing import IO
 from .. import documents
 from ..exceptions import ArchiveDamaged, ArchiveTooLarge, Damaged, NotAnArchive
 from . import files, format
+from .dump import Ids
 from .format import Entry, Header, Malformed
-from .snapshot_ids import Ids
 
 Progress = Callable[[int], object]
 

@@ -15,7 +15,7 @@ from ..layouts.refs import Form
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
-from .bulk_read import Obstacle
+from .bulk_read import Expected
 from .format import NOTHING, Entry
 
 RESTORE = Script("restore")
@@ -37,7 +37,7 @@ class Item:
 
     entry: Entry
     document: Document | None
-    instead_of: Obstacle | None = None
+    instead_of: Expected | None = None
     is_new: bool = False
 
     def form(self, layout: Layout) -> Form:
@@ -119,9 +119,8 @@ def _own(keys: Keys, id: bytes) -> tuple[bytes, ...]:
 
 def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
     assert item.instead_of is not None
-    id, owner = item.entry.id, item.instead_of.owner
+    id, (owner, *expected) = item.entry.id, item.instead_of
     keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
-    expected = item.instead_of.expectation
     args = [id, owner or b"", *expected, _has_owner(item), *_args(layout, item)]
     return Command((OVERWRITE.call(keys, args),))
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from ..clock import iso, now
 from ..collection.erase import info
-from ..collection.selection import EVERYTHING, Selection
+from ..collection.listing import Listing, owners_of
+from ..collection.selection import BATCH, EVERYTHING, Selection, Walk, members
+from ..collection.summaries import SIZE_FIELDS, Summary, summaries
 from ..indexes import ConversationIndex
-from ..redis_io.operations import Operation
-from . import bulk_read as stored
+from ..keys import encode
+from ..layouts import Layout, Place
+from ..redis_io.operations import Command, Operation, single
 from . import format
-from . import snapshot_ids as selecting
+from .bulk_read import portions, read
 from .format import Entry, Header
-from .prefetch import ahead
 
 _BATCH = 200
 
@@ -35,14 +40,14 @@ class Dump:
         self._digest = sha256()
 
     def __iter__(self) -> Iterator[bytes]:
-        with closing(selecting.Ids()) as ids:
+        with closing(Ids()) as ids:
             yield self._opening(self.index._run(self._select(ids)))
-            for entries in ahead(self._batches(ids)):
+            for entries in _ahead(self._batches(ids)):
                 yield self._lines(entries)
             yield self._closing()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        with closing(selecting.Ids()) as ids:
+        with closing(Ids()) as ids:
             yield self._opening(await self.index._arun(self._select(ids)))
             for batch in ids.batches(_BATCH):
                 for portion in await self.index._arun(self._portions(batch)):
@@ -50,32 +55,32 @@ class Dump:
                     yield self._lines(entries)
             yield self._closing()
 
-    def _batches(self, ids: selecting.Ids) -> Iterator[list[Entry]]:
+    def _batches(self, ids: Ids) -> Iterator[list[Entry]]:
         for batch in ids.batches(_BATCH):
             for portion in self.index._run(self._portions(batch)):
                 yield self.index._run(self._entries(portion))
 
-    def _select(self, ids: selecting.Ids) -> Operation[str]:
+    def _select(self, ids: Ids) -> Operation[str]:
         """Choose; returns the version of the server."""
         layout, listing = self.index._layout, self.index._listing
-        yield from selecting.select(layout, listing, self.selection, ids)
+        yield from _select(layout, listing, self.selection, ids)
         self.total = len(ids)
         return (yield from info("server")).get("redis_version", "")
 
-    def _portions(self, ids: Sequence[bytes]) -> Operation[list[stored.Portion]]:
-        sizes = yield stored.sizes(self.index._layout, ids)
-        return list(stored.portions(ids, sizes))
+    def _portions(self, ids: Sequence[bytes]) -> Operation[list[list[Summary]]]:
+        found = yield summaries(self.index._layout.keys, ids, SIZE_FIELDS)
+        return list(portions(found))
 
-    def _entries(self, portion: stored.Portion) -> Operation[list[Entry]]:
-        found = yield from stored.read(self.index._layout, portion)
+    def _entries(self, portion: list[Summary]) -> Operation[list[Entry]]:
+        found = yield from read(self.index._layout, portion)
         return [one.entry for one in found if one.entry is not None]
 
     def _opening(self, server: str) -> bytes:
         self.count = self.unreadable = self._size = 0
         self._digest = sha256()
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        created = iso(datetime.now(UTC)) or ""
         return format.header_line(
-            Header(index=self.index.name, conversations=self.total, server=server, created=now)
+            Header(index=self.index.name, conversations=self.total, server=server, created=created)
         )
 
     def _lines(self, entries: Sequence[Entry]) -> bytes:
@@ -88,3 +93,92 @@ class Dump:
 
     def _closing(self) -> bytes:
         return format.footer_line(self.count, self._size, self._digest.hexdigest())
+
+
+class Ids:
+    """Ids in a temporary file, each once, in the order of time and bytes; in constant memory.
+
+    Nothing is missed beside writers, as a walk through the order of the index would miss what is
+    moved in it meanwhile, and what has no place there yet. And equal indexes have equal dumps.
+    """
+
+    def __init__(self) -> None:
+        # The file has no name, and is gone with the connection. A response is not always sent by
+        # the thread that made it.
+        self._db = sqlite3.connect("", check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, time INTEGER) WITHOUT ROWID")
+
+    def add(self, ids: Iterable[tuple[bytes, int]]) -> None:
+        self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ids)
+
+    def add_new(self, id: bytes) -> bool:
+        """Whether it was not there yet."""
+        return self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, 0)", (id,)).rowcount == 1
+
+    def batches(self, size: int) -> Iterator[list[bytes]]:
+        with closing(self._db.execute("SELECT id FROM ids ORDER BY time, id")) as rows:
+            while batch := [id for (id,) in rows.fetchmany(size)]:
+                yield batch
+
+    def __len__(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM ids").fetchone()[0])
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _select(layout: Layout, listing: Listing, selection: Selection, ids: Ids) -> Operation[None]:
+    """Put the selected ids into `ids`. Raises `ConversationNotFound` for a name that is none."""
+    if selection.ids is not None:
+        yield from _named(layout, selection, ids)
+        return
+    owner = selection.owner_key
+    walk = Walk(listing.scan) if owner is None else members(layout.keys.order(owner))
+    while walk.goes_on:
+        if found := (yield from walk.next()):
+            ids.add((yield from _chosen(layout, selection, found)))
+
+
+def _chosen(
+    layout: Layout, selection: Selection, found: list[bytes]
+) -> Operation[list[tuple[bytes, int]]]:
+    """Those of `found` that are selected, each with its time; in one round trip."""
+    owner = selection.owner_key
+    asked = [] if owner is None else owners_of(layout.keys, found)
+    present, times, *owners = yield [now(), _scores(layout, found), *asked]
+    return [
+        (id, time)
+        for id, time, owned_by in zip(found, times, owners or [owner] * len(found), strict=True)
+        # One that is not listed yet counts as written now.
+        if owned_by == owner and selection.has(present if time < 0 else time)
+    ]
+
+
+def _named(layout: Layout, selection: Selection, ids: Ids) -> Operation[None]:
+    chosen = list(dict.fromkeys(map(encode, selection.ids or ())))
+    for start in range(0, len(chosen), BATCH):
+        names = chosen[start : start + BATCH]
+        found = yield summaries(layout.keys, names, SIZE_FIELDS)
+        for it in found:
+            if it.size < 0:
+                raise layout.not_found(Place(it.id))
+        ids.add((it.id, -1 if it.score is None else it.score) for it in found)
+
+
+def _scores(layout: Layout, ids: list[bytes]) -> Command[list[int]]:
+    """The time of the last write of each, -1 for one that is not listed yet."""
+
+    def decoded(scores: list[bytes | None]) -> list[int]:
+        return [-1 if score is None else int(float(score)) for score in scores]
+
+    return single("ZMSCORE", layout.keys.order(), *ids, decode=decoded)
+
+
+def _ahead(items: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
+    """`items`, each made in a thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item

@@ -6,20 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..clock import now
+from ..collection.summaries import SIZE_FIELDS, summaries
 from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import Layout, Place
-from ..redis_io.operations import Ahead, Operation, single
+from ..redis_io.operations import Ahead, Later, Operation, single
 from ..search.reindex import catch_up
 from ..text import counted
-from . import bulk_read as stored
-from . import bulk_write as writing
 from .archive import document
-from .bulk_read import Obstacle
-from .bulk_write import Item
+from .bulk_read import Expected, portions, read
+from .bulk_write import Item, permission, write
 from .format import Entry, Malformed
-from .prefetch import Prefetch
 
 POLICIES = ("fail", "skip", "replace", "newest")
 
@@ -91,7 +90,7 @@ class Counts:
 
 Progress = Callable[[Counts], object]
 Batch = dict[bytes, Entry]
-Decision = tuple[Entry, str, Obstacle | None]
+Decision = tuple[Entry, str, Expected | None]
 
 
 class Restore:
@@ -158,7 +157,7 @@ class Restore:
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
-        yield writing.permission(self._layout)
+        yield permission(self._layout)
         yield from self._layout.indexer()  # RediSearch is to have an index before the first write
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
             plan = yield from self._plan(bool)
@@ -180,15 +179,15 @@ class Restore:
         items: list[Item] = []
         kinds: list[str] = []
         there: list[bytes] = []  # also what was interrupted before it had its search documents
-        for entry, kind, obstacle in (yield from self._decided(batch)):
-            if kind in ("new", "replaced"):
-                items.append(self._item(entry, obstacle))
+        for entry, kind, expected in (yield from self._decided(batch)):
+            if kind in _WRITTEN:
+                items.append(self._item(entry, expected))
                 kinds.append(kind)
             else:
                 counts.add(kind, entry)
                 self._check_conflicts(counts)
                 there += [entry.id] if kind == "same" else []
-        written = (yield from writing.write(self._layout, items)) if items else []
+        written = (yield from write(self._layout, items)) if items else []
         for item, kind, is_written in zip(items, kinds, written, strict=True):
             if is_written:
                 counts.add(kind, item.entry)
@@ -201,19 +200,19 @@ class Restore:
     def _decided(self, batch: Batch) -> Operation[list[Decision]]:
         """What is to become of each conversation, and what is in its place."""
         ids = list(batch)
-        sizes, now = yield [stored.sizes(self._layout, ids), stored.now()]
+        known, time = yield [summaries(self._layout.keys, ids, SIZE_FIELDS), now()]
         decided: list[Decision] = [
-            (batch[id], self._kind(batch[id], None, now), None)
-            for id, size in zip(ids, sizes, strict=True)
-            if size.is_blank
+            (batch[it.id], self._kind(batch[it.id], None, time), None)
+            for it in known
+            if it.is_blank
         ]
-        for portion in stored.portions(ids, sizes):
-            read = yield from stored.read(self._layout, portion)
-            for (id, _), found in zip(portion, read, strict=True):
-                kind = self._kind(batch[id], found.entry, now)
-                if found.beside.is_mistyped and kind in ("new", "replaced"):
+        for portion in portions(known):
+            for found in (yield from read(self._layout, portion)):
+                entry = batch[found.summary.id]
+                kind = self._kind(entry, found.entry, time)
+                if kind in _WRITTEN and not found.summary.has_right_types:
                     kind = "conflicts" if self.on_conflict == "fail" else "kept"
-                decided.append((batch[id], kind, found.obstacle if kind in _WRITTEN else None))
+                decided.append((entry, kind, found.expected if kind in _WRITTEN else None))
         return decided
 
     def _kind(self, entry: Entry, there: Entry | None, now: int) -> str:
@@ -264,7 +263,7 @@ class Restore:
             return entry
         return entry._replace(facts=entry.facts._replace(owner=self.owners[owner] or None))
 
-    def _item(self, entry: Entry, obstacle: Obstacle | None) -> Item:
+    def _item(self, entry: Entry, expected: Expected | None) -> Item:
         try:
             readable = entry.runs is not None
             found = document(entry, trusted=self.source.trusted) if readable else None
@@ -272,7 +271,7 @@ class Restore:
             raise ArchiveDamaged(
                 f"Conversation {decode(entry.id)!r} of the archive: {error}."
             ) from None
-        return Item(entry, found, obstacle, self._is_new(entry))
+        return Item(entry, found, expected, self._is_new(entry))
 
     def _check_sizes(self) -> None:
         """Raises `ConversationTooLarge` for what the settings do not allow."""
@@ -302,3 +301,21 @@ class Restore:
             index=self.index.name,
             conversation_id=decode(id),
         )
+
+
+class Prefetch:
+    """Batches, each made in a thread while the one before it is written."""
+
+    def __init__(self, items: Iterator[Batch]):
+        self._items = items
+        self._coming: Later | None = None
+
+    def next(self) -> Operation[Batch | None]:
+        """The next item, None at the end."""
+        coming = self._coming or (yield Ahead(self._make))
+        item: Batch | None = yield coming
+        self._coming = None if item is None else (yield Ahead(self._make))
+        return item
+
+    def _make(self) -> Batch | None:
+        return next(self._items, None)

@@ -11,15 +11,27 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..collection.listing import Listing
+from ..collection.selection import Walk, members
 from ..layouts import Layout
 from ..redis_io.operations import Operation
 from ..search.reindex import batches
 from ..search_index.sweep import tokens_of
-from .conversations import inspect_conversations
-from .documents import inspect_count, inspect_documents, inspect_names, inspect_tokens, sizes
+from .content import inspect_conversations
 from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
-from .orders import inspect_places, members
-from .strays import inspect_fixed_keys, inspect_keys, inspect_owner_orders, keys_of_index
+from .index_keys import (
+    inspect_fixed_keys,
+    inspect_keys,
+    inspect_owner_orders,
+    inspect_scores,
+    keys_of_index,
+)
+from .search_documents import (
+    inspect_count,
+    inspect_documents,
+    inspect_names,
+    inspect_tokens,
+    searched,
+)
 
 # Some names (ids or keys) -> what is wrong with them.
 Inspect = Callable[[Sequence[bytes]], Operation[list[Finding]]]
@@ -52,16 +64,16 @@ class Check:
         if not broken:
             yield from self._conversations()
             for order in (self._keys.order(), self._keys.expiry()):
-                yield from self._order(order, None)
+                yield from self._scores(order, None)
             yield from self._strays()
             if self._is_searched:
-                yield from self._documents_of_none()
+                yield from self._stray_documents()
         return self._tally.report()
 
     def _conversations(self) -> Operation[None]:
-        cursor = None
-        while cursor != b"0":
-            cursor, ids = yield from self._listing.every(cursor or b"0")
+        walk = Walk(self._listing.every)
+        while walk.goes_on:
+            ids = yield from walk.next()
             for inspect in self.inspections:
                 yield from self._look(inspect, ids)
             yield from self._documents(ids)
@@ -71,27 +83,21 @@ class Check:
     def _documents(self, ids: Sequence[bytes]) -> Operation[None]:
         """A few at a time, as a repair holds all documents of a conversation."""
         inspect = partial(inspect_documents, self._layout)
-        for batch in batches((yield from sizes(self._layout, ids))):
+        for batch in batches((yield from searched(self._layout, ids)) if ids else []):
             yield from self._look(inspect, batch)
 
-    def _documents_of_none(self) -> Operation[None]:
-        cursor = None
-        while cursor != b"0":
-            cursor, tokens = yield from tokens_of(self._keys, cursor or b"0")
-            yield from self._look(partial(inspect_tokens, self._layout), tokens)
-        if not self._tally.left(NOT_INDEXED):  # or it is no wonder that the number is wrong
+    def _stray_documents(self) -> Operation[None]:
+        yield from self._look_at(
+            Walk(partial(tokens_of, self._keys)), partial(inspect_tokens, self._layout)
+        )
+        # With documents missing, the count is bound to differ.
+        if not self._tally.left(NOT_INDEXED):
             yield from self._look(partial(inspect_count, self._layout), [self._keys.search()])
 
-    def _order(self, order: bytes, owner: bytes | None) -> Operation[None]:
-        cursor, inspect = None, partial(inspect_places, self._keys, order, owner)
-        while cursor != b"0":
-            cursor, ids = yield from members(order, cursor or b"0")
-            yield from self._look(inspect, ids)
-
     def _strays(self) -> Operation[None]:
-        cursor = None
-        while cursor != b"0":
-            cursor, names = yield from keys_of_index(self._keys, cursor or b"0")
+        walk = keys_of_index(self._keys)
+        while walk.goes_on:
+            names = yield from walk.next()
             yield from self._look(partial(inspect_keys, self._keys), names)
             yield from self._owners([n for n in names if self._keys.family(n)[0] == b"owner"])
             if self._is_searched:
@@ -102,7 +108,15 @@ class Check:
         wrong = yield from inspect_owner_orders(self._keys, orders)
         self._tally.add(wrong, wrong)
         for order in {*orders} - {finding.name for finding in wrong}:
-            yield from self._order(order, self._keys.family(order)[1])
+            yield from self._scores(order, self._keys.family(order)[1])
+
+    def _scores(self, order: bytes, owner: bytes | None) -> Operation[None]:
+        inspect = partial(inspect_scores, self._keys, order, owner)
+        yield from self._look_at(members(order), inspect)
+
+    def _look_at(self, walk: Walk[list[bytes]], inspect: Inspect) -> Operation[None]:
+        while walk.goes_on:
+            yield from self._look(inspect, (yield from walk.next()))
 
     def _look(self, inspect: Inspect, names: Sequence[bytes]) -> Operation[None]:
         """Inspect, repair, and inspect again what was repaired."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import astuple, dataclass
+from datetime import datetime
+from typing import Self
 
+from ..clock import moment
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys
 from ..layouts import Layout
@@ -15,7 +17,7 @@ from ..redis_io.operations import Command, Operation, allowed, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
 from ..search_index.sweep import SWEEPS, sweep, sweep_orphans
-from .selection import BATCH
+from .selection import BATCH, members
 
 ERASE = Script("erase")
 
@@ -35,12 +37,8 @@ class Erasure:
     runs: int = 0
     bytes: int = 0
 
-    def __add__(self, other: Erasure) -> Erasure:
-        return Erasure(
-            self.conversations + other.conversations,
-            self.runs + other.runs,
-            self.bytes + other.bytes,
-        )
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +83,10 @@ def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
 
 def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
     """What `erase` would do."""
-    keys = layout.keys
-    total, cursor = Erasure(), b"0"
-    while True:
-        cursor, pairs = yield single("ZSCAN", keys.order(owner), cursor, "COUNT", BATCH)
-        total += yield from _batch(keys, owner, pairs[::2], 0)
-        if cursor == b"0":
-            return total
+    total, walk = Erasure(), members(layout.keys.order(owner))
+    while walk.goes_on:
+        total += yield from _batch(layout.keys, owner, (yield from walk.next()), 0)
+    return total
 
 
 def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Operation[Erasure]:
@@ -111,7 +106,7 @@ def copies() -> Operation[Copies]:
     replicas = replication.get("connected_slaves")
     return Copies(
         None if append_only is None else append_only == "1",
-        None if saved is None else datetime.fromtimestamp(int(saved), UTC),
+        None if saved is None else moment(int(saved) * 1000),
         None if replicas is None else int(replicas),
     )
 

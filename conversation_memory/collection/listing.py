@@ -1,4 +1,4 @@
-"""Listing, counting, scanning and deleting the conversations of an index, as operations."""
+"""Listing, counting and scanning the conversations of an index, as operations."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import Layout, Place
-from ..layouts.refs import owner_of
-from ..layouts.writes import DELETE, FORGET, OWNER
-from ..records import LARGEST, Conversation, Listed, Page, Record, number
+from ..layouts.writes import FORGET
+from ..records import LARGEST, Conversation, Page
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
-from .selection import BATCH, PAGE, Mark, Selection, chosen
+from .selection import PAGE, Mark, Selection, Walk, chosen
+from .summaries import Summary, summaries
 
 ADOPT = Script("adopt")
 COUNT = Script("count")
-DISOWN = Script("disown")
 
 # 1,000 fields are 1.6 ms of server time for an HSCAN without values.
 _SCAN_COUNT = 1000
@@ -31,7 +31,7 @@ _LONG_STEPS = 10
 
 
 class Listing:
-    """The operations on all conversations of an index."""
+    """The operations that read all conversations of an index."""
 
     def __init__(self, layout: Layout):
         self._layout = layout
@@ -46,7 +46,7 @@ class Listing:
 
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
         if limit < 1:
-            raise ValueError("The limit of a page is at least 1.")
+            raise ValueError("The limit of a page must be at least 1.")
         limit = min(limit, LARGEST)
         page = self._page(limit, owner, before)
         unlisted = 0
@@ -54,38 +54,26 @@ class Listing:
             places, unlisted = yield from self.with_adoption(page)
         else:
             places = yield page
-        records = yield from self._existing([id for id, _ in places], owner)
+        found = yield from self._existing([id for id, _ in places], owner)
         next = _cursor(*places[-1]) if len(places) == limit else None
-        return Page(records, next, unlisted)
+        return Page([summary.record for summary in found], next, unlisted)
 
     def batch(
         self, selection: Selection, after: Mark | None, *, oldest_first: bool = False
-    ) -> Operation[tuple[list[Listed], Mark | None]]:
-        """Some of the conversations that are chosen, and where to go on; see chosen()."""
+    ) -> Operation[tuple[list[Summary], Mark | None]]:
+        """Some of the conversations that are chosen, and where to continue; see chosen()."""
         owner = selection.owner_key
         if after is None and owner is None and selection.ids is None:
             yield from self.adopt()
         marks, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
-        listed = yield from self.overview([id for _, id in marks])
-        return [it for it in listed if it and _belongs(it.record, owner)], next
-
-    def overview(self, ids: Sequence[bytes]) -> Operation[list[Listed | None]]:
-        """Record and size of each id, None where there is no such conversation."""
-        if not ids:
-            return []
-        fields: list[Command[Any]] = [single("HSTRLEN", self._keys.content(id), id) for id in ids]
-        runs: list[Command[Any]] = [
-            single("HGET", self._keys.record(id), "bytes", otherwise=None) for id in ids
-        ]
-        records, *sizes = yield [self._layout.records(ids), *fields, *runs]
-        both = zip(records, sizes, sizes[len(ids) :], strict=False)
-        return [record and Listed(record, _size(record, *size)) for record, *size in both]
+        found = (yield summaries(self._keys, [id for _, id in marks])) if marks else []
+        return [it for it in found if _belongs(it, owner)], next
 
     def inspect(self, id: bytes) -> Operation[Conversation]:
         place = Place(id)
         conversation = yield from self._layout.guarded(place, self._layout.read(place))
         if not conversation.exists:
-            raise self._layout.not_found(Place(id))
+            raise self._layout.not_found(place)
         return conversation
 
     def raw(self, id: bytes) -> Operation[list[bytes]]:
@@ -97,40 +85,44 @@ class Listing:
         return texts if document is None else [document, *texts]
 
     def adopt(self) -> Operation[int]:
-        """Give every conversation its place. Returns how many had none."""
-        cursor, total = b"0", 0
-        while True:
+        """Give every conversation its score. Returns how many had none."""
+
+        def step(cursor: bytes) -> Operation[tuple[bytes, int]]:
             cursor, adopted, *_ = yield self._adoption(cursor, _SCAN_COUNT)
-            total += adopted
-            if cursor == b"0":
-                return int(total)
+            return cursor, int(adopted)
+
+        walk, total = Walk(step), 0
+        while walk.goes_on:
+            total += yield from walk.next()
+        return total
 
     def scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
-        """The next cursor, `b"0"` at the end, and some ids, none of them past its deadline."""
-        (cursor, ids), earliest, now = yield from self._scan(cursor)
-        if ids and earliest is not None and earliest <= now:
+        """The next cursor, `b"0"` at the end, and some ids, none of them expired."""
+        (cursor, ids), earliest, time = yield from self._scan(cursor)
+        if ids and earliest is not None and earliest <= time:
             deadlines = yield single("ZMSCORE", self._keys.expiry(), *ids)
             pairs = zip(ids, deadlines, strict=True)
-            ids = [id for id, deadline in pairs if deadline is None or float(deadline) > now]
+            ids = [id for id, deadline in pairs if deadline is None or float(deadline) > time]
         return cursor, ids
 
     def every(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
-        """See scan(); also what is past its deadline."""
+        """See scan(); expired ones too."""
         (cursor, ids), *_ = yield from self._scan(cursor)
         return cursor, ids
 
     def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
         """Cursor and ids, the earliest deadline in the index, and the time of the server."""
         first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=score)
-        beside: tuple[Command[Any], ...] = (first, _now())
+        others: tuple[Command[Any], ...] = (first, now())
         if self._novalues:
             try:
-                return tuple((yield [self._hscan(cursor, "NOVALUES"), *beside]))
+                return tuple((yield [self._hscan(cursor, "NOVALUES"), *others]))
             except RedisMisconfigured as error:
+                # Redis before 7.4 does not know the option.
                 if "syntax error" not in str(error.__cause__):
                     raise
                 self._novalues = False
-        (cursor, fields), *rest = yield [self._hscan(cursor), *beside]
+        (cursor, fields), *rest = yield [self._hscan(cursor), *others]
         return (cursor, fields[::2]), *rest
 
     def _hscan(self, cursor: bytes, *novalues: str) -> Command[tuple[bytes, list[bytes]]]:
@@ -138,64 +130,9 @@ class Listing:
         call = ("HSCAN", self._keys.index, cursor, "COUNT", count, *novalues)
         return single(*call, decode=tuple)
 
-    def delete(self, ids: Sequence[bytes]) -> Operation[int]:
-        deleted = 0
-        for start in range(0, len(ids), BATCH):
-            batch = ids[start : start + BATCH]
-            owners = yield from self._owners(batch)
-            places = [Place(id, owner) for id, owner in zip(batch, owners, strict=True)]
-            for place, reply in zip(places, (yield self._deletions(places)), strict=True):
-                if isinstance(reply, list):  # it got another owner meanwhile, or cannot be read
-                    reply = yield from self._layout.delete(place)
-                deleted += reply
-        return deleted
-
-    def _deletions(self, places: Sequence[Place]) -> list[Command[Any]]:
-        calls = [
-            DELETE.call(self._keys.of(it.id, it.owner, it.call), [it.id, it.owner or b""])
-            for it in places
-        ]
-        return [Command((call,), otherwise=[]) for call in calls]
-
-    def reap(self, batches: int | None = None) -> Operation[int]:
-        """Delete what is past its deadline now, a batch at a time. Returns how many there were."""
-        now, reaped = (yield _now()), 0
-        due = ("ZRANGEBYSCORE", self._keys.expiry(), "-inf", now, "LIMIT", 0, BATCH)
-        while ids := (yield single(*due)):
-            reaped += yield from self.forget(ids)
-            if batches is not None and reaped >= batches * BATCH:
-                break
-        return reaped
-
-    def anonymise(self, owner: bytes) -> Operation[int]:
-        """Give the conversations of an owner to nobody. Returns how many there were."""
-        order, nobody, moved = self._keys.order(owner), self._keys.order(b""), 0
-        while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):
-            keys = [[*self._keys.of(id, owner, fresh_token()), nobody] for id in ids]
-            calls = [OWNER.call(k, [id, owner, b"", b""]) for k, id in zip(keys, ids, strict=True)]
-            replies = yield [Command((call,), otherwise=None) for call in calls]
-            pairs = list(zip(ids, replies, strict=True))
-            moved += sum(reply == 1 for _, reply in pairs)
-            # Of what cannot be read, only its place in the order says that it is the owner's.
-            if mistyped := [id for id, reply in pairs if reply is None]:
-                yield [self._disowning(id, owner) for id in mistyped]
-            stale = [id for id, reply in pairs if reply not in (1, None)]
-            if stale:
-                yield from self.forget(stale, owner)
-        return moved
-
-    def _disowning(self, id: bytes, owner: bytes) -> Command[Any]:
-        return Command((DISOWN.call(self._keys.of(id, owner, NO_CALL), [id, owner]),))
-
-    def _owners(self, ids: Sequence[bytes]) -> Operation[list[bytes | None]]:
-        owners: list[Command[Any]] = [
-            single("HGET", self._keys.record(id), "owner", otherwise=None) for id in ids
-        ]
-        return (yield owners)  # type: ignore[no-any-return]
-
     def _page(self, limit: int, owner: bytes | None, before: str | None) -> Command[Any]:
-        place = () if before is None else _place(before)
-        call = PAGE.call([self._keys.order(owner)], [limit, *place])
+        start = () if before is None else _start(before)
+        call = PAGE.call([self._keys.order(owner)], [limit, *start])
         return Command((call,), lambda flat: list(zip(flat[::2], flat[1::2], strict=True)))
 
     def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
@@ -204,10 +141,10 @@ class Listing:
         return Command((ADOPT.call(keys, [cursor, count]),))
 
     def with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
-        """The page, and how many conversations have no place in the order after adopting some.
+        """The page, and how many conversations are not listed yet after adopting some.
 
         Equal numbers prove nothing, as others may have deleted as many as they wrote: each listing
-        goes a short step through the hash, and long ones where a place is missing for sure.
+        goes a short step through the hash, and long ones if the numbers differ.
         """
         step, places = yield [self._adoption(self._cursor, _SHORT_STEP), page]
         self._cursor, adopted, conversations, listed = step
@@ -221,18 +158,17 @@ class Listing:
             places = yield page
         return places, max(0, conversations - listed)
 
-    def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Record]]:
-        """The records of `ids` that still exist (and belong to `owner`)."""
-        found = (yield self._layout.records(ids)) if ids else []
-        stale = [id for id, record in zip(ids, found, strict=True) if not _belongs(record, owner)]
-        if stale:
-            with suppress(RedisReadOnly, RedisDenied):  # whoever may write will do it
+    def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Summary]]:
+        """Those of `ids` that still exist (and belong to `owner`)."""
+        found = (yield summaries(self._keys, ids)) if ids else []
+        if stale := [it.id for it in found if not _belongs(it, owner)]:
+            with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
                 yield from self.forget(stale, owner)
-        return [record for record in found if record and _belongs(record, owner)]
+        return [it for it in found if _belongs(it, owner)]
 
     def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
-        """Take what is gone out of the orders, and what moved out of the order of `listed_for`."""
-        owners = yield from self._owners(ids)
+        """Remove deleted conversations from the orders, and moved ones from `listed_for`'s."""
+        owners = yield owners_of(self._keys, ids)
         forgotten = yield [
             forgetting(self._keys, id, owner, listed_for)
             for id, owner in zip(ids, owners, strict=True)
@@ -244,13 +180,18 @@ class Listing:
         return int(sum(reply or 0 for reply in forgotten))
 
 
+def owners_of(keys: Keys, ids: Sequence[bytes]) -> list[Command[bytes | None]]:
+    """The owner that the record of each id names; None if it names none."""
+    return [single("HGET", keys.record(id), "owner", otherwise=None) for id in ids]
+
+
 def forgetting(
     keys: Keys, id: bytes, owner: bytes | None, listed_for: bytes | None = None
 ) -> Command[int | None]:
-    """Take a conversation that is gone out of the orders, and one that moved out of `listed_for`'s.
+    """Remove a deleted conversation from the orders, and one that moved from that of `listed_for`.
 
-    It deletes what is past its deadline. What is there, it leaves there; also what has a key of
-    another type, for which the reply is None.
+    Deletes the conversation if it has expired. Any other one stays in its orders; also one that has
+    a key of another type, for which the reply is None.
     """
     order = [] if listed_for is None else [keys.order(listed_for)]
     args = [id, owner or b"", listed_for or b""]
@@ -258,20 +199,8 @@ def forgetting(
     return Command((call,), otherwise=None)
 
 
-def _belongs(record: Record | None, owner: bytes | None) -> bool:
-    """Whether the conversation is there, and the owner's if there is one."""
-    return record is not None and owner in (None, owner_of(record))
-
-
-def _size(record: Record, field: int, runs: bytes | None) -> int:
-    """The bytes of the stored JSON, from those of the field and what the record counts."""
-    is_list = record.seal.startswith("list-")
-    return field + ((number(runs) or 0) if is_list else 0)
-
-
-def _now() -> Command[int]:
-    """The time of the server, in milliseconds."""
-    return single("TIME", decode=lambda time: int(time[0]) * 1000 + int(time[1]) // 1000)
+def _belongs(summary: Summary, owner: bytes | None) -> bool:
+    return summary.exists and owner in (None, summary.owner)
 
 
 def score(reply: list[Any]) -> float | None:
@@ -284,7 +213,7 @@ def _cursor(id: bytes, score: bytes) -> str:
     return f"{int(float(score))}-{urlsafe_b64encode(id).decode().rstrip('=')}"
 
 
-def _place(cursor: str) -> tuple[bytes, bytes]:
+def _start(cursor: str) -> tuple[bytes, bytes]:
     """Score and id of a cursor. Raises ValueError if it is none."""
     score, dash, id = cursor.partition("-")
     try:

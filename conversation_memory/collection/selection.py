@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from django.utils.timezone import is_naive
 
+from ..clock import milliseconds
 from ..keys import Id, Keys, encode
-from ..redis_io.operations import Command, Operation
+from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 
 PAGE = Script("page")
 
 BATCH = 500
+
+T = TypeVar("T")
 
 # Time of the last write in milliseconds, and id: the place of a conversation in an order.
 Mark = tuple[float, bytes]
@@ -60,12 +63,12 @@ class Selection:
     @property
     def start(self) -> int | None:
         """`since` in milliseconds."""
-        return _milliseconds(self.since)
+        return None if self.since is None else milliseconds(self.since)
 
     @property
     def end(self) -> int | None:
         """`until` in milliseconds."""
-        return _milliseconds(self.until)
+        return None if self.until is None else milliseconds(self.until)
 
 
 EVERYTHING = Selection()
@@ -92,6 +95,32 @@ def chosen(
     return marks, None if is_last else found[-1]
 
 
+class Walk(Generic[T]):
+    """The batches of a SCAN, HSCAN or ZSCAN, one at a time."""
+
+    def __init__(self, scan: Callable[[bytes], Operation[tuple[bytes, T]]]):
+        self._scan = scan
+        self._cursor: bytes | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        return self._cursor != b"0"
+
+    def next(self) -> Operation[T]:
+        self._cursor, batch = yield from self._scan(self._cursor or b"0")
+        return batch
+
+
+def members(order: bytes) -> Walk[list[bytes]]:
+    """The ids in a sorted set."""
+
+    def scan(cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
+        cursor, pairs = yield single("ZSCAN", order, cursor, "COUNT", BATCH)
+        return cursor, pairs[::2]
+
+    return Walk(scan)
+
+
 def _named(ids: Sequence[Id], after: Mark | None) -> tuple[list[Mark], Mark | None]:
     """Some of `ids`, each once; the mark of one is its position."""
     names = list(dict.fromkeys(map(encode, ids)))
@@ -103,7 +132,3 @@ def _named(ids: Sequence[Id], after: Mark | None) -> tuple[list[Mark], Mark | No
 def _front(time: int | None) -> tuple[Any, Any]:
     """A place that no conversation has, behind which those of `time` begin, from either side."""
     return ("", "") if time is None else (time - 0.5, b"")
-
-
-def _milliseconds(time: datetime | None) -> int | None:
-    return None if time is None else round(time.timestamp() * 1000)

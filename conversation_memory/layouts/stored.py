@@ -22,15 +22,12 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import decode
-from ..records import Record
+from ..records import FIELDS, Record
 from ..redis_io.operations import Command, Operation, Step, T, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
 from .indexing import Indexing
 from .refs import Place, Snapshot, is_past, owner_of
-
-RECORDS = Script("records")
-
 
 E = TypeVar("E", bound=ConversationError)
 
@@ -125,29 +122,20 @@ class Stored(Indexing):
                 return self.corrupt(place, field or b"", what)
         return None
 
-    def records(self, ids: Sequence[bytes]) -> Command[list[Record | None]]:
-        """The record of each id, None where there is no such conversation.
-
-        A key of another type is a blank record.
-        """
-        keys = [self.keys.content(ids[0]), *map(self.keys.record, ids)]
-
-        def decoded(replies: list[list[Any]]) -> list[Record | None]:
-            return [
-                Record.from_reply(id, record) if found else None
-                for id, (found, *record) in zip(ids, replies, strict=True)
-            ]
-
-        return Command((RECORDS.call(keys, ids),), decoded)
-
     def record(self, place: Place) -> Operation[Record | None]:
-        [record] = yield self.records([place.id])
+        fields = ("HMGET", self.keys.record(place.id), *FIELDS)
+        field = ("HEXISTS", self.keys.content(place.id), place.id)
+        found = yield Command((fields, field), otherwise=None)
+        values, exists = found or ([None] * len(FIELDS), (yield single(*field)))
+        record = Record.from_reply(place.id, values)
+        if not exists or (yield from is_past(record)):
+            return None
         if record == Record(decode(place.id)):  # of another program, or not readable
             with suppress(RedisDenied):
                 failure = yield from self.mistyped(place)
                 if isinstance(failure, ConversationCorrupt):
                     raise failure
-        return record if record and place.sees(record) else None
+        return record if place.sees(record) else None
 
     def exists(self, place: Place) -> Operation[bool]:
         return (yield from self.record(place)) is not None

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, Erasure, indexes
-from conversation_memory.collection.prune import Pruning
+from conversation_memory.collection.bulk import Pruning
 from conversation_memory.exceptions import ConversationMemoryError
 from conversation_memory.text import counted
 

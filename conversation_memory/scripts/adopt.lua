@@ -1,3 +1,5 @@
+-- needs: clock
+--
 -- Go on through the hash and put conversations that others wrote into the order, as of now: the time
 -- of their last write is not known. What is past its deadline is left to the reaper.
 --
@@ -15,22 +17,18 @@ end
 local cursor, fields, step = scan()
 local conversations, listed = redis.call('HLEN', KEYS[1]), redis.call('ZCARD', KEYS[2])
 local known = tonumber(redis.call('GET', KEYS[4]) or 0)  -- of when this was sent before
-local function now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
 
 local deadlines = redis.call('EXISTS', KEYS[3]) == 1
 local function is_past(id)
   local deadline = deadlines and tonumber(redis.call('ZSCORE', KEYS[3], id) or nil)
-  return deadline and deadline <= now()
+  return deadline and deadline <= clock()
 end
 
 local adopted = 0
 for i = 1, #fields, step do
   if not redis.call('ZSCORE', KEYS[2], fields[i]) and not is_past(fields[i]) then
     -- A replica, or a user who may only read, lists what is listed.
-    local fine, added = pcall(function() return redis.pcall('ZADD', KEYS[2], now(), fields[i]) end)
+    local fine, added = pcall(function() return redis.pcall('ZADD', KEYS[2], clock(), fields[i]) end)
     if fine and type(added) == 'number' then adopted = adopted + added end
   end
 end

@@ -1,4 +1,4 @@
--- needs: tolerant
+-- needs: tolerant, clock
 --
 -- Stands before every script on one conversation. They all take the same keys:
 --   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
@@ -19,11 +19,6 @@ local CALL, IDS = 300000, 3600000
 local LONG = 32768
 -- A time for a long document to expire that never comes: the start of the year 3000, in ms.
 local NEVER = 32503680000000
-
-local function clock()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
 
 -- redis-py sends a call again when the connection was lost before the answer came. The key `call`,
 -- which is of this call alone, keeps the answer, so that it is not applied again whatever became of

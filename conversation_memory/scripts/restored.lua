@@ -1,3 +1,5 @@
+-- needs: clock
+--
 -- Restore a conversation where there is none. Its arguments, from ARGV[first] on:
 --   id, place ('' none, 'now'), deadline ('' none), field, number of runs in the list, number of
 --   digests of their ids, number of fields and values of the record, then all of those
@@ -6,8 +8,7 @@ local MANY = 1000  -- arguments that Lua can hand over at once
 -- The keys: content, recent, expiry, and of the conversation record, runs, ids, order of its owner.
 local function restore(content, recent, expiry, record, runs, ids, owned, first)
   local id, place, deadline, field, count, known, facts = unpack(ARGV, first, first + 6)
-  local time, texts = redis.call('TIME'), first + 7
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local now, texts = clock(), first + 7
   if place == 'now' then place = now end
   if place ~= '' then
     redis.call('ZADD', recent, place, id)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from ..collection.bulk import reap
 from ..collection.listing import Listing
 from ..documents import Document
 from ..exceptions import Damaged, RedisDenied, RedisReadOnly
@@ -140,7 +141,7 @@ class Verifier:
     def _reaps(self) -> Operation[bool]:
         """Delete expired conversations. True if there were any and this user may write."""
         with suppress(RedisReadOnly, RedisDenied):
-            return bool((yield from self._listing.reap(batches=1)))
+            return bool((yield from reap(self._layout, self._listing, batches=1)))
         return False
 
     def _texts(self, records: dict[bytes, Record]) -> Operation[dict[bytes, dict[bytes, bytes]]]:

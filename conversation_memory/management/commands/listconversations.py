@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
+from conversation_memory.collection.summaries import Summary
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.selection_args import add_selection, selection
 from conversation_memory.management.terminal import (
@@ -20,7 +21,6 @@ from conversation_memory.management.terminal import (
     time_text,
     width_of,
 )
-from conversation_memory.records import Listed
 
 _HEADINGS = ("ID", "UPDATED", "RUNS", "BYTES", "OWNER", "EXPIRES", "TITLE")
 _MEASURED = 100
@@ -49,7 +49,7 @@ class Command(MemoryCommand):
         for line in map(_line, listed) if json else self.table(listed):
             self.stdout.write(line)
 
-    def table(self, listed: Iterator[Listed]) -> Iterator[str]:
+    def table(self, listed: Iterator[Summary]) -> Iterator[str]:
         """A table with columns as wide as the first conversations require."""
         first = [_cells(it) for it in islice(listed, _MEASURED)]
         if not first:
@@ -64,7 +64,7 @@ class Command(MemoryCommand):
             yield _row(cells, widths, room)
 
 
-def _cells(listed: Listed) -> tuple[str, ...]:
+def _cells(listed: Summary) -> tuple[str, ...]:
     record = listed.record
     return (
         quoted(record.conversation_id),
@@ -85,6 +85,6 @@ def _row(cells: Iterable[str], widths: list[int], room: int | None) -> str:
     return f"{row}  {title if room is None else shortened(title, room)}".rstrip()
 
 
-def _line(listed: Listed) -> str:
+def _line(listed: Summary) -> str:
     sizes = {"runs": listed.record.runs, "bytes": listed.bytes}
     return json.dumps({**identity(listed.record), **sizes})

@@ -1,11 +1,11 @@
-"""The check of search documents: those of each conversation, those of none, and their number."""
+"""The check of search documents: of each conversation, of none, and their number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from ..collection.summaries import Summary, summaries
 from ..exceptions import ConversationCorrupt
 from ..layouts import Layout, Place
 from ..layouts.indexing import Indexed
@@ -15,33 +15,28 @@ from ..search_index import sweep as sweeping
 from ..search_index.documents import suffix
 from . import findings
 from .findings import Finding
-from .survey import Survey, survey
+
+# What is stored of a conversation, its search documents, and the time of its last write in ms.
+Read = tuple[Snapshot, Indexed, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A conversation and its documents at one moment; `time` is that of its last write, in ms."""
-
-    place: Place
-    snapshot: Snapshot
-    indexed: Indexed
-    time: int
-
-
-def sizes(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
+def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
     """Those of `ids` that should have documents, with the bytes to read; none without search."""
     if layout.schema is None or (yield from layout.indexer()) is None:
         return []
-    surveys = yield survey(layout.keys, layout.keys.order(), ids)
-    return [(it.id, it.size) for it in surveys if _is_searched(it)]
+    return [(it.id, it.bytes) for it in (yield summaries(layout.keys, ids)) if _is_searched(it)]
 
 
 def inspect_documents(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Finding]]:
     """The conversations whose documents are not those of their runs."""
-    surveys = yield survey(layout.keys, layout.keys.order(), ids)
-    there = [it.id for it in surveys if _is_searched(it)]
-    seen = (yield [_read(layout, id) for id in there]) if there else []
-    return [finding for it in seen for finding in _examine(layout, it)]
+    known = yield summaries(layout.keys, ids)
+    existing = [it.id for it in known if _is_searched(it)]
+    read = (yield [_read(layout, id) for id in existing]) if existing else []
+    return [
+        finding
+        for id, parts in zip(existing, read, strict=True)
+        for finding in _examine(layout, id, *parts)
+    ]
 
 
 def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Finding]]:
@@ -58,7 +53,7 @@ def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Fi
 
 
 def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Those of the documents `names` that are in no list."""
+    """Those of the documents `names` that no conversation lists."""
     found = yield sweeping.orphans(layout.keys, names, asks=True)
     return [
         Finding(findings.LOST_DOCUMENT, name, sweeping.orphans(layout.keys, [name]))
@@ -67,7 +62,7 @@ def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
 
 
 def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Whether RediSearch has as many documents as there should be, by the one key in `names`."""
+    """A count of documents that differs from that of RediSearch; `names` is its one key."""
     lifecycle = layout.lifecycle
     if lifecycle is None or not (yield from lifecycle.ready()).answers:
         return []
@@ -76,38 +71,38 @@ def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
     return [Finding(findings.WRONG_DOCUMENT_COUNT, name, fix) for name in names if surplus]
 
 
-def _is_searched(it: Survey) -> bool:
-    return it.exists and it.has_right_types and not it.is_past
+def _is_searched(it: Summary) -> bool:
+    return it.exists and it.has_right_types
 
 
-def _read(layout: Layout, id: bytes) -> Command[Seen]:
+def _read(layout: Layout, id: bytes) -> Command[Read]:
     place = Place(id)
     snapshot, indexed = layout.snapshot(place), layout.indexed_command(place, whole=True)
     score = ("ZSCORE", layout.keys.order(), id)
 
-    def decoded(replies: list[Any]) -> Seen:
+    def decoded(replies: list[Any]) -> Read:
         *stored, known, time = replies
         found = snapshot.decode(stored)
         assert found is not None
-        place = Place(id, owner_of(found.record))
-        return Seen(place, found, indexed.decode(known), int(float(time or 0)))
+        return found, indexed.decode(known), int(float(time or 0))
 
     return Command((*snapshot.calls, *indexed.calls, score), decoded)
 
 
-def _examine(layout: Layout, seen: Seen) -> list[Finding]:
-    """The repair writes all documents anew, whatever is there."""
+def _examine(
+    layout: Layout, id: bytes, snapshot: Snapshot, indexed: Indexed, time: int
+) -> list[Finding]:
+    """The repair writes all documents anew."""
     documents, wanted = layout.documents, set()
     assert documents is not None
+    place = Place(id, owner_of(snapshot.record))
     try:
-        document = layout.document(seen.place, seen.snapshot)
+        document = layout.document(place, snapshot)
         wanted = {suffix(text) for text in document.texts}
     except ConversationCorrupt:
         document = None
-    if seen.snapshot.field is None:
-        return []
-    if seen.indexed.is_current and wanted == {*seen.indexed.suffixes}:
+    if snapshot.field is None or (indexed.is_current and wanted == {*indexed.suffixes}):
         return []
     change = documents.whole(document, ()) if document else documents.none()
-    fix = layout.index_command(seen.place, seen.snapshot.digested(), change, seen.time)
-    return [Finding(findings.NOT_INDEXED, seen.place.id, fix)]
+    fix = layout.index_command(place, snapshot.digested(), change, time)
+    return [Finding(findings.NOT_INDEXED, id, fix)]

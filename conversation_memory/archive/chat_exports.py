@@ -1,0 +1,308 @@
+"""Chat exports: files that have a conversation on each line, and no header and footer.
+
+`messages` is what most services export, OpenAI's list of messages; `turns` has pairs of texts,
+`{"conversation_id": …, "metadata": {…}, "turns": [{"user": …, "assistant": …}]}`.
+
+A message of a user begins a run, and the last text of the assistant is its output. Everything else
+(system prompts, tool calls and their results, parts that are not text) is kept unchanged in the
+`meta` of the run, and written again unless the run was changed since.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import IO, Any, NamedTuple
+
+from ..clock import iso, moment, parse
+from ..documents import build
+from ..exceptions import ArchiveDamaged
+from ..keys import encode
+from ..runs import Artifact, Run
+from . import files
+from .archive import Progress
+from .dump import Dump, Ids
+from .format import Entry, Facts
+
+_EVERY = 1000
+_KNOWN = {"id", "conversation_id", "owner", "title", "created", "updated", "metadata"}
+_LISTS = {"messages", "turns"}
+_EXPORT = "export"  # the key of the metadata for what a line has beside
+
+Message = dict[str, Any]
+
+
+class Chats:
+    """The conversations of a chat export, as those of an archive.
+
+    One without an id gets one that its content decides, and one without times has those of the
+    restore: so the same file can be read again.
+    """
+
+    trusted = True
+    is_new = True
+
+    def __init__(self, file: IO[bytes], name: str, longest: int, format: str):
+        self._file = file
+        self._name = name
+        self._longest = longest
+        self._chat = READERS[format]
+        self.count = self.longest = 0
+        self.size = file.seek(0, io.SEEK_END)
+
+    @property
+    def position(self) -> int:
+        """How many bytes of the file were read in the present pass."""
+        return min(self._file.tell(), self.size)
+
+    def verify(self, progress: Progress = bool) -> None:
+        """Raises `ArchiveDamaged` unless every line is a conversation, each another one."""
+        with closing(Ids()) as ids:
+            for number, entry in self._numbered():
+                if not ids.add_new(entry.id):
+                    raise self._damaged(number, "a conversation of that id came before")
+                self.count += 1
+                self.longest = max(self.longest, len(entry.value))
+                if not number % _EVERY:
+                    progress(self.position)
+
+    def entries(self) -> Iterator[Entry]:
+        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
+        return (entry for _, entry in self._numbered())
+
+    def _numbered(self) -> Iterator[tuple[int, Entry]]:
+        with files.lines(self._file, self._longest, self._name) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, self._entry(number, line)
+
+    def _entry(self, number: int, line: bytes) -> Entry:
+        try:
+            data = json.loads(line)
+            if not isinstance(data, dict):
+                raise ValueError("it is no JSON object")
+            chat = self._chat(data)
+            return _entry(chat, encode(_name(data, line)))
+        except json.JSONDecodeError:
+            raise self._damaged(number, "it is no JSON") from None
+        except RecursionError:
+            raise self._damaged(number, "it is nested too deeply") from None
+        except ValueError as error:
+            raise self._damaged(number, str(error)) from None
+
+    def _damaged(self, number: int, why: str) -> ArchiveDamaged:
+        return ArchiveDamaged(
+            f"{self._name} is damaged at line {number:,}: {why}. Nothing of it was used."
+        )
+
+
+class ChatDump(Dump):
+    """A dump as `messages`. What is no conversation is left out, and counted as `unreadable`."""
+
+    def _opening(self, server: str) -> bytes:
+        super()._opening(server)
+        return b""
+
+    def _lines(self, entries: Sequence[Entry]) -> bytes:
+        super()._lines(entries)
+        return b"".join(_line(entry) for entry in entries if entry.runs is not None)
+
+    def _closing(self) -> bytes:
+        return b""
+
+
+class Exchange(NamedTuple):
+    """What becomes a run."""
+
+    input: str
+    output: str
+    meta: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A line of an export."""
+
+    exchanges: list[Exchange]
+    metadata: dict[str, Any]
+    owner: str | int | None
+    title: str
+    created: Any
+    updated: Any
+
+    def runs(self, id: bytes) -> list[Run]:
+        """The runs, with the same ids each time."""
+        return [_run(id, number, exchange) for number, exchange in enumerate(self.exchanges)]
+
+
+def _from_messages(data: dict[str, Any]) -> Chat:
+    """Raises ValueError."""
+    messages = data.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise ValueError("it has no list of messages")
+    return _chat(data, [_exchange(group) for group in _groups(messages)])
+
+
+def _chat(data: dict[str, Any], exchanges: list[Exchange]) -> Chat:
+    """What stands beside the messages, or the turns."""
+    metadata, owner = data.get("metadata") or {}, data.get("owner")
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata is no JSON object")
+    if not isinstance(owner, str | int | None):
+        raise ValueError("its owner is neither a text nor a number")
+    if others := {key: data[key] for key in data if key not in _KNOWN | _LISTS}:
+        metadata = {**metadata, _EXPORT: others}
+    title, updated = str(data.get("title") or ""), data.get("updated")
+    created = data.get("created", updated)
+    return Chat(exchanges, metadata, owner or None, title, created, updated or created)
+
+
+def _line(entry: Entry) -> bytes:
+    """The line of a conversation."""
+    document = json.loads(entry.value)
+    metadata = dict(document.get("metadata") or {})
+    others = metadata.pop(_EXPORT, {})
+    facts = entry.facts
+    found = {
+        "id": entry.id.decode("utf-8", "replace"),
+        "owner": facts.owner and facts.owner.decode("utf-8", "replace"),
+        "title": facts.title.decode("utf-8", "replace"),
+        "created": iso(moment(facts.created)),
+        "updated": iso(moment(facts.updated)),
+        "metadata": metadata,
+    }
+    runs = [Run.from_dict(run) for run in document.get("runs") or []]
+    beside = {name: value for name, value in found.items() if value}
+    said = [message for run in runs for message in _messages(run)]
+    others = others if isinstance(others, dict) else {_EXPORT: others}
+    return json.dumps({**others, **beside, "messages": said}).encode() + b"\n"
+
+
+def _groups(messages: list[Message]) -> Iterator[list[Message]]:
+    group: list[Message] = []
+    for message in messages:
+        if message.get("role") == "user" and any(_is_said(one) for one in group):
+            yield group
+            group = []
+        group.append(message)
+    if group:
+        yield group
+
+
+def _is_said(message: Message) -> bool:
+    return message.get("role") not in ("system", "developer")
+
+
+def _exchange(group: list[Message]) -> Exchange:
+    plain = Exchange(_text_of(group, "user"), _text_of(group, "assistant"))
+    return (
+        plain
+        if _said(plain.input, plain.output) == group
+        else plain._replace(meta={"messages": group})
+    )
+
+
+def _text_of(group: list[Message], role: str) -> str:
+    """The last text that someone of that role said."""
+    texts = [_text(one.get("content")) for one in group if one.get("role") == role]
+    return next((text for text in reversed(texts) if text), "")
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _said(question: Any, answer: Any) -> list[Message]:
+    """The messages of a question and an answer, without one that is empty."""
+    pairs = (("user", question), ("assistant", answer))
+    return [{"role": role, "content": content} for role, content in pairs if content]
+
+
+def _run(conversation_id: bytes, number: int, exchange: Exchange) -> Run:
+    def id_of(part: str) -> str:
+        return sha256(b"%b\n%d %b" % (conversation_id, number, part.encode())).hexdigest()[:32]
+
+    input, output = (
+        Artifact(text, id=id_of(part))
+        for text, part in ((exchange.input, "input"), (exchange.output, "output"))
+    )
+    return Run(input, output, exchange.meta, id=id_of("run"))
+
+
+def _messages(run: Run) -> list[Message]:
+    kept = (run.meta or {}).get("messages") if isinstance(run.meta, dict | None) else None
+    if isinstance(kept, list) and all(isinstance(one, dict) for one in kept):
+        texts = (_text_of(kept, "user"), _text_of(kept, "assistant"))
+        if texts == (run.input.text, run.output.text):
+            return kept
+    return _said(_content(run.input), _content(run.output))
+
+
+def _content(artifact: Artifact) -> Any:
+    """A text, or a list of parts if there is an image among them."""
+    parts = [_part(item) for item in artifact.items or [artifact]]
+    return parts if any(part["type"] != "text" for part in parts) else artifact.text
+
+
+def _part(artifact: Artifact) -> Message:
+    if artifact.type == "ImageArtifact" and isinstance(artifact.value, str):
+        url = f"data:{artifact.mime_type};base64,{artifact.value}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "text", "text": artifact.text}
+
+
+def _from_turns(data: dict[str, Any]) -> Chat:
+    """Raises ValueError."""
+    turns = data.get("turns")
+    if not isinstance(turns, list):
+        raise ValueError("it has no list of turns")
+    return _chat(data, [_turn(turn) for turn in turns])
+
+
+def _turn(turn: Any) -> Exchange:
+    if not isinstance(turn, dict):
+        raise ValueError("a turn is no JSON object")
+    said = [turn.get(who, "") for who in ("user", "assistant")]
+    if not all(isinstance(text, str) for text in said):
+        raise ValueError("what was said in a turn is not a text")
+    return Exchange(*said)
+
+
+def _name(data: dict[str, Any], line: bytes) -> str:
+    name = data.get("conversation_id", data.get("id"))
+    if name is None:
+        return f"chat-{sha256(line.strip()).hexdigest()[:24]}"
+    if not isinstance(name, str | int):
+        raise ValueError("its id is neither a text nor a number")
+    return str(name)
+
+
+def _entry(chat: Chat, id: bytes) -> Entry:
+    document = build(chat.runs(id), chat.metadata)
+    return Entry(
+        id=id,
+        value=document.raw,
+        checksum=int(document.mark.rpartition("-")[2], 16),
+        runs=document.count,
+        end=document.end if document.pieces is None else None,
+        facts=Facts(
+            owner=None if chat.owner is None else encode(chat.owner),
+            title=chat.title.encode("utf-8", "replace"),
+            created=parse(chat.created),
+            updated=parse(chat.updated),
+        ),
+    )
+
+
+READERS: dict[str, Callable[[dict[str, Any]], Chat]] = {
+    "messages": _from_messages,
+    "turns": _from_turns,
+}
