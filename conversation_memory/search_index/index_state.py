@@ -291,13 +291,8 @@ def _documents(information: dict[str, Any]) -> int:
 
 def _fields(information: dict[str, Any]) -> dict[str, str]:
     """Name -> kind of FIELDS, from the attributes of FT.INFO."""
-    found = {}
-    for column in information["attributes"]:
-        field = decode(_attribute(column))
-        kind, _, name = field.partition("_")
-        if name:
-            found[name] = kind
-    return found
+    parts = [decode(_attribute(column)).partition("_") for column in information["attributes"]]
+    return {name: kind for kind, _, name in parts if name}
 
 
 def _attribute(column: Any) -> bytes:
