@@ -114,6 +114,7 @@ class Lifecycle:
         now = yield single("TIME")
         yield single("HSET", self._keys.search(), self.schema.digest, now[0])
         if names:
+            # FT.DROPINDEX keeps the documents, which the new index has too.
             yield [single("FT.DROPINDEX", name) for name in names]
             yield single("HDEL", self._keys.search(), *digests)
         self.forget()
