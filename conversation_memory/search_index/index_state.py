@@ -68,7 +68,7 @@ class Lifecycle:
         self._state = None
 
     def wants_documents(self) -> Operation[bool]:
-        """True if writes must write search documents. Costs a round trip every few seconds."""
+        """True if writes must write search documents. Seldom costs a round trip."""
         state = self._state
         if state is None or not (state.answers or time.monotonic() < self._until):
             state = yield from self.ready()
