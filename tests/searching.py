@@ -1,4 +1,4 @@
-"""What must hold of every search, with RediSearch and without."""
+"""Tests of every search, with RediSearch and without."""
 
 import math
 import time
@@ -18,7 +18,7 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
 class Settled:
-    """Before a RedisTestCase: RediSearch has looked at every key of the server for a new index."""
+    """Mixin of a RedisTestCase: waits until RediSearch has scanned the server for a new index."""
 
     def setUp(self):
         super().setUp()

@@ -1,30 +1,30 @@
--- Behind conversation.lua: what a write changes of the search documents, in the same step.
+-- After conversation.lua: the change of the search documents by a write, in the same step.
 --
--- It says so in one packed argument, '' without SEARCH, which search/documents.py makes:
---   {schema, token for a conversation that has none, tag for an owner who has none, 1 if vectors are
---    wanted, documents, suffixes of those that go [, suffixes of all there are to be, facets]}
--- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, the value
--- of the last field missing if the script has it. Facets are the packed fields and values that the
--- metadata gives to every document; a document that has a field itself gives it last, and wins.
+-- The change is one packed argument, '' without SEARCH, from search_index/documents.py:
+--   {schema, token for a conversation without one, tag for an owner without one, 1 with EMBED,
+--    documents, suffixes of removed documents [, suffixes of all documents afterwards, facets]}
+-- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, without the
+-- last value if the script has it. Facets are the packed fields and values that the metadata adds to
+-- every document; a field of the document itself comes later in the HSET, and so wins.
 
 local function known_suffixes(token)
   return token and tolerant('SMEMBERS', root .. 'documents:' .. token) or {}
 end
 
--- Whether the documents were those of all runs, whatever their schema.
+-- True if the documents were those of all runs, of any schema.
 local function was_whole(stored)
   local schema = (stored.indexed or ''):match('^%x+')
   return schema and stored.indexed == indexed_as(schema, stored.version, stored.size)
 end
 
--- Whether the token of the record stands for this conversation. A lost entry is written anew.
+-- True if the token of the record belongs to this conversation. A lost entry is written anew.
 local function owns_token(stored)
   redis.call('HSETNX', root .. 'tokens', stored.token, id)
   return redis.call('HGET', root .. 'tokens', stored.token) == id
 end
 
--- A token that nobody has: a writer that repeats itself after a time-out gives the same again, and
--- two conversations with one token would lose the documents of both with the first that goes.
+-- An unused token. A retry after a timeout proposes the same token, perhaps for another id, and if two
+-- conversations shared a token, deleting one would delete the documents of both.
 local function free_token(token)
   while redis.call('HSETNX', root .. 'tokens', token, id) == 0 do
     token = redis.sha1hex(token .. id .. clock()):sub(1, 16)
@@ -32,7 +32,7 @@ local function free_token(token)
   return token
 end
 
--- The argument as a table with names, nil without SEARCH.
+-- The argument as a table with named fields, nil without SEARCH.
 local function change_of(stored, given)
   if given == '' then return nil end
   local schema, token, tag, embeds, documents, gone, all, facets = unpack(cmsgpack.unpack(given))
@@ -48,8 +48,8 @@ local function change_of(stored, given)
   }
 end
 
--- Whether a change of all documents misses some: those that are there count if their schema and
--- their facets are the same.
+-- True if a change of all documents lacks some. Existing documents count if their schema and facets are
+-- the same.
 local function lacks(stored, change)
   if not (change and change.all) then return false end
   local there = {}
@@ -64,8 +64,8 @@ local function lacks(stored, change)
   return false
 end
 
--- What stands for an owner in documents: random, so that it means nothing once it is forgotten. A
--- writer that repeats itself gives the same `fresh` again, perhaps for another owner.
+-- The tag of an owner in documents: random, so that it is meaningless once the owner is erased. A retry
+-- proposes the same `fresh`, perhaps for another owner, so a hash with the clock is used.
 local function tag_of(whose, fresh)
   if whose == '' then return '' end
   local tag = redis.call('HGET', root .. 'owners', whose)
@@ -84,7 +84,7 @@ local function retag(token, tag)
   end
 end
 
--- All of this is derived: a key of another type gives way.
+-- The set is derived data, so a key of another type is replaced.
 local function register(token, suffix)
   local registry = root .. 'documents:' .. token
   local added = tolerant('SADD', registry, suffix)
@@ -93,7 +93,7 @@ local function register(token, suffix)
   return redis.call('SADD', registry, suffix)
 end
 
--- Facets from a record, where they may be garbage.
+-- The facets of a record, which may be garbage.
 local function unpacked(facets)
   local fine, parts = pcall(cmsgpack.unpack, facets)
   if facets == '' or not fine or type(parts) ~= 'table' or #parts % 2 == 1 then return {} end
@@ -129,12 +129,12 @@ local function drop(stored, change, suffix)
   redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
--- Make the change, beside a field that has `size` bytes afterwards. What the record has to say of it
--- goes into `fields`, and through `stored` to `note`.
+-- Make the change. The field has `size` bytes afterwards. Values for the record go into `fields`, and
+-- through `stored` to `note`.
 local function index(stored, change, time, size, fields)
   if not change then return end
   local before = {token = stored.token, tag = stored.tag, facets = stored.facets}
-  if stored.token and not stored.exists then  -- of one that another program has deleted
+  if stored.token and not stored.exists then  -- another program deleted the conversation
     unregister(stored.token)
     stored.token = false
   end
@@ -160,7 +160,7 @@ local function index(stored, change, time, size, fields)
   end
   if change.current then
     stored.schema, stored.written = change.schema, size
-  elseif was_whole(stored) then  -- a document of each run still, of several schemas
+  elseif was_whole(stored) then  -- still a document for each run, but of several schemas
     stored.schema, stored.written = '0', size
   end
   if change.all then redis.call('SREM', root .. 'stale', stored.token) end

@@ -1,10 +1,10 @@
 -- needs: tolerant
 --
--- Put vectors into the search documents that are still there.
+-- Write vectors into the search documents that still exist.
 --
 -- KEYS  documents without a vector, then a document each
 -- ARGV  a vector each
--- Returns how many documents were there.
+-- Returns how many documents were written.
 local written = 0
 for i, vector in ipairs(ARGV) do
   local key = KEYS[i + 1]

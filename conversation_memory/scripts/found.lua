@@ -1,14 +1,14 @@
 -- needs: tolerant
 --
--- Search documents, and their conversations as they are now.
+-- A search, or the documents of an earlier one, with the present records of their conversations.
 --
 -- KEYS  content, expiry, tokens, owners, root
--- ARGV  owner ('' any), tag that is taken to be his, how many parts each hit of the reply has, then
---       a search that is to be made; or with 0, the tokens of what was found before
--- Returns {time, how many conversations are past their deadline, whether the tag is his, the reply to
---   the search, the token of each conversation in it, then for each of them false if nobody has it,
---   or {owner, title, created, updated, runs, version, seal, expires, indexed, token, id, bytes of
---   the field}}.
+-- ARGV  owner ('' any), the tag believed to be the owner's, the number of parts of each hit in the
+--       reply, then the search; or 0, then the tokens that were found before
+-- Returns {time, number of expired conversations, 1 if the tag is the owner's, the reply to the search,
+--   the token of each conversation in it, then for each token false if no conversation has it, or
+--   {owner, title, created, updated, runs, version, seal, expires, indexed, token, id, bytes of the
+--   field}}.
 local content, expiry, tokens, owners, root = unpack(KEYS)
 local owner, tag, parts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -35,9 +35,9 @@ else
 end
 local clock = redis.call('TIME')
 local time = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local is_his = owner == '' or redis.call('HGET', owners, owner) == tag
+local is_tag = owner == '' or redis.call('HGET', owners, owner) == tag
 local overdue = redis.call('ZCOUNT', expiry, '-inf', time)
-local reply = {time, overdue, is_his and 1 or 0, found, names}
+local reply = {time, overdue, is_tag and 1 or 0, found, names}
 if #names == 0 then return reply end
 
 for i, id in ipairs(redis.call('HMGET', tokens, unpack(names))) do

@@ -1,12 +1,12 @@
 -- needs: tolerant
 --
--- The search documents that a conversation has, as its record and Redis say.
+-- The search documents that a conversation has, according to its record and to Redis.
 --
 -- KEYS  content, record, root
 -- ARGV  id
--- Returns {what they are indexed as, facets, suffixes of those that are there, version, bytes of the
--- field, bytes of the runs, whether all that it had are there and name it and its owner}. Nothing is
--- known of the documents of a token that stands for another conversation.
+-- Returns {`indexed` of the record, facets, suffixes of the documents that exist, version, bytes of the
+-- field, bytes of the runs, 1 if no document is missing and the token and tag are right}. A token
+-- that belongs to another conversation counts as none.
 local content, record, root = unpack(KEYS)
 local id = ARGV[1]
 local token, indexed, facets, owner, tag, version, runs, bytes = unpack(redis.call('HMGET', record,

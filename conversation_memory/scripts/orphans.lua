@@ -1,11 +1,11 @@
 -- needs: tolerant
 --
--- Search documents that belong to no conversation: their token is forgotten, or the list of their
--- suffixes was lost.
+-- Search documents of no conversation: their token is unknown, or the set of their suffixes was
+-- lost.
 --
 -- KEYS  root
 -- ARGV  'ask' or 'delete', then keys of documents
--- Returns how many of them are; 'ask' returns the keys.
+-- Returns how many there are; with 'ask', their keys.
 local root = KEYS[1]
 local prefix = root .. 'run:'
 

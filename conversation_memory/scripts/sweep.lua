@@ -1,10 +1,10 @@
 -- needs: conversation
 --
--- Delete the search documents of a token that no conversation has any more. A conversation that was
--- renamed since the caller looked has it still.
+-- Delete the search documents of a token that no conversation has. A conversation that was renamed
+-- since the caller looked still has it.
 --
--- ARGV  id, owner, token [, 'ask' to only ask]
--- Returns whether that was so.
+-- ARGV  id, owner, token [, 'ask' to delete nothing]
+-- Returns 1 if no conversation has the token, else 0.
 local token = ARGV[3]
 if redis.call('HGET', root .. 'tokens', token) ~= id then return 0 end
 local is_recorded = redis.call('HGET', record, 'token') == token

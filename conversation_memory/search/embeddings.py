@@ -86,6 +86,7 @@ def search(request: Request, scope: Scope) -> Operation[Reply]:
     count = max(_CANDIDATES, offset + limit)
     filters = redisearch.expression(replace(request, query=Query(is_blank=True)), scope)
     query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
+    # Without a LIMIT, FT.SEARCH returns ten of the rows that KNN finds.
     rest = ("SORTBY", _DISTANCE, "LIMIT", 0, count, "PARAMS", 2, "vector", request.vector)
     call = redisearch.ft_search(scope, query, ("t", "run", _DISTANCE), *rest)
     reply, reasons = yield from redisearch.timed(redisearch.command(call, scope))

@@ -22,6 +22,7 @@ Counts = list[tuple[str, int]]
 
 def by_value(field: str, kind: str) -> list[Any]:
     """The part of an FT.AGGREGATE that counts the values of a field."""
+    # GROUPBY takes all tags of a document as one value, and a missing field as a value too.
     split = ["APPLY", f'split(@{field}, "\x1f")', "AS", "value"] if kind == "tag" else []
     group = "@value" if kind == "tag" else f"@{field}"
     there = ("LOAD", 1, f"@{field}", "FILTER", f"exists(@{field})")
@@ -36,6 +37,7 @@ def by_time(step: int) -> list[Any]:
 
 
 def _counted() -> list[Any]:
+    # Without a LIMIT, FT.AGGREGATE returns ten rows.
     return [*("REDUCE", "COUNT", 0, "AS", "count", "LIMIT", 0, MOST)]
 
 

@@ -33,55 +33,17 @@ _RANGES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
-    """A tag equals one of some values."""
+class Condition:
+    """A condition on a field of documents, in RediSearch's language and as a test of its value.
+
+    RediSearch may find more than what satisfies it unless it `is_exact`.
+    """
 
     field: str
-    values: tuple[str, ...]
-    is_exact = True
-
-    def redisearch(self) -> str:
-        return f"@{self.field}:{{{'|'.join(self.values)}}}"
-
-    def matches(self, value: bytes | None) -> bool:
-        return not {*self.values}.isdisjoint((value or b"").decode().split(SEPARATOR))
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """A number is in a range."""
-
-    field: str
-    lookup: str
-    number: float
-    is_exact = True
-
-    def redisearch(self) -> str:
-        return f"@{self.field}:{_RANGES[self.lookup][0].format(repr(self.number))}"
-
-    def matches(self, value: bytes | None) -> bool:
-        return value is not None and _RANGES[self.lookup][1](float(value), self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class Worded:
-    """A text matches a query."""
-
-    field: str
-    query: Query
-
-    @property
-    def is_exact(self) -> bool:
-        return self.query.is_exact
-
-    def redisearch(self) -> str:
-        return self.query.redisearch(self.field)
-
-    def matches(self, value: bytes | None) -> bool:
-        return self.query.matches((value or b"").decode())
-
-
-Condition = Tagged | Between | Worded
+    redisearch: str
+    matches: Callable[[bytes], bool]
+    is_exact: bool = True
+    is_hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +86,7 @@ class SearchFilters:
     def is_hopeless(self) -> bool:
         """True if nothing can satisfy them."""
         hopeless = (self.since or 0) >= self.until if self.until is not None else False
-        return hopeless or any(_is_hopeless(condition) for condition in self.where)
+        return hopeless or any(condition.is_hopeless for condition in self.where)
 
     @property
     def fields(self) -> set[str]:
@@ -139,22 +101,16 @@ class SearchFilters:
         if self.since is not None or self.until is not None:
             end = "+inf" if self.until is None else f"({self.until}"
             yield f"@t:[{'-inf' if self.since is None else self.since} {end}]"
-        yield from filter(None, (condition.redisearch() for condition in self.where))
+        yield from filter(None, (condition.redisearch for condition in self.where))
 
     def matches(self, values: Mapping[str, bytes]) -> bool:
         """True if values of FIELDS, as documents hold them, satisfy `where`."""
-        return all(condition.matches(values.get(condition.field)) for condition in self.where)
+        return all(condition.matches(values.get(condition.field, b"")) for condition in self.where)
 
     def covers(self, milliseconds: int) -> bool:
         """True if a time is within them."""
         after = self.since is None or milliseconds >= self.since
         return after and (self.until is None or milliseconds < self.until)
-
-
-def _is_hopeless(condition: Condition) -> bool:
-    if isinstance(condition, Worded):
-        return condition.query.is_hopeless
-    return isinstance(condition, Tagged) and not condition.values
 
 
 def _conditions(alias: str, schema: Schema | None, where: Mapping[str, Any]) -> Iterator[Condition]:
@@ -174,11 +130,37 @@ def _conditions(alias: str, schema: Schema | None, where: Mapping[str, Any]) -> 
                 f"{', '.join(_LOOKUPS[kind])} (alias {alias!r})."
             )
         if kind == "tag":
-            yield Tagged(field, _tags(name, lookup, value))
+            yield _tag_condition(field, _tags(name, lookup, value))
         elif kind == "numeric":
-            yield Between(field, lookup, _finite(name, value))
+            yield _range_condition(field, lookup, _finite(name, value))
         else:
-            yield Worded(field, Query.parse(_text(name, value), schema.words))
+            yield _text_condition(field, Query.parse(_text(name, value), schema.words))
+
+
+def _tag_condition(field: str, tags: tuple[str, ...]) -> Condition:
+    """One of the tags of a run is one of `tags`."""
+
+    def matches(value: bytes) -> bool:
+        return not {*tags}.isdisjoint(value.decode().split(SEPARATOR))
+
+    return Condition(field, f"@{field}:{{{'|'.join(tags)}}}", matches, is_hopeless=not tags)
+
+
+def _range_condition(field: str, lookup: str, number: float) -> Condition:
+    expression, compare = _RANGES[lookup]
+
+    def matches(value: bytes) -> bool:
+        return value != b"" and compare(float(value), number)
+
+    return Condition(field, f"@{field}:{expression.format(repr(number))}", matches)
+
+
+def _text_condition(field: str, query: Query) -> Condition:
+    def matches(value: bytes) -> bool:
+        return query.matches(value.decode())
+
+    expression = query.redisearch(field)
+    return Condition(field, expression, matches, query.is_exact, query.is_hopeless)
 
 
 def _parted(key: str) -> tuple[str, str]:

@@ -136,6 +136,7 @@ def call(request: Request, scope: Scope) -> Call:
 
 
 def ft_search(scope: Scope, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
+    # VERBATIM, as words are stemmed by us: RediSearch would add stems of its own.
     start = ("FT.SEARCH", scope.index, query, "VERBATIM", "RETURN", len(returned), *returned)
     return (*start, *rest, *limits())
 

@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..collection.listing import Listing
 from ..documents import Document, decoded
@@ -38,21 +37,13 @@ _ALL = 10**9
 UNREADABLE = "Conversations that cannot be read"
 _NO_LIKENESS = "Without RediSearch, similar meanings are not found, only words."
 
-_START = datetime.fromtimestamp(0, UTC)
 
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A run that may match; `values` are those of FIELDS, as documents hold them."""
 
     record: Record
     run: Run
-    position: int
     values: dict[str, bytes]
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        return text_of(self.run.input), text_of(self.run.output)
 
 
 @dataclass(slots=True)
@@ -98,7 +89,8 @@ class Scan:
             stream = self.stream(candidate)
             if request.query.matches(stream):
                 score = request.query.score(stream) if request.by_relevance else 0.0
-                found.append(self._hit(candidate, request, score))
+                record, run, _ = candidate
+                found.append(Hit(record, run, None, score, request.query, self._words))
 
         start = request.cursor if request.cursor.is_scan else Cursor(request.cursor.offset)
         walk = yield from self.walk(request.filters, visit, start.place, start.mark)
@@ -113,7 +105,8 @@ class Scan:
 
     def stream(self, candidate: Candidate) -> str:
         """The words of a run, as in its search document."""
-        return self._words.stream(*candidate.texts)
+        run = candidate.run
+        return self._words.stream(text_of(run.input), text_of(run.output))
 
     def reason(self, request: Request, walk: Walk, why: str) -> str:
         """The reasons why there may be more hits; '' after a complete walk."""
@@ -138,14 +131,12 @@ class Scan:
         cursor: str | None = place or None
         while True:
             page = yield from self._page(filters, cursor, walk, most)
-            walk.place = cursor = page.next
+            walk.place = cursor = None if _are_older(page, filters) else page.next
             walk.count += len(page)
             if page.unlisted:
                 walk.skipped["Conversations that are not listed yet"] = page.unlisted
             yield from self._visit(page.records, filters, visit, walk)
-            if cursor is None or walk.is_over(most) or _are_older(page, filters):
-                if cursor is not None and _are_older(page, filters):
-                    walk.place = None
+            if cursor is None or walk.is_over(most):
                 return walk
 
     def _page(
@@ -178,14 +169,10 @@ class Scan:
             walk.skipped["Conversations too long to search"] += len(records) - len(small)
         documents = (yield from read_documents(self._layout, small)) if small else []
         for record, document in zip(small, documents, strict=True):
-            try:
-                candidates = [] if document is None else self._candidates(record, document)
-            except Damaged:
-                document = None
-            if document is None:
+            candidates = self._candidates(record, document)
+            if candidates is None:
                 walk.skipped[UNREADABLE] += 1
-                continue
-            for candidate in reversed(candidates):
+            for candidate in reversed(candidates or []):
                 if filters.matches(candidate.values):
                     visit(candidate)
 
@@ -199,26 +186,28 @@ class Scan:
         pairs = zip(replies[: len(ids)], replies[len(ids) :], strict=True)
         return [size + (number(others) or 0) for size, others in pairs]
 
-    def _candidates(self, record: Record, document: Document) -> list[Candidate]:
-        """All runs of a conversation. Raises `Damaged` if any of them cannot be read."""
-        has_fields = self._layout.schema is not None
-        common = self._values(document.metadata) if has_fields else {}
-        return [
-            Candidate(record, run, position, common | self._values(run.meta) if has_fields else {})
-            for position, run in enumerate(decoded(document.texts))
-        ]
+    def _candidates(self, record: Record, document: Document | None) -> list[Candidate] | None:
+        """All runs of a conversation; None if any of it cannot be read."""
+        if document is None:
+            return None
+        schema = self._layout.schema
+        with suppress(Damaged):
+            runs = decoded(document.texts)
+            if schema is None:  # then damaged metadata costs nothing
+                return [Candidate(record, run, {}) for run in runs]
+            common = _pairs(schema.values(document.metadata))
+            return [
+                Candidate(record, run, common | _pairs(schema.values(run.meta))) for run in runs
+            ]
+        return None
 
-    def _values(self, data: Any) -> dict[str, bytes]:
-        assert self._layout.schema is not None
-        flat = self._layout.schema.values(data)
-        return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
-    def _hit(self, candidate: Candidate, request: Request, score: float) -> Hit:
-        return Hit(candidate.record, candidate.run, None, score, request.query, self._words)
+def _pairs(flat: list[bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _updated_ms(record: Record) -> int:
-    return round((record.updated or _START).timestamp() * 1000)
+    return round(record.updated.timestamp() * 1000) if record.updated else 0
 
 
 def _are_older(page: Page, filters: SearchFilters) -> bool:

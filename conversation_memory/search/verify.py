@@ -113,8 +113,8 @@ class Verifier:
     def _verified(
         self, reply: Reply, filters: SearchFilters, found: list[Any]
     ) -> Operation[Reply | None]:
-        now, overdue, is_his, _, tokens, *conversations = found
-        if not is_his:
+        now, overdue, is_tag, _, tokens, *conversations = found
+        if not is_tag:
             self._tags.pop(filters.owner or b"", None)
             return None
         if overdue and (yield from self._reaps()):

@@ -68,7 +68,7 @@ class Lifecycle:
         self._state = None
 
     def wants_documents(self) -> Operation[bool]:
-        """True if writes must write search documents. Costs a round trip every few seconds."""
+        """True if writes must write search documents. Seldom costs a round trip."""
         state = self._state
         if state is None or not (state.answers or time.monotonic() < self._until):
             state = yield from self.ready()
@@ -114,6 +114,7 @@ class Lifecycle:
         now = yield single("TIME")
         yield single("HSET", self._keys.search(), self.schema.digest, now[0])
         if names:
+            # FT.DROPINDEX keeps the documents, which the new index has too.
             yield [single("FT.DROPINDEX", name) for name in names]
             yield single("HDEL", self._keys.search(), *digests)
         self.forget()
@@ -291,13 +292,8 @@ def _documents(information: dict[str, Any]) -> int:
 
 def _fields(information: dict[str, Any]) -> dict[str, str]:
     """Name -> kind of FIELDS, from the attributes of FT.INFO."""
-    found = {}
-    for column in information["attributes"]:
-        field = decode(_attribute(column))
-        kind, _, name = field.partition("_")
-        if name:
-            found[name] = kind
-    return found
+    parts = [decode(_attribute(column)).partition("_") for column in information["attributes"]]
+    return {name: kind for kind, _, name in parts if name}
 
 
 def _attribute(column: Any) -> bytes:
