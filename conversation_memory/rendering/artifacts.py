@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeGuard
 
 from django.utils.safestring import SafeString
@@ -102,12 +103,8 @@ def _as_text(artifact: Artifact, place: str, look: Look) -> Shown:
     return replace(shown, text="", blocks=tuple(split(text, look.marks)))
 
 
-def _as_error(artifact: Artifact, place: str, look: Look) -> Shown:
-    return _marked("error", visible(artifact.text), place, look)
-
-
-def _as_info(artifact: Artifact, place: str, look: Look) -> Shown:
-    return _marked("info", visible(artifact.text), place, look)
+def _as_line(kind: str, artifact: Artifact, place: str, look: Look) -> Shown:
+    return _marked(kind, visible(artifact.text), place, look)
 
 
 def _as_boolean(artifact: Artifact, place: str, look: Look) -> Shown:
@@ -185,8 +182,8 @@ def _as_fields(artifact: Artifact, place: str, look: Look) -> Shown:
 
 _SHOWN_AS: dict[str, Callable[[Artifact, str, Look], Shown]] = {
     "TextArtifact": _as_text,
-    "ErrorArtifact": _as_error,
-    "InfoArtifact": _as_info,
+    "ErrorArtifact": partial(_as_line, "error"),
+    "InfoArtifact": partial(_as_line, "info"),
     "BooleanArtifact": _as_boolean,
     "BlobArtifact": _as_binary,
     "AudioArtifact": _as_binary,
