@@ -148,7 +148,11 @@ def number(value: bytes | None) -> int | None:
 
 
 def _time(value: bytes | None) -> datetime | None:
-    milliseconds = number(value)
+    return moment(number(value))
+
+
+def moment(milliseconds: float | None) -> datetime | None:
+    """The time of a score, None for what no calendar has."""
     try:
         return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, ValueError, OSError):

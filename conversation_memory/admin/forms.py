@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import (
@@ -62,13 +62,7 @@ class MetadataField(forms.JSONField):
             return True
 
 
-if TYPE_CHECKING:
-    Form = forms.ModelForm[Conversation]
-else:  # ModelForm takes no type at run time
-    Form = forms.ModelForm
-
-
-class ConversationForm(Form):
+class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
     """Detects changes against the values that the page showed, not those stored in the meantime."""
 
     title = forms.CharField(
