@@ -47,7 +47,7 @@ class JourneyTests(AdminBrowserTestCase):
         page.locator("#result_list").get_by_role("link").first.click()
         page.locator("#searchbar").fill("lamp")
         page.get_by_role("button", name="Search").click()
-        page.get_by_text("messages were not, as search is off here").wait_for()
+        page.get_by_text("but not messages: this index has no search").wait_for()
         page.get_by_role("link", name="lamp", exact=True).click()
         page.get_by_text("answer 119.").wait_for()
         page.get_by_role("link", name="Earlier").first.click()
@@ -71,7 +71,7 @@ class JourneyTests(AdminBrowserTestCase):
         page.goto(self.url("conversation_restore", self.address()))
         page.locator("input[type=file]").set_input_files(archive)
         page.get_by_role("button", name="Preview").click()
-        page.get_by_role("row", name="1 new lamp").wait_for()
+        page.get_by_role("row", name="1 new: restored lamp").wait_for()
         page.get_by_role("button", name="Restore", exact=True).click()
         page.get_by_text("1 new, 0 replaced").wait_for()
         assert len(self.index.driver("lamp").load()[0]) == 120

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import (
@@ -62,38 +62,26 @@ class MetadataField(forms.JSONField):
             return True
 
 
-if TYPE_CHECKING:
-    Form = forms.ModelForm[Conversation]
-else:  # ModelForm takes no type at run time
-    Form = forms.ModelForm
-
-
-class ConversationForm(Form):
+class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
     """Detects changes against the values that the page showed, not those stored in the meantime."""
 
     title = forms.CharField(
-        label=_("Title"),
-        max_length=MAX_TITLE,
-        required=False,
-        show_hidden_initial=True,
-        widget=AdminTextInputWidget,
+        label=_("Title"), required=False, max_length=MAX_TITLE, widget=AdminTextInputWidget
     )
     owner = forms.CharField(
         label=_("Owner"),
-        max_length=1000,
         required=False,
-        show_hidden_initial=True,
+        max_length=1000,
         widget=AdminTextInputWidget,
         help_text=_("Usually the primary key of a user. Leave it empty if there is no owner."),
     )
     expires = forms.SplitDateTimeField(
         label=_("Expires"),
         required=False,
-        show_hidden_initial=True,
         widget=AdminSplitDateTime,
         help_text=_("Deleted at this time. Each new message extends it by the same period."),
     )
-    metadata = MetadataField(label=_("Metadata"), required=False, show_hidden_initial=True)
+    metadata = MetadataField(label=_("Metadata"), required=False)
 
     class Meta:
         model = Conversation
@@ -103,6 +91,8 @@ class ConversationForm(Form):
         super().__init__(*args, **kwargs)
         self.stored: dict[str, Any] = getattr(self.instance, "metadata", {})
         self.initial["metadata"] = self.stored
+        for field in self.fields.values():
+            field.show_hidden_initial = True
         for part, name in zip(self._parts_of("expires"), (_("Date"), _("Time")), strict=False):
             part.attrs["aria-label"] = name
 

@@ -79,27 +79,26 @@ class Overview:
         return [self._rows[address] for address in addresses]
 
     def _discover(self, index: ConversationIndex) -> Discovery:
-        if index.settings.server in self._down:
-            return Discovery([])
-        try:
-            return index.discover()
-        except ConversationMemoryError as error:
-            self._remember(index, error)
-            return Discovery([])
+        found, _failure = self._attempt(index, index.discover)
+        return found or Discovery([])
 
     def _read(self, index: ConversationIndex) -> tuple[Statistics | None, str, str]:
-        if failure := self._down.get(index.settings.server):
-            return None, "off", failure
-        try:
-            return index.statistics(self._edges), index.search_state().kind, ""
-        except ConversationMemoryError as error:
-            self._remember(index, error)
-            return None, "off", str(error)
+        found, failure = self._attempt(
+            index, lambda: (index.statistics(self._edges), index.search_state().kind)
+        )
+        return (*(found or (None, "off")), failure)
 
-    def _remember(self, index: ConversationIndex, error: ConversationMemoryError) -> None:
-        """Ask a server that is down only once: each attempt would wait for its timeout."""
-        if isinstance(error, RedisUnavailable):
-            self._down[index.settings.server] = str(error)
+    def _attempt(self, index: ConversationIndex, read: Callable[[], T]) -> tuple[T | None, str]:
+        """The result or the error. A server that is down is asked once: each time would wait."""
+        server = index.settings.server
+        if failure := self._down.get(server):
+            return None, failure
+        try:
+            return read(), ""
+        except ConversationMemoryError as error:
+            if isinstance(error, RedisUnavailable):
+                self._down[server] = str(error)
+            return None, str(error)
 
 
 def _ask(

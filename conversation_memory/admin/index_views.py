@@ -164,13 +164,13 @@ class Erasing(IndexViews):
         ) % {"count": erased.conversations, "owner": label(owner)}
         self.message_user(request, text, messages.SUCCESS)
         self.log_index(request, address, text)
+        replicas = copies.replicas or 0
+        told = ngettext("%d replica (run both there)", "%d replicas (run both there)", replicas)
         held = [
-            *([_("its append-only file")] if copies.append_only_file else []),
-            *([_("its snapshot")] if copies.saved else []),
-            *([_("%d replicas") % copies.replicas] if copies.replicas else []),
+            *([_("its append-only file (run BGREWRITEAOF)")] if copies.append_only_file else []),
+            *([_("its snapshot (run BGSAVE)")] if copies.saved else []),
+            *([told % replicas] if replicas else []),
         ]
         if held:
-            text = _(
-                "Redis may still hold copies in: %s. To remove them, run BGREWRITEAOF and BGSAVE."
-            )
-            self.message_user(request, text % ", ".join(held), messages.WARNING)
+            text = _("Redis may still hold copies in: %s.") % ", ".join(held)
+            self.message_user(request, text, messages.WARNING)

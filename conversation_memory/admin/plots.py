@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from django.template.defaultfilters import date as formatted
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from ..browse.stats import Statistics
 from .formatting import grouped
 
-# Units of the drawing, which scales with the page; legible on a phone.
-_WIDTH, _HEIGHT = 360, 150
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 4, 12, 20
-_PLOT_WIDTH = _WIDTH - _LEFT - _RIGHT
-_PLOT_HEIGHT = _HEIGHT - _TOP - _BOTTOM
+# The area of the bars in plot.html.
+_WIDTH, _HEIGHT = 322, 118
 _GAP = 0.25
 
 DAYS = 30
@@ -50,8 +46,33 @@ class Plot:
     note: str = ""
 
     @property
-    def svg(self) -> SafeString:
-        return draw(self.bars)
+    def top(self) -> int:
+        return ceiling(max((bar.value for bar in self.bars), default=0))
+
+    @property
+    def lines(self) -> list[tuple[str, str]]:
+        """The grid: a coordinate and a label each."""
+        values = sorted({0, self.top // 2, self.top})
+        return [(_round(_HEIGHT * (1 - value / self.top)), _short(value)) for value in values]
+
+    @property
+    def columns(self) -> Iterator[dict[str, Any]]:
+        """The bars, with their coordinates."""
+        top, step = self.top, _WIDTH / max(1, len(self.bars))
+        for position, bar in enumerate(self.bars):
+            # A bar of a few among very many is still visible.
+            height = max(bar.value / top * _HEIGHT, 1.5 if bar.value else 0)
+            yield {
+                "bar": bar,
+                "value": grouped(bar.value),
+                "step": _round(step),
+                "start": _round(position * step),
+                "middle": _round((position + 0.5) * step),
+                "x": _round((position + _GAP / 2) * step),
+                "y": _round(_HEIGHT - height),
+                "width": _round(step * (1 - _GAP)),
+                "height": _round(height),
+            }
 
     @property
     def is_empty(self) -> bool:
@@ -118,75 +139,12 @@ def _names() -> list[str]:
     ]
 
 
-def draw(bars: Sequence[Bar]) -> SafeString:
-    """`bars` side by side over a grid, hidden from screen readers, which read the table."""
-    top = ceiling(max((bar.value for bar in bars), default=0))
-    return format_html(
-        '<svg class="cm-bars" viewBox="0 0 {} {}" aria-hidden="true" focusable="false">{}{}</svg>',
-        _WIDTH,
-        _HEIGHT,
-        format_html_join("", "{}", ((line,) for line in _lines(top))),
-        format_html_join("", "{}", ((column,) for column in _columns(bars, top))),
-    )
-
-
 def ceiling(value: int) -> int:
     """The end of the axis: the first of 1, 2, 5, 10, 20, 50 … that is at least `value`."""
     unit = 1
     while unit * 10 < value:
         unit *= 10
     return next(unit * step for step in (1, 2, 5, 10) if unit * step >= value)
-
-
-def _lines(top: int) -> Iterator[SafeString]:
-    for value in sorted({0, top // 2, top}) if top > 1 else (0, top):
-        y = _y(value, top)
-        yield format_html(
-            '<line class="cm-grid" x1="{}" x2="{}" y1="{}" y2="{}"></line>'
-            '<text class="cm-axis cm-value" x="{}" y="{}">{}</text>',
-            _LEFT,
-            _WIDTH - _RIGHT,
-            y,
-            y,
-            _LEFT - 5,
-            y,
-            _short(value),
-        )
-
-
-def _columns(bars: Sequence[Bar], top: int) -> Iterator[SafeString]:
-    step = _PLOT_WIDTH / max(1, len(bars))
-    for position, bar in enumerate(bars):
-        x, y = _LEFT + position * step, _y(bar.value, top)
-        yield format_html(
-            '<g><title>{}: {}</title><rect class="cm-reach" x="{}" y="{}" width="{}" height="{}">'
-            '</rect><rect class="cm-bar" x="{}" y="{}" width="{}" height="{}" rx="1"></rect>{}</g>',
-            bar.name,
-            grouped(bar.value),
-            _round(x),
-            _TOP,
-            _round(step),
-            _PLOT_HEIGHT,
-            _round(x + step * _GAP / 2),
-            y,
-            _round(step * (1 - _GAP)),
-            _round(_HEIGHT - _BOTTOM - float(y)),
-            _caption(bar.label, x + step / 2),
-        )
-
-
-def _caption(label: str, x: float) -> SafeString:
-    if not label:
-        return SafeString()
-    y = _HEIGHT - 5
-    return format_html('<text class="cm-axis" x="{}" y="{}">{}</text>', _round(x), y, label)
-
-
-def _y(value: int, top: int) -> str:
-    share = value / max(1, top)
-    # A bar of a few among very many is still visible.
-    height = max(share * _PLOT_HEIGHT, 1.5 if value else 0)
-    return _round(_HEIGHT - _BOTTOM - height)
 
 
 def _round(number: float) -> str:

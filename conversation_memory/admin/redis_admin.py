@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin, ShowFacets
@@ -16,11 +16,6 @@ from django.utils.translation import gettext as _
 from ..exceptions import ConversationMemoryError
 from ..indexes import indexes
 from ..models import Index
-
-if TYPE_CHECKING:
-    Admin = ModelAdmin[Any]
-else:  # ModelAdmin takes no type at run time
-    Admin = ModelAdmin
 
 
 def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -51,7 +46,7 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     return answering
 
 
-class RedisAdmin(Admin):
+class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run time
     sortable_by = ()
     show_full_result_count = False
     show_facets = ShowFacets.NEVER

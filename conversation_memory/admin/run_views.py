@@ -33,7 +33,7 @@ class RunViews(RedisAdmin):
         views = {
             "raw": ("<str:object_id>/raw/", require_GET(self.raw_view)),
             "run": (run, require_GET(self.run_view)),
-            "file": (run + "file/<str:place>/", require_GET(self.file_view)),
+            "file": (run + "file/<str:path>/", require_GET(self.file_view)),
             "remove": (run + "remove/", require_http_methods(["GET", "POST"])(self.remove_view)),
         }
         ours = [
@@ -61,11 +61,11 @@ class RunViews(RedisAdmin):
 
     @guarded
     def file_view(
-        self, request: HttpRequest, object_id: str, position: int, tag: str, place: str
+        self, request: HttpRequest, object_id: str, position: int, tag: str, path: str
     ) -> HttpResponse:
         """A picture, another binary as a download, or a text that is too long for the page."""
         run = self._run(self._visible(request, object_id), position, tag)
-        artifact = _at(run, place)
+        artifact = _at(run, path)
         if artifact is None:
             raise Http404
         return serve(artifact) or plain(visible(artifact.text).encode())
@@ -95,7 +95,7 @@ class RunViews(RedisAdmin):
     ) -> HttpResponse:
         link = self.link
         key, tag = str(found.address), tag_of(run)
-        look = Look(url=lambda place: link("file", key, position, tag, place), limit=MAX_CHARACTERS)
+        look = Look(url=lambda path: link("file", key, position, tag, path), limit=MAX_CHARACTERS)
         context = {
             "title": _("Remove a run"),
             "subtitle": str(found),
@@ -124,8 +124,8 @@ class RunViews(RedisAdmin):
         return run
 
 
-def _at(run: Run, place: str) -> Artifact | None:
-    side, *inside = place.split(".")
+def _at(run: Run, path: str) -> Artifact | None:
+    side, *inside = path.split(".")
     if side not in SIDES or damage(run):
         return None
     artifact: Artifact = getattr(run, side)

@@ -133,7 +133,7 @@ def entry(
 ) -> ShownRun:
     """The run at `position` of its conversation."""
     tag = tag_of(run)
-    look = replace(look, url=lambda place: link("file", position, tag, place))
+    look = replace(look, url=lambda path: link("file", position, tag, path))
     shown = ShownRun(number=position + 1, raw_url=link("run", position, tag), is_hit=is_hit)
     if reason := damage(run):
         text, _left = cut(visible(run.to_wire()[: 4 * MAX_BEGINNING]), MAX_BEGINNING)

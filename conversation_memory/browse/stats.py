@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from ..clock import moment
 from ..collection.listing import COUNT, score
 from ..conf import IndexSettings
 from ..exceptions import RedisDenied, RedisMisconfigured
@@ -62,7 +63,10 @@ def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
     conversations, last, ids, *active = yield [count, newest, random, *spans]
     sample = yield from summaries(keys, ids)
     found = Statistics(
-        conversations, _time(last), [int(number) for number in active], [one.size for one in sample]
+        conversations,
+        moment(last),
+        [int(number) for number in active],
+        [one.size for one in sample],
     )
     memory = yield from _allowed(_memory(keys, sample[:_WEIGHED], conversations))
     version = yield from _allowed(_version())
@@ -124,11 +128,4 @@ def _allowed(operation: Operation[Any]) -> Operation[Any]:
     try:
         return (yield from operation)
     except (RedisDenied, RedisMisconfigured):
-        return None
-
-
-def _time(milliseconds: float | None) -> datetime | None:
-    try:
-        return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (OverflowError, ValueError, OSError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeGuard
 
 from django.utils.safestring import SafeString
@@ -25,9 +26,9 @@ _USUAL = ("type", "id", "reference", "meta", "name", "value")
 class Look:
     """How a site shows its artifacts.
 
-    `url` makes the address of a binary, or of a text that is too long, from its place; `limit` is
-    the number of characters of a text that a page shows. With `markdown`, texts are rendered as
-    Markdown, within the `budget` of the page.
+    `url` makes the address of a binary, or of a text that is too long, from its path in the run;
+    `limit` is the number of characters of a text that a page shows. With `markdown`, texts are
+    rendered as Markdown, within the `budget` of the page.
     """
 
     url: Callable[[str], str]
@@ -50,13 +51,11 @@ class Block:
 class Shown:
     """An artifact ready for the template `conversation_memory/artifacts/<kind>.html`.
 
-    `place` is its place in its run: `output`, or `output.2` for the third of a list. `left` counts
-    the characters of a text, or the items of a list, that are not shown; `is_found` is True if a
-    word of the search is in it.
+    `left` counts the characters of a text, or the items of a list, that are not shown; `is_found`
+    is True if a word of the search is in it.
     """
 
     kind: str
-    place: str
     url: str = ""
     text: SafeString | str = ""
     label: str = ""
@@ -72,28 +71,26 @@ class Shown:
         return f"conversation_memory/artifacts/{self.kind}.html"
 
 
-def show(artifact: Artifact, place: str, look: Look) -> Shown:
-    """`artifact`, which is at `place` in its run, ready for its template."""
-    return _SHOWN_AS.get(artifact.type, _as_fields)(artifact, place, look)
+def show(artifact: Artifact, path: str, look: Look) -> Shown:
+    """`artifact` ready for its template. Its `path` is `output`, or `output.2` in a list."""
+    return _SHOWN_AS.get(artifact.type, _as_fields)(artifact, path, look)
 
 
-def _cut(kind: str, text: str, place: str, look: Look, label: str = "") -> Shown:
+def _cut(kind: str, text: str, path: str, look: Look, label: str = "") -> Shown:
     """As much of `text` as a page shows, still unmarked, with a link to the rest."""
     text, left = cut(text, look.limit)
-    url = look.url(place) if left else ""
+    url = look.url(path) if left else ""
     is_found = look.marks.found_in(text)
-    return Shown(
-        kind=kind, place=place, label=label, text=text, left=left, url=url, is_found=is_found
-    )
+    return Shown(kind=kind, label=label, text=text, left=left, url=url, is_found=is_found)
 
 
-def _marked(kind: str, text: str, place: str, look: Look, label: str = "") -> Shown:
-    shown = _cut(kind, text, place, look, label)
+def _marked(kind: str, text: str, path: str, look: Look, label: str = "") -> Shown:
+    shown = _cut(kind, text, path, look, label)
     return replace(shown, text=look.marks.html(shown.text))
 
 
-def _as_text(artifact: Artifact, place: str, look: Look) -> Shown:
-    shown = _cut("text", visible(artifact.text), place, look)
+def _as_text(artifact: Artifact, path: str, look: Look) -> Shown:
+    shown = _cut("text", visible(artifact.text), path, look)
     text = shown.text
     if look.markdown and markdown.AVAILABLE and len(text) <= markdown.MAX_CHARACTERS:
         html = markdown.render(text, look.marks, look.budget)
@@ -102,68 +99,63 @@ def _as_text(artifact: Artifact, place: str, look: Look) -> Shown:
     return replace(shown, text="", blocks=tuple(split(text, look.marks)))
 
 
-def _as_error(artifact: Artifact, place: str, look: Look) -> Shown:
-    return _marked("error", visible(artifact.text), place, look)
+def _as_line(kind: str, artifact: Artifact, path: str, look: Look) -> Shown:
+    return _marked(kind, visible(artifact.text), path, look)
 
 
-def _as_info(artifact: Artifact, place: str, look: Look) -> Shown:
-    return _marked("info", visible(artifact.text), place, look)
+def _as_boolean(artifact: Artifact, path: str, look: Look) -> Shown:
+    return _marked("info", visible(_("Yes") if artifact.value else _("No")), path, look)
 
 
-def _as_boolean(artifact: Artifact, place: str, look: Look) -> Shown:
-    return _marked("info", visible(_("Yes") if artifact.value else _("No")), place, look)
-
-
-def _as_binary(artifact: Artifact, place: str, look: Look) -> Shown:
+def _as_binary(artifact: Artifact, path: str, look: Look) -> Shown:
     about = visible(artifact.text.strip("[]"))
-    return Shown(kind="binary", place=place, url=look.url(place), text=about, label=_name(artifact))
+    return Shown(kind="binary", url=look.url(path), text=about, label=_name(artifact))
 
 
-def _as_image(artifact: Artifact, place: str, look: Look) -> Shown:
+def _as_image(artifact: Artifact, path: str, look: Look) -> Shown:
     if image_type(artifact) is None:
-        return _as_binary(artifact, place, look)
+        return _as_binary(artifact, path, look)
     width, height = (artifact.to_dict().get(side) for side in ("width", "height"))
     size = (width, height) if _is_length(width) and _is_length(height) else None
-    return Shown(kind="image", place=place, url=look.url(place), label=_name(artifact), size=size)
+    return Shown(kind="image", url=look.url(path), label=_name(artifact), size=size)
 
 
-def _as_link(artifact: Artifact, place: str, look: Look) -> Shown:
+def _as_link(artifact: Artifact, path: str, look: Look) -> Shown:
     # A javascript: address would run on a click, whatever the policy says about inline scripts.
     if artifact.text.startswith(("https://", "http://")) and len(artifact.text) <= 2000:
         address = visible(artifact.text)
-        return Shown(kind="link", place=place, url=address, text=look.marks.html(address))
-    return _as_text(artifact, place, look)
+        return Shown(kind="link", url=address, text=look.marks.html(address))
+    return _as_text(artifact, path, look)
 
 
-def _as_list(artifact: Artifact, place: str, look: Look) -> Shown:
-    if place.count(".") >= MAX_DEPTH:
-        return _as_json(artifact, place, look)
+def _as_list(artifact: Artifact, path: str, look: Look) -> Shown:
+    if path.count(".") >= MAX_DEPTH:
+        return _as_json(artifact, path, look)
     items = [
-        show(item, f"{place}.{number}", look)
+        show(item, f"{path}.{number}", look)
         for number, item in enumerate(artifact.items[:MAX_ITEMS])
     ]
     return Shown(
         kind="list",
-        place=place,
         items=tuple(items),
         left=len(artifact.items) - len(items),
         is_found=any(item.is_found for item in items),
     )
 
 
-def _as_action(artifact: Artifact, place: str, look: Look) -> Shown:
+def _as_action(artifact: Artifact, path: str, look: Look) -> Shown:
     call = artifact.value if isinstance(artifact.value, dict) else {}
     name = ".".join(str(call[key]) for key in ("name", "path") if call.get(key))
     title = label(_("Used the tool %s") % name).strip()
-    return _marked("json", pretty(artifact.value), place, look, title)
+    return _marked("json", pretty(artifact.value), path, look, title)
 
 
-def _as_json(artifact: Artifact, place: str, look: Look) -> Shown:
+def _as_json(artifact: Artifact, path: str, look: Look) -> Shown:
     name = artifact.type.removesuffix("Artifact").upper() or "JSON"
-    return _marked("json", pretty(artifact.value), place, look, label(name))
+    return _marked("json", pretty(artifact.value), path, look, label(name))
 
 
-def _as_fields(artifact: Artifact, place: str, look: Look) -> Shown:
+def _as_fields(artifact: Artifact, path: str, look: Look) -> Shown:
     """An artifact of an unknown type."""
     data = artifact.to_dict()
     named = {"name": artifact.name} if _name(artifact) else {}
@@ -174,9 +166,8 @@ def _as_fields(artifact: Artifact, place: str, look: Look) -> Shown:
     }
     return Shown(
         kind="fields",
-        place=place,
         label=label(artifact.type) or _("No type"),
-        url=look.url(place),
+        url=look.url(path),
         fields=tuple((label(key), look.marks.html(text)) for key, (text, _left) in texts.items()),
         left=sum(left for _text, left in texts.values()),
         is_found=any(look.marks.found_in(text) for text, _left in texts.values()),
@@ -185,8 +176,8 @@ def _as_fields(artifact: Artifact, place: str, look: Look) -> Shown:
 
 _SHOWN_AS: dict[str, Callable[[Artifact, str, Look], Shown]] = {
     "TextArtifact": _as_text,
-    "ErrorArtifact": _as_error,
-    "InfoArtifact": _as_info,
+    "ErrorArtifact": partial(_as_line, "error"),
+    "InfoArtifact": partial(_as_line, "info"),
     "BooleanArtifact": _as_boolean,
     "BlobArtifact": _as_binary,
     "AudioArtifact": _as_binary,

@@ -7,7 +7,7 @@ removes every tag and attribute not listed here. Without the extra, text is show
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from time import thread_time
 from typing import Any
@@ -89,22 +89,18 @@ def _parser() -> Any:
     parser.enable(["table", "strikethrough"]).disable("image")
     setattr(parser, "validateLink", _is_web_address)  # noqa: B010  # its own hook for this
     for name, rule in _RULES.items():
-        parser.add_render_rule(name, rule)
+        parser.add_render_rule(name, _as_method(rule))
     # First in each chain, so that they run at each block and at each part of a line.
-    parser.block.ruler.before("table", "deadline", _check_block)
+    parser.block.ruler.before("table", "deadline", _check)
     parser.block.ruler.at("table", _small_table, {"alt": ["paragraph", "reference"]})
-    parser.inline.ruler.before("text", "deadline", _check_inline)
+    parser.inline.ruler.before("text", "deadline", _check)
     return parser
 
 
-def _check(env: Any) -> bool:
-    if thread_time() > env["deadline"]:
+def _check(state: Any, *_: Any) -> bool:
+    if thread_time() > state.env["deadline"]:
         raise _TooCostly
     return False  # tells the parser that this rule does not apply
-
-
-def _check_block(state: Any, first: int, last: int, silent: bool) -> bool:
-    return _check(state.env)
 
 
 def _small_table(state: Any, first: int, last: int, silent: bool) -> bool:
@@ -113,59 +109,51 @@ def _small_table(state: Any, first: int, last: int, silent: bool) -> bool:
     return columns * (last - first) <= MAX_CELLS and table(state, first, last, silent)
 
 
-def _check_inline(state: Any, silent: bool) -> bool:
-    return _check(state.env)
+Rule = Callable[[Sequence[Any], int, Any], str]
 
 
-def _text(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-    _check(env)
+def _text(tokens: Sequence[Any], at: int, env: Any) -> str:
+    if thread_time() > env["deadline"]:
+        raise _TooCostly
     return str(escape(env["marks"].set_off(tokens[at].content)))
 
 
-def _inline_code(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-    return f"<code>{_text(renderer, tokens, at, options, env)}</code>"
-
-
-def _code(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+def _code(tokens: Sequence[Any], at: int, env: Any) -> str:
     language = tokens[at].info.split()[:1]
     name = _("Code in %s") % language[0] if language else _("Code")
-    code = _text(renderer, tokens, at, options, env)
     return (
         f'<pre class="code" dir="ltr" tabindex="0" role="group" aria-label="{escape(name)}">'
-        f"<code>{code}</code></pre>\n"
+        f"<code>{_text(tokens, at, env)}</code></pre>\n"
     )
 
 
-def _heading(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+def _heading(tokens: Sequence[Any], at: int, env: Any) -> str:
     """Not a heading element, which would break the outline of the page."""
     return f'<p class="heading heading-{tokens[at].tag[1:]}" dir="auto"><strong>'
 
 
-def _heading_end(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-    return "</strong></p>\n"
-
-
-def _paragraph(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-    return "" if tokens[at].hidden else '<p dir="auto">'
-
-
-def _table(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+def _table(tokens: Sequence[Any], at: int, env: Any) -> str:
     name = escape(_("Table"))
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{name}"><table>\n'
 
 
-def _table_end(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-    return "</table></div>\n"
-
-
-_RULES = {
+_RULES: dict[str, Rule] = {
     "text": _text,
-    "code_inline": _inline_code,
+    "code_inline": lambda tokens, at, env: f"<code>{_text(tokens, at, env)}</code>",
     "fence": _code,
     "code_block": _code,
     "heading_open": _heading,
-    "heading_close": _heading_end,
-    "paragraph_open": _paragraph,
+    "heading_close": lambda *_: "</strong></p>\n",
+    "paragraph_open": lambda tokens, at, env: "" if tokens[at].hidden else '<p dir="auto">',
     "table_open": _table,
-    "table_close": _table_end,
+    "table_close": lambda *_: "</table></div>\n",
 }
+
+
+def _as_method(rule: Rule) -> Callable[..., str]:
+    """`rule` as the parser calls it, which binds it to its renderer."""
+
+    def render(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+        return rule(tokens, at, env)
+
+    return render

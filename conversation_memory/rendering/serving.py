@@ -13,14 +13,8 @@ from django.utils.text import get_valid_filename
 from ..runs import Artifact
 
 # Only types that browsers show as a picture and nothing else: an SVG can carry scripts.
-IMAGE_TYPES = {
-    "avif": "image/avif",
-    "gif": "image/gif",
-    "jpeg": "image/jpeg",
-    "jpg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
-}
+IMAGE_TYPES = {name: f"image/{name}" for name in ("avif", "gif", "jpeg", "png", "webp")}
+IMAGE_TYPES["jpg"] = "image/jpeg"
 # Even content that a browser would run or load is inert, and of no origin.
 HARMLESS = {
     "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",

@@ -1,13 +1,13 @@
--- A page of an order by its number, newest first, of all or of a span of times.
+-- A page of a recency index by number, newest first, of all conversations or of a span of time.
 --
--- KEYS  order
--- ARGV  how many to leave out, limit, since ('' any), until ('' any, exclusive)
--- Returns how many there are in the span, and the ids of the page.
+-- KEYS  recency index
+-- ARGV  offset, limit, since ('' any), until ('' any, exclusive)
+-- Returns the number of conversations in the span, and the ids of the page.
 local order, offset, limit = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
 local since = ARGV[3] == '' and '-inf' or ARGV[3]
 local newer, count = 0, redis.call('ZCARD', order)
 if ARGV[3] ~= '' or ARGV[4] ~= '' then
-  -- By ranks: ZRANGEBYSCORE would step over all that is left out.
+  -- By rank: ZRANGEBYSCORE with LIMIT would walk through the whole offset.
   if ARGV[4] ~= '' then newer = redis.call('ZCOUNT', order, ARGV[4], '+inf') end
   count = redis.call('ZCOUNT', order, since, ARGV[4] == '' and '+inf' or '(' .. ARGV[4])
 end

@@ -1,11 +1,11 @@
 -- needs: tolerant
 --
--- What a list shows of some conversations: the record, the size, and where the last message begins.
+-- The summaries of some conversations: the record, the size, and the beginning of the last output.
 --
--- KEYS  content, then of each the record and the list of its runs
--- ARGV  most bytes of a field to copy for its end (0 none), most bytes of all, ids
--- Returns for each {whether it exists, owner, title, created, updated, runs, version, seal, expires,
--- bytes, edges, beginning of the last output}. A key of another type counts as not there.
+-- KEYS  content, then for each conversation its record and the list of its runs
+-- ARGV  the largest field to copy in bytes (0 none), the bytes to copy in all, ids
+-- Returns for each {exists (0 or 1), owner, title, created, updated, runs, version, seal, expires,
+-- bytes, edges, beginning of the last output}. A key of another type counts as missing.
 local LOOKED_AT = 65536  -- bytes before the end of the runs, to find the last one in
 local SHOWN = 1024
 local OUTPUT = '"output": {'
@@ -13,22 +13,22 @@ local largest, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 
--- The last place of `what` in `text`.
+-- The last position of `what` in `text`.
 local function last(text, what)
   local found, start = nil, 1
   repeat
-    local place = text:find(what, start, true)
-    found, start = place or found, (place or 0) + 1
-  until not place
+    local at = text:find(what, start, true)
+    found, start = at or found, (at or 0) + 1
+  until not at
   return found
 end
 
 local function beginning(text)
-  local place = last(text, OUTPUT)
-  return place and text:sub(place + #OUTPUT - 1, place + #OUTPUT + SHOWN)
+  local at = last(text, OUTPUT)
+  return at and text:sub(at + #OUTPUT - 1, at + #OUTPUT + SHOWN)
 end
 
--- The first and the last byte tell what is no object without its being read.
+-- The first and the last byte tell if a document is not an object, without parsing it.
 local function from_field(id, size)
   if size > largest or size > room then return '', false end
   room = room - size
