@@ -7,9 +7,9 @@ PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 class MemoryIdConverter:
-    """An id of a conversation or of a run in a URL: plain ones as they are, others as ~base64.
+    """A conversation id or run id in a URL: plain ones unchanged, others as ~base64.
 
-    Ids are arbitrary strings; slashes and dots in them would not survive a browser or a proxy.
+    Ids are arbitrary strings, and browsers and proxies normalise slashes and dots.
     """
 
     regex = r"~?[A-Za-z0-9_-]+"
