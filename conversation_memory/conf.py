@@ -19,26 +19,15 @@ DEFAULT_INDEX = "conversations"
 MAX_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 
-_ADDRESS = ("HOST", "PORT", "DB", "USERNAME", "PASSWORD")
+_ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
 _KEYS = {
-    "CACHE",
-    "URL",
-    *_ADDRESS,
-    "INDEX",
-    "INDEXES",
-    "LAYOUT",
-    "TTL",
-    "TTL_ON_READ",
-    "MAX_BYTES",
-    "MAX_RUN_BYTES",
-    "ON_USER_DELETE",
-    "SEARCH",
-    "OPTIONS",
+    *("CACHE", "URL", *_ADDRESS, "INDEX", "INDEXES", "LAYOUT", "TTL", "TTL_ON_READ"),
+    *("MAX_BYTES", "MAX_RUN_BYTES", "ON_USER_DELETE", "SEARCH", "OPTIONS"),
 }
 _SEARCH_KEYS = {"FIELDS", "LANGUAGE", "EMBED", "DIMENSIONS"}
-_KINDS = ("tag", "numeric", "text")
-_ON_USER_DELETE = ("erase", "anonymise", None)
-_STRINGS = ("CACHE", "URL", "HOST", "USERNAME", "PASSWORD", "INDEX", "LAYOUT")
+_STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT".split()
+# The lowest and the highest value; 0 is none.
+_INTEGERS = {"PORT": (1, 65535), "DB": (0, 0), "MAX_BYTES": (1, 0), "MAX_RUN_BYTES": (1, 0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +124,7 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
     if not isinstance(entry, Mapping):
         yield f"{where} is not a dict."
         return
-    for key in sorted(set(map(str, entry)) - _KEYS):
-        yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(_KEYS))}."
+    yield from _key_faults(where, entry, _KEYS)
     if mistyped := [key for key in _STRINGS if not _is_string(entry, key)]:
         yield f"{' and '.join(mistyped)} of {where} is not a string."
         return
@@ -145,6 +133,11 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
     yield from _index_faults(where, entry)
     yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
     yield from _option_faults(where, entry)
+
+
+def _key_faults(where: str, entry: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+    for key in sorted(set(map(str, entry)) - known):
+        yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(known))}."
 
 
 def _is_string(entry: Mapping[str, Any], key: str) -> bool:
@@ -178,13 +171,7 @@ def _url_faults(where: str, url: str) -> Iterator[str]:
 
 
 def _number_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    limits = (
-        ("PORT", 1, 65535),
-        ("DB", 0, None),
-        ("MAX_BYTES", 1, None),
-        ("MAX_RUN_BYTES", 1, None),
-    )
-    for key, low, high in limits:
+    for key, (low, high) in _INTEGERS.items():
         number = entry.get(key, low)
         if not isinstance(number, int) or number < low or number > (high or number):
             span = f"from {low} to {high}" if high else f"of at least {low}"
@@ -199,7 +186,7 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     yield from _pattern_faults(where, entry.get("INDEXES", ()))
     if not isinstance(entry.get("TTL_ON_READ", False), bool):
         yield f"TTL_ON_READ of {where} must be True or False."
-    if entry.get("ON_USER_DELETE") not in _ON_USER_DELETE:
+    if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
         yield f"ON_USER_DELETE of {where} must be 'erase', 'anonymise' or None."
     try:
         milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
@@ -221,8 +208,7 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
         if not isinstance(search, bool):
             yield f"{where} must be True, False or a dict."
         return
-    for key in sorted(set(map(str, search)) - _SEARCH_KEYS):
-        yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(_SEARCH_KEYS))}."
+    yield from _key_faults(where, search, _SEARCH_KEYS)
     fields = search.get("FIELDS", {})
     if not isinstance(fields, Mapping):
         yield f"FIELDS in {where} is not a dict of names and kinds."
@@ -230,7 +216,7 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
     for name, kind in fields.items():
         if not (isinstance(name, str) and name.isascii() and name.isidentifier()):
             yield f"FIELDS in {where} has the name {name!r}; use only ASCII letters, digits and _."
-        if kind not in _KINDS:
+        if kind not in ("tag", "numeric", "text"):
             yield f"The kind of {name!r} in FIELDS of {where} must be 'tag', 'numeric' or 'text'."
     for key in ("LANGUAGE", "EMBED"):
         if not isinstance(search.get(key, ""), str | None):

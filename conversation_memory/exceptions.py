@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from redis import exceptions as redis_errors
+from redis import exceptions as redis
 
 
 class ConversationMemoryError(Exception):
@@ -143,92 +143,43 @@ class ArchiveDamaged(NotAnArchive):
 _DENIED = "denies this user a command or a key (ACL)"
 _PASSWORD = "requires a password"
 _REPLICA = "is a read-only replica"
-_NO_CONNECTION = "has no free connection in this process; raise max_connections"
-_UNCONFIRMED = "a write may or may not have been applied"
-_MEMORY = "is out of memory and rejects writes"
+_BUSY_POOL = "has no free connection in this process; raise max_connections"
+_MEMORY = "is out of memory and rejects writes; delete conversations or raise maxmemory"
+_UNREACHABLE = "cannot be reached"
+_UNKNOWN = "does not know a command: it is too old, lacks a module, or the command was renamed"
+_WRITTEN = "a write may or may not have been applied"
 
 # Class of redis-py, fragment of its text, class of ours, and the predicate of our sentence. The
 # first match counts, so the order matters: redis-py derives AuthenticationError from
 # ConnectionError, has no class for MISCONF or WRONGTYPE, and servers wrap the errors of scripts in
 # words of their own.
 _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], ...] = (
-    (redis_errors.AuthenticationError, "required", RedisDenied, _PASSWORD),
-    (redis_errors.AuthenticationError, "HELLO must be", RedisDenied, _PASSWORD),
-    (redis_errors.AuthenticationError, "", RedisDenied, "rejects the user name or the password"),
-    (redis_errors.NoPermissionError, "", RedisDenied, _DENIED),
-    (redis_errors.BusyLoadingError, "", RedisUnavailable, "is starting and loading its data"),
-    (redis_errors.MaxConnectionsError, "", RedisUnavailable, _NO_CONNECTION),
-    (
-        redis_errors.ConnectionError,
-        "No connection available",
-        RedisUnavailable,
-        _NO_CONNECTION,
-    ),
-    (
-        redis_errors.InvalidResponse,
-        "",
-        RedisMisconfigured,
-        "does not speak the Redis protocol; check host and port",
-    ),
-    (
-        redis_errors.TimeoutError,
-        "Timeout connecting",
-        RedisUnavailable,
-        "did not accept a connection in time; check host and port, and use TLS for a TLS port only",
-    ),
-    (
-        redis_errors.TimeoutError,
-        "",
-        RedisUnconfirmed,
-        f"did not answer in time; {_UNCONFIRMED}",
-    ),
-    (redis_errors.ReadOnlyError, "", RedisReadOnly, _REPLICA),
-    (redis_errors.ConnectionError, "previous master is now a slave", RedisReadOnly, _REPLICA),
-    (
-        redis_errors.OutOfMemoryError,
-        "",
-        RedisReadOnly,
-        f"{_MEMORY}; delete conversations or raise maxmemory",
-    ),
-    (
-        redis_errors.MasterDownError,
-        "",
-        RedisUnavailable,
-        "is a replica that has lost its master",
-    ),
-    (
-        redis_errors.ConnectionError,
-        "No master found",
-        RedisUnavailable,
-        "has no master known to a Sentinel",
-    ),
-    (
-        redis_errors.MovedError,
-        "",
-        RedisMisconfigured,
-        "is one node of a cluster, which needs a cluster client",
-    ),
-    (redis_errors.ClusterDownError, "", RedisUnavailable, "belongs to a cluster that is down"),
-    (
-        redis_errors.ConnectionError,
-        "max number of clients",
-        RedisUnavailable,
-        "has reached its maxclients",
-    ),
-    (
-        redis_errors.ConnectionError,
-        "CERTIFICATE_VERIFY_FAILED",
-        RedisMisconfigured,
-        "presents a TLS certificate that is not trusted; name its authority with ssl_ca_certs",
-    ),
-    (redis_errors.ConnectionError, "connecting to", RedisUnavailable, "cannot be reached"),
-    (
-        redis_errors.ConnectionError,
-        "",
-        RedisUnconfirmed,
-        f"closed the connection; {_UNCONFIRMED} (if it expects TLS, use rediss://)",
-    ),
-    (OSError, "", RedisUnavailable, "cannot be reached"),
+    (redis.AuthenticationError, "required", RedisDenied, _PASSWORD),
+    (redis.AuthenticationError, "HELLO must be", RedisDenied, _PASSWORD),
+    (redis.AuthenticationError, "", RedisDenied, "rejects the user name or the password"),
+    (redis.NoPermissionError, "", RedisDenied, _DENIED),
+    (redis.BusyLoadingError, "", RedisUnavailable, "is starting and loading its data"),
+    (redis.MaxConnectionsError, "", RedisUnavailable, _BUSY_POOL),
+    (redis.ConnectionError, "No connection available", RedisUnavailable, _BUSY_POOL),
+    (redis.InvalidResponse, "", RedisMisconfigured, "does not speak the Redis protocol; "
+     "check host and port"),
+    (redis.TimeoutError, "Timeout connecting", RedisUnavailable, "did not accept a connection in "
+     "time; check host and port, and use TLS for a TLS port only"),
+    (redis.TimeoutError, "", RedisUnconfirmed, f"did not answer in time; {_WRITTEN}"),
+    (redis.ReadOnlyError, "", RedisReadOnly, _REPLICA),
+    (redis.ConnectionError, "previous master is now a slave", RedisReadOnly, _REPLICA),
+    (redis.OutOfMemoryError, "", RedisReadOnly, _MEMORY),
+    (redis.MasterDownError, "", RedisUnavailable, "is a replica that has lost its master"),
+    (redis.ConnectionError, "No master found", RedisUnavailable, "has no master known to Sentinel"),
+    (redis.MovedError, "", RedisMisconfigured, "is a cluster node, which needs a cluster client"),
+    (redis.ClusterDownError, "", RedisUnavailable, "belongs to a cluster that is down"),
+    (redis.ConnectionError, "max number of clients", RedisUnavailable, "has reached maxclients"),
+    (redis.ConnectionError, "CERTIFICATE_VERIFY_FAILED", RedisMisconfigured, "presents a TLS "
+     "certificate that is not trusted; name its authority with ssl_ca_certs"),
+    (redis.ConnectionError, "connecting to", RedisUnavailable, _UNREACHABLE),
+    (redis.ConnectionError, "", RedisUnconfirmed, f"closed the connection; {_WRITTEN} (if it "
+     "expects TLS, use rediss://)"),
+    (OSError, "", RedisUnavailable, _UNREACHABLE),
     (Exception, "ACL failure", RedisDenied, _DENIED),
     (Exception, "NOPERM", RedisDenied, _DENIED),
     (Exception, "NOAUTH", RedisDenied, _PASSWORD),
@@ -237,27 +188,13 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (Exception, "READONLY", RedisReadOnly, _REPLICA),
     (Exception, "OOM", RedisReadOnly, _MEMORY),
     (Exception, "BUSY", RedisUnavailable, "is busy with a script"),
-    (
-        Exception,
-        "WRONGTYPE",
-        RedisMisconfigured,
-        "holds a key of another type where this index should be",
-    ),
+    (Exception, "WRONGTYPE", RedisMisconfigured, "holds a key of another type where this index "
+     "should be"),
     (Exception, "DB index is out of range", RedisMisconfigured, "has no database of that number"),
-    (
-        Exception,
-        "nknown command",
-        RedisMisconfigured,
-        "does not know a command: it is too old, lacks a module, or the command was renamed",
-    ),
-    (
-        Exception,
-        "nknown Redis command",
-        RedisMisconfigured,
-        "does not know a command: it is too old, or the command was renamed",
-    ),
+    (Exception, "nknown command", RedisMisconfigured, _UNKNOWN),
+    (Exception, "nknown Redis command", RedisMisconfigured, _UNKNOWN),
     (Exception, "invalid bulk length", RedisMisconfigured, "rejects a value that large"),
-)
+)  # fmt: skip
 
 
 def translate(error: Exception, alias: str) -> ConversationMemoryError:

@@ -1,4 +1,4 @@
-"""Settings of the example site; `manage.py demo` runs it with a Redis of its own."""
+"""Settings of the example site; `manage.py demo` runs it with its own Redis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import django
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# Everything that the demo keeps: the SQLite file, and the data of the Redis that it starts.
+# The data of the demo: the SQLite file and the data of the Redis that it starts.
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or BASE_DIR / ".demo")
 
 # Good enough for a demo on your own machine only.
@@ -28,7 +28,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 if django.VERSION < (6,):
-    # Django 6 has the tasks framework; before, its backport logs failed tasks only as an app.
+    # The backport of the tasks framework of Django 6 logs failed tasks only as an app.
     INSTALLED_APPS.append("django_tasks")
 
 MIDDLEWARE = [
@@ -77,12 +77,12 @@ REDIS = {
 # A thread of the same process writes the replies: the demo needs no broker and no worker.
 TASKS = {"default": {"BACKEND": "example_project.chat.thread_pool.ThreadPoolBackend"}}
 
-# Who answers: `respond(runs, text)`. The other one in the box speaks to any server with an
-# OpenAI-compatible API: example_project.chat.responders.openai.respond
+# The function `respond(runs, text)` that answers. The alternative for servers with an
+# OpenAI-compatible API is example_project.chat.responders.openai.respond.
 CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", "example_project.chat.responders.rules.respond")
-# The rules answer at once; a short pause shows that the page does not wait for the reply.
+# A short pause of the rules shows that the page does not wait for the reply.
 CHAT_THINKING_SECONDS = 0.8
-# A message without a reply for so long has lost its worker: the page offers to try again.
+# After this time without a reply, the page offers to try again.
 CHAT_PATIENCE_SECONDS = 45
 
 LOGIN_URL = "login"

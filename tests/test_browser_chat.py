@@ -66,7 +66,7 @@ class JourneyTests(ChatTestCase):
         assert page.get_by_role("heading", level=1).inner_text() == "Namen"
         page.get_by_role("link", name="Delete").click()
         page.get_by_role("button", name="Delete").click()
-        page.get_by_text("Nothing here yet").wait_for()
+        page.get_by_text("No conversations yet").wait_for()
 
     def test_shift_and_enter_start_a_new_line(self):
         page = self.open("/new/", user=self.user)

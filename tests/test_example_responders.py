@@ -138,10 +138,16 @@ class OpenAITests(SimpleTestCase):
         return mock.patch.dict(os.environ, {**kept, **values}, clear=True)
 
     def failure(self, answer, **environ):
-        with self.server(answer, **environ), self.assertRaises(ResponderError) as caught:
-            openai.respond([], "Hello")
-        assert "secret" not in str(caught.exception)
-        return str(caught.exception)
+        with self.server(answer, **environ):
+            return self.logged()
+
+    def logged(self, sentence=openai.UNAVAILABLE):
+        """What is logged of a failure; the visitor gets a sentence."""
+        with self.assertLogs(openai.logger, "ERROR") as logs:
+            with self.assertRaisesMessage(ResponderError, sentence):
+                openai.respond([], "Hello")
+        assert "secret" not in logs.output[0]
+        return logs.output[0]
 
     def test_sends_what_is_remembered(self):
         with self.server(lambda stub: stub.reply(200, says("You are Ada."))) as server:
@@ -170,22 +176,21 @@ class OpenAITests(SimpleTestCase):
         assert "Authorization" not in server.asked[0][1]
 
     def test_errors_of_the_server_are_put_in_words(self):
-        for status, words in {
-            500: "the error 500",
-            401: "refused the API key",
-            429: "is busy",
-        }.items():
+        for status in (500, 401, 429):
             with self.subTest(status):
-                assert words in self.failure(lambda stub, s=status: stub.reply(s, b"{}"))
+                failure = self.failure(lambda stub, s=status: stub.reply(s, b"{}"))
+                assert f"status {status}" in failure
 
     def test_a_slow_server_is_given_up(self):
         done = Event()
         self.addCleanup(done.set)
-        failure = self.failure(lambda stub: done.wait(0.5), OPENAI_TIMEOUT="0.1")
-        assert failure == "The model took too long to answer."
+        with self.server(lambda stub: done.wait(0.5), OPENAI_TIMEOUT="0.1"):
+            assert "did not answer in time" in self.logged(openai.SLOW)
 
     def test_an_answer_that_is_no_http(self):
-        assert "broke off" in self.failure(lambda stub: stub.wfile.write(b"220 smtp ready\r\n\r\n"))
+        assert "was interrupted" in self.failure(
+            lambda stub: stub.wfile.write(b"220 smtp ready\r\n\r\n")
+        )
 
     def test_an_answer_that_breaks_off(self):
         def break_off(stub):
@@ -194,12 +199,14 @@ class OpenAITests(SimpleTestCase):
             stub.end_headers()
             stub.wfile.write(b'{"choices"')
 
-        assert "cannot read" in self.failure(break_off)
+        assert "unexpected response" in self.failure(break_off)
 
     def test_answers_of_another_shape(self):
         for body in (b"<html>", b"[]", b"{}", b'{"choices": []}', b'{"choices": [{}]}', b"null"):
             with self.subTest(body):
-                assert "cannot read" in self.failure(lambda stub, b=body: stub.reply(200, b))
+                assert "unexpected response" in self.failure(
+                    lambda stub, b=body: stub.reply(200, b)
+                )
 
     def test_the_key_does_not_follow_a_redirect(self):
         with self.server(lambda stub: stub.reply(200, says("stolen"))) as other:
@@ -209,13 +216,10 @@ class OpenAITests(SimpleTestCase):
 
     def test_no_server(self):
         with self.environ(OPENAI_BASE_URL="http://127.0.0.1:1"):
-            with self.assertRaisesMessage(ResponderError, "cannot be reached"):
-                openai.respond([], "Hello")
+            assert "cannot be reached" in self.logged()
 
     def test_settings_that_cannot_work(self):
         with self.environ(OPENAI_MODEL=""):
-            with self.assertRaisesMessage(ResponderError, "OPENAI_MODEL is not set"):
-                openai.respond([], "Hello")
+            assert "OPENAI_MODEL is not set" in self.logged()
         with self.environ(OPENAI_BASE_URL="file:///etc/passwd"):
-            with self.assertRaisesMessage(ResponderError, "has to start with"):
-                openai.respond([], "Hello")
+            assert "must start with" in self.logged()

@@ -48,7 +48,7 @@ class SampleTests(SeedTestCase):
         self.seed()
         driver = self.index.driver("sample-lisbon")
         driver.append(Run("And in June?", "Sardines."))
-        assert self.seed() == "Stored 0 conversations; 37 were there already."
+        assert self.seed() == "Stored 0 conversations; 37 already existed."
         assert driver.record().runs == 6
 
     def test_some_are_enough(self):
@@ -117,7 +117,7 @@ class FileTests(SeedTestCase):
 
     def test_what_is_there_is_kept(self):
         self.index.driver("d1", owner=7).store([Run("mine", "")])
-        assert "1 were there already" in self.seed(file=self.file(self.DIALOGUE))
+        assert "1 already existed" in self.seed(file=self.file(self.DIALOGUE))
         assert self.index.driver("d1").load()[0][0].input.text == "mine"
 
     def test_no_more_than_asked_for(self):
@@ -129,8 +129,8 @@ class FileTests(SeedTestCase):
         for line, words in {
             "{": "Expecting",
             "[]": "not a JSON object",
-            '{"turns": []}': '"conversation_id" has to be a text',
-            '{"conversation_id": "x"}': '"turns" has to be a list',
+            '{"turns": []}': '"conversation_id" must be a string',
+            '{"conversation_id": "x"}': '"turns" must be a list',
             '{"conversation_id": "x", "turns": [{"user": 1, "assistant": ""}]}': '"turns"',
             '{"conversation_id": "x", "turns": [], "metadata": 1}': '"metadata"',
             "[" * 100_000: "recursion",

@@ -50,7 +50,7 @@ class ChatTestCase(RedisTestCase, TestCase):
 
 class ListingTests(ChatTestCase):
     def test_an_empty_list_invites(self):
-        assert "Nothing here yet" in self.page("/")
+        assert "No conversations yet" in self.page("/")
 
     def test_lists_only_what_is_mine(self):
         self.driver("mine").store([Run("a", "b")])
@@ -167,7 +167,7 @@ class ConversationTests(ChatTestCase):
         with self.assertLogs("example_project", "ERROR"):
             response = self.client.get("/c/bad/")
         assert response.status_code == 503
-        assert "cannot be read" in response.content.decode()
+        assert "cannot be shown" in response.content.decode()
         assert self.client.get("/").status_code == self.client.get("/c/good/").status_code == 200
 
     def test_a_conversation_of_a_stock_driver_has_no_owner_and_no_page(self):
@@ -222,7 +222,7 @@ class WritingTests(ChatTestCase):
         self.driver().store([Run("My name is Ada", "b")])
         _, run = self.write("Who am I?")
         with override_settings(CHAT_PATIENCE_SECONDS=0):
-            assert "No reply came." in self.page()
+            assert "There is no reply yet." in self.page()
             assert "http-equiv" not in self.page()
             with override_settings(TASKS=IMMEDIATE):
                 response = self.client.post(f"/c/c1/r/{run}/retry/")
@@ -420,7 +420,7 @@ class UnavailableTests(ChatTestCase):
             with self.subTest(url), self.assertLogs("example_project", "ERROR"):
                 response = self.client.get(url)
                 assert response.status_code == 503
-                assert "out of reach" in response.content.decode()
+                assert "are not available" in response.content.decode()
                 assert response["Retry-After"] == "5"
 
     def test_a_message_is_not_lost(self):

@@ -757,7 +757,7 @@ class TLSTests(SimpleTestCase):
 
     def test_tls_to_a_port_without(self):
         for index in self.each(f"rediss://localhost:{self.server.port}"):
-            with fails(RedisUnavailable, RedisTimeoutError, "with TLS"):
+            with fails(RedisUnavailable, RedisTimeoutError, "use TLS"):
                 index.driver("c").load()
 
     def test_no_tls_to_a_port_with_tls(self):

@@ -445,7 +445,7 @@ class TaskTests(RedisTestCase):
             import sys
 
             sys.modules.pop("conversation_memory.tasks", None)
-            with pytest.raises(ImproperlyConfigured, match="install the package django-tasks"):
+            with pytest.raises(ImproperlyConfigured, match="install django-tasks"):
                 import conversation_memory.tasks  # noqa: F401
 
 

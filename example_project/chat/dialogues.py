@@ -1,7 +1,7 @@
-"""Dialogues in a file of JSON Lines, gzipped or not, one conversation a line.
+"""Dialogues from a JSON Lines file, optionally gzipped, with one conversation per line.
 
-A line is an object with `conversation_id`, a text, `metadata`, an object, and `turns`, a list of
-objects with the texts `user` and `assistant`.
+A line is an object with `conversation_id`, a string, `metadata`, an object, and `turns`, a list of
+objects with the strings `user` and `assistant`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from itertools import count
 from typing import IO, Any
 
 GZIP = b"\x1f\x8b"
-# What one line may hold in memory: a small gzip file can unfold to almost anything.
+# A limit for memory: a small gzip file can decompress to any size.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 TITLE_LENGTH = 60
 
 
 class BadDialogue(ValueError):
-    """What is wrong with the file, and in which line."""
+    """The message gives the line number and the error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Dialogue:
 
     @property
     def title(self) -> str:
-        """What was said first."""
+        """The beginning of the first message."""
         said = (text for turn in self.turns for text in turn.values() if text.strip())
         return " ".join(next(said, "").split())[:TITLE_LENGTH]
 
@@ -48,7 +48,7 @@ def read_dialogues(file: IO[bytes]) -> Iterator[Dialogue]:
 
 
 def lines(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The numbered lines, unpacked, one at a time in memory."""
+    """The numbered, decompressed lines, one at a time in memory."""
     stream = gzip.GzipFile(fileobj=file) if is_gzip(file) else file
     for number in count(1):
         try:
@@ -74,11 +74,11 @@ def dialogue(data: Any) -> Dialogue:
     conversation_id, turns = data.get("conversation_id"), data.get("turns")
     metadata = data.get("metadata", {})
     if not isinstance(conversation_id, str) or not conversation_id:
-        raise ValueError('"conversation_id" has to be a text')
+        raise ValueError('"conversation_id" must be a string')
     if not isinstance(metadata, dict):
-        raise ValueError('"metadata" has to be an object')
+        raise ValueError('"metadata" must be an object')
     if not isinstance(turns, list) or not all(map(is_turn, turns)):
-        raise ValueError('"turns" has to be a list of {"user": text, "assistant": text}')
+        raise ValueError('"turns" must be a list of {"user": string, "assistant": string}')
     return Dialogue(conversation_id=conversation_id, metadata=metadata, turns=turns)
 
 

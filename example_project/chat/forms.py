@@ -6,7 +6,7 @@ from django import forms
 
 
 class MessageForm(forms.Form):
-    """A message. Its run id comes with the form: sent twice, it is stored once."""
+    """A message. The form carries its run id, so that a message sent twice is stored once."""
 
     text = forms.CharField(
         label="Message",
@@ -23,7 +23,7 @@ class MessageForm(forms.Form):
 
 
 class NewConversationForm(MessageForm):
-    """The first message; the id of the conversation comes with the form for the same reason."""
+    """The first message; the form carries the conversation id for the same reason."""
 
     conversation = forms.UUIDField(initial=uuid.uuid4, widget=forms.HiddenInput)
 

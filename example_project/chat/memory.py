@@ -1,8 +1,8 @@
-"""A message that waits for its reply, kept in the conversation itself.
+"""Messages that wait for a reply, stored in the conversation itself.
 
-The view appends the run at once, with an empty output and the status "pending" in its meta, and a
-task completes it: if the worker dies, the message is still there and the page offers to try again.
-(An output of null would be the obvious choice, but Griptape cannot read it.)
+The view appends the run immediately, with an empty output and the status "pending" in its meta, and
+a task completes it. If the worker dies, the message is still stored and the page offers to try
+again. (The output is not null, because Griptape cannot read that.)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def asked(run: Run) -> datetime | None:
 
 
 def is_overdue(run: Run) -> bool:
-    """Whether the worker that should reply must have died."""
+    """True if the reply has taken so long that its worker must have died."""
     since = asked(run)
     patience = timedelta(seconds=settings.CHAT_PATIENCE_SECONDS)
     return status(run) == "pending" and (since is None or timezone.now() - since > patience)
@@ -53,7 +53,7 @@ def find(runs: Iterable[Run], run_id: str) -> Run | None:
 
 
 def complete(driver: RedisConversationMemoryDriver, run_id: str, output: Any, outcome: str) -> None:
-    """Fill in the reply, unless another worker was faster."""
+    """Fill in the reply, unless another worker has done so."""
 
     def fill_in(run: Run) -> bool:
         if status(run) != "pending":
@@ -65,7 +65,7 @@ def complete(driver: RedisConversationMemoryDriver, run_id: str, output: Any, ou
 
 
 def reopen(driver: RedisConversationMemoryDriver, run_id: str) -> None:
-    """Let a failed or overdue message wait again, so that its reply can be asked for once more."""
+    """Set a failed or overdue message to pending again, for another attempt at a reply."""
 
     def wait_again(run: Run) -> bool:
         if status(run) != "failed" and not is_overdue(run):
@@ -78,7 +78,7 @@ def reopen(driver: RedisConversationMemoryDriver, run_id: str) -> None:
 
 
 def change(driver: RedisConversationMemoryDriver, run_id: str, edit: Callable[[Run], bool]) -> None:
-    """Edit one run; what others write meanwhile is read again and not overwritten."""
+    """Edit one run without overwriting concurrent writes."""
     for attempt in range(1, ATTEMPTS + 1):
         conversation = driver.read()
         run = find(conversation.runs, run_id)

@@ -32,14 +32,13 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 
 OUT_OF_REACH = (
-    "The memory is out of reach",
-    "The conversations cannot be read or written at the moment. Nothing that was stored is lost; "
-    "please try again in a little while.",
+    "Your conversations are not available",
+    "Something is wrong on our side. Nothing is lost; please try again in a few minutes.",
 )
 REASONS = {
     ConversationCorrupt: (
-        "This conversation cannot be read",
-        "What is stored of it is damaged. It was left as it is, and the others are not affected.",
+        "This conversation cannot be shown",
+        "It is damaged. Your other conversations are not affected.",
     ),
     ConversationTooLarge: (
         "This conversation is full",
@@ -49,7 +48,7 @@ REASONS = {
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
-    """Django has one of its own from 6.0 on; this site runs on 5.2 too."""
+    """Django has its own since 6.0, but this site also runs on 5.2."""
 
     def process_response(self, request, response):
         response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
@@ -57,7 +56,7 @@ class ContentSecurityPolicyMiddleware(MiddlewareMixin):
 
 
 class MemoryUnavailableMiddleware(MiddlewareMixin):
-    """Show a page, and what the visitor had written, when the memory cannot be reached."""
+    """Answer an error of the memory with a page that keeps the text the visitor had written."""
 
     def process_exception(self, request, exception):
         if isinstance(exception, ConversationNotFound):

@@ -1,4 +1,4 @@
-"""The first users and conversations of the site, and conversations from a file."""
+"""The initial users and conversations of the site, and conversations from a file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from conversation_memory.exceptions import ConversationConflict, ConversationNot
 from example_project.chat.dialogues import Dialogue
 from example_project.chat.samples import Sample
 
-# name -> password; the last one may also enter the admin
+# name -> password; the last one can also use the admin
 USERS = {"ada": "lovelace", "grace": "hopper", "katherine": "johnson"}
 STAFF = "katherine"
 
 
 def create_users() -> dict[str, Any]:
-    """The users by name; one who is there already is left alone."""
+    """The users by name; existing ones are not changed."""
     return {name: create_user(name, password) for name, password in USERS.items()}
 
 
@@ -32,7 +32,7 @@ def create_user(name: str, password: str) -> Any:
 
 
 def store_samples(index: ConversationIndex, samples: Iterable[Sample], owners: dict) -> int:
-    """Store each sample for the user of `owners` to whom it belongs; returns how many were new."""
+    """Store each sample for its user in `owners`. Returns the number of new ones."""
     stored = 0
     for sample in samples:
         stored += store_new(
@@ -42,7 +42,7 @@ def store_samples(index: ConversationIndex, samples: Iterable[Sample], owners: d
 
 
 def store_oddities(index: ConversationIndex) -> None:
-    """What other programs may leave behind, for the admin to cope with: it belongs to nobody."""
+    """Store conversations without an owner as other programs may leave them, for the admin."""
     artifact = {"type": "HologramArtifact", "value": {"depth": 3}, "colours": ["red", "blue"]}
     run = {"type": "Run", "id": "odd-1", "input": {"type": "TextArtifact", "value": "Project it."}}
     odd = json.dumps({"runs": [{**run, "output": artifact}], "metadata": {"source": "lab"}})
@@ -69,7 +69,7 @@ def store_new(
     metadata: dict[str, Any],
     title: str,
 ) -> bool:
-    """Store a conversation unless it is there already: nobody's words are overwritten."""
+    """Store a conversation unless it exists; nothing is overwritten."""
     driver = index.driver(conversation_id, owner=owner)
     found = driver.read()
     if found.exists:

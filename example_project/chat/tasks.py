@@ -14,7 +14,7 @@ except ImportError:  # Django 5.2
 
 @task
 def reply(conversation_id: str, owner: str, run_id: str) -> None:
-    """Write the reply to a pending message; running it twice is harmless."""
+    """Write the reply to a pending message. It is safe to run twice."""
     driver = indexes["default"].driver(conversation_id, owner=owner)
     runs, _ = driver.load()
     run = memory.find(runs, run_id)

@@ -1,4 +1,4 @@
-"""A backend for Django's tasks that needs no broker: threads of the process that enqueues."""
+"""A backend for Django tasks that needs no broker: threads of the enqueuing process."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ except ImportError:  # Django 5.2
 
 @cache
 def pool() -> ThreadPoolExecutor:
-    # One for the process: Django opens a backend per thread and per async task.
+    # One per process, because Django opens a backend per thread and per async task.
     return ThreadPoolExecutor(max_workers=4, thread_name_prefix="chat-task")
 
 
 def close() -> None:
-    """Let the running tasks finish and forget those still queued."""
+    """Let running tasks finish and drop those in the queue."""
     pool().shutdown(cancel_futures=True)
     pool.cache_clear()
 
 
 class ThreadPoolBackend(ImmediateBackend):
-    """What ImmediateBackend does, but on another thread: enqueue() returns at once."""
+    """An ImmediateBackend that runs tasks on another thread, so that enqueue() returns at once."""
 
     def _execute_task(self, task_result):
         pool().submit(super()._execute_task, task_result)

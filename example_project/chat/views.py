@@ -19,8 +19,8 @@ from example_project.chat.forms import MessageForm, NewConversationForm, TitleFo
 PER_PAGE = 20
 RUNS_PER_PAGE = 40
 TITLE_LENGTH = 60
-# How long one request waits for a reply before the script asks again; a server that is to stop
-# waits for its last requests.
+# How long a request waits for a reply before the script polls again. It is short, because a server
+# that is shutting down waits for its last requests.
 POLL_SECONDS = 3
 POLL_INTERVAL = 0.2
 
@@ -47,7 +47,7 @@ def conversations(request):
 @login_required
 @require_GET
 def search(request):
-    """What of the user's own conversations has the words; other people's are out of its reach."""
+    """Search the user's own conversations."""
     text, results = request.GET.get("q", ""), None
     if text.strip():
         after = request.GET.get("after")
@@ -86,10 +86,10 @@ def conversation(request, conversation_id):
 
 
 def ask(driver: RedisConversationMemoryDriver, form: MessageForm) -> None:
-    """Keep the message, then have it answered.
+    """Store the message, then enqueue its reply.
 
-    The task is enqueued even if the message was there already: the form may be sent again because
-    Redis or this process failed between the two steps, and a second task finds nothing to do.
+    The task is enqueued even if the message is stored already: the form may be sent again because
+    Redis or this process failed between the two steps, and a second task does nothing.
     """
     driver.append(memory.pending_run(form.cleaned_data["text"], form.run_id))
     tasks.reply.enqueue(driver.conversation_id, driver.owner, form.run_id)
@@ -127,7 +127,7 @@ def show_conversation(request, driver, form):
 
 
 def page_around(run_id: str, runs: list[Run]) -> int:
-    """Where the page ends that has the run in its middle."""
+    """The end of the page that has the run in the middle."""
     positions = [position for position, run in enumerate(runs) if run.id == run_id]
     return min(positions[-1] + RUNS_PER_PAGE // 2, len(runs)) if positions else len(runs)
 
@@ -180,7 +180,7 @@ def retry(request, conversation_id, run_id):
 @require_GET
 @never_cache
 async def reply(request, conversation_id, run_id):
-    """The reply as a piece of HTML, as soon as it is there; with status 202 if it still is not."""
+    """The reply as an HTML fragment when it is complete; after a wait, status 202."""
     user = await request.auser()
     driver = indexes["default"].driver(conversation_id, owner=user.pk)
     run = await settled(driver, run_id)
@@ -191,7 +191,7 @@ async def reply(request, conversation_id, run_id):
 
 
 async def settled(driver, run_id):
-    """The run with its reply, or without one if that takes too long; None if there is no run."""
+    """The run once it has its reply, or after a wait without one; None if there is no run."""
     deadline = time.monotonic() + POLL_SECONDS
     run, seen = None, None
     while record := await driver.arecord():

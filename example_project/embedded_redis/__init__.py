@@ -1,9 +1,9 @@
-"""A real Redis with RediSearch for development and tests, started by the process that needs it.
+"""A real Redis with RediSearch for development and tests, started by the process that uses it.
 
 with EmbeddedRedis() as redis:
     client = Redis.from_url(redis.url)
 
-with redis_server() as url:     # the Redis that REDIS_URL names, else an EmbeddedRedis
+with redis_server() as url:     # the Redis at REDIS_URL, or else an EmbeddedRedis
     ...
 """
 

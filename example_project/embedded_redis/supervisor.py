@@ -1,7 +1,7 @@
-"""Runs as a script beside the process that started it, and ends the server when that process ends.
+"""A script that ends the server when the process that started the script ends.
 
-The pipe from the starter ends with it, unless a forked child holds its other end too; therefore it
-looks at its parent's pid as well.
+The pipe from the starter closes with it, unless a forked child holds the other end too; therefore
+the script watches its parent pid as well.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ def main(starter: int, data_dir: str, temporary: bool, command: list[str]) -> No
 
 
 def lock(data_dir: str) -> int:
-    """Return a file that stays locked as long as the server, which inherits it, runs."""
+    """Return a file that stays locked while the server, which inherits it, runs."""
     file = os.open(data_dir, os.O_RDONLY)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -36,7 +36,7 @@ def lock(data_dir: str) -> int:
 
 
 def told_to_end(*, seconds: float) -> bool:
-    """Wait until the starter writes something or closes the pipe, but no longer than that."""
+    """Wait until the starter writes to the pipe or closes it, for `seconds` at most."""
     return bool(select.select([0], [], [], seconds)[0])
 
 

@@ -1,7 +1,7 @@
-"""Who answers: a function `respond(runs, text)` named by settings.CHAT_RESPONDER.
+"""Responders: settings.CHAT_RESPONDER names a function `respond(runs, text)`.
 
-It gets the earlier runs, oldest first, and the new message; it returns a str or an artifact, and
-raises ResponderError with a sentence for the visitor when it has no answer.
+It receives the earlier runs, oldest first, and the new message. It returns a str or an artifact, or
+raises ResponderError with a sentence for the visitor.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 
 class ResponderError(Exception):
-    """Why there is no reply, in words for the visitor."""
+    """There is no reply; the message is a sentence for the visitor."""
 
 
 def get_responder() -> Callable:

@@ -1,11 +1,13 @@
-"""Any server with an OpenAI-compatible API: hosted ones, and those on your own machine.
+"""Answers from a server with an OpenAI-compatible API, hosted or on your own machine.
 
-OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL and OPENAI_TIMEOUT (seconds) say which one.
+The environment variables OPENAI_BASE_URL, OPENAI_API_KEY, OPENAI_MODEL and OPENAI_TIMEOUT (in
+seconds) configure it.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException
@@ -15,13 +17,17 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from conversation_memory import Run
 from example_project.chat.responders import ResponderError
 
-# What most models can take in, and what is worth paying for in a demo.
+logger = logging.getLogger(__name__)
+
+# Most models accept this much, and it is affordable in a demo.
 REMEMBERED_RUNS = 40
 MAX_BYTES = 4 * 1024 * 1024
+UNAVAILABLE = "The assistant is not available at the moment. Please try again later."
+SLOW = "The assistant took too long to answer. Please try again."
 
 
 class NoRedirect(HTTPRedirectHandler):
-    """urllib would send the API key on to wherever a redirect points."""
+    """Without this, urllib would send the API key to the target of a redirect."""
 
     def redirect_request(self, *args):
         return None
@@ -32,7 +38,7 @@ def respond(runs: Sequence[Run], text: str) -> str:
     try:
         return json.loads(post(body))["choices"][0]["message"]["content"] or ""
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise ResponderError("The model sent an answer that I cannot read.") from error
+        raise failed("The model server sent an unexpected response.") from error
 
 
 def messages(runs: Sequence[Run], text: str) -> Iterator[dict[str, str]]:
@@ -50,21 +56,21 @@ def post(body: dict) -> bytes:
             return response.read(MAX_BYTES)
     except HTTPError as error:
         with error:
-            raise ResponderError(explain(error.code)) from error
+            raise failed(f"The model server answered with status {error.code}.") from error
     except TimeoutError as error:
-        raise ResponderError("The model took too long to answer.") from error
+        raise failed("The model server did not answer in time.", SLOW) from error
     except URLError as error:
         if isinstance(error.reason, TimeoutError):
-            raise ResponderError("The model took too long to answer.") from error
-        raise ResponderError("The model's server cannot be reached.") from error
+            raise failed("The model server did not answer in time.", SLOW) from error
+        raise failed("The model server cannot be reached.") from error
     except (OSError, HTTPException) as error:
-        raise ResponderError("The connection to the model broke off.") from error
+        raise failed("The connection to the model server was interrupted.") from error
 
 
 def request(body: dict) -> Request:
     url = setting("OPENAI_BASE_URL", "https://api.openai.com/v1")
     if not url.startswith(("https://", "http://")):
-        raise ResponderError("OPENAI_BASE_URL has to start with https:// or http://.")
+        raise failed("OPENAI_BASE_URL must start with https:// or http://.")
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("OPENAI_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
@@ -79,13 +85,11 @@ def timeout() -> float:
 def setting(name: str, default: str = "") -> str:
     value = os.environ.get(name, default)
     if not value:
-        raise ResponderError(f"The environment variable {name} is not set.")
+        raise failed(f"The environment variable {name} is not set.")
     return value
 
 
-def explain(status: int) -> str:
-    if status in (401, 403):
-        return "The model's server refused the API key."
-    if status == 429:
-        return "The model is busy, or the quota is used up."
-    return f"The model's server answered with the error {status}."
+def failed(detail: str, sentence: str = UNAVAILABLE) -> ResponderError:
+    """Log `detail` for the operator; the visitor is shown only the sentence."""
+    logger.error(detail)
+    return ResponderError(sentence)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-# People say who they are at the beginning; pasted pages are not searched for it.
+# Names and likings stand at the beginning of a message; long pasted texts are not searched.
 HEARD_LENGTH = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """What the rules listen for in one language, and what they say."""
+    """The expressions that the rules recognise in one language, and their answers."""
 
     marks: re.Pattern[str]
     hear: dict[str, re.Pattern[str]]
@@ -46,7 +46,7 @@ def language(entry: dict) -> Language:
 
 
 def spoken(texts: Iterable[str]) -> Language:
-    """The language of the first text that gives one away; English if none does."""
+    """The language of the first text that has marks of one; otherwise English."""
     for text in texts:
         score, best = max(
             (sum(len(mark[0]) for mark in language.marks.finditer(text[:HEARD_LENGTH])), code)
@@ -58,7 +58,7 @@ def spoken(texts: Iterable[str]) -> Language:
 
 
 def heard(what: str, text: str) -> str | None:
-    """What `text` says about it, in any language: the remembered part, or "" if there is none."""
+    """The part of `text` to remember, "" if there is none, or None if no language matches."""
     for language in languages().values():
         if match := language.hear[what].search(text[:HEARD_LENGTH]):
             return next((part.strip() for part in match.groups() if part), "")

@@ -1,4 +1,4 @@
-"""A conversation partner without a model: it understands little and remembers everything."""
+"""A conversation partner without a model: it follows simple rules and remembers everything."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from example_project.chat.responders.phrases import Language, heard, spoken
 
 QUOTES = 3
 QUOTE_LENGTH = 160
-# Long enough to be about something; shorter words are mostly grammar. Scripts that put no spaces
-# between their words are compared by pairs of letters.
+# Shorter words are mostly grammar. Scripts without spaces between words are compared by pairs of
+# letters.
 WORD = re.compile(r"[^\W\d_]{5,}")
 UNSPACED = re.compile(r"(?=([\u3400-\u9fff\u30a1-\u30fa]{2}))")
 QUESTIONS = ("ask_name", "ask_likings", "ask_about", "ask_count", "ask_topic")
@@ -23,7 +23,7 @@ QUESTIONS = ("ask_name", "ask_likings", "ask_about", "ask_count", "ask_topic")
 
 @dataclass(frozen=True)
 class Situation:
-    """The new message, all that the visitor said before, and the language to answer in."""
+    """The new message, the earlier ones of the visitor, and the language to answer in."""
 
     text: str
     earlier: list[str]
@@ -54,7 +54,7 @@ class Situation:
 
 
 def respond(runs: Sequence[Run], text: str) -> str:
-    """The first rule that has something to say answers."""
+    """The answer of the first rule that applies."""
     time.sleep(settings.CHAT_THINKING_SECONDS)
     earlier = [run.input.text for run in runs if run.input.text]
     situation = Situation(text, earlier, spoken([text, *reversed(earlier)]))
@@ -151,7 +151,7 @@ def is_heard(what: str, now: Situation) -> bool:
 
 
 def is_question(text: str) -> bool:
-    """Whether a message asks for memories: those are nothing to remember themselves."""
+    """True if a message asks for memories; such a message is not remembered itself."""
     return any(heard(what, text) is not None for what in QUESTIONS)
 
 

@@ -1,4 +1,4 @@
-"""Conversations to look at when the site starts for the first time."""
+"""Sample conversations for the first start of the site."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Sample:
 
 
 def samples() -> Iterator[Sample]:
-    """All of them, the one to be listed first last."""
+    """All samples; the last one is listed first."""
     for owner in ("katherine", "grace", "ada"):
         text = FILES.joinpath(f"{owner}.toml").read_text(encoding="utf-8")
         for entry in tomllib.loads(text)["conversation"]:
@@ -47,7 +47,7 @@ def artifact(value: str | dict[str, Any]) -> str | Artifact:
 
 
 def nested(value: Any) -> Any:
-    """The artifacts inside a list as artifacts, so that they get their ids."""
+    """A list of dicts as a list of artifacts, so that each has an id."""
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return [artifact(item) for item in value]
     return value

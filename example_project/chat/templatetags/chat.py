@@ -34,5 +34,5 @@ def initial(text: str) -> str:
 
 @register.filter
 def hue(text: str) -> int:
-    """One of six colours, always the same for the same text."""
+    """A number from 0 to 5 for a colour, always the same for the same text."""
     return sum(text.encode("utf-8", "surrogateescape")) % 6

@@ -20,21 +20,21 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class Command(BaseCommand):
-    help = "Run the example site with a Redis of its own, sample users and sample conversations."
+    help = "Run the example site with its own Redis, sample users and sample conversations."
 
     def add_arguments(self, parser):
         parser.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
         parser.add_argument("--port", type=int, default=8000, help="Port to listen on.")
 
     def handle(self, *, host, port, **options):
-        # Also a `kill` ends with Redis stopped in order.
+        # So that `kill`, too, stops Redis in order.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         try:
             self.run_demo(host, port)
         except (EmbeddedRedisError, ConversationMemoryError) as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            self.stdout.write("\nThe conversations are kept; start the demo again to go on.")
+            self.stdout.write("\nThe conversations are kept; start the demo again to continue.")
 
     def run_demo(self, host, port):
         with ExitStack() as stack:
@@ -54,7 +54,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         owners = {name: user.pk for name, user in seeding.create_users().items()}
         index = indexes["default"]
-        # Only an empty site is filled: what was deleted does not come back.
+        # Fill only an empty site, so that deleted conversations do not come back.
         if not any(index.count(owner=owner) for owner in owners.values()):
             stored = seeding.store_samples(index, samples(), owners)
             seeding.store_oddities(index)
@@ -66,10 +66,10 @@ class Command(BaseCommand):
         self.stdout.write(f"\nThe site is at {self.style.SUCCESS(address)}")
         self.stdout.write(f"and its admin at {address}admin/\n\nSign in as one of\n")
         for name, password in seeding.USERS.items():
-            note = "  (staff: may enter the admin)" if name == seeding.STAFF else ""
+            note = "  (staff: can use the admin)" if name == seeding.STAFF else ""
             self.stdout.write(f"    {name:<10} password {password}{note}")
         if host not in LOCAL:
-            note = "Everybody who reaches this machine can sign in with these passwords."
+            note = "Anyone who can reach this machine can sign in with these passwords."
             self.stdout.write(self.style.WARNING(f"\n{note}"))
         self.stdout.write("\nStop with Ctrl-C.")
         self.stdout.flush()
@@ -80,9 +80,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OverflowError as error:
-        raise CommandError(f"{port} is no port: they end at 65535.") from error
+        raise CommandError(f"{port} is not a port: the highest is 65535.") from error
     except OSError as error:
-        # Python tells the address in brackets behind the reason.
+        # Python appends the address in parentheses.
         reason = error.strerror.partition(" (")[0]
         raise CommandError(
             f"Port {port} of {host} cannot be used: {reason}. "
@@ -93,7 +93,7 @@ def listen(host: str, port: int) -> socket.socket:
 def site_settings(url: str, host: str) -> dict:
     changed = {"REDIS": {"default": {**settings.REDIS["default"], "URL": url}}}
     if host not in LOCAL:
-        # Whoever opens the demo to others reaches it under names that nobody can know here.
+        # The names under which others reach the demo are unknown.
         changed["ALLOWED_HOSTS"] = ["*"]
     return changed
 
@@ -102,7 +102,7 @@ def serve(listener: socket.socket) -> None:
     try:
         import uvicorn
     except ImportError as error:
-        raise CommandError("The demo needs uvicorn: pip install -e '.[demo]'") from error
+        raise CommandError("The demo requires uvicorn: pip install -e '.[demo]'") from error
     config = uvicorn.Config(
         "example_project.asgi:application",
         lifespan="off",

@@ -18,19 +18,23 @@ from example_project.chat.samples import samples
 
 
 class Command(BaseCommand):
-    help = "Store sample conversations, or the dialogues of a file. What is there already is kept."
+    help = (
+        "Store sample conversations, or the dialogues of a file. Existing conversations are kept."
+    )
 
     def add_arguments(self, parser):
         parser.add_argument(
-            "--file", type=Path, help="Dialogues as JSON Lines, gzipped or not; else the samples."
+            "--file",
+            type=Path,
+            help="Dialogues as JSON Lines, optionally gzipped (default: the samples).",
         )
-        parser.add_argument("--limit", type=int, help="Store no more than so many.")
+        parser.add_argument("--limit", type=int, help="Store at most this many.")
         parser.add_argument(
             "--using", default="default", choices=tuple(indexes), help="Alias of the index."
         )
         parser.add_argument(
             "--owner",
-            help="The user who owns them; else the samples have owners and dialogues have none.",
+            help="Username of their owner (default: samples have owners, dialogues have none).",
         )
 
     def handle(self, *, file, limit, using, owner, verbosity, **options):
@@ -46,7 +50,7 @@ class Command(BaseCommand):
         except ConversationMemoryError as error:
             raise CommandError(str(error)) from error
         if verbosity:
-            kept = f"; {found - new:,} were there already" if found > new else ""
+            kept = f"; {found - new:,} already existed" if found > new else ""
             self.stdout.write(self.style.SUCCESS(f"Stored {counted(new, 'conversation')}{kept}."))
 
     def user(self, name):
@@ -72,14 +76,14 @@ class Command(BaseCommand):
                     new += seeding.store_dialogue(index, dialogue, owner)
                     advance_to(file.tell())
         except BadDialogue as error:
-            raise CommandError(f"{path}, {error}. {new:,} were stored before it.") from error
+            raise CommandError(f"{path}, {error}. Stored {new:,} before that.") from error
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
         return found, new
 
     @contextmanager
     def progress(self, size):
-        """A bar of the bytes that have been read; only a person at a terminal has use for it."""
+        """A progress bar of the bytes read, on a terminal only."""
         if not self.stderr.isatty() or not find_spec("tqdm"):
             yield lambda position: None
             return
