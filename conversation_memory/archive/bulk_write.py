@@ -31,8 +31,7 @@ OVERWRITE = Script("overwrite")
 class Item:
     """A conversation to write; `document` is None if it cannot be read.
 
-    `instead_of` is what was found in its place, and goes if it is still there. One that `is_new`
-    has the time of the restore.
+    It replaces `instead_of` if that is still there. One that `is_new` gets the time of the restore.
     """
 
     entry: Entry
@@ -41,7 +40,7 @@ class Item:
     is_new: bool = False
 
     def form(self, layout: Layout) -> Form:
-        """What is kept of it; one that no record stands beside stays as others wrote it."""
+        """Its stored form; without a record, as other programs wrote it."""
         entry = self.entry
         if self.document is not None and self.has_record:
             return layout.form(self.document)
@@ -50,7 +49,7 @@ class Item:
 
     @property
     def texts(self) -> list[bytes]:
-        """The runs, if it has any that can be read."""
+        """The runs, if they can be read."""
         return [] if self.document is None else self.document.texts
 
     @property
@@ -60,7 +59,7 @@ class Item:
 
     @property
     def is_recent(self) -> bool:
-        """Whether somebody may repeat an append to it, who was not told that it was applied."""
+        """True if an append to it may still be retried."""
         return self.is_new or (self.entry.facts.updated or 0) > (time.time() - _RECENT) * 1000
 
     def record(self, form: Form) -> list[Any]:
@@ -90,8 +89,8 @@ def permission(layout: Layout) -> Command[int]:
 def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:
     """Write conversations, each with another id, in one round trip.
 
-    Returns for each whether it was written; not if there is something else in its place. Each is
-    written whole or not at all.
+    Returns for each true if it was written, and false if something else is stored there. Each is
+    written completely or not at all.
     """
     fresh = [item for item in items if item.instead_of is None]
     others = [item for item in items if item.instead_of is not None]
@@ -105,7 +104,7 @@ def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:
 
 
 def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
-    """Of all of them in one script, which is quicker than one for each."""
+    """All in one script, which is faster than one for each."""
     keys, id = layout.keys, items[0].entry.id
     shared = [keys.content(id), keys.record(id), keys.order(), keys.expiry()]
     own = [key for item in items for key in (*_own(keys, item.entry.id), _owned(layout, item))]
@@ -130,7 +129,7 @@ def _has_owner(item: Item) -> int:
 
 
 def _owned(layout: Layout, item: Item) -> bytes:
-    """The order of its owner; of none, the key of nobody, which the script does not use."""
+    """The order of its owner; without one, a key that the script does not use."""
     return layout.keys.order(item.entry.facts.owner or b"")
 
 
@@ -139,10 +138,10 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     entry, form = item.entry, item.form(layout)
     record = item.record(form)
     digests = layout.digests(item.document) if item.document and item.is_recent else []
-    place: Any = "now" if item.is_new else entry.score
+    score: Any = "now" if item.is_new else entry.score
     return [
         entry.id,
-        "" if place is None else place,
+        "" if score is None else score,
         "" if entry.expires is None else entry.expires,
         form.field,
         len(form.texts),
