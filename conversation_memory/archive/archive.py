@@ -23,11 +23,44 @@ LONGEST = 2 * 64 * 2**20
 _EVERY = 1000
 
 
-class Archive:
+class Source:
+    """A file of conversations, which is verified before it is restored.
+
+    It is `trusted` unless its entries need to be verified again, and `is_new` if conversations
+    without times get those of the restore. `longest` is the length of its longest line in bytes,
+    `count` the number of its conversations, `size` the length of the file.
+    """
+
+    trusted = is_new = False
+
+    def __init__(self, file: IO[bytes], name: str, longest: int):
+        self._file = file
+        self._name = name
+        self._longest = longest
+        self.count = self.longest = 0
+        self.size = file.seek(0, io.SEEK_END)
+
+    @property
+    def position(self) -> int:
+        """The number of bytes read in the present pass."""
+        return min(self._file.tell(), self.size)
+
+    def entries(self) -> Iterator[Entry]:
+        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
+        raise NotImplementedError
+
+    def _damaged(self, what: str) -> ArchiveDamaged:
+        return ArchiveDamaged(f"{self._name} {what}. Nothing was restored.")
+
+    def _damaged_at(self, line: int, why: object) -> ArchiveDamaged:
+        return self._damaged(f"is damaged at line {line:,}: {why}")
+
+
+class Archive(Source):
     """An archive whose lines match its footer.
 
     It is `trusted` if it is signed with the SECRET_KEY of this project. Any other one is parsed
-    completely. `position` of `size` bytes of the file were read.
+    completely.
     """
 
     header: Header
@@ -40,23 +73,11 @@ class Archive:
         most: int | None = None,
         most_bytes: int | None = None,
     ):
-        self._file = file
-        self._name = name
-        self._longest = longest
+        super().__init__(file, name, longest)
         self._most = most
         self._most_bytes = most_bytes
-        self.count = 0
-        self.longest = 0
-        self.trusted = self.is_new = False
-        self.size = file.seek(0, io.SEEK_END)
-
-    @property
-    def position(self) -> int:
-        """The number of bytes read in the present pass."""
-        return min(self._file.tell(), self.size)
 
     def entries(self) -> Iterator[Entry]:
-        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
         with self._lines() as lines:
             next(lines, b"")
             for number, line in enumerate(lines, 2):
@@ -75,7 +96,7 @@ class Archive:
         try:
             foot = format.read_footer(footer)
         except Malformed as error:
-            raise self._damaged(f"is damaged at line {found + 2:,}: {error}") from None
+            raise self._damaged_at(found + 2, error) from None
         stated = [foot.get(name) for name in ("conversations", "bytes", "sha256")]
         if stated != [found, size, digest]:
             for _ in self.entries():  # names the line if a single one is damaged
@@ -135,16 +156,13 @@ class Archive:
             if entry.runs is not None:
                 document(entry, trusted=False)
         except (Damaged, Malformed) as error:
-            raise self._damaged(f"is damaged at line {number:,}: {error}") from None
+            raise self._damaged_at(number, error) from None
 
     def _entry(self, number: int, line: bytes) -> Entry:
         try:
             return format.read_entry(line)
         except Malformed as error:
-            raise self._damaged(f"is damaged at line {number:,}: {error}") from None
-
-    def _damaged(self, what: str) -> ArchiveDamaged:
-        return ArchiveDamaged(f"{self._name} {what}. Nothing was restored.")
+            raise self._damaged_at(number, error) from None
 
 
 def document(entry: Entry, *, trusted: bool) -> documents.Document:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..collection.summaries import SUMMARIES
 from ..documents import Document
-from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.indexing import INDEX
 from ..layouts.refs import Form
@@ -19,12 +19,12 @@ from .bulk_read import Expected
 from .format import NOTHING, Entry
 
 RESTORE = Script("restore")
+OVERWRITE = Script("overwrite")
+
 # In seconds; an hour longer than ids are known, as clocks differ.
 _RECENT = 7200
 
-_READS = ("MULTI", "EXEC", "HMGET", "HSTRLEN", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
-
-OVERWRITE = Script("overwrite")
+_READS = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,39 +81,36 @@ class Item:
 
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` for a user who lacks a permission for any step of a restore."""
-    commands = [*RESTORE.commands, *OVERWRITE.commands, *_READS]
+    commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
     commands += INDEX.commands if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 
-def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:
+def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
     """Write conversations, each with another id, in one round trip.
 
-    Returns for each true if it was written, and false if something else is stored there. Each is
-    written completely or not at all.
+    Returns the ids that were written, each completely; at any other one, something else is stored.
     """
     fresh = [item for item in items if item.instead_of is None]
     others = [item for item in items if item.instead_of is not None]
     commands = [_restore(layout, fresh)] if fresh else []
     replies = yield [*commands, *(_overwrite(layout, item) for item in others)]
-    restored = [answer == ord("1") for answer in replies[0]] if fresh else []
-    restored += [reply == 1 for reply in replies[len(commands) :]]
-    ids = [item.entry.id for item in (*fresh, *others)]
-    written = dict(zip(ids, restored, strict=True))
-    return [written[item.entry.id] for item in items]
+    answers = [answer == ord("1") for answer in replies[0]] if fresh else []
+    answers += [reply == 1 for reply in replies[len(commands) :]]
+    pairs = zip((*fresh, *others), answers, strict=True)
+    return {item.entry.id for item, is_written in pairs if is_written}
 
 
 def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
     """All in one script, which is faster than one for each."""
     keys, id = layout.keys, items[0].entry.id
     shared = [keys.content(id), keys.record(id), keys.order(), keys.expiry()]
-    own = [key for item in items for key in (*_own(keys, item.entry.id), _owned(layout, item))]
+    own: list[bytes] = []
+    for item in items:
+        id = item.entry.id
+        own += [keys.record(id), keys.runs(id), keys.ids(id), _owned(layout, item)]
     args = [arg for item in items for arg in (_has_owner(item), *_args(layout, item))]
     return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),))
-
-
-def _own(keys: Keys, id: bytes) -> tuple[bytes, ...]:
-    return keys.record(id), keys.runs(id), keys.ids(id)
 
 
 def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:

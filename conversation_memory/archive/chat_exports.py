@@ -10,7 +10,6 @@ A message of a user begins a run, and the last text of the assistant is its outp
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -20,11 +19,10 @@ from typing import IO, Any, NamedTuple
 
 from ..clock import iso, moment, parse
 from ..documents import build
-from ..exceptions import ArchiveDamaged
 from ..keys import encode
 from ..runs import Artifact, Run
 from . import files
-from .archive import Progress
+from .archive import Progress, Source
 from .dump import Dump, Ids
 from .format import Entry, Facts
 
@@ -36,42 +34,31 @@ _EXPORT = "export"  # the key in the metadata for other members of a line
 Message = dict[str, Any]
 
 
-class Chats:
+class Chats(Source):
     """The conversations of a chat export, as those of an archive.
 
     Without an id, one is derived from the content; without times, those of the restore are used. So
     the same file can be restored again.
     """
 
-    trusted = True
-    is_new = True
+    trusted = is_new = True
 
     def __init__(self, file: IO[bytes], name: str, longest: int, format: str):
-        self._file = file
-        self._name = name
-        self._longest = longest
+        super().__init__(file, name, longest)
         self._chat = READERS[format]
-        self.count = self.longest = 0
-        self.size = file.seek(0, io.SEEK_END)
-
-    @property
-    def position(self) -> int:
-        """The number of bytes read in the present pass."""
-        return min(self._file.tell(), self.size)
 
     def verify(self, progress: Progress = bool) -> None:
         """Raises `ArchiveDamaged` unless every line is a conversation with an id of its own."""
         with closing(Ids()) as ids:
             for number, entry in self._numbered():
                 if not ids.add_new(entry.id):
-                    raise self._damaged(number, "its id occurred before")
+                    raise self._damaged_at(number, "its id occurred before")
                 self.count += 1
                 self.longest = max(self.longest, len(entry.value))
                 if not number % _EVERY:
                     progress(self.position)
 
     def entries(self) -> Iterator[Entry]:
-        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
         return (entry for _, entry in self._numbered())
 
     def _numbered(self) -> Iterator[tuple[int, Entry]]:
@@ -88,16 +75,11 @@ class Chats:
             chat = self._chat(data)
             return _entry(chat, encode(_name(data, line)))
         except json.JSONDecodeError:
-            raise self._damaged(number, "it is not JSON") from None
+            raise self._damaged_at(number, "it is not JSON") from None
         except RecursionError:
-            raise self._damaged(number, "it is nested too deeply") from None
+            raise self._damaged_at(number, "it is nested too deeply") from None
         except ValueError as error:
-            raise self._damaged(number, str(error)) from None
-
-    def _damaged(self, number: int, why: str) -> ArchiveDamaged:
-        return ArchiveDamaged(
-            f"{self._name} is damaged at line {number:,}: {why}. Nothing was restored."
-        )
+            raise self._damaged_at(number, str(error)) from None
 
 
 class ChatDump(Dump):

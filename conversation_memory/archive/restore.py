@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..clock import now
 from ..collection.summaries import SIZE_FIELDS, summaries
@@ -15,7 +14,7 @@ from ..layouts import Layout, Place
 from ..redis_io.operations import Ahead, Later, Operation, single
 from ..search.reindex import catch_up
 from ..text import counted
-from .archive import document
+from .archive import Source, document
 from .bulk_read import Expected, portions, read
 from .bulk_write import Item, permission, write
 from .format import Entry, Malformed
@@ -28,18 +27,6 @@ _EXAMPLES = 10
 _OWNERS = 100
 _ATTEMPTS = 20
 _WRITTEN = ("new", "replaced")
-
-
-class Source(Protocol):
-    """A source of conversations: an archive, or a file in another format."""
-
-    trusted: bool
-    is_new: bool
-    """True if conversations without times get those of the restore."""
-    longest: int
-    """Bytes of the longest line."""
-
-    def entries(self) -> Iterator[Entry]: ...
 
 
 @dataclass(slots=True)
@@ -175,26 +162,25 @@ class Restore:
 
     def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
         """Write a batch. Returns those written to meanwhile, to be decided again."""
-        items: list[Item] = []
-        kinds: list[str] = []
-        there: list[bytes] = []  # a previous restore may have stopped before their search documents
+        items: list[tuple[Item, str]] = []
+        same: list[bytes] = []  # a previous restore may have stopped before their search documents
         for entry, kind, expected in (yield from self._decided(batch)):
             if kind in _WRITTEN:
-                items.append(self._item(entry, expected))
-                kinds.append(kind)
+                items.append((self._item(entry, expected), kind))
             else:
                 counts.add(kind, entry)
                 self._check_conflicts(counts)
-                there += [entry.id] if kind == "same" else []
-        written = (yield from write(self._layout, items)) if items else []
-        for item, kind, is_written in zip(items, kinds, written, strict=True):
-            if is_written:
+                same += [entry.id] if kind == "same" else []
+        written = (yield from write(self._layout, [item for item, _ in items])) if items else set()
+        left: Batch = {}
+        for item, kind in items:
+            if item.entry.id in written:
                 counts.add(kind, item.entry)
-        there += [item.entry.id for item, is_done in zip(items, written, strict=True) if is_done]
-        # An unreadable one is restored as it is, and has no documents.
-        yield from catch_up(self._layout, there, bool)
-        pairs = zip(items, written, strict=True)
-        return {item.entry.id: item.entry for item, is_written in pairs if not is_written}
+            else:
+                left[item.entry.id] = item.entry
+        # Unreadable ones have no search documents.
+        yield from catch_up(self._layout, [*same, *written], bool)
+        return left
 
     def _decided(self, batch: Batch) -> Operation[list[Decision]]:
         """The outcome for each conversation, and what to replace."""
