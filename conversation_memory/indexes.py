@@ -16,7 +16,7 @@ from .collection import erase as erasure
 from .collection.bulk import Conversion, Pruning
 from .collection.erase import Copies, Erasure
 from .collection.listing import Listing
-from .collection.selection import EVERYTHING, Selection, Walk
+from .collection.selection import EVERYTHING, ScanCursor, Selection
 from .collection.summaries import Summary
 from .conf import IndexSettings
 from .drivers import RedisConversationMemoryDriver
@@ -291,14 +291,14 @@ class ConversationIndex(Searchable, Browsable):
                 yield decode(id)
 
     def _batches(self) -> Iterator[list[bytes]]:
-        walk = Walk(self._listing.scan)
-        while walk.goes_on:
-            yield self._run(walk.next())
+        cursor = ScanCursor(self._listing.scan)
+        while cursor.goes_on:
+            yield self._run(cursor.next())
 
     async def _abatches(self) -> AsyncIterator[list[bytes]]:
-        walk = Walk(self._listing.scan)
-        while walk.goes_on:
-            yield await self._arun(walk.next())
+        cursor = ScanCursor(self._listing.scan)
+        while cursor.goes_on:
+            yield await self._arun(cursor.next())
 
     def _pruning(
         self, selection: Selection, progress: Callable[[Pruning], object], dry_run: bool

@@ -1,4 +1,4 @@
-"""What is known of a conversation beside its content."""
+"""The record of a conversation, and the values that reading conversations returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .runs import Run
 
 FIELDS = ("owner", "title", "created", "updated", "runs", "version", "seal", "expires")
 
-# Redis takes no larger number for every limit. Nothing has as many parts.
+# Some limits of Redis are 32-bit integers.
 LARGEST = 2**31 - 1
 
 
@@ -21,10 +21,10 @@ LARGEST = 2**31 - 1
 class Record:
     """Owner, title, times and run count of a conversation.
 
-    `expires` is the deadline after which the conversation is gone, None if it has none.
+    `expires` is the time when it is deleted, None for never.
 
-    `created`, `updated` and `runs` are None where only a stock Griptape driver wrote, which leaves
-    no trace of them. Times are aware, in UTC, to the millisecond, by the clock of the server.
+    `created`, `updated` and `runs` are None if only stock Griptape drivers have written to it.
+    Times are aware, in UTC, to the millisecond, by the clock of the server.
     """
 
     conversation_id: str
@@ -39,7 +39,7 @@ class Record:
 
     @classmethod
     def from_reply(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
-        """The record from the values of FIELDS; garbage in a field counts as not there."""
+        """The record from the values of FIELDS; an invalid value counts as missing."""
         owner, title, created, updated, runs, version, seal, expires = reply
         return cls(
             decode(conversation_id),
@@ -56,9 +56,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All of a conversation as it stood at one moment.
+    """A whole conversation as it was at one moment.
 
-    `revision` changes with every write, of stock Griptape drivers too; give it to `store()`.
+    `revision` changes with every write, also of stock Griptape drivers; pass it to `store()`.
     """
 
     record: Record
@@ -74,10 +74,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Some runs of a conversation, oldest first, with what else is known of it.
+    """Some runs of a conversation, oldest first, with its record and metadata.
 
-    `start` is the position of the first of them and `total` how many there are. Without a
-    conversation, `exists` is false and all is empty.
+    `start` is the position of the first run, `total` the number of all runs. If there is no
+    conversation, `exists` is false and everything is empty.
     """
 
     record: Record
@@ -92,8 +92,8 @@ class Excerpt:
 class RunPage(Sequence[Run]):
     """Some runs of a conversation, oldest first.
 
-    `start` is the position of the first of them, and what to give as `before` for the runs in
-    front of these; 0 at the beginning of the conversation.
+    `start` is the position of the first run: pass it as `before` for the preceding runs. It is 0 at
+    the beginning of the conversation.
     """
 
     runs: list[Run]
@@ -113,8 +113,8 @@ class RunPage(Sequence[Run]):
 class Page(Sequence[Record]):
     """Some records of a listing, newest first.
 
-    `next` is the cursor to continue from, None at the end. `unlisted` counts conversations that
-    others wrote and that have no place in the order yet: each listing adopts a part of them.
+    `next` is the cursor to continue from, None at the end. `unlisted` counts conversations of other
+    programs that are not listed yet: each listing adopts some of them.
     """
 
     records: list[Record]
@@ -132,5 +132,5 @@ class Page(Sequence[Record]):
 
 
 def number(value: bytes | None) -> int | None:
-    """A number of a record as the scripts read it, which Lua could not hold with more digits."""
+    """A number in a record; None if it is invalid, or too long for Lua to hold exactly."""
     return int(value) if value and value.isdigit() and len(value) <= 15 else None

@@ -128,18 +128,18 @@ class TurnsTests(Files, RedisTestCase):
 class BrokenTests(Files, RedisTestCase):
     def test_the_line_is_named_and_nothing_is_written(self):
         for line, why in (
-            ("{", "it is no JSON"),
-            ("[]", "it is no JSON object"),
+            ("{", "it is not JSON"),
+            ("[]", "it is not a JSON object"),
             ("[" * 10**5, "nested too deeply"),
             ({}, "it has no list of messages"),
             ({"messages": [1]}, "it has no list of messages"),
-            ({"messages": [], "id": []}, "its id is neither a text nor a number"),
+            ({"messages": [], "id": []}, "its id must be a string or a number"),
             ({"messages": [], "id": "\ud800"}, "surrogate"),
-            ({"messages": [], "owner": []}, "its owner is neither"),
-            ({"messages": [], "metadata": 5}, "its metadata is no JSON object"),
+            ({"messages": [], "owner": []}, "its owner must be"),
+            ({"messages": [], "metadata": 5}, "its metadata is not a JSON object"),
             ({"messages": [], "created": "soon"}, "a time must be"),
             ({"messages": [], "created": 1e300}, "a time is"),
-            ({"messages": [], "id": "a"}, "a conversation of that id came before"),
+            ({"messages": [], "id": "a"}, "its id occurred before"),
         ):
             with self.subTest(why), fails(Exit.DAMAGED, "damaged at line 2: ", why):
                 self.load({"id": "a", "messages": SUPPORT}, line)

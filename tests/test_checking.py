@@ -130,14 +130,14 @@ class CheckTests(Broken):
     def test_a_lost_place_is_given_back(self, index):
         self.write(index)
         self.redis.zrem(self.key("recent"), "1")
-        self.repaired(index, findings.NO_PLACE)
+        self.repaired(index, findings.NO_SCORE)
         assert [record.conversation_id for record in index.recent()] == [*"321"]
 
     @both
     def test_a_wrong_place_is_put_right(self, index):
         self.write(index)
         self.redis.zadd(self.key("recent"), {"1": 9e15})
-        self.repaired(index, findings.NO_PLACE)
+        self.repaired(index, findings.NO_SCORE)
         assert [record.conversation_id for record in index.recent()] == [*"321"]
 
     @both
@@ -154,7 +154,7 @@ class CheckTests(Broken):
         self.write(index)
         before = self.redis.hget(self.key("record:1"), "seal")
         self.redis.hset(self.key("record:1"), "seal", before + b"1")
-        self.repaired(index, findings.WRONG_SEAL)
+        self.repaired(index, findings.WRONG_FINGERPRINT)
         assert self.redis.hget(self.key("record:1"), "seal") == before
 
     @both
@@ -194,7 +194,7 @@ class CheckTests(Broken):
         self.write(index)
         for order in ("recent", "expiry", "owner:ann", "owner:gone"):
             self.redis.zadd(self.key(order), {"9": 9e15})
-            self.repaired(index, findings.STRAY_PLACE)
+            self.repaired(index, findings.STRAY_SCORE)
 
     @both
     def test_the_order_of_an_owner_is_put_right(self, index):
@@ -247,7 +247,7 @@ class CheckTests(Broken):
         self.write(index)
         self.put("4", GRIPTAPE)
         report = index.check(fix=True)
-        assert self.found(report) == {findings.NO_RECORD: 1, findings.NO_PLACE: 1}
+        assert self.found(report) == {findings.NO_RECORD: 1, findings.NO_SCORE: 1}
         assert (report.left, self.stored("4")) == (0, GRIPTAPE)
         record = index.driver("4").record()
         assert (record.runs, record.updated, record.owner) == (1, None, None)

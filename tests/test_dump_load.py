@@ -347,7 +347,7 @@ class DumpCommandTests(Folder, RedisTestCase):
         from conversation_memory.archive import files
 
         with files.written(path):
-            with fails(Exit.FILE, "another dump is writing it"):
+            with fails(Exit.FILE, "another dump is writing this file"):
                 called("dumpconversations", "-o", str(path))
 
     def test_an_interruption_leaves_no_file(self):
@@ -428,7 +428,7 @@ class LoadCommandTests(Folder, RedisTestCase):
             called("loadconversations", str(self.folder / "none"))
         with fails(Exit.NO_ARCHIVE, "is a folder"):
             called("loadconversations", str(self.folder))
-        with fails(Exit.NO_ARCHIVE, "is no archive"):
+        with fails(Exit.NO_ARCHIVE, "is not an archive"):
             called("loadconversations", str(self.file(b"PK", "b")))
         with fails(Exit.DAMAGED, "damaged at line 3"):
             called(
@@ -602,7 +602,7 @@ class ServerTests(Folder, ServerTestCase):
         self.redis.set(self.key("runs:a"), "x")
         out, _ = called("dumpconversations")
         assert out.count("\n") == 4
-        with fails(Exit.CONFLICT, "1 conversation, 'c1'"):
+        with fails(Exit.CONFLICT, "1 conversation: 'c1'"):
             self.redis.set(self.key("record:c1"), "x")
             called("loadconversations", str(self.file(self.archive)))
         assert self.redis.hget(self.index.name, "c1") is None

@@ -59,4 +59,4 @@ class JointTests(Settled):
         output = StringIO()
         with pytest.raises(CommandError):
             call_command("checkconversations", stdout=output)
-        assert "run reindexconversations" in output.getvalue()
+        assert "run `reindexconversations`" in output.getvalue()

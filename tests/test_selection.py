@@ -63,7 +63,7 @@ class SelectionTests(SimpleTestCase):
             Selection(since=datetime(2026, 1, 1))
 
     def test_nobody_is_no_owner(self):
-        with pytest.raises(ValueError, match="name an owner"):
+        with pytest.raises(ValueError, match="`owner` is required"):
             Selection(owner="")
 
     def test_ids_and_owners_do_not_go_together(self):

@@ -1,4 +1,4 @@
-"""Archives of conversations: to dump an index into a file, and to restore it from one."""
+"""Archives of conversations: dumping an index into a file, and restoring it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An archive that is read: checked from its first byte to its last before anything else."""
+"""Reading an archive, which is verified as a whole before any of it is used."""
 
 from __future__ import annotations
 
@@ -18,16 +18,49 @@ from .format import Entry, Header, Malformed
 
 Progress = Callable[[int], object]
 
-# Twice the default of MAX_BYTES, as a value that is no UTF-8 is longer in an archive.
+# Twice the default of MAX_BYTES, because a value that is not UTF-8 is longer in an archive.
 LONGEST = 2 * 64 * 2**20
 _EVERY = 1000
 
 
-class Archive:
-    """An archive whose lines are what its footer says.
+class Source:
+    """A file of conversations, which is verified before it is restored.
 
-    `trusted` is whether it is signed with the SECRET_KEY of this project. Any other one has been
-    parsed to the last run. `position` of `size` bytes of the file were read.
+    It is `trusted` unless its entries need to be verified again, and `is_new` if conversations
+    without times get those of the restore. `longest` is the length of its longest line in bytes,
+    `count` the number of its conversations, `size` the length of the file.
+    """
+
+    trusted = is_new = False
+
+    def __init__(self, file: IO[bytes], name: str, longest: int):
+        self._file = file
+        self._name = name
+        self._longest = longest
+        self.count = self.longest = 0
+        self.size = file.seek(0, io.SEEK_END)
+
+    @property
+    def position(self) -> int:
+        """The number of bytes read in the present pass."""
+        return min(self._file.tell(), self.size)
+
+    def entries(self) -> Iterator[Entry]:
+        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
+        raise NotImplementedError
+
+    def _damaged(self, what: str) -> ArchiveDamaged:
+        return ArchiveDamaged(f"{self._name} {what}. Nothing was restored.")
+
+    def _damaged_at(self, line: int, why: object) -> ArchiveDamaged:
+        return self._damaged(f"is damaged at line {line:,}: {why}")
+
+
+class Archive(Source):
+    """An archive whose lines match its footer.
+
+    It is `trusted` if it is signed with the SECRET_KEY of this project. Any other one is parsed
+    completely.
     """
 
     header: Header
@@ -40,23 +73,11 @@ class Archive:
         most: int | None = None,
         most_bytes: int | None = None,
     ):
-        self._file = file
-        self._name = name
-        self._longest = longest
+        super().__init__(file, name, longest)
         self._most = most
         self._most_bytes = most_bytes
-        self.count = 0
-        self.longest = 0
-        self.trusted = self.is_new = False
-        self.size = file.seek(0, io.SEEK_END)
-
-    @property
-    def position(self) -> int:
-        """How many bytes of the file were read in the present pass."""
-        return min(self._file.tell(), self.size)
 
     def entries(self) -> Iterator[Entry]:
-        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
         with self._lines() as lines:
             next(lines, b"")
             for number, line in enumerate(lines, 2):
@@ -65,22 +86,22 @@ class Archive:
                 yield self._entry(number, line)
 
     def verify(self, progress: Progress = bool) -> None:
-        """Raises `NotAnArchive` or `ArchiveDamaged` unless all is as it was written."""
+        """Raises `NotAnArchive` or `ArchiveDamaged` unless the file is as it was written."""
         with self._lines() as lines:
             self.header = self._header(lines)
             found, size, digest, footer = self._body(lines, progress)
             if next(lines, b""):
-                raise self._damaged(f"goes on behind its footer, at line {found + 3:,}")
+                raise self._damaged(f"continues after its footer, at line {found + 3:,}")
         self.count = found
         try:
             foot = format.read_footer(footer)
         except Malformed as error:
-            raise self._damaged(f"is damaged at line {found + 2:,}: {error}") from None
+            raise self._damaged_at(found + 2, error) from None
         stated = [foot.get(name) for name in ("conversations", "bytes", "sha256")]
         if stated != [found, size, digest]:
-            for _ in self.entries():  # names the line, if it is one
+            for _ in self.entries():  # names the line if a single one is damaged
                 pass
-            raise self._damaged("was changed: its lines are not those that its footer counted")
+            raise self._damaged("was changed: its lines do not match its footer")
         self.trusted = format.is_signed(foot)
         if not self.trusted:
             self._parse(progress)
@@ -91,7 +112,7 @@ class Archive:
     def _header(self, lines: Iterator[bytes]) -> Header:
         first = next(lines, b"")
         if not first.startswith(b'{"format": "'):
-            raise NotAnArchive(f"{self._name} is no archive of conversations.")
+            raise NotAnArchive(f"{self._name} is not an archive of conversations.")
         try:
             return format.read_header(first)
         except Malformed as error:
@@ -110,7 +131,7 @@ class Archive:
                 raise self._damaged(f"is damaged at line {found + 2:,}")
             if found == self._most:
                 raise ArchiveTooLarge(
-                    f"{self._name} has more than the {found:,} conversations that are allowed "
+                    f"{self._name} contains more than {found:,} conversations, the limit "
                     "here. Use `loadconversations`."
                 )
             digest.update(line)
@@ -121,11 +142,11 @@ class Archive:
         raise AssertionError
 
     def _parse(self, progress: Progress) -> None:
-        """What an archive of this project need not be asked."""
+        """The verification of an archive from elsewhere."""
         with closing(Ids()) as ids:
             for number, entry in enumerate(self.entries(), 2):
                 if not ids.add_new(entry.id):
-                    raise self._damaged(f"names a conversation again at line {number:,}")
+                    raise self._damaged(f"contains a conversation twice, again at line {number:,}")
                 self._check(number, entry)
                 if not number % _EVERY:
                     progress(self.position)
@@ -135,30 +156,27 @@ class Archive:
             if entry.runs is not None:
                 document(entry, trusted=False)
         except (Damaged, Malformed) as error:
-            raise self._damaged(f"is damaged at line {number:,}: {error}") from None
+            raise self._damaged_at(number, error) from None
 
     def _entry(self, number: int, line: bytes) -> Entry:
         try:
             return format.read_entry(line)
         except Malformed as error:
-            raise self._damaged(f"is damaged at line {number:,}: {error}") from None
-
-    def _damaged(self, what: str) -> ArchiveDamaged:
-        return ArchiveDamaged(f"{self._name} {what}. Nothing of it was used.")
+            raise self._damaged_at(number, error) from None
 
 
 def document(entry: Entry, *, trusted: bool) -> documents.Document:
     """The document of a readable entry.
 
-    Raises `Damaged` or `Malformed` unless what the entry says of it is true; if it is `trusted`,
-    without reading the runs.
+    Raises `Damaged` or `Malformed` unless it is as the entry describes it. The runs of a `trusted`
+    entry are not parsed.
     """
     runs, end = entry.runs or 0, entry.end
     if trusted and end is not None:
         return documents.opened(entry.value, runs, end, entry.checksum)
     found = documents.canonical(entry.value)
     if (found.count, found.end if found.pieces is None else None) != (runs, end):
-        raise Malformed("it does not say where the runs are")
+        raise Malformed("it does not give the position of the runs")
     return found
 
 
@@ -171,11 +189,12 @@ def open_archive(
     most_bytes: int | None = None,
     progress: Progress = bool,
 ) -> Iterator[Archive]:
-    """The archive of a path or of a binary file, checked to its end.
+    """The verified archive in a path or a binary file.
 
-    `longest` is what a line may have, in bytes; `most` how many conversations there may be, and
-    `most_bytes` how many bytes they may have unpacked; `progress` is called with the position in
-    the file. Raises `NotAnArchive`, `ArchiveTooLarge`, `ArchiveDamaged` or OSError.
+    `longest` limits the bytes of a line, `most` the number of conversations, and `most_bytes` their
+    unpacked bytes; `progress` is called with the position in the file.
+
+    Raises `NotAnArchive`, `ArchiveTooLarge`, `ArchiveDamaged` or OSError.
     """
     with reading(source) as (file, name):
         archive = Archive(file, name, longest, most, most_bytes)
@@ -185,7 +204,7 @@ def open_archive(
 
 @contextmanager
 def reading(source: str | Path | IO[bytes]) -> Iterator[tuple[IO[bytes], str]]:
-    """A file that can be read from its beginning again, and what to call it."""
+    """A file that can be read repeatedly, and its name for messages."""
     with ExitStack() as stack:
         name = "The file"
         if isinstance(source, str | Path):

@@ -16,11 +16,11 @@ from ..layouts import Layout
 from ..redis_io.operations import Command, Operation
 from .format import NOTHING, Entry, Facts
 
-# Together the conversations of one reply have about this many bytes, or are one.
+# A reply has about this many bytes, or a single conversation.
 _REPLY = 2 * 2**20
 _SHORT = 200
 
-# Owner, version, length and digest of the field, for a script that replaces what still has them.
+# Owner, version, length and digest of the field, for a script that replaces only that.
 Expected = tuple[bytes | None, int, int, str]
 
 

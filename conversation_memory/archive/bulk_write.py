@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..collection.summaries import SUMMARIES
 from ..documents import Document
-from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.indexing import INDEX
 from ..layouts.refs import Form
@@ -19,20 +19,19 @@ from .bulk_read import Expected
 from .format import NOTHING, Entry
 
 RESTORE = Script("restore")
+OVERWRITE = Script("overwrite")
+
 # In seconds; an hour longer than ids are known, as clocks differ.
 _RECENT = 7200
 
-_READS = ("MULTI", "EXEC", "HMGET", "HSTRLEN", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
-
-OVERWRITE = Script("overwrite")
+_READS = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """A conversation to write; `document` is None if it cannot be read.
 
-    `instead_of` is what was found in its place, and goes if it is still there. One that `is_new`
-    has the time of the restore.
+    It replaces `instead_of` if that is still there. One that `is_new` gets the time of the restore.
     """
 
     entry: Entry
@@ -41,7 +40,7 @@ class Item:
     is_new: bool = False
 
     def form(self, layout: Layout) -> Form:
-        """What is kept of it; one that no record stands beside stays as others wrote it."""
+        """Its stored form; without a record, as other programs wrote it."""
         entry = self.entry
         if self.document is not None and self.has_record:
             return layout.form(self.document)
@@ -50,7 +49,7 @@ class Item:
 
     @property
     def texts(self) -> list[bytes]:
-        """The runs, if it has any that can be read."""
+        """The runs, if they can be read."""
         return [] if self.document is None else self.document.texts
 
     @property
@@ -60,7 +59,7 @@ class Item:
 
     @property
     def is_recent(self) -> bool:
-        """Whether somebody may repeat an append to it, who was not told that it was applied."""
+        """True if an append to it may still be retried."""
         return self.is_new or (self.entry.facts.updated or 0) > (time.time() - _RECENT) * 1000
 
     def record(self, form: Form) -> list[Any]:
@@ -82,39 +81,36 @@ class Item:
 
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` for a user who lacks a permission for any step of a restore."""
-    commands = [*RESTORE.commands, *OVERWRITE.commands, *_READS]
+    commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
     commands += INDEX.commands if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 
-def write(layout: Layout, items: Sequence[Item]) -> Operation[list[bool]]:
+def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
     """Write conversations, each with another id, in one round trip.
 
-    Returns for each whether it was written; not if there is something else in its place. Each is
-    written whole or not at all.
+    Returns the ids that were written, each completely; at any other one, something else is stored.
     """
     fresh = [item for item in items if item.instead_of is None]
     others = [item for item in items if item.instead_of is not None]
     commands = [_restore(layout, fresh)] if fresh else []
     replies = yield [*commands, *(_overwrite(layout, item) for item in others)]
-    restored = [answer == ord("1") for answer in replies[0]] if fresh else []
-    restored += [reply == 1 for reply in replies[len(commands) :]]
-    ids = [item.entry.id for item in (*fresh, *others)]
-    written = dict(zip(ids, restored, strict=True))
-    return [written[item.entry.id] for item in items]
+    answers = [answer == ord("1") for answer in replies[0]] if fresh else []
+    answers += [reply == 1 for reply in replies[len(commands) :]]
+    pairs = zip((*fresh, *others), answers, strict=True)
+    return {item.entry.id for item, is_written in pairs if is_written}
 
 
 def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
-    """Of all of them in one script, which is quicker than one for each."""
+    """All in one script, which is faster than one for each."""
     keys, id = layout.keys, items[0].entry.id
     shared = [keys.content(id), keys.record(id), keys.order(), keys.expiry()]
-    own = [key for item in items for key in (*_own(keys, item.entry.id), _owned(layout, item))]
+    own: list[bytes] = []
+    for item in items:
+        id = item.entry.id
+        own += [keys.record(id), keys.runs(id), keys.ids(id), _owned(layout, item)]
     args = [arg for item in items for arg in (_has_owner(item), *_args(layout, item))]
     return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),))
-
-
-def _own(keys: Keys, id: bytes) -> tuple[bytes, ...]:
-    return keys.record(id), keys.runs(id), keys.ids(id)
 
 
 def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
@@ -130,7 +126,7 @@ def _has_owner(item: Item) -> int:
 
 
 def _owned(layout: Layout, item: Item) -> bytes:
-    """The order of its owner; of none, the key of nobody, which the script does not use."""
+    """The order of its owner; without one, a key that the script does not use."""
     return layout.keys.order(item.entry.facts.owner or b"")
 
 
@@ -139,10 +135,10 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     entry, form = item.entry, item.form(layout)
     record = item.record(form)
     digests = layout.digests(item.document) if item.document and item.is_recent else []
-    place: Any = "now" if item.is_new else entry.score
+    score: Any = "now" if item.is_new else entry.score
     return [
         entry.id,
-        "" if place is None else place,
+        "" if score is None else score,
         "" if entry.expires is None else entry.expires,
         form.field,
         len(form.texts),

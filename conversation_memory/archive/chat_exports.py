@@ -10,7 +10,6 @@ A message of a user begins a run, and the last text of the assistant is its outp
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -20,58 +19,46 @@ from typing import IO, Any, NamedTuple
 
 from ..clock import iso, moment, parse
 from ..documents import build
-from ..exceptions import ArchiveDamaged
 from ..keys import encode
 from ..runs import Artifact, Run
 from . import files
-from .archive import Progress
+from .archive import Progress, Source
 from .dump import Dump, Ids
 from .format import Entry, Facts
 
 _EVERY = 1000
 _KNOWN = {"id", "conversation_id", "owner", "title", "created", "updated", "metadata"}
 _LISTS = {"messages", "turns"}
-_EXPORT = "export"  # the key of the metadata for what a line has beside
+_EXPORT = "export"  # the key in the metadata for other members of a line
 
 Message = dict[str, Any]
 
 
-class Chats:
+class Chats(Source):
     """The conversations of a chat export, as those of an archive.
 
-    One without an id gets one that its content decides, and one without times has those of the
-    restore: so the same file can be read again.
+    Without an id, one is derived from the content; without times, those of the restore are used. So
+    the same file can be restored again.
     """
 
-    trusted = True
-    is_new = True
+    trusted = is_new = True
 
     def __init__(self, file: IO[bytes], name: str, longest: int, format: str):
-        self._file = file
-        self._name = name
-        self._longest = longest
+        super().__init__(file, name, longest)
         self._chat = READERS[format]
-        self.count = self.longest = 0
-        self.size = file.seek(0, io.SEEK_END)
-
-    @property
-    def position(self) -> int:
-        """How many bytes of the file were read in the present pass."""
-        return min(self._file.tell(), self.size)
 
     def verify(self, progress: Progress = bool) -> None:
-        """Raises `ArchiveDamaged` unless every line is a conversation, each another one."""
+        """Raises `ArchiveDamaged` unless every line is a conversation with an id of its own."""
         with closing(Ids()) as ids:
             for number, entry in self._numbered():
                 if not ids.add_new(entry.id):
-                    raise self._damaged(number, "a conversation of that id came before")
+                    raise self._damaged_at(number, "its id occurred before")
                 self.count += 1
                 self.longest = max(self.longest, len(entry.value))
                 if not number % _EVERY:
                     progress(self.position)
 
     def entries(self) -> Iterator[Entry]:
-        """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
         return (entry for _, entry in self._numbered())
 
     def _numbered(self) -> Iterator[tuple[int, Entry]]:
@@ -84,24 +71,19 @@ class Chats:
         try:
             data = json.loads(line)
             if not isinstance(data, dict):
-                raise ValueError("it is no JSON object")
+                raise ValueError("it is not a JSON object")
             chat = self._chat(data)
             return _entry(chat, encode(_name(data, line)))
         except json.JSONDecodeError:
-            raise self._damaged(number, "it is no JSON") from None
+            raise self._damaged_at(number, "it is not JSON") from None
         except RecursionError:
-            raise self._damaged(number, "it is nested too deeply") from None
+            raise self._damaged_at(number, "it is nested too deeply") from None
         except ValueError as error:
-            raise self._damaged(number, str(error)) from None
-
-    def _damaged(self, number: int, why: str) -> ArchiveDamaged:
-        return ArchiveDamaged(
-            f"{self._name} is damaged at line {number:,}: {why}. Nothing of it was used."
-        )
+            raise self._damaged_at(number, str(error)) from None
 
 
 class ChatDump(Dump):
-    """A dump as `messages`. What is no conversation is left out, and counted as `unreadable`."""
+    """A dump as `messages`. Unreadable conversations are omitted, and counted as `unreadable`."""
 
     def _opening(self, server: str) -> bytes:
         super()._opening(server)
@@ -116,7 +98,7 @@ class ChatDump(Dump):
 
 
 class Exchange(NamedTuple):
-    """What becomes a run."""
+    """A run to be."""
 
     input: str
     output: str
@@ -148,12 +130,12 @@ def _from_messages(data: dict[str, Any]) -> Chat:
 
 
 def _chat(data: dict[str, Any], exchanges: list[Exchange]) -> Chat:
-    """What stands beside the messages, or the turns."""
+    """A chat with the other members of its line."""
     metadata, owner = data.get("metadata") or {}, data.get("owner")
     if not isinstance(metadata, dict):
-        raise ValueError("its metadata is no JSON object")
+        raise ValueError("its metadata is not a JSON object")
     if not isinstance(owner, str | int | None):
-        raise ValueError("its owner is neither a text nor a number")
+        raise ValueError("its owner must be a string or a number")
     if others := {key: data[key] for key in data if key not in _KNOWN | _LISTS}:
         metadata = {**metadata, _EXPORT: others}
     title, updated = str(data.get("title") or ""), data.get("updated")
@@ -176,10 +158,10 @@ def _line(entry: Entry) -> bytes:
         "metadata": metadata,
     }
     runs = [Run.from_dict(run) for run in document.get("runs") or []]
-    beside = {name: value for name, value in found.items() if value}
+    known = {name: value for name, value in found.items() if value}
     said = [message for run in runs for message in _messages(run)]
     others = others if isinstance(others, dict) else {_EXPORT: others}
-    return json.dumps({**others, **beside, "messages": said}).encode() + b"\n"
+    return json.dumps({**others, **known, "messages": said}).encode() + b"\n"
 
 
 def _groups(messages: list[Message]) -> Iterator[list[Message]]:
@@ -207,7 +189,7 @@ def _exchange(group: list[Message]) -> Exchange:
 
 
 def _text_of(group: list[Message], role: str) -> str:
-    """The last text that someone of that role said."""
+    """The last text of that role."""
     texts = [_text(one.get("content")) for one in group if one.get("role") == role]
     return next((text for text in reversed(texts) if text), "")
 
@@ -221,7 +203,7 @@ def _text(content: Any) -> str:
 
 
 def _said(question: Any, answer: Any) -> list[Message]:
-    """The messages of a question and an answer, without one that is empty."""
+    """The messages of a question and an answer, without empty ones."""
     pairs = (("user", question), ("assistant", answer))
     return [{"role": role, "content": content} for role, content in pairs if content]
 
@@ -247,7 +229,7 @@ def _messages(run: Run) -> list[Message]:
 
 
 def _content(artifact: Artifact) -> Any:
-    """A text, or a list of parts if there is an image among them."""
+    """A text, or a list of parts if one of them is an image."""
     parts = [_part(item) for item in artifact.items or [artifact]]
     return parts if any(part["type"] != "text" for part in parts) else artifact.text
 
@@ -269,10 +251,10 @@ def _from_turns(data: dict[str, Any]) -> Chat:
 
 def _turn(turn: Any) -> Exchange:
     if not isinstance(turn, dict):
-        raise ValueError("a turn is no JSON object")
+        raise ValueError("a turn is not a JSON object")
     said = [turn.get(who, "") for who in ("user", "assistant")]
     if not all(isinstance(text, str) for text in said):
-        raise ValueError("what was said in a turn is not a text")
+        raise ValueError("`user` and `assistant` of a turn must be strings")
     return Exchange(*said)
 
 
@@ -281,7 +263,7 @@ def _name(data: dict[str, Any], line: bytes) -> str:
     if name is None:
         return f"chat-{sha256(line.strip()).hexdigest()[:24]}"
     if not isinstance(name, str | int):
-        raise ValueError("its id is neither a text nor a number")
+        raise ValueError("its id must be a string or a number")
     return str(name)
 
 

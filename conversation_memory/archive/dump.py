@@ -12,7 +12,7 @@ from hashlib import sha256
 from ..clock import iso, now
 from ..collection.erase import info
 from ..collection.listing import Listing, owners_of
-from ..collection.selection import BATCH, EVERYTHING, Selection, Walk, members
+from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, members
 from ..collection.summaries import SIZE_FIELDS, Summary, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
@@ -28,9 +28,9 @@ _BATCH = 200
 class Dump:
     """The archive of some conversations of an index, as an iterator of bytes, sync or async.
 
-    Each conversation is whole; one that goes meanwhile is left out, and what is begun meanwhile may
-    be. `total` is how many were chosen, `count` how many are written so far, of which `unreadable`
-    are no conversations, and dumped as the bytes that they are.
+    Each conversation is whole. One deleted meanwhile is omitted; one begun meanwhile may be.
+    `total` conversations were selected and `count` are written so far; `unreadable` of them are
+    damaged, and dumped as their stored bytes.
     """
 
     def __init__(self, index: ConversationIndex, selection: Selection = EVERYTHING):
@@ -61,7 +61,7 @@ class Dump:
                 yield self.index._run(self._entries(portion))
 
     def _select(self, ids: Ids) -> Operation[str]:
-        """Choose; returns the version of the server."""
+        """Returns the version of the server."""
         layout, listing = self.index._layout, self.index._listing
         yield from _select(layout, listing, self.selection, ids)
         self.total = len(ids)
@@ -98,13 +98,13 @@ class Dump:
 class Ids:
     """Ids in a temporary file, each once, in the order of time and bytes; in constant memory.
 
-    Nothing is missed beside writers, as a walk through the order of the index would miss what is
-    moved in it meanwhile, and what has no place there yet. And equal indexes have equal dumps.
+    A scan of the recency index would miss conversations that are written to meanwhile, and those
+    not listed yet. The order makes dumps of equal indexes equal.
     """
 
     def __init__(self) -> None:
-        # The file has no name, and is gone with the connection. A response is not always sent by
-        # the thread that made it.
+        # An empty name is a temporary file, deleted with the connection. A response is not always
+        # sent by the thread that made it.
         self._db = sqlite3.connect("", check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, time INTEGER) WITHOUT ROWID")
@@ -113,7 +113,7 @@ class Ids:
         self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ids)
 
     def add_new(self, id: bytes) -> bool:
-        """Whether it was not there yet."""
+        """Returns true unless it is known already."""
         return self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, 0)", (id,)).rowcount == 1
 
     def batches(self, size: int) -> Iterator[list[bytes]]:
@@ -129,14 +129,14 @@ class Ids:
 
 
 def _select(layout: Layout, listing: Listing, selection: Selection, ids: Ids) -> Operation[None]:
-    """Put the selected ids into `ids`. Raises `ConversationNotFound` for a name that is none."""
+    """Put the selected ids into `ids`. Raises `ConversationNotFound` for an unknown name."""
     if selection.ids is not None:
         yield from _named(layout, selection, ids)
         return
     owner = selection.owner_key
-    walk = Walk(listing.scan) if owner is None else members(layout.keys.order(owner))
-    while walk.goes_on:
-        if found := (yield from walk.next()):
+    cursor = ScanCursor(listing.scan) if owner is None else members(layout.keys.order(owner))
+    while cursor.goes_on:
+        if found := (yield from cursor.next()):
             ids.add((yield from _chosen(layout, selection, found)))
 
 

@@ -1,4 +1,4 @@
-"""The files of archives: compressed or not, written so that a part never looks like a whole."""
+"""The files of archives: optionally compressed, and never left incomplete under their name."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ except ImportError:  # Windows has neither these locks nor folders that can be s
 
 _BUFFER = 2**20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-# What `zstd` itself reads unasked. A frame may want 2 GB of memory to be read.
+# The default limit of `zstd` itself: a frame may demand up to 2 GB of memory.
 _MAX_WINDOW = 2**27
-# What a file may unpack to, in multiples of its size: a run has some 50 bytes that do not repeat.
+# The limit of unpacked bytes, in multiples of the size: a run has some 50 bytes that do not repeat.
 _RATIO = 1_000
-_UNPACKED = 64 * 2**20  # that much is allowed to every file
+_UNPACKED = 64 * 2**20  # allowed for every file
 # The average line of an archive or an export has many more bytes. Without a limit, 90 kB of zstd
 # that unpack to lines of five bytes cost two minutes.
 _SHORTEST = 16
@@ -36,16 +36,16 @@ _EVERY = 10_000
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """The file to write to; it takes its name when everything is on the disk.
+    """The file to write to; it gets its name when everything is on the disk.
 
-    Compressed if the name ends in `.gz` or `.zst`. Until then it is `NAME.partial`, which is gone
-    after a failure. Only its user may read it. A device or a pipe is written to as it is.
+    Compressed if the name ends in `.gz` or `.zst`. Until then it is `NAME.partial`, which is
+    deleted after a failure. Only its user may read it. A device or a pipe is written to directly.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as device, compressing(device, path.suffix) as stream:
             yield stream
         return
-    path = path.resolve()  # a link stays one
+    path = path.resolve()  # a symbolic link is followed
     partial = path.with_name(f"{path.name}.partial")
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     file = open(os.open(partial, flags, 0o600), "wb", buffering=_BUFFER)  # noqa: SIM115
@@ -61,7 +61,7 @@ def written(path: Path) -> Iterator[IO[bytes]]:
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
-            with suppress(OSError):  # what is left to write has no place there either
+            with suppress(OSError):  # the rest of the buffer may fail too
                 file.close()
             raise
     _sync_folder(path.parent)
@@ -69,9 +69,9 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
-    """What compresses into `file`, or itself, by the suffix of its name."""
+    """A stream that compresses into `file` if its suffix says so, else `file`."""
     if suffix == ".gz":
-        # Neither name nor time, so that equal archives are equal files.
+        # Without name and time, equal archives are equal files.
         with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped:
             yield zipped  # type: ignore[misc]
     elif suffix == ".zst":
@@ -85,7 +85,7 @@ def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """`file`, or a temporary copy of what can be read once only."""
+    """`file`, or a temporary copy of a stream."""
     if file.seekable():
         yield file
         return
@@ -101,8 +101,8 @@ def lines(
 ) -> Iterator[Iterator[bytes]]:
     """The lines of a plain or compressed file from its beginning, none longer than `longest` bytes.
 
-    Raises `ArchiveDamaged` where one is, or the compressed data are damaged, and `ArchiveTooLarge`
-    if they unpack to more than `most` bytes or to absurdly many for the size of the file.
+    Raises `ArchiveDamaged` for a longer one or damaged compression, and `ArchiveTooLarge` for more
+    than `most` unpacked bytes, or absurdly many for the size of the file.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -119,13 +119,13 @@ def _bounded(lines: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
         total += len(line)
         if total > most:
             raise ArchiveTooLarge(
-                f"{name} unpacks to more than the {most:,} bytes that are allowed for a file of "
+                f"{name} unpacks to more than {most:,} bytes, the limit for a file of "
                 "its size. If you trust it, unpack it first and use `loadconversations`."
             )
         if not number % _EVERY and total < number * _SHORTEST:
             raise NotAnArchive(
-                f"{name} has no conversations in it: its first {number:,} lines have less than "
-                f"{_SHORTEST} bytes on average."
+                f"{name} does not contain conversations: its first {number:,} lines have fewer "
+                f"than {_SHORTEST} bytes on average."
             )
         yield line
 
@@ -141,15 +141,15 @@ def _lines(stream: io.BufferedIOBase, longest: int, name: str) -> Iterator[bytes
             line = stream.readline(longest + 1)
         except errors:
             raise ArchiveDamaged(
-                f"{name} is damaged at line {number:,}: the compressed data are cut short or "
+                f"{name} is damaged at line {number:,}: the compressed data are truncated or "
                 "changed."
             ) from None
         if not line:
             return
         if len(line) > longest:
             raise ArchiveDamaged(
-                f"{name} has at line {number:,} more than the {longest:,} bytes that MAX_BYTES "
-                "leaves room for."
+                f"{name} exceeds {longest:,} bytes at line {number:,}, the limit that follows from "
+                "MAX_BYTES."
             )
         yield line
 
@@ -172,24 +172,24 @@ def _zstandard() -> Any:
         import zstandard
     except ImportError:
         raise PackageMissing(
-            "Archives in .zst need the package zstandard: pip install "
+            "Archives in .zst require the package zstandard: pip install "
             "'django-conversation-memory[zstd]'."
         ) from None
     return zstandard
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """So that two dumps of one name do not write into one another."""
+    """Prevents two dumps from writing to the same file."""
     if fcntl is None:
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise type(error)(error.errno, "another dump is writing it", str(path)) from None
+        raise type(error)(error.errno, "another dump is writing this file", str(path)) from None
 
 
 def _hide(file: IO[bytes]) -> None:
-    """From other users, also if it was left over with other rights."""
+    """Restricts a file that was left over with other permissions, too."""
     if fcntl is not None:
         os.fchmod(file.fileno(), 0o600)
 

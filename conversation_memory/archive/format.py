@@ -1,7 +1,7 @@
 """The archive as bytes: header, a line for each conversation, footer. No Redis, no files.
 
-All of it is JSON Lines in which every member has its place, so that equal conversations are equal
-bytes. The README has the specification.
+It is JSON Lines with the members in a fixed order, so that equal conversations are equal bytes.
+The README has the specification.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ T = TypeVar("T")
 
 
 class Malformed(ValueError):
-    """The line is none of an archive; the text says why, and quotes nothing of it."""
+    """A line that is not one of an archive. The message quotes nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What an archive says of itself: where and when (ISO 8601, UTC) it was written.
+    """Where and when (ISO 8601, UTC) an archive was written.
 
-    `conversations` is how many were chosen then; of those, some may have gone before they were
-    read. `layout` is the one in whose form the values are, whatever the index had.
+    `conversations` were selected; some of them may have been deleted before they were read.
+    `layout` is that of the values, which may differ from that of the index.
     """
 
     index: str
@@ -58,7 +58,7 @@ class Header:
 
 
 class Facts(NamedTuple):
-    """What the record of a conversation says, times and lifetime in milliseconds."""
+    """The archived part of a record, times and lifetime in milliseconds."""
 
     owner: bytes | None = None
     title: bytes = b""
@@ -71,11 +71,11 @@ NOTHING = Facts()
 
 
 class Entry(NamedTuple):
-    """One conversation: its document as layout `hash` has it, and what stands beside it.
+    """One conversation: its document in layout `hash`, and its record.
 
-    `runs` is None if the value is not a conversation; then `texts` are what its list holds. `end`
-    is where the runs of a canonical document end. `place` is its time in the orders where that is
-    not the one of the last write, `checksum` the CRC-32 of the value.
+    `runs` is None if the value is not a conversation; `texts` are the elements of its list then.
+    `end` is where the runs of a canonical document end. `place` is its score in the recency index
+    if that differs from the time of the last write, `checksum` the CRC-32 of the value.
     """
 
     id: bytes
@@ -90,7 +90,7 @@ class Entry(NamedTuple):
 
     @property
     def score(self) -> int | None:
-        """The time in the orders, None if it has no place there."""
+        """The score in the recency index, None if it is not listed."""
         return self.facts.updated if self.place is None else self.place
 
 
@@ -111,15 +111,17 @@ def read_header(line: bytes) -> Header:
     """Raises `Malformed`."""
     head = _object(line)
     if head.pop("format", None) != FORMAT:
-        raise Malformed("it does not begin as one")
+        raise Malformed("its beginning is wrong")
     version = head.get("version")
     if version != VERSION:
-        raise Malformed(f"its format version is {version!r:.20}, and this release reads {VERSION}")
+        raise Malformed(
+            f"its format version is {version!r:.20}; this release reads version {VERSION}"
+        )
     _check(line)
     try:
         return Header(**head)
     except TypeError:
-        raise Malformed("its header has other members than a header has") from None
+        raise Malformed("its header has missing or unknown members") from None
 
 
 def footer_line(count: int, size: int, digest: str) -> bytes:
@@ -136,7 +138,7 @@ def read_footer(line: bytes) -> dict[str, Any]:
 
 
 def is_signed(footer: dict[str, Any]) -> bool:
-    """Whether this project wrote the archive, or one that has the same SECRET_KEY."""
+    """True if a project with this SECRET_KEY wrote the archive."""
     given = str(footer.get("signature", ""))
     digest = str(footer.get("sha256"))
     made = [_signature(digest, key) for key in (None, *settings.SECRET_KEY_FALLBACKS)]
@@ -151,7 +153,7 @@ def entry_line(entry: Entry) -> bytes:
 
 
 def has_form_of_entry(line: bytes) -> bool:
-    """Whether `read_entry` should have a look."""
+    """True if the line may be an entry."""
     return line.startswith(ENTRY) and line.endswith(b"}\n") and _CHECK in line
 
 
@@ -160,11 +162,11 @@ def read_entry(line: bytes) -> Entry:
     head, _, rest = line.partition(_CHECK)
     parts = _value(rest)
     if parts is None or not rest.endswith(b"}\n"):
-        raise Malformed("it is no line of an archive")
+        raise Malformed("it is not a line of an archive")
     value = _from_json(parts[2], rest[parts.end() : -2])
     checksum = zlib.crc32(value)
     if zlib.crc32(head, checksum) != int(parts[1], 16):
-        raise Malformed("its checksum does not fit")
+        raise Malformed("its checksum does not match")
     try:
         return _entry(_object(head + b"}"), parts[2], value, checksum)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -198,20 +200,20 @@ def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> En
     id = _read_name(head, "id")
     record = head.get("record", {})
     if id is None or not (head.keys() <= _HEAD and record.keys() <= _RECORD):
-        raise Malformed("it has other members than a line has")
+        raise Malformed("it has missing or unknown members")
     facts = NOTHING
     if record:
         owner, title = _read_name(record, "owner"), _read_name(record, "title")
         facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
     expires, place, runs, end = (_number(head, name) for name in _NUMBERS)
     if kind == b"value" and runs is None:
-        raise Malformed("it does not say how many runs there are")
+        raise Malformed("it does not give the number of runs")
     texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
     return Entry(id, value, checksum, runs, end, facts, expires, place, texts)
 
 
 def _as_json(entry: Entry) -> tuple[bytes, bytes]:
-    """The value as a part of a line: itself where it is JSON on one line, else what keeps it."""
+    """The value as a part of a line: unchanged if it is JSON on one line, else as a string."""
     value = entry.value
     fits = entry.runs is not None and b"\n" not in value and b"\0" not in value
     if fits and value.isascii():
@@ -235,7 +237,7 @@ def _from_json(kind: bytes, text: bytes) -> bytes:
 
 
 def _named(name: str, value: bytes) -> dict[str, Any]:
-    """A member for bytes that are nearly always UTF-8."""
+    """A member for bytes, which are nearly always UTF-8."""
     try:
         return {name: value.decode()}
     except UnicodeDecodeError:
@@ -265,14 +267,14 @@ def _with_check(members: dict[str, Any]) -> bytes:
 def _check(line: bytes) -> None:
     parts = _checked(line)
     if parts is None or zlib.crc32(parts[1]) != int(parts[2], 16):
-        raise Malformed("its checksum does not fit")
+        raise Malformed("its checksum does not match")
 
 
 def _object(text: bytes) -> dict[str, Any]:
     """The object of a short JSON text, without its checksum."""
     value = _guarded(json.loads, text)
     if not isinstance(value, dict):
-        raise Malformed("it is no JSON object")
+        raise Malformed("it is not a JSON object")
     value.pop("crc32", None)
     return value
 
@@ -283,11 +285,11 @@ def _guarded(read: Callable[[Any], T], text: Any) -> T:
     except RecursionError:
         raise Malformed("it is nested too deeply") from None
     except ValueError:
-        raise Malformed("it is no JSON of an archive") from None
+        raise Malformed("it is not JSON of an archive") from None
 
 
 def _signature(digest: str, secret: str | bytes | None = None) -> str:
-    """Empty where there is no SECRET_KEY to sign with."""
+    """Empty without a SECRET_KEY."""
     try:
         salt = "conversation_memory.archive"
         return salted_hmac(salt, digest, secret, algorithm="sha256").hexdigest()

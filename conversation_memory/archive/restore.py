@@ -1,10 +1,9 @@
-"""Restoring an archive: what is to be done with each conversation, and doing it."""
+"""Restoring an archive: deciding what to do with each conversation, and doing it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from ..clock import now
 from ..collection.summaries import SIZE_FIELDS, summaries
@@ -15,7 +14,7 @@ from ..layouts import Layout, Place
 from ..redis_io.operations import Ahead, Later, Operation, single
 from ..search.reindex import catch_up
 from ..text import counted
-from .archive import document
+from .archive import Source, document
 from .bulk_read import Expected, portions, read
 from .bulk_write import Item, permission, write
 from .format import Entry, Malformed
@@ -30,27 +29,14 @@ _ATTEMPTS = 20
 _WRITTEN = ("new", "replaced")
 
 
-class Source(Protocol):
-    """What conversations are restored from: an archive, or a file in another format."""
-
-    trusted: bool
-    is_new: bool
-    """Whether conversations without times of their own get those of the restore."""
-    longest: int
-    """Bytes of the longest line."""
-
-    def entries(self) -> Iterator[Entry]: ...
-
-
 @dataclass(slots=True)
 class Counts:
-    """What became of the conversations of an archive, or would.
+    """The conversations of an archive by outcome of the restore, or of its plan.
 
-    `same` are there already, `conflicts` are there with another content or record: of those, some
-    are `replaced`, others `skipped`, and others `kept`, because what is stored cannot be read, and
-    nothing overwrites that. `expired` are past their deadline. `unreadable` of those written are no
-    conversations, and restored as the bytes that they were. `owners` counts those whose owner the
-    map of owners does not name. `examples` has some ids of each kind.
+    `same` are stored already, `conflicts` with other content or another record: these are
+    `replaced`, `skipped`, or `kept` because the stored conversation is unreadable, which is never
+    overwritten. `unreadable` of those written are damaged, and restored as their archived bytes.
+    `owners` counts the conversations of owners missing from the map. `examples` are ids by outcome.
     """
 
     new: int = 0
@@ -96,13 +82,13 @@ Decision = tuple[Entry, str, Expected | None]
 class Restore:
     """Writes the conversations of `source` into an index.
 
-    `on_conflict` says what becomes of one that is there with another content: "fail" raises
-    `ConversationConflict` before the first write, "skip" leaves it, "replace" overwrites it,
-    "newest" does so if the one of the archive was written to later. What cannot be read is left in
-    each case. `owners` maps old owners to new ones, "" to nobody. With `ignore_expiry`, what had a
-    deadline is kept for ever.
+    `on_conflict` decides about conversations that are stored with other content: "fail" raises
+    `ConversationConflict` before the first write, "skip" keeps the stored one, "replace" overwrites
+    it, "newest" does so if the archived one was written to later. Unreadable ones are always kept.
+    `owners` maps old owners to new ones, "" to none. With `ignore_expiry`, deadlines are dropped.
 
-    It may run beside writers, and again after an interruption: what is there already is left.
+    Concurrent writes are safe, and so is a repetition after an interruption: identical
+    conversations are skipped.
     """
 
     def __init__(
@@ -115,7 +101,7 @@ class Restore:
         owners: Mapping[str, Id] | None = None,
     ):
         if on_conflict not in POLICIES:
-            raise ValueError(f"on_conflict is one of {', '.join(POLICIES)}.")
+            raise ValueError(f"Choose one of {', '.join(POLICIES)} for on_conflict.")
         self.index = index
         self.source = source
         self.on_conflict = on_conflict
@@ -124,7 +110,7 @@ class Restore:
         self.maps_owners = owners is not None
 
     def plan(self, *, progress: Progress = bool) -> Counts:
-        """What `run` would do; nothing is written. `progress` gets the counts so far."""
+        """Predict the counts of `run`; nothing is written. `progress` gets the counts so far."""
         return self.index._run(self._plan(progress))
 
     async def aplan(self, *, progress: Progress = bool) -> Counts:
@@ -158,7 +144,7 @@ class Restore:
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
         yield permission(self._layout)
-        yield from self._layout.indexer()  # RediSearch is to have an index before the first write
+        yield from self._layout.indexer()  # RediSearch needs its index before the first write
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
             plan = yield from self._plan(bool)
             self._check_conflicts(plan)
@@ -175,30 +161,29 @@ class Restore:
         return counts
 
     def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
-        """Write a batch. Returns those that others wrote to meanwhile: to be looked at again."""
-        items: list[Item] = []
-        kinds: list[str] = []
-        there: list[bytes] = []  # also what was interrupted before it had its search documents
+        """Write a batch. Returns those written to meanwhile, to be decided again."""
+        items: list[tuple[Item, str]] = []
+        same: list[bytes] = []  # a previous restore may have stopped before their search documents
         for entry, kind, expected in (yield from self._decided(batch)):
             if kind in _WRITTEN:
-                items.append(self._item(entry, expected))
-                kinds.append(kind)
+                items.append((self._item(entry, expected), kind))
             else:
                 counts.add(kind, entry)
                 self._check_conflicts(counts)
-                there += [entry.id] if kind == "same" else []
-        written = (yield from write(self._layout, items)) if items else []
-        for item, kind, is_written in zip(items, kinds, written, strict=True):
-            if is_written:
+                same += [entry.id] if kind == "same" else []
+        written = (yield from write(self._layout, [item for item, _ in items])) if items else set()
+        left: Batch = {}
+        for item, kind in items:
+            if item.entry.id in written:
                 counts.add(kind, item.entry)
-        there += [item.entry.id for item, is_done in zip(items, written, strict=True) if is_done]
-        # An unreadable one is restored as it is, and has no documents.
-        yield from catch_up(self._layout, there, bool)
-        pairs = zip(items, written, strict=True)
-        return {item.entry.id: item.entry for item, is_written in pairs if not is_written}
+            else:
+                left[item.entry.id] = item.entry
+        # Unreadable ones have no search documents.
+        yield from catch_up(self._layout, [*same, *written], bool)
+        return left
 
     def _decided(self, batch: Batch) -> Operation[list[Decision]]:
-        """What is to become of each conversation, and what is in its place."""
+        """The outcome for each conversation, and what to replace."""
         ids = list(batch)
         known, time = yield [summaries(self._layout.keys, ids, SIZE_FIELDS), now()]
         decided: list[Decision] = [
@@ -216,7 +201,7 @@ class Restore:
         return decided
 
     def _kind(self, entry: Entry, there: Entry | None, now: int) -> str:
-        """As what the counts have it."""
+        """A field of `Counts`."""
         if entry.expires is not None and entry.expires <= now:
             return "expired"
         if there is None:
@@ -240,7 +225,7 @@ class Restore:
         return entry._replace(facts=facts, place=there.place, expires=there.expires)
 
     def _batches(self, counts: Counts) -> Iterator[Batch]:
-        """The conversations, as many at a time as one round trip should have; no id twice."""
+        """The conversations, as many as suit one round trip; no id twice."""
         batch: Batch = {}
         size = 0
         for entry in self.source.entries():
@@ -274,7 +259,7 @@ class Restore:
         return Item(entry, found, expected, self._is_new(entry))
 
     def _check_sizes(self) -> None:
-        """Raises `ConversationTooLarge` for what the settings do not allow."""
+        """Raises `ConversationTooLarge` if a conversation exceeds the limits in settings."""
         layout = self._layout
         if self.source.longest <= min(layout.max_bytes, layout.max_run_bytes):
             return
@@ -289,14 +274,14 @@ class Restore:
             return
         names = ", ".join(map(repr, counts.examples["conflicts"]))
         raise ConversationConflict(
-            f"In index {self.index.name!r} (alias {self.index.alias!r}) already, with another "
-            f"content or record: {counted(counts.conflicts, 'conversation')}, {names}"
-            f"{' …' if counts.conflicts > _EXAMPLES else ''}. Nothing was written to them."
+            f"Index {self.index.name!r} (alias {self.index.alias!r}) has other content or another "
+            f"record for {counted(counts.conflicts, 'conversation')}: {names}"
+            f"{' …' if counts.conflicts > _EXAMPLES else ''}. They were not changed."
         )
 
     def _conflict(self, id: bytes, what: str) -> ConversationConflict:
         return ConversationConflict(
-            f"{what}. What was restored before it is complete.",
+            f"{what}. The conversations before it were restored.",
             alias=self.index.alias,
             index=self.index.name,
             conversation_id=decode(id),

@@ -1,8 +1,8 @@
-"""Whether what an index keeps of its conversations agrees, and the repair of what is derived.
+"""A consistency check of an index, and the repair of derived data.
 
-Everything is inspected in batches, each conversation as it stands at one moment. A repair looks
-again in the script that makes it, and afterwards the same is inspected once more: so the report is
-true beside writers, and what somebody else repaired meanwhile counts as repaired.
+Everything is inspected in batches, each conversation as it is at one moment. The script of a repair
+verifies the fault again, and the batch is inspected once more afterwards: so concurrent writes do
+not falsify the report, and a fault that another client repaired meanwhile counts as repaired.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..collection.listing import Listing
-from ..collection.selection import Walk, members
+from ..collection.selection import ScanCursor, members
 from ..layouts import Layout
 from ..redis_io.operations import Operation
 from ..search.reindex import batches
@@ -33,12 +33,12 @@ from .search_documents import (
     searched,
 )
 
-# Some names (ids or keys) -> what is wrong with them.
+# Some names (ids or keys) -> their faults.
 Inspect = Callable[[Sequence[bytes]], Operation[list[Finding]]]
 
 
 class Check:
-    """A check of an index. Features that derive more from conversations add to `inspections`."""
+    """A check of an index. Add to `inspections` for other data derived from conversations."""
 
     def __init__(
         self,
@@ -71,9 +71,9 @@ class Check:
         return self._tally.report()
 
     def _conversations(self) -> Operation[None]:
-        walk = Walk(self._listing.every)
-        while walk.goes_on:
-            ids = yield from walk.next()
+        cursor = ScanCursor(self._listing.every)
+        while cursor.goes_on:
+            ids = yield from cursor.next()
             for inspect in self.inspections:
                 yield from self._look(inspect, ids)
             yield from self._documents(ids)
@@ -88,16 +88,16 @@ class Check:
 
     def _stray_documents(self) -> Operation[None]:
         yield from self._look_at(
-            Walk(partial(tokens_of, self._keys)), partial(inspect_tokens, self._layout)
+            ScanCursor(partial(tokens_of, self._keys)), partial(inspect_tokens, self._layout)
         )
         # With documents missing, the count is bound to differ.
         if not self._tally.left(NOT_INDEXED):
             yield from self._look(partial(inspect_count, self._layout), [self._keys.search()])
 
     def _strays(self) -> Operation[None]:
-        walk = keys_of_index(self._keys)
-        while walk.goes_on:
-            names = yield from walk.next()
+        cursor = keys_of_index(self._keys)
+        while cursor.goes_on:
+            names = yield from cursor.next()
             yield from self._look(partial(inspect_keys, self._keys), names)
             yield from self._owners([n for n in names if self._keys.family(n)[0] == b"owner"])
             if self._is_searched:
@@ -114,9 +114,9 @@ class Check:
         inspect = partial(inspect_scores, self._keys, order, owner)
         yield from self._look_at(members(order), inspect)
 
-    def _look_at(self, walk: Walk[list[bytes]], inspect: Inspect) -> Operation[None]:
-        while walk.goes_on:
-            yield from self._look(inspect, (yield from walk.next()))
+    def _look_at(self, cursor: ScanCursor[list[bytes]], inspect: Inspect) -> Operation[None]:
+        while cursor.goes_on:
+            yield from self._look(inspect, (yield from cursor.next()))
 
     def _look(self, inspect: Inspect, names: Sequence[bytes]) -> Operation[None]:
         """Inspect, repair, and inspect again what was repaired."""

@@ -111,9 +111,9 @@ def _faults(snapshot: Snapshot, scores: Scores, derived: dict[str, Any]) -> Iter
     elif record.runs != derived["runs"]:
         yield findings.WRONG_COUNT
     if record.seal and record.seal != derived.get("seal", record.seal):
-        yield findings.WRONG_SEAL
+        yield findings.WRONG_FINGERPRINT
     if score == "" or milliseconds_of(record.updated) not in ("", score):
-        yield findings.NO_PLACE
+        yield findings.NO_SCORE
     elif owned not in (None, score):
         yield findings.WRONG_OWNER
     if milliseconds_of(record.expires) != deadline:

@@ -1,4 +1,4 @@
-"""What a check finds, and the report of it."""
+"""The faults that a check can find, and its report."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 from ..keys import decode
 from ..redis_io.operations import Command
 
-# Each kind, to be followed by how many.
+# Each kind of fault, printed with a count.
 UNREADABLE = "conversations that cannot be read"
 NO_RECORD = "conversations without a record"
-NO_PLACE = "conversations without a place in the order, or with a wrong one"
+NO_SCORE = "conversations missing from the recency index, or with a wrong time there"
 WRONG_COUNT = "records with a wrong number of runs"
-WRONG_SEAL = "records with the seal of another document"
-WRONG_DEADLINE = "deadlines that differ between the record and the order of deadlines"
-EXPIRED = "conversations past their deadline and not reaped"
-LOST_RUNS = "conversations whose list of runs, or a part of it, is lost"
-STRAY_RECORD = "records of no conversation"
-STRAY_RUNS = "lists of runs of no conversation"
-STRAY_PLACE = "places in an order of no conversation"
-WRONG_OWNER = "places in the order of an owner that belong to another, or are missing there"
-LOST_OWNER = "conversations in the order of an owner whose record is lost"
+WRONG_FINGERPRINT = "records that do not match their document"
+WRONG_DEADLINE = "deadlines that differ between the record and the expiry index"
+EXPIRED = "expired conversations that are not deleted yet"
+LOST_RUNS = "conversations with missing runs"
+STRAY_RECORD = "records without a conversation"
+STRAY_RUNS = "lists of runs without a conversation"
+STRAY_SCORE = "recency index entries without a conversation"
+WRONG_OWNER = "conversations missing from the index of their owner, or listed under another owner"
+LOST_OWNER = "conversations listed for an owner whose record is lost"
 WRONG_TYPE = "keys of the wrong type"
 NOT_INDEXED = (
-    "conversations whose search documents are not those of their runs; run reindexconversations"
+    "conversations whose search documents do not match their runs; run `reindexconversations`"
 )
-STRAY_DOCUMENTS = "conversations that are not there, but have search documents"
-LOST_DOCUMENT = "search documents of no conversation"
-WRONG_DOCUMENT_COUNT = "counts of search documents that are wrong"
+STRAY_DOCUMENTS = "deleted conversations that still have search documents"
+LOST_DOCUMENT = "search documents without a conversation"
+WRONG_DOCUMENT_COUNT = "wrong counts of search documents"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with `name`, a conversation id or a key; `fix` is what repairs it, if so."""
+    """A fault of `name`, a conversation id or a key; `fix` repairs it, None if nothing can."""
 
     kind: str
     name: bytes
@@ -43,9 +43,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """How often a kind of fault was found, how often it is `left`, and some `examples` of it.
+    """How often a kind of fault was found and how often it is `left`, with some `examples`.
 
-    The examples are conversation ids, or whole keys where the fault is one of a key.
+    The examples are conversation ids, or whole keys if the fault is that of a key.
     """
 
     kind: str
@@ -56,14 +56,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The outcome of a check of an index: conversations `seen`, and a Problem for each kind."""
+    """The result of a check: the number of conversations `seen`, and a Problem for each kind."""
 
     seen: int = 0
     problems: Mapping[str, Problem] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
-        """How many faults there are still."""
+        """The number of remaining faults."""
         return sum(problem.left for problem in self.problems.values())
 
 
@@ -76,14 +76,14 @@ class Tally:
         self._problems: dict[str, Problem] = {}
 
     def add(self, found: Sequence[Finding], left: Sequence[Finding]) -> None:
-        """Count what was `found`, and what of it, or in its place, is `left` after the repairs."""
+        """Count the findings before and after the repairs."""
         for finding in found:
             self._count(finding, 1, 0)
         for finding in left:
             self._count(finding, 0, 1)
 
     def left(self, kind: str) -> int:
-        """How many faults of a kind there are still."""
+        """The number of remaining faults of a kind."""
         return self._problems[kind].left if kind in self._problems else 0
 
     def report(self) -> Report:

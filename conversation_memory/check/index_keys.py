@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..collection.listing import forgetting
-from ..collection.selection import Walk
+from ..collection.selection import ScanCursor
 from ..collection.summaries import Summary, summaries
 from ..keys import Keys
 from ..redis_io.operations import Operation, single
@@ -15,13 +15,13 @@ from .findings import Finding
 _SCAN_COUNT = 1000
 
 
-def keys_of_index(keys: Keys) -> Walk[list[bytes]]:
+def keys_of_index(keys: Keys) -> ScanCursor[list[bytes]]:
     def scan(cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         call = ("SCAN", cursor, "MATCH", keys.pattern(), "COUNT", _SCAN_COUNT)
         cursor, found = yield single(*call)
         return cursor, found
 
-    return Walk(scan)
+    return ScanCursor(scan)
 
 
 def inspect_fixed_keys(keys: Keys, *, searches: bool) -> Operation[list[Finding]]:
@@ -59,11 +59,11 @@ def inspect_scores(
 
 
 def _examine_score(keys: Keys, it: Summary, owner: bytes | None) -> Iterator[Finding]:
-    if not it.is_placed or not it.has_right_types or it.is_expired or it.has_stray_runs:
+    if not it.is_listed or not it.has_right_types or it.is_expired or it.has_stray_runs:
         return  # removed meanwhile, or reported elsewhere
     fix = forgetting(keys, it.id, it.owner, owner)
     if not it.exists:
-        yield Finding(findings.STRAY_PLACE, it.id, fix)
+        yield Finding(findings.STRAY_SCORE, it.id, fix)
     elif owner is not None and not it.is_recorded:  # nothing else may tell its owner
         yield Finding(findings.LOST_OWNER, it.id)
     elif owner is not None and it.owner != owner:

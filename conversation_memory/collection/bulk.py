@@ -20,7 +20,7 @@ from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
 from .erase import Erasure
 from .listing import Listing, owners_of
-from .selection import BATCH, Selection, Walk
+from .selection import BATCH, ScanCursor, Selection
 from .summaries import Summary
 
 DISOWN = Script("disown")
@@ -28,8 +28,11 @@ DISOWN = Script("disown")
 
 @dataclass(frozen=True, slots=True)
 class Pruning(Erasure):
-    """What was deleted, or would be; `kept` conversations were selected by age and may be younger,
-    because they were written to by another program, or meanwhile."""
+    """Counts of a deletion, or of its dry run.
+
+    `kept` conversations were selected by age and may be younger, because another program wrote to
+    them, or because they were written to meanwhile.
+    """
 
     kept: int = 0
 
@@ -150,11 +153,11 @@ def convert(
     progress: Callable[[Conversion], object],
     failure: Callable[[ConversationMemoryError], object],
 ) -> Operation[Conversion]:
-    """Convert one after the other; a write of anybody else comes first."""
+    """Convert one after the other; concurrent writes take precedence."""
     seen = converted = failed = 0
-    walk = Walk(listing.scan)
-    while walk.goes_on:
-        ids = yield from walk.next()
+    cursor = ScanCursor(listing.scan)
+    while cursor.goes_on:
+        ids = yield from cursor.next()
         for id in (yield from layout.foreign(ids)) if ids else ():
             try:
                 place = Place(id)

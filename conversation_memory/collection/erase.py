@@ -1,4 +1,4 @@
-"""Erasing what an owner has, and who may still hold copies of it."""
+"""Erasing the conversations of an owner, and where copies of them may remain."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .selection import BATCH, members
 
 ERASE = Script("erase")
 
-# A writer who never rests must not keep an erasure from its end.
+# An owner who keeps writing must not prevent an erasure from ending.
 _LAST_LOOKS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was erased of an owner, or would be.
+    """Counts of an erasure, or of its dry run.
 
-    `runs` are those that the records count, which know nothing of what other programs wrote;
-    `bytes` are those of the stored JSON, without what Redis needs beside it.
+    `runs` are those that the records count, which do not include runs written by other programs;
+    `bytes` are those of the stored JSON, without the overhead of Redis.
     """
 
     conversations: int = 0
@@ -43,9 +43,9 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """What may hold copies of what was erased, as far as the server says; None if it does not.
+    """Where copies of erased conversations may remain; None where the server does not tell.
 
-    `saved` is when the server wrote its RDB snapshot, or started if it has not written one since.
+    `saved` is when the server wrote its last RDB snapshot, or started if it has written none since.
     """
 
     append_only_file: bool | None = None
@@ -54,11 +54,11 @@ class Copies:
 
 
 def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
-    """Erase everything of an owner, also what is written while it goes on.
+    """Erase all conversations of an owner, also those written meanwhile.
 
-    What is interrupted can be started again: a conversation leaves the order of its owner last.
-    Where there are search documents, those that no conversation has go too: whose they were, nobody
-    knows any more, but they have texts.
+    It can be repeated after an interruption: a conversation leaves the order of its owner last.
+    Search documents without a conversation are erased too: their owner is no longer known, but they
+    contain text.
     """
     has_documents = layout.schema is not None or (yield single("EXISTS", layout.keys.search()))
     if has_documents:
@@ -82,10 +82,10 @@ def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
 
 
 def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
-    """What `erase` would do."""
-    total, walk = Erasure(), members(layout.keys.order(owner))
-    while walk.goes_on:
-        total += yield from _batch(layout.keys, owner, (yield from walk.next()), 0)
+    """Count what `erase` would delete."""
+    total, cursor = Erasure(), members(layout.keys.order(owner))
+    while cursor.goes_on:
+        total += yield from _batch(layout.keys, owner, (yield from cursor.next()), 0)
     return total
 
 
@@ -99,7 +99,7 @@ def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Opera
 
 
 def copies() -> Operation[Copies]:
-    """Ask the server, which may not be permitted."""
+    """Unknown values are None: the user may lack permission to ask."""
     persistence = yield from info("persistence")
     replication = yield from info("replication")
     append_only, saved = persistence.get("aof_enabled"), persistence.get("rdb_last_save_time")
@@ -112,7 +112,7 @@ def copies() -> Operation[Copies]:
 
 
 def info(section: str) -> Operation[dict[str, str]]:
-    """A section of what the server says of itself; nothing if it does not."""
+    """A section of INFO; empty if the server does not tell."""
     with suppress(RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
         text = yield single("INFO", section)
         lines = bytes(text).decode("utf-8", "replace").splitlines()

@@ -16,7 +16,7 @@ from ..records import LARGEST, Conversation, Page
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
-from .selection import PAGE, Mark, Selection, Walk, chosen
+from .selection import PAGE, PageKey, ScanCursor, Selection, chosen
 from .summaries import Summary, summaries
 
 ADOPT = Script("adopt")
@@ -51,22 +51,24 @@ class Listing:
         page = self._page(limit, owner, before)
         unlisted = 0
         if owner is None and before is None:
-            places, unlisted = yield from self.with_adoption(page)
+            listed, unlisted = yield from self.with_adoption(page)
         else:
-            places = yield page
-        found = yield from self._existing([id for id, _ in places], owner)
-        next = _cursor(*places[-1]) if len(places) == limit else None
+            listed = yield page
+        found = yield from self._existing([id for id, _ in listed], owner)
+        next = _cursor(*listed[-1]) if len(listed) == limit else None
         return Page([summary.record for summary in found], next, unlisted)
 
     def batch(
-        self, selection: Selection, after: Mark | None, *, oldest_first: bool = False
-    ) -> Operation[tuple[list[Summary], Mark | None]]:
-        """Some of the conversations that are chosen, and where to continue; see chosen()."""
+        self, selection: Selection, after: PageKey | None, *, oldest_first: bool = False
+    ) -> Operation[tuple[list[Summary], PageKey | None]]:
+        """Some of the selected conversations, and where to continue; see chosen()."""
         owner = selection.owner_key
         if after is None and owner is None and selection.ids is None:
             yield from self.adopt()
-        marks, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
-        found = (yield summaries(self._keys, [id for _, id in marks])) if marks else []
+        found_keys, next = yield from chosen(
+            self._keys, selection, after, oldest_first=oldest_first
+        )
+        found = (yield summaries(self._keys, [id for _, id in found_keys])) if found_keys else []
         return [it for it in found if _belongs(it, owner)], next
 
     def inspect(self, id: bytes) -> Operation[Conversation]:
@@ -91,9 +93,9 @@ class Listing:
             cursor, adopted, *_ = yield self._adoption(cursor, _SCAN_COUNT)
             return cursor, int(adopted)
 
-        walk, total = Walk(step), 0
-        while walk.goes_on:
-            total += yield from walk.next()
+        cursor, total = ScanCursor(step), 0
+        while cursor.goes_on:
+            total += yield from cursor.next()
         return total
 
     def scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
@@ -174,7 +176,7 @@ class Listing:
             for id, owner in zip(ids, owners, strict=True)
         ]
         pairs = zip(ids, forgotten, strict=True)
-        # The order of deadlines follows the record, and there is none that could be read.
+        # Their records, which the order of deadlines follows, cannot be read.
         if mistyped := [id for id, reply in pairs if reply is None]:
             yield single("ZREM", self._keys.expiry(), *mistyped)
         return int(sum(reply or 0 for reply in forgotten))
@@ -190,7 +192,7 @@ def forgetting(
 ) -> Command[int | None]:
     """Remove a deleted conversation from the orders, and one that moved from that of `listed_for`.
 
-    Deletes the conversation if it has expired. Any other one stays in its orders; also one that has
+    Deletes the conversation if it has expired. Existing ones stay in their orders; so do those with
     a key of another type, for which the reply is None.
     """
     order = [] if listed_for is None else [keys.order(listed_for)]
@@ -204,7 +206,7 @@ def _belongs(summary: Summary, owner: bytes | None) -> bool:
 
 
 def score(reply: list[Any]) -> float | None:
-    """The score of a member `WITHSCORES`, a pair over RESP3; None if there is none."""
+    """The score of a member; None without one. RESP3 returns pairs, RESP2 a flat list."""
     flat = reply[0] if reply and isinstance(reply[0], list) else reply
     return float(flat[1]) if flat else None
 

@@ -1,4 +1,4 @@
-"""Choosing conversations by owner and by the time of their last write, a batch at a time."""
+"""Selecting conversations by owner and by the time of their last write, a batch at a time."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ BATCH = 500
 
 T = TypeVar("T")
 
-# Time of the last write in milliseconds, and id: the place of a conversation in an order.
-Mark = tuple[float, bytes]
+# Where a page of a recency index ends: time of the last write in milliseconds, and id.
+PageKey = tuple[float, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Conversations of `owner` (None for all), last written to from `since` on and before `until`.
 
-    The times are aware. What another program wrote counts from when it was first listed. Or those
-    of some `ids`, and nothing else then.
+    The times are aware. Conversations of other programs count as written when they were first
+    listed. With `ids`, no other criterion is allowed.
     """
 
     owner: Id | None = None
@@ -39,13 +39,11 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.owner in ("", b""):
-            raise ValueError("What belongs to nobody cannot be asked for: name an owner.")
+            raise ValueError("`owner` is required.")
         if any(time is not None and is_naive(time) for time in (self.since, self.until)):
-            raise ValueError("Times that choose conversations need a time zone.")
+            raise ValueError("`since` and `until` require a time zone.")
         if self.ids is not None and (self.owner, self.since, self.until) != (None, None, None):
-            raise ValueError(
-                "Choose conversations by their ids, or by owner and time, not by both."
-            )
+            raise ValueError("Select conversations by id, or by owner and time, but not by both.")
 
     @property
     def is_everything(self) -> bool:
@@ -53,11 +51,11 @@ class Selection:
 
     @property
     def owner_key(self) -> bytes | None:
-        """The owner as it stands in Redis."""
+        """The owner as stored in Redis."""
         return None if self.owner is None else encode(self.owner)
 
     def has(self, time: float) -> bool:
-        """Whether what was last written to at `time`, in milliseconds, is chosen."""
+        """True if a last write at `time`, in milliseconds, is selected."""
         return (self.start is None or self.start <= time) and (self.end is None or time < self.end)
 
     @property
@@ -75,27 +73,27 @@ EVERYTHING = Selection()
 
 
 def chosen(
-    keys: Keys, selection: Selection, after: Mark | None = None, *, oldest_first: bool = False
-) -> Operation[tuple[list[Mark], Mark | None]]:
-    """The next places that `selection` chooses, and where to go on, None at the end.
+    keys: Keys, selection: Selection, after: PageKey | None = None, *, oldest_first: bool = False
+) -> Operation[tuple[list[PageKey], PageKey | None]]:
+    """The next conversations that `selection` selects, and where to continue, None at the end.
 
-    Oldest first, nothing is missed beside writers: what is written to moves to the end, and comes
-    (again). Newest first, it moves to the beginning, and may be missed. A place may outlive its
-    conversation. What others wrote has a place once it was adopted.
+    Oldest first, concurrent writes hide nothing: a conversation that is written to moves to the end
+    and is returned (again). Newest first, it moves to the beginning and may be missed. The index
+    may list deleted conversations, and those of other programs only after adoption.
     """
     if selection.ids is not None:
         return _named(selection.ids, after)
-    place = after or _front(selection.start if oldest_first else selection.end)
+    start = after or _front(selection.start if oldest_first else selection.end)
     order = keys.order(selection.owner_key)
-    call = PAGE.call([order], [BATCH, *place, "oldest" if oldest_first else ""])
+    call = PAGE.call([order], [BATCH, *start, "oldest" if oldest_first else ""])
     flat = yield Command((call,))
     found = [(float(score), id) for id, score in zip(flat[::2], flat[1::2], strict=True)]
-    marks = [mark for mark in found if selection.has(mark[0])]
-    is_last = len(found) < BATCH or len(marks) < len(found)
-    return marks, None if is_last else found[-1]
+    found_keys = [mark for mark in found if selection.has(mark[0])]
+    is_last = len(found) < BATCH or len(found_keys) < len(found)
+    return found_keys, None if is_last else found[-1]
 
 
-class Walk(Generic[T]):
+class ScanCursor(Generic[T]):
     """The batches of a SCAN, HSCAN or ZSCAN, one at a time."""
 
     def __init__(self, scan: Callable[[bytes], Operation[tuple[bytes, T]]]):
@@ -111,24 +109,24 @@ class Walk(Generic[T]):
         return batch
 
 
-def members(order: bytes) -> Walk[list[bytes]]:
+def members(order: bytes) -> ScanCursor[list[bytes]]:
     """The ids in a sorted set."""
 
     def scan(cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         cursor, pairs = yield single("ZSCAN", order, cursor, "COUNT", BATCH)
         return cursor, pairs[::2]
 
-    return Walk(scan)
+    return ScanCursor(scan)
 
 
-def _named(ids: Sequence[Id], after: Mark | None) -> tuple[list[Mark], Mark | None]:
-    """Some of `ids`, each once; the mark of one is its position."""
+def _named(ids: Sequence[Id], after: PageKey | None) -> tuple[list[PageKey], PageKey | None]:
+    """Some of `ids`, each once; the time of one is its position."""
     names = list(dict.fromkeys(map(encode, ids)))
     first = 0 if after is None else int(after[0]) + 1
-    marks = [(float(n), id) for n, id in enumerate(names)][first : first + BATCH]
-    return marks, marks[-1] if first + BATCH < len(names) else None
+    found_keys = [(float(n), id) for n, id in enumerate(names)][first : first + BATCH]
+    return found_keys, found_keys[-1] if first + BATCH < len(names) else None
 
 
 def _front(time: int | None) -> tuple[Any, Any]:
-    """A place that no conversation has, behind which those of `time` begin, from either side."""
+    """A key that no conversation has, directly before those of `time`, from either side."""
     return ("", "") if time is None else (time - 0.5, b"")

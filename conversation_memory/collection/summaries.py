@@ -1,4 +1,4 @@
-"""Conversations without their content: their records, sizes, types and places, many at a time."""
+"""Conversations without their content: records, sizes, types and scores, many at a time."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Summary:
         return self.seal.startswith("list-") or (self.length > 0 and not self.seal[:1].isdigit())
 
     @property
-    def is_placed(self) -> bool:
+    def is_listed(self) -> bool:
         """True if it is in the recency index that was looked at."""
         return self.raw_score is not None
 

@@ -1,11 +1,11 @@
 -- needs: clock
 --
--- Go on through the hash and put conversations that others wrote into the order, as of now: the time
--- of their last write is not known. What is past its deadline is left to the reaper.
+-- Continue a scan of the hash and list conversations of other programs, as of now: the time of their
+-- last write is not known. Expired ones are left to the reaper.
 --
 -- KEYS  content, recent, expiry, the call (conversation.lua)
 -- ARGV  cursor, about how many fields
--- Returns {next cursor, how many had no place, conversations, places}.
+-- Returns {next cursor, how many were not listed, conversations, listed ones}.
 local function scan()
   local found = redis.pcall('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2], 'NOVALUES')
   if not found.err then return found[1], found[2], 1 end

@@ -1,6 +1,6 @@
 -- needs: clock
 --
--- How many conversations there are, of all or of one owner, without those past their deadline.
+-- How many conversations there are, of all or of one owner, without expired ones.
 --
 -- KEYS  content, expiry [, order of the owner]
 if KEYS[3] then

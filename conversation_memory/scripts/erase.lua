@@ -1,6 +1,6 @@
 -- needs: conversation
 --
--- Erase a conversation of an owner, past its deadline or not; or only say what that would be.
+-- Erase a conversation of an owner, expired or not; or only count it.
 --
 -- ARGV  id, owner, whether to erase
 -- Returns {conversations, runs, bytes}, all 0 if there is nothing of that owner.
@@ -13,7 +13,7 @@ end
 local fields = redis.call('HMGET', record, 'owner', 'version', 'runs', 'bytes')
 local size, length = redis.call('HSTRLEN', content, id), redis.call('LLEN', runs)
 local exists = fields[2] or length > 0 or redis.call('HEXISTS', content, id) == 1
--- Where the record was lost, the place in the order of the owner is all that tells whose it is.
+-- If the record is lost, only the recency index of the owner tells whose it is.
 local theirs = fields[1] == owner or not (fields[1] or fields[2])
 if ARGV[3] == '1' then
   if theirs then

@@ -1,11 +1,11 @@
 -- needs: conversation
 --
--- Take out of the orders what is gone: past its deadline, or its field was deleted by someone. The
--- order of deadlines follows the record where that says otherwise, or is lost.
+-- Remove a conversation from the orders if it has expired, or another program deleted its field. The
+-- order of deadlines is set to the deadline in the record.
 --
 -- KEYS  ... [, order in which the conversation was found], last
 -- ARGV  id, owner, owner of that order ('' none)
--- Returns whether it was gone.
+-- Returns 1 if it was removed, else 0.
 local stored = open()
 if not stored.exists then
   forget()

@@ -1,6 +1,6 @@
 -- needs: conversation, expected
 --
--- Write what the record and the orders derive from the content, if that still is as it was read.
+-- Write what the record and the orders derive from the content, if that is unchanged since it was read.
 -- Owner, title, times and content stay as they are.
 --
 -- ARGV  id, owner, version ('' any), length ('' any, -1 absent), SHA-1 ('' any), length of the list,
@@ -10,9 +10,9 @@ local stored = open()
 if refusal(stored) or not stored.exists or difference(stored) then return 0 end
 if redis.call('LLEN', runs) ~= tonumber(ARGV[6]) then return 0 end
 
-local place = stored.updated or tonumber(redis.call('ZSCORE', recent, id) or nil) or clock()
-redis.call('ZADD', recent, place, id)
-if owned then redis.call('ZADD', owned, place, id) end
+local score = stored.updated or tonumber(redis.call('ZSCORE', recent, id) or nil) or clock()
+redis.call('ZADD', recent, score, id)
+if owned then redis.call('ZADD', owned, score, id) end
 if stored.expires then
   redis.call('ZADD', expiry, stored.expires, id)
 else

@@ -1,7 +1,6 @@
 -- needs: conversation, expected, restored
 --
--- Restore a conversation in the place of one that is still as the caller has read it, or is past its
--- deadline.
+-- Restore a conversation over one that is unchanged since the caller read it, or has expired.
 --
 -- KEYS  ..., order of the owner it gets, last
 -- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),

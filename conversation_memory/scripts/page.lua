@@ -1,7 +1,7 @@
--- A page of an order, newest or oldest first, from behind a place in it.
+-- A page of a recency index, newest or oldest first, from a page key on.
 --
--- The place is a score and an id. If the id has moved since, or is gone, its old place is found by
--- bisection among those of the same score, which Redis keeps in the order of their bytes.
+-- The page key is a score and an id. If the id has moved or was deleted since, its old rank is found
+-- by bisection among those of the same score, which Redis keeps in the order of their bytes.
 --
 -- KEYS  order
 -- ARGV  limit [, score ('' from the beginning), id [, 'oldest' if that comes first]]

@@ -5,7 +5,7 @@
 -- KEYS  content, record of the first, recent, expiry, the call (conversation.lua), then of each the record,
 --       the runs, their ids and the order of its owner (or the key of another, if it has none)
 -- ARGV  of each whether it has an owner, and what restored.lua says
--- Returns for each 1, or 0 if there was something in its place, and nothing was done.
+-- Returns for each 1, or 0 if something was stored already: nothing is written then.
 local content, _, recent, expiry, call = unpack(KEYS)
 local before = redis.call('GET', call)
 if before then return before end

@@ -1,18 +1,18 @@
 -- needs: clock
 --
 -- Restore a conversation where there is none. Its arguments, from ARGV[first] on:
---   id, place ('' none, 'now'), deadline ('' none), field, number of runs in the list, number of
+--   id, score ('' none, 'now'), deadline ('' none), field, number of runs in the list, number of
 --   digests of their ids, number of fields and values of the record, then all of those
 local MANY = 1000  -- arguments that Lua can hand over at once
 
 -- The keys: content, recent, expiry, and of the conversation record, runs, ids, order of its owner.
 local function restore(content, recent, expiry, record, runs, ids, owned, first)
-  local id, place, deadline, field, count, known, facts = unpack(ARGV, first, first + 6)
+  local id, score, deadline, field, count, known, facts = unpack(ARGV, first, first + 6)
   local now, texts = clock(), first + 7
-  if place == 'now' then place = now end
-  if place ~= '' then
-    redis.call('ZADD', recent, place, id)
-    if owned then redis.call('ZADD', owned, place, id) end
+  if score == 'now' then score = now end
+  if score ~= '' then
+    redis.call('ZADD', recent, score, id)
+    if owned then redis.call('ZADD', owned, score, id) end
   end
   if deadline ~= '' then redis.call('ZADD', expiry, deadline, id) end
   for i = texts, texts + count - 1, MANY do

@@ -1,11 +1,11 @@
 -- needs: conversation
 --
--- Delete a conversation of which a key may have another type, so that no other script can read it.
+-- Delete a conversation that may have a key of another type, which no other script can read.
 --
 -- ARGV  id, owner, whose it may be: 'any', 'own' of that owner only; whether to only ask
 -- Returns {conversations, runs, bytes}, all 0 if there is nothing (of that owner).
 local kind = redis.call('TYPE', record).ok
--- Where the record cannot be read, the place in the order of the owner is all that tells whose it is.
+-- If the record cannot be read, only the recency index of the owner tells whose it is.
 local function is_theirs()
   if kind == 'hash' then return redis.call('HGET', record, 'owner') == owner end
   return owned and redis.call('ZSCORE', owned, id)
