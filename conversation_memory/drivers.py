@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from django.views.decorators.debug import sensitive_variables
-
-from .collection.listing import Listing
 from .conf import IndexSettings, milliseconds
 from .documents import Runs
-from .keys import Id, decode, encode
+from .keys import Id, encode
 from .layouts import Layout, Place, layout
 from .layouts.refs import Memo
-from .records import LARGEST, Conversation, Excerpt, Record, RunPage
+from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
-from .redis_io.operations import Operation, T
+from .redis_io.operations import Operation
 from .redis_io.twins import twins
-from .runs import Run, as_run, estimate_tokens
-from .search import embeddings as embedding
-from .search.engine import Engine
+from .runs import Run, as_run
 
 
 class BaseConversationMemoryDriver(ABC):
@@ -39,7 +34,7 @@ class BaseConversationMemoryDriver(ABC):
         """The runs, oldest first, and the metadata; empty if nothing was stored yet."""
 
 
-class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
+class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDriver):
     """One conversation in a Redis hash, as Griptape's driver of this name keeps it.
 
     The arguments are those of the original: `host`, `port`, `db`, `username` and `password` of the
@@ -115,143 +110,6 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
             owner is not None,
             None if ttl is None else milliseconds(ttl),
         )
-
-    @property
-    def _place(self) -> Place:
-        """The place for one operation: a write is known by the token that comes with it."""
-        return self._seen.for_a_call()
-
-    @property
-    def index(self) -> str:
-        """The key of the hash."""
-        return self._layout.keys.name
-
-    @property
-    def conversation_id(self) -> str:
-        """The field of the hash."""
-        return decode(self._seen.id)
-
-    @property
-    def owner(self) -> str | None:
-        """The owner to whom this driver is limited, as text; None for a driver without limit."""
-        return decode(self._seen.owner) if self._seen.owner is not None else None
-
-    @property
-    def client(self) -> Any:
-        """The sync redis-py client."""
-        return self._connection.client
-
-    def _load(self) -> Operation[tuple[list[Run], dict[str, Any]]]:
-        """The runs, oldest first, and the metadata; `([], {})` if nothing was stored yet.
-
-        Raises `ConversationCorrupt` if the stored value is not a conversation.
-        """
-        conversation = yield from self._reading(self._layout.read(self._place, self._memo))
-        return conversation.runs, conversation.metadata
-
-    load, aload = twins(_load)
-
-    def _read(self) -> Operation[Conversation]:
-        """Runs, metadata, record and revision as they stood at one moment."""
-        return self._reading(self._layout.read(self._place, self._memo))
-
-    read, aread = twins(_read)
-
-    def _tail(self, count: int) -> Operation[list[Run]]:
-        """The last `count` runs, oldest first; fewer if there are fewer."""
-        return self._reading(self._layout.tail(self._place, min(count, LARGEST)))
-
-    tail, atail = twins(_tail)
-
-    def _page(self, *, before: int | None = None, limit: int = 50) -> Operation[RunPage]:
-        """At most `limit` runs in front of position `before`, or the last ones; oldest first.
-
-        The `start` of a page is the `before` of the one in front of it. A `before` beyond the end
-        is as the end; a negative one is a ValueError.
-        """
-        operation = self._layout.page(self._place, _in_front(before), _positive(limit))
-        return self._reading(operation)
-
-    page, apage = twins(_page)
-
-    def _excerpt(
-        self, *, before: int | None = None, limit: int = 50, strict: bool = True
-    ) -> Operation[Excerpt]:
-        """As `page()`, with metadata, record and the number of all runs.
-
-        Unless `strict`, a damaged run of a list raises `ConversationCorrupt` only when it is looked
-        at, so that the others can be shown.
-        """
-        operation = self._layout.excerpt(
-            self._place, _in_front(before), _positive(limit), strict=strict
-        )
-        return self._reading(operation)
-
-    excerpt, aexcerpt = twins(_excerpt)
-
-    def _raw(self) -> Operation[bytes | None]:
-        """The JSON document as it is stored, even if it is damaged; None if there is none."""
-        return self._layout.raw(self._place)
-
-    raw, araw = twins(_raw)
-
-    def _find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> Operation[int | None]:
-        """The position of the last run that is `wanted`, None if the last `limit` have none."""
-        operation = self._layout.find(self._place, wanted, _positive(limit))
-        return self._reading(operation)
-
-    find, afind = twins(_find)
-
-    def _window(
-        self,
-        *,
-        max_runs: int | None = None,
-        max_tokens: int | None = None,
-        count: Callable[[Run], int] = estimate_tokens,
-    ) -> Operation[list[Run]]:
-        """The last runs that fit into a prompt, oldest first; what is stored stays as it is.
-
-        `max_tokens` limits the sum of `count(run)`; by default a token is taken to be four
-        characters. A run is in the window with its input and its output or not at all.
-        """
-        operation = self._layout.window(self._place, max_runs, max_tokens, count)
-        return self._reading(operation)
-
-    window, awindow = twins(_window)
-
-    @sensitive_variables()
-    def recall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
-        """The `k` runs of the conversation that are most related to `text`, the closest first.
-
-        With `of="owner"`, of all conversations of the owner whom the driver was opened for. Needs
-        EMBED in SEARCH; runs that the task `embed_conversations` has not seen yet are not recalled.
-        Without RediSearch, the runs of a short conversation are compared one by one, and a longer
-        one is refused with `RedisMisconfigured`.
-        """
-        schema, request = self._layout.schema, embedding.recall_request(self._place, k, of)
-        [vector] = embedding.vectors(schema, [text])
-        found = self._run(self._engine().search(replace(request, vector=vector)))
-        if not found.scanned:
-            return [hit.run for hit in found]
-        runs = self.tail(embedding.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
-        vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
-        return embedding.nearest(runs, vectors, vector, k)
-
-    @sensitive_variables()
-    async def arecall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
-        """See recall()."""
-        schema, request = self._layout.schema, embedding.recall_request(self._place, k, of)
-        [vector] = await embedding.avectors(schema, [text])
-        found = await self._arun(self._engine().search(replace(request, vector=vector)))
-        if not found.scanned:
-            return [hit.run for hit in found]
-        runs = await self.atail(embedding.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
-        vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
-        return embedding.nearest(runs, vectors, vector, k)
 
     def _store(
         self,
@@ -355,12 +213,6 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
 
     update_metadata, aupdate_metadata = twins(_update_metadata)
 
-    def _record(self) -> Operation[Record | None]:
-        """Owner, title, times and run count; None if there is no such conversation."""
-        return self._layout.record(self._place)
-
-    record, arecord = twins(_record)
-
     def _set_title(self, title: str) -> Operation[None]:
         """Set the title, 1,000 characters at most.
 
@@ -369,12 +221,6 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         return self._layout.set_title(self._place, title)
 
     set_title, aset_title = twins(_set_title)
-
-    def _exists(self) -> Operation[bool]:
-        """Whether anything is stored for the conversation."""
-        return self._layout.exists(self._place)
-
-    exists, aexists = twins(_exists)
 
     def _delete(self) -> Operation[bool]:
         """Delete the conversation and all that belongs to it. Returns whether there was one."""
@@ -397,12 +243,6 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
         """A driver of a new conversation from the fields of `to_dict()`."""
         return cls(**{key: data[key] for key in ("host", "port", "db", "index") if key in data})
 
-    def _engine(self) -> Engine:
-        return Engine(self._layout, Listing(self._layout))
-
-    def _reading(self, operation: Operation[T]) -> Operation[T]:
-        return self._layout.reading(self._place, operation)
-
     def _at(self, conversation_id: Id | None) -> RedisConversationMemoryDriver:
         """A driver like this one for another conversation."""
         other = copy(self)
@@ -415,15 +255,6 @@ class RedisConversationMemoryDriver(BaseConversationMemoryDriver):
 
     def _appending(self, runs: Any) -> Operation[int]:
         return self._layout.append(self._place, _runs(runs), self._memo)
-
-    def _run(self, operation: Operation[T]) -> T:
-        return self._connection.run(self._guarded(operation), self._layout.alias)
-
-    async def _arun(self, operation: Operation[T]) -> T:
-        return await self._connection.arun(self._guarded(operation), self._layout.alias)
-
-    def _guarded(self, operation: Operation[T]) -> Operation[T]:
-        return self._layout.guarded(self._place, operation)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.conversation_id!r} of {self._layout.alias!r}>"
@@ -438,16 +269,3 @@ def _owner(owner: Id | None) -> bytes | None:
     if owner in ("", b""):
         raise ValueError("An owner is not empty; for no owner, give None.")
     return None if owner is None else encode(owner)
-
-
-def _positive(limit: int) -> int:
-    if limit < 1:
-        raise ValueError("The limit of a page is at least 1.")
-    return min(limit, LARGEST)
-
-
-def _in_front(before: int | None) -> int | None:
-    """A position, which may be beyond the end, as one that Redis takes."""
-    if before is not None and before < 0:
-        raise ValueError("The position before which a page ends is 0 or more.")
-    return None if before is None else min(before, LARGEST)
