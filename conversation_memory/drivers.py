@@ -13,7 +13,7 @@ from uuid import uuid4
 from .conf import IndexSettings, milliseconds
 from .documents import Runs
 from .keys import Id, encode
-from .layouts import Layout, Place, layout
+from .layouts import ConversationRef, Layout, layout
 from .layouts.refs import Memo
 from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
@@ -104,7 +104,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         self._connection = connection
         self._layout = layout
         self._memo = Memo()
-        self._seen = Place(
+        self._seen = ConversationRef(
             encode(uuid4().hex if conversation_id is None else conversation_id),
             _owner(owner),
             owner is not None,
@@ -138,14 +138,14 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     append, aappend = twins(_append)
 
     def _edit(self, run: Run | dict[str, Any]) -> Operation[None]:
-        """Put `run` in the place of the run with its id. Raises `RunNotFound` if there is none."""
-        return self._layout.edit(self._place, as_run(run))
+        """Put `run` in the ref of the run with its id. Raises `RunNotFound` if there is none."""
+        return self._layout.edit(self._ref, as_run(run))
 
     edit, aedit = twins(_edit)
 
     def _remove(self, run_id: str) -> Operation[None]:
         """Take the run of that id out. Raises `RunNotFound` if there is none."""
-        return self._layout.remove(self._place, run_id)
+        return self._layout.remove(self._ref, run_id)
 
     remove, aremove = twins(_remove)
 
@@ -154,7 +154,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
 
         Raises `RunNotFound` if there is none.
         """
-        return self._layout.truncate(self._place, after)
+        return self._layout.truncate(self._ref, after)
 
     truncate, atruncate = twins(_truncate)
 
@@ -167,7 +167,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         the id is taken, `ConversationNotFound` if by what this driver may not see.
         """
         fork = self._at(new_id)
-        yield from self._layout.fork(self._place, fork._place, until)
+        yield from self._layout.fork(self._ref, fork._ref, until)
         return fork
 
     fork, afork = twins(_fork)
@@ -179,7 +179,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         driver may not see. A driver that is still open for the old id begins a new conversation
         with its next append.
         """
-        yield from self._layout.rename(self._place, encode(new_id))
+        yield from self._layout.rename(self._ref, encode(new_id))
         self._seen, self._memo = self._seen.at(encode(new_id)), Memo()
 
     rename, arename = twins(_rename)
@@ -189,19 +189,19 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
 
         A driver that was opened with an owner does not see it any more.
         """
-        return self._layout.move_to(self._place, _owner(owner))
+        return self._layout.move_to(self._ref, _owner(owner))
 
     move_to, amove_to = twins(_move_to)
 
     def _expire(self, ttl: float | timedelta) -> Operation[None]:
         """Let the conversation be gone `ttl` (seconds or a timedelta) after its last write."""
-        return self._layout.set_lifetime(replace(self._place, lifetime=milliseconds(ttl)))
+        return self._layout.set_lifetime(replace(self._ref, lifetime=milliseconds(ttl)))
 
     expire, aexpire = twins(_expire)
 
     def _persist(self) -> Operation[None]:
         """Keep the conversation for ever, whatever the TTL of its index."""
-        return self._layout.set_lifetime(replace(self._place, lifetime=0))
+        return self._layout.set_lifetime(replace(self._ref, lifetime=0))
 
     persist, apersist = twins(_persist)
 
@@ -209,7 +209,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         self, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
     ) -> Operation[dict[str, Any]]:
         """Merge `changes` into the metadata and `remove` keys. Returns the metadata as stored."""
-        return self._layout.update_metadata(self._place, changes, remove)
+        return self._layout.update_metadata(self._ref, changes, remove)
 
     update_metadata, aupdate_metadata = twins(_update_metadata)
 
@@ -218,13 +218,13 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
 
         Raises `ConversationNotFound` if there is no such conversation.
         """
-        return self._layout.set_title(self._place, title)
+        return self._layout.set_title(self._ref, title)
 
     set_title, aset_title = twins(_set_title)
 
     def _delete(self) -> Operation[bool]:
         """Delete the conversation and all that belongs to it. Returns whether there was one."""
-        return self._layout.delete(self._place)
+        return self._layout.delete(self._ref)
 
     delete, adelete = twins(_delete)
 
@@ -251,10 +251,10 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         return other
 
     def _storing(self, runs: Any, metadata: Any, revision: str | None) -> Operation[str]:
-        return self._layout.store(self._place, _runs(runs), metadata or {}, revision)
+        return self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
 
     def _appending(self, runs: Any) -> Operation[int]:
-        return self._layout.append(self._place, _runs(runs), self._memo)
+        return self._layout.append(self._ref, _runs(runs), self._memo)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.conversation_id!r} of {self._layout.alias!r}>"

@@ -76,16 +76,16 @@ class Keys:
         keys = [
             self.content(conversation_id),
             self.record(conversation_id),
-            self.order(),
+            self.recency(),
             self.expiry(),
             self.runs(conversation_id),
             self.ids(conversation_id),
             self.call(call),
             self.root,
         ]
-        return keys if owner is None else [*keys, self.order(owner)]
+        return keys if owner is None else [*keys, self.recency(owner)]
 
-    def order(self, owner: bytes | None = None) -> bytes:
+    def recency(self, owner: bytes | None = None) -> bytes:
         """Sorted set: conversation id by time of its last write, of all or of one owner."""
         return self._tag + (b"recent" if owner is None else b"owner:" + owner)
 

@@ -10,7 +10,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from .collection.listing import Listing
 from .keys import decode
-from .layouts import Layout, Place
+from .layouts import ConversationRef, Layout
 from .layouts.refs import Memo
 from .records import LARGEST, Conversation, Excerpt, Record, RunPage
 from .redis_io.connections import Connection
@@ -27,11 +27,11 @@ class ConversationReader:
     _connection: Connection
     _layout: Layout
     _memo: Memo
-    _seen: Place
+    _seen: ConversationRef
 
     @property
-    def _place(self) -> Place:
-        """The place for one operation: a write is known by the token that comes with it."""
+    def _ref(self) -> ConversationRef:
+        """The ref for one operation: a write is known by the token that comes with it."""
         return self._seen.for_a_call()
 
     @property
@@ -59,20 +59,20 @@ class ConversationReader:
 
         Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        conversation = yield from self._reading(self._layout.read(self._place, self._memo))
+        conversation = yield from self._reading(self._layout.read(self._ref, self._memo))
         return conversation.runs, conversation.metadata
 
     load, aload = twins(_load)
 
     def _read(self) -> Operation[Conversation]:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._reading(self._layout.read(self._place, self._memo))
+        return self._reading(self._layout.read(self._ref, self._memo))
 
     read, aread = twins(_read)
 
     def _tail(self, count: int) -> Operation[list[Run]]:
         """The last `count` runs, oldest first; fewer if there are fewer."""
-        return self._reading(self._layout.tail(self._place, min(count, LARGEST)))
+        return self._reading(self._layout.tail(self._ref, min(count, LARGEST)))
 
     tail, atail = twins(_tail)
 
@@ -82,7 +82,7 @@ class ConversationReader:
         The `start` of a page is the `before` of the one in front of it. A `before` beyond the end
         is as the end; a negative one is a ValueError.
         """
-        operation = self._layout.page(self._place, _in_front(before), _positive(limit))
+        operation = self._layout.page(self._ref, _in_front(before), _positive(limit))
         return self._reading(operation)
 
     page, apage = twins(_page)
@@ -96,7 +96,7 @@ class ConversationReader:
         at, so that the others can be shown.
         """
         operation = self._layout.excerpt(
-            self._place, _in_front(before), _positive(limit), strict=strict
+            self._ref, _in_front(before), _positive(limit), strict=strict
         )
         return self._reading(operation)
 
@@ -104,13 +104,13 @@ class ConversationReader:
 
     def _raw(self) -> Operation[bytes | None]:
         """The JSON document as it is stored, even if it is damaged; None if there is none."""
-        return self._layout.raw(self._place)
+        return self._layout.raw(self._ref)
 
     raw, araw = twins(_raw)
 
     def _find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> Operation[int | None]:
         """The position of the last run that is `wanted`, None if the last `limit` have none."""
-        operation = self._layout.find(self._place, wanted, _positive(limit))
+        operation = self._layout.find(self._ref, wanted, _positive(limit))
         return self._reading(operation)
 
     find, afind = twins(_find)
@@ -127,7 +127,7 @@ class ConversationReader:
         `max_tokens` limits the sum of `count(run)`; by default a token is taken to be four
         characters. A run is in the window with its input and its output or not at all.
         """
-        operation = self._layout.window(self._place, max_runs, max_tokens, count)
+        operation = self._layout.window(self._ref, max_runs, max_tokens, count)
         return self._reading(operation)
 
     window, awindow = twins(_window)
@@ -141,7 +141,7 @@ class ConversationReader:
         Without RediSearch, the runs of a short conversation are compared one by one, and a longer
         one is refused with `RedisMisconfigured`.
         """
-        schema, request = self._layout.schema, embedding.recall_request(self._place, k, of)
+        schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = embedding.vectors(schema, [text])
         found = self._run(self._engine().search(replace(request, vector=vector)))
         if not found.scanned:
@@ -155,7 +155,7 @@ class ConversationReader:
     @sensitive_variables()
     async def arecall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """See recall()."""
-        schema, request = self._layout.schema, embedding.recall_request(self._place, k, of)
+        schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = await embedding.avectors(schema, [text])
         found = await self._arun(self._engine().search(replace(request, vector=vector)))
         if not found.scanned:
@@ -168,13 +168,13 @@ class ConversationReader:
 
     def _record(self) -> Operation[Record | None]:
         """Owner, title, times and run count; None if there is no such conversation."""
-        return self._layout.record(self._place)
+        return self._layout.record(self._ref)
 
     record, arecord = twins(_record)
 
     def _exists(self) -> Operation[bool]:
         """Whether anything is stored for the conversation."""
-        return self._layout.exists(self._place)
+        return self._layout.exists(self._ref)
 
     exists, aexists = twins(_exists)
 
@@ -182,7 +182,7 @@ class ConversationReader:
         return Engine(self._layout, Listing(self._layout))
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:
-        return self._layout.reading(self._place, operation)
+        return self._layout.reading(self._ref, operation)
 
     def _run(self, operation: Operation[T]) -> T:
         return self._connection.run(self._guarded(operation), self._layout.alias)
@@ -191,7 +191,7 @@ class ConversationReader:
         return await self._connection.arun(self._guarded(operation), self._layout.alias)
 
     def _guarded(self, operation: Operation[T]) -> Operation[T]:
-        return self._layout.guarded(self._place, operation)
+        return self._layout.guarded(self._ref, operation)
 
 
 def _positive(limit: int) -> int:

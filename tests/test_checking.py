@@ -393,7 +393,7 @@ class KeyTests(RedisTestCase):
     def test_the_pattern_finds_the_keys_of_the_index_and_no_other(self, name, id):
         keys = Keys(name)
         id = id if isinstance(id, bytes) else id.encode()
-        wanted = [keys.record(id), keys.runs(id), keys.order(id)]
+        wanted = [keys.record(id), keys.runs(id), keys.recency(id)]
         others = [Keys(f"{name}x").order(), Keys(f"x{name}").order()]
         with self.redis.pipeline() as pipeline:
             for key in (*wanted, *others):

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 
 from conversation_memory import ConversationIndex, Run, conf
 from conversation_memory.collection.bulk import Conversion
-from conversation_memory.layouts import Place
+from conversation_memory.layouts import ConversationRef
 from conversation_memory.redis_io.operations import perform
 
 from .utils import Awaited, RedisTestCase, monitored
@@ -119,7 +119,7 @@ class ConvertTests(ConvertTestCase):
         for old, new in self.each():
             for id in range(5):
                 old.driver(id).append(run("a"))
-            index, place = new.driver("x")._layout, Place(b"3")
+            index, place = new.driver("x")._layout, ConversationRef(b"3")
             perform(old._connection.client, index.adapt(place), "default")
             assert new.convert() == Conversion(seen=5, converted=4, failed=0)
 
@@ -191,7 +191,9 @@ class ConvertTests(ConvertTestCase):
                 return write(*args, **options)
 
             with mock.patch.object(layout, "_write", interrupted):
-                assert perform(old._connection.client, layout.adapt(Place(b"42")), "default")
+                assert perform(
+                    old._connection.client, layout.adapt(ConversationRef(b"42")), "default"
+                )
             now = new.driver("42").record()
             assert (now.updated, now.expires) == (moments[0].updated, moments[0].expires)
             assert ids(new.driver("42").load()[0]) == ["a", "b"]

@@ -802,9 +802,9 @@ class WireTests(RedisTestCase):
         self.put("42", self.odd)
         index.driver("42").append(run("b"))
         stored, added = self.stored("42"), b", " + json.dumps(run("b").to_dict()).encode()[:28]
-        place = stored.index(added)
-        end = stored.index(b"]", place + stored[place:].index(b'"output"'))
-        assert stored[:place].rstrip() + stored[end:].lstrip() in (
+        ref = stored.index(added)
+        end = stored.index(b"]", ref + stored[ref:].index(b'"output"'))
+        assert stored[:ref].rstrip() + stored[end:].lstrip() in (
             self.odd,
             self.odd.replace(b" ]", b"]", 1),
         )

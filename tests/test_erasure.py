@@ -133,7 +133,7 @@ class EraseTests:
         index.driver("42").append(run())
         for owner in (None, "", b""):
             for call in (index.erase, index.anonymise):
-                with pytest.raises(ValueError, match="name an owner"):
+                with pytest.raises(ValueError, match="`owner` is required"):
                     call(owner=owner)
         assert index.count() == 1
 

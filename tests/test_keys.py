@@ -69,9 +69,9 @@ class KeysTests(SimpleTestCase):
     @given(names, ids.map(encode))
     def test_every_key_is_in_the_slot_of_the_index(self, name, id):
         keys = Keys(name)
-        for key in (keys.content(id), keys.record(id), keys.ids(id), keys.order(id)):
+        for key in (keys.content(id), keys.record(id), keys.ids(id), keys.recency(id)):
             assert key_slot(key) == key_slot(keys.index)
-        assert key_slot(keys.order()) == key_slot(keys.index)
+        assert key_slot(keys.recency()) == key_slot(keys.index)
 
     @given(st.lists(st.tuples(names, st.sampled_from(KINDS), ids.map(encode)), max_size=6))
     def test_two_keys_are_equal_only_if_they_mean_the_same(self, wanted):
@@ -84,10 +84,10 @@ class KeysTests(SimpleTestCase):
     @given(names, ids.map(encode), ids.map(encode))
     def test_no_id_and_no_owner_makes_two_kinds_collide(self, name, id, owner):
         keys = Keys(name)
-        kinds = [keys.index, keys.record(id), keys.ids(id), keys.order(), keys.order(owner)]
+        kinds = [keys.index, keys.record(id), keys.ids(id), keys.recency(), keys.recency(owner)]
         assert len(set(kinds)) == 5
 
     @given(names, names, ids.map(encode))
     def test_no_index_is_a_key_of_another(self, name, other, id):
         keys = Keys(other)
-        assert Keys(name).index not in (keys.record(id), keys.ids(id), keys.order(id))
+        assert Keys(name).index not in (keys.record(id), keys.ids(id), keys.recency(id))

@@ -16,7 +16,7 @@ from conversation_memory.exceptions import (
     ConversationTooLarge,
     InvalidIndexError,
 )
-from conversation_memory.layouts import LAYOUTS, Place
+from conversation_memory.layouts import LAYOUTS, ConversationRef
 from conversation_memory.layouts.refs import Snapshot
 from conversation_memory.redis_io.operations import Command, Pause
 
@@ -84,7 +84,7 @@ class HashByHandTests(RedisTestCase):
         )
 
     def append(self, *runs, place=None):
-        return self.layout.append(place or Place(b"42"), runs)
+        return self.layout.append(place or ConversationRef(b"42"), runs)
 
     def result(self, operation, reply):
         with pytest.raises(StopIteration) as end:
@@ -99,7 +99,7 @@ class HashByHandTests(RedisTestCase):
         ]
 
     def test_append_of_an_owner_reads_owner_and_content_in_one_transaction(self):
-        step = next(self.append(run("a"), place=Place(b"42", b"ann", True)))
+        step = next(self.append(run("a"), place=ConversationRef(b"42", b"ann", True)))
         assert [call[0] for call in step.calls] == ["HMGET", "HGET"]
 
     def test_append_writes_a_short_document_with_one_script(self):
@@ -158,11 +158,11 @@ class HashByHandTests(RedisTestCase):
 
     def test_store_reads_nothing(self):
         stored = run("a")
-        [write] = next(self.layout.store(Place(b"42"), [stored], {}, None)).calls
+        [write] = next(self.layout.store(ConversationRef(b"42"), [stored], {}, None)).calls
         assert write[-1] == document(stored)
 
     def test_store_asks_again_as_the_owner_that_a_refusal_named(self):
-        operation = self.layout.store(Place(b"42"), [run("a")], {}, None)
+        operation = self.layout.store(ConversationRef(b"42"), [run("a")], {}, None)
         first = next(operation)
         assert isinstance(operation.send(answered(first, [b"owner", b"ann"])), Pause)
         second = operation.send(None)
@@ -170,7 +170,7 @@ class HashByHandTests(RedisTestCase):
         assert b"{chats}:owner:ann" in second.calls[0]
 
     def test_no_command_prints_a_document(self):
-        operation = self.layout.store(Place(b"42"), [run("a", "the secret")], {}, None)
+        operation = self.layout.store(ConversationRef(b"42"), [run("a", "the secret")], {}, None)
         assert "secret" not in repr(next(operation))
 
 

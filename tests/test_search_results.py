@@ -10,7 +10,7 @@ from conversation_memory.exceptions import ConversationMemoryError
 from conversation_memory.redis_io import scripts
 from conversation_memory.redis_io.scripts import Script
 from conversation_memory.search import engine, redisearch, verify
-from conversation_memory.search_index.index_state import Lifecycle, State
+from conversation_memory.search_index.index_state import IndexState, State
 
 from .searching import SEARCH, SearchTests
 from .utils import RedisTestCase, both, each_layout, monitored
@@ -174,7 +174,7 @@ class StateTests(RedisTestCase):
     def test_an_index_that_is_not_complete_says_so(self, index):
         self.index.driver("a").append(Run("word", ""))
         state = State("building", "RediSearch is still reading.", self.index._layout.schema.name)
-        with mock.patch.object(Lifecycle, "ready", lambda self: _returns(state)):
+        with mock.patch.object(IndexState, "ready", lambda self: _returns(state)):
             results = index.search("word")
         assert (len(results), results.complete) == (1, False)
         assert results.reason == "RediSearch is still reading."

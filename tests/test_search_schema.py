@@ -140,7 +140,7 @@ class StateTests(RedisTestCase):
     @both
     def test_the_first_use_makes_the_index(self, index):
         self.drop()
-        self.index._layout.lifecycle.forget()
+        self.index._layout.index_state.forget()
         while (state := index.search_state()).kind == "building":
             assert (state.answers, state.complete) == (True, False)
         assert (state.kind, state.reason, state.fields) == ("ready", "", {"topic": "tag"})
@@ -155,7 +155,7 @@ class StateTests(RedisTestCase):
     @both
     def test_what_was_there_before_makes_it_incomplete(self, index):
         self.redis.hset(self.index.name, "42", b'{"runs": [], "metadata": {}}')
-        self.index._layout.lifecycle.forget()
+        self.index._layout.index_state.forget()
         self.drop()
         state = index.search_state()
         assert (state.kind, state.answers, state.complete) == ("incomplete", True, False)
@@ -212,7 +212,7 @@ class StateTests(RedisTestCase):
         self.index.search_state()
         fields = {"FIELDS": {"topic": "tag", "colour": "tag"}}
         state_of(self.entry_of(SEARCH=fields))
-        self.index._layout.lifecycle.forget()
+        self.index._layout.index_state.forget()
         assert self.index.search_state().name == self.index._layout.schema.name
 
     def test_an_index_that_someone_dropped_is_made_again(self):

@@ -390,7 +390,7 @@ class DeniedTests(ServerTestCase):
         self.enterContext(self.settings(REDIS={"default": entry}))
         index = ConversationIndex(conf.get("default"))
         self.addCleanup(index._connection.close)
-        index._layout.lifecycle.wants_documents = lambda: iter_true()
+        index._layout.index_state.wants_documents = lambda: iter_true()
         with pytest.raises(RedisDenied):
             index.driver("42").append(run("a"))
         assert Redis.from_url(self.server.url).keys(f"*{self.index.name}*") == []

@@ -9,7 +9,7 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from ..browse.queries import Extent, Finds, Span, Summary
+from ..browse.queries import Extent, Finds, Preview, Span
 from ..indexes import ConversationIndex, indexes
 from ..keys import encode
 from ..models import Conversation
@@ -182,11 +182,11 @@ def _find(index: ConversationIndex, selection: ListSelection) -> Finds:
     return replace(found, ids=list(dict.fromkeys([*exact, *found.ids])))
 
 
-def _instances(index: ConversationIndex, found: Sequence[Summary]) -> list[Conversation]:
+def _instances(index: ConversationIndex, found: Sequence[Preview]) -> list[Conversation]:
     return [_instance(Address(index.alias, index.name, one.id), one) for one in found]
 
 
-def _instance(address: Address, summary: Summary) -> Conversation:
+def _instance(address: Address, summary: Preview) -> Conversation:
     record = summary.record
     made = Conversation(
         id=str(address),

@@ -11,7 +11,7 @@ from ..collection.summaries import SUMMARIES
 from ..documents import Document
 from ..layouts import Layout
 from ..layouts.indexing import INDEX
-from ..layouts.refs import Form
+from ..layouts.refs import Encoded
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
@@ -39,13 +39,13 @@ class Item:
     instead_of: Expected | None = None
     is_new: bool = False
 
-    def form(self, layout: Layout) -> Form:
+    def encoded(self, layout: Layout) -> Encoded:
         """Its stored form; without a record, as other programs wrote it."""
         entry = self.entry
         if self.document is not None and self.has_record:
-            return layout.form(self.document)
+            return layout.encoded(self.document)
         size = len(entry.value) + sum(map(len, entry.texts))
-        return Form(entry.value, list(entry.texts), {"bytes": size})
+        return Encoded(entry.value, list(entry.texts), {"bytes": size})
 
     @property
     def texts(self) -> list[bytes]:
@@ -62,7 +62,7 @@ class Item:
         """True if an append to it may still be retried."""
         return self.is_new or (self.entry.facts.updated or 0) > (time.time() - _RECENT) * 1000
 
-    def record(self, form: Form) -> list[Any]:
+    def record(self, encoded: Encoded) -> list[Any]:
         """Fields and values of the record."""
         if not self.has_record:
             return []
@@ -75,7 +75,7 @@ class Item:
             "ttl": facts.ttl,
             "expires": self.entry.expires,
         }
-        pairs = {**form.record, **known}
+        pairs = {**encoded.record, **known}
         return [part for pair in pairs.items() if pair[1] is not None for part in pair]
 
 
@@ -104,7 +104,7 @@ def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
 def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
     """All in one script, which is faster than one for each."""
     keys, id = layout.keys, items[0].entry.id
-    shared = [keys.content(id), keys.record(id), keys.order(), keys.expiry()]
+    shared = [keys.content(id), keys.record(id), keys.recency(), keys.expiry()]
     own: list[bytes] = []
     for item in items:
         id = item.entry.id
@@ -127,24 +127,24 @@ def _has_owner(item: Item) -> int:
 
 def _owned(layout: Layout, item: Item) -> bytes:
     """The order of its owner; without one, a key that the script does not use."""
-    return layout.keys.order(item.entry.facts.owner or b"")
+    return layout.keys.recency(item.entry.facts.owner or b"")
 
 
 def _args(layout: Layout, item: Item) -> list[Any]:
     """The conversation as restored.lua takes it."""
-    entry, form = item.entry, item.form(layout)
-    record = item.record(form)
+    entry, encoded = item.entry, item.encoded(layout)
+    record = item.record(encoded)
     digests = layout.digests(item.document) if item.document and item.is_recent else []
     score: Any = "now" if item.is_new else entry.score
     return [
         entry.id,
         "" if score is None else score,
         "" if entry.expires is None else entry.expires,
-        form.field,
-        len(form.texts),
+        encoded.field,
+        len(encoded.texts),
         len(digests),
         len(record),
-        *form.texts,
+        *encoded.texts,
         *digests,
         *record,
     ]

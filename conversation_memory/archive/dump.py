@@ -16,7 +16,7 @@ from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, mem
 from ..collection.summaries import SIZE_FIELDS, Summary, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
-from ..layouts import Layout, Place
+from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Command, Operation, single
 from . import format
 from .bulk_read import portions, read
@@ -134,7 +134,7 @@ def _select(layout: Layout, listing: Listing, selection: Selection, ids: Ids) ->
         yield from _named(layout, selection, ids)
         return
     owner = selection.owner_key
-    cursor = ScanCursor(listing.scan) if owner is None else members(layout.keys.order(owner))
+    cursor = ScanCursor(listing.scan) if owner is None else members(layout.keys.recency(owner))
     while cursor.goes_on:
         if found := (yield from cursor.next()):
             ids.add((yield from _chosen(layout, selection, found)))
@@ -162,7 +162,7 @@ def _named(layout: Layout, selection: Selection, ids: Ids) -> Operation[None]:
         found = yield summaries(layout.keys, names, SIZE_FIELDS)
         for it in found:
             if it.size < 0:
-                raise layout.not_found(Place(it.id))
+                raise layout.not_found(ConversationRef(it.id))
         ids.add((it.id, -1 if it.score is None else it.score) for it in found)
 
 
@@ -172,7 +172,7 @@ def _scores(layout: Layout, ids: list[bytes]) -> Command[list[int]]:
     def decoded(scores: list[bytes | None]) -> list[int]:
         return [-1 if score is None else int(float(score)) for score in scores]
 
-    return single("ZMSCORE", layout.keys.order(), *ids, decode=decoded)
+    return single("ZMSCORE", layout.keys.recency(), *ids, decode=decoded)
 
 
 def _ahead(items: Iterator[list[Entry]]) -> Iterator[list[Entry]]:

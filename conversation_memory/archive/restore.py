@@ -10,7 +10,7 @@ from ..collection.summaries import SIZE_FIELDS, summaries
 from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
-from ..layouts import Layout, Place
+from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Ahead, Later, Operation, single
 from ..search.reindex import catch_up
 from ..text import counted
@@ -264,7 +264,7 @@ class Restore:
         if self.source.longest <= min(layout.max_bytes, layout.max_run_bytes):
             return
         for entry in self.source.entries():
-            place = Place(entry.id)
+            place = ConversationRef(entry.id)
             layout._check_size(place, len(entry.value) + sum(map(len, entry.texts)))
             if entry.runs is not None and len(entry.value) > layout.max_run_bytes:
                 layout._check_runs(place, self._item(entry, None).texts)

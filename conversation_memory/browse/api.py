@@ -18,8 +18,8 @@ from .queries import (
     MOST_COPIED,
     Extent,
     Finds,
+    Preview,
     Span,
-    Summary,
     is_unreadable,
     numbered,
     summaries,
@@ -56,12 +56,12 @@ class Browsable:
 
     extent, aextent = twins(_extent)
 
-    def _browse(self, span: Span, offset: int, limit: int) -> Operation[list[Summary]]:
+    def _browse(self, span: Span, offset: int, limit: int) -> Operation[list[Preview]]:
         """The conversations of a span from number `offset` on, newest first.
 
         Any page costs the same few round trips, and no document is fetched.
         """
-        found: list[Summary] = []
+        found: list[Preview] = []
         for _ in range(_ATTEMPTS):
             _, ids = yield numbered(self._layout.keys, span, offset, limit)
             listed = yield from summaries(self._layout.keys, ids, MOST_COPIED)
@@ -77,7 +77,7 @@ class Browsable:
 
     browse, abrowse = twins(_browse)
 
-    def _glance(self, *conversation_ids: Id) -> Operation[list[Summary]]:
+    def _glance(self, *conversation_ids: Id) -> Operation[list[Preview]]:
         """The summaries of these conversations, without those that do not exist."""
         ids = [encode(id) for id in conversation_ids]
         return summaries(self._layout.keys, ids, MOST_COPIED)
@@ -118,7 +118,7 @@ class Browsable:
         self,
         span: Span,
         start: int,
-        is_wanted: Callable[[Summary], bool],
+        is_wanted: Callable[[Preview], bool],
         *,
         must_be_unreadable: bool = False,
     ) -> Operation[Finds]:
@@ -143,7 +143,7 @@ class Browsable:
                 return Finds(found, None, skipped, looked_at)
         return Finds(found, start + MOST_LOOKED_AT, skipped, looked_at)
 
-    def _unreadable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
+    def _unreadable(self, doubtful: list[Preview]) -> Operation[list[Preview]]:
         content = self._layout.keys.content
         reads: list[Command[Any]] = [single("HGET", content(it.id), it.id) for it in doubtful]
         fields = (yield reads) if reads else []

@@ -43,7 +43,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class Preview:
     """A conversation in a list: `size` in bytes, the first words of its last message.
 
     `last_words` is None where finding them would have cost too much. `is_damaged` is True only if
@@ -97,7 +97,7 @@ class Finds:
 def numbered(keys: Keys, span: Span, offset: int, limit: int) -> Command[tuple[int, list[bytes]]]:
     """The number of conversations in the span, and the ids from number `offset` on."""
     times = ["" if time is None else time for time in (span.since, span.until)]
-    return Command((BROWSE.call([keys.order(span.owner)], [offset, limit, *times]),), tuple)
+    return Command((BROWSE.call([keys.recency(span.owner)], [offset, limit, *times]),), tuple)
 
 
 def total(keys: Keys, span: Span) -> Command[int]:
@@ -105,11 +105,11 @@ def total(keys: Keys, span: Span) -> Command[int]:
         page = numbered(keys, span, 0, 0)
         return Command(page.calls, lambda reply: page.decode(reply)[0])
     counted = [keys.index, keys.expiry()]
-    counted += [] if span.owner is None else [keys.order(span.owner)]
+    counted += [] if span.owner is None else [keys.recency(span.owner)]
     return Command((COUNT.call(counted, []),), int)
 
 
-def summaries(keys: Keys, ids: Sequence[bytes], most_copied: int = 0) -> Operation[list[Summary]]:
+def summaries(keys: Keys, ids: Sequence[bytes], most_copied: int = 0) -> Operation[list[Preview]]:
     """Those of `ids` that exist, with last words where a field has at most `most_copied` bytes."""
     if not ids:
         return []
@@ -123,10 +123,10 @@ def summaries(keys: Keys, ids: Sequence[bytes], most_copied: int = 0) -> Operati
     ]
 
 
-def _summary(id: bytes, *values: Any) -> Summary:
+def _summary(id: bytes, *values: Any) -> Preview:
     *fields, size, edges, beginning = values
     words = None if beginning is None else preview(beginning)
-    return Summary(id, Record.from_reply(id, fields), size, words, not size or _is_no_object(edges))
+    return Preview(id, Record.from_reply(id, fields), size, words, not size or _is_no_object(edges))
 
 
 def _is_no_object(edges: bytes) -> bool:

@@ -13,7 +13,7 @@ from ..conf import IndexSettings
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys, decode
 from ..redis_io.operations import Command, Operation, single
-from .queries import Summary, summaries
+from .queries import Preview, summaries
 
 # The number of random conversations that are measured, and of those whose keys are weighed.
 SAMPLE = 500
@@ -52,7 +52,7 @@ class Discovery:
 
 
 def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
-    order = keys.order()
+    order = keys.recency()
     spans: list[Command[int]] = [
         single("ZCOUNT", order, start, f"({end}")
         for start, end in zip(edges, edges[1:], strict=False)
@@ -95,11 +95,11 @@ def discover(settings: IndexSettings) -> Operation[Discovery]:
     return Discovery(sorted(ours), not cursors)
 
 
-def _memory(keys: Keys, sample: Sequence[Summary], conversations: int) -> Operation[int]:
+def _memory(keys: Keys, sample: Sequence[Preview], conversations: int) -> Operation[int]:
     """The bytes of the shared keys, and those of all conversations estimated from a sample."""
     shared: list[Command[int | None]] = [
         single("MEMORY", "USAGE", keys.index, "SAMPLES", _FIELDS_WEIGHED),
-        single("MEMORY", "USAGE", keys.order()),
+        single("MEMORY", "USAGE", keys.recency()),
         single("MEMORY", "USAGE", keys.expiry()),
     ]
     own: list[Command[int | None]] = [

@@ -63,7 +63,7 @@ class Check:
         self._tally.add(broken, broken)
         if not broken:
             yield from self._conversations()
-            for order in (self._keys.order(), self._keys.expiry()):
+            for order in (self._keys.recency(), self._keys.expiry()):
                 yield from self._scores(order, None)
             yield from self._strays()
             if self._is_searched:

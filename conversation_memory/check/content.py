@@ -10,8 +10,8 @@ from ..collection.summaries import Summary, summaries
 from ..documents import canonical, decoded, joined
 from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
-from ..layouts.hash import traces
-from ..layouts.list import list_traces
+from ..layouts.hash import derived_fields
+from ..layouts.list import derived_list_fields
 from ..layouts.refs import Snapshot, milliseconds_of, owner_of
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
@@ -59,19 +59,19 @@ def _parts(known: Sequence[Summary]) -> Iterator[list[Summary]]:
 def _usable_owners(keys: Keys, known: Sequence[Summary]) -> Operation[set[bytes | None]]:
     """The owners whose order has the right type: another one is reported elsewhere."""
     owners = sorted({it.owner for it in known if it.owner is not None})
-    types = (yield [single("TYPE", keys.order(owner)) for owner in owners]) if owners else []
+    types = (yield [single("TYPE", keys.recency(owner)) for owner in owners]) if owners else []
     pairs = zip(owners, types, strict=True)
     return {None, *(owner for owner, type in pairs if type in (b"zset", b"none"))}
 
 
 def _read(keys: Keys, it: Summary, owners: set[bytes | None]) -> Command[tuple[Snapshot, Scores]]:
     is_usable = it.owner in owners
-    order = keys.order(it.owner if is_usable else None)
+    order = keys.recency(it.owner if is_usable else None)
     calls = (
         ("HMGET", keys.record(it.id), *Snapshot.FIELDS),
         ("HGET", keys.content(it.id), it.id),
         ("LRANGE", keys.runs(it.id), 0, -1),
-        *(("ZSCORE", key, it.id) for key in (keys.order(), keys.expiry(), order)),
+        *(("ZSCORE", key, it.id) for key in (keys.recency(), keys.expiry(), order)),
     )
 
     def decoded(replies: list[Any]) -> tuple[Snapshot, Scores]:
@@ -124,12 +124,12 @@ def _derive(snapshot: Snapshot) -> dict[str, Any]:
     """The fields of the record that follow from the document, which is parsed in any case."""
     field = canonical(snapshot.field or b"")
     if not snapshot.is_list:
-        return traces(field)
+        return derived_fields(field)
     texts = snapshot.texts or []
     decoded(texts)
     if field.count:  # of another program: the next write adopts them, and knows by the seal
         return {"runs": joined(texts, field).count}
-    return list_traces(texts, field)
+    return derived_list_fields(texts, field)
 
 
 def _mending(keys: Keys, id: bytes, snapshot: Snapshot, derived: dict[str, Any]) -> Command[int]:

@@ -26,7 +26,7 @@ def keys_of_index(keys: Keys) -> ScanCursor[list[bytes]]:
 
 def inspect_fixed_keys(keys: Keys, *, searches: bool) -> Operation[list[Finding]]:
     """Wrong types of the keys that an index needs, and those that a search of it needs."""
-    expected = {keys.index: b"hash", keys.order(): b"zset", keys.expiry(): b"zset"}
+    expected = {keys.index: b"hash", keys.recency(): b"zset", keys.expiry(): b"zset"}
     if searches:
         expected |= dict.fromkeys((keys.tokens(), keys.owners(), keys.search()), b"hash")
         expected |= {keys.stale(): b"set", keys.unembedded(): b"zset"}

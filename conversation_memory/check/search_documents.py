@@ -7,7 +7,7 @@ from typing import Any
 
 from ..collection.summaries import Summary, summaries
 from ..exceptions import ConversationCorrupt
-from ..layouts import Layout, Place
+from ..layouts import ConversationRef, Layout
 from ..layouts.indexing import Indexed
 from ..layouts.refs import Snapshot, owner_of
 from ..redis_io.operations import Command, Operation
@@ -63,11 +63,11 @@ def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
 
 def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
     """A count of documents that differs from that of RediSearch; `names` is its one key."""
-    lifecycle = layout.lifecycle
-    if lifecycle is None or not (yield from lifecycle.ready()).answers:
+    index_state = layout.index_state
+    if index_state is None or not (yield from index_state.ready()).answers:
         return []
-    surplus = yield from lifecycle.surplus()
-    fix = lifecycle.recount(surplus)
+    surplus = yield from index_state.surplus()
+    fix = index_state.recount(surplus)
     return [Finding(findings.WRONG_DOCUMENT_COUNT, name, fix) for name in names if surplus]
 
 
@@ -76,9 +76,9 @@ def _is_searched(it: Summary) -> bool:
 
 
 def _read(layout: Layout, id: bytes) -> Command[Read]:
-    place = Place(id)
+    place = ConversationRef(id)
     snapshot, indexed = layout.snapshot(place), layout.indexed_command(place, whole=True)
-    score = ("ZSCORE", layout.keys.order(), id)
+    score = ("ZSCORE", layout.keys.recency(), id)
 
     def decoded(replies: list[Any]) -> Read:
         *stored, known, time = replies
@@ -95,7 +95,7 @@ def _examine(
     """The repair writes all documents anew."""
     documents, wanted = layout.documents, set()
     assert documents is not None
-    place = Place(id, owner_of(snapshot.record))
+    place = ConversationRef(id, owner_of(snapshot.record))
     try:
         document = layout.document(place, snapshot)
         wanted = {suffix(text) for text in document.texts}

@@ -13,7 +13,7 @@ from ..exceptions import (
     ConversationTooLarge,
 )
 from ..keys import NO_CALL, encode
-from ..layouts import Layout, Place
+from ..layouts import ConversationRef, Layout
 from ..layouts.writes import DELETE, OWNER
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
@@ -52,7 +52,7 @@ def delete(layout: Layout, ids: Sequence[bytes]) -> Operation[int]:
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
         owners = yield owners_of(keys, batch)
-        places = [Place(id, owner) for id, owner in zip(batch, owners, strict=True)]
+        places = [ConversationRef(id, owner) for id, owner in zip(batch, owners, strict=True)]
         calls = [
             DELETE.call(keys.of(it.id, it.owner, it.call), [it.id, it.owner or b""])
             for it in places
@@ -105,7 +105,7 @@ def _prune(
         if reply is None:  # it cannot be read, and is not deleted by its age alone
             reply = -1 if until != "" else 1
             if until == "" and not ask:
-                reply = int((yield from layout.delete(Place(it.id))))
+                reply = int((yield from layout.delete(ConversationRef(it.id))))
         if reply == 1:
             total += Pruning(1, it.record.runs or 0, it.bytes)
         elif reply == -1:
@@ -128,7 +128,7 @@ def reap(layout: Layout, listing: Listing, batches: int | None = None) -> Operat
 def anonymise(layout: Layout, listing: Listing, owner: bytes) -> Operation[int]:
     """Remove the owner from their conversations. Returns how many there were."""
     keys, moved = layout.keys, 0
-    order, nobody = keys.order(owner), keys.order(b"")
+    order, nobody = keys.recency(owner), keys.recency(b"")
     while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):
         calls = [
             OWNER.call([*keys.of(id, owner, fresh_token()), nobody], [id, owner, b"", b""])
@@ -160,7 +160,7 @@ def convert(
         ids = yield from cursor.next()
         for id in (yield from layout.foreign(ids)) if ids else ():
             try:
-                place = Place(id)
+                place = ConversationRef(id)
                 converted += yield from layout.guarded(place, layout.adapt(place))
             except (ConversationCorrupt, ConversationTooLarge, ConversationConflict) as error:
                 failed += 1

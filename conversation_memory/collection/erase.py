@@ -73,7 +73,7 @@ def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
 def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
     total, looks = Erasure(), 0
     while looks < _LAST_LOOKS:
-        ids = yield single("ZRANGE", keys.order(owner), 0, BATCH - 1)
+        ids = yield single("ZRANGE", keys.recency(owner), 0, BATCH - 1)
         if not ids:
             break
         total += yield from _batch(keys, owner, ids, 1)
@@ -83,7 +83,7 @@ def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
 
 def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
     """Count what `erase` would delete."""
-    total, cursor = Erasure(), members(layout.keys.order(owner))
+    total, cursor = Erasure(), members(layout.keys.recency(owner))
     while cursor.goes_on:
         total += yield from _batch(layout.keys, owner, (yield from cursor.next()), 0)
     return total

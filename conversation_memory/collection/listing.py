@@ -10,7 +10,7 @@ from typing import Any
 from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
-from ..layouts import Layout, Place
+from ..layouts import ConversationRef, Layout
 from ..layouts.writes import FORGET
 from ..records import LARGEST, Conversation, Page
 from ..redis_io.operations import Command, Operation, single
@@ -41,7 +41,7 @@ class Listing:
 
     def count(self, owner: bytes | None) -> Operation[int]:
         keys = [self._keys.index, self._keys.expiry()]
-        keys += [] if owner is None else [self._keys.order(owner)]
+        keys += [] if owner is None else [self._keys.recency(owner)]
         return int((yield Command((COUNT.call(keys, []),))))
 
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
@@ -72,7 +72,7 @@ class Listing:
         return [it for it in found if _belongs(it, owner)], next
 
     def inspect(self, id: bytes) -> Operation[Conversation]:
-        place = Place(id)
+        place = ConversationRef(id)
         conversation = yield from self._layout.guarded(place, self._layout.read(place))
         if not conversation.exists:
             raise self._layout.not_found(place)
@@ -134,12 +134,12 @@ class Listing:
 
     def _page(self, limit: int, owner: bytes | None, before: str | None) -> Command[Any]:
         start = () if before is None else _start(before)
-        call = PAGE.call([self._keys.order(owner)], [limit, *start])
+        call = PAGE.call([self._keys.recency(owner)], [limit, *start])
         return Command((call,), lambda flat: list(zip(flat[::2], flat[1::2], strict=True)))
 
     def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
         call = self._keys.call(fresh_token())
-        keys = [self._keys.index, self._keys.order(), self._keys.expiry(), call]
+        keys = [self._keys.index, self._keys.recency(), self._keys.expiry(), call]
         return Command((ADOPT.call(keys, [cursor, count]),))
 
     def with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
@@ -195,7 +195,7 @@ def forgetting(
     Deletes the conversation if it has expired. Existing ones stay in their orders; so do those with
     a key of another type, for which the reply is None.
     """
-    order = [] if listed_for is None else [keys.order(listed_for)]
+    order = [] if listed_for is None else [keys.recency(listed_for)]
     args = [id, owner or b"", listed_for or b""]
     call = FORGET.call([*keys.of(id, owner, NO_CALL), *order], args)
     return Command((call,), otherwise=None)

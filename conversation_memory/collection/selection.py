@@ -84,7 +84,7 @@ def chosen(
     if selection.ids is not None:
         return _named(selection.ids, after)
     start = after or _front(selection.start if oldest_first else selection.end)
-    order = keys.order(selection.owner_key)
+    order = keys.recency(selection.owner_key)
     call = PAGE.call([order], [BATCH, *start, "oldest" if oldest_first else ""])
     flat = yield Command((call,))
     found = [(float(score), id) for id, score in zip(flat[::2], flat[1::2], strict=True)]

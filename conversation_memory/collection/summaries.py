@@ -126,4 +126,4 @@ def summaries(
         ]
 
     args = [len(names), *names, *ids]
-    return Command((call([keys.content(ids[0]), order or keys.order(), *own], args),), decoded)
+    return Command((call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded)

@@ -7,7 +7,7 @@ from ..exceptions import InvalidIndexError
 from .base import Layout
 from .hash import HashLayout
 from .list import ListLayout
-from .refs import Place
+from .refs import ConversationRef
 
 LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (HashLayout, ListLayout)}
 
@@ -22,4 +22,4 @@ def layout(settings: IndexSettings) -> Layout:
     return LAYOUTS[settings.layout](settings)
 
 
-__all__ = ["LAYOUTS", "Layout", "Place", "layout"]
+__all__ = ["LAYOUTS", "Layout", "ConversationRef", "layout"]

@@ -1,4 +1,4 @@
-"""What every layout shares: reading a conversation, its record, its place in the orders, its end.
+"""What every layout shares: reading a conversation, whichever layout wrote it.
 
 A conversation is in the layout that wrote it last: its record tells. Each layout reads what the
 other wrote, and moves a conversation into its own form with the next write.
@@ -25,7 +25,7 @@ from ..keys import decode
 from ..records import LARGEST, Conversation, Excerpt, Record, RunPage
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run
-from .refs import Form, Memo, Place, distinct, identified
+from .refs import ConversationRef, Encoded, Memo, distinct, identified
 from .writes import Writes
 
 _CHUNK = 50
@@ -37,18 +37,20 @@ class Layout(Writes, ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
+    def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones."""
 
     @abstractmethod
-    def form(self, document: Document) -> Form:
+    def encoded(self, document: Document) -> Encoded:
         """What `_write` keeps of the document, for a restore, which writes many at a time."""
 
     def digests(self, document: Document) -> list[bytes]:
         """What is kept for an hour beside a document, to tell an append that is repeated."""
         return []
 
-    def append(self, place: Place, runs: Sequence[Run], memo: Memo | None = None) -> Operation[int]:
+    def append(
+        self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
+    ) -> Operation[int]:
         """Add the runs whose id is not there yet. Returns how many those were."""
         added: list[Run] = []
         runs = identified(runs)
@@ -57,15 +59,15 @@ class Layout(Writes, ABC):
             added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
             return document.appended(added) if added else None
 
-        yield from self._change(place, change, memo=memo or Memo(), added=added)
+        yield from self._change(ref, change, memo=memo or Memo(), added=added)
         return len(added)
 
-    def read(self, place: Place, memo: Memo | None = None) -> Operation[Conversation]:
+    def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[Conversation]:
         """All of a conversation; one without runs if there is none."""
-        snapshot = yield from self._snapshot(place)
-        if snapshot.field is None or not place.sees(snapshot.record):
-            return Conversation(Record(decode(place.id)), Runs(), {}, "0-absent", exists=False)
-        document = self.document(place, snapshot)
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return Conversation(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
+        document = self.document(ref, snapshot)
         mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
         if memo is not None and not snapshot.is_list:
             memo.keep(snapshot, document)
@@ -73,46 +75,48 @@ class Layout(Writes, ABC):
         record = replace(snapshot.record, runs=document.count)  # others count no runs
         return Conversation(record, document.runs, document.metadata, revision, exists=True)
 
-    def fork(self, place: Place, target: Place, until: str | None) -> Operation[None]:
+    def fork(
+        self, ref: ConversationRef, target: ConversationRef, until: str | None
+    ) -> Operation[None]:
         """Copy a conversation, up to a run, to an id that is not taken."""
-        source = yield from self.read(place)
+        source = yield from self.read(ref)
         if not source.exists:
-            raise self.not_found(place)
+            raise self.not_found(ref)
         runs = source.runs
         if until is not None:
-            runs = runs[: self._position(place, runs, until) + 1]
+            runs = runs[: self._position(ref, runs, until) + 1]
         yield from self.guarded(target, self.store(target, runs, source.metadata, "0-absent"))
 
     def excerpt(
-        self, place: Place, before: int | None, limit: int, *, strict: bool
+        self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
         """At most `limit` runs in front of position `before`, or the last ones, and the rest."""
-        found = yield from self.read(place)
+        found = yield from self.read(ref)
         page = self._cut(found.runs, before, limit)
         return Excerpt(
             found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
         )
 
-    def raw(self, place: Place) -> Operation[bytes | None]:
+    def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
         """The document as it is stored, readable or not; of a list, put together from its parts."""
         try:
-            snapshot = yield from self._snapshot(place)
+            snapshot = yield from self._snapshot(ref)
         except RedisMisconfigured as error:
-            if place.scoped or not is_wrong_type(error):
+            if ref.scoped or not is_wrong_type(error):
                 raise
-            return (yield single("HGET", self.keys.content(place.id), place.id))  # type: ignore[no-any-return]
-        if snapshot.field is None or not place.sees(snapshot.record):
+            return (yield single("HGET", self.keys.content(ref.id), ref.id))  # type: ignore[no-any-return]
+        if snapshot.field is None or not ref.sees(snapshot.record):
             return None
         if snapshot.is_list:
             with suppress(ConversationCorrupt):
-                return self.document(place, snapshot).raw
+                return self.document(ref, snapshot).raw
         return snapshot.field
 
     def find(
-        self, place: Place, wanted: Callable[[Run], bool], limit: int
+        self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
     ) -> Operation[int | None]:
         """The position of the last run that is `wanted`, looked for among the last `limit`."""
-        page = yield from self.page(place, None, limit)
+        page = yield from self.page(ref, None, limit)
         places = reversed(list(enumerate(page.runs, page.start)))
         return next((position for position, run in places if wanted(run)), None)
 
@@ -122,22 +126,22 @@ class Layout(Writes, ABC):
         start = max(0, stop - limit)
         return RunPage(list(runs[start:stop]), start)
 
-    def tail(self, place: Place, count: int) -> Operation[list[Run]]:
+    def tail(self, ref: ConversationRef, count: int) -> Operation[list[Run]]:
         """The last `count` runs, oldest first."""
-        return (yield from self.page(place, None, count)).runs if count > 0 else []
+        return (yield from self.page(ref, None, count)).runs if count > 0 else []
 
-    def reading(self, place: Place, operation: Operation[T]) -> Operation[T]:
+    def reading(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
         """`operation`, which lets the deadline slide as a write does if the index wants it."""
         result = yield from operation
         if not self.slides_on_read:
             return result
         with suppress(ConversationNotFound, RedisReadOnly, RedisDenied):
-            yield from self.set_lifetime(place)
+            yield from self.set_lifetime(ref)
         return result
 
     def window(
         self,
-        place: Place,
+        ref: ConversationRef,
         max_runs: int | None,
         max_tokens: int | None,
         count: Callable[[Run], int],
@@ -148,7 +152,7 @@ class Layout(Writes, ABC):
         max_runs = None if max_runs is None else min(max_runs, LARGEST)
         while before != 0 and (max_runs is None or len(chosen) < max_runs):
             wanted = _CHUNK if max_runs is None else max_runs - len(chosen)
-            page = yield from self.page(place, before, wanted)
+            page = yield from self.page(ref, before, wanted)
             for run in reversed(page.runs):
                 if max_tokens is not None:
                     tokens += count(run)

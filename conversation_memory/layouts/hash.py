@@ -14,7 +14,7 @@ from ..records import RunPage
 from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
 from .base import Layout
-from .refs import Form, Place, Snapshot
+from .refs import ConversationRef, Encoded, Snapshot
 
 WRITE = Script("write")
 
@@ -22,38 +22,36 @@ WRITE = Script("write")
 class HashLayout(Layout):
     name = "hash"
 
-    def page(self, place: Place, before: int | None, limit: int) -> Operation[RunPage]:
-        return self._cut((yield from self.read(place)).runs, before, limit)
+    def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
+        return self._cut((yield from self.read(ref)).runs, before, limit)
 
-    def form(self, document: Document) -> Form:
-        size = len(document.raw)
-        record = {"runs": document.count, "seal": document.seal, "bytes": size}
-        return Form(document.raw, [], record)
+    def encoded(self, document: Document) -> Encoded:
+        return Encoded(document.raw, [], derived_fields(document))
 
     def _write(
         self,
-        place: Place,
+        ref: ConversationRef,
         document: Document,
         expected: Snapshot | None,
         change: bytes = b"",
         *,
         keeps_times: bool = False,
     ) -> Command[int | list[bytes]]:
-        self._check_size(place, len(document.raw))
+        self._check_size(ref, len(document.raw))
         if len(document.raw) > self.max_run_bytes:
-            self._check_runs(place, document.texts)
+            self._check_runs(ref, document.texts)
         args = [
             *(expected.expectation if expected else ("", "", "")),
             document.count,
             document.seal,
-            *self._lifetimes(place),
+            *self._lifetimes(ref),
             change,
             int(keeps_times),
             document.raw,
         ]
-        return self._command(self._changing(WRITE), place, args)
+        return self._command(self._changing(WRITE), ref, args)
 
 
-def traces(document: Document) -> dict[str, Any]:
+def derived_fields(document: Document) -> dict[str, Any]:
     """The fields of the record that follow from a document."""
     return {"runs": document.count, "seal": document.seal, "bytes": len(document.raw)}

@@ -12,9 +12,9 @@ from ..records import number
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import Documents
-from ..search_index.index_state import OFF, Lifecycle, State
+from ..search_index.index_state import OFF, IndexState, State
 from ..search_index.schema import Schema
-from .refs import Place, Snapshot
+from .refs import ConversationRef, Snapshot
 
 INDEXED = Script("indexed")
 INDEX = Script("index")
@@ -55,43 +55,43 @@ class Indexing:
         self.keys = Keys(settings.index)
         self.schema = Schema.of(settings, self.keys)
         self.documents = Documents(self.schema) if self.schema else None
-        self.lifecycle = Lifecycle(self.schema) if self.schema else None
+        self.index_state = IndexState(self.schema) if self.schema else None
 
     def indexer(self) -> Operation[Documents | None]:
         """The maker of search documents; None if writes need not write any."""
-        if self.lifecycle is None or not (yield from self.lifecycle.wants_documents()):
+        if self.index_state is None or not (yield from self.index_state.wants_documents()):
             return None
         return self.documents
 
     def search_state(self) -> Operation[State]:
         """The state of the search of this index."""
-        return OFF if self.lifecycle is None else (yield from self.lifecycle.ready())
+        return OFF if self.index_state is None else (yield from self.index_state.ready())
 
-    def indexed_command(self, place: Place, *, whole: bool = False) -> Command[Indexed]:
+    def indexed_command(self, ref: ConversationRef, *, whole: bool = False) -> Command[Indexed]:
         """The documents that a conversation has; `whole` for a command inside a MULTI."""
         assert self.schema is not None
         digest, keys = self.schema.digest, self.keys
-        names = [keys.content(place.id), keys.record(place.id), keys.root]
-        call = (INDEXED.whole if whole else INDEXED.call)(names, [place.id])
+        names = [keys.content(ref.id), keys.record(ref.id), keys.root]
+        call = (INDEXED.whole if whole else INDEXED.call)(names, [ref.id])
         nothing = Indexed.of(digest, NOT_INDEXED)
         return single(*call, decode=lambda reply: Indexed.of(digest, reply), otherwise=nothing)
 
     def index_command(
-        self, place: Place, snapshot: Snapshot, change: bytes, time: int | str
+        self, ref: ConversationRef, snapshot: Snapshot, change: bytes, time: int | str
     ) -> Command[int | list[bytes]]:
         """Change the documents if the conversation is still as in `snapshot`.
 
         `time`, in ms, is for runs without a document. Returns how many documents were written, or
         the reason of a refusal.
         """
-        args = [place.id, place.owner or b"", *snapshot.expectation, change, time]
-        call = INDEX.call(self.keys.of(place.id, place.owner, place.call), args)
+        args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time]
+        call = INDEX.call(self.keys.of(ref.id, ref.owner, ref.call), args)
         return Command((call,), otherwise=(b"changed",))
 
-    def _change_to(self, place: Place, document: Document) -> Operation[bytes]:
+    def _change_to(self, ref: ConversationRef, document: Document) -> Operation[bytes]:
         """The change from the present search documents to those of `document`."""
         documents = yield from self.indexer()
         if documents is None:
             return b""
-        known: Indexed = yield self.indexed_command(place)
+        known: Indexed = yield self.indexed_command(ref)
         return documents.whole_after(document, known.indexed, known.facets, known.suffixes)

@@ -27,7 +27,7 @@ _SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConversationRef:
     """A conversation as one caller may see it.
 
     `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
@@ -43,15 +43,15 @@ class Place:
     lifetime: int | None = None
     call: bytes = field(default_factory=fresh_token, compare=False)
 
-    def at(self, id: bytes) -> Place:
+    def at(self, id: bytes) -> ConversationRef:
         """The same caller's view of another conversation."""
         return replace(self, id=id)
 
-    def for_a_call(self) -> Place:
+    def for_a_call(self) -> ConversationRef:
         """The same for another write."""
-        return Place(self.id, self.owner, self.scoped, self.lifetime)
+        return ConversationRef(self.id, self.owner, self.scoped, self.lifetime)
 
-    def owned_by(self, owner: bytes | None) -> Place:
+    def owned_by(self, owner: bytes | None) -> ConversationRef:
         return replace(self, owner=owner)
 
     def sees(self, record: Record) -> bool:
@@ -86,7 +86,7 @@ def is_past(record: Record) -> Operation[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Encoded:
     """What a layout keeps of a document: the field, and the list if there is one.
 
     `record` is what the record says of them.

@@ -27,7 +27,7 @@ from ..redis_io.operations import Command, Operation, Step, T, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
 from .indexing import Indexing
-from .refs import Place, Snapshot, is_past, owner_of
+from .refs import ConversationRef, Snapshot, is_past, owner_of
 
 E = TypeVar("E", bound=ConversationError)
 
@@ -47,40 +47,40 @@ class Stored(Indexing):
         self.slides_on_read = settings.ttl_on_read
 
     def _snapshot(
-        self, place: Place, *, runs: bool = False, digested: bool = False
+        self, ref: ConversationRef, *, runs: bool = False, digested: bool = False
     ) -> Operation[Snapshot]:
         """What is stored now; blank if it is past its deadline."""
         runs = runs or self.reads_list
-        calls = self._reads(place, runs=runs)
+        calls = self._reads(ref, runs=runs)
         # As one transaction where the parts must belong together: owner, content and list.
-        together = runs or place.scoped
+        together = runs or ref.scoped
         step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
-        snapshot = Snapshot.from_replies(place.id, *(yield step))
+        snapshot = Snapshot.from_replies(ref.id, *(yield step))
         if (yield from is_past(snapshot.record)):
-            return Snapshot(None, Record(decode(place.id)))
+            return Snapshot(None, Record(decode(ref.id)))
         if snapshot.may_be_list and not runs:
-            return (yield from self._snapshot(place, runs=True, digested=digested))
+            return (yield from self._snapshot(ref, runs=True, digested=digested))
         return snapshot.digested() if digested else snapshot
 
-    def _reads(self, place: Place, *, runs: bool) -> list[Call]:
+    def _reads(self, ref: ConversationRef, *, runs: bool) -> list[Call]:
         calls: list[Call] = [
-            ("HMGET", self.keys.record(place.id), *Snapshot.FIELDS),
-            ("HGET", self.keys.content(place.id), place.id),
+            ("HMGET", self.keys.record(ref.id), *Snapshot.FIELDS),
+            ("HGET", self.keys.content(ref.id), ref.id),
         ]
-        return [*calls, ("LRANGE", self.keys.runs(place.id), 0, -1)] if runs else calls
+        return [*calls, ("LRANGE", self.keys.runs(ref.id), 0, -1)] if runs else calls
 
-    def snapshot(self, place: Place) -> Command[Snapshot | None]:
+    def snapshot(self, ref: ConversationRef) -> Command[Snapshot | None]:
         """What is stored, in one command and past its deadline or not.
 
         None if a key of it has another type.
         """
 
         def decoded(replies: list[Any]) -> Snapshot:
-            return Snapshot.from_replies(place.id, *replies)
+            return Snapshot.from_replies(ref.id, *replies)
 
-        return Command(tuple(self._reads(place, runs=True)), decoded, otherwise=None)
+        return Command(tuple(self._reads(ref, runs=True)), decoded, otherwise=None)
 
-    def document(self, place: Place, snapshot: Snapshot) -> Document:
+    def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is none."""
         try:
             if snapshot.is_list and not self.reads_list:  # no run may get into a document unread
@@ -88,57 +88,57 @@ class Stored(Indexing):
             return snapshot.document
         except Damaged as damage:
             raw = damage.raw or snapshot.field or b""
-            raise self.corrupt(place, raw, damage.reason) from None
+            raise self.corrupt(ref, raw, damage.reason) from None
 
-    def guarded(self, place: Place, operation: Operation[T]) -> Operation[T]:
+    def guarded(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
         """`operation` on one conversation, whose damage is told as such, wherever it was found."""
         try:
             return (yield from operation)
         except Damaged as damage:
-            failure: ConversationMemoryError = self.corrupt(place, damage.raw, damage.reason)
+            failure: ConversationMemoryError = self.corrupt(ref, damage.raw, damage.reason)
         except RedisMisconfigured as error:
             if not is_wrong_type(error):
                 raise
             failure = error
             with suppress(RedisDenied):  # whoever may not ask
-                failure = (yield from self.mistyped(place)) or error
+                failure = (yield from self.mistyped(ref)) or error
         raise failure from failure.__cause__
 
-    def mistyped(self, place: Place) -> Operation[ConversationMemoryError | None]:
+    def mistyped(self, ref: ConversationRef) -> Operation[ConversationMemoryError | None]:
         """What to say of a conversation if a key of it has another type; None if none has.
 
         Whose a record of another type was, only the order of the owner tells.
         """
-        keys = {self.keys.record(place.id): b"hash", self.keys.runs(place.id): b"list"}
+        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list"}
         calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
-        calls.append(single("HGET", self.keys.content(place.id), place.id))
-        calls.append(single("ZSCORE", self.keys.order(place.owner), place.id))
+        calls.append(single("HGET", self.keys.content(ref.id), ref.id))
+        calls.append(single("ZSCORE", self.keys.recency(ref.owner), ref.id))
         *types, field, score = yield calls
         for (key, type), found in zip(keys.items(), types, strict=True):
             if found not in (type, b"none"):
-                if place.scoped and score is None:
-                    return self.not_found(place)
+                if ref.scoped and score is None:
+                    return self.not_found(ref)
                 what = f"the key {decode(key)!r} is a {found.decode()}, not a {type.decode()}"
-                return self.corrupt(place, field or b"", what)
+                return self.corrupt(ref, field or b"", what)
         return None
 
-    def record(self, place: Place) -> Operation[Record | None]:
-        fields = ("HMGET", self.keys.record(place.id), *FIELDS)
-        field = ("HEXISTS", self.keys.content(place.id), place.id)
+    def record(self, ref: ConversationRef) -> Operation[Record | None]:
+        fields = ("HMGET", self.keys.record(ref.id), *FIELDS)
+        field = ("HEXISTS", self.keys.content(ref.id), ref.id)
         found = yield Command((fields, field), otherwise=None)
         values, exists = found or ([None] * len(FIELDS), (yield single(*field)))
-        record = Record.from_reply(place.id, values)
+        record = Record.from_reply(ref.id, values)
         if not exists or (yield from is_past(record)):
             return None
-        if record == Record(decode(place.id)):  # of another program, or not readable
+        if record == Record(decode(ref.id)):  # of another program, or not readable
             with suppress(RedisDenied):
-                failure = yield from self.mistyped(place)
+                failure = yield from self.mistyped(ref)
                 if isinstance(failure, ConversationCorrupt):
                     raise failure
-        return record if place.sees(record) else None
+        return record if ref.sees(record) else None
 
-    def exists(self, place: Place) -> Operation[bool]:
-        return (yield from self.record(place)) is not None
+    def exists(self, ref: ConversationRef) -> Operation[bool]:
+        return (yield from self.record(ref)) is not None
 
     def foreign(self, ids: Sequence[bytes]) -> Operation[list[bytes]]:
         """Those of `ids` that are not stored in the form of this layout."""
@@ -159,17 +159,17 @@ class Stored(Indexing):
             return seal.startswith(f"list-{size}-")
         return not length and not seal.startswith("list-")
 
-    def _seen(self, place: Place, snapshot: Snapshot) -> Place:
-        """The place with its true owner. Raises if the caller must not see it."""
+    def _seen(self, ref: ConversationRef, snapshot: Snapshot) -> ConversationRef:
+        """The reference with its true owner. Raises if the caller must not see it."""
         if snapshot.field is None and not snapshot.record.version:
-            return place
-        if not place.sees(snapshot.record):
-            raise self.not_found(place)
-        return place.owned_by(owner_of(snapshot.record))
+            return ref
+        if not ref.sees(snapshot.record):
+            raise self.not_found(ref)
+        return ref.owned_by(owner_of(snapshot.record))
 
-    def _lifetimes(self, place: Place) -> tuple[Any, Any]:
+    def _lifetimes(self, ref: ConversationRef) -> tuple[Any, Any]:
         """The lifetime that the caller wants and that of the index, as the scripts take them."""
-        wanted = "" if place.lifetime is None else place.lifetime
+        wanted = "" if ref.lifetime is None else ref.lifetime
         return wanted, "" if self.lifetime is None else self.lifetime
 
     def _field(self, document: Document) -> tuple[bytes, str]:
@@ -181,50 +181,48 @@ class Stored(Indexing):
         return script if self.documents is not None else script.without_documents
 
     def _command(
-        self, script: Script, place: Place, args: Sequence[Any], keys: Sequence[bytes] = ()
+        self, script: Script, ref: ConversationRef, args: Sequence[Any], keys: Sequence[bytes] = ()
     ) -> Command[Any]:
         """A script on one conversation, with arguments and keys beyond those of all."""
-        all_keys = [*self.keys.of(place.id, place.owner, place.call), *keys]
-        return Command((script.call(all_keys, [place.id, place.owner or b"", *args]),))
+        all_keys = [*self.keys.of(ref.id, ref.owner, ref.call), *keys]
+        return Command((script.call(all_keys, [ref.id, ref.owner or b"", *args]),))
 
-    def _position(self, place: Place, runs: Sequence[Run], run_id: str) -> int:
+    def _position(self, ref: ConversationRef, runs: Sequence[Run], run_id: str) -> int:
         """The position of a run, looked for from the end."""
         for position in range(len(runs) - 1, -1, -1):
             if runs[position].id == run_id:
                 return position
-        raise self._run_not_found(place, run_id)
+        raise self._run_not_found(ref, run_id)
 
-    def _check_size(self, place: Place, size: int) -> None:
+    def _check_size(self, ref: ConversationRef, size: int) -> None:
         if size > self.max_bytes:
             limit = f"{self.max_bytes:,} are allowed (MAX_BYTES). Nothing was written."
-            raise self._error(ConversationTooLarge, place, f"would have {size:,} bytes, {limit}")
+            raise self._error(ConversationTooLarge, ref, f"would have {size:,} bytes, {limit}")
 
-    def _check_runs(self, place: Place, texts: Sequence[bytes]) -> None:
+    def _check_runs(self, ref: ConversationRef, texts: Sequence[bytes]) -> None:
         largest = max(map(len, texts), default=0)
         if largest > self.max_run_bytes:
             limit = f"{self.max_run_bytes:,} are allowed (MAX_RUN_BYTES). Nothing was written."
-            raise self._error(
-                ConversationTooLarge, place, f"has a run of {largest:,} bytes, {limit}"
-            )
+            raise self._error(ConversationTooLarge, ref, f"has a run of {largest:,} bytes, {limit}")
 
-    def _run_not_found(self, place: Place, run_id: str) -> RunNotFound:
-        return self._error(RunNotFound, place, repr(run_id))
+    def _run_not_found(self, ref: ConversationRef, run_id: str) -> RunNotFound:
+        return self._error(RunNotFound, ref, repr(run_id))
 
-    def _conflict(self, place: Place, what: str) -> ConversationConflict:
-        return self._error(ConversationConflict, place, f"{what}. Nothing was written.")
+    def _conflict(self, ref: ConversationRef, what: str) -> ConversationConflict:
+        return self._error(ConversationConflict, ref, f"{what}. Nothing was written.")
 
-    def not_found(self, place: Place) -> ConversationNotFound:
-        return self._error(ConversationNotFound, place, " for this owner" if place.scoped else "")
+    def not_found(self, ref: ConversationRef) -> ConversationNotFound:
+        return self._error(ConversationNotFound, ref, " for this owner" if ref.scoped else "")
 
-    def _error(self, kind: type[E], place: Place, reason: str) -> E:
-        id = decode(place.id)
+    def _error(self, kind: type[E], ref: ConversationRef, reason: str) -> E:
+        id = decode(ref.id)
         return kind(reason, alias=self.alias, index=self.keys.name, conversation_id=id)
 
-    def corrupt(self, place: Place, raw: bytes, reason: str) -> ConversationCorrupt:
+    def corrupt(self, ref: ConversationRef, raw: bytes, reason: str) -> ConversationCorrupt:
         return ConversationCorrupt(
             alias=self.alias,
             index=self.keys.name,
-            conversation_id=decode(place.id),
+            conversation_id=decode(ref.id),
             raw=raw,
             reason=reason,
         )

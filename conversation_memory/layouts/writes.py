@@ -20,7 +20,7 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.documents import fresh_token
 from ..wire import dumps
-from .refs import Memo, Place, Snapshot
+from .refs import ConversationRef, Memo, Snapshot
 from .stored import Stored
 
 DELETE = Script("delete")
@@ -51,7 +51,7 @@ def scrapping(
 
 
 Change = Callable[[Document], "Document | None"]
-Attempt = Callable[[Place, bool], Operation[Any]]
+Attempt = Callable[[ConversationRef, bool], Operation[Any]]
 
 
 class Writes(Stored, ABC):
@@ -60,7 +60,7 @@ class Writes(Stored, ABC):
     @abstractmethod
     def _write(
         self,
-        place: Place,
+        ref: ConversationRef,
         document: Document,
         expected: Snapshot | None,
         change: bytes = b"",
@@ -75,7 +75,7 @@ class Writes(Stored, ABC):
 
     def store(
         self,
-        place: Place,
+        ref: ConversationRef,
         runs: Sequence[Run],
         metadata: Mapping[str, Any],
         revision: str | None,
@@ -83,24 +83,24 @@ class Writes(Stored, ABC):
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
         document = build(runs, dict(metadata))
 
-        def attempt(place: Place, digested: bool) -> Operation[Any]:
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
             expected = None
             if revision is not None:
-                expected = yield from self._snapshot(place, digested=digested)
-                place = self._seen(place, expected)
+                expected = yield from self._snapshot(ref, digested=digested)
+                ref = self._seen(ref, expected)
                 if expected.revision != revision:
-                    return self._repetition(place, expected, document)
-            change = yield from self._change_to(place, document)
-            written = yield self._write(place, document, expected, change)
+                    return self._repetition(ref, expected, document)
+            change = yield from self._change_to(ref, document)
+            written = yield self._write(ref, document, expected, change)
             return self._revision(written, document) if isinstance(written, int) else written
 
-        return (yield from self._settled(place, attempt))  # type: ignore[no-any-return]
+        return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
 
     def _revision(self, version: int, document: Document) -> str:
         return f"{version}-{self._field(document)[1]}"
 
     def update_metadata(
-        self, place: Place, changes: Mapping[str, Any], remove: Sequence[str]
+        self, ref: ConversationRef, changes: Mapping[str, Any], remove: Sequence[str]
     ) -> Operation[dict[str, Any]]:
         """Merge into the metadata, and remove keys. Returns the metadata as stored."""
         dumps(dict(changes))  # raises if they are nested too deeply
@@ -109,127 +109,131 @@ class Writes(Stored, ABC):
             kept = {k: v for k, v in document.metadata.items() if k not in remove}
             return document.with_metadata({**kept, **changes})
 
-        return (yield from self._change(place, change)).metadata
+        return (yield from self._change(ref, change)).metadata
 
-    def edit(self, place: Place, run: Run) -> Operation[None]:
-        """Put a run in the place of the one with its id."""
+    def edit(self, ref: ConversationRef, run: Run) -> Operation[None]:
+        """Replace the run of the same id."""
 
         def change(document: Document) -> Document:
             texts = list(document.texts)
-            texts[self._position(place, document.runs, run.id)] = run.to_wire()
+            texts[self._position(ref, document.runs, run.id)] = run.to_wire()
             return document.with_texts(texts)
 
-        yield from self._change(place, change)
+        yield from self._change(ref, change)
 
-    def remove(self, place: Place, run_id: str) -> Operation[None]:
+    def remove(self, ref: ConversationRef, run_id: str) -> Operation[None]:
         """Take a run out."""
 
         def change(document: Document) -> Document:
             texts = list(document.texts)
-            del texts[self._position(place, document.runs, run_id)]
+            del texts[self._position(ref, document.runs, run_id)]
             return document.with_texts(texts)
 
-        yield from self._change(place, change)
+        yield from self._change(ref, change)
 
-    def truncate(self, place: Place, after: str) -> Operation[None]:
+    def truncate(self, ref: ConversationRef, after: str) -> Operation[None]:
         """Take out all runs behind the one of that id."""
 
         def change(document: Document) -> Document:
-            position = self._position(place, document.runs, after)
+            position = self._position(ref, document.runs, after)
             return document.with_texts(document.texts[: position + 1])
 
-        yield from self._change(place, change)
+        yield from self._change(ref, change)
 
-    def adapt(self, place: Place) -> Operation[bool]:
+    def adapt(self, ref: ConversationRef) -> Operation[bool]:
         """Bring a conversation into the form of this layout. Returns whether it had another.
 
         The time of the last write and the deadline stay as they are.
         """
 
-        def attempt(place: Place, digested: bool) -> Operation[Any]:
-            snapshot = yield from self._snapshot(place, runs=True, digested=digested)
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
+            snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
             seal, length = snapshot.record.seal, len(snapshot.texts or [])
             if snapshot.field is None or self._is_own(seal, len(snapshot.field), length):
                 return False
-            place = self._seen(place, snapshot)
+            ref = self._seen(ref, snapshot)
             nothing = self.documents.added(()) if self.documents else b""
-            document = self.document(place, snapshot)
-            written = yield self._write(place, document, snapshot, nothing, keeps_times=True)
+            document = self.document(ref, snapshot)
+            written = yield self._write(ref, document, snapshot, nothing, keeps_times=True)
             return True if isinstance(written, int) else written
 
-        return (yield from self._settled(place, attempt))  # type: ignore[no-any-return]
+        return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
 
-    def index(self, place: Place) -> Operation[int]:
+    def index(self, ref: ConversationRef) -> Operation[int]:
         """Bring the search documents of a conversation in step with it. Returns how many changed.
 
         A run that had none came, as far as is known, with the last write.
         """
-        score = yield single("ZSCORE", self.keys.order(), place.id)
+        score = yield single("ZSCORE", self.keys.recency(), ref.id)
 
-        def attempt(place: Place, digested: bool) -> Operation[Any]:
-            snapshot = yield from self._snapshot(place, runs=True, digested=digested)
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
+            snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
             if snapshot.field is None or self.documents is None:
                 return 0
-            place = self._seen(place, snapshot)
-            change = yield from self._change_to(place, self.document(place, snapshot))
-            return (yield self.index_command(place, snapshot, change, int(float(score or 0))))
+            ref = self._seen(ref, snapshot)
+            change = yield from self._change_to(ref, self.document(ref, snapshot))
+            return (yield self.index_command(ref, snapshot, change, int(float(score or 0))))
 
-        return (yield from self._settled(place, attempt))  # type: ignore[no-any-return]
+        return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
 
-    def set_title(self, place: Place, title: str) -> Operation[None]:
+    def set_title(self, ref: ConversationRef, title: str) -> Operation[None]:
         if len(title) > MAX_TITLE:
             raise ValueError(f"A title has at most {MAX_TITLE:,} characters.")
-        yield from self._if_exists(TITLE, place, title.encode("utf-8", "replace"))
+        yield from self._if_exists(TITLE, ref, title.encode("utf-8", "replace"))
 
-    def set_lifetime(self, place: Place) -> Operation[None]:
-        """Let the deadline slide, after giving the lifetime of `place` if it has one."""
-        yield from self._if_exists(LIFETIME, place, *self._lifetimes(place))
+    def set_lifetime(self, ref: ConversationRef) -> Operation[None]:
+        """Let the deadline slide, after giving the lifetime of `ref` if it has one."""
+        yield from self._if_exists(LIFETIME, ref, *self._lifetimes(ref))
 
-    def _if_exists(self, script: Script, place: Place, *args: Any) -> Operation[None]:
-        if not (yield self._command(script, place, [int(place.scoped), *args])):
-            raise self.not_found(place)
+    def _if_exists(self, script: Script, ref: ConversationRef, *args: Any) -> Operation[None]:
+        if not (yield self._command(script, ref, [int(ref.scoped), *args])):
+            raise self.not_found(ref)
 
-    def delete(self, place: Place) -> Operation[bool]:
+    def delete(self, ref: ConversationRef) -> Operation[bool]:
         try:
-            return bool((yield from self._as_owner(DELETE, place)))
+            return bool((yield from self._as_owner(DELETE, ref)))
         except ConversationNotFound:
             return False
         except RedisMisconfigured as error:
-            if not is_wrong_type(error) or not (yield from self.mistyped(place)):
+            if not is_wrong_type(error) or not (yield from self.mistyped(ref)):
                 raise
-        whose = "own" if place.scoped else "any"
-        [deleted, *_] = yield scrapping(self.keys, place.id, place.owner, whose)
+        whose = "own" if ref.scoped else "any"
+        [deleted, *_] = yield scrapping(self.keys, ref.id, ref.owner, whose)
         return bool(deleted)
 
-    def move_to(self, place: Place, owner: bytes | None) -> Operation[None]:
+    def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:
         """Give the conversation to another owner."""
-        keys = [self.keys.order(b"" if owner is None else owner)]
-        if not (yield from self._as_owner(OWNER, place, [owner or b"", fresh_token()], keys)):
-            raise self.not_found(place)
+        keys = [self.keys.recency(b"" if owner is None else owner)]
+        if not (yield from self._as_owner(OWNER, ref, [owner or b"", fresh_token()], keys)):
+            raise self.not_found(ref)
 
-    def rename(self, place: Place, target: bytes) -> Operation[None]:
+    def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         """Give the conversation another id."""
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
-        renamed = yield from self._as_owner(RENAME, place, [target], keys)
+        renamed = yield from self._as_owner(RENAME, ref, [target], keys)
         if renamed == 0:
-            raise self.not_found(place)
-        taken = replace(place, id=target)
-        if renamed == -2 and place.scoped:  # as for every other write to it
+            raise self.not_found(ref)
+        taken = replace(ref, id=target)
+        if renamed == -2 and ref.scoped:  # as for every other write to it
             raise self.not_found(taken)
         if renamed < 0:
             raise self._conflict(taken, "exists already")
 
     def _as_owner(
-        self, script: Script, place: Place, args: Sequence[Any] = (), keys: Sequence[bytes] = ()
+        self,
+        script: Script,
+        ref: ConversationRef,
+        args: Sequence[Any] = (),
+        keys: Sequence[bytes] = (),
     ) -> Operation[Any]:
         """Run a script that needs the true owner, whom a refusal names."""
 
-        def attempt(place: Place, digested: bool) -> Operation[Any]:
-            return (yield self._command(script, place, args, keys))
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
+            return (yield self._command(script, ref, args, keys))
 
-        return (yield from self._settled(place, attempt))
+        return (yield from self._settled(ref, attempt))
 
-    def _settled(self, place: Place, attempt: Attempt) -> Operation[Any]:
+    def _settled(self, ref: ConversationRef, attempt: Attempt) -> Operation[Any]:
         """What `attempt` returns, made again until its script does not refuse.
 
         A refusal is a sequence with its reason first. An attempt is told whether the digest of a
@@ -237,19 +241,19 @@ class Writes(Stored, ABC):
         """
         digested = False
         for number in range(ATTEMPTS):
-            reply = yield from attempt(place, digested)
+            reply = yield from attempt(ref, digested)
             if not isinstance(reply, list | tuple):
                 return reply
             if reply[0] == b"digest":
                 digested = True
                 continue
-            place = yield from self._refused(place, reply)
+            ref = yield from self._refused(ref, reply)
             yield pause(number)
-        raise self._conflict(place, "kept changing")
+        raise self._conflict(ref, "kept changing")
 
     def _change(
         self,
-        place: Place,
+        ref: ConversationRef,
         change: Change,
         *,
         memo: Memo | None = None,
@@ -264,15 +268,15 @@ class Writes(Stored, ABC):
         """
         documents = yield from self.indexer()
 
-        def attempt(place: Place, digested: bool) -> Operation[Any]:
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
             seen = memo.take() if memo else None
             if seen is None:
-                snapshot = yield from self._snapshot(place, digested=digested)
-                place = self._seen(place, snapshot)
-                document = self.document(place, snapshot)
+                snapshot = yield from self._snapshot(ref, digested=digested)
+                ref = self._seen(ref, snapshot)
+                document = self.document(ref, snapshot)
             else:
                 snapshot, document = seen
-                place = self._seen(place, snapshot)
+                ref = self._seen(ref, snapshot)
             changed = change(document)
             if changed is None:
                 return document if seen is None else [b"changed"]
@@ -281,23 +285,27 @@ class Writes(Stored, ABC):
                 step = documents.added((run, run.to_wire()) for run in added)
             elif documents:
                 step = documents.between(document, changed)
-            written = yield self._write(place, changed, snapshot, step)
+            written = yield self._write(ref, changed, snapshot, step)
             if not isinstance(written, int):
                 return written
             if memo is not None and not self.reads_list:
-                memo.keep(self._written(place, changed, snapshot, written), changed)
+                memo.keep(self._written(ref, changed, snapshot, written), changed)
             return changed
 
-        return (yield from self._settled(place, attempt))  # type: ignore[no-any-return]
+        return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
 
-    def _written(self, place: Place, written: Document, before: Snapshot, version: int) -> Snapshot:
+    def _written(
+        self, ref: ConversationRef, written: Document, before: Snapshot, version: int
+    ) -> Snapshot:
         """What is stored after a write."""
-        owner = None if place.owner is None else decode(place.owner)
+        owner = None if ref.owner is None else decode(ref.owner)
         record = replace(before.record, owner=owner, version=version, seal=written.seal)
         return Snapshot(written.raw, record)
 
-    def _refused(self, place: Place, refusal: Sequence[bytes]) -> Operation[Place]:
-        """The place to try again with. Raises if the caller must not see it.
+    def _refused(
+        self, ref: ConversationRef, refusal: Sequence[bytes]
+    ) -> Operation[ConversationRef]:
+        """The reference to try again with. Raises if the caller must not see the conversation.
 
         With the owner that the refusal named; or when what is past its deadline has left the order
         of its owner, who need not be the next one.
@@ -305,15 +313,15 @@ class Writes(Stored, ABC):
         reason, *names = refusal
         if reason == b"past":
             owner, id = names
-            yield self._command(FORGET, Place(id, owner or None), [b""])
+            yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
         if reason != b"owner":
-            return place
-        if place.scoped:
-            raise self.not_found(place)
-        return place.owned_by(names[0] or None)
+            return ref
+        if ref.scoped:
+            raise self.not_found(ref)
+        return ref.owned_by(names[0] or None)
 
-    def _repetition(self, place: Place, found: Snapshot, document: Document) -> str:
+    def _repetition(self, ref: ConversationRef, found: Snapshot, document: Document) -> str:
         """The revision if what was to be stored is there already, by a retry after a time-out."""
-        if found.field is not None and self.document(place, found).raw == document.raw:
+        if found.field is not None and self.document(ref, found).raw == document.raw:
             return found.revision
-        raise self._conflict(place, "was changed since that revision")
+        raise self._conflict(ref, "was changed since that revision")

@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..exceptions import Damaged, RedisMisconfigured
 from ..keys import Keys
-from ..layouts import Place
+from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
@@ -100,14 +100,14 @@ def search(request: Request, scope: Scope) -> Operation[Reply]:
     return Reply(reply.total, reply.rows[offset : offset + limit], [*reply.reasons, *reasons])
 
 
-def recall_request(place: Place, k: int, of: str) -> Request:
+def recall_request(ref: ConversationRef, k: int, of: str) -> Request:
     """The search, still without its vector, for `k` runs of a conversation or of its owner."""
     if of not in SCOPES:
         raise ValueError(f"of must be one of {', '.join(SCOPES)}.")
-    if of == "owner" and place.owner is None:
+    if of == "owner" and ref.owner is None:
         raise ValueError('of="owner" requires a driver that was opened with an owner.')
-    conversation = place.id if of == "conversation" else None
-    filters = SearchFilters(owner=place.owner, conversation=conversation)
+    conversation = ref.id if of == "conversation" else None
+    filters = SearchFilters(owner=ref.owner, conversation=conversation)
     return Request(Query(is_blank=True), filters, limit=k)
 
 

@@ -147,8 +147,8 @@ class Engine:
         is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
         if not is_lost and not isinstance(error, RedisDenied):
             raise error
-        assert self._layout.lifecycle is not None
-        self._layout.lifecycle.forget()
+        assert self._layout.index_state is not None
+        self._layout.index_state.forget()
 
     def _hits(self, request: Request, scope: Scope, reason: str) -> Operation[SearchResults | None]:
         reply = yield from self._verified(request, scope)

@@ -15,7 +15,7 @@ from ..exceptions import (
     RedisMisconfigured,
 )
 from ..layouts.indexing import Indexed
-from ..layouts.refs import Place, Snapshot, owner_of
+from ..layouts.refs import ConversationRef, Snapshot, owner_of
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search_index.sweep import sweep
 
@@ -29,10 +29,10 @@ _BYTES = 1024 * 1024
 
 Failure = Callable[[ConversationMemoryError], object]
 # A conversation, its content, its documents, and its score in the recency index.
-Read = tuple[Place, Snapshot, Indexed, Any]
+Read = tuple[ConversationRef, Snapshot, Indexed, Any]
 # The writes of a batch, each with its conversation; None if that cannot be read. Then it has no
 # documents, and counts as indexed until the next write to it.
-Writes = list[tuple[Place | None, Command[Any]]]
+Writes = list[tuple[ConversationRef | None, Command[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ def reindex(
     Each conversation is written in a compare-and-set step of its own, and skipped if it has its
     documents already. So this may run during writes, and again after an interruption.
     """
-    lifecycle = layout.lifecycle
-    if lifecycle is None:
+    index_state = layout.index_state
+    if index_state is None:
         raise RedisMisconfigured(f"SEARCH of alias {layout.alias!r} is not switched on.")
-    lifecycle.forget()
-    state = yield from lifecycle.ready()
+    index_state.forget()
+    state = yield from index_state.ready()
     if not state.answers:
         raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {state.reason}")
     ready: Writes = []
@@ -91,8 +91,8 @@ def reindex(
     total += yield from _settle(layout, ready, (yield _commands(ready)), failure)
     total += Reindexing(swept=(yield from sweep(layout.keys)))
     progress(total)
-    yield from lifecycle.built()
-    yield from lifecycle.finish()
+    yield from index_state.built()
+    yield from index_state.finish()
     return total
 
 
@@ -118,7 +118,7 @@ def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[byte
     """
     if not ids or layout.schema is None:
         return []
-    replies: list[Indexed] = yield [layout.indexed_command(Place(id)) for id in ids]
+    replies: list[Indexed] = yield [layout.indexed_command(ConversationRef(id)) for id in ids]
     found = zip(ids, replies, strict=True)
     return [(id, it.length) for id, it in found if it.size and not it.is_current]
 
@@ -138,15 +138,15 @@ def batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
 
 def _read(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[tuple[list[Read], int]]:
     """Some conversations, and how many cannot be read because a key has another type."""
-    places = [Place(id) for id in ids]
-    snapshots = yield [layout.snapshot(place) for place in places]
-    known = yield [layout.indexed_command(place) for place in places]
-    scores = yield single("ZMSCORE", layout.keys.order(), *ids)
+    places = [ConversationRef(id) for id in ids]
+    snapshots = yield [layout.snapshot(ref) for ref in places]
+    known = yield [layout.indexed_command(ref) for ref in places]
+    scores = yield single("ZMSCORE", layout.keys.recency(), *ids)
     read: list[Read] = []
-    for place, snapshot, *rest in zip(places, snapshots, known, scores, strict=True):
+    for ref, snapshot, *rest in zip(places, snapshots, known, scores, strict=True):
         if snapshot is not None:
-            read.append((place, snapshot, *rest))
-        elif error := (yield from layout.mistyped(place)):
+            read.append((ref, snapshot, *rest))
+        elif error := (yield from layout.mistyped(ref)):
             failure(error)
     return read, len(places) - len(read)
 
@@ -154,9 +154,9 @@ def _read(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[tuple
 def _make(layout: Layout, read: list[Read], failure: Failure) -> Writes:
     assert layout.documents is not None
     writes: Writes = []
-    for place, snapshot, known, score in read:
+    for ref, snapshot, known, score in read:
         try:
-            document = layout.document(place, snapshot)
+            document = layout.document(ref, snapshot)
             change = layout.documents.whole_after(
                 document, known.indexed, known.facets, known.suffixes
             )
@@ -164,10 +164,10 @@ def _make(layout: Layout, read: list[Read], failure: Failure) -> Writes:
         except ConversationCorrupt as error:
             failure(error)
             change, is_readable = layout.documents.none(), False
-        place = place.owned_by(owner_of(snapshot.record))
+        ref = ref.owned_by(owner_of(snapshot.record))
         time = int(float(score or 0))
-        command = layout.index_command(place, snapshot, change, time)
-        writes.append((place if is_readable else None, command))
+        command = layout.index_command(ref, snapshot, change, time)
+        writes.append((ref if is_readable else None, command))
     return writes
 
 
@@ -176,14 +176,14 @@ def _settle(
 ) -> Operation[Reindexing]:
     """Count the documents, and retry the conversations that changed meanwhile."""
     documents, failed = 0, 0
-    for (place, _), count in zip(writes, written, strict=True):
-        if place is None:
+    for (ref, _), count in zip(writes, written, strict=True):
+        if ref is None:
             failed += 1
         elif isinstance(count, int):
             documents += count
         else:
             try:
-                documents += yield from layout.guarded(place, layout.index(Place(place.id)))
+                documents += yield from layout.guarded(ref, layout.index(ConversationRef(ref.id)))
             except (ConversationCorrupt, ConversationConflict) as error:
                 failed += 1
                 failure(error)

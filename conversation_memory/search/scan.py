@@ -17,7 +17,7 @@ from ..collection.listing import Listing
 from ..documents import Document, decoded
 from ..exceptions import ConversationCorrupt, Damaged
 from ..keys import encode
-from ..layouts import Layout, Place
+from ..layouts import ConversationRef, Layout
 from ..records import Page, Record, number
 from ..redis_io.operations import Command, Operation, single
 from ..runs import Run
@@ -143,7 +143,7 @@ class Scan:
         self, filters: SearchFilters, before: str | None, walk: Walk, most: int
     ) -> Operation[Page]:
         if filters.conversation is not None:
-            place = Place(filters.conversation, filters.owner, filters.owner is not None)
+            place = ConversationRef(filters.conversation, filters.owner, filters.owner is not None)
             with suppress(ConversationCorrupt):
                 record = yield from self._layout.record(place)
                 return Page([record] if record else [])

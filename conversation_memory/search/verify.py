@@ -74,7 +74,7 @@ class Verifier:
         owner, id, keys = filters.owner, filters.conversation, self._keys
         calls: list[Command[Any]] = []
         if owner is not None:
-            calls.append(single("EXISTS", keys.order(owner)))
+            calls.append(single("EXISTS", keys.recency(owner)))
         if id is not None:
             calls.append(single("HEXISTS", keys.content(id), id))
         return UNINDEXED if all((yield calls)) else ""

@@ -53,7 +53,7 @@ OFF = State("off", "SEARCH is not switched on for this alias.")
 _OLDER = "Runs from before SEARCH was set are not searchable yet. Run reindexconversations."
 
 
-class Lifecycle:
+class IndexState:
     """Creates the index of a schema, and knows its state."""
 
     def __init__(self, schema: Schema):
