@@ -394,7 +394,7 @@ class KeyTests(RedisTestCase):
         keys = Keys(name)
         id = id if isinstance(id, bytes) else id.encode()
         wanted = [keys.record(id), keys.runs(id), keys.recency(id)]
-        others = [Keys(f"{name}x").order(), Keys(f"x{name}").order()]
+        others = [Keys(f"{name}x").recency(), Keys(f"x{name}").recency()]
         with self.redis.pipeline() as pipeline:
             for key in (*wanted, *others):
                 pipeline.set(key, 1)

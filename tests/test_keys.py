@@ -10,7 +10,7 @@ from conversation_memory.keys import Keys, decode, encode
 
 from .strategies import ids
 
-KINDS = ("content", "record", "ids", "order")
+KINDS = ("content", "record", "ids", "recency")
 names = st.text(min_size=1).filter(lambda name: not {"{", "}"} & set(name))
 
 
@@ -50,8 +50,8 @@ class KeysTests(SimpleTestCase):
 
     def test_the_keys_of_a_conversation_name_index_kind_and_id(self):
         assert Keys("conversations").record(b"42") == b"{conversations}:record:42"
-        assert Keys("conversations").order() == b"{conversations}:recent"
-        assert Keys("conversations").order(b"bob") == b"{conversations}:owner:bob"
+        assert Keys("conversations").recency() == b"{conversations}:recent"
+        assert Keys("conversations").recency(b"bob") == b"{conversations}:owner:bob"
 
     def test_an_index_without_a_name_is_refused(self):
         with pytest.raises(ValueError, match="'' is empty"):

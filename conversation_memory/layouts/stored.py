@@ -32,7 +32,7 @@ from .refs import ConversationRef, Snapshot, is_past, owner_of
 E = TypeVar("E", bound=ConversationError)
 
 
-class Stored(Indexing):
+class StoredConversation(Indexing):
     """Reads a conversation whatever layout wrote it last: its record tells."""
 
     reads_list: ClassVar[bool] = False

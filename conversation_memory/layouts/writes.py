@@ -21,7 +21,7 @@ from ..runs import Run
 from ..search_index.documents import fresh_token
 from ..wire import dumps
 from .refs import ConversationRef, Memo, Snapshot
-from .stored import Stored
+from .stored import StoredConversation
 
 DELETE = Script("delete")
 TITLE = Script("title")
@@ -54,7 +54,7 @@ Change = Callable[[Document], "Document | None"]
 Attempt = Callable[[ConversationRef, bool], Operation[Any]]
 
 
-class Writes(Stored, ABC):
+class Writes(StoredConversation, ABC):
     """Changes a conversation, each time in one script that compares what was read."""
 
     @abstractmethod
