@@ -122,18 +122,18 @@ class ConversationIndex(Searchable, Browsable):
     inspect, ainspect = twins(_inspect)
 
     def _raw(self, conversation_id: Id) -> Operation[list[bytes]]:
-        """What is stored of a conversation: the field, then the runs of a list; empty if nothing.
+        """The stored bytes of a conversation: the field, then the runs of a list; empty if none.
 
-        Also what is no conversation, and what is past its deadline and not reaped yet.
+        Unreadable conversations, and expired ones that were not reaped yet, are included.
         """
         return self._listing.raw(encode(conversation_id))
 
     raw, araw = twins(_raw)
 
     def _adopt(self) -> Operation[int]:
-        """Give every conversation that others wrote its place in `recent()`.
+        """List conversations of other programs in `recent()`. Returns how many were new.
 
-        `recent()` does this by itself, a part of the index at each call. Returns how many were new.
+        `recent()` does this by itself, for a part of the index at each call.
         """
         return self._listing.adopt()
 
@@ -158,7 +158,7 @@ class ConversationIndex(Searchable, Browsable):
         With `dry_run`, nothing is, and what would be is counted. `progress` is called with the
         counts so far. After an interruption, call it again.
         """
-        return self._pruning(selection, progress, dry_run)
+        return bulk.prune(self._layout, self._listing, selection, progress, dry_run=dry_run)
 
     prune, aprune = twins(_prune)
 
@@ -247,7 +247,8 @@ class ConversationIndex(Searchable, Browsable):
         beside writers, and again after an interruption. `progress` is called with the report so
         far, which has at most `examples` names of each kind.
         """
-        return self._checking(fix, examples, progress)
+        check = Check(self._layout, self._listing, fix=fix, examples=examples, progress=progress)
+        return check.run()
 
     check, acheck = twins(_check)
 
@@ -269,7 +270,7 @@ class ConversationIndex(Searchable, Browsable):
     reindex, areindex = twins(_reindex)
 
     def _search_state(self) -> Operation[State]:
-        """Whether RediSearch answers for this index, and why not, or why not with all there is."""
+        """The state of the search: if RediSearch answers, if completely, and if not, the reason."""
         return self._layout.search_state()
 
     search_state, asearch_state = twins(_search_state)
@@ -280,34 +281,15 @@ class ConversationIndex(Searchable, Browsable):
         What is there from start to end comes at least once; an id may come twice if the index
         grows meanwhile.
         """
-        for ids in self._batches():
-            yield from map(decode, ids)
+        cursor = ScanCursor(self._listing.scan)
+        while cursor.goes_on:
+            yield from map(decode, self._run(cursor.next()))
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        async for ids in self._abatches():
-            for id in ids:
+        cursor = ScanCursor(self._listing.scan)
+        while cursor.goes_on:
+            for id in await self._arun(cursor.next()):
                 yield decode(id)
-
-    def _batches(self) -> Iterator[list[bytes]]:
-        cursor = ScanCursor(self._listing.scan)
-        while cursor.goes_on:
-            yield self._run(cursor.next())
-
-    async def _abatches(self) -> AsyncIterator[list[bytes]]:
-        cursor = ScanCursor(self._listing.scan)
-        while cursor.goes_on:
-            yield await self._arun(cursor.next())
-
-    def _pruning(
-        self, selection: Selection, progress: Callable[[Pruning], object], dry_run: bool
-    ) -> Operation[Pruning]:
-        return bulk.prune(self._layout, self._listing, selection, progress, dry_run=dry_run)
-
-    def _checking(
-        self, fix: bool, examples: int, progress: Callable[[Report], object]
-    ) -> Operation[Report]:
-        check = Check(self._layout, self._listing, fix=fix, examples=examples, progress=progress)
-        return check.run()
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[Erasure]:
         erases = erasure.foresee if dry_run else erasure.erase
