@@ -13,10 +13,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import conf, layouts, masking
-from .collection.erase import info
 from .exceptions import ConversationMemoryError, InvalidIndexError
 from .indexes import indexes
 from .redis_io import clients
+from .redis_io.operations import info
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
 

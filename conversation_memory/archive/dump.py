@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from ..clock import iso, now
-from ..collection.erase import info
 from ..collection.listing import Listing, owners_of
 from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, members
 from ..collection.summaries import SIZE_FIELDS, Summary, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
 from ..layouts import ConversationRef, Layout
-from ..redis_io.operations import Command, Operation, single
+from ..redis_io.operations import Command, Operation, info, single
 from . import format
 from .bulk_read import portions, read
 from .format import Entry, Header

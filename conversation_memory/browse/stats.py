@@ -12,7 +12,7 @@ from ..collection.listing import COUNT, score
 from ..conf import IndexSettings
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys, decode
-from ..redis_io.operations import Command, Operation, single
+from ..redis_io.operations import Command, Operation, info, single
 from .queries import Preview, summaries
 
 # The number of random conversations that are measured, and of those whose keys are weighed.
@@ -115,8 +115,7 @@ def _memory(keys: Keys, sample: Sequence[Preview], conversations: int) -> Operat
 
 
 def _version() -> Operation[str]:
-    text = (yield single("INFO", "server")).decode("utf-8", "replace")
-    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    lines = yield from info("server")
     for name in ("valkey", "dragonfly", "redis"):
         if version := lines.get(f"{name}_version"):
             return f"{name.capitalize()} {version}"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Self
 
 from ..clock import moment
-from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.writes import scrapping
-from ..redis_io.operations import Command, Operation, allowed, single
+from ..redis_io.operations import Command, Operation, allowed, info, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
 from ..search_index.sweep import SWEEPS, sweep, sweep_orphans
@@ -109,12 +107,3 @@ def copies() -> Operation[Copies]:
         None if saved is None else moment(int(saved) * 1000),
         None if replicas is None else int(replicas),
     )
-
-
-def info(section: str) -> Operation[dict[str, str]]:
-    """A section of INFO; empty if the server does not tell."""
-    with suppress(RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
-        text = yield single("INFO", section)
-        lines = bytes(text).decode("utf-8", "replace").splitlines()
-        return {name: value for name, _, value in (line.partition(":") for line in lines)}
-    return {}

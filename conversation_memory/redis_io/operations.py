@@ -10,13 +10,20 @@ import asyncio
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.views.decorators.debug import sensitive_variables
 from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
 
-from ..exceptions import ConversationMemoryError, is_wrong_type, translate
+from ..exceptions import (
+    ConversationMemoryError,
+    RedisDenied,
+    RedisMisconfigured,
+    is_wrong_type,
+    translate,
+)
 from .scripts import Call, Script, with_source
 
 # What an operation may raise. It is raised without the frames below, which hold documents, and
@@ -91,6 +98,15 @@ def allowed(keys: Sequence[bytes], commands: Sequence[str]) -> Command[int]:
     For what takes several steps, each of which asks only for its own.
     """
     return Command((_ALLOWED.call(keys, sorted({*commands})),))
+
+
+def info(section: str) -> Operation[dict[str, str]]:
+    """A section of INFO; empty if the server does not tell."""
+    with suppress(RedisDenied, RedisMisconfigured):  # INFO may be forbidden, or renamed
+        text = yield single("INFO", section)
+        lines = bytes(text).decode("utf-8", "replace").splitlines()
+        return {name: value for name, _, value in (line.partition(":") for line in lines)}
+    return {}
 
 
 @sensitive_variables()

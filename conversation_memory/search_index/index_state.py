@@ -10,7 +10,7 @@ from typing import Any
 
 from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import COUNT, decode
-from ..redis_io.operations import Command, Operation, Pause, single
+from ..redis_io.operations import Command, Operation, Pause, info, single
 from ..text import counted
 from .schema import Schema
 
@@ -246,11 +246,7 @@ class IndexState:
         return self._is_probed
 
     def _is_cluster(self) -> Operation[bool]:
-        try:
-            text = yield single("INFO", "cluster")
-        except (RedisDenied, RedisMisconfigured):  # INFO may be denied or renamed
-            return False
-        return b"cluster_enabled:1" in bytes(text)
+        return (yield from info("cluster")).get("cluster_enabled") == "1"
 
 
 def _impossible(error: ConversationMemoryError) -> State:
