@@ -29,7 +29,7 @@ _seal_parts = re.compile(r"([0-9]{1,18}-[0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})
 
 
 class Runs(list[Run]):
-    """The runs of a document, with the other members it had beside runs and metadata.
+    """The runs of a document, with the members of the document other than runs and metadata.
 
     Griptape writes none. They are kept when what was loaded is stored again.
     """
@@ -42,7 +42,7 @@ class Runs(list[Run]):
 
 
 def fingerprint(raw: bytes | None) -> str:
-    """Length and CRC-32 of a document: it changes whoever writes."""
+    """Length and CRC-32 of a document: any write changes it, by whatever program."""
     return "absent" if raw is None else _mark(len(raw), zlib.crc32(raw))
 
 
@@ -87,11 +87,11 @@ class Document:
 
     @property
     def seal(self) -> str:
-        """What the record remembers of a canonical document; empty for any other."""
+        """The seal of a canonical document, as the record keeps it; empty for any other."""
         return f"{self.mark}-{self.end}-{self.count}" if self.pieces is None else ""
 
     def has(self, run_id: str) -> bool:
-        """Whether a run of that id is among the runs; few documents are decoded to find out."""
+        """True if a run has that id; few documents need to be decoded to find out."""
         quick = self.pieces is None and _plain_id(run_id)
         if quick and _RUN + dumps(run_id) not in self.raw:
             return False
@@ -175,7 +175,7 @@ def _assemble(
 
 
 def _is_canonical(texts: list[bytes]) -> bool:
-    """Whether `_split` and `has` would find these runs again.
+    """True if `_split` and `has` would find these runs again.
 
     They would if each begins with the opening and an id without escapes, and none has another
     opening inside. It cannot hide in a string, where each quote has a backslash before it.
@@ -228,7 +228,7 @@ def decoded_run(text: bytes, position: int) -> Run:
 
 
 def read(raw: bytes, seal: str = "") -> Document:
-    """The document of `raw`. Raises `Damaged` if it is none."""
+    """The document of `raw`. Raises `Damaged` if it is not a conversation."""
     if parts := _seal_parts(seal):
         mark, end, count = parts[1], int(parts[2]), int(parts[3])
         view = memoryview(raw)
@@ -261,7 +261,7 @@ def opened(raw: bytes, count: int, end: int, checksum: int) -> Document:
 
 
 def canonical(raw: bytes, seal: str = "") -> Document:
-    """See read(). What is as we write it gets a seal, whoever wrote it."""
+    """See read(). A document in our form gets a seal, whichever program wrote it."""
     document = read(raw, seal)
     if document.pieces is None:
         return document

@@ -23,7 +23,7 @@ from .runs import Run, as_run
 
 
 class BaseConversationMemoryDriver(ABC):
-    """What Griptape asks of a driver: the whole memory, stored and loaded at once."""
+    """Griptape's contract of a driver: the whole memory, stored and loaded at once."""
 
     @abstractmethod
     def store(self, runs: list[Run], metadata: dict[str, Any]) -> Any:
@@ -128,29 +128,29 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     store, astore = twins(_store)
 
     def _append(self, *runs: Run | dict[str, Any]) -> Operation[int]:
-        """Add `runs` behind those that are there, whoever else writes at the same time.
+        """Append `runs`, safely beside other writers.
 
-        A run whose id is there already is not added again, so that an append that was not
-        confirmed may be repeated. Returns how many runs were added.
+        A run whose id is stored already is not added again, so that an unconfirmed append may be
+        repeated. Returns how many runs were added.
         """
         return self._appending(runs)
 
     append, aappend = twins(_append)
 
     def _edit(self, run: Run | dict[str, Any]) -> Operation[None]:
-        """Put `run` in the ref of the run with its id. Raises `RunNotFound` if there is none."""
+        """Replace the run of the same id. Raises `RunNotFound` if it does not exist."""
         return self._layout.edit(self._ref, as_run(run))
 
     edit, aedit = twins(_edit)
 
     def _remove(self, run_id: str) -> Operation[None]:
-        """Take the run of that id out. Raises `RunNotFound` if there is none."""
+        """Remove the run of that id. Raises `RunNotFound` if it does not exist."""
         return self._layout.remove(self._ref, run_id)
 
     remove, aremove = twins(_remove)
 
     def _truncate(self, *, after: str) -> Operation[None]:
-        """Take out every run behind the one of that id, as to regenerate from there.
+        """Remove every run after the one of that id, for example to regenerate from there.
 
         Raises `RunNotFound` if there is none.
         """
@@ -194,13 +194,13 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     move_to, amove_to = twins(_move_to)
 
     def _expire(self, ttl: float | timedelta) -> Operation[None]:
-        """Let the conversation be gone `ttl` (seconds or a timedelta) after its last write."""
+        """Expire the conversation `ttl` (seconds or a timedelta) after its last write."""
         return self._layout.set_lifetime(replace(self._ref, lifetime=milliseconds(ttl)))
 
     expire, aexpire = twins(_expire)
 
     def _persist(self) -> Operation[None]:
-        """Keep the conversation for ever, whatever the TTL of its index."""
+        """Keep the conversation forever, regardless of the TTL of its index."""
         return self._layout.set_lifetime(replace(self._ref, lifetime=0))
 
     persist, apersist = twins(_persist)
@@ -223,7 +223,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     set_title, aset_title = twins(_set_title)
 
     def _delete(self) -> Operation[bool]:
-        """Delete the conversation and all that belongs to it. Returns whether there was one."""
+        """Delete the conversation and everything of it. Returns False if there was none."""
         return self._layout.delete(self._ref)
 
     delete, adelete = twins(_delete)

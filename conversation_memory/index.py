@@ -152,7 +152,7 @@ class ConversationIndex(Searchable, Browsable):
         dry_run: bool = False,
         progress: Callable[[Pruning], object] = bool,
     ) -> Operation[Pruning]:
-        """Delete what `selection` chooses, 500 at a time; `Selection()` is everything.
+        """Delete the selected conversations, 500 at a time; `Selection()` selects all.
 
         By age, only what is certain to be as old is deleted, beside writers too: see `Pruning`.
         With `dry_run`, nothing is, and what would be is counted. `progress` is called with the
@@ -163,7 +163,7 @@ class ConversationIndex(Searchable, Browsable):
     prune, aprune = twins(_prune)
 
     def _reap(self) -> Operation[int]:
-        """Delete what is past its deadline, 500 at a time. Returns how many conversations.
+        """Delete expired conversations, 500 at a time. Returns how many.
 
         Past its deadline a conversation is gone to every reader at once; this frees its memory on
         servers whose hash fields cannot expire, and its place in the orders on all.
@@ -211,7 +211,7 @@ class ConversationIndex(Searchable, Browsable):
         return count
 
     def _copies(self) -> Operation[Copies]:
-        """What may hold copies of what was erased: append-only file, RDB snapshot, replicas."""
+        """Where copies of erased data may remain: append-only file, RDB snapshot, replicas."""
         return erasure.copies()
 
     copies, acopies = twins(_copies)
@@ -240,7 +240,7 @@ class ConversationIndex(Searchable, Browsable):
         examples: int = 5,
         progress: Callable[[Report], object] = bool,
     ) -> Operation[Report]:
-        """Look whether documents, records, orders and keys agree; in constant memory.
+        """Compare documents, records, recency indexes and keys, in constant memory.
 
         With `fix`, what is derived is repaired: orders, what records say of their documents, and
         search documents. Documents, runs, owners, titles and times stay as they are. It may run

@@ -51,7 +51,7 @@ class Keys:
         return self.index
 
     def record(self, conversation_id: bytes) -> bytes:
-        """Hash: owner, title, created, updated, runs, version, and what else the scripts keep."""
+        """Hash: owner, title, created, updated, runs, version and fields of the scripts."""
         return self._tag + b"record:" + conversation_id
 
     def runs(self, conversation_id: bytes) -> bytes:
@@ -63,7 +63,7 @@ class Keys:
         return self._tag + b"ids:" + conversation_id
 
     def call(self, token: bytes) -> bytes:
-        """String: what a write was answered, for five minutes, should it be sent again."""
+        """String: the answer to a write, kept for five minutes in case it is sent again."""
         return self._tag + b"call:" + token
 
     def of(self, conversation_id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
@@ -98,7 +98,7 @@ class Keys:
         return re.sub(rb"[][*?\\]", rb"\\\g<0>", start or self._tag) + b"*"
 
     def family(self, key: bytes) -> tuple[bytes, bytes]:
-        """What kind of key of ours it is, `b"record"` and the like, and the id or owner in it."""
+        """The kind of a key of ours, such as `b"record"`, and the id or owner in it."""
         kind, _, name = key.removeprefix(self._tag).partition(b":")
         return kind, name
 
@@ -106,11 +106,11 @@ class Keys:
 
     @property
     def root(self) -> bytes:
-        """What every key of ours begins with."""
+        """The prefix of every key of ours."""
         return self._tag
 
     def documents(self) -> bytes:
-        """What the key of every search document begins with."""
+        """The prefix of the keys of search documents."""
         return self._tag + b"run:"
 
     def document(self, token: bytes, suffix: bytes) -> bytes:
@@ -145,5 +145,5 @@ class Keys:
         return self._tag + b"search"
 
     def definition(self, name: str = "") -> bytes:
-        """The name of an index of RediSearch; of no `name`, what all of ours begin with."""
+        """The name of a RediSearch index; without `name`, the prefix of all of ours."""
         return self._tag + encode(name)

@@ -22,7 +22,7 @@ from .search.engine import Engine
 
 
 class ConversationReader:
-    """What can be asked of one conversation. `RedisConversationMemoryDriver` adds the writes."""
+    """Reads one conversation. `RedisConversationMemoryDriver` adds the writes."""
 
     _connection: Connection
     _layout: Layout
@@ -103,7 +103,7 @@ class ConversationReader:
     excerpt, aexcerpt = twins(_excerpt)
 
     def _raw(self) -> Operation[bytes | None]:
-        """The JSON document as it is stored, even if it is damaged; None if there is none."""
+        """The JSON document as it is stored, even if damaged; None if nothing is stored."""
         return self._layout.raw(self._ref)
 
     raw, araw = twins(_raw)
@@ -122,7 +122,7 @@ class ConversationReader:
         max_tokens: int | None = None,
         count: Callable[[Run], int] = estimate_tokens,
     ) -> Operation[list[Run]]:
-        """The last runs that fit into a prompt, oldest first; what is stored stays as it is.
+        """The last runs that fit into a prompt, oldest first; nothing stored is changed.
 
         `max_tokens` limits the sum of `count(run)`; by default a token is taken to be four
         characters. A run is in the window with its input and its output or not at all.
@@ -167,13 +167,13 @@ class ConversationReader:
         return embedding.nearest(runs, vectors, vector, k)
 
     def _record(self) -> Operation[Record | None]:
-        """Owner, title, times and run count; None if there is no such conversation."""
+        """Owner, title, times and run count; None if the conversation does not exist."""
         return self._layout.record(self._ref)
 
     record, arecord = twins(_record)
 
     def _exists(self) -> Operation[bool]:
-        """Whether anything is stored for the conversation."""
+        """True if anything is stored for the conversation."""
         return self._layout.exists(self._ref)
 
     exists, aexists = twins(_exists)

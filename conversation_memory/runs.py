@@ -205,12 +205,12 @@ class Run:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the run was read from a document, so that its bytes are at hand."""
+        """True if the run was read from a document, so that its bytes are at hand."""
         return self._raw is not None
 
     @property
     def opens_as_usual(self) -> bool:
-        """Whether the JSON text of the run begins with type and id, as Griptape writes it.
+        """True if the JSON text of the run begins with type and id, as Griptape writes it.
 
         And the id has no escapes there.
         """

@@ -33,7 +33,7 @@ def dumps(value: Any) -> bytes:
 
 
 def dumps_unchecked(value: Any) -> bytes:
-    """See dumps(), of what may be a little deeper."""
+    """See dumps(); the limit of depth is not checked."""
     try:
         return json.dumps(value).encode()
     except RecursionError:
@@ -41,7 +41,7 @@ def dumps_unchecked(value: Any) -> bytes:
 
 
 def is_shallow(text: bytes) -> bool:
-    """Whether a JSON text has too few brackets to be nested too deeply, as most have."""
+    """True if a JSON text has too few brackets to be nested too deeply, as most have."""
     return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
 
 
@@ -55,7 +55,7 @@ def too_deep() -> ValueError:
 
 
 def loads(raw: bytes) -> dict[str, Any]:
-    """The object of a stored JSON text. Raises `Damaged` if it is none."""
+    """The object of a stored JSON text. Raises `Damaged` if it is not an object."""
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -66,7 +66,7 @@ def loads(raw: bytes) -> dict[str, Any]:
 
 
 def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
-    """What an error of json says of a stored text."""
+    """The error for a stored text that json does not read."""
     if isinstance(error, RecursionError):
         return Damaged("it is nested too deeply", raw)
     if isinstance(error, UnicodeDecodeError):

@@ -13,7 +13,7 @@ LAYOUTS: dict[str, type[Layout]] = {layout.name: layout for layout in (HashLayou
 
 
 def layout(settings: IndexSettings) -> Layout:
-    """The layout of an index. Raises `InvalidIndexError` if there is none of that name."""
+    """The layout of an index. Raises `InvalidIndexError` for an unknown name."""
     if settings.layout not in LAYOUTS:
         raise InvalidIndexError(
             f"LAYOUT of settings.REDIS[{settings.alias!r}] is {settings.layout!r}; "

@@ -1,4 +1,4 @@
-"""What every layout shares: reading a conversation, whichever layout wrote it.
+"""The contract of a layout, and reading a conversation whichever layout wrote it.
 
 A conversation is in the layout that wrote it last: its record tells. Each layout reads what the
 other wrote, and moves a conversation into its own form with the next write.
@@ -42,10 +42,10 @@ class Layout(Writes, ABC):
 
     @abstractmethod
     def encoded(self, document: Document) -> Encoded:
-        """What `_write` keeps of the document, for a restore, which writes many at a time."""
+        """The document as `_write` stores it, for a restore, which writes many at a time."""
 
     def digests(self, document: Document) -> list[bytes]:
-        """What is kept for an hour beside a document, to tell an append that is repeated."""
+        """Digests of the run ids, kept for an hour to recognise a repeated append."""
         return []
 
     def append(
@@ -63,7 +63,7 @@ class Layout(Writes, ABC):
         return len(added)
 
     def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[Conversation]:
-        """All of a conversation; one without runs if there is none."""
+        """The whole conversation; one without runs if it does not exist."""
         snapshot = yield from self._snapshot(ref)
         if snapshot.field is None or not ref.sees(snapshot.record):
             return Conversation(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)

@@ -33,7 +33,7 @@ _CHUNK = 200
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of a list, and whether the list is all of the conversation."""
+    """A part of a list; `is_list` is True if the list holds the whole conversation."""
 
     record: Record
     texts: list[bytes]
@@ -131,7 +131,7 @@ class ListLayout(Layout):
         metadata: Mapping[str, Any],
         revision: str | None,
     ) -> Operation[str]:
-        """See Layout.store(). What only adds to the stored runs is an append."""
+        """See Layout.store(). A store that only adds runs is an append."""
         document = build(runs, dict(metadata))
         snapshot = yield from self._snapshot(ref)
         ref = self._seen(ref, snapshot)
@@ -309,12 +309,12 @@ class ListLayout(Layout):
 
 
 def _seal(field: Document) -> str:
-    """What the record remembers of a field that stands beside a list."""
+    """The fingerprint of the field of a list, as the record keeps it."""
     return f"list-{field.mark}"
 
 
 def _digest(run_id: str) -> bytes:
-    """What stands for a run in the set of those of the last hour: 16 bytes however long the id."""
+    """The member of the sorted set `ids` for a run: 16 bytes, however long the id is."""
     return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
 
 
@@ -323,5 +323,5 @@ def _digests(runs: Sequence[Run]) -> list[bytes]:
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
-    """The fields of the record that follow from the runs in a list and the field beside it."""
+    """The fields of the record that follow from a list and its field."""
     return {"runs": len(texts), "seal": _seal(field), "bytes": sum(map(len, texts))}

@@ -1,4 +1,4 @@
-"""A conversation as a caller sees it, and what was found stored for it."""
+"""A reference to a conversation as one caller sees it, and a snapshot of what is stored."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def identified(runs: Sequence[Run]) -> list[Run]:
 
 
 def is_past(record: Record) -> Operation[bool]:
-    """Whether the deadline is past, by the clock of the server if it is anywhere near."""
+    """True if the deadline has passed; asks the server for its time only if it is near."""
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
         return False
     seconds, microseconds = yield single("TIME")
@@ -87,7 +87,7 @@ def is_past(record: Record) -> Operation[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """What a layout keeps of a document: the field, and the list if there is one.
+    """A document as a layout stores it: the field, and the list if the layout has one.
 
     `record` is what the record says of them.
     """
@@ -99,7 +99,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was stored for a conversation: the field, the record, and the list if it has one.
+    """The stored state of a conversation: the field, the record, and the list if it has one.
 
     `size` is how many bytes the record counts in the list.
     """
@@ -145,12 +145,12 @@ class Snapshot:
 
     @property
     def is_list(self) -> bool:
-        """Whether the runs are in a list. It is believed before a record that was lost."""
+        """True if the runs are in a list. A list counts even if the record was lost."""
         return bool(self.texts) or self.record.seal.startswith("list-")
 
     @property
     def document(self) -> Document:
-        """What is stored, as one document; an empty one if there is nothing. Raises `Damaged`."""
+        """The stored document; an empty one if nothing is stored. Raises `Damaged`."""
         if self.field is None:
             return build((), {})
         if not self.is_list:
@@ -163,7 +163,7 @@ class Snapshot:
 
     @property
     def is_as_written(self) -> bool:
-        """Whether the list has as many runs and bytes as the record counts: then it is ours."""
+        """True if the list has as many runs and bytes as the record counts: then we wrote it."""
         texts = self.texts or []
         return (self.record.runs, self.size) == (len(texts), sum(map(len, texts)))
 
@@ -183,13 +183,13 @@ class Snapshot:
 
     @property
     def may_be_list(self) -> bool:
-        """Whether to look: the record says so, or is lost beside a field without runs."""
+        """True if a list may exist: the record says so, or is lost and the field is empty."""
         seal, field = self.record.seal, self.field or b""
         return seal.startswith("list-") or (not seal and field.startswith(b'{"runs": [],'))
 
 
 class Memo:
-    """What a driver has seen last: a snapshot and its document, for one use.
+    """The last snapshot that a driver read, with its document, for one use.
 
     A write that finds them still there need not read.
     """

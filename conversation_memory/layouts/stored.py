@@ -1,4 +1,4 @@
-"""What is stored of a conversation, read as one; and what to say if it cannot be read."""
+"""Reading the stored state of a conversation, and the errors if it cannot be read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StoredConversation(Indexing):
     """Reads a conversation whatever layout wrote it last: its record tells."""
 
     reads_list: ClassVar[bool] = False
-    """Whether a conversation of this layout has its runs in a list."""
+    """True if this layout keeps the runs in a list."""
 
     def __init__(self, settings: IndexSettings):
         super().__init__(settings)
@@ -49,7 +49,7 @@ class StoredConversation(Indexing):
     def _snapshot(
         self, ref: ConversationRef, *, runs: bool = False, digested: bool = False
     ) -> Operation[Snapshot]:
-        """What is stored now; blank if it is past its deadline."""
+        """The stored state; blank if the conversation has expired."""
         runs = runs or self.reads_list
         calls = self._reads(ref, runs=runs)
         # As one transaction where the parts must belong together: owner, content and list.
@@ -70,7 +70,7 @@ class StoredConversation(Indexing):
         return [*calls, ("LRANGE", self.keys.runs(ref.id), 0, -1)] if runs else calls
 
     def snapshot(self, ref: ConversationRef) -> Command[Snapshot | None]:
-        """What is stored, in one command and past its deadline or not.
+        """The stored state in one command, expired or not.
 
         None if a key of it has another type.
         """
@@ -81,7 +81,7 @@ class StoredConversation(Indexing):
         return Command(tuple(self._reads(ref, runs=True)), decoded, otherwise=None)
 
     def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
-        """The document of a snapshot. Raises `ConversationCorrupt` if it is none."""
+        """The document of a snapshot. Raises `ConversationCorrupt` if it is damaged."""
         try:
             if snapshot.is_list and not self.reads_list:  # no run may get into a document unread
                 snapshot.verify()
@@ -105,7 +105,7 @@ class StoredConversation(Indexing):
         raise failure from failure.__cause__
 
     def mistyped(self, ref: ConversationRef) -> Operation[ConversationMemoryError | None]:
-        """What to say of a conversation if a key of it has another type; None if none has.
+        """The error for a conversation of which a key has another type; None if all are right.
 
         Whose a record of another type was, only the order of the owner tells.
         """
@@ -154,7 +154,7 @@ class StoredConversation(Indexing):
         return [id for id, seal, *form in forms if not self._is_own(decode(seal or b""), *form)]
 
     def _is_own(self, seal: str, size: int, length: int) -> bool:
-        """Whether a field of that size, beside a list of that length, is as this layout writes."""
+        """True if a field of that size with a list of that length is as this layout writes it."""
         if self.reads_list:
             return seal.startswith(f"list-{size}-")
         return not length and not seal.startswith("list-")
@@ -173,11 +173,11 @@ class StoredConversation(Indexing):
         return wanted, "" if self.lifetime is None else self.lifetime
 
     def _field(self, document: Document) -> tuple[bytes, str]:
-        """What the field of the hash holds for `document`, and its fingerprint."""
+        """The content of the hash field for `document`, and its fingerprint."""
         return document.raw, document.mark
 
     def _changing(self, script: Script) -> Script:
-        """A script that writes runs, with what it takes to write search documents if it has to."""
+        """A script that writes runs; it can write search documents only where SEARCH is on."""
         return script if self.documents is not None else script.without_documents
 
     def _command(

@@ -1,4 +1,4 @@
-"""Changing a conversation: one compare-and-set loop, and what is written in it."""
+"""Changing a conversation: the compare-and-set loop and the writes that run in it."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ class Writes(StoredConversation, ABC):
         return (yield from self._settled(ref, attempt))
 
     def _settled(self, ref: ConversationRef, attempt: Attempt) -> Operation[Any]:
-        """What `attempt` returns, made again until its script does not refuse.
+        """The result of `attempt`, which is repeated until its script accepts.
 
         A refusal is a sequence with its reason first. An attempt is told whether the digest of a
         long document is needed, which is not computed otherwise.
@@ -297,7 +297,7 @@ class Writes(StoredConversation, ABC):
     def _written(
         self, ref: ConversationRef, written: Document, before: Snapshot, version: int
     ) -> Snapshot:
-        """What is stored after a write."""
+        """The stored state after a write."""
         owner = None if ref.owner is None else decode(ref.owner)
         record = replace(before.record, owner=owner, version=version, seal=written.seal)
         return Snapshot(written.raw, record)
@@ -321,7 +321,7 @@ class Writes(StoredConversation, ABC):
         return ref.owned_by(names[0] or None)
 
     def _repetition(self, ref: ConversationRef, found: Snapshot, document: Document) -> str:
-        """The revision if what was to be stored is there already, by a retry after a time-out."""
+        """The revision if the same document is stored already, as by a retry after a time-out."""
         if found.field is not None and self.document(ref, found).raw == document.raw:
             return found.revision
         raise self._conflict(ref, "was changed since that revision")

@@ -1,4 +1,4 @@
-"""Command: what to send and how to read the reply; and how to send it, sync, async, in a pipeline.
+"""Commands (a call and the decoding of its reply), and how to send them, sync or async.
 
 An operation is a generator that yields Commands and returns its result. It does no I/O, so the
 sync and the async API run the same operation, and every `yield` is a round trip that one can see.

@@ -66,7 +66,7 @@ def with_source(call: Call) -> Call:
 
 
 def _parts(name: str, *, documents: bool) -> Iterator[str]:
-    """The names of the files, what is needed first."""
+    """The names of the files, the needed ones first."""
     if name == "documents" and not documents:
         name = "no_documents"
     if needed := _needs(_text(name)):

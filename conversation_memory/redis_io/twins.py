@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Performing(Protocol):
-    """What has twins: something that runs operations."""
+    """A class that runs operations, sync and async."""
 
     def _run(self, operation: Operation[T]) -> T: ...
 
