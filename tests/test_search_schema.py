@@ -150,7 +150,9 @@ class StateTests(RedisTestCase):
         self.index.driver("42").append(Run("a", "b"))
         name = self.index._layout.schema.name
         assert name in self.redis.execute_command("FT._LIST")
-        assert self.index.search_state().complete
+        while (state := self.index.search_state()).kind == "building":
+            time.sleep(0.01)
+        assert state.complete
 
     @both
     def test_what_was_there_before_makes_it_incomplete(self, index):
