@@ -69,7 +69,7 @@ def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
         [one.size for one in sample],
     )
     memory = yield from _allowed(_memory(keys, sample[:_WEIGHED], conversations))
-    version = yield from _allowed(_version())
+    version = yield from _version()
     return replace(found, memory=memory, version=version)
 
 
@@ -114,12 +114,12 @@ def _memory(keys: Keys, sample: Sequence[Preview], conversations: int) -> Operat
     return int(index + order + expiry + share * sum(each) + order * owned / max(1, len(sample)))
 
 
-def _version() -> Operation[str]:
+def _version() -> Operation[str | None]:
     lines = yield from info("server")
     for name in ("valkey", "dragonfly", "redis"):
         if version := lines.get(f"{name}_version"):
             return f"{name.capitalize()} {version}"
-    return ""
+    return "" if lines else None
 
 
 def _allowed(operation: Operation[Any]) -> Operation[Any]:
