@@ -21,6 +21,7 @@ from conversation_memory.exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationTooLarge,
+    RedisMisconfigured,
     RedisUnavailable,
 )
 from conversation_memory.management.exit_codes import Exit
@@ -121,6 +122,18 @@ class RoundTripTests(Folder):
             with pytest.raises(ConversationCorrupt) as caught:
                 index.driver(b"broken\xfe").load()
             assert caught.value.raw == BROKEN
+
+    def test_a_replacement_that_fails_leaves_what_was_there(self):
+        driver = self.index.driver("c", owner="ann")
+        driver.append(run(1))
+        archive = dumped(self.index)
+        driver.append(run(2))
+        driver.move_to("bob")
+        self.redis.set(f"{{{self.index.name}}}:owner:ann", "a string")
+        before = {key: self.redis.dump(key) for key in self.keys()}
+        with pytest.raises(RedisMisconfigured):
+            restored(self.index, archive, on_conflict="replace")
+        assert {key: self.redis.dump(key) for key in self.keys()} == before
 
     def test_what_is_restored_goes_on_as_if_nothing_had_been(self):
         self.fill()

@@ -2,8 +2,8 @@
 --
 -- Restore conversations, behind restored.lua.
 --
--- KEYS  content, record of the first, recent, expiry, the call (conversation.lua), then of each the record,
---       the runs, their ids and the order of its owner (or the key of another, if it has none)
+-- KEYS  content, record of the first, recent, expiry, the call (conversation.lua), then of each the
+--       record, the runs, their ids and the order of its owner (or of nobody, if it has none)
 -- ARGV  of each whether it has an owner, and what restored.lua says
 -- Returns for each 1, or 0 if something was stored already: nothing is written then.
 local content, _, recent, expiry, call = unpack(KEYS)
