@@ -10,7 +10,11 @@ import pytest
 from conversation_memory import Artifact, Run, indexes
 from conversation_memory.archive.dump import Dump
 from conversation_memory.collection.selection import Selection
-from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
+from conversation_memory.exceptions import (
+    ConversationCorrupt,
+    ConversationNotFound,
+    RedisMisconfigured,
+)
 from conversation_memory.layouts import LAYOUTS
 from conversation_memory.wire import MAX_DEPTH
 
@@ -501,6 +505,30 @@ class GarbageInRecordTests:
             index.prune(Selection(ids=["bad"]), dry_run=True)
             index.reindex(failure=bool)
             index.check(fix=True)
+
+
+@each_layout
+class RecencyIndexTests:
+    """A recency index of another type: what cannot be finished is not begun."""
+
+    @both
+    def test_a_write_that_would_delete_or_move_changes_nothing(self, index):
+        for name in ("recent", "expiry", "owner:ann", "owner:bob"):
+            for write in (
+                lambda driver: driver.delete(),
+                lambda driver: driver.rename("other"),
+                lambda driver: driver.move_to("bob"),
+            ):
+                self.wipe()
+                index.driver("c", owner="ann").append(Run("q", "a", id="1"))
+                key = f"{{{self.index.name}}}:{name}"
+                self.redis.delete(key)
+                self.redis.set(key, "a string")
+                before = {key: self.redis.dump(key) for key in self.keys()}
+                try:
+                    write(index.driver("c", owner="ann"))
+                except RedisMisconfigured:
+                    assert {key: self.redis.dump(key) for key in self.keys()} == before
 
 
 @each_layout

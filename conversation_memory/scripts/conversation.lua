@@ -42,6 +42,13 @@ local function unregister(token)
   if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
 end
 
+-- What is deleted or moved cannot be taken back: a recency index of another type has to fail before.
+local function check_orders(other)
+  for _, order in pairs({recent, expiry, owned or recent, other or recent}) do
+    redis.call('ZCARD', order)
+  end
+end
+
 -- Leave the order of the owner. With the last conversation goes what stands for the owner in search
 -- documents: what RediSearch may keep of it for a while means nothing then.
 local function disown()

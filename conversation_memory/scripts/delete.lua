@@ -17,6 +17,7 @@ end
 
 if time and stored.exists and not is_older() then return -1 end
 if ARGV[4] == 'ask' then return stored.exists and 1 or 0 end
+check_orders()
 redis.call('HDEL', content, id)
 forget()
 return answer(stored.exists and 1 or 0)

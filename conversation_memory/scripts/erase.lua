@@ -16,6 +16,7 @@ local exists = fields[2] or length > 0 or redis.call('HEXISTS', content, id) == 
 -- If the record is lost, only the recency index of the owner tells whose it is.
 local theirs = fields[1] == owner or not (fields[1] or fields[2])
 if ARGV[3] == '1' then
+  check_orders()
   if theirs then
     redis.call('HDEL', content, id)
     forget()

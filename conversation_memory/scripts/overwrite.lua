@@ -10,8 +10,7 @@ local stored, refused = enter()
 if refused then return refused end
 local different = not stored.past and difference(stored)
 if different then return different end
--- A key of another type has to fail before anything is deleted, not after it.
-for _, order in ipairs({recent, expiry, KEYS[#KEYS]}) do redis.call('ZCARD', order) end
+check_orders(KEYS[#KEYS])
 redis.call('HDEL', content, id)
 forget()
 restore(content, recent, expiry, record, runs, ids, ARGV[6] == '1' and KEYS[#KEYS], 7)

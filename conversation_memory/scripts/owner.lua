@@ -8,6 +8,7 @@
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
+check_orders(KEYS[#KEYS])
 disown()
 if ARGV[3] == '' then
   redis.call('HDEL', record, 'owner')

@@ -27,6 +27,7 @@ local function carry(order)
   end
 end
 
+check_orders()
 local untouched = stored.size > LONG and is_untouched()
 redis.call('HSET', content, target, redis.call('HGET', content, id))
 redis.call('HDEL', content, id)
