@@ -17,13 +17,19 @@ SEARCH = {"FIELDS": {"topic": "tag", "score": "numeric", "note": "text"}}
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 
 
+def settled(ask):
+    """The state of a search, once RediSearch has scanned the server for a new index."""
+    while (state := ask()).kind == "building":
+        time.sleep(0.01)
+    return state
+
+
 class Settled:
     """Mixin of a RedisTestCase: waits until RediSearch has scanned the server for a new index."""
 
     def setUp(self):
         super().setUp()
-        while self.index.search_state().kind == "building":
-            time.sleep(0.01)
+        settled(self.index.search_state)
 
 
 class SearchTests(Settled):

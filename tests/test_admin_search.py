@@ -5,6 +5,7 @@ import re
 from conversation_memory import Run
 
 from .admin import AdminTestCase
+from .searching import settled
 
 
 class SearchTests(AdminTestCase):
@@ -36,6 +37,7 @@ class SearchTests(AdminTestCase):
             assert self.list(q=query).status_code == 200, query
 
     def test_the_page_of_indexes_tells_that_search_is_on(self):
+        settled(self.index.search_state)
         self.index.driver("c").append(Run("q", "a"))
         rows = self.client.get(self.url("index_changelist")).context["cl"].result_list
         [row] = [row for row in rows if row.name == self.index.name]

@@ -25,6 +25,7 @@ from example_project.embedded_redis import EmbeddedRedis
 
 from .archives import dumped
 from .chaos import SHARED
+from .searching import settled
 from .utils import each_layout
 
 ROOT = Path(__file__).parent.parent
@@ -225,7 +226,7 @@ class OperatorChaosTests(Chaos):
                 time.sleep(0.01)
 
     def check_search(self):
-        state = self.index.search_state()
+        state = settled(self.index.search_state)
         assert state.kind == "ready", (state.reason, self.seed)
         assert self.index.check().problems == {}, self.seed
         expected = [(id, run.id) for id in self.index for run in self.index.driver(id).load()[0]]

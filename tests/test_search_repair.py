@@ -12,7 +12,7 @@ from conversation_memory.check import findings
 from conversation_memory.search_index import sweep as sweeping
 
 from .archives import dumped, restored
-from .searching import Settled
+from .searching import Settled, settled
 from .test_search_writes import Documents, run
 from .utils import both, each_layout
 
@@ -49,7 +49,7 @@ class Repair(Settled, Documents):
         """That of a process that has seen nothing yet."""
         index = ConversationIndex(conf.get("default"))
         self.addCleanup(index._connection.close)
-        return index.search_state()
+        return settled(index.search_state)
 
     def found(self, index, text="question", **options):
         return sorted(hit.run_id for hit in index.search(text, **options))
@@ -308,10 +308,8 @@ class CompleteTests(Repair):
         for number in range(3):
             changed.driver("1").append(run(f"more-{number}"))
         assert self.state().kind == "ready"
-        assert (changed.search_state().kind, changed.search_state().name) == (
-            "ready",
-            self.index._layout.schema.name,
-        )
+        state = settled(changed.search_state)
+        assert (state.kind, state.name) == ("ready", self.index._layout.schema.name)
         changed.reindex()
         assert changed.check().problems == {}
 
@@ -368,6 +366,5 @@ class RestoreTests(Settled, Documents):
         self.drop()
         self.wipe()
         restored(self.new(), archive)
-        while (state := self.new().search_state()).kind == "building":
-            pass
+        state = settled(lambda: self.new().search_state())
         assert state.kind == "ready", state.reason

@@ -16,6 +16,7 @@ from conversation_memory.keys import Keys
 from conversation_memory.search_index.schema import Schema
 from example_project.embedded_redis import EmbeddedRedis
 
+from .searching import settled
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, monitored
 
@@ -150,9 +151,7 @@ class StateTests(RedisTestCase):
         self.index.driver("42").append(Run("a", "b"))
         name = self.index._layout.schema.name
         assert name in self.redis.execute_command("FT._LIST")
-        while (state := self.index.search_state()).kind == "building":
-            time.sleep(0.01)
-        assert state.complete
+        assert settled(self.index.search_state).complete
 
     @both
     def test_what_was_there_before_makes_it_incomplete(self, index):
@@ -171,7 +170,7 @@ class StateTests(RedisTestCase):
         assert "1 conversation is not searchable yet" in state.reason
 
     def test_a_changed_definition_is_built_beside_the_old_one(self):
-        old = self.index.search_state()
+        old = settled(self.index.search_state)
         self.index.driver("42").store([Run("a", "b", {"colour": "red"})], {})
         fields = {"FIELDS": {"topic": "tag", "colour": "tag"}}
         state = state_of(self.entry_of(SEARCH=fields))
@@ -182,14 +181,14 @@ class StateTests(RedisTestCase):
         )
 
     def test_reindexing_lets_the_new_definition_answer(self):
-        old = self.index.search_state()
+        old = settled(self.index.search_state)
         self.index.driver("42").store([Run("a", "b", {"colour": "red"})], {})
         fields = {"FIELDS": {"topic": "tag", "colour": "tag"}}
         with self.settings(REDIS={"default": self.entry_of(SEARCH=fields)}):
             index = ConversationIndex(conf.get("default"))
         self.addCleanup(index._connection.close)
         assert index.reindex().documents == 1
-        state = index.search_state()
+        state = settled(index.search_state)
         assert (state.kind, state.name) == ("ready", index._layout.schema.name)
         assert state.fields == {"topic": "tag", "colour": "tag"}
         assert old.name not in self.redis.execute_command("FT._LIST")
@@ -220,11 +219,8 @@ class StateTests(RedisTestCase):
     def test_an_index_that_someone_dropped_is_made_again(self):
         self.index.driver("42").append(Run("a", "b"))
         self.drop()
-        state = state_of(self.entry_of())
-        assert state.answers
-        while state.kind == "building":
-            time.sleep(0.01)
-            state = state_of(self.entry_of())
+        assert state_of(self.entry_of()).answers
+        state = settled(lambda: state_of(self.entry_of()))
         assert state.complete
         assert int(self.redis.ft(state.name.decode()).info()["num_docs"]) == 1
 
@@ -233,7 +229,7 @@ class StateTests(RedisTestCase):
         self.index.search_state()
         self.index.driver("42").append(Run("a", "b"))
         entry = self.entry_of(OPTIONS={"protocol": 2})
-        assert state_of(entry).kind == "ready"
+        assert settled(lambda: state_of(entry)).kind == "ready"
         assert state_of({**entry, "SEARCH": fields}).fields == {"topic": "tag"}
 
     def test_check_deploy_tells(self):
@@ -290,7 +286,7 @@ class ClusterTests(ServerTestCase):
     def test_a_cluster_that_answers_for_the_slot_is_found_to_merge(self):
         index = self.index
         index.driver("42", owner="ann").append(Run("a", "b"), Run("c", "d"))
-        assert index.search_state().kind == "ready"
+        assert settled(index.search_state).kind == "ready"
         assert len(self.redis.keys(self.key("run:*"))) == 2  # and no probe is left
 
     def test_a_user_without_permission_is_told_apart(self):
@@ -302,6 +298,7 @@ class ClusterTests(ServerTestCase):
     def test_a_user_who_may_not_create_uses_what_is_there(self):
         self.index.search_state()
         url = self.user("~*", "+@all", "-ft.create")
-        assert state_of({**settings.REDIS["default"], "URL": url}).kind == "ready"
+        entry = {**settings.REDIS["default"], "URL": url}
+        assert settled(lambda: state_of(entry)).kind == "ready"
         with pytest.raises(ResponseError):
             self.redis.execute_command("FT.INFO", "nobody")
