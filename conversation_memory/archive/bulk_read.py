@@ -112,20 +112,21 @@ def _content(
     """The document in the form of layout `hash`, how many runs it has, where they end if it is
     canonical, and its checksum: the same with or without a record. Raises `Damaged`."""
     if not it.is_list:
-        if sealed := documents.sealed(field, it.seal):
-            return field, *sealed
+        checksum, end = crc32(field), it.number("end")
+        form = it.number("length"), it.values.get("crc")
+        if end is not None and form == (len(field), b"%08x" % checksum):
+            return field, documents.runs_before(field, end), end, checksum
         # In another encoding, `raw` of the document would not be what stands in the field.
         document, value = documents.canonical(field), field
     else:
         document = _joined(it, field, texts)
         value = document.raw
-    end = document.end if document.pieces is None else None
-    return value, document.count, end, int(document.mark.rpartition("-")[2], 16)
+    return value, document.count, document.canonical_end, int(document.crc, 16)
 
 
 def _joined(it: Summary, field: bytes, texts: list[bytes]) -> Document:
     document = _field(field) if len(field) < _SHORT else documents.read(field)
-    ours = not document.count and it.seal == f"list-{document.mark}"
+    ours = not document.count and it.fingerprint == document.fingerprint
     # If nobody else wrote to field or list, the runs need not be parsed.
     if not (ours and it.number("bytes") == sum(map(len, texts)) and len(texts) == it.length):
         documents.decoded(texts)  # raises if a run is damaged

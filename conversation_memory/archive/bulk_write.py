@@ -44,8 +44,8 @@ class Item:
         entry = self.entry
         if self.document is not None and self.has_record:
             return layout.encoded(self.document)
-        size = len(entry.value) + sum(map(len, entry.texts))
-        return Encoded(entry.value, list(entry.texts), {"bytes": size})
+        record = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
+        return Encoded(entry.value, list(entry.texts), record)
 
     @property
     def texts(self) -> list[bytes]:
@@ -134,7 +134,7 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     """The conversation as restored.lua takes it."""
     entry, encoded = item.entry, item.encoded(layout)
     record = item.record(encoded)
-    digests = layout.digests(item.document) if item.document and item.is_recent else []
+    digests = encoded.digests if item.document and item.is_recent else []
     score: Any = "now" if item.is_new else entry.score
     return [
         entry.id,

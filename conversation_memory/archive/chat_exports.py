@@ -272,9 +272,9 @@ def _entry(chat: Chat, id: bytes) -> Entry:
     return Entry(
         id=id,
         value=document.raw,
-        checksum=int(document.mark.rpartition("-")[2], 16),
+        checksum=int(document.crc, 16),
         runs=document.count,
-        end=document.end if document.pieces is None else None,
+        end=document.canonical_end,
         facts=Facts(
             owner=None if chat.owner is None else encode(chat.owner),
             title=chat.title.encode("utf-8", "replace"),

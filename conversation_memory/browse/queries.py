@@ -59,12 +59,7 @@ class Preview:
     @property
     def is_sealed(self) -> bool:
         """True if the document has the length that we wrote last, and need not be read."""
-        length = self.record.seal.removeprefix("list-").partition("-")[0]
-        return (
-            length.isdecimal()
-            and len(length) <= 15
-            and (self.record.seal.startswith("list-") or int(length) == self.size)
-        )
+        return self.record.layout == "list" or self.record.length == self.size
 
     def is_named(self, text: str) -> bool:
         """True if the id or the title contains `text`, ignoring case."""

@@ -75,7 +75,8 @@ class Summary:
     @property
     def is_list(self) -> bool:
         """True if the runs are in the list, as the layouts see it."""
-        return self.seal.startswith("list-") or (self.length > 0 and not self.seal[:1].isdigit())
+        layout = self.values.get("layout")
+        return layout == b"list" or (self.length > 0 and layout != b"hash")
 
     @property
     def is_listed(self) -> bool:
@@ -91,8 +92,8 @@ class Summary:
         return self.values.get("owner") or None
 
     @property
-    def seal(self) -> str:
-        return str(self.values.get("seal") or b"", "ascii", "replace")
+    def fingerprint(self) -> str:
+        return self.record.fingerprint
 
     @property
     def bytes(self) -> int:

@@ -71,12 +71,13 @@ end
 -- not exist, and goes if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
-    'seal', 'updated', 'token', 'tag', 'facets', 'indexed')
+    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
-    runs = number(fields[6]) or 0, seal = fields[7] or '', updated = number(fields[8]),
-    token = fields[9], tag = fields[10] or '', facets = fields[11] or '', indexed = fields[12],
+    runs = number(fields[6]) or 0, layout = fields[7], length = number(fields[8]),
+    updated = number(fields[9]), token = fields[10], tag = fields[11] or '',
+    facets = fields[12] or '', indexed = fields[13],
   }
   if stored.token and not stored.token:find('^' .. ('%x'):rep(16) .. '$') then
     stored.token, stored.indexed = false, false  -- no documents are known by it
@@ -85,7 +86,7 @@ local function open()
     if stored.owner == owner then
       redis.call('HDEL', content, id)
       forget()
-      stored = {owner = '', version = 0, bytes = 0, runs = 0, seal = '', tag = '', facets = ''}
+      stored = {owner = '', version = 0, bytes = 0, runs = 0, tag = '', facets = ''}
     end
     stored.past = true
     stored.exists, stored.size = false, -1

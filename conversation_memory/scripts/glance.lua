@@ -4,8 +4,8 @@
 --
 -- KEYS  content, then for each conversation its record and the list of its runs
 -- ARGV  the largest field to copy in bytes (0 none), the bytes to copy in all, ids
--- Returns for each {exists (0 or 1), owner, title, created, updated, runs, version, seal, expires,
--- bytes, edges, beginning of the last output}. A key of another type counts as missing.
+-- Returns for each {exists (0 or 1), owner, title, created, updated, runs, version, expires, layout,
+-- length, crc, end, bytes, edges, beginning of the last output}. A key of another type counts as missing.
 local LOOKED_AT = 65536  -- bytes before the end of the runs, to find the last one in
 local SHOWN = 1024
 local OUTPUT = '"output": {'
@@ -42,21 +42,20 @@ local found = {}
 for i = 3, #ARGV do
   local id, record, runs = ARGV[i], KEYS[2 * i - 4], KEYS[2 * i - 3]
   local row = tolerant('HMGET', record,
-    'owner', 'title', 'created', 'updated', 'runs', 'version', 'seal', 'expires', 'bytes')
-    or {false, false, false, false, false, false, false, false, false}
-  local seal, deadline = row[7] or '', number(row[8])
+    'owner', 'title', 'created', 'updated', 'runs', 'version', 'expires', 'layout', 'length', 'crc', 'end', 'bytes')
+    or {false, false, false, false, false, false, false, false, false, false, false, false}
+  local deadline, is_list = number(row[7]), row[8] == 'list'
   local past = deadline and deadline <= now
-  local is_list = seal:sub(1, 5) == 'list-'
   local size = redis.call('HSTRLEN', KEYS[1], id)
   table.insert(row, 1, past and 0 or redis.call('HEXISTS', KEYS[1], id))
-  row[10] = size + (is_list and number(row[10]) or 0)
-  row[11], row[12] = '', false
+  row[13] = size + (is_list and number(row[13]) or 0)
+  row[14], row[15] = '', false
   if row[1] == 1 and largest > 0 then
     if is_list then
       local text = tolerant('LINDEX', runs, -1)
-      row[12] = text and #text <= largest and beginning(text) or false
+      row[15] = text and #text <= largest and beginning(text) or false
     else
-      row[11], row[12] = from_field(id, size)
+      row[14], row[15] = from_field(id, size)
     end
   end
   found[i - 2] = row

@@ -3,6 +3,7 @@
 local MANY = 1000  -- arguments that Lua can hand over at once
 
 local function remember(digests)
+  if #digests == 0 then return end
   local now = clock()
   redis.call('ZREMRANGEBYSCORE', ids, '-inf', now - IDS)
   for i = 1, #digests, MANY do
