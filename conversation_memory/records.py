@@ -11,10 +11,9 @@ from .clock import moment
 from .keys import decode
 from .runs import Run
 
-FIELDS = (
-    *("owner", "title", "created", "updated", "runs", "version", "expires"),
-    *("layout", "length", "crc", "end"),
-)
+# What a listing shows; the other fields say what the stored form is.
+LISTED = ("owner", "title", "created", "updated", "runs", "version", "expires")
+FIELDS = (*LISTED, "layout", "length", "crc", "end")
 
 # Some limits of Redis are 32-bit integers.
 LARGEST = 2**31 - 1
@@ -42,10 +41,10 @@ class Record:
     runs: int | None = None
     version: int = 0
     expires: datetime | None = None
-    layout: str = field(default="", repr=False)
-    length: int | None = field(default=None, repr=False)
-    crc: str = field(default="", repr=False)
-    end: int | None = field(default=None, repr=False)
+    layout: str = field(default="", repr=False, compare=False)
+    length: int | None = field(default=None, repr=False, compare=False)
+    crc: str = field(default="", repr=False, compare=False)
+    end: int | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_reply(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:

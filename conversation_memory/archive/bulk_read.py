@@ -13,6 +13,7 @@ from ..collection.summaries import Summary, summaries
 from ..documents import Document
 from ..exceptions import Damaged
 from ..layouts import Layout
+from ..records import FIELDS
 from ..redis_io.operations import Command, Operation
 from .format import NOTHING, Entry, Facts
 
@@ -61,7 +62,7 @@ def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
     ids, keys = [it.id for it in portion], layout.keys
     lists = [it.id for it in portion if it.length]
     # As one MULTI, where an unknown digest would not stop the other calls.
-    known = summaries(keys, ids, in_transaction=True)
+    known = summaries(keys, ids, (*FIELDS, "bytes", "ttl"), in_transaction=True)
     fields = ("HMGET", keys.content(ids[0]), *ids)
     ranges = [("LRANGE", keys.runs(id), 0, -1) for id in lists]
     reply, values, *elements = yield Command((*known.calls, fields, *ranges))

@@ -25,12 +25,11 @@ from .stored import StoredConversation
 
 WRITE = Script("write")
 DELETE = Script("delete")
-TITLE = Script("title")
-LIFETIME = Script("lifetime")
+TOUCH = Script("touch")
 OWNER = Script("owner")
 FORGET = Script("forget")
 RENAME = Script("rename")
-SCRAP = Script("scrap")
+ERASE = Script("erase")
 
 MAX_TITLE = 1000
 
@@ -43,12 +42,12 @@ def pause(attempt: int) -> Pause:
     return Pause(random.uniform(0, min(attempt / 1000, LONGEST_PAUSE)))
 
 
-def scrapping(
-    keys: Keys, id: bytes, owner: bytes | None, whose: str, *, asks: bool = False
+def erasing(
+    keys: Keys, id: bytes, owner: bytes | None, whose: str = "own", *, erases: bool = True
 ) -> Command[list[int]]:
-    """Delete a conversation of which a key has another type, or only ask; see scrap.lua."""
-    args = [id, owner or b"", whose, int(asks)]
-    return Command((SCRAP.call(keys.of(id, owner, fresh_token()), args),))
+    """Erase a conversation, readable or not, or only count it; see erase.lua."""
+    args = [id, owner or b"", whose, int(erases)]
+    return Command((ERASE.call(keys.of(id, owner, fresh_token()), args),))
 
 
 Change = Callable[[Document], "Document | None"]
@@ -204,14 +203,14 @@ class Writes(StoredConversation, ABC):
     def set_title(self, ref: ConversationRef, title: str) -> Operation[None]:
         if len(title) > MAX_TITLE:
             raise ValueError(f"A title has at most {MAX_TITLE:,} characters.")
-        yield from self._if_exists(TITLE, ref, title.encode("utf-8", "replace"))
+        yield from self._if_exists(ref, "title", title.encode("utf-8", "replace"))
 
     def set_lifetime(self, ref: ConversationRef) -> Operation[None]:
         """Let the deadline slide, after giving the lifetime of `ref` if it has one."""
-        yield from self._if_exists(LIFETIME, ref, *self._lifetimes(ref))
+        yield from self._if_exists(ref, "lifetime", *self._lifetimes(ref))
 
-    def _if_exists(self, script: Script, ref: ConversationRef, *args: Any) -> Operation[None]:
-        if not (yield self._command(script, ref, [int(ref.scoped), *args])):
+    def _if_exists(self, ref: ConversationRef, *args: Any) -> Operation[None]:
+        if not (yield self._command(TOUCH, ref, [int(ref.scoped), *args])):
             raise self.not_found(ref)
 
     def delete(self, ref: ConversationRef) -> Operation[bool]:
@@ -223,7 +222,7 @@ class Writes(StoredConversation, ABC):
             if not is_wrong_type(error) or not (yield from self.mistyped(ref)):
                 raise
         whose = "own" if ref.scoped else "any"
-        [deleted, *_] = yield scrapping(self.keys, ref.id, ref.owner, whose)
+        [deleted, *_] = yield erasing(self.keys, ref.id, ref.owner, whose)
         return bool(deleted)
 
     def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:

@@ -1,4 +1,4 @@
--- needs: conversation, ids, documents
+-- needs: conversation, documents
 --
 -- Layout `list`: add runs that are not known yet.
 --

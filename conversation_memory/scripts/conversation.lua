@@ -1,4 +1,4 @@
--- needs: tolerant, clock
+-- needs: common
 --
 -- Stands before every script on one conversation. They all take the same keys:
 --   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
@@ -194,4 +194,40 @@ local function note(stored, time, deadline, lifetime, fields)
   end
   redis.call('HSET', record, unpack(fields))
   return version
+end
+
+-- If the conversation is another than the caller has read, by ARGV: version ('' any), length of the
+-- field ('' any, -1 absent), its SHA-1 ('' any), behind id and owner.
+-- {'changed'} if it is; {'digest'} if nothing but a digest of the long document can tell; or nil.
+local function difference(stored)
+  local version, length, digest = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+  if version and stored.version ~= version or length and stored.size ~= length then
+    return {'changed'}
+  end
+  if digest ~= '' then
+    local same = redis.sha1hex(redis.call('HGET', content, id)) == digest
+    return not same and {'changed'} or nil
+  end
+  if length and length > LONG and not is_untouched() then return {'digest'} end
+end
+
+-- Layout `list`: the runs of the last hour by a digest of their id, so that an append that is
+-- repeated finds them whatever came in between. In layout `hash`, the document tells.
+local function remember(digests)
+  if #digests == 0 then return end
+  local now = clock()
+  redis.call('ZREMRANGEBYSCORE', ids, '-inf', now - IDS)
+  for i = 1, #digests, MANY do
+    local scored = {}
+    for j = i, math.min(i + MANY - 1, #digests) do
+      scored[#scored + 1] = now
+      scored[#scored + 1] = digests[j]
+    end
+    redis.call('ZADD', ids, unpack(scored))
+  end
+  redis.call('PEXPIRE', ids, IDS)
+end
+
+local function unlearn(digests)
+  for _, digest in ipairs(digests) do redis.call('ZREM', ids, digest) end
 end

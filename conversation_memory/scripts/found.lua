@@ -1,4 +1,4 @@
--- needs: tolerant
+-- needs: summary
 --
 -- A search, or the documents of an earlier one, with the present records of their conversations.
 --
@@ -33,8 +33,7 @@ else
   if found.err then return found end
   names = tokens_in(found)
 end
-local clock = redis.call('TIME')
-local time = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local time = clock()
 local is_tag = owner == '' or redis.call('HGET', owners, owner) == tag
 local overdue = redis.call('ZCOUNT', expiry, '-inf', time)
 local reply = {time, overdue, is_tag and 1 or 0, found, names}

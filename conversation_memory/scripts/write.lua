@@ -1,4 +1,4 @@
--- needs: conversation, ids, expected, documents
+-- needs: conversation, documents
 --
 -- Write a document over what is stored, in the form of either layout.
 --
