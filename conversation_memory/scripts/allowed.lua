@@ -1,6 +1,5 @@
--- Refuse a user who may not run all of some commands. redis_io/scripts.py puts this in front of each
--- script that writes, with the commands of that in place of ARGV.
---
+-- Refuse a user who may not run all of some commands. redis_io/scripts.py puts this in front of
+-- each script that writes, with the commands of that in place of ARGV.
 -- KEYS  content, record
 -- ARGV  the commands
 for _, command in ipairs(redis.acl_check_cmd and ARGV or {}) do

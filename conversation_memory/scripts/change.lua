@@ -1,13 +1,11 @@
 -- needs: conversation, documents
---
--- Layout `list`: edit or remove the run at an index, or all behind it, if it is still the one there.
---
+-- Layout `list`: edit or remove the run at an index, or all behind it, if it is still the one
+-- there.
 -- ARGV  id, owner, lifetime, default lifetime, 'edit' | 'remove' | 'truncate', index, text of the
 --       run there, its new text ('edit'), change of search documents, for 'truncate' without those
 --       that go; then digests of the ids of those that go
 -- Returns the number of runs left, a refusal (conversation.lua), or {'changed'}.
 local operation, position, text, given = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
-
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists or redis.call('LINDEX', runs, position) ~= text then return {'changed'} end
@@ -33,7 +31,7 @@ else
   redis.call('LREM', runs, 1, tombstone)
   bytes = bytes - #text
 end
-unlearn(removed)
+for _, digest in ipairs(removed) do redis.call('ZREM', ids, digest) end
 expire(stored, deadline, stored.size)
 local count = redis.call('LLEN', runs)
 local fields = {'runs', count, 'bytes', math.max(bytes, 0)}

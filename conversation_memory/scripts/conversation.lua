@@ -1,28 +1,22 @@
 -- needs: common
---
 -- Stands before every script on one conversation. They all take the same keys:
 --   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
 -- and as the first arguments the id and the owner ('' for nobody).
---
--- A script that fails is not rolled back. So each is refused at once to a user who lacks a permission
--- for any of it (redis_io/scripts.py puts that in front), then reads (which finds keys of another
--- type), then adds the conversation to the recency indexes (where a needless entry does no harm),
--- then writes content, and at last the record, in one call.
+-- A script that fails is not rolled back. So each is refused at once to a user who lacks a
+-- permission for any of it (redis_io/scripts.py puts that in front), then reads (which finds keys
+-- of another type), then adds the conversation to the recency indexes (where a needless entry does
+-- no harm), then writes content, and at last the record, in one call.
 local content, record, recent, expiry, runs, ids, call, root, owned = unpack(KEYS)
 local id, owner = ARGV[1], ARGV[2]
 if owner == '' then owned = nil end  -- the key of another argument then
 
--- How long an answer is kept for a call that is sent again, and the ids of runs for an append that
--- is repeated, in ms.
+-- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
--- From this length on, in bytes, a document is not compared by its digest if that can be helped.
-local LONG = 32768
--- A time for a long document to expire that never comes: the start of the year 3000, in ms.
-local NEVER = 32503680000000
+local LONG = 32768  -- from this length on, in bytes, a digest costs more than other ways to compare
+local NEVER = 32503680000000  -- when a long document expires: in the year 3000, in ms
 
 -- redis-py sends a call again when the connection was lost before the answer came. The key `call`,
--- which is of this call alone, keeps the answer, so that it is not applied again whatever became of
--- the conversation since.
+-- which is of this call alone, keeps the answer, so that it is not applied twice.
 local function answer(value)
   redis.call('SET', call, value, 'PX', CALL)
   return value
@@ -34,7 +28,8 @@ local function unregister(token)
   if named and named ~= id then return end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
   local suffixes = tolerant('SMEMBERS', registry) or {}
-  for _, suffix in ipairs(suffixes) do redis.call('DEL', root .. 'run:' .. token .. ':' .. suffix) end
+  local prefix = root .. 'run:' .. token .. ':'
+  for _, suffix in ipairs(suffixes) do redis.call('DEL', prefix .. suffix) end
   redis.call('DEL', registry)
   redis.call('HDEL', root .. 'tokens', token)
   -- Neither is worth a refusal: a wrong count is put right by the next reindex or check.
@@ -42,7 +37,8 @@ local function unregister(token)
   if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
 end
 
--- What is deleted or moved cannot be taken back: a recency index of another type has to fail before.
+-- What is deleted or moved cannot be taken back: a recency index of another type has to fail
+-- before.
 local function check_orders(other)
   for _, order in pairs({recent, expiry, owned or recent, other or recent}) do
     redis.call('ZCARD', order)
@@ -57,8 +53,9 @@ local function disown()
   if redis.call('EXISTS', owned) == 0 then redis.call('HDEL', root .. 'owners', owner) end
 end
 
--- Everything of the conversation but the field that Griptape knows.
+-- Delete everything of the conversation.
 local function forget()
+  redis.call('HDEL', content, id)
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end
   redis.call('DEL', record, runs, ids)
@@ -67,8 +64,8 @@ local function forget()
   disown()
 end
 
--- The record, and of the field whether it `exists` and its `size`. What is past its deadline does
--- not exist, and goes if the caller knows its owner, whose order is a key of its own.
+-- The record, and of the field whether it `exists` and its `size`. An expired conversation does not
+-- exist, and is deleted if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
     'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed')
@@ -84,30 +81,28 @@ local function open()
   end
   if stored.expires and stored.expires <= clock() then
     if stored.owner == owner then
-      redis.call('HDEL', content, id)
       forget()
       stored = {owner = '', version = 0, bytes = 0, runs = 0, tag = '', facets = ''}
     end
     stored.past = true
-    stored.exists, stored.size = false, -1
-    return stored
+  else
+    stored.size = redis.call('HSTRLEN', content, id)
+    stored.exists = stored.size > 0 or redis.call('HEXISTS', content, id) == 1
   end
-  stored.size = redis.call('HSTRLEN', content, id)
-  stored.exists = stored.size > 0 or redis.call('HEXISTS', content, id) == 1
   if not stored.exists then stored.size = -1 end
   return stored
 end
 
--- Why the caller may not write, if so: the conversation is another owner's, as it has one from its
--- first write on; or it was, and the caller has to forget it first, as its owner.
+-- Why the caller may not write, if so: the conversation is another owner's; or it was and has
+-- expired, and the caller has to forget it first, as its owner.
 local function refusal(stored)
   if (stored.exists or stored.known) and stored.owner ~= owner then
     return {stored.past and 'past' or 'owner', stored.owner, id}
   end
 end
 
--- The conversation; and what to return at once, if so: the answer to a call that was applied already,
--- or why the caller may not write.
+-- The conversation; and what to return at once: the answer to a call that was applied already, or a
+-- refusal.
 local function enter()
   local before = redis.call('GET', call)
   if before then return nil, tonumber(before) or before end
@@ -122,31 +117,34 @@ local function deadline_of(stored, time, lifetime, default)
   if lifetime > 0 then return time + lifetime end
 end
 
--- Put the conversation into the orders. Returns the time of the write, nil if it is to stay unknown,
--- and the deadline, for `note`. A write that changes nothing but the form `keeps` those there are.
+local function list_at(score)
+  redis.call('ZADD', recent, score, id)
+  if owned then redis.call('ZADD', owned, score, id) end
+end
+
+local function list_deadline(deadline)
+  if deadline then redis.call('ZADD', expiry, deadline, id) else redis.call('ZREM', expiry, id) end
+end
+
+-- Put the conversation into the orders. Returns the time of the write, nil if it is to stay
+-- unknown, and the deadline, for `note`. A write that changes nothing but the form `keeps` those
+-- there are.
 local function place(stored, lifetime, default, keeps)
-  redis.call('LLEN', runs)  -- what is of another type, a write would overwrite
+  redis.call('LLEN', runs)  -- fails on a key of another type, which the write would replace
   local time = clock()
   local score, deadline = time, deadline_of(stored, time, lifetime, default)
   if keeps == '1' then
     time, deadline = stored.updated, stored.expires
     score = redis.call('ZSCORE', recent, id)
   end
-  if score then
-    redis.call('ZADD', recent, score, id)
-    if owned then redis.call('ZADD', owned, score, id) end
-  end
-  if deadline then
-    redis.call('ZADD', expiry, deadline, id)
-  elseif stored.expires then
-    redis.call('ZREM', expiry, id)
-  end
+  if score then list_at(score) end
+  if deadline or stored.expires then list_deadline(deadline) end
   return time, deadline
 end
 
--- Where fields can expire, the field does, and frees its memory unasked. A plain HSET, as other
--- programs send, forgets it: so that of a long document, which has one in any case, tells whether
--- somebody wrote over it.
+-- Where fields can expire, the field does, and frees its memory unasked. A plain HSET by another
+-- program drops that time: so it tells whether a long document, which always has one, was
+-- overwritten.
 local function expire(stored, deadline, size)
   local time = deadline or size > LONG and NEVER
   if time then
@@ -166,8 +164,8 @@ local function is_untouched()
   return not times.err and times[1] > 0
 end
 
--- What a record says whose search documents are those of all runs: of that schema, as of that
--- version, beside a field of that size, which another program changes.
+-- `indexed` of a record whose search documents are those of all runs, of that schema and version,
+-- and of a field of that size, which another program changes.
 local function indexed_as(schema, version, size)
   return string.format('%s-%d-%d', schema, version, size)
 end
@@ -196,9 +194,9 @@ local function note(stored, time, deadline, lifetime, fields)
   return version
 end
 
--- If the conversation is another than the caller has read, by ARGV: version ('' any), length of the
--- field ('' any, -1 absent), its SHA-1 ('' any), behind id and owner.
--- {'changed'} if it is; {'digest'} if nothing but a digest of the long document can tell; or nil.
+-- For scripts that compare, whose ARGV has behind id and owner the version ('' any), the length of
+-- the field ('' any, -1 absent) and its SHA-1 ('' any) that the caller has read: {'changed'} if
+-- they are others; {'digest'} if nothing but a digest of the long document can tell; or nil.
 local function difference(stored)
   local version, length, digest = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
   if version and stored.version ~= version or length and stored.size ~= length then
@@ -211,8 +209,8 @@ local function difference(stored)
   if length and length > LONG and not is_untouched() then return {'digest'} end
 end
 
--- Layout `list`: the runs of the last hour by a digest of their id, so that an append that is
--- repeated finds them whatever came in between. In layout `hash`, the document tells.
+-- Layout `list`: keep digests of the ids of runs for an hour, so that an append that is repeated
+-- finds them whatever came in between. In layout `hash`, the document tells.
 local function remember(digests)
   if #digests == 0 then return end
   local now = clock()
@@ -226,8 +224,4 @@ local function remember(digests)
     redis.call('ZADD', ids, unpack(scored))
   end
   redis.call('PEXPIRE', ids, IDS)
-end
-
-local function unlearn(digests)
-  for _, digest in ipairs(digests) do redis.call('ZREM', ids, digest) end
 end

@@ -1,30 +1,23 @@
 -- After conversation.lua: the change of the search documents by a write, in the same step.
---
 -- The change is one packed argument, '' without SEARCH, from search_index/documents.py:
 --   {schema, token for a conversation without one, tag for an owner without one, 1 with EMBED,
 --    documents, suffixes of removed documents [, suffixes of all documents afterwards, facets]}
--- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, without the
--- last value if the script has it. Facets are the packed fields and values that the metadata adds to
--- every document; a field of the document itself comes later in the HSET, and so wins.
+-- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, without
+-- the last value if the script has it. Facets are the packed fields and values that the metadata
+-- adds to every document; a field of the document itself comes later in the HSET, and so wins.
 
 local function known_suffixes(token)
   return token and tolerant('SMEMBERS', root .. 'documents:' .. token) or {}
 end
 
--- True if the documents were those of all runs, of any schema.
-local function was_whole(stored)
+-- The schema of the documents, if they were those of all runs.
+local function schema_of(stored)
   local schema = (stored.indexed or ''):match('^%x+')
-  return schema and stored.indexed == indexed_as(schema, stored.version, stored.size)
+  return schema and stored.indexed == indexed_as(schema, stored.version, stored.size) and schema
 end
 
--- True if the token of the record belongs to this conversation. A lost entry is written anew.
-local function owns_token(stored)
-  redis.call('HSETNX', root .. 'tokens', stored.token, id)
-  return redis.call('HGET', root .. 'tokens', stored.token) == id
-end
-
--- An unused token. A retry after a timeout proposes the same token, perhaps for another id, and if two
--- conversations shared a token, deleting one would delete the documents of both.
+-- An unused token. A call that is sent again proposes the same token, perhaps for another id, and
+-- if two conversations shared a token, deleting one would delete the documents of both.
 local function free_token(token)
   while redis.call('HSETNX', root .. 'tokens', token, id) == 0 do
     token = redis.sha1hex(token .. id .. clock()):sub(1, 16)
@@ -36,20 +29,21 @@ end
 local function change_of(stored, given)
   if given == '' then return nil end
   local schema, token, tag, embeds, documents, gone, all, facets = unpack(cmsgpack.unpack(given))
-  local current = not stored.exists
-    or stored.indexed == indexed_as(schema, stored.version, stored.size)
-  if all and stored.exists and stored.token and not owns_token(stored) then
-    stored.token, stored.indexed = false, false
+  if all and stored.exists and stored.token then
+    redis.call('HSETNX', root .. 'tokens', stored.token, id)  -- if the entry was lost
+    if redis.call('HGET', root .. 'tokens', stored.token) ~= id then
+      stored.token, stored.indexed = false, false
+    end
   end
   return {
     schema = schema, token = token, tag = tag, embeds = embeds == 1, documents = documents,
-    gone = gone, all = all, current = current or all ~= nil, balance = 0,
-    facets = facets or stored.exists and stored.facets or '',
+    gone = gone, all = all, current = all or not stored.exists or schema_of(stored) == schema,
+    balance = 0, facets = facets or stored.exists and stored.facets or '',
   }
 end
 
--- True if a change of all documents lacks some. Existing documents count if their schema and facets are
--- the same.
+-- True if a change of all documents lacks some. Existing documents count if their schema and facets
+-- are the same.
 local function lacks(stored, change)
   if not (change and change.all) then return false end
   local there = {}
@@ -64,8 +58,8 @@ local function lacks(stored, change)
   return false
 end
 
--- The tag of an owner in documents: random, so that it is meaningless once the owner is erased. A retry
--- proposes the same `fresh`, perhaps for another owner, so a hash with the clock is used.
+-- The tag of an owner in documents: random, so that it is meaningless once the owner is erased. A
+-- call that is sent again proposes the same one, perhaps for another owner.
 local function tag_of(whose, fresh)
   if whose == '' then return '' end
   local tag = redis.call('HGET', root .. 'owners', whose)
@@ -113,24 +107,22 @@ local function put(stored, change, document, time, facets)
     if document[2] ~= '' then since = tolerant('HGET', prefix .. document[2], 't') end
     if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
   end
-  local call = {'HSET', key, 'c', stored.token, 't', since or time}
-  local function add(parts, first)
-    for i = first, #parts do call[#call + 1] = parts[i] end
-  end
-  if stored.tag ~= '' then add({'o', stored.tag}, 1) end
-  add(facets, 1)
-  add(document, 3)
+  local call = {'HSET', key, 'c', stored.token, 't', since or time, 'o', stored.tag}
+  if stored.tag == '' then call[#call], call[#call - 1] = nil, nil end
+  for _, part in ipairs(facets) do call[#call + 1] = part end
+  for i = 3, #document do call[#call + 1] = document[i] end
   redis.call(unpack(call))
   if change.embeds then redis.call('ZADD', root .. 'unembedded', time, key) end
 end
 
 local function drop(stored, change, suffix)
-  change.balance = change.balance - (tolerant('SREM', root .. 'documents:' .. stored.token, suffix) or 0)
+  local removed = tolerant('SREM', root .. 'documents:' .. stored.token, suffix) or 0
+  change.balance = change.balance - removed
   redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
--- Make the change. The field has `size` bytes afterwards. Values for the record go into `fields`, and
--- through `stored` to `note`.
+-- Make the change. The field has `size` bytes afterwards. Values for the record go into `fields`,
+-- and through `stored` to `note`.
 local function index(stored, change, time, size, fields)
   if not change then return end
   local before = {token = stored.token, tag = stored.tag, facets = stored.facets}
@@ -144,7 +136,6 @@ local function index(stored, change, time, size, fields)
   local tag = tag_of(owner, change.tag)
   if not is_new and tag ~= stored.tag then retag(stored.token, tag) end
   stored.tag = tag
-
   local facets = unpacked(change.facets)
   for _, document in ipairs(change.documents) do put(stored, change, document, time, facets) end
   for _, suffix in ipairs(change.gone) do drop(stored, change, suffix) end
@@ -160,7 +151,7 @@ local function index(stored, change, time, size, fields)
   end
   if change.current then
     stored.schema, stored.written = change.schema, size
-  elseif was_whole(stored) then  -- still a document for each run, but of several schemas
+  elseif schema_of(stored) then  -- still a document for each run, but of several schemas
     stored.schema, stored.written = '0', size
   end
   if change.all then redis.call('SREM', root .. 'stale', stored.token) end

@@ -1,7 +1,5 @@
 -- needs: common
---
 -- Write vectors into the search documents that still exist.
---
 -- KEYS  documents without a vector, then a document each
 -- ARGV  a vector each
 -- Returns how many documents were written.

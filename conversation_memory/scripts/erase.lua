@@ -1,16 +1,10 @@
 -- needs: conversation
---
 -- Erase a conversation, expired or not, also one with a key of another type, which no other script
 -- can read; or only count it. One of somebody else leaves the order of the owner.
---
 -- ARGV  id, owner, whose it may be ('own' of that owner, 'any', 'none'), 1 to erase
 -- Returns {conversations, runs, bytes}, all 0 if there is nothing (of that owner).
 local before = redis.call('GET', call)
-if before then
-  local conversations, runs_of_it, bytes = before:match('^(%d+) (%d+) (%d+)$')
-  return {tonumber(conversations), tonumber(runs_of_it), tonumber(bytes)}
-end
-
+if before then return cmsgpack.unpack(before) end
 local fields = tolerant('HMGET', record, 'owner', 'version', 'runs', 'bytes')
 local is_lost = not fields or not (fields[1] or fields[2])
 fields = fields or {}
@@ -21,20 +15,16 @@ local exists = redis.call('HEXISTS', content, id) == 1 or redis.call('EXISTS', r
 local erased = {0, 0, 0}
 if theirs and exists then
   local size, length = redis.call('HSTRLEN', content, id), tolerant('LLEN', runs) or 0
-  if length > 0 then
-    erased = {1, length, size + (number(fields[4]) or 0)}
-  else
-    erased = {1, size > 0 and number(fields[3]) or 0, size}
-  end
+  erased = {1, size > 0 and number(fields[3]) or 0, size}
+  if length > 0 then erased = {1, length, size + (number(fields[4]) or 0)} end
 end
 if ARGV[4] ~= '1' then return erased end
 check_orders()
 if theirs then
-  redis.call('HDEL', content, id)
   if tolerant('HLEN', record) == nil then redis.call('DEL', record) end
   forget()
 else
   disown()
 end
-answer(table.concat(erased, ' '))
+answer(cmsgpack.pack(erased))
 return erased

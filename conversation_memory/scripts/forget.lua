@@ -1,19 +1,11 @@
 -- needs: conversation
---
--- Remove a conversation from the orders if it has expired, or another program deleted its field. The
--- order of deadlines is set to the deadline in the record.
---
+-- Remove a conversation from the orders if it has expired, or another program deleted its field.
+-- The order of deadlines is set to the deadline in the record.
 -- KEYS  ... [, order in which the conversation was found], last
 -- ARGV  id, owner, owner of that order ('' none)
 -- Returns 1 if it was removed, else 0.
 local stored = open()
-if not stored.exists then
-  forget()
-elseif stored.expires then
-  redis.call('ZADD', expiry, stored.expires, id)
-else
-  redis.call('ZREM', expiry, id)
-end
+if stored.exists then list_deadline(stored.expires) else forget() end
 if ARGV[3] ~= '' and (not stored.exists or stored.owner ~= ARGV[3]) then
   redis.call('ZREM', KEYS[#KEYS], id)
   if redis.call('EXISTS', KEYS[#KEYS]) == 0 then redis.call('HDEL', root .. 'owners', ARGV[3]) end

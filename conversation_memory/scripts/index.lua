@@ -1,11 +1,9 @@
 -- needs: conversation, documents
---
 -- Update the search documents of a conversation, which itself stays as it is.
---
 -- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
 --       change of the documents (documents.lua), time of runs without a document
--- Returns how many documents were written, a refusal (conversation.lua), {'changed'} if the conversation
--- was changed meanwhile, or {'documents'} if `change` lacks some.
+-- Returns how many documents were written, a refusal (conversation.lua), {'changed'} if the
+-- conversation was changed meanwhile, or {'documents'} if `change` lacks some.
 local stored = open()
 local refused = refusal(stored)
 if refused then return refused end

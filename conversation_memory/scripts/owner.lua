@@ -1,7 +1,5 @@
 -- needs: conversation, documents
---
 -- Give a conversation to another owner.
---
 -- KEYS  ... , order of the new owner, last
 -- ARGV  id, owner, new owner ('' nobody), tag for one who has none (documents.lua)
 -- Returns 1, 0 if there is no such conversation, or a refusal (conversation.lua).
@@ -16,7 +14,7 @@ else
   redis.call('ZADD', KEYS[#KEYS], stored.updated or clock(), id)
   redis.call('HSET', record, 'owner', ARGV[3])
 end
-local schema = was_whole(stored) and stored.indexed:match('^%x+')
+local schema = schema_of(stored)
 redis.call('HSET', record, 'version', stored.version + 1)
 if stored.token then
   local tag = tag_of(ARGV[3], ARGV[4])

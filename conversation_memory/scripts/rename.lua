@@ -1,7 +1,5 @@
 -- needs: conversation
---
 -- Give a conversation another id.
---
 -- KEYS  ... , record, runs and ids of the new id, last
 -- ARGV  id, owner, new id
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
@@ -18,15 +16,6 @@ end
 if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, moved) > 0 then
   return (past[2] or '') == owner and -1 or -2
 end
-
-local function carry(order)
-  local score = redis.call('ZSCORE', order, id)
-  if score then
-    redis.call('ZADD', order, score, target)
-    redis.call('ZREM', order, id)
-  end
-end
-
 check_orders()
 local untouched = stored.size > LONG and is_untouched()
 redis.call('HSET', content, target, redis.call('HGET', content, id))
@@ -35,9 +24,11 @@ for from, to in pairs({[record] = renamed, [runs] = moved, [ids] = known}) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
 if stored.token then redis.call('HSET', root .. 'tokens', stored.token, target) end
-carry(recent)
-carry(expiry)
-if owned then carry(owned) end
+for _, order in ipairs({recent, expiry, owned}) do
+  local score = redis.call('ZSCORE', order, id)
+  if score then redis.call('ZADD', order, score, target) end
+  redis.call('ZREM', order, id)
+end
 local time = stored.expires or untouched and NEVER
 if time then redis.pcall('HPEXPIREAT', content, time, 'FIELDS', 1, target) end
 return answer(1)

@@ -1,7 +1,5 @@
 -- needs: restored
---
 -- Restore conversations, behind restored.lua.
---
 -- KEYS  content, record of the first, recent, expiry, the call (conversation.lua), then of each the
 --       record, the runs, their ids and the order of its owner (or of nobody, if it has none)
 -- ARGV  of each whether it has an owner, and what restored.lua says
@@ -9,7 +7,6 @@
 local content, _, recent, expiry, call = unpack(KEYS)
 local before = redis.call('GET', call)
 if before then return before end
-
 local answers, first = {}, 1
 for k = 6, #KEYS, 4 do
   local record, runs, ids, owned = unpack(KEYS, k, k + 3)

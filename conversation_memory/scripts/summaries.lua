@@ -1,37 +1,24 @@
 -- needs: summary
---
 -- Some conversations without their content, all as they are at one moment.
---
 -- KEYS  content, recency index (of all or of one owner), then record and runs of each
 -- ARGV  the largest field to look into in bytes (0 none), the bytes to look into in all, how many
 --       fields of the record to fetch, their names ('expires' first), then the id of each
--- Returns the time if one of them has a deadline, then of each what summary.lua says, its score, and
--- what content_of() says if that is asked for.
+-- Returns the time if one of them has a deadline, then of each what summary.lua says, its score,
+-- and what content_of() says if that is asked for.
 local content, order = unpack(KEYS)
 local largest, room, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local fields = {unpack(ARGV, 4, count + 3)}
-
 local LOOKED_AT = 65536  -- bytes before the end of the runs, to find the last one in
 local SHOWN = 1024
-local OUTPUT = '"output": {'
 
--- The last position of `what` in `text`.
-local function last(text, what)
-  local found, start = nil, 1
-  repeat
-    local at = text:find(what, start, true)
-    found, start = at or found, (at or 0) + 1
-  until not at
-  return found
-end
-
+-- The beginning of the last output. `.*` takes as much as it can; anchored, it is tried once.
 local function output_in(text)
-  local at = last(text, OUTPUT)
-  return at and text:sub(at + #OUTPUT - 1, at + #OUTPUT + SHOWN) or false
+  local at = text:match('^.*"output": (){')
+  return at and text:sub(at, at + SHOWN) or false
 end
 
--- The first and the last byte of the document, which tell if it is not an object without parsing it,
--- and the beginning of the last output.
+-- The first and the last byte of the document, which tell if it is not an object without parsing
+-- it, and the beginning of the last output.
 local function content_of(id, runs, size, is_list)
   if is_list then
     local text = tolerant('LINDEX', runs, -1)
@@ -41,7 +28,7 @@ local function content_of(id, runs, size, is_list)
   room = room - size
   local field = redis.call('HGET', content, id)
   local tail = field:sub(-LOOKED_AT)
-  local stop = last(tail, '], "metadata": ')
+  local stop = tail:match('^.*()%], "metadata": ')
   return field:sub(1, 1) .. field:sub(-1), output_in(stop and tail:sub(1, stop) or tail)
 end
 

@@ -1,8 +1,6 @@
 -- needs: conversation
---
 -- Delete the search documents of a token that no conversation has. A conversation that was renamed
 -- since the caller looked still has it.
---
 -- ARGV  id, owner, token [, 'ask' to delete nothing]
 -- Returns 1 if no conversation has the token, else 0.
 local token = ARGV[3]

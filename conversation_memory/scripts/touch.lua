@@ -1,8 +1,6 @@
 -- needs: conversation
---
--- Set the title of a conversation that exists; or let its deadline slide as a write does, or give it
--- another lifetime.
---
+-- Set the title of a conversation that exists; or let its deadline slide as a write does, or give
+-- it another lifetime.
 -- ARGV  id, owner, 1 if only that owner's counts, then 'title', title; or 'lifetime', lifetime,
 --       default lifetime
 -- Returns whether the conversation exists (for that owner).
@@ -14,7 +12,7 @@ if ARGV[4] == 'title' then
   return answer(1)
 end
 local deadline = deadline_of(stored, clock(), ARGV[5], ARGV[6])
-if deadline then redis.call('ZADD', expiry, deadline, id) else redis.call('ZREM', expiry, id) end
+list_deadline(deadline)
 -- What another program wrote over a long document must not look untouched by getting a time.
 if stored.size > LONG and not is_untouched() then
   redis.call('HSET', record, 'version', stored.version + 1)
