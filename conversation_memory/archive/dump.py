@@ -8,17 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from ..clock import iso, now
-from ..collection.listing import Listing, owners_of
+from ..collection.listing import owners_of
 from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, members
 from ..collection.summaries import SIZE_FIELDS, Summary, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
-from ..layouts import ConversationRef, Layout
+from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, info, single
 from . import format
-from .bulk_read import portions, read
+from .entries import portions, read
 from .format import Entry, Header
 
 _BATCH = 200
@@ -50,8 +51,7 @@ class Dump:
             yield self._opening(await self.index._arun(self._select(ids)))
             for batch in ids.batches(_BATCH):
                 for portion in await self.index._arun(self._portions(batch)):
-                    entries = await self.index._arun(self._entries(portion))
-                    yield self._lines(entries)
+                    yield self._lines(await self.index._arun(self._entries(portion)))
             yield self._closing()
 
     def _batches(self, ids: Ids) -> Iterator[list[Entry]]:
@@ -59,20 +59,54 @@ class Dump:
             for portion in self.index._run(self._portions(batch)):
                 yield self.index._run(self._entries(portion))
 
-    def _select(self, ids: Ids) -> Operation[str]:
-        """Returns the version of the server."""
-        layout, listing = self.index._layout, self.index._listing
-        yield from _select(layout, listing, self.selection, ids)
-        self.total = len(ids)
-        return (yield from info("server")).get("redis_version", "")
-
     def _portions(self, ids: Sequence[bytes]) -> Operation[list[list[Summary]]]:
-        found = yield summaries(self.index._layout.keys, ids, SIZE_FIELDS)
-        return list(portions(found))
+        return [*portions((yield summaries(self.index._layout.keys, ids, SIZE_FIELDS)))]
 
     def _entries(self, portion: list[Summary]) -> Operation[list[Entry]]:
         found = yield from read(self.index._layout, portion)
         return [one.entry for one in found if one.entry is not None]
+
+    def _select(self, ids: Ids) -> Operation[str]:
+        """Put the selected ids into `ids`. Returns the version of the server."""
+        owner = self.selection.owner_key
+        if self.selection.ids is not None:
+            yield from self._select_named(ids)
+        elif owner is None:
+            yield from self._select_listed(ids, ScanCursor(self.index._listing.scan))
+        else:
+            order = self.index._layout.keys.recency(owner)
+            yield from self._select_listed(ids, members(order))
+        self.total = len(ids)
+        return (yield from info("server")).get("redis_version", "")
+
+    def _select_named(self, ids: Ids) -> Operation[None]:
+        """Raises `ConversationNotFound` for an unknown id."""
+        layout = self.index._layout
+        chosen = list(dict.fromkeys(map(encode, self.selection.ids or ())))
+        for start in range(0, len(chosen), BATCH):
+            found = yield summaries(layout.keys, chosen[start : start + BATCH], SIZE_FIELDS)
+            for it in found:
+                if it.size < 0:
+                    raise layout.not_found(ConversationRef(it.id))
+            ids.add((it.id, -1 if it.score is None else it.score) for it in found)
+
+    def _select_listed(self, ids: Ids, cursor: ScanCursor[list[bytes]]) -> Operation[None]:
+        keys, owner = self.index._layout.keys, self.selection.owner_key
+        while cursor.goes_on:
+            found = yield from cursor.next()
+            if not found:
+                continue
+            asked = [] if owner is None else owners_of(keys, found)
+            in_order: Command[Any] = single("ZMSCORE", keys.recency(), *found)
+            present, scores, *owners = yield [now(), in_order, *asked]
+            times = [-1 if score is None else int(float(score)) for score in scores]
+            rows = zip(found, times, owners or [None] * len(found), strict=True)
+            ids.add(
+                (id, time)
+                for id, time, owned_by in rows
+                # A conversation that is not listed yet counts as written now.
+                if owned_by == owner and self.selection.has(present if time < 0 else time)
+            )
 
     def _opening(self, server: str) -> bytes:
         self.count = self.unreadable = self._size = 0
@@ -125,53 +159,6 @@ class Ids:
 
     def close(self) -> None:
         self._db.close()
-
-
-def _select(layout: Layout, listing: Listing, selection: Selection, ids: Ids) -> Operation[None]:
-    """Put the selected ids into `ids`. Raises `ConversationNotFound` for an unknown name."""
-    if selection.ids is not None:
-        yield from _named(layout, selection, ids)
-        return
-    owner = selection.owner_key
-    cursor = ScanCursor(listing.scan) if owner is None else members(layout.keys.recency(owner))
-    while cursor.goes_on:
-        if found := (yield from cursor.next()):
-            ids.add((yield from _chosen(layout, selection, found)))
-
-
-def _chosen(
-    layout: Layout, selection: Selection, found: list[bytes]
-) -> Operation[list[tuple[bytes, int]]]:
-    """Those of `found` that are selected, each with its time; in one round trip."""
-    owner = selection.owner_key
-    asked = [] if owner is None else owners_of(layout.keys, found)
-    present, times, *owners = yield [now(), _scores(layout, found), *asked]
-    return [
-        (id, time)
-        for id, time, owned_by in zip(found, times, owners or [owner] * len(found), strict=True)
-        # One that is not listed yet counts as written now.
-        if owned_by == owner and selection.has(present if time < 0 else time)
-    ]
-
-
-def _named(layout: Layout, selection: Selection, ids: Ids) -> Operation[None]:
-    chosen = list(dict.fromkeys(map(encode, selection.ids or ())))
-    for start in range(0, len(chosen), BATCH):
-        names = chosen[start : start + BATCH]
-        found = yield summaries(layout.keys, names, SIZE_FIELDS)
-        for it in found:
-            if it.size < 0:
-                raise layout.not_found(ConversationRef(it.id))
-        ids.add((it.id, -1 if it.score is None else it.score) for it in found)
-
-
-def _scores(layout: Layout, ids: list[bytes]) -> Command[list[int]]:
-    """The time of the last write of each, -1 for one that is not listed yet."""
-
-    def decoded(scores: list[bytes | None]) -> list[int]:
-        return [-1 if score is None else int(float(score)) for score in scores]
-
-    return single("ZMSCORE", layout.keys.recency(), *ids, decode=decoded)
 
 
 def _ahead(items: Iterator[list[Entry]]) -> Iterator[list[Entry]]:

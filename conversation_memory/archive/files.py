@@ -8,8 +8,9 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -52,7 +53,8 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     with file:
         _lock(file, partial)
         try:
-            _hide(file)
+            if fcntl is not None:  # one that was left over may have other permissions
+                os.fchmod(file.fileno(), 0o600)
             file.truncate()
             with compressing(file, path.suffix) as compressed:
                 yield compressed
@@ -84,15 +86,20 @@ def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """`file`, or a temporary copy of a stream."""
-    if file.seekable():
-        yield file
-        return
-    with TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy, _BUFFER)
-        copy.seek(0)
-        yield copy
+def reading(source: str | Path | IO[bytes]) -> Iterator[tuple[IO[bytes], str]]:
+    """A file that can be read repeatedly, and its name for messages."""
+    with ExitStack() as stack:
+        name = "The file"
+        if isinstance(source, str | Path):
+            name, path = repr(str(source)), Path(source)
+            if path.is_dir():
+                raise NotAnArchive(f"{name} is a folder.")
+            source = stack.enter_context(path.open("rb", buffering=_BUFFER))
+        if not source.seekable():  # a pipe
+            stream, source = source, stack.enter_context(TemporaryFile())
+            shutil.copyfileobj(stream, source, _BUFFER)
+            source.seek(0)
+        yield source, name
 
 
 @contextmanager
@@ -110,13 +117,28 @@ def lines(
     file.seek(0)
     sensible = max(_UNPACKED, _RATIO * size)
     with _decompressing(file, magic) as stream:
-        yield _bounded(_lines(stream, longest, name), name, min(most or sensible, sensible))
+        yield _lines(stream, longest, min(most or sensible, sensible), name)
 
 
-def _bounded(lines: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
+def _lines(stream: io.BufferedIOBase, longest: int, most: int, name: str) -> Iterator[bytes]:
+    errors = _errors()
     total = 0
-    for number, line in enumerate(lines, 1):
+    for number in count(1):
+        try:
+            line = stream.readline(longest + 1)
+        except errors:
+            raise ArchiveDamaged(
+                f"{name} is damaged at line {number:,}: the compressed data are truncated or "
+                "changed."
+            ) from None
+        if not line:
+            return
         total += len(line)
+        if len(line) > longest:
+            raise ArchiveDamaged(
+                f"{name} exceeds {longest:,} bytes at line {number:,}, the limit that follows from "
+                "MAX_BYTES."
+            )
         if total > most:
             raise ArchiveTooLarge(
                 f"{name} unpacks to more than {most:,} bytes, the limit for a file of "
@@ -130,28 +152,10 @@ def _bounded(lines: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
         yield line
 
 
-def _lines(stream: io.BufferedIOBase, longest: int, name: str) -> Iterator[bytes]:
-    errors: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
-    if find_spec("zstandard"):
-        errors += (_zstandard().ZstdError,)
-    number = 0
-    while True:
-        number += 1
-        try:
-            line = stream.readline(longest + 1)
-        except errors:
-            raise ArchiveDamaged(
-                f"{name} is damaged at line {number:,}: the compressed data are truncated or "
-                "changed."
-            ) from None
-        if not line:
-            return
-        if len(line) > longest:
-            raise ArchiveDamaged(
-                f"{name} exceeds {longest:,} bytes at line {number:,}, the limit that follows from "
-                "MAX_BYTES."
-            )
-        yield line
+def _errors() -> tuple[type[Exception], ...]:
+    # gzip raises three kinds, of which only one is an OSError.
+    errors = (EOFError, zlib.error, gzip.BadGzipFile)
+    return (*errors, _zstandard().ZstdError) if find_spec("zstandard") else errors
 
 
 @contextmanager
@@ -179,7 +183,7 @@ def _zstandard() -> Any:
 
 
 def _lock(file: IO[bytes], path: Path) -> None:
-    """Prevents two dumps from writing to the same file."""
+    """Prevent two dumps from writing to the same file."""
     if fcntl is None:
         return
     try:
@@ -188,13 +192,8 @@ def _lock(file: IO[bytes], path: Path) -> None:
         raise type(error)(error.errno, "another dump is writing this file", str(path)) from None
 
 
-def _hide(file: IO[bytes]) -> None:
-    """Restricts a file that was left over with other permissions, too."""
-    if fcntl is not None:
-        os.fchmod(file.fileno(), 0o600)
-
-
 def _sync_folder(path: Path) -> None:
+    # A rename survives a power failure only when its folder is on the disk.
     if fcntl is None:
         return
     folder = os.open(path, os.O_RDONLY)
@@ -202,10 +201,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def opened(path: Path) -> IO[bytes]:
-    """The file of an archive, for reading. Raises OSError, and `NotAnArchive` for a folder."""
-    if path.is_dir():
-        raise NotAnArchive(f"{str(path)!r} is a folder.")
-    return path.open("rb", buffering=_BUFFER)
