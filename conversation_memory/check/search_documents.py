@@ -16,7 +16,7 @@ from ..search_index.documents import suffix
 from . import findings
 from .findings import Finding
 
-# What is stored of a conversation, its search documents, and the time of its last write in ms.
+# A conversation, its search documents, and the time of its last write in ms.
 Read = tuple[Snapshot, Indexed, int]
 
 
@@ -24,13 +24,14 @@ def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes
     """Those of `ids` that should have documents, with the bytes to read; none without search."""
     if layout.schema is None or (yield from layout.indexer()) is None:
         return []
-    return [(it.id, it.bytes) for it in (yield summaries(layout.keys, ids)) if _is_searched(it)]
+    known: list[Summary] = yield summaries(layout.keys, ids)
+    return [(it.id, it.bytes) for it in known if it.exists and it.has_right_types]
 
 
 def inspect_documents(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Finding]]:
     """The conversations whose documents are not those of their runs."""
-    known = yield summaries(layout.keys, ids)
-    existing = [it.id for it in known if _is_searched(it)]
+    known: list[Summary] = yield summaries(layout.keys, ids)
+    existing = [it.id for it in known if it.exists and it.has_right_types]
     read = (yield [_read(layout, id) for id in existing]) if existing else []
     return [
         finding
@@ -71,10 +72,6 @@ def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
     return [Finding(findings.WRONG_DOCUMENT_COUNT, name, fix) for name in names if surplus]
 
 
-def _is_searched(it: Summary) -> bool:
-    return it.exists and it.has_right_types
-
-
 def _read(layout: Layout, id: bytes) -> Command[Read]:
     place = ConversationRef(id)
     snapshot, indexed = layout.snapshot(place), layout.indexed_command(place, whole=True)
@@ -92,7 +89,6 @@ def _read(layout: Layout, id: bytes) -> Command[Read]:
 def _examine(
     layout: Layout, id: bytes, snapshot: Snapshot, indexed: Indexed, time: int
 ) -> list[Finding]:
-    """The repair writes all documents anew."""
     documents, wanted = layout.documents, set()
     assert documents is not None
     place = ConversationRef(id, owner_of(snapshot.record))

@@ -56,13 +56,9 @@ class MemoryCommand(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help=help)
 
     def add_no_input(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="Do not ask for confirmation.",
-        )
+        help = "Do not ask for confirmation."
+        names = ("--noinput", "--no-input")  # as Django's own commands
+        parser.add_argument(*names, action="store_false", dest="interactive", help=help)
 
     def confirm(self, question: str, refusal: str) -> None:
         """Ask on the terminal; raises CommandError(refusal) unless the user answers yes."""
@@ -98,8 +94,8 @@ class MemoryCommand(BaseCommand):
         self.stderr.write(str(error))
 
     def total(self, index: ConversationIndex) -> int | None:
-        """The total of a progress bar; costs no round trip where there is none."""
-        return index.count() if self.verbosity else None
+        """The total of a progress bar."""
+        return index.count() if self.verbosity else None  # no round trip without a bar
 
     @contextmanager
     def progress(
@@ -163,7 +159,6 @@ class MemoryCommand(BaseCommand):
 
 
 def sums(index: ConversationIndex, found: Erasure | Pruning, what: str) -> str:
-    """`default: 2 conversations, 3 runs, 512 bytes to delete`."""
     return (
         f"{index.alias}: {counted(found.conversations, 'conversation')}, "
         f"{counted(found.runs, 'run')}, {counted(found.bytes, 'byte')} {what}"
