@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -15,12 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from ..exceptions import ArchiveDamaged, ArchiveTooLarge, NotAnArchive, PackageMissing
+from django.core.files import locks
 
-try:
-    import fcntl
-except ImportError:  # Windows has neither these locks nor folders that can be synced
-    fcntl = None  # type: ignore[assignment]
+from ..exceptions import ArchiveDamaged, ArchiveTooLarge, NotAnArchive, PackageMissing
 
 _BUFFER = 2**20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -51,9 +49,11 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     file = open(os.open(partial, flags, 0o600), "wb", buffering=_BUFFER)  # noqa: SIM115
     with file:
-        _lock(file, partial)
+        if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
+            problem = "another dump is writing this file"
+            raise BlockingIOError(errno.EWOULDBLOCK, problem, str(partial))
         try:
-            if fcntl is not None:  # one that was left over may have other permissions
+            if os.name != "nt":  # one that was left over may have another mode
                 os.fchmod(file.fileno(), 0o600)
             file.truncate()
             with compressing(file, path.suffix) as compressed:
@@ -182,19 +182,9 @@ def _zstandard() -> Any:
     return zstandard
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Prevent two dumps from writing to the same file."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise type(error)(error.errno, "another dump is writing this file", str(path)) from None
-
-
 def _sync_folder(path: Path) -> None:
-    # A rename survives a power failure only when its folder is on the disk.
-    if fcntl is None:
+    # A rename survives a power failure only when its folder is on the disk, too.
+    if os.name == "nt":  # where a folder cannot be opened
         return
     folder = os.open(path, os.O_RDONLY)
     try:

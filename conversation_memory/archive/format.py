@@ -11,7 +11,7 @@ import re
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -49,12 +49,13 @@ class Header:
     `layout` is that of the values, which may differ from that of the index.
     """
 
+    # In the order of the line.
+    version: int = VERSION
     index: str
+    layout: str = "hash"
     conversations: int
     server: str
     created: str
-    version: int = VERSION
-    layout: str = "hash"
 
 
 class Facts(NamedTuple):
@@ -95,16 +96,7 @@ class Entry(NamedTuple):
 
 
 def header_line(header: Header) -> bytes:
-    head = {
-        "format": FORMAT,
-        "version": header.version,
-        "index": header.index,
-        "layout": header.layout,
-        "conversations": header.conversations,
-        "server": header.server,
-        "created": header.created,
-    }
-    return _with_check(head)
+    return _with_check({"format": FORMAT, **asdict(header)})
 
 
 def read_header(line: bytes) -> Header:
