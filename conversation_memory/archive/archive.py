@@ -1,4 +1,4 @@
-"""Reading an archive, which is verified as a whole before any of it is used."""
+"""Reading an archive, all of which is verified before any of it is used."""
 
 from __future__ import annotations
 
@@ -33,17 +33,25 @@ class Source:
 
     trusted = is_new = False
 
-    def __init__(self, file: IO[bytes], name: str, longest: int, most_bytes: int | None = None):
+    def __init__(
+        self,
+        file: IO[bytes],
+        name: str,
+        longest: int,
+        most: int | None = None,
+        most_bytes: int | None = None,
+    ):
         self._file = file
         self._name = name
         self._longest = longest
+        self._most = most
         self._most_bytes = most_bytes
         self.count = self.longest = 0
         self.size = file.seek(0, io.SEEK_END)
 
     @property
     def position(self) -> int:
-        """The number of bytes read in the present pass."""
+        """The number of bytes read in this pass."""
         return min(self._file.tell(), self.size)
 
     def entries(self) -> Iterator[Entry]:
@@ -84,17 +92,6 @@ class Archive(Source):
 
     header: Header
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        name: str,
-        longest: int,
-        most: int | None = None,
-        most_bytes: int | None = None,
-    ):
-        super().__init__(file, name, longest, most_bytes)
-        self._most = most
-
     def entries(self) -> Iterator[Entry]:
         with self._lines() as lines:
             next(lines, b"")
@@ -120,7 +117,7 @@ class Archive(Source):
             raise self._damaged_at(self.count + 2, error) from None
         stated = [foot.get(name) for name in ("conversations", "bytes", "sha256")]
         if stated != [self.count, size, digest]:
-            for _ in self.entries():  # names the line if a single one is damaged
+            for _ in self.entries():  # raises an error that names the line, if that is damaged
                 pass
             raise self._damaged("was changed: its lines do not match its footer")
         self.trusted = format.is_signed(foot)

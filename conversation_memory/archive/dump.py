@@ -1,4 +1,4 @@
-"""Dumping conversations of an index, in constant memory, while writers go on."""
+"""Dumping conversations of an index, in constant memory and during writes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _BATCH = 200
 
 
 class Dump:
-    """The archive of some conversations of an index, as an iterator of bytes, sync or async.
+    """An archive of the selected conversations, as an iterator of bytes, sync or async.
 
-    Each conversation is whole. One deleted meanwhile is omitted; one begun meanwhile may be.
-    `total` conversations were selected and `count` are written so far; `unreadable` of them are
-    damaged, and dumped as their stored bytes.
+    Each conversation is complete. Those deleted during the dump are omitted, and those begun during
+    it may be. `total` conversations were selected and `count` are written so far; `unreadable` of
+    them are damaged, and dumped as their stored bytes.
     """
 
     def __init__(self, index: ConversationIndex, selection: Selection = EVERYTHING):
@@ -129,15 +129,17 @@ class Dump:
 
 
 class Ids:
-    """Ids in a temporary file, each once, in the order of time and bytes; in constant memory.
+    """Distinct ids in the order of time and bytes, kept in a temporary file.
 
-    A scan of the recency index would miss conversations that are written to meanwhile, and those
-    not listed yet. The order makes dumps of equal indexes equal.
+    The order makes dumps of equal indexes equal.
     """
 
+    # Not a scan of the recency index, which would miss conversations that are written to meanwhile
+    # and move to its end, and those not listed yet.
+
     def __init__(self) -> None:
-        # An empty name is a temporary file, deleted with the connection. A response is not always
-        # sent by the thread that made it.
+        # SQLite deletes the file of an empty name with the connection. Django may send a response
+        # from another thread than the one that made it.
         self._db = sqlite3.connect("", check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, time INTEGER) WITHOUT ROWID")
@@ -146,7 +148,7 @@ class Ids:
         self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ids)
 
     def add_new(self, id: bytes) -> bool:
-        """Returns true unless it is known already."""
+        """Returns False if it is known already."""
         return self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, 0)", (id,)).rowcount == 1
 
     def batches(self, size: int) -> Iterator[list[bytes]]:
@@ -162,7 +164,7 @@ class Ids:
 
 
 def _ahead(items: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
-    """`items`, each made in a thread while the one before it is used."""
+    # The next item is made in a thread while the caller uses the previous one.
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

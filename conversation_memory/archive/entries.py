@@ -1,4 +1,4 @@
-"""Many conversations at a time as entries of an archive: how to read and how to write them."""
+"""Reading and writing many conversations at a time, as entries of an archive."""
 
 from __future__ import annotations
 
@@ -25,22 +25,21 @@ from .format import NOTHING, Entry, Facts
 RESTORE = Script("restore")
 OVERWRITE = Script("overwrite")
 
-# A reply has about this many bytes, or a single conversation.
-_REPLY = 2 * 2**20
+_REPLY = 2 * 2**20  # bytes, unless a single conversation has more
 _SHORT = 200
 
-# In seconds; an hour longer than ids are known, as clocks differ.
+# In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
 _RECENT = 7200
 
 _READS = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
 
-# Owner, version, length and digest of the field, for a script that replaces only that.
+# Owner, version, length and digest of the field: the state that a script may overwrite.
 Expected = tuple[bytes | None, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A conversation as it was read; `entry` is None if it does not exist, or has expired."""
+    """A conversation that was read; `entry` is None if it does not exist or has expired."""
 
     summary: Summary
     entry: Entry | None
@@ -55,7 +54,7 @@ class Stored:
 
 
 def portions(found: Sequence[Summary]) -> Iterator[list[Summary]]:
-    """Those that are stored, as many at a time as one reply should have."""
+    """Split stored conversations into parts that fit into one reply."""
     portion: list[Summary] = []
     total = 0
     for summary in found:
@@ -71,10 +70,10 @@ def portions(found: Sequence[Summary]) -> Iterator[list[Summary]]:
 
 
 def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
-    """The conversations of a portion, each as it was at one moment."""
+    """Read a portion in one transaction."""
     ids, keys = [it.id for it in portion], layout.keys
     lists = [it.id for it in portion if it.length]
-    # As one MULTI, where an unknown digest would not stop the other calls.
+    # EVAL, as an unknown digest of EVALSHA does not stop the other calls of a MULTI.
     known = summaries(keys, ids, in_transaction=True)
     fields = ("HMGET", keys.content(ids[0]), *ids)
     ranges = [("LRANGE", keys.runs(id), 0, -1) for id in lists]
@@ -82,7 +81,7 @@ def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
     texts = dict(zip(lists, elements, strict=True))
     found = []
     for it, field in zip(known.decode(reply), values, strict=True):
-        if it.is_list and it.length and it.id not in texts:  # it became one meanwhile
+        if it.is_list and it.length and it.id not in texts:  # it was converted meanwhile
             found += yield from read(layout, [it])
         else:
             found.append(Stored(it, _entry(it, field, texts.get(it.id, [])), field))
@@ -152,10 +151,10 @@ def _field(field: bytes) -> Document:
 
 @dataclass(slots=True)
 class Item:
-    """A conversation of an archive, and its `outcome`, a count of `Counts`.
+    """A conversation to restore, and its `outcome`, which is a field of `Counts`.
 
-    `document` is needed in order to write it, None if it is unreadable. It replaces `instead_of` if
-    that is still there. One that `is_new` gets the time of the restore.
+    It replaces the stored state `instead_of`. One that `is_new` gets the time of the restore. The
+    `document`, None if it is unreadable, is required only for writing.
     """
 
     entry: Entry
@@ -166,7 +165,7 @@ class Item:
 
     @property
     def has_record(self) -> bool:
-        """False if another program wrote it, and it is to stay as that left it."""
+        """False if another program wrote it: it stays without a record, as that left it."""
         entry = self.entry
         return self.is_new or entry.facts != NOTHING or entry.expires is not None
 
@@ -177,16 +176,16 @@ class Item:
 
 
 def permission(layout: Layout) -> Command[int]:
-    """Raises `RedisDenied` for a user who lacks a permission for any step of a restore."""
+    """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
     commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
     commands += INDEX.commands if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 
 def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
-    """Write conversations, each with another id, in one round trip.
+    """Write conversations with distinct ids in one round trip.
 
-    Returns the ids that were written, each completely; at any other one, something else is stored.
+    Returns the ids that were written. The others were not, because something else is stored there.
     """
     fresh = [item for item in items if item.instead_of is None]
     others = [item for item in items if item.instead_of is not None]
@@ -199,7 +198,7 @@ def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
 
 
 def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
-    # All in one script, which is faster than one for each.
+    # One script for all is faster than one script each.
     keys, id = layout.keys, items[0].entry.id
     shared = [keys.content(id), keys.record(id), keys.recency(), keys.expiry()]
     own: list[bytes] = []
@@ -218,12 +217,12 @@ def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
 
 
 def _owned(layout: Layout, item: Item) -> bytes:
-    # Without an owner, a key that the script does not use.
+    # A script must declare a key even where it will not use it, as without an owner.
     return layout.keys.recency(item.entry.facts.owner or b"")
 
 
 def _args(layout: Layout, item: Item) -> list[Any]:
-    """Whether it has an owner, and the conversation as restored.lua takes it."""
+    """1 if it has an owner, else 0, and the arguments of restored.lua."""
     entry, facts, document = item.entry, item.entry.facts, item.document
     if document is not None and item.has_record:
         encoded = layout.encoded(document)

@@ -1,4 +1,4 @@
-"""The files of archives: optionally compressed, and never left incomplete under their name."""
+"""The files of archives: compressed if wanted, and never incomplete under their name."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _EVERY = 10_000
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """The file to write to; it gets its name when everything is on the disk.
+    """Open a file for writing, which gets its name only when it is complete on the disk.
 
-    Compressed if the name ends in `.gz` or `.zst`. Until then it is `NAME.partial`, which is
-    deleted after a failure. Only its user may read it. A device or a pipe is written to directly.
+    Until then it is `NAME.partial`, which is deleted after a failure. It is compressed if the name
+    ends in `.gz` or `.zst`, and readable only by its user. A device or a pipe is written directly.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as device, compressing(device, path.suffix) as stream:
@@ -63,7 +63,7 @@ def written(path: Path) -> Iterator[IO[bytes]]:
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
-            with suppress(OSError):  # the rest of the buffer may fail too
+            with suppress(OSError):  # it flushes the buffer, and the disk may be full
                 file.close()
             raise
     _sync_folder(path.parent)
@@ -71,9 +71,9 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
-    """A stream that compresses into `file` if its suffix says so, else `file`."""
+    """A stream that compresses into `file` if `suffix` is `.gz` or `.zst`, else `file`."""
     if suffix == ".gz":
-        # Without name and time, equal archives are equal files.
+        # gzip puts a name and a time into its header; without them, equal archives are equal files.
         with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped:
             yield zipped  # type: ignore[misc]
     elif suffix == ".zst":

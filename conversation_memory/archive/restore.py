@@ -167,7 +167,7 @@ class Restore:
         return counts
 
     def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
-        """Write a batch. Returns those written to meanwhile, to be decided again."""
+        """Write a batch. Returns those that other writers changed, which must be decided again."""
         items: list[Item] = []
         same: list[bytes] = []  # a previous restore may have stopped before their search documents
         for item in (yield from self._decided(batch)):
@@ -190,7 +190,7 @@ class Restore:
         return left
 
     def _decided(self, batch: Batch) -> Operation[list[Item]]:
-        """The conversations of a batch, each with its outcome and what it replaces."""
+        """Compare a batch with what is stored."""
         known, time = yield [summaries(self._layout.keys, [*batch], SIZE_FIELDS), now()]
         items = [self._item(batch[it.id], None, time) for it in known if it.is_blank]
         for portion in portions(known):
@@ -229,7 +229,7 @@ class Restore:
         return "kept" if there.runs is None else "replaced"
 
     def _batches(self, counts: Counts) -> Iterator[Batch]:
-        """The conversations, as many as suit one round trip; no id twice."""
+        """The conversations in parts for one round trip, without an id twice in one of them."""
         batch: Batch = {}
         size = 0
         for entry in self.source.entries():
@@ -283,14 +283,14 @@ class Restore:
 
 
 class Prefetch:
-    """Batches, each made in a thread while the one before it is written."""
+    """Batches, each made in a thread while the previous one is written."""
 
     def __init__(self, items: Iterator[Batch]):
         self._make = Ahead(partial(next, items, None))
         self._coming: Later | None = None
 
     def next(self) -> Operation[Batch | None]:
-        """The next item, None at the end."""
+        """The next batch, None at the end."""
         item: Batch | None = yield self._coming or (yield self._make)
         self._coming = None if item is None else (yield self._make)
         return item

@@ -1,7 +1,7 @@
 """A consistency check of an index, and the repair of derived data.
 
-Everything is inspected in batches, each conversation as it is at one moment. The script of a repair
-verifies the fault again, and the batch is inspected once more afterwards: so concurrent writes do
+Everything is inspected in batches, each conversation in one transaction. The script of a repair
+verifies the fault again, and the batch is inspected once more afterwards. So concurrent writes do
 not falsify the report, and a fault that another client repaired meanwhile counts as repaired.
 """
 
@@ -66,7 +66,7 @@ class Check:
         return self._tally.report()
 
     def _wrong_types(self) -> Operation[list[Finding]]:
-        """Those of the keys that an index needs, and those that a search of it needs."""
+        # A key of the wrong type would break off every other inspection.
         keys = self._keys
         expected = {keys.index: b"hash", keys.recency(): b"zset", keys.expiry(): b"zset"}
         if self._is_searched:

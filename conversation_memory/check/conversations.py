@@ -22,13 +22,13 @@ MEND = Script("mend")
 
 _MOST_BYTES = 4 * 1024 * 1024
 
-# In the index, of the deadline, and in the order of the owner (of all, without an owner; None if
-# that order has another type): milliseconds, "" without one.
+# Milliseconds, "" without a score, in the recency index, the expiry index, and the recency index of
+# the owner, if there is one; None if that key has another type.
 Scores = tuple[int | str, int | str, int | str | None]
 
 
 def inspect_types(expected: Mapping[bytes, bytes]) -> Operation[list[Finding]]:
-    """Keys of another type than `expected`; all that an index needs must be right."""
+    """Find keys that exist with another type than `expected`."""
     types = (yield [single("TYPE", key) for key in expected]) if expected else []
     return [
         Finding(findings.WRONG_TYPE, key)
@@ -38,7 +38,7 @@ def inspect_types(expected: Mapping[bytes, bytes]) -> Operation[list[Finding]]:
 
 
 def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Faults of the conversations of `ids`, which are read 4 MB at a time."""
+    """Find faults of conversations, which are read 4 MB at a time."""
     known: list[Summary] = [it for it in (yield summaries(keys, ids)) if it.has_right_types]
     found = [
         Finding(findings.EXPIRED, it.id, forgetting(keys, it.id, it.owner))
@@ -148,7 +148,7 @@ def _mending(keys: Keys, id: bytes, snapshot: Snapshot, derived: dict[str, Any])
 def inspect_scores(
     keys: Keys, order: bytes, owner: bytes | None, ids: Sequence[bytes]
 ) -> Operation[list[Finding]]:
-    """Faults of the scores of `ids` in `order`, which may be that of an `owner`."""
+    """Find faults of the scores of `ids` in `order`, which may belong to an `owner`."""
     return [
         finding
         for it in (yield summaries(keys, ids, order=order))
@@ -169,7 +169,7 @@ def _examine_score(keys: Keys, it: Summary, owner: bytes | None) -> Iterator[Fin
 
 
 def inspect_keys(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Faults of the records and lists of runs among `names`."""
+    """Find faults of the records and lists of runs among the keys `names`."""
     families = [(name, *keys.family(name)) for name in names]
     ids = [id for _, family, id in families if family in (b"record", b"runs")]
     known = {it.id: it for it in ((yield summaries(keys, ids)) if ids else [])}

@@ -1,4 +1,4 @@
-"""The check of search documents: of each conversation, of none, and their number."""
+"""The check of search documents: those of each conversation, stray ones, and their number."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Read = tuple[Snapshot, Indexed, int]
 
 
 def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
-    """Those of `ids` that should have documents, with the bytes to read; none without search."""
+    """The conversations that should have documents, with the bytes to read; none without search."""
     if layout.schema is None or (yield from layout.indexer()) is None:
         return []
     known: list[Summary] = yield summaries(layout.keys, ids)
@@ -29,7 +29,7 @@ def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes
 
 
 def inspect_documents(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Finding]]:
-    """The conversations whose documents are not those of their runs."""
+    """Find conversations whose documents do not match their runs."""
     known: list[Summary] = yield summaries(layout.keys, ids)
     existing = [it.id for it in known if it.exists and it.has_right_types]
     read = (yield [_read(layout, id) for id in existing]) if existing else []
@@ -41,7 +41,7 @@ def inspect_documents(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Fi
 
 
 def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Those of `tokens` that no conversation has."""
+    """Find tokens of deleted conversations that still have documents."""
     keys = layout.keys
     stray = yield from sweeping.strays(keys, tokens)
     asked = [sweeping.sweeping(keys, token, id, asks=True) for token, id in stray]
@@ -54,7 +54,7 @@ def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Fi
 
 
 def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Those of the documents `names` that no conversation lists."""
+    """Find documents that no conversation lists among the keys `names`."""
     found = yield sweeping.orphans(layout.keys, names, asks=True)
     return [
         Finding(findings.LOST_DOCUMENT, name, sweeping.orphans(layout.keys, [name]))
@@ -63,7 +63,7 @@ def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
 
 
 def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """A count of documents that differs from that of RediSearch; `names` is its one key."""
+    """Compare the count of documents with that of RediSearch; `names` is its one key."""
     index_state = layout.index_state
     if index_state is None or not (yield from index_state.ready()).answers:
         return []

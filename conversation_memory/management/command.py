@@ -99,13 +99,13 @@ class MemoryCommand(BaseCommand):
 
     @contextmanager
     def progress(
-        self, doing: str, *, total: int | None = None, unit: str = "", scaled: bool = False
+        self, doing: str, *, total: int | None = None, unit: str = ""
     ) -> Iterator[Progress]:
         """A function to call with the count so far, as often as one likes.
 
-        `doing` labels the bar ("Dumping") and `unit` is what it counts; `scaled` is for bytes. The
-        output goes to stderr: a bar on a terminal if tqdm is installed, otherwise a line every
-        `EVERY` seconds, and nothing if the verbosity is 0.
+        `doing` labels the bar ("Dumping"); a count with a `unit` is shown as 1.5k, 2M. The output
+        goes to stderr: a bar on a terminal if tqdm is installed, otherwise a line every `EVERY`
+        seconds, and nothing if the verbosity is 0.
         """
         if not self.verbosity:
             yield lambda done, words="": None
@@ -115,11 +115,12 @@ class MemoryCommand(BaseCommand):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             stream: Any = self.stderr
+            scaled = bool(unit)
             with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
 
                 def show(done: int, words: str = "") -> None:
                     if words:
-                        bar.set_postfix_str(words, refresh=False)
+                        bar.set_postfix_str(words, refresh=False)  # update() draws it
                     bar.update(done - bar.n)
 
                 yield show
@@ -141,7 +142,7 @@ class MemoryCommand(BaseCommand):
         self.verbosity = options["verbosity"]
         try:
             output = super().execute(*args, **options)
-            self.stdout.flush()  # inside the `try`, so that an error of it is a sentence too
+            self.stdout.flush()  # a closed pipe or a full disk may show only now
             return output
         except BrokenPipeError:
             if self._called_from_command_line:

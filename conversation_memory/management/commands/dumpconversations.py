@@ -47,7 +47,7 @@ class Command(MemoryCommand):
         dump = FORMATS[options["format"]](indexes[using], chosen)
         with self.writer(output) as write:
             chunks = iter(dump)
-            write(next(chunks))  # the total is known only after the first chunk
+            write(next(chunks))  # which selects the conversations: only then is the total known
             with self.progress("Dumping", total=dump.total) as show:
                 for chunk in chunks:
                     write(chunk)

@@ -42,7 +42,7 @@ class Command(MemoryCommand):
         parser.add_argument(
             "--ignore-expiry",
             action="store_true",
-            help="Restore expired conversations too, and none with an expiry.",
+            help="Restore expired conversations too, and all of them without an expiry.",
         )
         parser.add_argument(
             "--owner-map",
@@ -78,13 +78,13 @@ class Command(MemoryCommand):
             source = Archive(stream, name, longest)
         else:
             source = Chats(stream, name, longest, format)
-        with self.progress("Checking", total=source.size, unit="B", scaled=True) as show:
+        with self.progress("Checking", total=source.size, unit="B") as show:
             source.verify(show)
         return source
 
     def load(self, restore: Restore, *, dry_run: bool) -> Counts:
         doing, source = "Comparing" if dry_run else "Restoring", restore.source
-        with self.progress(doing, total=source.size, unit="B", scaled=True) as show:
+        with self.progress(doing, total=source.size, unit="B") as show:
 
             def progress(counts: Counts) -> None:
                 if not dry_run and (counts.new or counts.replaced):
