@@ -13,7 +13,7 @@ from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef, Layout
-from ..redis_io.operations import Ahead, Later, Operation, single
+from ..redis_io.operations import Ahead, Operation, single
 from ..search.reindex import catch_up
 from ..text import counted
 from .archive import Source
@@ -79,6 +79,7 @@ class Counts:
 
 Progress = Callable[[Counts], object]
 Batch = dict[bytes, Entry]
+Work = Callable[[Batch, Counts], Operation[None]]
 
 
 class Restore:
@@ -135,13 +136,7 @@ class Restore:
         return self.index._layout
 
     def _plan(self, progress: Progress) -> Operation[Counts]:
-        counts = Counts()
-        batches = Prefetch(self._batches(counts))
-        while batch := (yield from batches.next()):
-            for item in (yield from self._decided(batch)):
-                counts.add(item)
-            progress(counts)
-        return counts
+        return (yield from self._each_batch(self._foresee, progress))
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
@@ -149,22 +144,34 @@ class Restore:
         yield from self._layout.indexer()  # RediSearch needs its index before the first write
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
             self._check_conflicts((yield from self._plan(bool)))
+        return (yield from self._each_batch(self._settle, progress))
+
+    def _each_batch(self, work: Work, progress: Progress) -> Operation[Counts]:
         counts = Counts()
-        batches = Prefetch(self._batches(counts))
-        while batch := (yield from batches.next()):
-            for _ in range(_ATTEMPTS):
-                batch = yield from self._write(batch, counts)
-                if not batch:
-                    break
-            else:
-                raise ConversationConflict(
-                    "kept changing. The conversations before it were restored.",
-                    alias=self.index.alias,
-                    index=self.index.name,
-                    conversation_id=decode(next(iter(batch))),
-                )
+        # A thread reads each batch while the previous one is written.
+        read_on = Ahead(partial(next, self._batches(counts), None))
+        coming = yield read_on
+        while batch := (yield coming):
+            coming = yield read_on
+            yield from work(batch, counts)
             progress(counts)
         return counts
+
+    def _foresee(self, batch: Batch, counts: Counts) -> Operation[None]:
+        for item in (yield from self._decided(batch)):
+            counts.add(item)
+
+    def _settle(self, batch: Batch, counts: Counts) -> Operation[None]:
+        for _ in range(_ATTEMPTS):
+            batch = yield from self._write(batch, counts)
+            if not batch:
+                return
+        raise ConversationConflict(
+            "kept changing. The conversations before it were restored.",
+            alias=self.index.alias,
+            index=self.index.name,
+            conversation_id=decode(next(iter(batch))),
+        )
 
     def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
         """Write a batch. Returns those that other writers changed, which must be decided again."""
@@ -280,17 +287,3 @@ class Restore:
             f"record for {counted(counts.conflicts, 'conversation')}: {names}"
             f"{' …' if counts.conflicts > _EXAMPLES else ''}. They were not changed."
         )
-
-
-class Prefetch:
-    """Batches, each made in a thread while the previous one is written."""
-
-    def __init__(self, items: Iterator[Batch]):
-        self._make = Ahead(partial(next, items, None))
-        self._coming: Later | None = None
-
-    def next(self) -> Operation[Batch | None]:
-        """The next batch, None at the end."""
-        item: Batch | None = yield self._coming or (yield self._make)
-        self._coming = None if item is None else (yield self._make)
-        return item
