@@ -30,12 +30,11 @@ def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes
 
 def inspect_documents(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Finding]]:
     """Find conversations whose documents do not match their runs."""
-    known: list[Summary] = yield summaries(layout.keys, ids)
-    existing = [it.id for it in known if it.exists and it.has_right_types]
-    read = (yield [_read(layout, id) for id in existing]) if existing else []
+    read: list[Read | None] = yield [_read(layout, id) for id in ids]
     return [
         finding
-        for id, parts in zip(existing, read, strict=True)
+        for id, parts in zip(ids, read, strict=True)
+        if parts is not None
         for finding in _examine(layout, id, *parts)
     ]
 
@@ -72,9 +71,9 @@ def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
     return [Finding(findings.WRONG_DOCUMENT_COUNT, name, fix) for name in names if surplus]
 
 
-def _read(layout: Layout, id: bytes) -> Command[Read]:
-    place = ConversationRef(id)
-    snapshot, indexed = layout.snapshot(place), layout.indexed_command(place, whole=True)
+def _read(layout: Layout, id: bytes) -> Command[Read | None]:
+    ref = ConversationRef(id)
+    snapshot, indexed = layout.snapshot(ref), layout.indexed_command(ref, whole=True)
     score = ("ZSCORE", layout.keys.recency(), id)
 
     def decoded(replies: list[Any]) -> Read:
@@ -83,7 +82,8 @@ def _read(layout: Layout, id: bytes) -> Command[Read]:
         assert found is not None
         return found, indexed.decode(known), int(float(time or 0))
 
-    return Command((*snapshot.calls, *indexed.calls, score), decoded)
+    # A key that got another type meanwhile is reported elsewhere.
+    return Command((*snapshot.calls, *indexed.calls, score), decoded, otherwise=None)
 
 
 def _examine(
@@ -91,14 +91,14 @@ def _examine(
 ) -> list[Finding]:
     documents, wanted = layout.documents, set()
     assert documents is not None
-    place = ConversationRef(id, owner_of(snapshot.record))
+    ref = ConversationRef(id, owner_of(snapshot.record))
     try:
-        document = layout.document(place, snapshot)
+        document = layout.document(ref, snapshot)
         wanted = {suffix(text) for text in document.texts}
     except ConversationCorrupt:
         document = None
     if snapshot.field is None or (indexed.is_current and wanted == {*indexed.suffixes}):
         return []
     change = documents.whole(document, ()) if document else documents.none()
-    fix = layout.index_command(place, snapshot.digested(), change, time)
+    fix = layout.index_command(ref, snapshot.digested(), change, time)
     return [Finding(findings.NOT_INDEXED, id, fix)]
