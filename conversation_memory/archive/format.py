@@ -168,18 +168,20 @@ def read_entry(line: bytes) -> Entry:
 def _head(entry: Entry) -> dict[str, Any]:
     head, facts = _named("id", entry.id), entry.facts
     if facts != NOTHING:
-        owner = {} if facts.owner is None else _named("owner", facts.owner)
-        title = _named("title", facts.title) if facts.title else {}
-        head["record"] = owner | title | _numbers(facts, _FACTS)
-    head |= _numbers(entry, _NUMBERS)
+        record = head["record"] = {} if facts.owner is None else _named("owner", facts.owner)
+        if facts.title:
+            record |= _named("title", facts.title)
+        _add_numbers(record, facts, _FACTS)
+    _add_numbers(head, entry, _NUMBERS)
     if entry.texts:
         head["list"] = [_named("text", text) for text in entry.texts]
     return head
 
 
-def _numbers(values: Facts | Entry, names: Iterable[str]) -> dict[str, int]:
-    pairs = ((name, getattr(values, name)) for name in names)
-    return {name: number for name, number in pairs if number is not None}
+def _add_numbers(members: dict[str, Any], values: Facts | Entry, names: Iterable[str]) -> None:
+    for name in names:
+        if (number := getattr(values, name)) is not None:
+            members[name] = number
 
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
