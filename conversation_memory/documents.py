@@ -1,8 +1,8 @@
 """The JSON document of a conversation: taken apart and put together without rewriting its runs.
 
-A document that we wrote is recognised by its seal, which the record keeps: length, checksum and
-the offset where the runs end. Such a document is split at C speed and no run is decoded before it
-is looked at. Anything else, of a stock Griptape driver or of a hand, is parsed in full, exactly.
+A document that we wrote is recognised by what the record keeps: its length, its checksum and the
+offset where the runs end. Such a document is split at C speed and no run is decoded before it is
+looked at. Anything else, of a stock Griptape driver or of a hand, is parsed in full, exactly.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .exceptions import Damaged
+from .records import Record
 from .runs import Run
 from .wire import damage, dumps, dumps_unchecked, is_shallow, loads, members_of
 
@@ -25,7 +26,6 @@ _CLOSING = b'], "metadata": '
 
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
-_seal_parts = re.compile(r"([0-9]{1,18}-[0-9a-f]{8})-([0-9]{1,18})-([0-9]{1,18})").fullmatch
 
 
 class Runs(list[Run]):
@@ -43,10 +43,10 @@ class Runs(list[Run]):
 
 def fingerprint(raw: bytes | None) -> str:
     """Length and CRC-32 of a document: any write changes it, by whatever program."""
-    return "absent" if raw is None else _mark(len(raw), zlib.crc32(raw))
+    return "absent" if raw is None else _fingerprint(len(raw), zlib.crc32(raw))
 
 
-def _mark(length: int, checksum: int) -> str:
+def _fingerprint(length: int, checksum: int) -> str:
     return f"{length}-{checksum:08x}"
 
 
@@ -54,25 +54,32 @@ def _mark(length: int, checksum: int) -> str:
 class Document:
     """A document and where its parts are: byte offsets into `raw`.
 
-    `end` is the bracket that closes the `count` runs, `metadata_start` and `metadata_end` enclose
-    the metadata. `pieces` are the JSON texts of the runs, or None if the document is canonical:
-    then it can be split without being parsed. `members` are the texts of whatever stands beside
-    runs and metadata. `mark` is the fingerprint, and `checksum` the CRC-32 of what is in front of
-    `end`, where it is known.
+    `number` is how many runs there are, None until they are counted. `end` is the bracket that
+    closes them, `metadata_start` and `metadata_end` enclose the metadata. `pieces` are the JSON
+    texts of the runs, or None if the document is canonical: then it can be split without being
+    parsed. `members` are the texts of the members other than runs and metadata. `fingerprint` is
+    that of what is stored, and `checksum` the CRC-32 of what is in front of `end`, if known.
     """
 
     raw: bytes
-    count: int
+    number: int | None
     end: int
     metadata_start: int
     metadata_end: int
     pieces: list[bytes] | None = None
     members: dict[str, bytes] = field(default_factory=dict)
-    mark: str = ""
+    fingerprint: str = ""
     checksum: int | None = None
 
     def __post_init__(self) -> None:
-        self.mark = self.mark or fingerprint(self.raw)
+        self.fingerprint = self.fingerprint or fingerprint(self.raw)
+
+    @property
+    def count(self) -> int:
+        """How many runs there are."""
+        if self.number is None:
+            self.number = runs_before(self.raw, self.end)
+        return self.number
 
     @property
     def runs(self) -> Runs:
@@ -86,9 +93,13 @@ class Document:
         return {} if text == b"null" else loads(text)
 
     @property
-    def seal(self) -> str:
-        """The seal of a canonical document, as the record keeps it; empty for any other."""
-        return f"{self.mark}-{self.end}-{self.count}" if self.pieces is None else ""
+    def crc(self) -> str:
+        return self.fingerprint.rpartition("-")[2]
+
+    @property
+    def canonical_end(self) -> int | None:
+        """`end`, None unless the document can be split without being parsed."""
+        return self.end if self.pieces is None else None
 
     def has(self, run_id: str) -> bool:
         """True if a run has that id; few documents need to be decoded to find out."""
@@ -106,10 +117,10 @@ class Document:
             pieces = [*self.texts, *(pieces or [run.to_wire() for run in runs])]
         rest = self.raw[self.end :]
         raw = b"".join((memoryview(self.raw)[: self.end], added, rest))
-        mark, checksum = "", None
+        known, checksum = "", None
         if self.checksum is not None:  # saves a pass over all that was there
             checksum = zlib.crc32(added, self.checksum)
-            mark = _mark(len(raw), zlib.crc32(rest, checksum))
+            known = _fingerprint(len(raw), zlib.crc32(rest, checksum))
         return Document(
             raw,
             self.count + len(runs),
@@ -118,7 +129,7 @@ class Document:
             self.metadata_end + shift,
             pieces,
             self.members,
-            mark,
+            known,
             checksum,
         )
 
@@ -145,8 +156,13 @@ class Document:
 
     def _split(self) -> list[bytes]:
         first = len(_OPENING) + len(_RUN)
-        pieces = self.raw[first : self.end].split(_BETWEEN) if self.count else []
+        pieces = self.raw[first : self.end].split(_BETWEEN) if self.end > first else []
         return [_RUN + piece for piece in pieces]
+
+
+def runs_before(raw: bytes, end: int) -> int:
+    """How many runs a canonical document has whose runs end at `end`."""
+    return 1 + raw.count(_BETWEEN, 0, end) if end > len(_OPENING) else 0
 
 
 def build(runs: Iterable[Run], metadata: dict[str, Any]) -> Document:
@@ -227,26 +243,19 @@ def decoded_run(text: bytes, position: int) -> Run:
         raise Damaged(f"run {position} is damaged: {error.reason}", text) from None
 
 
-def read(raw: bytes, seal: str = "") -> Document:
-    """The document of `raw`. Raises `Damaged` if it is not a conversation."""
-    if parts := _seal_parts(seal):
-        mark, end, count = parts[1], int(parts[2]), int(parts[3])
-        view = memoryview(raw)
+def read(raw: bytes, record: Record | None = None) -> Document:
+    """The document of `raw`. Raises `Damaged` if it is not a conversation.
+
+    If the record is that of `raw`, it tells where the runs end.
+    """
+    if record and record.end and record.length == len(raw):
+        end, view = record.end, memoryview(raw)
+        start = end + len(_CLOSING)
         checksum = zlib.crc32(view[:end])
-        if mark == _mark(len(raw), zlib.crc32(view[end:], checksum)):
-            start = end + len(_CLOSING)
-            if raw[end:start] == _CLOSING:
-                return Document(raw, count, end, start, len(raw) - 1, mark=mark, checksum=checksum)
+        known = _fingerprint(len(raw), zlib.crc32(view[end:], checksum))
+        if known == record.fingerprint and raw[end:start] == _CLOSING:
+            return Document(raw, None, end, start, len(raw) - 1, None, {}, known, checksum)
     return _parse(raw)
-
-
-def sealed(raw: bytes, seal: str) -> tuple[int, int, int] | None:
-    """How many runs there are, where they end, and the checksum, if the seal is that of `raw`."""
-    parts = _seal_parts(seal)
-    checksum = zlib.crc32(raw)
-    if parts is None or parts[1] != _mark(len(raw), checksum):
-        return None
-    return int(parts[3]), int(parts[2]), checksum
 
 
 def opened(raw: bytes, count: int, end: int, checksum: int) -> Document:
@@ -257,12 +266,13 @@ def opened(raw: bytes, count: int, end: int, checksum: int) -> Document:
     start = end + len(_CLOSING)
     if raw[end:start] != _CLOSING or not raw.startswith(_OPENING):
         raise Damaged("its runs do not end where they should")
-    return Document(raw, count, end, start, len(raw) - 1, mark=_mark(len(raw), checksum))
+    known = _fingerprint(len(raw), checksum)
+    return Document(raw, count, end, start, len(raw) - 1, fingerprint=known)
 
 
-def canonical(raw: bytes, seal: str = "") -> Document:
-    """See read(). A document in our form gets a seal, whichever program wrote it."""
-    document = read(raw, seal)
+def canonical(raw: bytes) -> Document:
+    """See read(). A document in our form is canonical, whichever program wrote it."""
+    document = read(raw)
     if document.pieces is None:
         return document
     again = document.with_texts(document.texts)
@@ -305,6 +315,6 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
     if not spliceable:  # the same members in the usual form
         metadata_text = encoded(start, stop) or b"{}"
         document = _assemble(b", ".join(pieces), len(pieces), metadata_text, others, pieces)
-        document.mark = fingerprint(raw)
+        document.fingerprint = fingerprint(raw)
         return document
     return Document(raw, len(pieces), offset(end - 1), offset(start), offset(stop), pieces, others)

@@ -11,7 +11,9 @@ from .clock import moment
 from .keys import decode
 from .runs import Run
 
-FIELDS = ("owner", "title", "created", "updated", "runs", "version", "seal", "expires")
+# What a listing shows; the other fields say what the stored form is.
+LISTED = ("owner", "title", "created", "updated", "runs", "version", "expires")
+FIELDS = (*LISTED, "layout", "length", "crc", "end")
 
 # Some limits of Redis are 32-bit integers.
 LARGEST = 2**31 - 1
@@ -25,6 +27,10 @@ class Record:
 
     `created`, `updated` and `runs` are None if only stock Griptape drivers have written to it.
     Times are aware, in UTC, to the millisecond, by the clock of the server.
+
+    `layout`, `length` (bytes of the field of the hash), `crc` (its CRC-32 in hex) and `end` (offset
+    of the bracket behind the runs, None if it would not suffice to split them) describe the stored
+    form as the app wrote it last.
     """
 
     conversation_id: str
@@ -34,13 +40,16 @@ class Record:
     updated: datetime | None = None
     runs: int | None = None
     version: int = 0
-    seal: str = field(default="", repr=False)
     expires: datetime | None = None
+    layout: str = field(default="", repr=False, compare=False)
+    length: int | None = field(default=None, repr=False, compare=False)
+    crc: str = field(default="", repr=False, compare=False)
+    end: int | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_reply(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
         """The record from the values of FIELDS; an invalid value counts as missing."""
-        owner, title, created, updated, runs, version, seal, expires = reply
+        owner, title, created, updated, runs, version, expires, layout, length, crc, end = reply
         return cls(
             decode(conversation_id),
             decode(owner) if owner else None,
@@ -49,9 +58,17 @@ class Record:
             moment(number(updated)),
             number(runs),
             number(version) or 0,
-            (seal or b"").decode("ascii", "replace"),
             moment(number(expires)),
+            (layout or b"").decode("ascii", "replace"),
+            number(length),
+            (crc or b"").decode("ascii", "replace"),
+            number(end),
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Length and CRC-32 of the field as the app wrote it last; see documents.fingerprint()."""
+        return f"{self.length}-{self.crc}"
 
 
 @dataclass(frozen=True, slots=True)

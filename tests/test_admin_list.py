@@ -8,7 +8,8 @@ from django.utils.safestring import mark_safe
 from conversation_memory import Artifact, Run, indexes
 from conversation_memory.admin import list_selection
 from conversation_memory.admin.list_selection import TextFinds
-from conversation_memory.browse.queries import MOST_COPIED, Span
+from conversation_memory.browse.queries import Span
+from conversation_memory.collection.summaries import LARGEST_GLANCE
 
 from .admin import AdminTestCase
 from .utils import RedisTestCase, both, each_layout
@@ -110,15 +111,15 @@ class BrowsingTests:
 
     @both
     def test_a_very_large_document_is_not_copied_for_its_last_words(self, index):
-        self.put("c", b'{"runs": ["%b"], "metadata": {}}' % (b"x" * MOST_COPIED))
+        self.put("c", b'{"runs": ["%b"], "metadata": {}}' % (b"x" * LARGEST_GLANCE))
         row = index.glance("c")[0]
-        assert (row.last_words, row.size > MOST_COPIED) == (None, True)
+        assert (row.last_words, row.bytes > LARGEST_GLANCE) == (None, True)
 
     @both
     def test_the_size_is_that_of_the_whole_conversation(self, index):
         driver = self.index.driver("c")
         driver.append(*[Run("q", "a" * 1000) for _ in range(10)])
-        assert 13_000 < index.glance("c")[0].size < 15_000
+        assert 13_000 < index.glance("c")[0].bytes < 15_000
 
     @both
     def test_what_cannot_be_read_is_found(self, index):

@@ -150,12 +150,13 @@ class CheckTests(Broken):
             assert index.driver("1").record().runs == 2
 
     @both
-    def test_a_wrong_seal_is_put_right(self, index):
+    def test_a_wrong_fingerprint_is_put_right(self, index):
         self.write(index)
-        before = self.redis.hget(self.key("record:1"), "seal")
-        self.redis.hset(self.key("record:1"), "seal", before + b"1")
-        self.repaired(index, findings.WRONG_FINGERPRINT)
-        assert self.redis.hget(self.key("record:1"), "seal") == before
+        before = self.redis.hgetall(self.key("record:1"))
+        for field in {b"length", b"crc", b"end"} & {*before}:
+            self.redis.hset(self.key("record:1"), field, before[field] + b"1")
+            self.repaired(index, findings.WRONG_FINGERPRINT)
+            assert self.redis.hgetall(self.key("record:1")) == before
 
     @both
     def test_a_lost_deadline_is_put_in_order(self, index):

@@ -455,6 +455,25 @@ class LentTests(ServerTestCase):
         indexes.close()
         assert self.redis.ping()
 
+    def test_names_of_commands_are_strings(self):
+        """As tracers and redis-py's own cluster client expect them."""
+
+        class Traced(redis.Redis):
+            names = []
+
+            def execute_command(self, *args, **options):
+                self.names.append(args[0])
+                return super().execute_command(*args, **options)
+
+        with Traced.from_url(self.server.url) as client:
+            driver = self.driver(client, conversation_id="c")
+            driver.append(Run("a", "b"))
+            driver.move_to("ann")
+            assert driver.record().owner == "ann"
+            assert Traced.names and all(type(name) is str for name in Traced.names)
+            client.hset("another", mapping={"a": "b"})
+            assert client.hgetall("another") == {b"a": b"b"}
+
     def test_async_client(self):
         async def append():
             async with redis.asyncio.Redis.from_url(self.server.url) as client:

@@ -457,7 +457,19 @@ class GarbageInRecordTests:
 
     fields = (
         *("version", "expires", "bytes", "runs", "ttl", "created", "updated"),
-        *("seal", "ids", "owner", "title", "token", "tag", "facets", "indexed"),
+        *(
+            "layout",
+            "length",
+            "crc",
+            "end",
+            "ids",
+            "owner",
+            "title",
+            "token",
+            "tag",
+            "facets",
+            "indexed",
+        ),
     )
     entry = {"SEARCH": {"FIELDS": {"topic": "tag"}}}
 

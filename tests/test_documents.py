@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from conversation_memory import Run
 from conversation_memory.documents import Damaged, build, fingerprint, read
+from conversation_memory.records import Record
 
 from .oracle import expected, same
 from .strategies import (
@@ -35,17 +37,23 @@ def contents(document):
     return runs, document.metadata, others
 
 
-def outcome(raw, seal=""):
+def outcome(raw, record=None):
     try:
-        return contents(read(raw, seal))
+        return contents(read(raw, record))
     except Damaged:
         return None
 
 
-def reseal(runs, metadata=None):
-    """A document of `runs`, as it is read by its seal."""
+def record_of(document):
+    """What the record says of a document."""
+    form = {"length": len(document.raw), "crc": document.crc, "end": document.canonical_end}
+    return Record("42", runs=document.count, layout="hash", **form)
+
+
+def reread(runs, metadata=None):
+    """A document of `runs`, as it is read by its record."""
     document = build(runs, metadata or {})
-    return read(document.raw, document.seal)
+    return read(document.raw, record_of(document))
 
 
 class ReadTests(SimpleTestCase):
@@ -171,7 +179,7 @@ class WriteTests(SimpleTestCase):
                 runs += [json.loads(run.to_wire()) for run in change]
             assert same(contents(document), (runs, metadata, others))
             assert same(outcome(document.raw), (runs, metadata, others))
-            assert same(outcome(document.raw, document.seal), (runs, metadata, others))
+            assert same(outcome(document.raw, record_of(document)), (runs, metadata, others))
 
     @given(documents.filter(expected))
     def test_build_of_what_was_read_keeps_every_value(self, raw):
@@ -197,16 +205,16 @@ class WriteTests(SimpleTestCase):
             build([], {"when": object()})
 
 
-class SealTests(SimpleTestCase):
+class RecordTests(SimpleTestCase):
     @given(any_runs, metadata_dicts)
-    def test_reading_by_the_seal_gives_what_parsing_gives(self, runs, metadata):
+    def test_reading_by_the_record_gives_what_parsing_gives(self, runs, metadata):
         document = build(runs, metadata)
-        assert same(outcome(document.raw, document.seal), expected(document.raw))
+        assert same(outcome(document.raw, record_of(document)), expected(document.raw))
 
     @given(any_runs, any_runs)
     def test_it_holds_for_appended_runs_too(self, runs, added):
-        document = reseal(runs).appended(added)
-        assert same(outcome(document.raw, document.seal), expected(document.raw))
+        document = reread(runs).appended(added)
+        assert same(outcome(document.raw, record_of(document)), expected(document.raw))
 
     @given(st.lists(loaded_runs, min_size=1, max_size=3), st.data())
     def test_it_holds_for_runs_that_were_changed_since_they_were_read(self, runs, data):
@@ -215,86 +223,101 @@ class SealTests(SimpleTestCase):
         changed.clear()
         changed.update(fields)
         document = build(runs, {})
-        assert same(outcome(document.raw, document.seal), expected(document.raw))
+        assert same(outcome(document.raw, record_of(document)), expected(document.raw))
 
     @given(any_runs, metadata_dicts, st.binary(max_size=4), st.data())
     def test_it_is_not_accepted_for_changed_bytes(self, runs, metadata, noise, data):
         document = build(runs, metadata)
         start = data.draw(st.integers(0, len(document.raw)))
         changed = document.raw[:start] + noise + document.raw[start + len(noise) :]
-        assert same(outcome(changed, document.seal), outcome(changed))
+        assert same(outcome(changed, record_of(document)), outcome(changed))
 
-    @given(texts | st.sampled_from(["", "-", "1", "-1", "1-", "1-2-3", "-1-2"]))
-    def test_a_seal_that_is_none_counts_as_not_there(self, seal):
-        for text in (seal, f"{read(STOCK).mark}-{seal}"):
-            assert outcome(STOCK, text) == expected(STOCK)
+    @given(
+        st.none() | st.integers(-3, 10**15),
+        st.none() | st.integers(-3, 10**15),
+        st.none() | st.integers(-3, 10**15),
+        texts | st.sampled_from([read(STOCK).crc, ""]),
+    )
+    def test_a_record_of_something_else_counts_as_not_there(self, runs, length, end, crc):
+        for known in (length, len(STOCK)):
+            record = Record("42", runs=runs, length=known, crc=crc, end=end)
+            assert outcome(STOCK, record) == expected(STOCK)
 
-    def test_our_own_documents_are_sealed(self):
-        assert build([], {}).seal
-        assert build([Run("q", "a"), Run("q", "a")], {"k": 1}).seal
-        assert reseal([Run("q", "a")]).appended([Run("q", "a")]).seal
-        assert reseal([Run("q", "a")]).with_metadata({"k": 1}).seal
+    @given(any_runs, any_runs, st.sampled_from([None, 0, 1]))
+    def test_a_wrong_number_of_runs_hides_none(self, runs, added, count):
+        document = build(runs, {})
+        document = read(document.raw, replace(record_of(document), runs=count))
+        assert document.count == len(document.runs) == len(runs)
+        raw = document.appended(added).raw
+        assert same(outcome(raw), expected(raw))
 
-    def test_texts_that_look_like_the_document_can_be_sealed(self):
+    def test_our_own_documents_can_be_split(self):
+        assert build([], {}).canonical_end
+        assert build([Run("q", "a"), Run("q", "a")], {"k": 1}).canonical_end
+        assert reread([Run("q", "a")]).appended([Run("q", "a")]).canonical_end
+        assert reread([Run("q", "a")]).with_metadata({"k": 1}).canonical_end
+
+    def test_texts_that_look_like_the_document_can_be_split(self):
         run = Run("".join(LOOKALIKES), LOOKALIKES[1])
         document = build([run, Run("q", "a")], {text: text for text in LOOKALIKES})
-        assert document.seal
-        assert same(outcome(document.raw, document.seal), expected(document.raw))
+        assert document.canonical_end
+        assert same(outcome(document.raw, record_of(document)), expected(document.raw))
 
-    def test_a_run_inside_a_run_is_not_sealed(self):
-        assert not build([Run("q", "a", {"quoted": Run("q", "a").to_dict()})], {}).seal
+    def test_a_run_inside_a_run_is_not_split(self):
+        document = build([Run("q", "a", {"quoted": Run("q", "a").to_dict()})], {})
+        assert document.canonical_end is None
 
     def test_a_run_inside_a_run_does_not_stand_in_for_one_without_keys(self):
         outer = {"type": "Run", "meta": {"type": "Run", "id": "inner"}}
         document = build([Run.from_dict({"type": "Run"}), Run.from_dict(outer)], {})
-        assert same(outcome(document.raw, document.seal), expected(document.raw))
+        assert same(outcome(document.raw, record_of(document)), expected(document.raw))
 
-    def test_a_run_that_lost_its_type_is_not_sealed(self):
-        [run] = reseal([Run("q", "a")]).runs
+    def test_a_run_that_lost_its_type_is_not_split(self):
+        [run] = reread([Run("q", "a")]).runs
         run.to_dict()["meta"] = {"type": "Run", "id": "inner"}
         run.to_dict().pop("type")
         document = build([run], {})
-        assert same(outcome(document.raw, document.seal), expected(document.raw))
+        assert same(outcome(document.raw, record_of(document)), expected(document.raw))
 
 
 class IdTests(SimpleTestCase):
     @given(st.lists(run_dicts.map(Run.from_dict), max_size=4))
     def test_every_run_is_found_by_its_id(self, runs):
-        document = reseal(runs)
+        document = reread(runs)
         assert all(document.has(run.id) for run in runs)
 
     @given(any_runs)
     def test_a_run_that_is_not_there_is_not_found(self, runs):
-        assert not reseal(runs).has(uuid4().hex)
+        assert not reread(runs).has(uuid4().hex)
 
     @given(st.lists(plain_id_texts | string_texts, min_size=1))
     def test_an_id_is_found_however_it_was_escaped(self, written):
         ids = [id.encode("utf-8", "surrogatepass") for id in written]
-        document = reseal([Run.from_wire(b'{"type": "Run", "id": %b}' % id) for id in ids])
+        document = reread([Run.from_wire(b'{"type": "Run", "id": %b}' % id) for id in ids])
         assert all(document.has(json.loads(id)) for id in ids)
 
     def test_an_id_that_is_no_text_is_found(self):
-        document = reseal([Run.from_dict({"type": "Run", "id": 42})])
+        document = reread([Run.from_dict({"type": "Run", "id": 42})])
         assert document.has("42")
 
     def test_a_text_that_names_the_id_is_no_run(self):
-        assert not reseal([Run("abc", "abc", {"id": "abc"})]).has("abc")
+        assert not reread([Run("abc", "abc", {"id": "abc"})]).has("abc")
 
     def test_a_run_in_the_metadata_is_no_run(self):
         run = Run("q", "a")
-        assert not reseal([], {"pending": run.to_dict()}).has(run.id)
+        assert not reread([], {"pending": run.to_dict()}).has(run.id)
 
 
-class MarkTests(SimpleTestCase):
+class FingerprintTests(SimpleTestCase):
     @given(documents_in_any_encoding.filter(expected))
     def test_it_is_that_of_the_bytes_that_were_read(self, raw):
         document = read(raw)
         rewritten = document.with_metadata(document.metadata)
-        assert document.mark == fingerprint(raw)
-        assert rewritten.mark == fingerprint(rewritten.raw)
+        assert document.fingerprint == fingerprint(raw)
+        assert rewritten.fingerprint == fingerprint(rewritten.raw)
 
     @given(documents.filter(expected))
     def test_it_changes_with_every_change(self, raw):
         document = read(raw)
-        assert document.mark != document.appended([Run("q", "a")]).mark
-        assert document.mark != document.with_metadata({"new": uuid4().hex}).mark
+        assert document.fingerprint != document.appended([Run("q", "a")]).fingerprint
+        assert document.fingerprint != document.with_metadata({"new": uuid4().hex}).fingerprint

@@ -532,7 +532,7 @@ class RecordTests:
     def test_garbage_in_it_does_no_harm(self, index):
         driver = index.driver("42")
         driver.append(run("a"))
-        garbage = dict.fromkeys(("title", "created", "updated", "runs", "seal"), b"\xff9" * 9)
+        garbage = dict.fromkeys(("title", "created", "updated", "runs", "crc"), b"\xff9" * 9)
         self.redis.hset(f"{{{self.index.name}}}:record:42", mapping=garbage)
         record = driver.record()
         assert (record.created, record.updated, record.runs) == (None, None, None)

@@ -22,7 +22,8 @@ from .utils import Awaited, close_connections, each_layout
 STEPS = int(os.environ.get("GARBAGE_STEPS", 100))
 KINDS = ("string", "hash", "list", "set", "zset", "stream")
 FIELDS = (
-    *("version", "expires", "bytes", "runs", "ttl", "created", "updated", "seal", "ids", "owner"),
+    *("version", "expires", "bytes", "runs", "ttl", "created", "updated", "ids", "owner"),
+    *("layout", "length", "crc", "end"),
     *("title", "token", "tag", "facets", "indexed"),
 )
 VALUES = [

@@ -107,7 +107,8 @@ class HashByHandTests(RedisTestCase):
         next(operation)
         [write] = operation.send([NO_RECORD, None]).calls
         assert write[0] == "EVALSHA"
-        assert json.loads(write[-1])["runs"][0]["id"] == "a"
+        [written] = [arg for arg in write if str(arg).startswith('b\'{"runs"')]
+        assert json.loads(written)["runs"][0]["id"] == "a"
 
     def test_append_returns_how_many_were_written(self):
         for text in ("short", LONG):
@@ -159,7 +160,7 @@ class HashByHandTests(RedisTestCase):
     def test_store_reads_nothing(self):
         stored = run("a")
         [write] = next(self.layout.store(ConversationRef(b"42"), [stored], {}, None)).calls
-        assert write[-1] == document(stored)
+        assert document(stored) in write
 
     def test_store_asks_again_as_the_owner_that_a_refusal_named(self):
         operation = self.layout.store(ConversationRef(b"42"), [run("a")], {}, None)

@@ -9,7 +9,8 @@ from functools import cache
 from itertools import groupby
 from typing import Any
 
-from ..browse.queries import Extent, Finds, Preview, Span
+from ..browse.queries import Extent, Finds, Span
+from ..collection.summaries import Summary
 from ..indexes import ConversationIndex, indexes
 from ..keys import encode
 from ..models import Conversation
@@ -182,11 +183,11 @@ def _find(index: ConversationIndex, selection: ListSelection) -> Finds:
     return replace(found, ids=list(dict.fromkeys([*exact, *found.ids])))
 
 
-def _instances(index: ConversationIndex, found: Sequence[Preview]) -> list[Conversation]:
+def _instances(index: ConversationIndex, found: Sequence[Summary]) -> list[Conversation]:
     return [_instance(Address(index.alias, index.name, one.id), one) for one in found]
 
 
-def _instance(address: Address, summary: Preview) -> Conversation:
+def _instance(address: Address, summary: Summary) -> Conversation:
     record = summary.record
     made = Conversation(
         id=str(address),
@@ -196,7 +197,7 @@ def _instance(address: Address, summary: Preview) -> Conversation:
         title=label(record.title),
         owner=label(record.owner or ""),
         runs=record.runs,
-        size=summary.size,
+        size=summary.bytes,
         created=record.created,
         updated=record.updated,
         expires=record.expires,

@@ -69,7 +69,7 @@ class Source:
         if self.trusted and entry.end is not None:
             return documents.opened(entry.value, entry.runs, entry.end, entry.checksum)
         found = documents.canonical(entry.value)
-        if (found.count, found.end if found.pieces is None else None) != (entry.runs, entry.end):
+        if (found.count, found.canonical_end) != (entry.runs, entry.end):
             raise Malformed("it does not give the position of the runs")
         return found
 

@@ -189,9 +189,9 @@ def _entry(data: dict[str, Any], exchanges: list[Exchange], line: bytes) -> Entr
     return Entry(
         id=id,
         value=document.raw,
-        checksum=int(document.mark.rpartition("-")[2], 16),
+        checksum=int(document.crc, 16),
         runs=document.count,
-        end=document.end if document.pieces is None else None,
+        end=document.canonical_end,
         facts=Facts(
             owner=encode(owner) if owner else None,
             title=str(data.get("title") or "").encode("utf-8", "replace"),

@@ -17,6 +17,7 @@ from ..exceptions import Damaged
 from ..layouts import Layout
 from ..layouts.indexing import INDEX
 from ..layouts.refs import Encoded
+from ..records import FIELDS
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
@@ -74,7 +75,7 @@ def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
     ids, keys = [it.id for it in portion], layout.keys
     lists = [it.id for it in portion if it.length]
     # EVAL, as an unknown digest of EVALSHA does not stop the other calls of a MULTI.
-    known = summaries(keys, ids, in_transaction=True)
+    known = summaries(keys, ids, (*FIELDS, "bytes", "ttl"), in_transaction=True)
     fields = ("HMGET", keys.content(ids[0]), *ids)
     ranges = [("LRANGE", keys.runs(id), 0, -1) for id in lists]
     reply, values, *elements = yield Command((*known.calls, fields, *ranges))
@@ -124,20 +125,21 @@ def _content(
     """The document in the form of layout `hash`, how many runs it has, where they end if it is
     canonical, and its checksum: the same with or without a record. Raises `Damaged`."""
     if not it.is_list:
-        if sealed := documents.sealed(field, it.seal):
-            return field, *sealed
+        checksum, end = crc32(field), it.number("end")
+        form = it.number("length"), it.values.get("crc")
+        if end is not None and form == (len(field), b"%08x" % checksum):
+            return field, documents.runs_before(field, end), end, checksum
         # In another encoding, `raw` of the document would not be what stands in the field.
         document, value = documents.canonical(field), field
     else:
         document = _joined(it, field, texts)
         value = document.raw
-    end = document.end if document.pieces is None else None
-    return value, document.count, end, int(document.mark.rpartition("-")[2], 16)
+    return value, document.count, document.canonical_end, int(document.crc, 16)
 
 
 def _joined(it: Summary, field: bytes, texts: list[bytes]) -> Document:
     document = _field(field) if len(field) < _SHORT else documents.read(field)
-    ours = not document.count and it.seal == f"list-{document.mark}"
+    ours = not document.count and it.fingerprint == document.fingerprint
     # If nobody else wrote to field or list, the runs need not be parsed.
     if not (ours and it.number("bytes") == sum(map(len, texts)) and len(texts) == it.length):
         documents.decoded(texts)  # raises if a run is damaged
@@ -227,13 +229,14 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     if document is not None and item.has_record:
         encoded = layout.encoded(document)
     else:
-        encoded = Encoded(entry.value, list(entry.texts), {"bytes": entry.size})
+        sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
+        encoded = Encoded(entry.value, list(entry.texts), sizes)
     record: dict[str, Any] = {}
     if item.has_record:
         known = {**facts._asdict(), "title": facts.title or None, "expires": entry.expires}
         record = {**encoded.record, **known}
     pairs = [part for pair in record.items() if pair[1] is not None for part in pair]
-    digests = layout.digests(document) if document and item.is_recent else []
+    digests = encoded.digests if document and item.is_recent else []
     score: Any = facts.updated if entry.score is None else entry.score
     if item.is_new:
         score = "now"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..collection.listing import Listing
+from ..collection.summaries import Summary
 from ..conf import IndexSettings
 from ..exceptions import RedisDenied, RedisReadOnly
 from ..keys import Id, encode
@@ -15,14 +16,12 @@ from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.twins import twins
 from . import stats
 from .queries import (
-    MOST_COPIED,
     Extent,
     Finds,
-    Preview,
     Span,
     is_unreadable,
     numbered,
-    summaries,
+    shown,
     total,
 )
 from .stats import Discovery, Statistics
@@ -56,15 +55,15 @@ class Browsable:
 
     extent, aextent = twins(_extent)
 
-    def _browse(self, span: Span, offset: int, limit: int) -> Operation[list[Preview]]:
+    def _browse(self, span: Span, offset: int, limit: int) -> Operation[list[Summary]]:
         """The conversations of a span from number `offset` on, newest first.
 
         Any page costs the same few round trips, and no document is fetched.
         """
-        found: list[Preview] = []
+        found: list[Summary] = []
         for _ in range(_ATTEMPTS):
             _, ids = yield numbered(self._layout.keys, span, offset, limit)
-            listed = yield from summaries(self._layout.keys, ids, MOST_COPIED)
+            listed = yield from shown(self._layout.keys, ids)
             found = [one for one in listed if span.owner in (None, owner_of(one.record))]
             stale = {*ids} - {one.id for one in found}
             if not stale:
@@ -77,10 +76,10 @@ class Browsable:
 
     browse, abrowse = twins(_browse)
 
-    def _glance(self, *conversation_ids: Id) -> Operation[list[Preview]]:
+    def _glance(self, *conversation_ids: Id) -> Operation[list[Summary]]:
         """The summaries of these conversations, without those that do not exist."""
         ids = [encode(id) for id in conversation_ids]
-        return summaries(self._layout.keys, ids, MOST_COPIED)
+        return shown(self._layout.keys, ids)
 
     glance, aglance = twins(_glance)
 
@@ -88,13 +87,13 @@ class Browsable:
         self, text: str, span: Span = EVERYTHING, *, start: int = 0
     ) -> Operation[Finds]:
         """Those of 10,000 conversations with `text` in the id or title, from number `start` on."""
-        return self._walk(span, start, lambda one: one.is_named(text))
+        return self._walk(span, start, lambda it: it.is_named(text))
 
     find_named, afind_named = twins(_find_named)
 
     def _find_unreadable(self, span: Span = EVERYTHING, *, start: int = 0) -> Operation[Finds]:
         """Those of 10,000 conversations that cannot be read, from number `start` on."""
-        return self._walk(span, start, lambda one: not one.is_sealed, must_be_unreadable=True)
+        return self._walk(span, start, lambda it: not it.is_as_written, must_be_unreadable=True)
 
     find_unreadable, afind_unreadable = twins(_find_unreadable)
 
@@ -118,7 +117,7 @@ class Browsable:
         self,
         span: Span,
         start: int,
-        is_wanted: Callable[[Preview], bool],
+        is_wanted: Callable[[Summary], bool],
         *,
         must_be_unreadable: bool = False,
     ) -> Operation[Finds]:
@@ -126,15 +125,14 @@ class Browsable:
         skipped, looked_at, room = 0, 0, MOST_READ
         for offset in range(start, start + MOST_LOOKED_AT, _STEP):
             count, ids = yield numbered(self._layout.keys, span, offset, _STEP)
-            wanted = [
-                one for one in (yield from summaries(self._layout.keys, ids)) if is_wanted(one)
-            ]
+            listed = yield from shown(self._layout.keys, ids, glances=False)
+            wanted = [it for it in listed if is_wanted(it)]
             if must_be_unreadable:
                 small = []
                 for one in wanted:
-                    if one.size <= room:
+                    if one.bytes <= room:
                         small.append(one)
-                        room -= one.size
+                        room -= one.bytes
                 skipped += len(wanted) - len(small)
                 wanted = yield from self._unreadable(small)
             found += [one.id for one in wanted]
@@ -143,7 +141,7 @@ class Browsable:
                 return Finds(found, None, skipped, looked_at)
         return Finds(found, start + MOST_LOOKED_AT, skipped, looked_at)
 
-    def _unreadable(self, doubtful: list[Preview]) -> Operation[list[Preview]]:
+    def _unreadable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
         content = self._layout.keys.content
         reads: list[Command[Any]] = [single("HGET", content(it.id), it.id) for it in doubtful]
         fields = (yield reads) if reads else []

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..collection.listing import COUNT
+from ..collection.summaries import Summary, summaries
 from ..documents import read
 from ..exceptions import Damaged
 from ..keys import Keys
-from ..records import Record
 from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
-from ..runs import Artifact
 
 BROWSE = Script("browse")
-GLANCE = Script("glance")
-
-# Lua copies a field to look at its end, at about 0.1 ms a MB once it is in the cache.
-MOST_COPIED = 1024 * 1024
-MOST_COPIED_OF_A_PAGE = 16 * 1024 * 1024
-
-PREVIEW_LENGTH = 120
-_BINARY = {"ImageArtifact": "[image]", "AudioArtifact": "[audio]", "BlobArtifact": "[binary]"}
-_type = re.compile(r'\{"type": "(\w{1,100})"').match
-_value = re.compile(r'"value": "((?:[^"\\]|\\.)*)', re.S).search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,36 +26,6 @@ class Span:
     owner: bytes | None = None
     since: int | None = None
     until: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A conversation in a list: `size` in bytes, the first words of its last message.
-
-    `last_words` is None where finding them would have cost too much. `is_damaged` is True only if
-    the document is certainly not an object.
-    """
-
-    id: bytes
-    record: Record
-    size: int
-    last_words: str | None = None
-    is_damaged: bool = False
-
-    @property
-    def is_sealed(self) -> bool:
-        """True if the document has the length that we wrote last, and need not be read."""
-        length = self.record.seal.removeprefix("list-").partition("-")[0]
-        return (
-            length.isdecimal()
-            and len(length) <= 15
-            and (self.record.seal.startswith("list-") or int(length) == self.size)
-        )
-
-    def is_named(self, text: str) -> bool:
-        """True if the id or the title contains `text`, ignoring case."""
-        names = (self.record.conversation_id, self.record.title)
-        return any(text.casefold() in name.casefold() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,29 +65,10 @@ def total(keys: Keys, span: Span) -> Command[int]:
     return Command((COUNT.call(counted, []),), int)
 
 
-def summaries(keys: Keys, ids: Sequence[bytes], most_copied: int = 0) -> Operation[list[Preview]]:
-    """Those of `ids` that exist, with last words where a field has at most `most_copied` bytes."""
-    if not ids:
-        return []
-    touched = [keys.content(ids[0])]
-    for id in ids:
-        touched += [keys.record(id), keys.runs(id)]
-    call = GLANCE.call(touched, [most_copied, MOST_COPIED_OF_A_PAGE, *ids])
-    replies = yield Command((call,))
-    return [
-        _summary(id, *reply) for id, (exists, *reply) in zip(ids, replies, strict=True) if exists
-    ]
-
-
-def _summary(id: bytes, *values: Any) -> Preview:
-    *fields, size, edges, beginning = values
-    words = None if beginning is None else preview(beginning)
-    return Preview(id, Record.from_reply(id, fields), size, words, not size or _is_no_object(edges))
-
-
-def _is_no_object(edges: bytes) -> bool:
-    """True if the first or the last byte is a character that no object has there."""
-    return any(33 <= edge < 127 and edge not in b"{}" for edge in edges)
+def shown(keys: Keys, ids: Sequence[bytes], *, glances: bool = True) -> Operation[list[Summary]]:
+    """The summaries of those of `ids` that exist."""
+    found = (yield summaries(keys, ids, glances=glances)) if ids else []
+    return [it for it in found if it.exists]
 
 
 def is_unreadable(field: bytes) -> bool:
@@ -140,31 +77,3 @@ def is_unreadable(field: bytes) -> bool:
     except Damaged:
         return True
     return False
-
-
-def preview(beginning: bytes) -> str | None:
-    """The first words of an artifact whose JSON starts with `beginning`; None if unclear."""
-    text = beginning.decode("utf-8", "replace")
-    kind = _type(text)
-    if kind and kind[1] in _BINARY:
-        return _BINARY[kind[1]]
-    try:
-        data, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return _preview_of_part(text)
-    return _shortened(Artifact.from_dict(data).text) if isinstance(data, dict) else None
-
-
-def _preview_of_part(text: str) -> str | None:
-    """From the value, if it is a text, up to where it was cut."""
-    if not (found := _value(text)):
-        return None
-    try:
-        return _shortened(json.loads(f'"{found[1]}"', strict=False))
-    except ValueError:
-        return None
-
-
-def _shortened(text: str) -> str:
-    words = " ".join(text[: 4 * PREVIEW_LENGTH].split())
-    return words if len(words) <= PREVIEW_LENGTH else words[: PREVIEW_LENGTH - 1] + "…"

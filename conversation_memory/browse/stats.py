@@ -9,11 +9,12 @@ from typing import Any
 
 from ..clock import moment
 from ..collection.listing import COUNT, score
+from ..collection.summaries import Summary
 from ..conf import IndexSettings
 from ..exceptions import RedisDenied, RedisMisconfigured
 from ..keys import Keys, decode
 from ..redis_io.operations import Command, Operation, info, single
-from .queries import Preview, summaries
+from .queries import shown
 
 # The number of random conversations that are measured, and of those whose keys are weighed.
 SAMPLE = 500
@@ -61,12 +62,12 @@ def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
     newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
     random: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
     conversations, last, ids, *active = yield [count, newest, random, *spans]
-    sample = yield from summaries(keys, ids)
+    sample = yield from shown(keys, ids, glances=False)
     found = Statistics(
         conversations,
         moment(last),
         [int(number) for number in active],
-        [one.size for one in sample],
+        [one.bytes for one in sample],
     )
     memory = yield from _allowed(_memory(keys, sample[:_WEIGHED], conversations))
     version = yield from _version()
@@ -95,7 +96,7 @@ def discover(settings: IndexSettings) -> Operation[Discovery]:
     return Discovery(sorted(ours), not cursors)
 
 
-def _memory(keys: Keys, sample: Sequence[Preview], conversations: int) -> Operation[int]:
+def _memory(keys: Keys, sample: Sequence[Summary], conversations: int) -> Operation[int]:
     """The bytes of the shared keys, and those of all conversations estimated from a sample."""
     shared: list[Command[int | None]] = [
         single("MEMORY", "USAGE", keys.index, "SAMPLES", _FIELDS_WEIGHED),

@@ -93,7 +93,7 @@ def _read(keys: Keys, it: Summary, unusable: set[bytes]) -> Command[tuple[Snapsh
 def _examine(keys: Keys, id: bytes, snapshot: Snapshot, scores: Scores) -> Iterator[Finding]:
     if snapshot.field is None:  # deleted meanwhile
         return
-    if snapshot.texts and snapshot.record.seal[:1].isdigit():
+    if snapshot.texts and snapshot.record.layout == "hash":
         yield Finding(findings.STRAY_RUNS, keys.runs(id))
         return
     if snapshot.lost:
@@ -116,7 +116,9 @@ def _faults(snapshot: Snapshot, scores: Scores, derived: dict[str, Any]) -> Iter
         yield findings.NO_RECORD
     elif record.runs != derived["runs"]:
         yield findings.WRONG_COUNT
-    if record.seal and record.seal != derived.get("seal", record.seal):
+    form = {"layout": record.layout, "length": record.length, "crc": record.crc, "end": record.end}
+    stated = {name: "" if value is None else value for name, value in form.items()}
+    if record.layout and any(stated.get(name, value) != value for name, value in derived.items()):
         yield findings.WRONG_FINGERPRINT
     if score == "" or milliseconds_of(record.updated) not in ("", score):
         yield findings.NO_SCORE
@@ -133,7 +135,7 @@ def _derive(snapshot: Snapshot) -> dict[str, Any]:
         return derived_fields(field)
     texts = snapshot.texts or []
     decoded(texts)
-    if field.count:  # of another program: the next write adopts them, and knows by the seal
+    if field.count:  # of another program: the next write adopts them, and knows by the length
         return {"runs": joined(texts, field).count}
     return derived_list_fields(texts, field)
 

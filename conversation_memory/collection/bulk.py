@@ -12,18 +12,15 @@ from ..exceptions import (
     ConversationMemoryError,
     ConversationTooLarge,
 )
-from ..keys import NO_CALL, encode
+from ..keys import encode
 from ..layouts import ConversationRef, Layout
-from ..layouts.writes import DELETE, OWNER
+from ..layouts.writes import DELETE, OWNER, erasing
 from ..redis_io.operations import Command, Operation, single
-from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
 from .erase import Erasure
 from .listing import Listing, owners_of
 from .selection import BATCH, ScanCursor, Selection
 from .summaries import Summary
-
-DISOWN = Script("disown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +136,7 @@ def anonymise(layout: Layout, listing: Listing, owner: bytes) -> Operation[int]:
         moved += sum(reply == 1 for _, reply in pairs)
         # If it cannot be read, only the order says that it belongs to the owner.
         if mistyped := [id for id, reply in pairs if reply is None]:
-            yield [
-                Command((DISOWN.call(keys.of(id, owner, NO_CALL), [id, owner]),)) for id in mistyped
-            ]
+            yield [erasing(keys, id, owner, "none") for id in mistyped]
         if stale := [id for id, reply in pairs if reply not in (1, None)]:
             yield from listing.forget(stale, owner)
     return moved

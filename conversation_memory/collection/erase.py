@@ -10,14 +10,10 @@ from typing import Self
 from ..clock import moment
 from ..keys import Keys
 from ..layouts import Layout
-from ..layouts.writes import scrapping
-from ..redis_io.operations import Command, Operation, allowed, info, single
-from ..redis_io.scripts import Script
-from ..search_index.documents import fresh_token
+from ..layouts.writes import ERASE, erasing
+from ..redis_io.operations import Operation, allowed, info, single
 from ..search_index.sweep import SWEEPS, sweep, sweep_orphans
 from .selection import BATCH, members
-
-ERASE = Script("erase")
 
 # An owner who keeps writing must not prevent an erasure from ending.
 _LAST_LOOKS = 10
@@ -74,7 +70,7 @@ def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
         ids = yield single("ZRANGE", keys.recency(owner), 0, BATCH - 1)
         if not ids:
             break
-        total += yield from _batch(keys, owner, ids, 1)
+        total += yield from _batch(keys, owner, ids, erases=True)
         looks = looks + 1 if len(ids) < BATCH else 0
     return total
 
@@ -83,17 +79,14 @@ def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
     """Count what `erase` would delete."""
     total, cursor = Erasure(), members(layout.keys.recency(owner))
     while cursor.goes_on:
-        total += yield from _batch(layout.keys, owner, (yield from cursor.next()), 0)
+        ids = yield from cursor.next()
+        total += yield from _batch(layout.keys, owner, ids, erases=False)
     return total
 
 
-def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], erases: int) -> Operation[Erasure]:
-    calls = [ERASE.call(keys.of(id, owner, fresh_token()), [id, owner, erases]) for id in ids]
-    counts = (yield [Command((call,), otherwise=None) for call in calls]) if calls else []
-    total = sum((Erasure(*count) for count in counts if count), Erasure())
-    mistyped = [id for id, count in zip(ids, counts, strict=True) if count is None]
-    scraps = [scrapping(keys, id, owner, "own", asks=not erases) for id in mistyped]
-    return sum((Erasure(*count) for count in ((yield scraps) if scraps else ())), total)
+def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], *, erases: bool) -> Operation[Erasure]:
+    counts = (yield [erasing(keys, id, owner, erases=erases) for id in ids]) if ids else []
+    return sum((Erasure(*count) for count in counts), Erasure())
 
 
 def copies() -> Operation[Copies]:

@@ -12,7 +12,7 @@ from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.writes import FORGET
-from ..records import LARGEST, Conversation, Page
+from ..records import LARGEST, LISTED, Conversation, Page
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
@@ -162,7 +162,7 @@ class Listing:
 
     def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Summary]]:
         """Those of `ids` that still exist (and belong to `owner`)."""
-        found = (yield summaries(self._keys, ids)) if ids else []
+        found = (yield summaries(self._keys, ids, LISTED)) if ids else []
         if stale := [it.id for it in found if not _belongs(it, owner)]:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
                 yield from self.forget(stale, owner)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import ClassVar
 
-from ..documents import Document, Runs, fingerprint
+from ..documents import Document, Runs
 from ..exceptions import (
     ConversationCorrupt,
     ConversationNotFound,
@@ -25,7 +25,7 @@ from ..keys import decode
 from ..records import LARGEST, Conversation, Excerpt, Record, RunPage
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run
-from .refs import ConversationRef, Encoded, Memo, distinct, identified
+from .refs import ConversationRef, Memo, distinct, identified
 from .writes import Writes
 
 _CHUNK = 50
@@ -40,14 +40,6 @@ class Layout(Writes, ABC):
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones."""
 
-    @abstractmethod
-    def encoded(self, document: Document) -> Encoded:
-        """The document as `_write` stores it, for a restore, which writes many at a time."""
-
-    def digests(self, document: Document) -> list[bytes]:
-        """Digests of the run ids, kept for an hour to recognise a repeated append."""
-        return []
-
     def append(
         self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
     ) -> Operation[int]:
@@ -59,7 +51,7 @@ class Layout(Writes, ABC):
             added[:] = [run for run in distinct(runs) if not run.id or not document.has(run.id)]
             return document.appended(added) if added else None
 
-        yield from self._change(ref, change, memo=memo or Memo(), added=added)
+        yield from self._change(ref, change, memo=memo, added=added)
         return len(added)
 
     def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[Conversation]:
@@ -68,12 +60,13 @@ class Layout(Writes, ABC):
         if snapshot.field is None or not ref.sees(snapshot.record):
             return Conversation(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(ref, snapshot)
-        mark = fingerprint(snapshot.field) if snapshot.is_list else document.mark
         if memo is not None and not snapshot.is_list:
             memo.keep(snapshot, document)
-        revision = f"{snapshot.record.version}-{mark}"
-        record = replace(snapshot.record, runs=document.count)  # others count no runs
-        return Conversation(record, document.runs, document.metadata, revision, exists=True)
+        is_list, version = snapshot.is_list, snapshot.record.version
+        revision = snapshot.revision if is_list else f"{version}-{document.fingerprint}"
+        runs = document.runs
+        record = replace(snapshot.record, runs=len(runs))  # others count no runs
+        return Conversation(record, runs, document.metadata, revision, exists=True)
 
     def fork(
         self, ref: ConversationRef, target: ConversationRef, until: str | None

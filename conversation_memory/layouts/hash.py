@@ -11,12 +11,9 @@ from typing import Any
 
 from ..documents import Document
 from ..records import RunPage
-from ..redis_io.operations import Command, Operation
-from ..redis_io.scripts import Script
+from ..redis_io.operations import Operation
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot
-
-WRITE = Script("write")
 
 
 class HashLayout(Layout):
@@ -25,33 +22,25 @@ class HashLayout(Layout):
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         return self._cut((yield from self.read(ref)).runs, before, limit)
 
+    def _document(self, snapshot: Snapshot) -> Document:
+        if snapshot.is_list:  # no run may get into a document unread
+            snapshot.verify()
+        return snapshot.document
+
     def encoded(self, document: Document) -> Encoded:
         return Encoded(document.raw, [], derived_fields(document))
 
-    def _write(
-        self,
-        ref: ConversationRef,
-        document: Document,
-        expected: Snapshot | None,
-        change: bytes = b"",
-        *,
-        keeps_times: bool = False,
-    ) -> Command[int | list[bytes]]:
-        self._check_size(ref, len(document.raw))
-        if len(document.raw) > self.max_run_bytes:
-            self._check_runs(ref, document.texts)
-        args = [
-            *(expected.expectation if expected else ("", "", "")),
-            document.count,
-            document.seal,
-            *self._lifetimes(ref),
-            change,
-            int(keeps_times),
-            document.raw,
-        ]
-        return self._command(self._changing(WRITE), ref, args)
+    def _is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
+        return layout != "list" and not runs
 
 
 def derived_fields(document: Document) -> dict[str, Any]:
     """The fields of the record that follow from a document."""
-    return {"runs": document.count, "seal": document.seal, "bytes": len(document.raw)}
+    end = document.canonical_end
+    return {
+        "layout": "hash",
+        "runs": document.count,
+        "length": len(document.raw),
+        "crc": document.crc,
+        "end": "" if end is None else end,
+    }

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from hashlib import md5
 from typing import Any
 
 from ..documents import Document, build, decoded, decoded_run
@@ -21,10 +20,19 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from ..text import counted
 from .base import Layout
-from .refs import ConversationRef, Encoded, Memo, Snapshot, distinct, identified, is_past, owner_of
+from .refs import (
+    ConversationRef,
+    Encoded,
+    Memo,
+    Snapshot,
+    digest,
+    distinct,
+    identified,
+    is_past,
+    owner_of,
+)
 
 APPEND = Script("append")
-REPLACE = Script("replace")
 CHANGE = Script("change")
 
 _EMPTY = build((), {})
@@ -54,7 +62,14 @@ class Found:
 
 class ListLayout(Layout):
     name = "list"
-    reads_list = True
+
+    def _snapshot(
+        self, ref: ConversationRef, *, runs: bool = True, digested: bool = False
+    ) -> Operation[Snapshot]:
+        return super()._snapshot(ref, runs=True, digested=digested)
+
+    def _is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
+        return layout == self.name and length == size
 
     def append(
         self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
@@ -133,12 +148,13 @@ class ListLayout(Layout):
     ) -> Operation[str]:
         """See Layout.store(). A store that only adds runs is an append."""
         document = build(runs, dict(metadata))
+        encoded = self.encoded(document)
         snapshot = yield from self._snapshot(ref)
         ref = self._seen(ref, snapshot)
         stored = snapshot.texts or []
         grown = (
             snapshot.is_list
-            and snapshot.field == self._field(document)[0]
+            and snapshot.field == encoded.field
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)
         )
@@ -148,7 +164,7 @@ class ListLayout(Layout):
             change = yield from self._appended(added)
             reply = yield self._append(ref, added, snapshot.record.version, change)
             if isinstance(reply, bytes):
-                return f"{int(reply.split()[1])}-{self._field(document)[1]}"
+                return f"{int(reply.split()[1])}-{encoded.fingerprint}"
         elif grown:
             with suppress(ConversationNotFound):  # gone meanwhile: then it is written anew
                 yield from self.set_lifetime(ref)  # a write, even of the same, slides it
@@ -178,11 +194,11 @@ class ListLayout(Layout):
         self, ref: ConversationRef, texts: Sequence[tuple[Run, bytes]], version: Any, change: bytes
     ) -> Command[bytes | list[Any]]:
         """The number of added runs and the new version, as text, or the reason of the refusal."""
-        pairs = [part for run, text in texts for part in (_digest(run.id), text)]
+        pairs = [part for run, text in texts for part in (digest(run.id), text)]
         args = [
             *self._lifetimes(ref),
             _EMPTY.raw,
-            _seal(_EMPTY),
+            _EMPTY.crc,
             version,
             self.max_bytes,
             change,
@@ -227,7 +243,7 @@ class ListLayout(Layout):
         def decoded(replies: list[Any]) -> Slice:
             fields, size, length, texts = replies
             record = Record.from_reply(ref.id, fields)
-            is_list = record.seal.startswith(f"list-{size}-")
+            is_list = record.layout == self.name and record.length == size
             start = (length if before is None else before) - limit
             return Slice(record, texts, min(max(0, start), length), length, is_list)
 
@@ -236,40 +252,6 @@ class ListLayout(Layout):
     def encoded(self, document: Document) -> Encoded:
         texts, field = document.texts, document.with_texts([])
         return Encoded(field.raw, texts, derived_list_fields(texts, field))
-
-    def digests(self, document: Document) -> list[bytes]:
-        return _digests(document.runs)
-
-    def _write(
-        self,
-        ref: ConversationRef,
-        document: Document,
-        expected: Snapshot | None,
-        change: bytes = b"",
-        *,
-        keeps_times: bool = False,
-    ) -> Command[int | list[bytes]]:
-        texts, field = document.texts, document.with_texts([])
-        size = sum(map(len, texts))
-        self._check_size(ref, size + len(field.raw))
-        self._check_runs(ref, texts)
-        args = [
-            *(expected.expectation if expected else ("", "", "")),
-            field.raw,
-            _seal(field),
-            *self._lifetimes(ref),
-            size,
-            change,
-            int(keeps_times),
-            len(texts),
-            *texts,
-            *_digests(document.runs),
-        ]
-        return self._command(self._changing(REPLACE), ref, args)
-
-    def _field(self, document: Document) -> tuple[bytes, str]:
-        field = document.with_texts([])
-        return field.raw, field.mark
 
     def _change_one(
         self, ref: ConversationRef, run_id: str, operation: str, given: bytes
@@ -285,7 +267,7 @@ class ListLayout(Layout):
             change = documents.of(operation, found.text, given) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": found.behind}[operation]
             args = [*self._lifetimes(ref), operation, found.index, found.text, given, change]
-            args += map(_digest, removed)
+            args += map(digest, removed)
             reply = yield self._command(self._changing(CHANGE), ref, args)
             return True if isinstance(reply, int) else reply
 
@@ -308,20 +290,12 @@ class ListLayout(Layout):
         raise self._run_not_found(ref, run_id)
 
 
-def _seal(field: Document) -> str:
-    """The fingerprint of the field of a list, as the record keeps it."""
-    return f"list-{field.mark}"
-
-
-def _digest(run_id: str) -> bytes:
-    """The member of the sorted set `ids` for a run: 16 bytes, however long the id is."""
-    return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
-
-
-def _digests(runs: Sequence[Run]) -> list[bytes]:
-    return [_digest(run.id) for run in runs if run.id]
-
-
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
     """The fields of the record that follow from a list and its field."""
-    return {"runs": len(texts), "seal": _seal(field), "bytes": sum(map(len, texts))}
+    return {
+        "layout": "list",
+        "runs": len(texts),
+        "length": len(field.raw),
+        "crc": field.crc,
+        "bytes": sum(map(len, texts)),
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha1
+from hashlib import md5, sha1
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -77,6 +77,11 @@ def identified(runs: Sequence[Run]) -> list[Run]:
     return [run if run.id else run.with_id(uuid4().hex) for run in runs]
 
 
+def digest(run_id: str) -> bytes:
+    """The member of the sorted set `ids` for a run: 16 bytes, however long the id is."""
+    return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+
+
 def is_past(record: Record) -> Operation[bool]:
     """True if the deadline has passed; asks the server for its time only if it is near."""
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
@@ -95,6 +100,25 @@ class Encoded:
     field: bytes
     texts: list[bytes]
     record: dict[str, Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all."""
+        return len(self.field) + sum(map(len, self.texts))
+
+    @property
+    def fingerprint(self) -> str:
+        return f"{len(self.field)}-{self.record['crc']}"
+
+    @property
+    def digests(self) -> list[bytes]:
+        """Of the ids of the runs in the list; see digest()."""
+        return [digest(run.id) for run in map(Run.from_wire, self.texts) if run.id]
+
+    @property
+    def pairs(self) -> list[Any]:
+        """Fields of the record and their values, by turns."""
+        return [part for pair in self.record.items() for part in pair]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +170,7 @@ class Snapshot:
     @property
     def is_list(self) -> bool:
         """True if the runs are in a list. A list counts even if the record was lost."""
-        return bool(self.texts) or self.record.seal.startswith("list-")
+        return bool(self.texts) or self.record.layout == "list"
 
     @property
     def document(self) -> Document:
@@ -154,7 +178,7 @@ class Snapshot:
         if self.field is None:
             return build((), {})
         if not self.is_list:
-            return read(self.field, self.record.seal)
+            return read(self.field, self.record)
         if self.lost:
             raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
         if not self.is_as_written:
@@ -177,15 +201,15 @@ class Snapshot:
 
         Beside a field that another program wrote, the record may count runs of both.
         """
-        if not self.record.seal.startswith(f"list-{len(self.field or b'')}-"):
+        if self.record.layout != "list" or self.record.length != len(self.field or b""):
             return 0
         return max(0, (self.record.runs or 0) - len(self.texts or ()))
 
     @property
     def may_be_list(self) -> bool:
         """True if a list may exist: the record says so, or is lost and the field is empty."""
-        seal, field = self.record.seal, self.field or b""
-        return seal.startswith("list-") or (not seal and field.startswith(b'{"runs": [],'))
+        layout, field = self.record.layout, self.field or b""
+        return layout == "list" or (layout != "hash" and field.startswith(b'{"runs": [],'))
 
 
 class Memo:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from ..conf import IndexSettings
 from ..documents import Document
@@ -22,7 +23,7 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import decode
-from ..records import FIELDS, Record
+from ..records import FIELDS, Record, number
 from ..redis_io.operations import Command, Operation, Step, T, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
@@ -32,11 +33,8 @@ from .refs import ConversationRef, Snapshot, is_past, owner_of
 E = TypeVar("E", bound=ConversationError)
 
 
-class StoredConversation(Indexing):
+class StoredConversation(Indexing, ABC):
     """Reads a conversation whatever layout wrote it last: its record tells."""
-
-    reads_list: ClassVar[bool] = False
-    """True if this layout keeps the runs in a list."""
 
     def __init__(self, settings: IndexSettings):
         super().__init__(settings)
@@ -50,7 +48,6 @@ class StoredConversation(Indexing):
         self, ref: ConversationRef, *, runs: bool = False, digested: bool = False
     ) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        runs = runs or self.reads_list
         calls = self._reads(ref, runs=runs)
         # As one transaction where the parts must belong together: owner, content and list.
         together = runs or ref.scoped
@@ -83,12 +80,13 @@ class StoredConversation(Indexing):
     def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is damaged."""
         try:
-            if snapshot.is_list and not self.reads_list:  # no run may get into a document unread
-                snapshot.verify()
-            return snapshot.document
+            return self._document(snapshot)
         except Damaged as damage:
             raw = damage.raw or snapshot.field or b""
             raise self.corrupt(ref, raw, damage.reason) from None
+
+    def _document(self, snapshot: Snapshot) -> Document:
+        return snapshot.document
 
     def guarded(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
         """`operation` on one conversation, whose damage is told as such, wherever it was found."""
@@ -142,22 +140,28 @@ class StoredConversation(Indexing):
 
     def foreign(self, ids: Sequence[bytes]) -> Operation[list[bytes]]:
         """Those of `ids` that are not stored in the form of this layout."""
-        seals: list[Command[Any]] = [
-            single("HGET", self.keys.record(id), "seal", otherwise=b"") for id in ids
+        forms: list[Command[Any]] = [
+            single("HMGET", self.keys.record(id), "layout", "length", otherwise=[b"", b""])
+            for id in ids
         ]
         sizes: list[Command[Any]] = [single("HSTRLEN", self.keys.content(id), id) for id in ids]
         lengths: list[Command[Any]] = [
             single("LLEN", self.keys.runs(id), otherwise=1) for id in ids
         ]
-        replies, count = (yield [*seals, *sizes, *lengths]), len(ids)
-        forms = zip(ids, replies, replies[count:], replies[2 * count :], strict=False)
-        return [id for id, seal, *form in forms if not self._is_own(decode(seal or b""), *form)]
+        replies, count = (yield [*forms, *sizes, *lengths]), len(ids)
+        found = zip(ids, replies, replies[count:], replies[2 * count :], strict=False)
+        return [
+            id
+            for id, (layout, length), *sizes_now in found
+            if not self._is_own(decode(layout or b""), number(length), *sizes_now)
+        ]
 
-    def _is_own(self, seal: str, size: int, length: int) -> bool:
-        """True if a field of that size with a list of that length is as this layout writes it."""
-        if self.reads_list:
-            return seal.startswith(f"list-{size}-")
-        return not length and not seal.startswith("list-")
+    @abstractmethod
+    def _is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
+        """True if `layout` and `length` of a record are those of this layout's own form.
+
+        `size` is the length of the field in bytes, `runs` that of the list, as they are now.
+        """
 
     def _seen(self, ref: ConversationRef, snapshot: Snapshot) -> ConversationRef:
         """The reference with its true owner. Raises if the caller must not see it."""
@@ -171,10 +175,6 @@ class StoredConversation(Indexing):
         """The lifetime that the caller wants and that of the index, as the scripts take them."""
         wanted = "" if ref.lifetime is None else ref.lifetime
         return wanted, "" if self.lifetime is None else self.lifetime
-
-    def _field(self, document: Document) -> tuple[bytes, str]:
-        """The content of the hash field for `document`, and its fingerprint."""
-        return document.raw, document.mark
 
     def _changing(self, script: Script) -> Script:
         """A script that writes runs; it can write search documents only where SEARCH is on."""

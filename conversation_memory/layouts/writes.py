@@ -20,16 +20,16 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.documents import fresh_token
 from ..wire import dumps
-from .refs import ConversationRef, Memo, Snapshot
+from .refs import ConversationRef, Encoded, Memo, Snapshot
 from .stored import StoredConversation
 
+WRITE = Script("write")
 DELETE = Script("delete")
-TITLE = Script("title")
-LIFETIME = Script("lifetime")
+TOUCH = Script("touch")
 OWNER = Script("owner")
 FORGET = Script("forget")
 RENAME = Script("rename")
-SCRAP = Script("scrap")
+ERASE = Script("erase")
 
 MAX_TITLE = 1000
 
@@ -42,12 +42,12 @@ def pause(attempt: int) -> Pause:
     return Pause(random.uniform(0, min(attempt / 1000, LONGEST_PAUSE)))
 
 
-def scrapping(
-    keys: Keys, id: bytes, owner: bytes | None, whose: str, *, asks: bool = False
+def erasing(
+    keys: Keys, id: bytes, owner: bytes | None, whose: str = "own", *, erases: bool = True
 ) -> Command[list[int]]:
-    """Delete a conversation of which a key has another type, or only ask; see scrap.lua."""
-    args = [id, owner or b"", whose, int(asks)]
-    return Command((SCRAP.call(keys.of(id, owner, fresh_token()), args),))
+    """Erase a conversation, readable or not, or only count it; see erase.lua."""
+    args = [id, owner or b"", whose, int(erases)]
+    return Command((ERASE.call(keys.of(id, owner, fresh_token()), args),))
 
 
 Change = Callable[[Document], "Document | None"]
@@ -58,10 +58,13 @@ class Writes(StoredConversation, ABC):
     """Changes a conversation, each time in one script that compares what was read."""
 
     @abstractmethod
+    def encoded(self, document: Document) -> Encoded:
+        """The document as this layout stores it."""
+
     def _write(
         self,
         ref: ConversationRef,
-        document: Document,
+        encoded: Encoded,
         expected: Snapshot | None,
         change: bytes = b"",
         *,
@@ -72,6 +75,27 @@ class Writes(StoredConversation, ABC):
         `change` is what becomes of the search documents. The time of the last write and the
         deadline stay where only the form changes.
         """
+        args = [
+            *(expected.expectation if expected else ("", "", "")),
+            encoded.field,
+            *self._lifetimes(ref),
+            change,
+            int(keeps_times),
+            len(encoded.pairs),
+            len(encoded.texts),
+            *encoded.pairs,
+            *encoded.texts,
+            *encoded.digests,
+        ]
+        return self._command(self._changing(WRITE), ref, args)
+
+    def _checked(self, ref: ConversationRef, document: Document) -> Encoded:
+        """The encoded document. Raises `ConversationTooLarge`."""
+        encoded = self.encoded(document)
+        self._check_size(ref, encoded.size)
+        if encoded.size > self.max_run_bytes:
+            self._check_runs(ref, document.texts)
+        return encoded
 
     def store(
         self,
@@ -82,6 +106,7 @@ class Writes(StoredConversation, ABC):
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
         document = build(runs, dict(metadata))
+        encoded = self._checked(ref, document)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
             expected = None
@@ -91,13 +116,10 @@ class Writes(StoredConversation, ABC):
                 if expected.revision != revision:
                     return self._repetition(ref, expected, document)
             change = yield from self._change_to(ref, document)
-            written = yield self._write(ref, document, expected, change)
-            return self._revision(written, document) if isinstance(written, int) else written
+            written = yield self._write(ref, encoded, expected, change)
+            return f"{written}-{encoded.fingerprint}" if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
-
-    def _revision(self, version: int, document: Document) -> str:
-        return f"{version}-{self._field(document)[1]}"
 
     def update_metadata(
         self, ref: ConversationRef, changes: Mapping[str, Any], remove: Sequence[str]
@@ -148,13 +170,15 @@ class Writes(StoredConversation, ABC):
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
             snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
-            seal, length = snapshot.record.seal, len(snapshot.texts or [])
-            if snapshot.field is None or self._is_own(seal, len(snapshot.field), length):
+            if snapshot.field is None:
+                return False
+            record, sizes = snapshot.record, (len(snapshot.field), len(snapshot.texts or []))
+            if self._is_own(record.layout, record.length, *sizes):
                 return False
             ref = self._seen(ref, snapshot)
             nothing = self.documents.added(()) if self.documents else b""
-            document = self.document(ref, snapshot)
-            written = yield self._write(ref, document, snapshot, nothing, keeps_times=True)
+            encoded = self._checked(ref, self.document(ref, snapshot))
+            written = yield self._write(ref, encoded, snapshot, nothing, keeps_times=True)
             return True if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
@@ -179,14 +203,14 @@ class Writes(StoredConversation, ABC):
     def set_title(self, ref: ConversationRef, title: str) -> Operation[None]:
         if len(title) > MAX_TITLE:
             raise ValueError(f"A title has at most {MAX_TITLE:,} characters.")
-        yield from self._if_exists(TITLE, ref, title.encode("utf-8", "replace"))
+        yield from self._if_exists(ref, "title", title.encode("utf-8", "replace"))
 
     def set_lifetime(self, ref: ConversationRef) -> Operation[None]:
         """Let the deadline slide, after giving the lifetime of `ref` if it has one."""
-        yield from self._if_exists(LIFETIME, ref, *self._lifetimes(ref))
+        yield from self._if_exists(ref, "lifetime", *self._lifetimes(ref))
 
-    def _if_exists(self, script: Script, ref: ConversationRef, *args: Any) -> Operation[None]:
-        if not (yield self._command(script, ref, [int(ref.scoped), *args])):
+    def _if_exists(self, ref: ConversationRef, *args: Any) -> Operation[None]:
+        if not (yield self._command(TOUCH, ref, [int(ref.scoped), *args])):
             raise self.not_found(ref)
 
     def delete(self, ref: ConversationRef) -> Operation[bool]:
@@ -198,7 +222,7 @@ class Writes(StoredConversation, ABC):
             if not is_wrong_type(error) or not (yield from self.mistyped(ref)):
                 raise
         whose = "own" if ref.scoped else "any"
-        [deleted, *_] = yield scrapping(self.keys, ref.id, ref.owner, whose)
+        [deleted, *_] = yield erasing(self.keys, ref.id, ref.owner, whose)
         return bool(deleted)
 
     def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:
@@ -285,22 +309,17 @@ class Writes(StoredConversation, ABC):
                 step = documents.added((run, run.to_wire()) for run in added)
             elif documents:
                 step = documents.between(document, changed)
-            written = yield self._write(ref, changed, snapshot, step)
+            encoded = self._checked(ref, changed)
+            written = yield self._write(ref, encoded, snapshot, step)
             if not isinstance(written, int):
                 return written
-            if memo is not None and not self.reads_list:
-                memo.keep(self._written(ref, changed, snapshot, written), changed)
+            if memo is not None:
+                owner = None if ref.owner is None else decode(ref.owner)
+                record = replace(snapshot.record, owner=owner, version=written)
+                memo.keep(Snapshot(encoded.field, record), changed)
             return changed
 
         return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
-
-    def _written(
-        self, ref: ConversationRef, written: Document, before: Snapshot, version: int
-    ) -> Snapshot:
-        """The stored state after a write."""
-        owner = None if ref.owner is None else decode(ref.owner)
-        record = replace(before.record, owner=owner, version=version, seal=written.seal)
-        return Snapshot(written.raw, record)
 
     def _refused(
         self, ref: ConversationRef, refusal: Sequence[bytes]

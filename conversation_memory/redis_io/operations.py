@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from django.views.decorators.debug import sensitive_variables
 from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
@@ -203,7 +205,7 @@ def _exchange(client: Any, calls: list[Call]) -> list[Any]:
     """The reply of each call, an error of the server as a value."""
     if len(calls) == 1:
         try:
-            return [client.execute_command(*_raw(calls[0]), NEVER_DECODE=True)]
+            return [_as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
         except ResponseError as error:
             return [error]
     return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
@@ -214,24 +216,35 @@ async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
     """See _exchange()."""
     if len(calls) == 1:
         try:
-            return [await client.execute_command(*_raw(calls[0]), NEVER_DECODE=True)]
+            return [await _as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
         except ResponseError as error:
             return [error]
     return await _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
+_siblings: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+
+def _as_sent(client: Any) -> Any:
+    """The same client, sync or async, whose replies are as the server sent them.
+
+    redis-py shapes those to commands that it knows by name: a dict for HGETALL, True for EXPIRE.
+    """
+    if client not in _siblings:
+        sibling = copy(client)
+        sibling.response_callbacks = {}
+        sibling.auto_close_connection_pool = False  # or its end would close the connections of both
+        _siblings[client] = sibling
+    return _siblings[client]
+
+
 def _queued(client: Any, calls: list[Call]) -> Any:
     """A pipeline of `calls`. MULTI and EXEC are among them: redis-py's own transaction quotes the
     arguments of a refused call in its error, and decodes what must stay bytes."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline = _as_sent(client).pipeline(transaction=False)
     for call in calls:
-        pipeline.execute_command(*_raw(call), NEVER_DECODE=True)
+        pipeline.execute_command(*call, NEVER_DECODE=True)
     return pipeline
-
-
-def _raw(call: Call) -> Call:
-    """`call` with its name in bytes, for which redis-py has no callback that shapes the reply."""
-    return (call[0].encode(), *call[1:])
 
 
 def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:

@@ -20,15 +20,6 @@ _WRITES = frozenset(
 _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
 _needs = re.compile(r"-- needs: (.*)\n").match
 
-_PERMISSIONS = """\
-for _, command in ipairs(redis.acl_check_cmd and {%s} or {}) do
-local key = (command == 'HSET' or command == 'HDEL') and KEYS[1] or KEYS[2] or KEYS[1]
-if not redis.acl_check_cmd(command, key, key, key) then
-return redis.error_reply("NOPERM this user may not run '" .. command .. "'")
-end
-end
-"""
-
 _sources: dict[str, bytes] = {}
 
 
@@ -43,7 +34,10 @@ class Script:
         code = "\n".join(map(_code, parts))
         self._name = name
         self.commands = sorted({*_called(code)})
-        self.source = (_permissions(self.commands) + code).encode()
+        if not _WRITES.isdisjoint(self.commands):
+            commands = ", ".join(f"'{command}'" for command in self.commands)
+            code = _code("allowed").replace("ARGV", f"{{{commands}}}") + "\n" + code
+        self.source = code.encode()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
         _sources[self.sha] = self.source
 
@@ -83,10 +77,3 @@ def _code(name: str) -> str:
     """Without comments: the server compiles what it is sent."""
     lines = _text(name).splitlines()
     return "\n".join(line.strip() for line in lines if not line.lstrip().startswith("--"))
-
-
-def _permissions(commands: Sequence[str]) -> str:
-    """Lua that refuses a user at once who lacks a permission for any of the `commands`."""
-    if _WRITES.isdisjoint(commands):
-        return ""
-    return _PERMISSIONS % ", ".join(f"'{command}'" for command in commands)

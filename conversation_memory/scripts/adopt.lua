@@ -1,4 +1,4 @@
--- needs: clock
+-- needs: common
 --
 -- Continue a scan of the hash and list conversations of other programs, as of now: the time of their
 -- last write is not known. Expired ones are left to the reaper.

@@ -1,8 +1,8 @@
--- needs: conversation, ids, documents
+-- needs: conversation, documents
 --
 -- Layout `list`: add runs that are not known yet.
 --
--- ARGV  id, owner, lifetime, default lifetime, the empty document, its seal, version ('' any; with
+-- ARGV  id, owner, lifetime, default lifetime, the empty document, its CRC-32, version ('' any; with
 --       one, the runs are known to be new), most bytes, change of search documents (a document of
 --       each run), then of each run the digest of its id and its text
 -- Returns 'added version', a refusal (conversation.lua), {'large', bytes}, {'lost', runs} if so many are
@@ -11,8 +11,8 @@ local stored, refused = enter()
 if refused then return refused end
 local count = 0
 if not stored.exists then
-  stored.seal, stored.bytes = ARGV[6], 0
-elseif tonumber(stored.seal:match('^list%-(%d+)')) ~= stored.size then
+  stored.bytes = 0
+elseif stored.layout ~= 'list' or stored.length ~= stored.size then
   return {'changed'}
 else
   count = redis.call('LLEN', runs)
@@ -37,14 +37,16 @@ end
 if size > tonumber(ARGV[8]) then return {'large', size} end
 if #new == 0 then return '0 0' end
 local time, deadline = place(stored, ARGV[3], ARGV[4])
+local fields = {}
 if not stored.exists then
   redis.call('DEL', runs, ids)
   redis.call('HSET', content, id, ARGV[5])
+  fields = {'layout', 'list', 'length', #ARGV[5], 'crc', ARGV[6]}
 end
 for _, text in ipairs(new) do count = redis.call('RPUSH', runs, text) end
 remember(digests)
 expire(stored, deadline, stored.exists and stored.size or #ARGV[5])
 if change then change.documents = documents end
-local fields = {'runs', count, 'seal', stored.seal, 'bytes', size}
+for _, part in ipairs({'runs', count, 'bytes', size}) do fields[#fields + 1] = part end
 index(stored, change, time, stored.exists and stored.size or #ARGV[5], fields)
 return answer(#new .. ' ' .. note(stored, time, deadline, ARGV[3], fields))

@@ -1,4 +1,4 @@
--- needs: conversation, ids, documents
+-- needs: conversation, documents
 --
 -- Layout `list`: edit or remove the run at an index, or all behind it, if it is still the one there.
 --

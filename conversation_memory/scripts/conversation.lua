@@ -1,4 +1,4 @@
--- needs: tolerant, clock
+-- needs: common
 --
 -- Stands before every script on one conversation. They all take the same keys:
 --   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
@@ -71,12 +71,13 @@ end
 -- not exist, and goes if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
-    'seal', 'updated', 'token', 'tag', 'facets', 'indexed')
+    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
-    runs = number(fields[6]) or 0, seal = fields[7] or '', updated = number(fields[8]),
-    token = fields[9], tag = fields[10] or '', facets = fields[11] or '', indexed = fields[12],
+    runs = number(fields[6]) or 0, layout = fields[7], length = number(fields[8]),
+    updated = number(fields[9]), token = fields[10], tag = fields[11] or '',
+    facets = fields[12] or '', indexed = fields[13],
   }
   if stored.token and not stored.token:find('^' .. ('%x'):rep(16) .. '$') then
     stored.token, stored.indexed = false, false  -- no documents are known by it
@@ -85,7 +86,7 @@ local function open()
     if stored.owner == owner then
       redis.call('HDEL', content, id)
       forget()
-      stored = {owner = '', version = 0, bytes = 0, runs = 0, seal = '', tag = '', facets = ''}
+      stored = {owner = '', version = 0, bytes = 0, runs = 0, tag = '', facets = ''}
     end
     stored.past = true
     stored.exists, stored.size = false, -1
@@ -193,4 +194,40 @@ local function note(stored, time, deadline, lifetime, fields)
   end
   redis.call('HSET', record, unpack(fields))
   return version
+end
+
+-- If the conversation is another than the caller has read, by ARGV: version ('' any), length of the
+-- field ('' any, -1 absent), its SHA-1 ('' any), behind id and owner.
+-- {'changed'} if it is; {'digest'} if nothing but a digest of the long document can tell; or nil.
+local function difference(stored)
+  local version, length, digest = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+  if version and stored.version ~= version or length and stored.size ~= length then
+    return {'changed'}
+  end
+  if digest ~= '' then
+    local same = redis.sha1hex(redis.call('HGET', content, id)) == digest
+    return not same and {'changed'} or nil
+  end
+  if length and length > LONG and not is_untouched() then return {'digest'} end
+end
+
+-- Layout `list`: the runs of the last hour by a digest of their id, so that an append that is
+-- repeated finds them whatever came in between. In layout `hash`, the document tells.
+local function remember(digests)
+  if #digests == 0 then return end
+  local now = clock()
+  redis.call('ZREMRANGEBYSCORE', ids, '-inf', now - IDS)
+  for i = 1, #digests, MANY do
+    local scored = {}
+    for j = i, math.min(i + MANY - 1, #digests) do
+      scored[#scored + 1] = now
+      scored[#scored + 1] = digests[j]
+    end
+    redis.call('ZADD', ids, unpack(scored))
+  end
+  redis.call('PEXPIRE', ids, IDS)
+end
+
+local function unlearn(digests)
+  for _, digest in ipairs(digests) do redis.call('ZREM', ids, digest) end
 end

@@ -1,4 +1,4 @@
--- needs: clock
+-- needs: common
 --
 -- How many conversations there are, of all or of one owner, without expired ones.
 --

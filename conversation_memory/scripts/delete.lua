@@ -11,8 +11,7 @@ if refused then return refused end
 
 -- A program that knows no record leaves no time. That it wrote, the length of the field tells.
 local function is_older()
-  local size = tonumber(stored.seal:match('^list%-(%d+)')) or stored.bytes
-  return stored.updated and stored.updated < time and size == stored.size
+  return stored.updated and stored.updated < time and stored.length == stored.size
 end
 
 if time and stored.exists and not is_older() then return -1 end

@@ -1,4 +1,4 @@
--- needs: tolerant
+-- needs: common
 --
 -- Write vectors into the search documents that still exist.
 --

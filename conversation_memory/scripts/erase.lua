@@ -1,34 +1,40 @@
 -- needs: conversation
 --
--- Erase a conversation of an owner, expired or not; or only count it.
+-- Erase a conversation, expired or not, also one with a key of another type, which no other script
+-- can read; or only count it. One of somebody else leaves the order of the owner.
 --
--- ARGV  id, owner, whether to erase
--- Returns {conversations, runs, bytes}, all 0 if there is nothing of that owner.
+-- ARGV  id, owner, whose it may be ('own' of that owner, 'any', 'none'), 1 to erase
+-- Returns {conversations, runs, bytes}, all 0 if there is nothing (of that owner).
 local before = redis.call('GET', call)
 if before then
   local conversations, runs_of_it, bytes = before:match('^(%d+) (%d+) (%d+)$')
   return {tonumber(conversations), tonumber(runs_of_it), tonumber(bytes)}
 end
 
-local fields = redis.call('HMGET', record, 'owner', 'version', 'runs', 'bytes')
-local size, length = redis.call('HSTRLEN', content, id), redis.call('LLEN', runs)
-local exists = fields[2] or length > 0 or redis.call('HEXISTS', content, id) == 1
+local fields = tolerant('HMGET', record, 'owner', 'version', 'runs', 'bytes')
+local is_lost = not fields or not (fields[1] or fields[2])
+fields = fields or {}
 -- If the record is lost, only the recency index of the owner tells whose it is.
-local theirs = fields[1] == owner or not (fields[1] or fields[2])
-if ARGV[3] == '1' then
-  check_orders()
-  if theirs then
-    redis.call('HDEL', content, id)
-    forget()
+local theirs = ARGV[3] == 'any' or ARGV[3] == 'own' and (fields[1] == owner
+  or is_lost and owned and tolerant('ZSCORE', owned, id))
+local exists = redis.call('HEXISTS', content, id) == 1 or redis.call('EXISTS', record, runs) > 0
+local erased = {0, 0, 0}
+if theirs and exists then
+  local size, length = redis.call('HSTRLEN', content, id), tolerant('LLEN', runs) or 0
+  if length > 0 then
+    erased = {1, length, size + (number(fields[4]) or 0)}
   else
-    disown()
+    erased = {1, size > 0 and number(fields[3]) or 0, size}
   end
 end
-local erased = {0, 0, 0}
-if theirs and exists and length > 0 then
-  erased = {1, length, size + (number(fields[4] or nil) or 0)}
-elseif theirs and exists then
-  erased = {1, size > 0 and number(fields[3] or nil) or 0, size}
+if ARGV[4] ~= '1' then return erased end
+check_orders()
+if theirs then
+  redis.call('HDEL', content, id)
+  if tolerant('HLEN', record) == nil then redis.call('DEL', record) end
+  forget()
+else
+  disown()
 end
-if ARGV[3] == '1' then answer(table.concat(erased, ' ')) end
+answer(table.concat(erased, ' '))
 return erased

@@ -1,4 +1,4 @@
--- needs: tolerant
+-- needs: summary
 --
 -- A search, or the documents of an earlier one, with the present records of their conversations.
 --
@@ -7,8 +7,8 @@
 --       reply, then the search; or 0, then the tokens that were found before
 -- Returns {time, number of expired conversations, 1 if the tag is the owner's, the reply to the search,
 --   the token of each conversation in it, then for each token false if no conversation has it, or
---   {owner, title, created, updated, runs, version, seal, expires, indexed, token, id, bytes of the
---   field}}.
+--   {owner, title, created, updated, runs, version, expires, layout, length, crc, end,
+--   indexed, token, id, bytes of the field}}.
 local content, expiry, tokens, owners, root = unpack(KEYS)
 local owner, tag, parts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -33,8 +33,7 @@ else
   if found.err then return found end
   names = tokens_in(found)
 end
-local clock = redis.call('TIME')
-local time = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local time = clock()
 local is_tag = owner == '' or redis.call('HGET', owners, owner) == tag
 local overdue = redis.call('ZCOUNT', expiry, '-inf', time)
 local reply = {time, overdue, is_tag and 1 or 0, found, names}
@@ -42,9 +41,9 @@ if #names == 0 then return reply end
 
 for i, id in ipairs(redis.call('HMGET', tokens, unpack(names))) do
   local record = id and tolerant('HMGET', root .. 'record:' .. id, 'owner', 'title', 'created',
-    'updated', 'runs', 'version', 'seal', 'expires', 'indexed', 'token')
+    'updated', 'runs', 'version', 'expires', 'layout', 'length', 'crc', 'end', 'indexed', 'token')
   if record then
-    record[11], record[12] = id, redis.call('HSTRLEN', content, id)
+    record[14], record[15] = id, redis.call('HSTRLEN', content, id)
     reply[i + 5] = record
   else
     reply[i + 5] = false

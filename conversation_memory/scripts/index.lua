@@ -1,4 +1,4 @@
--- needs: conversation, expected, documents
+-- needs: conversation, documents
 --
 -- Update the search documents of a conversation, which itself stays as it is.
 --

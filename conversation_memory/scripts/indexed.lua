@@ -1,4 +1,4 @@
--- needs: tolerant
+-- needs: common
 --
 -- The search documents that a conversation has, according to its record and to Redis.
 --

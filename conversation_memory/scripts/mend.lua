@@ -1,4 +1,4 @@
--- needs: conversation, expected
+-- needs: conversation
 --
 -- Write what the record and the orders derive from the content, if that is unchanged since it was read.
 -- Owner, title, times and content stay as they are.

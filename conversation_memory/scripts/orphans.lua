@@ -1,4 +1,4 @@
--- needs: tolerant
+-- needs: common
 --
 -- Search documents of no conversation: their token is unknown, or the set of their suffixes was
 -- lost.

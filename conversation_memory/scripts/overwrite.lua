@@ -1,4 +1,4 @@
--- needs: conversation, expected, restored
+-- needs: conversation, restored
 --
 -- Restore a conversation over one that is unchanged since the caller read it, or has expired.
 --

@@ -1,9 +1,8 @@
--- needs: clock
+-- needs: common
 --
 -- Restore a conversation where there is none. Its arguments, from ARGV[first] on:
 --   id, score ('' none, 'now'), deadline ('' none), field, number of runs in the list, number of
 --   digests of their ids, number of fields and values of the record, then all of those
-local MANY = 1000  -- arguments that Lua can hand over at once
 
 -- The keys: content, recent, expiry, and of the conversation record, runs, ids, order of its owner.
 local function restore(content, recent, expiry, record, runs, ids, owned, first)

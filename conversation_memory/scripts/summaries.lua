@@ -1,25 +1,60 @@
--- needs: tolerant, clock
+-- needs: summary
 --
 -- Some conversations without their content, all as they are at one moment.
 --
 -- KEYS  content, recency index (of all or of one owner), then record and runs of each
--- ARGV  how many fields of the record to fetch, their names ('expires' first), then the id of each
--- Returns the time if one of them has a deadline, then for each {bytes of the field (-1 none), type
--- of the record, type of the runs, elements of the list, score in the recency index, {values of the
--- fields}}, of which a record of another type has none.
-local count = tonumber(ARGV[1])
-local fields = {unpack(ARGV, 2, count + 1)}
+-- ARGV  the largest field to look into in bytes (0 none), the bytes to look into in all, how many
+--       fields of the record to fetch, their names ('expires' first), then the id of each
+-- Returns the time if one of them has a deadline, then of each what summary.lua says, its score, and
+-- what content_of() says if that is asked for.
+local content, order = unpack(KEYS)
+local largest, room, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local fields = {unpack(ARGV, 4, count + 3)}
+
+local LOOKED_AT = 65536  -- bytes before the end of the runs, to find the last one in
+local SHOWN = 1024
+local OUTPUT = '"output": {'
+
+-- The last position of `what` in `text`.
+local function last(text, what)
+  local found, start = nil, 1
+  repeat
+    local at = text:find(what, start, true)
+    found, start = at or found, (at or 0) + 1
+  until not at
+  return found
+end
+
+local function output_in(text)
+  local at = last(text, OUTPUT)
+  return at and text:sub(at + #OUTPUT - 1, at + #OUTPUT + SHOWN) or false
+end
+
+-- The first and the last byte of the document, which tell if it is not an object without parsing it,
+-- and the beginning of the last output.
+local function content_of(id, runs, size, is_list)
+  if is_list then
+    local text = tolerant('LINDEX', runs, -1)
+    return '', text and #text <= largest and output_in(text)
+  end
+  if size > largest or size > room then return '', false end
+  room = room - size
+  local field = redis.call('HGET', content, id)
+  local tail = field:sub(-LOOKED_AT)
+  local stop = last(tail, '], "metadata": ')
+  return field:sub(1, 1) .. field:sub(-1), output_in(stop and tail:sub(1, stop) or tail)
+end
+
 local found = {false}
-for i = count + 2, #ARGV do
-  local id, record, runs = ARGV[i], KEYS[2 * (i - count) - 1], KEYS[2 * (i - count)]
-  local kind, list = redis.call('TYPE', record).ok, redis.call('TYPE', runs).ok
-  local size = redis.call('HSTRLEN', KEYS[1], id)
-  if size == 0 and redis.call('HEXISTS', KEYS[1], id) == 0 then size = -1 end
-  local length = list == 'list' and redis.call('LLEN', runs) or 0
-  local values = kind == 'hash' and redis.call('HMGET', record, unpack(fields)) or {}
+for i = count + 4, #ARGV do
+  local id, record, runs = ARGV[i], KEYS[2 * (i - count) - 5], KEYS[2 * (i - count) - 4]
+  local row = summary_of(content, id, record, runs, fields)
   -- Only then: a user who may only read may lack TIME, which is not in @read.
-  if values[1] then found[1] = found[1] or clock() end
-  local score = tolerant('ZSCORE', KEYS[2], id) or false
-  found[#found + 1] = {size, kind, list, length, score, values}
+  if row[5][1] then found[1] = found[1] or clock() end
+  row[6] = tolerant('ZSCORE', order, id) or false
+  if largest > 0 and row[1] >= 0 then
+    row[7], row[8] = content_of(id, runs, row[1], row[4] > 0)
+  end
+  found[#found + 1] = row
 end
 return found

@@ -1,22 +1,32 @@
--- needs: conversation, expected, documents
+-- needs: conversation, documents
 --
--- Layout `hash`: write a document.
+-- Write a document over what is stored, in the form of either layout.
 --
--- ARGV  id, owner, version ('' any), length ('' any, -1 absent), SHA-1 ('' any), number of runs,
---       seal, lifetime, default lifetime, change of search documents, 1 to keep the times (conversation.lua),
---       document
+-- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
+--       field, lifetime, default lifetime, change of search documents, 1 to keep the times
+--       (conversation.lua), how many fields and values of the record ('layout' first), how many
+--       texts of runs, then those, and the digests of the ids of runs
 -- Returns the new version, or why not: a refusal (conversation.lua), {'changed'}, {'digest'}, or
 -- {'documents'} if some are missing.
 local stored, refused = enter()
 refused = refused or difference(stored)
 if refused then return refused end
-local change = change_of(stored, ARGV[10])
+local change = change_of(stored, ARGV[9])
 if lacks(stored, change) then return {'documents'} end
-local size = #ARGV[12]
-local time, deadline = place(stored, ARGV[8], ARGV[9], ARGV[11])
-redis.call('HSET', content, id, ARGV[12])
-if not stored.seal:find('^%d') then redis.call('DEL', runs, ids) end  -- if it was a `list`
-expire(stored, deadline, size)
-local fields = {'runs', ARGV[6], 'seal', ARGV[7], 'bytes', size}
-index(stored, change, time, size, fields)
-return answer(note(stored, time, deadline, ARGV[8], fields))
+local field, count, first = ARGV[6], tonumber(ARGV[12]), 13 + ARGV[11]
+local fields = {unpack(ARGV, 13, first - 1)}
+local layout = fields[2]
+local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
+if layout == 'list' or stored.layout ~= 'hash' then redis.call('DEL', runs, ids) end
+if stored.layout and stored.layout ~= layout then redis.call('HDEL', record, 'end', 'bytes') end
+for i = first, first + count - 1, MANY do
+  redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, first + count) - 1))
+end
+redis.call('HSET', content, id, field)
+-- Whoever converts an index of old conversations would fill the memory with ids for an hour.
+if ARGV[10] ~= '1' or (stored.updated or 0) > clock() - IDS then
+  remember({unpack(ARGV, first + count)})
+end
+expire(stored, deadline, #field)
+index(stored, change, time, #field, fields)
+return answer(note(stored, time, deadline, ARGV[7], fields))

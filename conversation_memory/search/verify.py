@@ -124,7 +124,7 @@ class Verifier:
         reasons = reply.reasons
         for token, fields in zip(tokens, conversations, strict=True):
             if _is_visible(token, fields, now, filters):
-                records[token] = Record.from_reply(fields[10], fields[: len(FIELDS)])
+                records[token] = Record.from_reply(fields[13], fields[: len(FIELDS)])
                 if not _is_current(fields):
                     reasons = [*reply.reasons, OVERWRITTEN]
                     unread.add(token)
@@ -181,14 +181,14 @@ def _document(snapshot: Snapshot | None) -> Document | None:
 
 def _is_visible(token: bytes, fields: list[Any] | None, now: int, filters: SearchFilters) -> bool:
     """True for a conversation that exists, has that token and belongs to the caller."""
-    if not fields or fields[9] != token:
+    if not fields or fields[12] != token:
         return False
-    owner, expires, id, size = fields[0] or None, fields[7], fields[10], fields[11]
+    owner, expires, id, size = fields[0] or None, fields[6], fields[13], fields[14]
     exists = bool(size) and (number(expires) or now + 1) > now
     return exists and filters.owner in (None, owner) and filters.conversation in (None, id)
 
 
 def _is_current(fields: list[Any]) -> bool:
     """True if the documents are those of the conversation as it is now."""
-    version, indexed, size = fields[5], fields[8], fields[11]
+    version, indexed, size = fields[5], fields[11], fields[14]
     return bool(indexed) and indexed.endswith(b"-%b-%d" % (version or b"0", size))
