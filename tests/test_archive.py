@@ -50,12 +50,12 @@ class LineTests(SimpleTestCase):
         st.lists(st.binary()),
     )
     def test_whatever_is_stored_comes_back_as_the_same_bytes(
-        self, id, value, facts, expires, place, texts
+        self, id, value, facts, expires, score, texts
     ):
         id = id if isinstance(id, bytes) else id.encode()
         checksum = format.zlib.crc32(value)
         entry = Entry(
-            id, value, checksum, facts=facts, expires=expires, place=place, texts=tuple(texts)
+            id, value, checksum, facts=facts, expires=expires, score=score, texts=tuple(texts)
         )
         line = format.entry_line(entry)
         assert format.read_entry(line) == entry
@@ -78,7 +78,7 @@ class LineTests(SimpleTestCase):
         for head in (
             b'{"id": 1', b'{"id": {}', b'{"id": null', b'{"record": {}', b'{"id": "a", "list": [1]',
             b'{"id": "a", "record": []',
-            b'{"id": "a", "expires": -1', b'{"id": "a", "place": true', b'{"id": "a", "list": 5',
+            b'{"id": "a", "expires": -1', b'{"id": "a", "score": true', b'{"id": "a", "list": 5',
             b'{"id": "a", "list": ["b"]', b'{"id": "a", "more": 1', b'{"id": "\\ud800"',
             b'{"id": "a", "record": {"owner": 7}', b'{"id": "a", "record": {"version": 7}',
             b'{"id_base64": "?"', b'{"id": "a", "runs": ' + b"9" * 5000, b"[" * 100_000,

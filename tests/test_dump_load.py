@@ -17,6 +17,7 @@ import pytest
 from conversation_memory import Run, Selection, indexes
 from conversation_memory.archive import Dump, Restore
 from conversation_memory.archive import restore as restoring
+from conversation_memory.archive.archive import Source
 from conversation_memory.exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -521,10 +522,10 @@ class CostTests:
             assert len(sent) == len(to_choose) + contents
 
 
-class Slow:
+class Slow(Source):
     """A source of three batches, each of which needs the event loop to turn first."""
 
-    trusted, is_new = True, False
+    trusted = True
 
     def __init__(self, longest=0):
         self.longest = longest

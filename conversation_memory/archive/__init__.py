@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from . import files
-from .archive import LONGEST, Archive, open_archive, reading
+from .archive import LONGEST, Archive, open_archive
 from .chat_exports import ChatDump, Chats
 from .dump import Dump
+from .files import reading
 from .format import Entry, Header
 from .restore import POLICIES, Counts, Restore
 

@@ -1,10 +1,10 @@
-"""Reading an archive, which is verified as a whole before any of it is used."""
+"""Reading an archive, all of which is verified before any of it is used."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -33,21 +33,48 @@ class Source:
 
     trusted = is_new = False
 
-    def __init__(self, file: IO[bytes], name: str, longest: int):
+    def __init__(
+        self,
+        file: IO[bytes],
+        name: str,
+        longest: int,
+        most: int | None = None,
+        most_bytes: int | None = None,
+    ):
         self._file = file
         self._name = name
         self._longest = longest
+        self._most = most
+        self._most_bytes = most_bytes
         self.count = self.longest = 0
         self.size = file.seek(0, io.SEEK_END)
 
     @property
     def position(self) -> int:
-        """The number of bytes read in the present pass."""
+        """The number of bytes read in this pass."""
         return min(self._file.tell(), self.size)
 
     def entries(self) -> Iterator[Entry]:
         """The conversations, in the order of the file. Raises `ArchiveDamaged`."""
         raise NotImplementedError
+
+    def document(self, entry: Entry) -> documents.Document | None:
+        """The document of `entry`, None if that is unreadable.
+
+        Raises `Damaged` or `Malformed` unless it is as the entry describes it. The runs of a
+        trusted entry are not parsed.
+        """
+        if entry.runs is None:
+            return None
+        if self.trusted and entry.end is not None:
+            return documents.opened(entry.value, entry.runs, entry.end, entry.checksum)
+        found = documents.canonical(entry.value)
+        if (found.count, found.canonical_end) != (entry.runs, entry.end):
+            raise Malformed("it does not give the position of the runs")
+        return found
+
+    def _lines(self) -> AbstractContextManager[Iterator[bytes]]:
+        return files.lines(self._file, self._longest, self._name, self._most_bytes)
 
     def _damaged(self, what: str) -> ArchiveDamaged:
         return ArchiveDamaged(f"{self._name} {what}. Nothing was restored.")
@@ -65,66 +92,53 @@ class Archive(Source):
 
     header: Header
 
-    def __init__(
-        self,
-        file: IO[bytes],
-        name: str,
-        longest: int,
-        most: int | None = None,
-        most_bytes: int | None = None,
-    ):
-        super().__init__(file, name, longest)
-        self._most = most
-        self._most_bytes = most_bytes
-
     def entries(self) -> Iterator[Entry]:
         with self._lines() as lines:
             next(lines, b"")
             for number, line in enumerate(lines, 2):
                 if line.startswith(format.FOOTER):
                     return
-                yield self._entry(number, line)
+                try:
+                    entry = format.read_entry(line)
+                except Malformed as error:
+                    raise self._damaged_at(number, error) from None
+                yield entry
 
     def verify(self, progress: Progress = bool) -> None:
         """Raises `NotAnArchive` or `ArchiveDamaged` unless the file is as it was written."""
         with self._lines() as lines:
-            self.header = self._header(lines)
-            found, size, digest, footer = self._body(lines, progress)
+            self.header = self._header(next(lines, b""))
+            size, digest, footer = self._body(lines, progress)
             if next(lines, b""):
-                raise self._damaged(f"continues after its footer, at line {found + 3:,}")
-        self.count = found
+                raise self._damaged(f"continues after its footer, at line {self.count + 3:,}")
         try:
             foot = format.read_footer(footer)
         except Malformed as error:
-            raise self._damaged_at(found + 2, error) from None
+            raise self._damaged_at(self.count + 2, error) from None
         stated = [foot.get(name) for name in ("conversations", "bytes", "sha256")]
-        if stated != [found, size, digest]:
-            for _ in self.entries():  # names the line if a single one is damaged
+        if stated != [self.count, size, digest]:
+            for _ in self.entries():  # raises an error that names the line, if that is damaged
                 pass
             raise self._damaged("was changed: its lines do not match its footer")
         self.trusted = format.is_signed(foot)
         if not self.trusted:
             self._parse(progress)
 
-    def _lines(self) -> AbstractContextManager[Iterator[bytes]]:
-        return files.lines(self._file, self._longest, self._name, self._most_bytes)
-
-    def _header(self, lines: Iterator[bytes]) -> Header:
-        first = next(lines, b"")
-        if not first.startswith(b'{"format": "'):
+    def _header(self, line: bytes) -> Header:
+        if not line.startswith(b'{"format": "'):
             raise NotAnArchive(f"{self._name} is not an archive of conversations.")
         try:
-            return format.read_header(first)
+            return format.read_header(line)
         except Malformed as error:
             raise NotAnArchive(f"{self._name} cannot be read as an archive: {error}.") from None
 
-    def _body(self, lines: Iterator[bytes], progress: Progress) -> tuple[int, int, str, bytes]:
-        """Count, size and digest of the lines, and the footer."""
+    def _body(self, lines: Iterator[bytes], progress: Progress) -> tuple[int, str, bytes]:
+        """Count the conversations. Returns size and digest of their lines, and the footer."""
         digest, size = sha256(), 0
         for found in count():
             line = next(lines, b"")
             if line.startswith(format.FOOTER):
-                return found, size, digest.hexdigest(), line
+                break
             if not line:
                 raise self._damaged(f"ends after line {found + 1:,}, without its footer")
             if not format.has_form_of_entry(line):
@@ -139,45 +153,21 @@ class Archive(Source):
             self.longest = max(self.longest, len(line))
             if not found % _EVERY:
                 progress(self.position)
-        raise AssertionError
+        self.count = found
+        return size, digest.hexdigest(), line
 
     def _parse(self, progress: Progress) -> None:
-        """The verification of an archive from elsewhere."""
+        """Verify every conversation of an archive from elsewhere."""
         with closing(Ids()) as ids:
             for number, entry in enumerate(self.entries(), 2):
                 if not ids.add_new(entry.id):
                     raise self._damaged(f"contains a conversation twice, again at line {number:,}")
-                self._check(number, entry)
+                try:
+                    self.document(entry)
+                except (Damaged, Malformed) as error:
+                    raise self._damaged_at(number, error) from None
                 if not number % _EVERY:
                     progress(self.position)
-
-    def _check(self, number: int, entry: Entry) -> None:
-        try:
-            if entry.runs is not None:
-                document(entry, trusted=False)
-        except (Damaged, Malformed) as error:
-            raise self._damaged_at(number, error) from None
-
-    def _entry(self, number: int, line: bytes) -> Entry:
-        try:
-            return format.read_entry(line)
-        except Malformed as error:
-            raise self._damaged_at(number, error) from None
-
-
-def document(entry: Entry, *, trusted: bool) -> documents.Document:
-    """The document of a readable entry.
-
-    Raises `Damaged` or `Malformed` unless it is as the entry describes it. The runs of a `trusted`
-    entry are not parsed.
-    """
-    runs, end = entry.runs or 0, entry.end
-    if trusted and end is not None:
-        return documents.opened(entry.value, runs, end, entry.checksum)
-    found = documents.canonical(entry.value)
-    if (found.count, found.end if found.pieces is None else None) != (runs, end):
-        raise Malformed("it does not give the position of the runs")
-    return found
 
 
 @contextmanager
@@ -196,18 +186,7 @@ def open_archive(
 
     Raises `NotAnArchive`, `ArchiveTooLarge`, `ArchiveDamaged` or OSError.
     """
-    with reading(source) as (file, name):
+    with files.reading(source) as (file, name):
         archive = Archive(file, name, longest, most, most_bytes)
         archive.verify(progress)
         yield archive
-
-
-@contextmanager
-def reading(source: str | Path | IO[bytes]) -> Iterator[tuple[IO[bytes], str]]:
-    """A file that can be read repeatedly, and its name for messages."""
-    with ExitStack() as stack:
-        name = "The file"
-        if isinstance(source, str | Path):
-            name = repr(str(source))
-            source = stack.enter_context(files.opened(Path(source)))
-        yield stack.enter_context(files.seekable(source)), name

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import IO, Any, NamedTuple
 
@@ -21,7 +20,6 @@ from ..clock import iso, moment, parse
 from ..documents import build
 from ..keys import encode
 from ..runs import Artifact, Run
-from . import files
 from .archive import Progress, Source
 from .dump import Dump, Ids
 from .format import Entry, Facts
@@ -45,7 +43,7 @@ class Chats(Source):
 
     def __init__(self, file: IO[bytes], name: str, longest: int, format: str):
         super().__init__(file, name, longest)
-        self._chat = READERS[format]
+        self._read = READERS[format]
 
     def verify(self, progress: Progress = bool) -> None:
         """Raises `ArchiveDamaged` unless every line is a conversation with an id of its own."""
@@ -62,7 +60,7 @@ class Chats(Source):
         return (entry for _, entry in self._numbered())
 
     def _numbered(self) -> Iterator[tuple[int, Entry]]:
-        with files.lines(self._file, self._longest, self._name) as lines:
+        with self._lines() as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, self._entry(number, line)
@@ -72,8 +70,7 @@ class Chats(Source):
             data = json.loads(line)
             if not isinstance(data, dict):
                 raise ValueError("it is not a JSON object")
-            chat = self._chat(data)
-            return _entry(chat, encode(_name(data, line)))
+            return _entry(data, self._read(data), line)
         except json.JSONDecodeError:
             raise self._damaged_at(number, "it is not JSON") from None
         except RecursionError:
@@ -98,39 +95,86 @@ class ChatDump(Dump):
 
 
 class Exchange(NamedTuple):
-    """A run to be."""
+    """A run without ids, which depend on that of its conversation."""
 
     input: str
     output: str
     meta: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chat:
-    """A line of an export."""
-
-    exchanges: list[Exchange]
-    metadata: dict[str, Any]
-    owner: str | int | None
-    title: str
-    created: Any
-    updated: Any
-
-    def runs(self, id: bytes) -> list[Run]:
-        """The runs, with the same ids each time."""
-        return [_run(id, number, exchange) for number, exchange in enumerate(self.exchanges)]
-
-
-def _from_messages(data: dict[str, Any]) -> Chat:
-    """Raises ValueError."""
+def _from_messages(data: dict[str, Any]) -> list[Exchange]:
     messages = data.get("messages")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         raise ValueError("it has no list of messages")
-    return _chat(data, [_exchange(group) for group in _groups(messages)])
+    return [_exchange(group) for group in _groups(messages)]
 
 
-def _chat(data: dict[str, Any], exchanges: list[Exchange]) -> Chat:
-    """A chat with the other members of its line."""
+def _groups(messages: list[Message]) -> Iterator[list[Message]]:
+    """The messages of each run: those of a user, and everything up to the next one of a user."""
+    group: list[Message] = []
+    for message in messages:
+        if message.get("role") == "user" and any(map(_is_said, group)):
+            yield group
+            group = []
+        group.append(message)
+    if group:
+        yield group
+
+
+def _is_said(message: Message) -> bool:
+    return message.get("role") not in ("system", "developer")
+
+
+def _exchange(group: list[Message]) -> Exchange:
+    input, output = _last_text(group, "user"), _last_text(group, "assistant")
+    is_plain = _said(input, output) == group
+    return Exchange(input, output, None if is_plain else {"messages": group})
+
+
+def _last_text(group: list[Message], role: str) -> str:
+    texts = [_text(one.get("content")) for one in group if one.get("role") == role]
+    return next((text for text in reversed(texts) if text), "")
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _said(question: Any, answer: Any) -> list[Message]:
+    """The messages of a question and an answer, without empty ones."""
+    pairs = (("user", question), ("assistant", answer))
+    return [{"role": role, "content": content} for role, content in pairs if content]
+
+
+def _from_turns(data: dict[str, Any]) -> list[Exchange]:
+    turns = data.get("turns")
+    if not isinstance(turns, list):
+        raise ValueError("it has no list of turns")
+    return [_turn(turn) for turn in turns]
+
+
+def _turn(turn: Any) -> Exchange:
+    if not isinstance(turn, dict):
+        raise ValueError("a turn is not a JSON object")
+    said = [turn.get(who, "") for who in ("user", "assistant")]
+    if not all(isinstance(text, str) for text in said):
+        raise ValueError("`user` and `assistant` of a turn must be strings")
+    return Exchange(*said)
+
+
+# Each raises ValueError.
+READERS: dict[str, Callable[[dict[str, Any]], list[Exchange]]] = {
+    "messages": _from_messages,
+    "turns": _from_turns,
+}
+
+
+def _entry(data: dict[str, Any], exchanges: list[Exchange], line: bytes) -> Entry:
+    """The conversation of a line, with its other members as metadata. Raises ValueError."""
     metadata, owner = data.get("metadata") or {}, data.get("owner")
     if not isinstance(metadata, dict):
         raise ValueError("its metadata is not a JSON object")
@@ -138,13 +182,45 @@ def _chat(data: dict[str, Any], exchanges: list[Exchange]) -> Chat:
         raise ValueError("its owner must be a string or a number")
     if others := {key: data[key] for key in data if key not in _KNOWN | _LISTS}:
         metadata = {**metadata, _EXPORT: others}
-    title, updated = str(data.get("title") or ""), data.get("updated")
+    id, updated = encode(_id(data, line)), data.get("updated")
     created = data.get("created", updated)
-    return Chat(exchanges, metadata, owner or None, title, created, updated or created)
+    runs = [_run(id, number, exchange) for number, exchange in enumerate(exchanges)]
+    document = build(runs, metadata)
+    return Entry(
+        id=id,
+        value=document.raw,
+        checksum=int(document.crc, 16),
+        runs=document.count,
+        end=document.canonical_end,
+        facts=Facts(
+            owner=encode(owner) if owner else None,
+            title=str(data.get("title") or "").encode("utf-8", "replace"),
+            created=parse(created),
+            updated=parse(updated or created),
+        ),
+    )
+
+
+def _id(data: dict[str, Any], line: bytes) -> str:
+    id = data.get("conversation_id", data.get("id"))
+    if id is None:
+        return f"chat-{sha256(line.strip()).hexdigest()[:24]}"
+    if not isinstance(id, str | int):
+        raise ValueError("its id must be a string or a number")
+    return str(id)
+
+
+def _run(conversation_id: bytes, number: int, exchange: Exchange) -> Run:
+    # The same ids each time, so that restoring a file again changes nothing.
+    def id_of(part: str) -> str:
+        return sha256(b"%b\n%d %b" % (conversation_id, number, part.encode())).hexdigest()[:32]
+
+    input = Artifact(exchange.input, id=id_of("input"))
+    output = Artifact(exchange.output, id=id_of("output"))
+    return Run(input, output, exchange.meta, id=id_of("run"))
 
 
 def _line(entry: Entry) -> bytes:
-    """The line of a conversation."""
     document = json.loads(entry.value)
     metadata = dict(document.get("metadata") or {})
     others = metadata.pop(_EXPORT, {})
@@ -164,66 +240,11 @@ def _line(entry: Entry) -> bytes:
     return json.dumps({**others, **known, "messages": said}).encode() + b"\n"
 
 
-def _groups(messages: list[Message]) -> Iterator[list[Message]]:
-    group: list[Message] = []
-    for message in messages:
-        if message.get("role") == "user" and any(_is_said(one) for one in group):
-            yield group
-            group = []
-        group.append(message)
-    if group:
-        yield group
-
-
-def _is_said(message: Message) -> bool:
-    return message.get("role") not in ("system", "developer")
-
-
-def _exchange(group: list[Message]) -> Exchange:
-    plain = Exchange(_text_of(group, "user"), _text_of(group, "assistant"))
-    return (
-        plain
-        if _said(plain.input, plain.output) == group
-        else plain._replace(meta={"messages": group})
-    )
-
-
-def _text_of(group: list[Message], role: str) -> str:
-    """The last text of that role."""
-    texts = [_text(one.get("content")) for one in group if one.get("role") == role]
-    return next((text for text in reversed(texts) if text), "")
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    texts = [part.get("text") for part in parts if isinstance(part, dict)]
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _said(question: Any, answer: Any) -> list[Message]:
-    """The messages of a question and an answer, without empty ones."""
-    pairs = (("user", question), ("assistant", answer))
-    return [{"role": role, "content": content} for role, content in pairs if content]
-
-
-def _run(conversation_id: bytes, number: int, exchange: Exchange) -> Run:
-    def id_of(part: str) -> str:
-        return sha256(b"%b\n%d %b" % (conversation_id, number, part.encode())).hexdigest()[:32]
-
-    input, output = (
-        Artifact(text, id=id_of(part))
-        for text, part in ((exchange.input, "input"), (exchange.output, "output"))
-    )
-    return Run(input, output, exchange.meta, id=id_of("run"))
-
-
 def _messages(run: Run) -> list[Message]:
     kept = (run.meta or {}).get("messages") if isinstance(run.meta, dict | None) else None
     if isinstance(kept, list) and all(isinstance(one, dict) for one in kept):
-        texts = (_text_of(kept, "user"), _text_of(kept, "assistant"))
-        if texts == (run.input.text, run.output.text):
+        texts = (_last_text(kept, "user"), _last_text(kept, "assistant"))
+        if texts == (run.input.text, run.output.text):  # else the run was changed since
             return kept
     return _said(_content(run.input), _content(run.output))
 
@@ -239,52 +260,3 @@ def _part(artifact: Artifact) -> Message:
         url = f"data:{artifact.mime_type};base64,{artifact.value}"
         return {"type": "image_url", "image_url": {"url": url}}
     return {"type": "text", "text": artifact.text}
-
-
-def _from_turns(data: dict[str, Any]) -> Chat:
-    """Raises ValueError."""
-    turns = data.get("turns")
-    if not isinstance(turns, list):
-        raise ValueError("it has no list of turns")
-    return _chat(data, [_turn(turn) for turn in turns])
-
-
-def _turn(turn: Any) -> Exchange:
-    if not isinstance(turn, dict):
-        raise ValueError("a turn is not a JSON object")
-    said = [turn.get(who, "") for who in ("user", "assistant")]
-    if not all(isinstance(text, str) for text in said):
-        raise ValueError("`user` and `assistant` of a turn must be strings")
-    return Exchange(*said)
-
-
-def _name(data: dict[str, Any], line: bytes) -> str:
-    name = data.get("conversation_id", data.get("id"))
-    if name is None:
-        return f"chat-{sha256(line.strip()).hexdigest()[:24]}"
-    if not isinstance(name, str | int):
-        raise ValueError("its id must be a string or a number")
-    return str(name)
-
-
-def _entry(chat: Chat, id: bytes) -> Entry:
-    document = build(chat.runs(id), chat.metadata)
-    return Entry(
-        id=id,
-        value=document.raw,
-        checksum=int(document.crc, 16),
-        runs=document.count,
-        end=document.canonical_end,
-        facts=Facts(
-            owner=None if chat.owner is None else encode(chat.owner),
-            title=chat.title.encode("utf-8", "replace"),
-            created=parse(chat.created),
-            updated=parse(chat.updated),
-        ),
-    )
-
-
-READERS: dict[str, Callable[[dict[str, Any]], Chat]] = {
-    "messages": _from_messages,
-    "turns": _from_turns,
-}

@@ -1,4 +1,4 @@
-"""Dumping conversations of an index, in constant memory, while writers go on."""
+"""Dumping conversations of an index, in constant memory and during writes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from ..clock import iso, now
-from ..collection.listing import Listing, owners_of
+from ..collection.listing import owners_of
 from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, members
 from ..collection.summaries import SIZE_FIELDS, Summary, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
-from ..layouts import ConversationRef, Layout
+from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, info, single
 from . import format
-from .bulk_read import portions, read
+from .entries import portions, read
 from .format import Entry, Header
 
 _BATCH = 200
 
 
 class Dump:
-    """The archive of some conversations of an index, as an iterator of bytes, sync or async.
+    """An archive of the selected conversations, as an iterator of bytes, sync or async.
 
-    Each conversation is whole. One deleted meanwhile is omitted; one begun meanwhile may be.
-    `total` conversations were selected and `count` are written so far; `unreadable` of them are
-    damaged, and dumped as their stored bytes.
+    Each conversation is complete. Those deleted during the dump are omitted, and those begun during
+    it may be. `total` conversations were selected and `count` are written so far; `unreadable` of
+    them are damaged, and dumped as their stored bytes.
     """
 
     def __init__(self, index: ConversationIndex, selection: Selection = EVERYTHING):
@@ -50,8 +51,7 @@ class Dump:
             yield self._opening(await self.index._arun(self._select(ids)))
             for batch in ids.batches(_BATCH):
                 for portion in await self.index._arun(self._portions(batch)):
-                    entries = await self.index._arun(self._entries(portion))
-                    yield self._lines(entries)
+                    yield self._lines(await self.index._arun(self._entries(portion)))
             yield self._closing()
 
     def _batches(self, ids: Ids) -> Iterator[list[Entry]]:
@@ -59,20 +59,54 @@ class Dump:
             for portion in self.index._run(self._portions(batch)):
                 yield self.index._run(self._entries(portion))
 
-    def _select(self, ids: Ids) -> Operation[str]:
-        """Returns the version of the server."""
-        layout, listing = self.index._layout, self.index._listing
-        yield from _select(layout, listing, self.selection, ids)
-        self.total = len(ids)
-        return (yield from info("server")).get("redis_version", "")
-
     def _portions(self, ids: Sequence[bytes]) -> Operation[list[list[Summary]]]:
-        found = yield summaries(self.index._layout.keys, ids, SIZE_FIELDS)
-        return list(portions(found))
+        return [*portions((yield summaries(self.index._layout.keys, ids, SIZE_FIELDS)))]
 
     def _entries(self, portion: list[Summary]) -> Operation[list[Entry]]:
         found = yield from read(self.index._layout, portion)
         return [one.entry for one in found if one.entry is not None]
+
+    def _select(self, ids: Ids) -> Operation[str]:
+        """Put the selected ids into `ids`. Returns the version of the server."""
+        owner = self.selection.owner_key
+        if self.selection.ids is not None:
+            yield from self._select_named(ids)
+        elif owner is None:
+            yield from self._select_listed(ids, ScanCursor(self.index._listing.scan))
+        else:
+            order = self.index._layout.keys.recency(owner)
+            yield from self._select_listed(ids, members(order))
+        self.total = len(ids)
+        return (yield from info("server")).get("redis_version", "")
+
+    def _select_named(self, ids: Ids) -> Operation[None]:
+        """Raises `ConversationNotFound` for an unknown id."""
+        layout = self.index._layout
+        chosen = list(dict.fromkeys(map(encode, self.selection.ids or ())))
+        for start in range(0, len(chosen), BATCH):
+            found = yield summaries(layout.keys, chosen[start : start + BATCH], SIZE_FIELDS)
+            for it in found:
+                if it.size < 0:
+                    raise layout.not_found(ConversationRef(it.id))
+            ids.add((it.id, -1 if it.score is None else it.score) for it in found)
+
+    def _select_listed(self, ids: Ids, cursor: ScanCursor[list[bytes]]) -> Operation[None]:
+        keys, owner = self.index._layout.keys, self.selection.owner_key
+        while cursor.goes_on:
+            found = yield from cursor.next()
+            if not found:
+                continue
+            asked = [] if owner is None else owners_of(keys, found)
+            in_order: Command[Any] = single("ZMSCORE", keys.recency(), *found)
+            present, scores, *owners = yield [now(), in_order, *asked]
+            times = [-1 if score is None else int(float(score)) for score in scores]
+            rows = zip(found, times, owners or [None] * len(found), strict=True)
+            ids.add(
+                (id, time)
+                for id, time, owned_by in rows
+                # A conversation that is not listed yet counts as written now.
+                if owned_by == owner and self.selection.has(present if time < 0 else time)
+            )
 
     def _opening(self, server: str) -> bytes:
         self.count = self.unreadable = self._size = 0
@@ -95,15 +129,17 @@ class Dump:
 
 
 class Ids:
-    """Ids in a temporary file, each once, in the order of time and bytes; in constant memory.
+    """Distinct ids in the order of time and bytes, kept in a temporary file.
 
-    A scan of the recency index would miss conversations that are written to meanwhile, and those
-    not listed yet. The order makes dumps of equal indexes equal.
+    The order makes dumps of equal indexes equal.
     """
 
+    # Not a scan of the recency index, which would miss conversations that are written to meanwhile
+    # and move to its end, and those not listed yet.
+
     def __init__(self) -> None:
-        # An empty name is a temporary file, deleted with the connection. A response is not always
-        # sent by the thread that made it.
+        # SQLite deletes the file of an empty name with the connection. Django may send a response
+        # from another thread than the one that made it.
         self._db = sqlite3.connect("", check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, time INTEGER) WITHOUT ROWID")
@@ -112,7 +148,7 @@ class Ids:
         self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ids)
 
     def add_new(self, id: bytes) -> bool:
-        """Returns true unless it is known already."""
+        """Returns False if it is known already."""
         return self._db.execute("INSERT OR IGNORE INTO ids VALUES (?, 0)", (id,)).rowcount == 1
 
     def batches(self, size: int) -> Iterator[list[bytes]]:
@@ -127,55 +163,8 @@ class Ids:
         self._db.close()
 
 
-def _select(layout: Layout, listing: Listing, selection: Selection, ids: Ids) -> Operation[None]:
-    """Put the selected ids into `ids`. Raises `ConversationNotFound` for an unknown name."""
-    if selection.ids is not None:
-        yield from _named(layout, selection, ids)
-        return
-    owner = selection.owner_key
-    cursor = ScanCursor(listing.scan) if owner is None else members(layout.keys.recency(owner))
-    while cursor.goes_on:
-        if found := (yield from cursor.next()):
-            ids.add((yield from _chosen(layout, selection, found)))
-
-
-def _chosen(
-    layout: Layout, selection: Selection, found: list[bytes]
-) -> Operation[list[tuple[bytes, int]]]:
-    """Those of `found` that are selected, each with its time; in one round trip."""
-    owner = selection.owner_key
-    asked = [] if owner is None else owners_of(layout.keys, found)
-    present, times, *owners = yield [now(), _scores(layout, found), *asked]
-    return [
-        (id, time)
-        for id, time, owned_by in zip(found, times, owners or [owner] * len(found), strict=True)
-        # One that is not listed yet counts as written now.
-        if owned_by == owner and selection.has(present if time < 0 else time)
-    ]
-
-
-def _named(layout: Layout, selection: Selection, ids: Ids) -> Operation[None]:
-    chosen = list(dict.fromkeys(map(encode, selection.ids or ())))
-    for start in range(0, len(chosen), BATCH):
-        names = chosen[start : start + BATCH]
-        found = yield summaries(layout.keys, names, SIZE_FIELDS)
-        for it in found:
-            if it.size < 0:
-                raise layout.not_found(ConversationRef(it.id))
-        ids.add((it.id, -1 if it.score is None else it.score) for it in found)
-
-
-def _scores(layout: Layout, ids: list[bytes]) -> Command[list[int]]:
-    """The time of the last write of each, -1 for one that is not listed yet."""
-
-    def decoded(scores: list[bytes | None]) -> list[int]:
-        return [-1 if score is None else int(float(score)) for score in scores]
-
-    return single("ZMSCORE", layout.keys.recency(), *ids, decode=decoded)
-
-
 def _ahead(items: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
-    """`items`, each made in a thread while the one before it is used."""
+    # The next item is made in a thread while the caller uses the previous one.
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

@@ -1,25 +1,24 @@
-"""The files of archives: optionally compressed, and never left incomplete under their name."""
+"""The files of archives: compressed if wanted, and never incomplete under their name."""
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
 import shutil
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from ..exceptions import ArchiveDamaged, ArchiveTooLarge, NotAnArchive, PackageMissing
+from django.core.files import locks
 
-try:
-    import fcntl
-except ImportError:  # Windows has neither these locks nor folders that can be synced
-    fcntl = None  # type: ignore[assignment]
+from ..exceptions import ArchiveDamaged, ArchiveTooLarge, NotAnArchive, PackageMissing
 
 _BUFFER = 2**20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
@@ -36,10 +35,10 @@ _EVERY = 10_000
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """The file to write to; it gets its name when everything is on the disk.
+    """Open a file for writing, which gets its name only when it is complete on the disk.
 
-    Compressed if the name ends in `.gz` or `.zst`. Until then it is `NAME.partial`, which is
-    deleted after a failure. Only its user may read it. A device or a pipe is written to directly.
+    Until then it is `NAME.partial`, which is deleted after a failure. It is compressed if the name
+    ends in `.gz` or `.zst`, and readable only by its user. A device or a pipe is written directly.
     """
     if path.exists() and not path.is_file():
         with path.open("wb") as device, compressing(device, path.suffix) as stream:
@@ -50,9 +49,12 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     file = open(os.open(partial, flags, 0o600), "wb", buffering=_BUFFER)  # noqa: SIM115
     with file:
-        _lock(file, partial)
+        if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
+            problem = "another dump is writing this file"
+            raise BlockingIOError(errno.EWOULDBLOCK, problem, str(partial))
         try:
-            _hide(file)
+            if os.name != "nt":  # one that was left over may have another mode
+                os.fchmod(file.fileno(), 0o600)
             file.truncate()
             with compressing(file, path.suffix) as compressed:
                 yield compressed
@@ -61,7 +63,7 @@ def written(path: Path) -> Iterator[IO[bytes]]:
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
-            with suppress(OSError):  # the rest of the buffer may fail too
+            with suppress(OSError):  # it flushes the buffer, and the disk may be full
                 file.close()
             raise
     _sync_folder(path.parent)
@@ -69,9 +71,9 @@ def written(path: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
-    """A stream that compresses into `file` if its suffix says so, else `file`."""
+    """A stream that compresses into `file` if `suffix` is `.gz` or `.zst`, else `file`."""
     if suffix == ".gz":
-        # Without name and time, equal archives are equal files.
+        # gzip puts a name and a time into its header; without them, equal archives are equal files.
         with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as zipped:
             yield zipped  # type: ignore[misc]
     elif suffix == ".zst":
@@ -84,15 +86,20 @@ def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def seekable(file: IO[bytes]) -> Iterator[IO[bytes]]:
-    """`file`, or a temporary copy of a stream."""
-    if file.seekable():
-        yield file
-        return
-    with TemporaryFile() as copy:
-        shutil.copyfileobj(file, copy, _BUFFER)
-        copy.seek(0)
-        yield copy
+def reading(source: str | Path | IO[bytes]) -> Iterator[tuple[IO[bytes], str]]:
+    """A file that can be read repeatedly, and its name for messages."""
+    with ExitStack() as stack:
+        name = "The file"
+        if isinstance(source, str | Path):
+            name, path = repr(str(source)), Path(source)
+            if path.is_dir():
+                raise NotAnArchive(f"{name} is a folder.")
+            source = stack.enter_context(path.open("rb", buffering=_BUFFER))
+        if not source.seekable():  # a pipe
+            stream, source = source, stack.enter_context(TemporaryFile())
+            shutil.copyfileobj(stream, source, _BUFFER)
+            source.seek(0)
+        yield source, name
 
 
 @contextmanager
@@ -110,13 +117,28 @@ def lines(
     file.seek(0)
     sensible = max(_UNPACKED, _RATIO * size)
     with _decompressing(file, magic) as stream:
-        yield _bounded(_lines(stream, longest, name), name, min(most or sensible, sensible))
+        yield _lines(stream, longest, min(most or sensible, sensible), name)
 
 
-def _bounded(lines: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
+def _lines(stream: io.BufferedIOBase, longest: int, most: int, name: str) -> Iterator[bytes]:
+    errors = _errors()
     total = 0
-    for number, line in enumerate(lines, 1):
+    for number in count(1):
+        try:
+            line = stream.readline(longest + 1)
+        except errors:
+            raise ArchiveDamaged(
+                f"{name} is damaged at line {number:,}: the compressed data are truncated or "
+                "changed."
+            ) from None
+        if not line:
+            return
         total += len(line)
+        if len(line) > longest:
+            raise ArchiveDamaged(
+                f"{name} exceeds {longest:,} bytes at line {number:,}, the limit that follows from "
+                "MAX_BYTES."
+            )
         if total > most:
             raise ArchiveTooLarge(
                 f"{name} unpacks to more than {most:,} bytes, the limit for a file of "
@@ -130,28 +152,10 @@ def _bounded(lines: Iterator[bytes], name: str, most: int) -> Iterator[bytes]:
         yield line
 
 
-def _lines(stream: io.BufferedIOBase, longest: int, name: str) -> Iterator[bytes]:
-    errors: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
-    if find_spec("zstandard"):
-        errors += (_zstandard().ZstdError,)
-    number = 0
-    while True:
-        number += 1
-        try:
-            line = stream.readline(longest + 1)
-        except errors:
-            raise ArchiveDamaged(
-                f"{name} is damaged at line {number:,}: the compressed data are truncated or "
-                "changed."
-            ) from None
-        if not line:
-            return
-        if len(line) > longest:
-            raise ArchiveDamaged(
-                f"{name} exceeds {longest:,} bytes at line {number:,}, the limit that follows from "
-                "MAX_BYTES."
-            )
-        yield line
+def _errors() -> tuple[type[Exception], ...]:
+    # gzip raises three kinds, of which only one is an OSError.
+    errors = (EOFError, zlib.error, gzip.BadGzipFile)
+    return (*errors, _zstandard().ZstdError) if find_spec("zstandard") else errors
 
 
 @contextmanager
@@ -178,34 +182,12 @@ def _zstandard() -> Any:
     return zstandard
 
 
-def _lock(file: IO[bytes], path: Path) -> None:
-    """Prevents two dumps from writing to the same file."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise type(error)(error.errno, "another dump is writing this file", str(path)) from None
-
-
-def _hide(file: IO[bytes]) -> None:
-    """Restricts a file that was left over with other permissions, too."""
-    if fcntl is not None:
-        os.fchmod(file.fileno(), 0o600)
-
-
 def _sync_folder(path: Path) -> None:
-    if fcntl is None:
+    # A rename survives a power failure only when its folder is on the disk, too.
+    if os.name == "nt":  # where a folder cannot be opened
         return
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def opened(path: Path) -> IO[bytes]:
-    """The file of an archive, for reading. Raises OSError, and `NotAnArchive` for a folder."""
-    if path.is_dir():
-        raise NotAnArchive(f"{str(path)!r} is a folder.")
-    return path.open("rb", buffering=_BUFFER)

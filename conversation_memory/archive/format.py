@@ -10,8 +10,8 @@ import json
 import re
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -28,8 +28,8 @@ FOOTER = b'{"conversations": '
 _CHECK = b', "crc32": "'
 _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
-_LATEST = 2**53  # milliseconds, and the largest integer that every reader of JSON has
-_NUMBERS = ("expires", "place", "runs", "end")
+_LATEST = 2**53  # milliseconds; JavaScript and jq read larger integers inexactly
+_NUMBERS = ("expires", "score", "runs", "end")
 _HEAD = {"id", "id_base64", "record", "list", *_NUMBERS}
 _FACTS = ("created", "updated", "ttl")
 _RECORD = {"owner", "owner_base64", "title", "title_base64", *_FACTS}
@@ -49,12 +49,13 @@ class Header:
     `layout` is that of the values, which may differ from that of the index.
     """
 
+    # In the order of the line.
+    version: int = VERSION
     index: str
+    layout: str = "hash"
     conversations: int
     server: str
     created: str
-    version: int = VERSION
-    layout: str = "hash"
 
 
 class Facts(NamedTuple):
@@ -74,8 +75,8 @@ class Entry(NamedTuple):
     """One conversation: its document in layout `hash`, and its record.
 
     `runs` is None if the value is not a conversation; `texts` are the elements of its list then.
-    `end` is where the runs of a canonical document end. `place` is its score in the recency index
-    if that differs from the time of the last write, `checksum` the CRC-32 of the value.
+    `end` is where the runs of a canonical document end. `score` is that in the recency index if it
+    differs from the time of the last write, `checksum` the CRC-32 of the value.
     """
 
     id: bytes
@@ -85,26 +86,17 @@ class Entry(NamedTuple):
     end: int | None = None
     facts: Facts = NOTHING
     expires: int | None = None
-    place: int | None = None
+    score: int | None = None
     texts: tuple[bytes, ...] = ()
 
     @property
-    def score(self) -> int | None:
-        """The score in the recency index, None if it is not listed."""
-        return self.facts.updated if self.place is None else self.place
+    def size(self) -> int:
+        """The bytes of its value and its texts."""
+        return len(self.value) + sum(map(len, self.texts))
 
 
 def header_line(header: Header) -> bytes:
-    head = {
-        "format": FORMAT,
-        "version": header.version,
-        "index": header.index,
-        "layout": header.layout,
-        "conversations": header.conversations,
-        "server": header.server,
-        "created": header.created,
-    }
-    return _with_check(head)
+    return _with_check({"format": FORMAT, **asdict(header)})
 
 
 def read_header(line: bytes) -> Header:
@@ -153,12 +145,12 @@ def entry_line(entry: Entry) -> bytes:
 
 
 def has_form_of_entry(line: bytes) -> bool:
-    """True if the line may be an entry."""
+    """True if the line may be an entry; a line that is not one costs no parsing."""
     return line.startswith(ENTRY) and line.endswith(b"}\n") and _CHECK in line
 
 
 def read_entry(line: bytes) -> Entry:
-    """The conversation of a line. Raises `Malformed`."""
+    """Raises `Malformed`."""
     head, _, rest = line.partition(_CHECK)
     parts = _value(rest)
     if parts is None or not rest.endswith(b"}\n"):
@@ -174,26 +166,22 @@ def read_entry(line: bytes) -> Entry:
 
 
 def _head(entry: Entry) -> dict[str, Any]:
-    head = _named("id", entry.id)
-    facts = entry.facts
+    head, facts = _named("id", entry.id), entry.facts
     if facts != NOTHING:
-        head["record"] = _record(facts)
-    for name in _NUMBERS:
-        if (number := getattr(entry, name)) is not None:
-            head[name] = number
+        record = head["record"] = {} if facts.owner is None else _named("owner", facts.owner)
+        if facts.title:
+            record |= _named("title", facts.title)
+        _add_numbers(record, facts, _FACTS)
+    _add_numbers(head, entry, _NUMBERS)
     if entry.texts:
         head["list"] = [_named("text", text) for text in entry.texts]
     return head
 
 
-def _record(facts: Facts) -> dict[str, Any]:
-    record = {} if facts.owner is None else _named("owner", facts.owner)
-    if facts.title:
-        record |= _named("title", facts.title)
-    for name in _FACTS:
-        if (number := getattr(facts, name)) is not None:
-            record[name] = number
-    return record
+def _add_numbers(members: dict[str, Any], values: Facts | Entry, names: Iterable[str]) -> None:
+    for name in names:
+        if (number := getattr(values, name)) is not None:
+            members[name] = number
 
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
@@ -205,15 +193,15 @@ def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> En
     if record:
         owner, title = _read_name(record, "owner"), _read_name(record, "title")
         facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
-    expires, place, runs, end = (_number(head, name) for name in _NUMBERS)
+    expires, score, runs, end = (_number(head, name) for name in _NUMBERS)
     if kind == b"value" and runs is None:
         raise Malformed("it does not give the number of runs")
     texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
-    return Entry(id, value, checksum, runs, end, facts, expires, place, texts)
+    return Entry(id, value, checksum, runs, end, facts, expires, score, texts)
 
 
 def _as_json(entry: Entry) -> tuple[bytes, bytes]:
-    """The value as a part of a line: unchanged if it is JSON on one line, else as a string."""
+    """The name of the last member and its JSON: the value unchanged if it is JSON on one line."""
     value = entry.value
     fits = entry.runs is not None and b"\n" not in value and b"\0" not in value
     if fits and value.isascii():
@@ -237,7 +225,6 @@ def _from_json(kind: bytes, text: bytes) -> bytes:
 
 
 def _named(name: str, value: bytes) -> dict[str, Any]:
-    """A member for bytes, which are nearly always UTF-8."""
     try:
         return {name: value.decode()}
     except UnicodeDecodeError:
@@ -245,7 +232,6 @@ def _named(name: str, value: bytes) -> dict[str, Any]:
 
 
 def _read_name(members: dict[str, Any], name: str) -> bytes | None:
-    """The inverse of `_named`, None if there is no such member."""
     if name in members:
         return str.encode(members[name])
     text = members.get(f"{name}_base64")
@@ -271,7 +257,6 @@ def _check(line: bytes) -> None:
 
 
 def _object(text: bytes) -> dict[str, Any]:
-    """The object of a short JSON text, without its checksum."""
     value = _guarded(json.loads, text)
     if not isinstance(value, dict):
         raise Malformed("it is not a JSON object")
@@ -289,9 +274,8 @@ def _guarded(read: Callable[[Any], T], text: Any) -> T:
 
 
 def _signature(digest: str, secret: str | bytes | None = None) -> str:
-    """Empty without a SECRET_KEY."""
     try:
         salt = "conversation_memory.archive"
         return salted_hmac(salt, digest, secret, algorithm="sha256").hexdigest()
-    except ImproperlyConfigured:
+    except ImproperlyConfigured:  # an empty SECRET_KEY, which Django rejects at its first use
         return ""

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..clock import now
 from ..collection.summaries import SIZE_FIELDS, summaries
+from ..documents import Document
 from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef, Layout
-from ..redis_io.operations import Ahead, Later, Operation, single
+from ..redis_io.operations import Ahead, Operation, single
 from ..search.reindex import catch_up
 from ..text import counted
-from .archive import Source, document
-from .bulk_read import Expected, portions, read
-from .bulk_write import Item, permission, write
+from .archive import Source
+from .entries import Item, permission, portions, read, write
 from .format import Entry, Malformed
 
 POLICIES = ("fail", "skip", "replace", "newest")
@@ -54,7 +55,9 @@ class Counts:
     def seen(self) -> int:
         return self.new + self.same + self.conflicts + self.expired
 
-    def add(self, kind: str, entry: Entry) -> None:
+    def add(self, item: Item) -> None:
+        """Count one, by its outcome."""
+        kind, entry = item.outcome, item.entry
         setattr(self, kind, getattr(self, kind) + 1)
         if kind in ("skipped", "replaced", "kept"):
             self.conflicts += 1
@@ -76,7 +79,7 @@ class Counts:
 
 Progress = Callable[[Counts], object]
 Batch = dict[bytes, Entry]
-Decision = tuple[Entry, str, Expected | None]
+Work = Callable[[Batch, Counts], Operation[None]]
 
 
 class Restore:
@@ -133,80 +136,97 @@ class Restore:
         return self.index._layout
 
     def _plan(self, progress: Progress) -> Operation[Counts]:
-        counts = Counts()
-        batches = Prefetch(self._batches(counts))
-        while batch := (yield from batches.next()):
-            for entry, kind, _ in (yield from self._decided(batch)):
-                counts.add(kind, entry)
-            progress(counts)
-        return counts
+        return (yield from self._each_batch(self._foresee, progress))
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
         yield permission(self._layout)
         yield from self._layout.indexer()  # RediSearch needs its index before the first write
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
-            plan = yield from self._plan(bool)
-            self._check_conflicts(plan)
+            self._check_conflicts((yield from self._plan(bool)))
+        return (yield from self._each_batch(self._settle, progress))
+
+    def _each_batch(self, work: Work, progress: Progress) -> Operation[Counts]:
         counts = Counts()
-        batches = Prefetch(self._batches(counts))
-        while batch := (yield from batches.next()):
-            for _ in range(_ATTEMPTS):
-                batch = yield from self._write(batch, counts)
-                if not batch:
-                    break
-            else:
-                raise self._conflict(next(iter(batch)), "kept changing")
+        # A thread reads each batch while the previous one is written.
+        read_on = Ahead(partial(next, self._batches(counts), None))
+        coming = yield read_on
+        while batch := (yield coming):
+            coming = yield read_on
+            yield from work(batch, counts)
             progress(counts)
         return counts
 
+    def _foresee(self, batch: Batch, counts: Counts) -> Operation[None]:
+        for item in (yield from self._decided(batch)):
+            counts.add(item)
+
+    def _settle(self, batch: Batch, counts: Counts) -> Operation[None]:
+        for _ in range(_ATTEMPTS):
+            batch = yield from self._write(batch, counts)
+            if not batch:
+                return
+        raise ConversationConflict(
+            "kept changing. The conversations before it were restored.",
+            alias=self.index.alias,
+            index=self.index.name,
+            conversation_id=decode(next(iter(batch))),
+        )
+
     def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
-        """Write a batch. Returns those written to meanwhile, to be decided again."""
-        items: list[tuple[Item, str]] = []
+        """Write a batch. Returns those that other writers changed, which must be decided again."""
+        items: list[Item] = []
         same: list[bytes] = []  # a previous restore may have stopped before their search documents
-        for entry, kind, expected in (yield from self._decided(batch)):
-            if kind in _WRITTEN:
-                items.append((self._item(entry, expected), kind))
+        for item in (yield from self._decided(batch)):
+            if item.outcome in _WRITTEN:
+                item.document = self._document(item.entry)
+                items.append(item)
             else:
-                counts.add(kind, entry)
+                counts.add(item)
                 self._check_conflicts(counts)
-                same += [entry.id] if kind == "same" else []
-        written = (yield from write(self._layout, [item for item, _ in items])) if items else set()
+                same += [item.entry.id] if item.outcome == "same" else []
+        written = (yield from write(self._layout, items)) if items else set()
         left: Batch = {}
-        for item, kind in items:
+        for item in items:
             if item.entry.id in written:
-                counts.add(kind, item.entry)
+                counts.add(item)
             else:
                 left[item.entry.id] = item.entry
         # Unreadable ones have no search documents.
         yield from catch_up(self._layout, [*same, *written], bool)
         return left
 
-    def _decided(self, batch: Batch) -> Operation[list[Decision]]:
-        """The outcome for each conversation, and what to replace."""
-        ids = list(batch)
-        known, time = yield [summaries(self._layout.keys, ids, SIZE_FIELDS), now()]
-        decided: list[Decision] = [
-            (batch[it.id], self._kind(batch[it.id], None, time), None)
-            for it in known
-            if it.is_blank
-        ]
+    def _decided(self, batch: Batch) -> Operation[list[Item]]:
+        """Compare a batch with what is stored."""
+        known, time = yield [summaries(self._layout.keys, [*batch], SIZE_FIELDS), now()]
+        items = [self._item(batch[it.id], None, time) for it in known if it.is_blank]
         for portion in portions(known):
             for found in (yield from read(self._layout, portion)):
-                entry = batch[found.summary.id]
-                kind = self._kind(entry, found.entry, time)
-                if kind in _WRITTEN and not found.summary.has_right_types:
-                    kind = "conflicts" if self.on_conflict == "fail" else "kept"
-                decided.append((entry, kind, found.expected if kind in _WRITTEN else None))
-        return decided
+                item = self._item(batch[found.summary.id], found.entry, time)
+                if item.outcome in _WRITTEN and found.summary.has_right_types:
+                    item.instead_of = found.expected
+                elif item.outcome in _WRITTEN:
+                    item.outcome = "conflicts" if self.on_conflict == "fail" else "kept"
+                items.append(item)
+        return items
 
-    def _kind(self, entry: Entry, there: Entry | None, now: int) -> str:
-        """A field of `Counts`."""
+    def _item(self, entry: Entry, there: Entry | None, now: int) -> Item:
+        is_new = self.source.is_new and entry.facts.updated is None
+        alike = entry
+        if is_new and there is not None:  # times that the file lacks are not a difference
+            known = there.facts
+            facts = entry.facts._replace(
+                created=known.created, updated=known.updated, ttl=known.ttl
+            )
+            alike = entry._replace(facts=facts, score=there.score, expires=there.expires)
+        return Item(entry, self._outcome(alike, there, now), is_new=is_new)
+
+    def _outcome(self, entry: Entry, there: Entry | None, now: int) -> str:
         if entry.expires is not None and entry.expires <= now:
             return "expired"
         if there is None:
             return "new"
-        if there == (self._with_times_of(there, entry) if self._is_new(entry) else entry):
+        if there == entry:
             return "same"
         if self.on_conflict == "fail":
             return "conflicts"
@@ -215,17 +235,8 @@ class Restore:
             return "skipped"
         return "kept" if there.runs is None else "replaced"
 
-    def _is_new(self, entry: Entry) -> bool:
-        return self.source.is_new and entry.facts.updated is None
-
-    @staticmethod
-    def _with_times_of(there: Entry, entry: Entry) -> Entry:
-        known = there.facts
-        facts = entry.facts._replace(created=known.created, updated=known.updated, ttl=known.ttl)
-        return entry._replace(facts=facts, place=there.place, expires=there.expires)
-
     def _batches(self, counts: Counts) -> Iterator[Batch]:
-        """The conversations, as many as suit one round trip; no id twice."""
+        """The conversations in parts for one round trip, without an id twice in one of them."""
         batch: Batch = {}
         size = 0
         for entry in self.source.entries():
@@ -233,7 +244,7 @@ class Restore:
                 yield batch
                 batch, size = {}, 0
             batch[entry.id] = self._adapted(entry, counts)
-            size += len(entry.value) + sum(map(len, entry.texts))
+            size += entry.size
         if batch:
             yield batch
 
@@ -248,15 +259,13 @@ class Restore:
             return entry
         return entry._replace(facts=entry.facts._replace(owner=self.owners[owner] or None))
 
-    def _item(self, entry: Entry, expected: Expected | None) -> Item:
+    def _document(self, entry: Entry) -> Document | None:
         try:
-            readable = entry.runs is not None
-            found = document(entry, trusted=self.source.trusted) if readable else None
+            return self.source.document(entry)
         except (Damaged, Malformed) as error:
             raise ArchiveDamaged(
                 f"Conversation {decode(entry.id)!r} of the archive: {error}."
             ) from None
-        return Item(entry, found, expected, self._is_new(entry))
 
     def _check_sizes(self) -> None:
         """Raises `ConversationTooLarge` if a conversation exceeds the limits in settings."""
@@ -264,10 +273,10 @@ class Restore:
         if self.source.longest <= min(layout.max_bytes, layout.max_run_bytes):
             return
         for entry in self.source.entries():
-            place = ConversationRef(entry.id)
-            layout._check_size(place, len(entry.value) + sum(map(len, entry.texts)))
-            if entry.runs is not None and len(entry.value) > layout.max_run_bytes:
-                layout._check_runs(place, self._item(entry, None).texts)
+            ref = ConversationRef(entry.id)
+            layout._check_size(ref, entry.size)
+            if len(entry.value) > layout.max_run_bytes and (found := self._document(entry)):
+                layout._check_runs(ref, found.texts)
 
     def _check_conflicts(self, counts: Counts) -> None:
         if not counts.conflicts or self.on_conflict != "fail":
@@ -278,29 +287,3 @@ class Restore:
             f"record for {counted(counts.conflicts, 'conversation')}: {names}"
             f"{' …' if counts.conflicts > _EXAMPLES else ''}. They were not changed."
         )
-
-    def _conflict(self, id: bytes, what: str) -> ConversationConflict:
-        return ConversationConflict(
-            f"{what}. The conversations before it were restored.",
-            alias=self.index.alias,
-            index=self.index.name,
-            conversation_id=decode(id),
-        )
-
-
-class Prefetch:
-    """Batches, each made in a thread while the one before it is written."""
-
-    def __init__(self, items: Iterator[Batch]):
-        self._items = items
-        self._coming: Later | None = None
-
-    def next(self) -> Operation[Batch | None]:
-        """The next item, None at the end."""
-        coming = self._coming or (yield Ahead(self._make))
-        item: Batch | None = yield coming
-        self._coming = None if item is None else (yield Ahead(self._make))
-        return item
-
-    def _make(self) -> Batch | None:
-        return next(self._items, None)

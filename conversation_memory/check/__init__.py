@@ -1,7 +1,7 @@
 """A consistency check of an index, and the repair of derived data.
 
-Everything is inspected in batches, each conversation as it is at one moment. The script of a repair
-verifies the fault again, and the batch is inspected once more afterwards: so concurrent writes do
+Everything is inspected in batches, each conversation in one transaction. The script of a repair
+verifies the fault again, and the batch is inspected once more afterwards. So concurrent writes do
 not falsify the report, and a fault that another client repaired meanwhile counts as repaired.
 """
 
@@ -12,19 +12,13 @@ from functools import partial
 
 from ..collection.listing import Listing
 from ..collection.selection import ScanCursor, members
+from ..keys import Keys
 from ..layouts import Layout
-from ..redis_io.operations import Operation
+from ..redis_io.operations import Operation, single
 from ..search.reindex import batches
 from ..search_index.sweep import tokens_of
-from .content import inspect_conversations
+from .conversations import inspect_conversations, inspect_keys, inspect_scores, inspect_types
 from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
-from .index_keys import (
-    inspect_fixed_keys,
-    inspect_keys,
-    inspect_owner_orders,
-    inspect_scores,
-    keys_of_index,
-)
 from .search_documents import (
     inspect_count,
     inspect_documents,
@@ -32,6 +26,8 @@ from .search_documents import (
     inspect_tokens,
     searched,
 )
+
+_SCAN_COUNT = 1000
 
 # Some names (ids or keys) -> their faults.
 Inspect = Callable[[Sequence[bytes]], Operation[list[Finding]]]
@@ -49,18 +45,17 @@ class Check:
         examples: int,
         progress: Callable[[Report], object],
     ):
+        self._layout = layout
         self._keys = layout.keys
         self._listing = listing
         self._fix = fix
         self._tally = Tally(examples)
         self._progress = progress
-        self.inspections: list[Inspect] = [partial(inspect_conversations, self._keys)]
-        self._layout = layout
         self._is_searched = layout.schema is not None
+        self.inspections: list[Inspect] = [partial(inspect_conversations, self._keys)]
 
     def run(self) -> Operation[Report]:
-        broken = yield from inspect_fixed_keys(self._keys, searches=self._is_searched)
-        self._tally.add(broken, broken)
+        broken = yield from self._wrong_types()
         if not broken:
             yield from self._conversations()
             for order in (self._keys.recency(), self._keys.expiry()):
@@ -70,29 +65,32 @@ class Check:
                 yield from self._stray_documents()
         return self._tally.report()
 
+    def _wrong_types(self) -> Operation[list[Finding]]:
+        # A key of the wrong type would break off every other inspection.
+        keys = self._keys
+        expected = {keys.index: b"hash", keys.recency(): b"zset", keys.expiry(): b"zset"}
+        if self._is_searched:
+            expected |= dict.fromkeys((keys.tokens(), keys.owners(), keys.search()), b"hash")
+            expected |= {keys.stale(): b"set", keys.unembedded(): b"zset"}
+        found = yield from inspect_types(expected)
+        self._tally.add(found, found)
+        return found
+
     def _conversations(self) -> Operation[None]:
         cursor = ScanCursor(self._listing.every)
         while cursor.goes_on:
             ids = yield from cursor.next()
             for inspect in self.inspections:
                 yield from self._look(inspect, ids)
-            yield from self._documents(ids)
+            # A few at a time, as a repair holds all documents of a conversation.
+            for batch in batches((yield from searched(self._layout, ids)) if ids else []):
+                yield from self._look(partial(inspect_documents, self._layout), batch)
             self._tally.seen += len(ids)
             self._progress(self._tally.report())
 
-    def _documents(self, ids: Sequence[bytes]) -> Operation[None]:
-        """A few at a time, as a repair holds all documents of a conversation."""
-        inspect = partial(inspect_documents, self._layout)
-        for batch in batches((yield from searched(self._layout, ids)) if ids else []):
-            yield from self._look(inspect, batch)
-
-    def _stray_documents(self) -> Operation[None]:
-        yield from self._look_at(
-            ScanCursor(partial(tokens_of, self._keys)), partial(inspect_tokens, self._layout)
-        )
-        # With documents missing, the count is bound to differ.
-        if not self._tally.left(NOT_INDEXED):
-            yield from self._look(partial(inspect_count, self._layout), [self._keys.search()])
+    def _scores(self, order: bytes, owner: bytes | None) -> Operation[None]:
+        inspect = partial(inspect_scores, self._keys, order, owner)
+        yield from self._look_at(members(order), inspect)
 
     def _strays(self) -> Operation[None]:
         cursor = keys_of_index(self._keys)
@@ -105,14 +103,18 @@ class Check:
                 yield from self._look(partial(inspect_names, self._layout), documents)
 
     def _owners(self, orders: Sequence[bytes]) -> Operation[None]:
-        wrong = yield from inspect_owner_orders(self._keys, orders)
+        wrong = yield from inspect_types(dict.fromkeys(orders, b"zset"))
         self._tally.add(wrong, wrong)
         for order in {*orders} - {finding.name for finding in wrong}:
             yield from self._scores(order, self._keys.family(order)[1])
 
-    def _scores(self, order: bytes, owner: bytes | None) -> Operation[None]:
-        inspect = partial(inspect_scores, self._keys, order, owner)
-        yield from self._look_at(members(order), inspect)
+    def _stray_documents(self) -> Operation[None]:
+        yield from self._look_at(
+            ScanCursor(partial(tokens_of, self._keys)), partial(inspect_tokens, self._layout)
+        )
+        # With documents missing, the count is bound to differ.
+        if not self._tally.left[NOT_INDEXED]:
+            yield from self._look(partial(inspect_count, self._layout), [self._keys.search()])
 
     def _look_at(self, cursor: ScanCursor[list[bytes]], inspect: Inspect) -> Operation[None]:
         while cursor.goes_on:
@@ -126,6 +128,14 @@ class Check:
             yield fixes
             left = yield from inspect(names)
         self._tally.add(found, left)
+
+
+def keys_of_index(keys: Keys) -> ScanCursor[list[bytes]]:
+    def scan(cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
+        call = ("SCAN", cursor, "MATCH", keys.pattern(), "COUNT", _SCAN_COUNT)
+        return tuple((yield single(*call)))
+
+    return ScanCursor(scan)
 
 
 __all__ = ["Check", "Finding", "Inspect", "Problem", "Report"]

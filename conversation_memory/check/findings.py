@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,28 +73,23 @@ class Tally:
 
     def __init__(self, examples: int):
         self.seen = 0
+        self.left: Counter[str] = Counter()
+        self._found: Counter[str] = Counter()
+        self._names: dict[str, list[str]] = {}
         self._examples = examples
-        self._problems: dict[str, Problem] = {}
 
     def add(self, found: Sequence[Finding], left: Sequence[Finding]) -> None:
         """Count the findings before and after the repairs."""
-        for finding in found:
-            self._count(finding, 1, 0)
-        for finding in left:
-            self._count(finding, 0, 1)
-
-    def left(self, kind: str) -> int:
-        """The number of remaining faults of a kind."""
-        return self._problems[kind].left if kind in self._problems else 0
+        self._found.update(finding.kind for finding in found)
+        self.left.update(finding.kind for finding in left)
+        for finding in (*found, *left):
+            names, name = self._names.setdefault(finding.kind, []), decode(finding.name)
+            if name not in names and len(names) < self._examples:
+                names.append(name)
 
     def report(self) -> Report:
-        return Report(self.seen, dict(self._problems))
-
-    def _count(self, finding: Finding, found: int, left: int) -> None:
-        known = self._problems.get(finding.kind, Problem(finding.kind, 0, 0))
-        name, examples = decode(finding.name), known.examples
-        if name not in examples and len(examples) < self._examples:
-            examples = (*examples, name)
-        self._problems[finding.kind] = Problem(
-            finding.kind, known.found + found, known.left + left, examples
-        )
+        problems = {
+            kind: Problem(kind, self._found[kind], self.left[kind], tuple(names))
+            for kind, names in self._names.items()
+        }
+        return Report(self.seen, problems)

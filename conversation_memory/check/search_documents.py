@@ -1,4 +1,4 @@
-"""The check of search documents: of each conversation, of none, and their number."""
+"""The check of search documents: those of each conversation, stray ones, and their number."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from ..search_index.documents import suffix
 from . import findings
 from .findings import Finding
 
-# What is stored of a conversation, its search documents, and the time of its last write in ms.
+# A conversation, its search documents, and the time of its last write in ms.
 Read = tuple[Snapshot, Indexed, int]
 
 
 def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
-    """Those of `ids` that should have documents, with the bytes to read; none without search."""
+    """The conversations that should have documents, with the bytes to read; none without search."""
     if layout.schema is None or (yield from layout.indexer()) is None:
         return []
-    return [(it.id, it.bytes) for it in (yield summaries(layout.keys, ids)) if _is_searched(it)]
+    known: list[Summary] = yield summaries(layout.keys, ids)
+    return [(it.id, it.bytes) for it in known if it.exists and it.has_right_types]
 
 
 def inspect_documents(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Finding]]:
-    """The conversations whose documents are not those of their runs."""
-    known = yield summaries(layout.keys, ids)
-    existing = [it.id for it in known if _is_searched(it)]
-    read = (yield [_read(layout, id) for id in existing]) if existing else []
+    """Find conversations whose documents do not match their runs."""
+    read: list[Read | None] = yield [_read(layout, id) for id in ids]
     return [
         finding
-        for id, parts in zip(existing, read, strict=True)
+        for id, parts in zip(ids, read, strict=True)
+        if parts is not None
         for finding in _examine(layout, id, *parts)
     ]
 
 
 def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Those of `tokens` that no conversation has."""
+    """Find tokens of deleted conversations that still have documents."""
     keys = layout.keys
     stray = yield from sweeping.strays(keys, tokens)
     asked = [sweeping.sweeping(keys, token, id, asks=True) for token, id in stray]
@@ -53,7 +53,7 @@ def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Fi
 
 
 def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Those of the documents `names` that no conversation lists."""
+    """Find documents that no conversation lists among the keys `names`."""
     found = yield sweeping.orphans(layout.keys, names, asks=True)
     return [
         Finding(findings.LOST_DOCUMENT, name, sweeping.orphans(layout.keys, [name]))
@@ -62,7 +62,7 @@ def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
 
 
 def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """A count of documents that differs from that of RediSearch; `names` is its one key."""
+    """Compare the count of documents with that of RediSearch; `names` is its one key."""
     index_state = layout.index_state
     if index_state is None or not (yield from index_state.ready()).answers:
         return []
@@ -71,13 +71,9 @@ def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
     return [Finding(findings.WRONG_DOCUMENT_COUNT, name, fix) for name in names if surplus]
 
 
-def _is_searched(it: Summary) -> bool:
-    return it.exists and it.has_right_types
-
-
-def _read(layout: Layout, id: bytes) -> Command[Read]:
-    place = ConversationRef(id)
-    snapshot, indexed = layout.snapshot(place), layout.indexed_command(place, whole=True)
+def _read(layout: Layout, id: bytes) -> Command[Read | None]:
+    ref = ConversationRef(id)
+    snapshot, indexed = layout.snapshot(ref), layout.indexed_command(ref, whole=True)
     score = ("ZSCORE", layout.keys.recency(), id)
 
     def decoded(replies: list[Any]) -> Read:
@@ -86,23 +82,23 @@ def _read(layout: Layout, id: bytes) -> Command[Read]:
         assert found is not None
         return found, indexed.decode(known), int(float(time or 0))
 
-    return Command((*snapshot.calls, *indexed.calls, score), decoded)
+    # A key that got another type meanwhile is reported elsewhere.
+    return Command((*snapshot.calls, *indexed.calls, score), decoded, otherwise=None)
 
 
 def _examine(
     layout: Layout, id: bytes, snapshot: Snapshot, indexed: Indexed, time: int
 ) -> list[Finding]:
-    """The repair writes all documents anew."""
     documents, wanted = layout.documents, set()
     assert documents is not None
-    place = ConversationRef(id, owner_of(snapshot.record))
+    ref = ConversationRef(id, owner_of(snapshot.record))
     try:
-        document = layout.document(place, snapshot)
+        document = layout.document(ref, snapshot)
         wanted = {suffix(text) for text in document.texts}
     except ConversationCorrupt:
         document = None
     if snapshot.field is None or (indexed.is_current and wanted == {*indexed.suffixes}):
         return []
     change = documents.whole(document, ()) if document else documents.none()
-    fix = layout.index_command(place, snapshot.digested(), change, time)
+    fix = layout.index_command(ref, snapshot.digested(), change, time)
     return [Finding(findings.NOT_INDEXED, id, fix)]

@@ -56,13 +56,9 @@ class MemoryCommand(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help=help)
 
     def add_no_input(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "--noinput",
-            "--no-input",
-            action="store_false",
-            dest="interactive",
-            help="Do not ask for confirmation.",
-        )
+        help = "Do not ask for confirmation."
+        names = ("--noinput", "--no-input")  # as Django's own commands
+        parser.add_argument(*names, action="store_false", dest="interactive", help=help)
 
     def confirm(self, question: str, refusal: str) -> None:
         """Ask on the terminal; raises CommandError(refusal) unless the user answers yes."""
@@ -98,18 +94,18 @@ class MemoryCommand(BaseCommand):
         self.stderr.write(str(error))
 
     def total(self, index: ConversationIndex) -> int | None:
-        """The total of a progress bar; costs no round trip where there is none."""
-        return index.count() if self.verbosity else None
+        """The total of a progress bar."""
+        return index.count() if self.verbosity else None  # no round trip without a bar
 
     @contextmanager
     def progress(
-        self, doing: str, *, total: int | None = None, unit: str = "", scaled: bool = False
+        self, doing: str, *, total: int | None = None, unit: str = ""
     ) -> Iterator[Progress]:
         """A function to call with the count so far, as often as one likes.
 
-        `doing` labels the bar ("Dumping") and `unit` is what it counts; `scaled` is for bytes. The
-        output goes to stderr: a bar on a terminal if tqdm is installed, otherwise a line every
-        `EVERY` seconds, and nothing if the verbosity is 0.
+        `doing` labels the bar ("Dumping"); a count with a `unit` is shown as 1.5k, 2M. The output
+        goes to stderr: a bar on a terminal if tqdm is installed, otherwise a line every `EVERY`
+        seconds, and nothing if the verbosity is 0.
         """
         if not self.verbosity:
             yield lambda done, words="": None
@@ -119,11 +115,12 @@ class MemoryCommand(BaseCommand):
             from tqdm import tqdm  # type: ignore[import-untyped]
 
             stream: Any = self.stderr
+            scaled = bool(unit)
             with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
 
                 def show(done: int, words: str = "") -> None:
                     if words:
-                        bar.set_postfix_str(words, refresh=False)
+                        bar.set_postfix_str(words, refresh=False)  # update() draws it
                     bar.update(done - bar.n)
 
                 yield show
@@ -145,7 +142,7 @@ class MemoryCommand(BaseCommand):
         self.verbosity = options["verbosity"]
         try:
             output = super().execute(*args, **options)
-            self.stdout.flush()  # inside the `try`, so that an error of it is a sentence too
+            self.stdout.flush()  # a closed pipe or a full disk may show only now
             return output
         except BrokenPipeError:
             if self._called_from_command_line:
@@ -163,7 +160,6 @@ class MemoryCommand(BaseCommand):
 
 
 def sums(index: ConversationIndex, found: Erasure | Pruning, what: str) -> str:
-    """`default: 2 conversations, 3 runs, 512 bytes to delete`."""
     return (
         f"{index.alias}: {counted(found.conversations, 'conversation')}, "
         f"{counted(found.runs, 'run')}, {counted(found.bytes, 'byte')} {what}"

@@ -7,20 +7,8 @@ from enum import IntEnum
 
 from django.core.management.base import CommandError
 
-from conversation_memory.exceptions import (
-    ArchiveDamaged,
-    ConversationConflict,
-    ConversationCorrupt,
-    ConversationMemoryError,
-    ConversationNotFound,
-    InvalidIndexError,
-    NotAnArchive,
-    PackageMissing,
-    RedisDenied,
-    RedisMisconfigured,
-    RedisReadOnly,
-    RedisUnavailable,
-)
+from conversation_memory import exceptions
+from conversation_memory.exceptions import ConversationMemoryError
 
 
 class Exit(IntEnum):
@@ -45,17 +33,17 @@ class Exit(IntEnum):
 
 # The first match counts.
 CODES: tuple[tuple[type[ConversationMemoryError], Exit], ...] = (
-    (InvalidIndexError, Exit.SETTINGS),
-    (RedisUnavailable, Exit.UNAVAILABLE),
-    (RedisReadOnly, Exit.READ_ONLY),
-    (RedisDenied, Exit.DENIED),
-    (RedisMisconfigured, Exit.MISCONFIGURED),
-    (ConversationNotFound, Exit.NOT_FOUND),
-    (ConversationCorrupt, Exit.UNREADABLE),
-    (ConversationConflict, Exit.CONFLICT),
-    (PackageMissing, Exit.SETTINGS),
-    (ArchiveDamaged, Exit.DAMAGED),
-    (NotAnArchive, Exit.NO_ARCHIVE),
+    (exceptions.InvalidIndexError, Exit.SETTINGS),
+    (exceptions.RedisUnavailable, Exit.UNAVAILABLE),
+    (exceptions.RedisReadOnly, Exit.READ_ONLY),
+    (exceptions.RedisDenied, Exit.DENIED),
+    (exceptions.RedisMisconfigured, Exit.MISCONFIGURED),
+    (exceptions.ConversationNotFound, Exit.NOT_FOUND),
+    (exceptions.ConversationCorrupt, Exit.UNREADABLE),
+    (exceptions.ConversationConflict, Exit.CONFLICT),
+    (exceptions.PackageMissing, Exit.SETTINGS),
+    (exceptions.ArchiveDamaged, Exit.DAMAGED),
+    (exceptions.NotAnArchive, Exit.NO_ARCHIVE),
 )
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -51,8 +51,8 @@ def add_selection(parser: Any) -> None:
 
 
 def selection(owner: Any, since: Any, until: Any, ids: Sequence[str] = ()) -> Selection:
-    """The selection of the options; call_command() may pass times as strings."""
     try:
+        # call_command() does not parse options, which may be times as strings.
         since, until = (moment(t) if isinstance(t, str) else t for t in (since, until))
         return Selection(owner, since, until, ids or None)
     except (ArgumentTypeError, ValueError) as error:

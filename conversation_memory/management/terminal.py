@@ -8,7 +8,7 @@ import shutil
 import textwrap
 import unicodedata
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,23 +24,21 @@ _unusual = re.compile(r"[^ -~]").sub
 
 def harmless(text: str, keep: str = "") -> str:
     """`text` with unprintable characters escaped as in `\\x1b`, except those to `keep`."""
-    if text.isprintable():
-        return text
-    return _unusual(lambda match: _escaped(match[0], keep), text)
 
+    def escaped(match: re.Match[str]) -> str:
+        character = match[0]
+        if character.isprintable() or character in _JOINERS or character in keep:
+            return character
+        return character.encode("unicode_escape").decode()
 
-def _escaped(character: str, keep: str) -> str:
-    if character.isprintable() or character in _JOINERS or character in keep:
-        return character
-    return character.encode("unicode_escape").decode()
+    return text if text.isprintable() else _unusual(escaped, text)
 
 
 def quoted(name: str) -> str:
     """An id or owner that a shell reads back byte for byte, except NUL, which no shell can."""
     if name.isprintable():
         return shlex.quote(name)
-    parts = (_quoted(character) for character in name)
-    return "$'{}'".format("".join(parts))
+    return "$'{}'".format("".join(map(_quoted, name)))
 
 
 def _quoted(character: str) -> str:
@@ -50,6 +48,11 @@ def _quoted(character: str) -> str:
         return character
     # Three octal digits: a hexadecimal escape would absorb a digit that follows it.
     return "".join(f"\\{byte:03o}" for byte in encode(character))
+
+
+def examples(names: Sequence[str], total: int) -> str:
+    """Some of `total` names, quoted for a shell."""
+    return ", ".join(map(quoted, names)) + (", …" if total > len(names) else "")
 
 
 def named(key: str, name: str | None) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def time_text(time: datetime | None) -> str:
 
 
 def columns_of(stream: Any) -> int | None:
-    """The width of the terminal that `stream` writes to, or None."""
+    """The width of the terminal that `stream` writes to, None for a file or a pipe."""
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 

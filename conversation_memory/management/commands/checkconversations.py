@@ -8,10 +8,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, indexes
-from conversation_memory.check import Problem, Report
+from conversation_memory.check import Report
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
-from conversation_memory.management.terminal import quoted
+from conversation_memory.management.terminal import examples
 from conversation_memory.text import counted
 
 
@@ -39,24 +39,24 @@ class Command(MemoryCommand):
         )
         parser.add_argument("--json", action="store_true", help="Print the report as JSON.")
 
-    def handle(
-        self, *args: Any, using: str, fix: bool, examples: int, json: bool, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, using: str, fix: bool, **options: Any) -> None:
         index = indexes[using]
         with self.progress("Checking", total=self.total(index)) as show:
             report = index.check(
                 fix=fix,
-                examples=examples,
+                examples=options["examples"],
                 progress=lambda report: show(report.seen, f"{report.left:,} wrong"),
             )
-        if json:
-            self.stdout.write(_json(report))
+        if options["json"]:
+            problems = [asdict(problem) for problem in report.problems.values()]
+            found = {"seen": report.seen, "left": report.left, "problems": problems}
+            self.stdout.write(json.dumps(found))
         else:
             for line in _lines(index, report, fix):
                 self.say(line)
         if report.left:
-            problems = f"{counted(report.left, 'problem')} {'left' if fix else 'found'}."
-            raise CommandError(problems, returncode=Exit.FAILED)
+            text = f"{counted(report.left, 'problem')} {'left' if fix else 'found'}."
+            raise CommandError(text, returncode=Exit.FAILED)
 
 
 def _lines(index: ConversationIndex, report: Report, fix: bool) -> Iterator[str]:
@@ -64,16 +64,7 @@ def _lines(index: ConversationIndex, report: Report, fix: bool) -> Iterator[str]
     for problem in report.problems.values():
         repaired = f", {problem.found - problem.left:,} repaired" if fix else ""
         kind = problem.kind[0].upper() + problem.kind[1:]
-        yield f"{kind}: {problem.found:,}{repaired} (such as {_examples(problem)})"
+        names = examples(problem.examples, problem.found)
+        yield f"{kind}: {problem.found:,}{repaired} (such as {names})"
     if not report.problems:
         yield "No problems found."
-
-
-def _examples(problem: Problem) -> str:
-    more = ", ..." if problem.found > len(problem.examples) else ""
-    return ", ".join(map(quoted, problem.examples)) + more
-
-
-def _json(report: Report) -> str:
-    problems = [asdict(problem) for problem in report.problems.values()]
-    return json.dumps({"seen": report.seen, "left": report.left, "problems": problems})

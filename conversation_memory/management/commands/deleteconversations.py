@@ -28,21 +28,14 @@ class Command(MemoryCommand):
         self.add_no_input(parser)
 
     def handle(
-        self,
-        *args: Any,
-        ids: list[str],
-        using: str,
-        all: bool,
-        dry_run: bool,
-        interactive: bool,
-        **options: Any,
+        self, *args: Any, ids: list[str], dry_run: bool, interactive: bool, **options: Any
     ) -> None:
         chosen = selection(options["owner"], options["since"], options["until"], ids)
-        if all != chosen.is_everything:
+        if options["all"] != chosen.is_everything:
             raise CommandError(
                 f"Give ids, or --owner, --since and --until, or --all alone. {_REFUSAL}"
             )
-        index = indexes[using]
+        index = indexes[options["using"]]
         if dry_run or interactive:
             foreseen = self.delete(index, chosen, dry_run=True)
             self.stdout.write(sums(index, foreseen, "to delete"))
@@ -57,9 +50,7 @@ class Command(MemoryCommand):
     def delete(self, index: ConversationIndex, chosen: Selection, *, dry_run: bool) -> Pruning:
         with self.progress("Counting" if dry_run else "Deleting") as show:
             done = index.prune(
-                chosen,
-                dry_run=dry_run,
-                progress=lambda done: show(done.conversations),
+                chosen, dry_run=dry_run, progress=lambda done: show(done.conversations)
             )
         if done.kept and (dry_run or self.verbosity):
             self.warn(

@@ -42,14 +42,12 @@ class Command(MemoryCommand):
             help="archive: everything; messages: texts for other programs (default: archive).",
         )
 
-    def handle(
-        self, *args: Any, ids: list[str], using: str, output: str, format: str, **options: Any
-    ) -> None:
-        chosen = selection(options["owner"], options["since"], options["until"], ids)
-        dump = FORMATS[format](indexes[using], chosen)
+    def handle(self, *args: Any, using: str, output: str, **options: Any) -> None:
+        chosen = selection(options["owner"], options["since"], options["until"], options["ids"])
+        dump = FORMATS[options["format"]](indexes[using], chosen)
         with self.writer(output) as write:
             chunks = iter(dump)
-            write(next(chunks))  # the total is known only after the first chunk
+            write(next(chunks))  # which selects the conversations: only then is the total known
             with self.progress("Dumping", total=dump.total) as show:
                 for chunk in chunks:
                     write(chunk)

@@ -23,18 +23,11 @@ class Command(MemoryCommand):
         self.add_no_input(parser)
 
     def handle(
-        self,
-        *args: Any,
-        owner: str,
-        using: str,
-        all_indexes: bool,
-        dry_run: bool,
-        interactive: bool,
-        **options: Any,
+        self, *args: Any, owner: str, dry_run: bool, interactive: bool, **options: Any
     ) -> None:
         if not owner:
             raise CommandError("An owner is required.")
-        aliases = [*indexes] if all_indexes else [using]
+        aliases = [*indexes] if options["all_indexes"] else [options["using"]]
         chosen = [indexes[alias] for alias in aliases]
         if dry_run or interactive:
             for index in chosen:

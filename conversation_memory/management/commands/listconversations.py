@@ -23,7 +23,7 @@ from conversation_memory.management.terminal import (
 )
 
 _HEADINGS = ("ID", "UPDATED", "RUNS", "BYTES", "OWNER", "EXPIRES", "TITLE")
-_MEASURED = 100
+_MEASURED = 100  # conversations that decide the widths of the columns
 _WIDEST = 40
 _NARROWEST_TITLE = 10
 
@@ -41,16 +41,15 @@ class Command(MemoryCommand):
         parser.add_argument("--limit", type=int, metavar="N", help="At most N conversations.")
         parser.add_argument("--json", action="store_true", help="Print a JSON object on each line.")
 
-    def handle(self, *args: Any, using: str, limit: int | None, json: bool, **options: Any) -> None:
+    def handle(self, *args: Any, using: str, limit: int | None, **options: Any) -> None:
         if limit is not None and limit < 1:
             raise CommandError("--limit must be at least 1.")
         chosen = selection(options["owner"], options["since"], options["until"])
         listed = islice(indexes[using].select(chosen), limit)
-        for line in map(_line, listed) if json else self.table(listed):
+        for line in map(_line, listed) if options["json"] else self.table(listed):
             self.stdout.write(line)
 
     def table(self, listed: Iterator[Summary]) -> Iterator[str]:
-        """A table with columns as wide as the first conversations require."""
         first = [_cells(it) for it in islice(listed, _MEASURED)]
         if not first:
             return

@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.core.management.base import CommandError, CommandParser
 
@@ -13,7 +13,7 @@ from conversation_memory.archive import LONGEST, POLICIES, Archive, Chats, Count
 from conversation_memory.archive.chat_exports import READERS
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
-from conversation_memory.management.terminal import quoted
+from conversation_memory.management.terminal import examples, quoted
 from conversation_memory.text import counted
 
 
@@ -42,7 +42,7 @@ class Command(MemoryCommand):
         parser.add_argument(
             "--ignore-expiry",
             action="store_true",
-            help="Restore expired conversations too, and none with an expiry.",
+            help="Restore expired conversations too, and all of them without an expiry.",
         )
         parser.add_argument(
             "--owner-map",
@@ -51,45 +51,40 @@ class Command(MemoryCommand):
         )
         self.add_dry_run(parser, help="Only report what would be restored.")
 
-    def handle(
-        self,
-        *args: Any,
-        file: str,
-        using: str,
-        format: str,
-        on_conflict: str,
-        ignore_expiry: bool,
-        owner_map: str | None,
-        dry_run: bool,
-        **options: Any,
-    ) -> None:
+    def handle(self, *args: Any, file: str, using: str, dry_run: bool, **options: Any) -> None:
         self.after_interrupt = "Nothing was written."
-        index = indexes[using]
-        owners = None if owner_map is None else _owner_map(owner_map)
-        longest = max(LONGEST, 2 * index.settings.max_bytes)
+        index, path = indexes[using], options["owner_map"]
+        owners = None if path is None else _owner_map(path)
         with reading(sys.stdin.buffer if file == "-" else file) as (stream, name):
-            source: Archive | Chats = (
-                Archive(stream, name, longest)
-                if format == "archive"
-                else Chats(stream, name, longest, format)
-            )
-            with self.progress("Checking", total=source.size, unit="B", scaled=True) as show:
-                source.verify(show)
+            source = self.verified(stream, name, options["format"], index.settings.max_bytes)
             restore = Restore(
                 index,
                 source,
-                on_conflict=on_conflict,
-                ignore_expiry=ignore_expiry,
+                on_conflict=options["on_conflict"],
+                ignore_expiry=options["ignore_expiry"],
                 owners=owners,
             )
-            counts = self.load(restore, source, dry_run=dry_run)
+            counts = self.load(restore, dry_run=dry_run)
         if self.verbosity:
             self.summarise(using, counts, "would restore" if dry_run else "restored")
         self.complain(counts)
 
-    def load(self, restore: Restore, source: Archive | Chats, *, dry_run: bool) -> Counts:
-        doing = "Comparing" if dry_run else "Restoring"
-        with self.progress(doing, total=source.size, unit="B", scaled=True) as show:
+    def verified(
+        self, stream: IO[bytes], name: str, format: str, max_bytes: int
+    ) -> Archive | Chats:
+        source: Archive | Chats
+        longest = max(LONGEST, 2 * max_bytes)
+        if format == "archive":
+            source = Archive(stream, name, longest)
+        else:
+            source = Chats(stream, name, longest, format)
+        with self.progress("Checking", total=source.size, unit="B") as show:
+            source.verify(show)
+        return source
+
+    def load(self, restore: Restore, *, dry_run: bool) -> Counts:
+        doing, source = "Comparing" if dry_run else "Restoring", restore.source
+        with self.progress(doing, total=source.size, unit="B") as show:
 
             def progress(counts: Counts) -> None:
                 if not dry_run and (counts.new or counts.replaced):
@@ -131,18 +126,13 @@ class Command(MemoryCommand):
 
 
 def _examples(counts: Counts, kind: str) -> str:
-    ids = counts.examples.get(kind, [])
-    more = ", …" if getattr(counts, kind) > len(ids) else ""
-    return ", ".join(map(quoted, ids)) + more
+    return examples(counts.examples.get(kind, []), getattr(counts, kind))
 
 
 def _owner_map(path: str) -> dict[str, str]:
-    """Old owner -> new owner, "" for none, of a JSON object or of CSV with two columns.
-
-    A first CSV line `old,new` is a heading.
-    """
+    """Old owner -> new owner, "" for none."""
     try:
-        text = Path(path).read_text("utf-8-sig")
+        text = Path(path).read_text("utf-8-sig")  # spreadsheets begin a CSV file with a BOM
         pairs = _from_json(text) if text.lstrip().startswith("{") else _from_csv(text)
         owners = dict(pairs)
         if len(owners) < len(pairs):
@@ -164,6 +154,6 @@ def _from_csv(text: str) -> list[tuple[str, str]]:
     rows = [row for row in csv.reader(text.splitlines()) if row]
     if any(len(row) != 2 for row in rows):
         raise ValueError("each line must have two columns")
-    if rows and rows[0] == ["old", "new"]:
+    if rows and rows[0] == ["old", "new"]:  # a heading
         del rows[0]
     return [(old.strip(), new.strip()) for old, new in rows]

@@ -37,32 +37,21 @@ class Command(MemoryCommand):
             help="Print the stored bytes, readable or not; in layout 'list', one run per line.",
         )
 
-    def handle(
-        self,
-        *args: Any,
-        id: str,
-        using: str,
-        last: int | None,
-        json: bool,
-        raw: bool,
-        **options: Any,
-    ) -> None:
+    def handle(self, *args: Any, id: str, using: str, last: int | None, **options: Any) -> None:
         if last is not None and last < 1:
             raise CommandError("--last must be at least 1.")
-        index = indexes[using]
-        if raw:
+        self.alias, index = using, indexes[using]
+        if options["raw"]:
             return self.write_raw(index, id)
         try:
             conversation = index.inspect(id)
+            first = 0 if last is None else max(0, len(conversation.runs) - last)
+            form = _json if options["json"] else self.page
+            for line in form(conversation, first):
+                self.stdout.write(line)
         except ConversationCorrupt as error:
             text = f"{error} --raw prints its {len(error.raw):,} bytes."
             raise CommandError(harmless(text), returncode=Exit.UNREADABLE) from error
-        first = 0 if last is None else max(0, len(conversation.runs) - last)
-        try:
-            for line in (
-                _json(conversation, first) if json else self.page(index, conversation, first)
-            ):
-                self.stdout.write(line)
         except RecursionError:
             text = f"Conversation {id!r} is nested too deeply to show; --raw prints it."
             raise CommandError(harmless(text), returncode=Exit.UNREADABLE) from None
@@ -78,13 +67,11 @@ class Command(MemoryCommand):
         else:
             buffer.write(raw)
 
-    def page(
-        self, index: ConversationIndex, conversation: Conversation, first: int
-    ) -> Iterator[str]:
+    def page(self, conversation: Conversation, first: int) -> Iterator[str]:
         columns = columns_of(self.stdout)
         bold = self.style.MIGRATE_HEADING if columns else str
         count = len(conversation.runs)
-        yield bold(f"Conversation {quoted(conversation.conversation_id)} of {index.alias!r}")
+        yield bold(f"Conversation {quoted(conversation.conversation_id)} of {self.alias!r}")
         for name, value in _facts(conversation.record, count):
             yield from wrapped(f"{name:<9} {value}", columns, "")
         if conversation.metadata:

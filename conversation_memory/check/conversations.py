@@ -1,8 +1,8 @@
-"""The check of conversations: document, record, and scores in the orders."""
+"""The check of conversations: document, record and scores, and a conversation for each key."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..collection.listing import forgetting
@@ -22,13 +22,23 @@ MEND = Script("mend")
 
 _MOST_BYTES = 4 * 1024 * 1024
 
-# In the index, of the deadline, and in the order of the owner (of all, without an owner; None if
-# that order has another type): milliseconds, "" without one.
+# Milliseconds, "" without a score, in the recency index, the expiry index, and the recency index of
+# the owner, if there is one; None if that key has another type.
 Scores = tuple[int | str, int | str, int | str | None]
 
 
+def inspect_types(expected: Mapping[bytes, bytes]) -> Operation[list[Finding]]:
+    """Find keys that exist with another type than `expected`."""
+    types = (yield [single("TYPE", key) for key in expected]) if expected else []
+    return [
+        Finding(findings.WRONG_TYPE, key)
+        for (key, type), found in zip(expected.items(), types, strict=True)
+        if found not in (type, b"none")
+    ]
+
+
 def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Faults of the conversations of `ids`, which are read 4 MB at a time."""
+    """Find faults of conversations, which are read 4 MB at a time."""
     known: list[Summary] = [it for it in (yield summaries(keys, ids)) if it.has_right_types]
     found = [
         Finding(findings.EXPIRED, it.id, forgetting(keys, it.id, it.owner))
@@ -36,8 +46,11 @@ def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Fi
         if it.is_expired and it.size >= 0
     ]
     for part in _parts([it for it in known if not it.is_expired]):
-        owners = yield from _usable_owners(keys, part)
-        read = yield [_read(keys, it, owners) for it in part]
+        owners = sorted({it.owner for it in part if it.owner is not None})
+        # An order of another type is reported elsewhere.
+        broken = yield from inspect_types({keys.recency(owner): b"zset" for owner in owners})
+        unusable = {finding.name for finding in broken}
+        read = yield [_read(keys, it, unusable) for it in part]
         for it, (snapshot, scores) in zip(part, read, strict=True):
             found += _examine(keys, it.id, snapshot, scores)
     return found
@@ -56,22 +69,15 @@ def _parts(known: Sequence[Summary]) -> Iterator[list[Summary]]:
         yield part
 
 
-def _usable_owners(keys: Keys, known: Sequence[Summary]) -> Operation[set[bytes | None]]:
-    """The owners whose order has the right type: another one is reported elsewhere."""
-    owners = sorted({it.owner for it in known if it.owner is not None})
-    types = (yield [single("TYPE", keys.recency(owner)) for owner in owners]) if owners else []
-    pairs = zip(owners, types, strict=True)
-    return {None, *(owner for owner, type in pairs if type in (b"zset", b"none"))}
-
-
-def _read(keys: Keys, it: Summary, owners: set[bytes | None]) -> Command[tuple[Snapshot, Scores]]:
-    is_usable = it.owner in owners
-    order = keys.recency(it.owner if is_usable else None)
+def _read(keys: Keys, it: Summary, unusable: set[bytes]) -> Command[tuple[Snapshot, Scores]]:
+    order = keys.recency(it.owner)
+    is_usable = order not in unusable
+    orders = (keys.recency(), keys.expiry(), order if is_usable else keys.recency())
     calls = (
         ("HMGET", keys.record(it.id), *Snapshot.FIELDS),
         ("HGET", keys.content(it.id), it.id),
         ("LRANGE", keys.runs(it.id), 0, -1),
-        *(("ZSCORE", key, it.id) for key in (keys.recency(), keys.expiry(), order)),
+        *(("ZSCORE", key, it.id) for key in orders),
     )
 
     def decoded(replies: list[Any]) -> tuple[Snapshot, Scores]:
@@ -123,7 +129,7 @@ def _faults(snapshot: Snapshot, scores: Scores, derived: dict[str, Any]) -> Iter
 
 
 def _derive(snapshot: Snapshot) -> dict[str, Any]:
-    """The fields of the record that follow from the document, which is parsed in any case."""
+    # Parsed in any case: a fingerprint that matches does not prove that the runs are readable.
     field = canonical(snapshot.field or b"")
     if not snapshot.is_list:
         return derived_fields(field)
@@ -139,3 +145,56 @@ def _mending(keys: Keys, id: bytes, snapshot: Snapshot, derived: dict[str, Any])
     pairs = [part for pair in derived.items() for part in pair]
     args = [*snapshot.digested().expectation, len(snapshot.texts or ()), *pairs]
     return Command((MEND.call(keys.of(id, owner, NO_CALL), [id, owner or b"", *args]),))
+
+
+def inspect_scores(
+    keys: Keys, order: bytes, owner: bytes | None, ids: Sequence[bytes]
+) -> Operation[list[Finding]]:
+    """Find faults of the scores of `ids` in `order`, which may belong to an `owner`."""
+    return [
+        finding
+        for it in (yield summaries(keys, ids, order=order))
+        for finding in _examine_score(keys, it, owner)
+    ]
+
+
+def _examine_score(keys: Keys, it: Summary, owner: bytes | None) -> Iterator[Finding]:
+    if not it.is_listed or not it.has_right_types or it.is_expired or it.has_stray_runs:
+        return  # removed meanwhile, or reported elsewhere
+    fix = forgetting(keys, it.id, it.owner, owner)
+    if not it.exists:
+        yield Finding(findings.STRAY_SCORE, it.id, fix)
+    elif owner is not None and not it.is_recorded:  # nothing else may tell its owner
+        yield Finding(findings.LOST_OWNER, it.id)
+    elif owner is not None and it.owner != owner:
+        yield Finding(findings.WRONG_OWNER, it.id, fix)
+
+
+def inspect_keys(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]:
+    """Find faults of the records and lists of runs among the keys `names`."""
+    families = [(name, *keys.family(name)) for name in names]
+    ids = [id for _, family, id in families if family in (b"record", b"runs")]
+    known = {it.id: it for it in ((yield summaries(keys, ids)) if ids else [])}
+    found: list[Finding] = []
+    for name, family, id in families:
+        if family == b"record":
+            found += _examine_record(keys, name, known[id])
+        elif family == b"runs":
+            found += _examine_runs(name, known[id])
+    return found
+
+
+def _examine_record(keys: Keys, name: bytes, it: Summary) -> Iterator[Finding]:
+    if it.record_type not in (b"hash", b"none"):
+        yield Finding(findings.WRONG_TYPE, name)
+    elif it.record_type == b"hash" and it.size < 0 and not it.has_stray_runs:
+        kind = findings.EXPIRED if it.is_expired else findings.STRAY_RECORD
+        fix = forgetting(keys, it.id, it.owner) if it.has_right_types else None
+        yield Finding(kind, it.id, fix)
+
+
+def _examine_runs(name: bytes, it: Summary) -> Iterator[Finding]:
+    if it.runs_type not in (b"list", b"none"):
+        yield Finding(findings.WRONG_TYPE, name)
+    elif it.has_stray_runs:
+        yield Finding(findings.STRAY_RUNS, name)

@@ -1,0 +1,255 @@
+"""Reading and writing many conversations at a time, as entries of an archive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha1
+from typing import Any
+from zlib import crc32
+
+from .. import documents
+from ..collection.summaries import SUMMARIES, Summary, summaries
+from ..documents import Document
+from ..exceptions import Damaged
+from ..layouts import Layout
+from ..layouts.indexing import INDEX
+from ..layouts.refs import Encoded
+from ..records import FIELDS
+from ..redis_io.operations import Command, Operation, allowed
+from ..redis_io.scripts import Script
+from ..search_index.documents import fresh_token
+from .format import NOTHING, Entry, Facts
+
+RESTORE = Script("restore")
+OVERWRITE = Script("overwrite")
+
+_REPLY = 2 * 2**20  # bytes, unless a single conversation has more
+_SHORT = 200
+
+# In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
+_RECENT = 7200
+
+_READS = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
+
+# Owner, version, length and digest of the field: the state that a script may overwrite.
+Expected = tuple[bytes | None, int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A conversation that was read; `entry` is None if it does not exist or has expired."""
+
+    summary: Summary
+    entry: Entry | None
+    field: bytes | None
+
+    @property
+    def expected(self) -> Expected:
+        size, digest = -1, ""
+        if self.field is not None:
+            size, digest = len(self.field), sha1(self.field).hexdigest()
+        return self.summary.owner, self.summary.number("version") or 0, size, digest
+
+
+def portions(found: Sequence[Summary]) -> Iterator[list[Summary]]:
+    """Split stored conversations into parts that fit into one reply."""
+    portion: list[Summary] = []
+    total = 0
+    for summary in found:
+        if summary.is_blank:
+            continue
+        if portion and total + summary.bytes > _REPLY:
+            yield portion
+            portion, total = [], 0
+        portion.append(summary)
+        total += summary.bytes
+    if portion:
+        yield portion
+
+
+def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
+    """Read a portion in one transaction."""
+    ids, keys = [it.id for it in portion], layout.keys
+    lists = [it.id for it in portion if it.length]
+    # EVAL, as an unknown digest of EVALSHA does not stop the other calls of a MULTI.
+    known = summaries(keys, ids, (*FIELDS, "bytes", "ttl"), in_transaction=True)
+    fields = ("HMGET", keys.content(ids[0]), *ids)
+    ranges = [("LRANGE", keys.runs(id), 0, -1) for id in lists]
+    reply, values, *elements = yield Command((*known.calls, fields, *ranges))
+    texts = dict(zip(lists, elements, strict=True))
+    found = []
+    for it, field in zip(known.decode(reply), values, strict=True):
+        if it.is_list and it.length and it.id not in texts:  # it was converted meanwhile
+            found += yield from read(layout, [it])
+        else:
+            found.append(Stored(it, _entry(it, field, texts.get(it.id, [])), field))
+    return found
+
+
+def _entry(it: Summary, field: bytes | None, texts: list[bytes]) -> Entry | None:
+    if field is None or it.is_expired:
+        return None
+    texts = texts if it.is_list else []
+    try:
+        value, runs, end, checksum = _content(it, field, texts)
+        texts = []
+    except Damaged:
+        value, runs, end, checksum = field, None, None, crc32(field)
+    facts = _facts(it)
+    return Entry(
+        id=it.id,
+        value=value,
+        checksum=checksum,
+        runs=runs,
+        end=end,
+        facts=facts,
+        expires=it.number("expires"),
+        score=None if it.score == facts.updated else it.score,
+        texts=tuple(texts),
+    )
+
+
+def _facts(it: Summary) -> Facts:
+    if all(it.values.get(name) is None for name in Facts._fields):
+        return NOTHING
+    times = (it.number(name) for name in ("created", "updated", "ttl"))
+    return Facts(it.owner, it.values.get("title") or b"", *times)
+
+
+def _content(
+    it: Summary, field: bytes, texts: list[bytes]
+) -> tuple[bytes, int | None, int | None, int]:
+    """The document in the form of layout `hash`, how many runs it has, where they end if it is
+    canonical, and its checksum: the same with or without a record. Raises `Damaged`."""
+    if not it.is_list:
+        checksum, end = crc32(field), it.number("end")
+        form = it.number("length"), it.values.get("crc")
+        if end is not None and form == (len(field), b"%08x" % checksum):
+            return field, documents.runs_before(field, end), end, checksum
+        # In another encoding, `raw` of the document would not be what stands in the field.
+        document, value = documents.canonical(field), field
+    else:
+        document = _joined(it, field, texts)
+        value = document.raw
+    return value, document.count, document.canonical_end, int(document.crc, 16)
+
+
+def _joined(it: Summary, field: bytes, texts: list[bytes]) -> Document:
+    document = _field(field) if len(field) < _SHORT else documents.read(field)
+    ours = not document.count and it.fingerprint == document.fingerprint
+    # If nobody else wrote to field or list, the runs need not be parsed.
+    if not (ours and it.number("bytes") == sum(map(len, texts)) and len(texts) == it.length):
+        documents.decoded(texts)  # raises if a run is damaged
+    return documents.joined(texts, document)
+
+
+@lru_cache(100)  # most fields beside lists are the same few bytes
+def _field(field: bytes) -> Document:
+    return documents.read(field)
+
+
+@dataclass(slots=True)
+class Item:
+    """A conversation to restore, and its `outcome`, which is a field of `Counts`.
+
+    It replaces the stored state `instead_of`. One that `is_new` gets the time of the restore. The
+    `document`, None if it is unreadable, is required only for writing.
+    """
+
+    entry: Entry
+    outcome: str
+    instead_of: Expected | None = None
+    is_new: bool = False
+    document: Document | None = None
+
+    @property
+    def has_record(self) -> bool:
+        """False if another program wrote it: it stays without a record, as that left it."""
+        entry = self.entry
+        return self.is_new or entry.facts != NOTHING or entry.expires is not None
+
+    @property
+    def is_recent(self) -> bool:
+        """True if an append to it may still be retried."""
+        return self.is_new or (self.entry.facts.updated or 0) > (time.time() - _RECENT) * 1000
+
+
+def permission(layout: Layout) -> Command[int]:
+    """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
+    commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
+    commands += INDEX.commands if layout.schema is not None else []
+    return allowed([layout.keys.index, layout.keys.record(b"")], commands)
+
+
+def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
+    """Write conversations with distinct ids in one round trip.
+
+    Returns the ids that were written. The others were not, because something else is stored there.
+    """
+    fresh = [item for item in items if item.instead_of is None]
+    others = [item for item in items if item.instead_of is not None]
+    commands = [_restore(layout, fresh)] if fresh else []
+    replies = yield [*commands, *(_overwrite(layout, item) for item in others)]
+    answers = [answer == ord("1") for answer in replies[0]] if fresh else []
+    answers += [reply == 1 for reply in replies[len(commands) :]]
+    pairs = zip((*fresh, *others), answers, strict=True)
+    return {item.entry.id for item, is_written in pairs if is_written}
+
+
+def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
+    # One script for all is faster than one script each.
+    keys, id = layout.keys, items[0].entry.id
+    shared = [keys.content(id), keys.record(id), keys.recency(), keys.expiry()]
+    own: list[bytes] = []
+    for item in items:
+        id = item.entry.id
+        own += [keys.record(id), keys.runs(id), keys.ids(id), _owned(layout, item)]
+    args = [arg for item in items for arg in _args(layout, item)]
+    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),))
+
+
+def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
+    assert item.instead_of is not None
+    id, (owner, *expected) = item.entry.id, item.instead_of
+    keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
+    return Command((OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)]),))
+
+
+def _owned(layout: Layout, item: Item) -> bytes:
+    # A script must declare a key even where it will not use it, as without an owner.
+    return layout.keys.recency(item.entry.facts.owner or b"")
+
+
+def _args(layout: Layout, item: Item) -> list[Any]:
+    """1 if it has an owner, else 0, and the arguments of restored.lua."""
+    entry, facts, document = item.entry, item.entry.facts, item.document
+    if document is not None and item.has_record:
+        encoded = layout.encoded(document)
+    else:
+        sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
+        encoded = Encoded(entry.value, list(entry.texts), sizes)
+    record: dict[str, Any] = {}
+    if item.has_record:
+        known = {**facts._asdict(), "title": facts.title or None, "expires": entry.expires}
+        record = {**encoded.record, **known}
+    pairs = [part for pair in record.items() if pair[1] is not None for part in pair]
+    digests = encoded.digests if document and item.is_recent else []
+    score: Any = facts.updated if entry.score is None else entry.score
+    if item.is_new:
+        score = "now"
+    return [
+        int(bool(facts.owner)),
+        entry.id,
+        "" if score is None else score,
+        "" if entry.expires is None else entry.expires,
+        encoded.field,
+        len(encoded.texts),
+        len(digests),
+        len(pairs),
+        *encoded.texts,
+        *digests,
+        *pairs,
+    ]
