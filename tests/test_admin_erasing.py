@@ -76,6 +76,16 @@ class ErasingTests(AdminTestCase):
                         assert response.status_code in (302, 403, 404, 405)
         assert self.index.count() == 3
 
+    def test_the_way_back_to_the_index_is_above_the_page(self):
+        name = f"default: {self.index.name}"
+        for view, title in (("erase", "Erase an owner"), ("restore", "Restore an archive")):
+            with self.subTest(view):
+                page = self.client.get(self.url(f"conversation_{view}", self.address()))
+                texts, links = self.breadcrumbs(page.content.decode())
+                assert texts == ["Home", "Conversation memory", "Conversations", name, title]
+                changelist = self.url("conversation_changelist")
+                assert links[name] == f"{changelist}?index={self.address()}"
+
     def test_the_list_of_an_owner_offers_it(self):
         page = self.list(index=str(self.address()), owner="7").content.decode()
         assert f'href="{self.erase_url}?owner=7"' in page

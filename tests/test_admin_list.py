@@ -6,8 +6,8 @@ from unittest import mock
 from django.utils.safestring import mark_safe
 
 from conversation_memory import Artifact, Run, indexes
-from conversation_memory.admin import list_selection
-from conversation_memory.admin.list_selection import TextFinds
+from conversation_memory.admin import queryset
+from conversation_memory.admin.queryset import TextFinds
 from conversation_memory.browse.queries import MOST_COPIED, Span
 
 from .admin import AdminTestCase
@@ -291,7 +291,7 @@ class PageTests(AdminTestCase):
         self.fill(3)
         hit = mock.Mock(run_id="run 7", snippet_html=mark_safe("an <mark>apple</mark>"))
         found = TextFinds({b"c1": hit, b"gone": hit}, total=9, shown=2, reason="The index is new.")
-        with mock.patch.object(list_selection, "full_text", return_value=found):
+        with mock.patch.object(queryset, "full_text", return_value=found):
             page = self.list(q="c0").content.decode()
             assert self.shown(q="c0") == ["c0", "c1"]
             assert self.notes(q="c0") == [

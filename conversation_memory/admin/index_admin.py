@@ -10,23 +10,20 @@ from typing import Any, Self, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..browse.stats import Discovery, Statistics
+from ..browse.stats import Statistics
 from ..exceptions import ConversationMemoryError, InvalidIndexError, RedisUnavailable
 from ..indexes import ConversationIndex, indexes
-from ..models import Conversation, Index
+from ..models import Index
 from ..rendering import label
 from . import plots
 from .addresses import Address
-from .formatting import ago, expiry_rule, grouped, isolated
-from .list_messages import Note
+from .formatting import Note, ago, expiry_rule, grouped, isolated
 from .queryset import RedisQuerySet
 from .redis_admin import RedisAdmin
 
@@ -59,14 +56,20 @@ class Overview:
     @cached_property
     def addresses(self) -> list[Address]:
         """The indexes of settings, each followed by those that its INDEXES matches."""
-        opened = {alias: _opened(alias) for alias in self._aliases}
-        found = _ask([it for it in opened.values() if it and it.settings.indexes], self._discover)
+        opened: dict[str, ConversationIndex | None] = {}
+        for alias in self._aliases:
+            try:
+                opened[alias] = indexes[alias]
+            except InvalidIndexError:
+                opened[alias] = None
+        patterned = [index for index in opened.values() if index and index.settings.indexes]
+        found = _ask(patterned, lambda index: self._attempt(index, index.discover)[0])
         addresses: list[Address] = []
         for alias, index in opened.items():
             addresses.append(Address(alias, index.name if index else ""))
-            if index in found:
-                self.is_complete &= found[index].is_complete
-                addresses += [Address(alias, name) for name in found[index].names]
+            if discovery := found.get(index):
+                self.is_complete &= discovery.is_complete
+                addresses += [Address(alias, name) for name in discovery.names]
         return list(dict.fromkeys(addresses))
 
     def rows(self, addresses: Sequence[Address]) -> list[Index]:
@@ -77,10 +80,6 @@ class Overview:
                 row.statistics, row.search_state, row.failure = known[row.opened]
         self._rows |= new
         return [self._rows[address] for address in addresses]
-
-    def _discover(self, index: ConversationIndex) -> Discovery:
-        found, _failure = self._attempt(index, index.discover)
-        return found or Discovery([])
 
     def _read(self, index: ConversationIndex) -> tuple[Statistics | None, str, str]:
         found, failure = self._attempt(
@@ -115,14 +114,6 @@ def _ask(
             lambda group: [(index, question(index)) for index in group], by_server.values()
         )
         return dict(chain.from_iterable(answers))
-
-
-def _opened(alias: str) -> ConversationIndex | None:
-    """The index of an alias, None if its settings are invalid."""
-    try:
-        return indexes[alias]
-    except InvalidIndexError:
-        return None
 
 
 def _row(address: Address) -> Index:
@@ -186,34 +177,23 @@ class IndexAdmin(RedisAdmin):
         return False
 
     def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
-        """The plots of the indexes on the page, and a note on missing ones."""
         found = [row.statistics for row in changelist.result_list if row.statistics]
         shown = [plots.activity(plots.days(), found), plots.sizes(found)] if found else []
         text = _(
             "The server has more than a million keys, so some indexes that match INDEXES may be "
             "missing here. Add them to INDEXES by name, without a pattern."
         )
-        is_complete = changelist.queryset.source.is_complete
-        notes = [] if is_complete else [Note(text)]
+        notes = [] if changelist.queryset.source.is_complete else [Note(text)]
         return {"plots": shown, "notes": notes, "title": _("Indexes")}
 
     def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """The conversations of the index."""
-        try:
-            address = Address.parse(unquote(object_id))
-        except ValueError as error:
-            raise Http404(_("There is no such index.")) from error
-        permitted = self.has_index_permission(request, address.alias)
-        if not permitted or not self.has_view_permission(request):
-            raise PermissionDenied
-        url = self.link("changelist", model=Conversation)
-        return HttpResponseRedirect(f"{url}?{urlencode({'index': str(address.of_index)})}")
+        may = self.has_view_permission(request)
+        return HttpResponseRedirect(
+            self.list_url(self.index_at(unquote(object_id), request, may=may))
+        )
 
     @admin.display(description=gettext_lazy("index"))
     def shown_name(self, index: Index) -> str:

@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy
 
 from ..exceptions import InvalidIndexError
 from ..indexes import indexes
-from ..rendering import label
 from .addresses import Address
 
 
@@ -29,13 +28,16 @@ class IndexFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         aliases = list(model_admin.permitted_aliases(request))
-        self.addresses = list(_addresses(aliases))
+        self.addresses: list[Address] = []
+        for alias in aliases:
+            with suppress(InvalidIndexError):
+                self.addresses.append(Address(alias, indexes[alias].name))
         chosen = self._chosen()
         if self.value() is not None and (chosen is None or chosen.alias not in aliases):
             raise IncorrectLookupParameters
         if chosen and chosen not in self.addresses:
             self.addresses.append(chosen)
-        return [(str(address), named(address)) for address in self.addresses]
+        return [(str(address), address.index_name) for address in self.addresses]
 
     def _chosen(self) -> Address | None:
         given = self.value()
@@ -48,14 +50,14 @@ class IndexFilter(SimpleListFilter):
         return address if address.conversation_id is None else None
 
     def choices(self, changelist: Any) -> Iterator[Any]:
+        # Django's own would begin with "All".
         selected = self._chosen()
         for address in self.addresses:
+            query = changelist.get_query_string({self.parameter_name: str(address)}, ["start"])
             yield {
                 "selected": address == selected,
-                "query_string": changelist.get_query_string(
-                    {self.parameter_name: str(address)}, ["start"]
-                ),
-                "display": named(address),
+                "query_string": query,
+                "display": address.index_name,
             }
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -87,7 +89,7 @@ class OwnerFilter(SimpleListFilter):
             return queryset
         try:
             owner.encode()
-        except UnicodeEncodeError:
+        except UnicodeEncodeError:  # Django decodes %ED%A0%80 of a URL to half a character
             raise IncorrectLookupParameters from None
         return queryset.select(owner=owner)
 
@@ -125,27 +127,12 @@ class UnreadableFilter(SimpleListFilter):
         return queryset.select(unreadable=True) if self.value() else queryset
 
 
-class StartFilter(SimpleListFilter):
-    """Not shown: lets Django accept the parameter that `start_of` reads."""
-
-    title = "start"
-    parameter_name = "start"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return []
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset
-
-
 def start_of(request: HttpRequest) -> int:
-    """The number of conversations that a continued search skips.
-
-    It is ignored for any other search: forms of the page send it along with theirs.
-    """
+    """The number of conversations that a continued search skips."""
     given = request.GET.get("start", "")
     number = given.partition("-")[0]
     start = int(number) if number.isdecimal() and len(number) < 12 else 0
+    # Django's search form sends it along with another search, which must begin anew.
     return start if given == started(request.GET.dict(), start) else 0
 
 
@@ -153,13 +140,3 @@ def started(parameters: Mapping[str, str], start: int) -> str:
     """The value of `start` for the search with these `parameters`."""
     ours = sorted(pair for pair in parameters.items() if pair[0] not in ("p", "start"))
     return f"{start}-{crc32(urlencode(ours, errors='replace').encode()):08x}"
-
-
-def named(address: Address) -> str:
-    return label(f"{address.alias}: {address.name}")
-
-
-def _addresses(aliases: list[str]) -> Iterator[Address]:
-    for alias in aliases:
-        with suppress(InvalidIndexError):
-            yield Address(alias, indexes[alias].name)
