@@ -72,7 +72,11 @@ class Overview:
                 addresses += [Address(alias, name) for name in discovery.names]
         return list(dict.fromkeys(addresses))
 
-    def rows(self, addresses: Sequence[Address]) -> list[Index]:
+    def count(self, chosen: frozenset[str] | None) -> int:
+        return len(self._chosen(chosen))
+
+    def rows(self, chosen: frozenset[str] | None, low: int, high: int | None) -> list[Index]:
+        addresses = self._chosen(chosen)[low:high]
         new = {address: _row(address) for address in addresses if address not in self._rows}
         known = _ask([row.opened for row in new.values() if row.opened], self._read)
         for row in new.values():
@@ -80,6 +84,10 @@ class Overview:
                 row.statistics, row.search_state, row.failure = known[row.opened]
         self._rows |= new
         return [self._rows[address] for address in addresses]
+
+    def _chosen(self, chosen: frozenset[str] | None) -> list[Address]:
+        found = self.addresses
+        return found if chosen is None else [one for one in found if str(one) in chosen]
 
     def _read(self, index: ConversationIndex) -> tuple[Statistics | None, str, str]:
         found, failure = self._attempt(
@@ -128,26 +136,15 @@ def _row(address: Address) -> Index:
 
 
 class IndexQuerySet(RedisQuerySet):
-    """Indexes, in the order of settings; the selection is a tuple of primary keys."""
+    """Indexes, in the order of settings; the selection is a set of primary keys."""
 
     row_model = Index
     source: Overview
-    selection: tuple[str, ...] | None = None
 
     def choose(self, keys: Iterable[str]) -> Self:
         clone: Self = self._chain()
-        clone.selection = tuple(keys)
+        clone.selection = frozenset(keys)
         return clone
-
-    def rows(self, low: int, high: int | None) -> Sequence[Index]:
-        return self.source.rows(self._addresses()[low:high])
-
-    def total(self) -> int:
-        return len(self._addresses())
-
-    def _addresses(self) -> list[Address]:
-        found, chosen = self.source.addresses, self.selection
-        return found if chosen is None else [one for one in found if str(one) in chosen]
 
 
 @admin.register(Index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -80,7 +81,6 @@ class Plot:
 
 
 def days() -> list[date]:
-    """The last 30 days, including today."""
     today = timezone.localdate()
     return [today - timedelta(days=n) for n in range(DAYS - 1, -1, -1)]
 
@@ -95,9 +95,7 @@ def edges(of: Sequence[date]) -> list[int]:
 
 
 def activity(of: Sequence[date], found: Iterable[Statistics]) -> Plot:
-    totals = [0] * len(of)
-    for one in found:
-        totals = [a + b for a, b in zip(totals, one.active, strict=True)]
+    totals = [sum(day) for day in zip(*(one.active for one in found), strict=True)]
     bars = [
         # A label at each Monday: a phone has no room for more.
         Bar(total, formatted(day, "DATE_FORMAT"), "" if day.weekday() else formatted(day, "j M"))
@@ -117,26 +115,14 @@ def sizes(found: Sequence[Statistics]) -> Plot:
     counts = [0.0] * len(_SIZES)
     for one in found:
         for size in one.sizes:
-            counts[_bucket(size)] += one.conversations / len(one.sizes)
-    sampled, total = sum(len(one.sizes) for one in found), sum(o.conversations for o in found)
-    note = _("Estimated from %(sampled)s of %(total)s conversations.") % {
-        "sampled": grouped(sampled),
-        "total": grouped(total),
-    }
-    bars = [Bar(round(count), name, name) for count, name in zip(counts, _names(), strict=True)]
-    note = "" if sampled >= total else note
-    return Plot(_("Sizes"), bars, _("size"), _("conversations"), note)
-
-
-def _bucket(size: int) -> int:
-    return max(place for place, least in enumerate(_SIZES) if size >= least or not place)
-
-
-def _names() -> list[str]:
-    return [
-        *(f"< {filesizeformat(end).replace('.0', '')}" for end in _SIZES[1:]),
-        f"≥ {filesizeformat(_SIZES[-1]).replace('.0', '')}",
-    ]
+            counts[max(0, bisect(_SIZES, size) - 1)] += one.conversations / len(one.sizes)
+    ends = [filesizeformat(size).replace(".0", "") for size in _SIZES[1:]]
+    names = [*(f"< {end}" for end in ends), f"≥ {ends[-1]}"]
+    bars = [Bar(round(count), name, name) for count, name in zip(counts, names, strict=True)]
+    sampled, total = sum(len(one.sizes) for one in found), sum(one.conversations for one in found)
+    numbers = {"sampled": grouped(sampled), "total": grouped(total)}
+    note = _("Estimated from %(sampled)s of %(total)s conversations.") % numbers
+    return Plot(_("Sizes"), bars, _("size"), _("conversations"), note if sampled < total else "")
 
 
 def ceiling(value: int) -> int:

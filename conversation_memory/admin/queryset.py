@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,12 +32,18 @@ class _Rows:
         self.queryset = queryset
 
     def __iter__(self) -> Iterator[Any]:
-        query = self.queryset.query
-        return iter(() if query.is_empty() else self.queryset.rows(query.low_mark, query.high_mark))
+        rows, query = self.queryset, self.queryset.query
+        if query.is_empty():
+            return iter(())
+        return iter(rows.source.rows(rows.selection, query.low_mark, query.high_mark))
 
 
 class RedisQuerySet(QuerySet[Any]):
-    """A QuerySet with `rows()` and their `total()` from a `source`, narrowed by a `selection`."""
+    """The rows of a `source` that match a `selection`.
+
+    The source has the methods `count(selection)`, and `rows(selection, low, high)` for those from
+    number `low` up to `high`, or to the end if that is None.
+    """
 
     row_model: type[Model]
     source: Any
@@ -53,13 +59,6 @@ class RedisQuerySet(QuerySet[Any]):
         queryset = cls(cls.row_model)
         queryset.source = source
         return queryset
-
-    def rows(self, low: int, high: int | None) -> Sequence[Any]:
-        """The rows from number `low` up to `high`, or to the end if that is None."""
-        raise NotImplementedError
-
-    def total(self) -> int:
-        raise NotImplementedError
 
     def choose(self, keys: Iterable[str]) -> Self:
         """The rows with one of the primary `keys`."""
@@ -83,7 +82,7 @@ class RedisQuerySet(QuerySet[Any]):
         if self.query.is_empty():
             return 0
         low, high = self.query.low_mark, self.query.high_mark
-        total = self.total()
+        total: int = self.source.count(self.selection)
         return max(0, min(total, total if high is None else high) - low)
 
     def exists(self) -> bool:
@@ -172,7 +171,6 @@ class ListReader:
         return extent.conversations - missing
 
     def rows(self, selection: ListSelection, low: int, high: int | None) -> list[Conversation]:
-        """The conversations from number `low` up to `high`, or to the end if that is None."""
         if selection.chosen is not None:
             return self._chosen(selection.chosen)[low:high]
         if not (index := self._index(selection)):
@@ -240,12 +238,6 @@ class ConversationQuerySet(RedisQuerySet):
             with suppress(ValueError):
                 chosen.append(Address.parse(key))
         return self.select(chosen=tuple(chosen))
-
-    def rows(self, low: int, high: int | None) -> Sequence[Conversation]:
-        return self.source.rows(self.selection, low, high)
-
-    def total(self) -> int:
-        return self.source.count(self.selection)
 
     def delete(self) -> tuple[int, dict[str, int]]:
         deleted = delete_rows(self)
