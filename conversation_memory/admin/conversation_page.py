@@ -30,7 +30,6 @@ from .transcript import (
     MAX_CHARACTERS,
     PER_PAGE,
     SIDES,
-    Transcript,
     beginning_of,
     damage,
     messages_of,
@@ -93,7 +92,14 @@ class ConversationPage(RedisAdmin):
                 "is_cut": len(corrupt.raw) > len(beginning.encode()),
             }
         else:
-            context["transcript"] = self._transcript(request, found)
+            key = str(found.address)
+            context["transcript"] = transcript(
+                found,
+                lambda view, *parts: self.link(view, key, *parts),
+                query=_query(request),
+                marks=_marks(request, found),
+                may_remove=self.has_change_permission(request, found),
+            )
         context |= {"address": found.address, "raw_url": self.link("raw", str(found.address))}
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -194,18 +200,6 @@ class ConversationPage(RedisAdmin):
         if found is None:
             raise Http404
         return found
-
-    def _transcript(self, request: HttpRequest, found: Conversation) -> Transcript:
-        key = str(found.address)
-        return transcript(
-            found.excerpt,
-            lambda view, *parts: self.link(view, key, *parts),
-            query=_query(request),
-            marks=_marks(request, found),
-            hit=getattr(found, "hit", None),
-            is_searched=hasattr(found, "hit"),
-            may_remove=self.has_change_permission(request, found),
-        )
 
 
 def _read(request: HttpRequest, found: Conversation) -> Excerpt:

@@ -16,7 +16,6 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..browse.stats import Statistics
 from ..exceptions import ConversationMemoryError, InvalidIndexError, RedisUnavailable
 from ..indexes import ConversationIndex, indexes
 from ..models import Index
@@ -49,7 +48,6 @@ class Overview:
     def __init__(self, aliases: Iterable[str], edges: Sequence[int]):
         self._aliases = list(aliases)
         self._edges = edges
-        self._rows: dict[Address, Index] = {}
         self._down: dict[Any, str] = {}
         self.is_complete = True
 
@@ -63,11 +61,12 @@ class Overview:
             except InvalidIndexError:
                 opened[alias] = None
         patterned = [index for index in opened.values() if index and index.settings.indexes]
-        found = _ask(patterned, lambda index: self._attempt(index, index.discover)[0])
+        found = self._ask(patterned, lambda index: index.discover())
         addresses: list[Address] = []
         for alias, index in opened.items():
             addresses.append(Address(alias, index.name if index else ""))
-            if discovery := found.get(index):
+            discovery, _failure = found.get(index, (None, ""))
+            if discovery:
                 self.is_complete &= discovery.is_complete
                 addresses += [Address(alias, name) for name in discovery.names]
         return list(dict.fromkeys(addresses))
@@ -76,52 +75,50 @@ class Overview:
         return len(self._chosen(chosen))
 
     def rows(self, chosen: frozenset[str] | None, low: int, high: int | None) -> list[Index]:
-        addresses = self._chosen(chosen)[low:high]
-        new = {address: _row(address) for address in addresses if address not in self._rows}
-        known = _ask([row.opened for row in new.values() if row.opened], self._read)
-        for row in new.values():
+        rows = [_row(address) for address in self._chosen(chosen)[low:high]]
+        known = self._ask(
+            [row.opened for row in rows if row.opened],
+            lambda index: (index.statistics(self._edges), index.search_state().kind),
+        )
+        for row in rows:
             if row.opened:
-                row.statistics, row.search_state, row.failure = known[row.opened]
-        self._rows |= new
-        return [self._rows[address] for address in addresses]
+                found, row.failure = known[row.opened]
+                row.statistics, row.search_state = found or (None, "off")
+        return rows
 
     def _chosen(self, chosen: frozenset[str] | None) -> list[Address]:
         found = self.addresses
         return found if chosen is None else [one for one in found if str(one) in chosen]
 
-    def _read(self, index: ConversationIndex) -> tuple[Statistics | None, str, str]:
-        found, failure = self._attempt(
-            index, lambda: (index.statistics(self._edges), index.search_state().kind)
-        )
-        return (*(found or (None, "off")), failure)
+    def _ask(
+        self, asked: Sequence[ConversationIndex], question: Callable[[ConversationIndex], T]
+    ) -> dict[ConversationIndex | None, tuple[T | None, str]]:
+        """The answer or the error of each: servers in parallel, the indexes of one in turn."""
+        by_server: dict[Any, list[ConversationIndex]] = {}
+        for index in asked:
+            by_server.setdefault(index.settings.server, []).append(index)
+        if not by_server:
+            return {}
 
-    def _attempt(self, index: ConversationIndex, read: Callable[[], T]) -> tuple[T | None, str]:
-        """The result or the error. A server that is down is asked once: each time would wait."""
+        def answers(group: list[ConversationIndex]) -> list[Any]:
+            return [(index, self._answer(index, question)) for index in group]
+
+        with ThreadPoolExecutor(min(_MOST_THREADS, len(by_server))) as pool:
+            return dict(chain.from_iterable(pool.map(answers, by_server.values())))
+
+    def _answer(
+        self, index: ConversationIndex, question: Callable[[ConversationIndex], T]
+    ) -> tuple[T | None, str]:
         server = index.settings.server
+        # A server that is down is asked once: each time would wait for its time-out.
         if failure := self._down.get(server):
             return None, failure
         try:
-            return read(), ""
+            return question(index), ""
         except ConversationMemoryError as error:
             if isinstance(error, RedisUnavailable):
                 self._down[server] = str(error)
             return None, str(error)
-
-
-def _ask(
-    asked: Sequence[ConversationIndex], question: Callable[[ConversationIndex], T]
-) -> dict[ConversationIndex | None, T]:
-    """The answer for each index: servers in parallel, the indexes of one in turn."""
-    by_server: dict[Any, list[ConversationIndex]] = {}
-    for index in asked:
-        by_server.setdefault(index.settings.server, []).append(index)
-    if not by_server:
-        return {}
-    with ThreadPoolExecutor(min(_MOST_THREADS, len(by_server))) as pool:
-        answers = pool.map(
-            lambda group: [(index, question(index)) for index in group], by_server.values()
-        )
-        return dict(chain.from_iterable(answers))
 
 
 def _row(address: Address) -> Index:

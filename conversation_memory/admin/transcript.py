@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from ..exceptions import Damaged
+from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
 from ..rendering.artifacts import pretty
@@ -103,24 +104,19 @@ class Transcript:
 
 
 def transcript(
-    found: Excerpt,
-    link: Link,
-    *,
-    query: str,
-    marks: Marks,
-    hit: int | None,
-    is_searched: bool,
-    may_remove: bool,
+    found: Conversation, link: Link, *, query: str, marks: Marks, may_remove: bool
 ) -> Transcript:
-    """The transcript of `found`; `hit` is the position of the run that a search has found."""
+    # Only a search sets it: the position of the run that it has found, if any.
+    hit, is_searched = getattr(found, "hit", None), hasattr(found, "hit")
+    excerpt: Excerpt = found.excerpt
     look = Look(url=str, marks=marks, limit=MAX_CHARACTERS)  # one, and so one budget, for the page
     return Transcript(
         entries=[
             _shown_run(run, position, link, look, is_hit=position == hit, may_remove=may_remove)
-            for position, run in enumerate(found.runs, found.start)
+            for position, run in enumerate(excerpt.runs, excerpt.start)
         ],
-        total=found.total,
-        metadata=list(facts(found.metadata, marks)),
+        total=excerpt.total,
+        metadata=list(facts(excerpt.metadata, marks)),
         query=label(query),
         is_missed=is_searched and hit is None,
     )
