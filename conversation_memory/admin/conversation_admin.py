@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR, ChangeList
 from django.db.models import Model
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
@@ -22,14 +22,7 @@ from ..rendering import label
 from .conversation_page import ConversationPage
 from .formatting import MOST_SHOWN, Note, ago, ahead, grouped, isolated
 from .index_views import IndexViews
-from .list_filters import (
-    AgeFilter,
-    IndexFilter,
-    OwnerFilter,
-    UnreadableFilter,
-    start_of,
-    started,
-)
+from .list_filters import AgeFilter, IndexFilter, OwnerFilter, UnreadableFilter
 from .queryset import ConversationQuerySet, ListReader, ListSelection, TextFinds, delete_rows
 from .redis_admin import RedisAdmin
 from .restoring import Restoring
@@ -40,10 +33,25 @@ _AT_ONCE = 50
 
 
 class ConversationChangeList(ChangeList):
-    def get_filters_params(self, params: Any = None) -> Any:
-        # Django would filter rows by a parameter that no list_filter knows.
-        found = super().get_filters_params(params)
-        return {name: value for name, value in found.items() if name != "start"}
+    """A list that may continue a search: `start` is the number of conversations to skip.
+
+    Only the links to other pages of the list keep it: Django's filters and its search form, which
+    send all other parameters along, begin anew.
+    """
+
+    start = ""
+
+    def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        self.start = request.GET.get("start", "")
+        for parameters in (self.params, self.filter_params):
+            parameters.pop("start", None)
+        return super().get_queryset(request, *args, **kwargs)
+
+    def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
+        given = new_params or {}
+        if self.start and (PAGE_VAR in given or ALL_VAR in given):
+            given = {**given, "start": self.start}
+        return super().get_query_string(given, remove)
 
     def url_for_result(self, result: Model) -> str:
         """After a search, the hit in the conversation."""
@@ -76,7 +84,9 @@ class ConversationList(RedisAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         reader = ListReader(lambda alias: self.has_index_permission(request, alias))
-        return ConversationQuerySet.of(reader).select(start=start_of(request))
+        start = request.GET.get("start", "")
+        is_number = start.isdecimal() and len(start) < 12
+        return ConversationQuerySet.of(reader).select(start=int(start) if is_number else 0)
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
@@ -227,7 +237,8 @@ def _notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Ite
             unlisted,
         )
         text %= {"count": grouped(unlisted)}
-        yield Note(text, changelist.get_query_string(), _("Reload"))
+        url = changelist.get_query_string({PAGE_VAR: changelist.page_num})
+        yield Note(text, url, _("Reload"))
 
 
 def _notes_on_search(
@@ -247,7 +258,11 @@ def _notes_on_search(
             "first": grouped(selection.start + 1),
             "last": grouped(selection.start + finds.looked_at),
         }
-        yield Note(text, *_link_onward(changelist, finds.next))
+        if finds.next is None:
+            yield Note(text)
+        else:
+            url = changelist.get_query_string({"start": finds.next})
+            yield Note(text, url, _("Continue the search"))
     if finds.skipped:
         text = ngettext(
             "%(count)s conversation is too large to check here. Run checkconversations.",
@@ -265,11 +280,3 @@ def _notes_on_texts(texts: TextFinds) -> Iterator[Note]:
         yield Note(text % numbers)
     if texts.reason:
         yield Note(texts.reason)
-
-
-def _link_onward(changelist: Any, start: int | None) -> tuple[str, str]:
-    if start is None:
-        return "", ""
-    parameters = {key: values[-1] for key, values in changelist.filter_params.items()}
-    value = started(parameters, start)
-    return changelist.get_query_string({"start": value}, ["start"]), _("Continue the search")

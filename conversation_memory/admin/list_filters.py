@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
-from zlib import crc32
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -53,7 +51,7 @@ class IndexFilter(SimpleListFilter):
         # Django's own would begin with "All".
         selected = self._chosen()
         for address in self.addresses:
-            query = changelist.get_query_string({self.parameter_name: str(address)}, ["start"])
+            query = changelist.get_query_string({self.parameter_name: str(address)})
             yield {
                 "selected": address == selected,
                 "query_string": query,
@@ -75,12 +73,12 @@ class OwnerFilter(SimpleListFilter):
         return [("", "")]  # Django omits a filter without lookups
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        ours = (self.parameter_name, "p", "start")
+        name = self.parameter_name
         yield {
             "value": self.value() or "",
-            "name": self.parameter_name,
-            "others": [pair for pair in changelist.params.items() if pair[0] not in ours],
-            "all": changelist.get_query_string(remove=["owner", "start"]),
+            "name": name,
+            "others": [pair for pair in changelist.params.items() if pair[0] != name],
+            "all": changelist.get_query_string(remove=[name]),
         }
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -125,18 +123,3 @@ class UnreadableFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset.select(unreadable=True) if self.value() else queryset
-
-
-def start_of(request: HttpRequest) -> int:
-    """The number of conversations that a continued search skips."""
-    given = request.GET.get("start", "")
-    number = given.partition("-")[0]
-    start = int(number) if number.isdecimal() and len(number) < 12 else 0
-    # Django's search form sends it along with another search, which must begin anew.
-    return start if given == started(request.GET.dict(), start) else 0
-
-
-def started(parameters: Mapping[str, str], start: int) -> str:
-    """The value of `start` for the search with these `parameters`."""
-    ours = sorted(pair for pair in parameters.items() if pair[0] not in ("p", "start"))
-    return f"{start}-{crc32(urlencode(ours, errors='replace').encode()):08x}"
