@@ -37,11 +37,11 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
                 id="conversation_memory.E001",
             )
         ]
-    found = [message for alias, entry in entries.items() for message in _check(alias, entry)]
+    found = [message for alias, entry in entries.items() for message in _check_entry(alias, entry)]
     return found or list(_check_sharing(entries))
 
 
-def _check(alias: str, entry: Any) -> Iterator[CheckMessage]:
+def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     where = f"settings.REDIS[{alias!r}]"
     faults = list(conf.find_faults(alias, entry))
     for fault in faults:

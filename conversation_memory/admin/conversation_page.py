@@ -11,7 +11,6 @@ from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -31,7 +30,7 @@ from .transcript import (
     PER_PAGE,
     SIDES,
     beginning_of,
-    damage,
+    damage_of,
     messages_of,
     tag_of,
     transcript,
@@ -45,11 +44,6 @@ class ConversationPage(RedisAdmin):
     form = ConversationForm
     change_form_template = "admin/conversation_memory/conversation/change_form.html"
 
-    @guarded
-    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = super().change_view(request, *args, **kwargs)
-        return response.render() if isinstance(response, TemplateResponse) else response
-
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Conversation | None:
@@ -61,9 +55,9 @@ class ConversationPage(RedisAdmin):
         if found is None or not is_page:
             return found
         try:
-            found.excerpt = _read(request, found)
-        except ConversationCorrupt as damage:
-            found.damage = damage
+            found.excerpt = _excerpt(request, found)
+        except ConversationCorrupt as error:
+            found.damage = error
             return found
         found.metadata = found.excerpt.metadata
         return found if found.excerpt.exists else None
@@ -138,7 +132,7 @@ class ConversationPage(RedisAdmin):
     def run_view(
         self, request: HttpRequest, object_id: str, position: int, tag: str
     ) -> HttpResponse:
-        run = _run(self._visible(request, object_id), position, tag)
+        run = _run_at(self._visible(request, object_id), position, tag)
         return _readable(run.to_wire(), f"run-{position + 1}")
 
     @method_decorator(require_GET)
@@ -147,9 +141,9 @@ class ConversationPage(RedisAdmin):
         self, request: HttpRequest, object_id: str, position: int, tag: str, path: str
     ) -> HttpResponse:
         """A picture, another binary as a download, or a text that is too long for the page."""
-        run = _run(self._visible(request, object_id), position, tag)
+        run = _run_at(self._visible(request, object_id), position, tag)
         side, *inside = path.split(".")
-        if side not in SIDES or damage(run):
+        if side not in SIDES or damage_of(run):
             raise Http404
         artifact: Artifact | None = pick(getattr(run, side), inside)
         if artifact is None:
@@ -164,7 +158,7 @@ class ConversationPage(RedisAdmin):
         found = self._visible(request, object_id)
         if not self.has_change_permission(request, found):
             raise PermissionDenied
-        run = _run(found, position, tag)
+        run = _run_at(found, position, tag)
         page = self.link("change", quote(object_id))
         if request.method == "GET":
             key, link = str(found.address), self.link
@@ -202,22 +196,22 @@ class ConversationPage(RedisAdmin):
         return found
 
 
-def _read(request: HttpRequest, found: Conversation) -> Excerpt:
+def _excerpt(request: HttpRequest, found: Conversation) -> Excerpt:
     """The part of the runs that the user has asked for, or that has the hit of the search."""
     driver, text = found.address.driver(), request.GET.get("until") or ""
     until = (int(text) or None) if text.isdecimal() and len(text) < 10 else None
-    if until is None and (wanted := _wanted(request, _marks(request, found))):
+    if until is None and (wanted := _hit_test(request, _marks(request, found))):
         found.hit = driver.find(wanted)
         until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
     page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE, strict=False)
     return page
 
 
-def _wanted(request: HttpRequest, marks: Marks) -> Any:
+def _hit_test(request: HttpRequest, marks: Marks) -> Any:
     """A test for the run that a search has found, None if there was no search."""
     if run_id := request.GET.get("run"):
-        return lambda run: not damage(run) and run.id == run_id
-    return (lambda run: not damage(run) and marks.are_in(run)) if marks else None
+        return lambda run: not damage_of(run) and run.id == run_id
+    return (lambda run: not damage_of(run) and marks.are_in(run)) if marks else None
 
 
 def _marks(request: HttpRequest, found: Conversation) -> Marks:
@@ -232,7 +226,7 @@ def _query(request: HttpRequest) -> str:
     return request.GET.get("q") or "".join(filters.get("q", [])[:1])
 
 
-def _run(found: Conversation, position: int, tag: str) -> Run:
+def _run_at(found: Conversation, position: int, tag: str) -> Run:
     """The run at a position, if it is still the one that the page showed."""
     page = found.address.driver().excerpt(before=position + 1, limit=1, strict=False)
     if page.start != position or not page.runs or tag_of(page.runs[0]) != tag:

@@ -183,11 +183,10 @@ class IndexAdmin(RedisAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The conversations of the index."""
+        # The history of an index links here.
         may = self.has_view_permission(request)
-        return HttpResponseRedirect(
-            self.list_url(self.index_at(unquote(object_id), request, may=may))
-        )
+        address = self.index_at(unquote(object_id), request, may=may)
+        return HttpResponseRedirect(self.list_url(address))
 
     @admin.display(description=gettext_lazy("index"))
     def shown_name(self, index: Index) -> str:

@@ -50,7 +50,8 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 
 class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run time
-    sortable_by = ()
+    sortable_by = ()  # Redis has one order, that of the last write
+    # Django would count everything again, without its filters.
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     empty_value_display = "–"
@@ -92,6 +93,10 @@ class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run tim
     def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
         """The context of a list, read only after Django has accepted its filters."""
         return {}
+
+    @guarded
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().change_view(request, *args, **kwargs)
 
     @guarded
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -47,7 +47,7 @@ _PREFIX, _SUFFIX = "conversation-memory-", ".upload"
 _is_ours = re.compile(r"conversation-memory-\w+\.upload").fullmatch
 _LASTS = 60 * 60  # seconds
 
-_LINES = (
+_EFFECTS = (
     ("new", gettext_lazy("new: restored")),
     ("same", gettext_lazy("identical: skipped")),
     ("replaced", gettext_lazy("different: replaced")),
@@ -149,7 +149,7 @@ class Restoring(IndexViews):
         context = {
             "title": _("Restore an archive"),
             "file": label(file.name),
-            "lines": list(_lines(counts, form.options["on_conflict"])),
+            "lines": list(_effects(counts, form.options["on_conflict"])),
             "options": form.options,
         }
         return self.index_page(request, "restore_preview.html", address, context)
@@ -175,9 +175,9 @@ class Restoring(IndexViews):
         return archive.open_archive(path, most=most, most_bytes=most_bytes)
 
 
-def _lines(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
+def _effects(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
     """The number of conversations for each effect, with examples; new and identical always."""
-    for key, name in _LINES:
+    for key, name in _EFFECTS:
         count = getattr(counts, key) if key != "conflicts" or policy == "fail" else 0
         if count or key in ("new", "same"):
             examples = [label(id) for id in counts.examples.get(key, ())]

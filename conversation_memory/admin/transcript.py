@@ -128,7 +128,7 @@ def _shown_run(
     tag = tag_of(run)
     look = replace(look, url=lambda path: link("file", position, tag, path))
     shown = ShownRun(number=position + 1, raw_url=link("run", position, tag), is_hit=is_hit)
-    if reason := damage(run):
+    if reason := damage_of(run):
         return replace(shown, damaged=reason, beginning=beginning_of(run.to_wire()))
     return replace(
         shown,
@@ -161,7 +161,7 @@ def facts(values: Any, marks: Marks = NO_MARKS) -> Iterator[tuple[str, SafeStrin
 REASONS = (gettext_noop("it is nested too deeply"), gettext_noop("it is not an object"))
 
 
-def damage(run: Run) -> str:
+def damage_of(run: Run) -> str:
     """The reason why a run cannot be read, empty if it can. Decodes the run."""
     try:
         run.to_dict()
@@ -177,7 +177,7 @@ def beginning_of(raw: bytes) -> str:
 
 def tag_of(run: Run) -> str:
     """A checksum that tells if the run at a position is still the one that a page showed."""
-    text = run.to_wire() if damage(run) else run.id.encode("utf-8", "surrogatepass")
+    text = run.to_wire() if damage_of(run) else run.id.encode("utf-8", "surrogatepass")
     return f"{crc32(text):08x}"
 
 
