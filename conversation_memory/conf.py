@@ -80,6 +80,7 @@ class IndexSettings:
     def server(self) -> tuple[Any, ...]:
         """The identity of the client; aliases for which it is equal share one."""
         address = (self.host, self.port, self.db, self.username, self.password)
+        # Options may hold values that cannot be hashed, such as a dict.
         return (self.cache, self.url, *address, repr(self.options))
 
 

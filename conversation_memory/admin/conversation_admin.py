@@ -175,7 +175,8 @@ class ConversationList(RedisAdmin):
         return shown, {name: len(shown)}, needed, []
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """Nothing: Django logs before it deletes, we log afterwards."""
+        # Django calls this before it deletes, and Redis may fail then: log_done() is called after.
+        return None
 
     def delete_model(self, request: HttpRequest, obj: Conversation) -> None:
         obj.address.driver().delete()
@@ -184,6 +185,7 @@ class ConversationList(RedisAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         conversations = list(queryset)
         for start in range(0, len(conversations), _AT_ONCE):
+            # What is deleted before a failure is logged.
             piece = conversations[start : start + _AT_ONCE]
             delete_rows(piece)
             self.log_done(request, piece)

@@ -63,7 +63,7 @@ class ConversationPage(RedisAdmin):
         return found if found.excerpt.exists else None
 
     def has_change_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
-        """Unreadable conversations cannot be changed."""
+        # Nothing unreadable is ever overwritten.
         is_damaged = getattr(obj, "damage", None) is not None
         return not is_damaged and super().has_change_permission(request, obj)
 
@@ -100,7 +100,7 @@ class ConversationPage(RedisAdmin):
     def save_model(
         self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool
     ) -> None:
-        """Write only the fields that were changed."""
+        # Only what was changed: others may have written the rest since the page was shown.
         assert isinstance(form, ConversationForm)
         driver, given = obj.address.driver(), form.cleaned_data
         if "metadata" in form.changed_data:
@@ -227,7 +227,7 @@ def _query(request: HttpRequest) -> str:
 
 
 def _run_at(found: Conversation, position: int, tag: str) -> Run:
-    """The run at a position, if it is still the one that the page showed."""
+    # Another run may have moved there since the page was shown.
     page = found.address.driver().excerpt(before=position + 1, limit=1, strict=False)
     if page.start != position or not page.runs or tag_of(page.runs[0]) != tag:
         raise Http404

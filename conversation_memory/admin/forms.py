@@ -39,6 +39,7 @@ class MetadataField(forms.JSONField):
         return text if visible(text) == text else json.dumps(value, indent=2)
 
     def bound_data(self, data: Any, initial: Any) -> Any:
+        # Django's own field catches JSONDecodeError only.
         try:
             return super().bound_data(data, initial)
         except (RecursionError, ValueError):

@@ -83,13 +83,7 @@ class OwnerFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         owner = self.value()
-        if not owner:
-            return queryset
-        try:
-            owner.encode()
-        except UnicodeEncodeError:  # Django decodes %ED%A0%80 of a URL to half a character
-            raise IncorrectLookupParameters from None
-        return queryset.select(owner=owner)
+        return queryset.select(owner=owner) if owner else queryset
 
 
 class AgeFilter(SimpleListFilter):

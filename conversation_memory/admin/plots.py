@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..browse.stats import Statistics
+from ..clock import milliseconds
 from .formatting import grouped
 
 # The area of the bars in plot.html.
@@ -88,10 +89,7 @@ def days() -> list[date]:
 def edges(of: Sequence[date]) -> list[int]:
     """The midnights around those days, in milliseconds."""
     midnights = [*of, of[-1] + timedelta(days=1)]
-    return [
-        round(timezone.make_aware(datetime.combine(day, time())).timestamp() * 1000)
-        for day in midnights
-    ]
+    return [milliseconds(timezone.make_aware(datetime.combine(day, time()))) for day in midnights]
 
 
 def activity(of: Sequence[date], found: Iterable[Statistics]) -> Plot:
