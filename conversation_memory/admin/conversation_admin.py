@@ -217,7 +217,6 @@ class ConversationAdmin(Restoring, IndexViews, ConversationPage, ConversationLis
 
 
 def _notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Iterator[Note]:
-    """What was searched, and what is missing."""
     if selection.index is None:
         yield Note(_("There is no index that you may view."))
         return

@@ -215,13 +215,12 @@ def _hit_test(request: HttpRequest, marks: Marks) -> Any:
 
 
 def _marks(request: HttpRequest, found: Conversation) -> Marks:
-    """The words of the search that led here, in the language of the index."""
     search = found.address.index().settings.search
     return Marks(_query(request), Words(search.language if search else None))
 
 
 def _query(request: HttpRequest) -> str:
-    """The search that led here, which Django keeps in the address of the list."""
+    # Django keeps the search that led here in the address of the list.
     filters = parse_qs(request.GET.get("_changelist_filters", ""))
     return request.GET.get("q") or "".join(filters.get("q", [])[:1])
 

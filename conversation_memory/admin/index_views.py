@@ -36,8 +36,6 @@ class OwnerForm(forms.Form):
 
 
 class IndexViews(RedisAdmin):
-    """Views that are about a whole index, and logged as changes of it."""
-
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_codename(request, "export_conversation")
 
@@ -61,17 +59,15 @@ class IndexViews(RedisAdmin):
     @admin.action(permissions=["export"], description=gettext_lazy("Export selected conversations"))
     def export_selected(self, request: HttpRequest, queryset: Any) -> Any:
         """Export the ticked conversations, or all that match without listing them."""
-        listed = queryset.selection
-        if listed.chosen is not None or listed.text or listed.unreadable:
-            found = list(queryset)
-            addresses = {conversation.address.of_index for conversation in found}
-            address = addresses.pop() if len(addresses) == 1 else None
-            selection = Selection(ids=[one.address.conversation_id for one in found])
+        listed, address = queryset.selection, queryset.selection.index
+        if listed.chosen is not None or listed.is_search:
+            found = [one.address for one in queryset if one.address.of_index == address]
+            selection = Selection(ids=[one.conversation_id for one in found])
             count = len(found)
         else:
-            address, count = listed.index, queryset.count()
             selection = Selection(owner=listed.owner, since=listed.since, until=listed.until)
-        if address is None:
+            count = queryset.count()
+        if not count:
             return None
         response = _download(request, Dump(address.index(), selection), address.name)
         self.log_index(request, address, _("Exported %s conversations.") % grouped(count))
@@ -122,7 +118,6 @@ class IndexViews(RedisAdmin):
 
 
 def _download(request: HttpRequest, dump: Dump, name: str) -> StreamingHttpResponse:
-    """An archive that is sent while it is read."""
     name = f"{file_name(name)}-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
     headers = {"Content-Disposition": content_disposition_header(True, name)}
     content: Iterator[bytes] | AsyncIterator[bytes]

@@ -30,36 +30,35 @@ class IndexFilter(SimpleListFilter):
         for alias in aliases:
             with suppress(InvalidIndexError):
                 self.addresses.append(Address(alias, indexes[alias].name))
-        chosen = self._chosen()
-        if self.value() is not None and (chosen is None or chosen.alias not in aliases):
-            raise IncorrectLookupParameters
-        if chosen and chosen not in self.addresses:
-            self.addresses.append(chosen)
+        self.chosen = self._chosen(aliases)
+        if self.chosen and self.chosen not in self.addresses:
+            self.addresses.append(self.chosen)
         return [(str(address), address.index_name) for address in self.addresses]
 
-    def _chosen(self) -> Address | None:
+    def _chosen(self, aliases: list[str]) -> Address | None:
         given = self.value()
         if given is None:
             return self.addresses[0] if self.addresses else None
         try:
             address = Address.parse(given)
-        except ValueError:
-            return None
-        return address if address.conversation_id is None else None
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
+        if address.conversation_id is not None or address.alias not in aliases:
+            raise IncorrectLookupParameters
+        return address
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         # Django's own would begin with "All".
-        selected = self._chosen()
         for address in self.addresses:
             query = changelist.get_query_string({self.parameter_name: str(address)})
             yield {
-                "selected": address == selected,
+                "selected": address == self.chosen,
                 "query_string": query,
                 "display": address.index_name,
             }
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.select(index=self._chosen())
+        return queryset.select(index=self.chosen)
 
 
 class OwnerFilter(SimpleListFilter):

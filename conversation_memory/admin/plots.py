@@ -59,7 +59,6 @@ class Plot:
 
     @property
     def columns(self) -> Iterator[dict[str, Any]]:
-        """The bars, with their coordinates."""
         top, step = self.top, _WIDTH / max(1, len(self.bars))
         for position, bar in enumerate(self.bars):
             # A bar of a few among very many is still visible.

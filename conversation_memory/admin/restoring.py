@@ -101,8 +101,6 @@ class SizeLimit(FileUploadHandler):
 
 
 class Restoring(IndexViews):
-    """The page that restores an archive."""
-
     max_upload_bytes = MAX_UPLOAD_BYTES
     max_archive_bytes = MAX_ARCHIVE_BYTES
     max_archive_conversations = MAX_CONVERSATIONS
