@@ -56,12 +56,6 @@ class MetadataField(forms.JSONField):
             raise forms.ValidationError(self.error_messages["object"], code="object")
         return found
 
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return differs(self.to_python(initial), self.to_python(data))
-        except forms.ValidationError:
-            return True
-
 
 class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
     """Detects changes against the values that the page showed, not those stored in the meantime."""
