@@ -80,6 +80,7 @@ class IndexSettings:
     def server(self) -> tuple[Any, ...]:
         """The identity of the client; aliases for which it is equal share one."""
         address = (self.host, self.port, self.db, self.username, self.password)
+        # Options may hold values that cannot be hashed, such as a dict.
         return (self.cache, self.url, *address, repr(self.options))
 
 
@@ -125,24 +126,31 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
         yield f"{where} is not a dict."
         return
     yield from _key_faults(where, entry, _KEYS)
-    if mistyped := [key for key in _STRINGS if not _is_string(entry, key)]:
+    # None of what os.environ.get() does not find.
+    optional = {key for key in ("USERNAME", "PASSWORD") if entry.get(key) is None}
+    if mistyped := [
+        key for key in _STRINGS if key not in optional and not isinstance(entry.get(key, ""), str)
+    ]:
         yield f"{' and '.join(mistyped)} of {where} is not a string."
         return
     yield from _address_faults(where, entry)
-    yield from _number_faults(where, entry)
+    for key, (low, high) in _INTEGERS.items():
+        number = entry.get(key, low)
+        if not isinstance(number, int) or number < low or number > (high or number):
+            span = f"from {low} to {high}" if high else f"of at least {low}"
+            yield f"{key} of {where} must be an integer {span}."
     yield from _index_faults(where, entry)
     yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
-    yield from _option_faults(where, entry)
+    options = entry.get("OPTIONS", {})
+    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
+        yield f"OPTIONS of {where} is not a dict of keyword arguments."
+    elif options and "CACHE" in entry:
+        yield f"OPTIONS of {where} has no effect: a borrowed client uses the options of its cache."
 
 
 def _key_faults(where: str, entry: Mapping[str, Any], known: set[str]) -> Iterator[str]:
     for key in sorted(set(map(str, entry)) - known):
         yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(known))}."
-
-
-def _is_string(entry: Mapping[str, Any], key: str) -> bool:
-    optional = key in ("USERNAME", "PASSWORD")  # such as os.environ.get()
-    return isinstance(entry.get(key, ""), str) or (optional and entry[key] is None)
 
 
 def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -153,11 +161,7 @@ def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where} requires one of CACHE, URL, or HOST and its companions; it has {found}."
     if "CACHE" in entry and entry["CACHE"] not in settings.CACHES:
         yield f"{where} names the cache {entry['CACHE']!r}, which is not in settings.CACHES."
-    if "URL" in entry:
-        yield from _url_faults(where, entry["URL"])
-
-
-def _url_faults(where: str, url: str) -> Iterator[str]:
+    url = entry.get("URL", "redis://")
     if not url.startswith(("redis://", "rediss://", "unix://")):
         yield f"The URL of {where} must start with redis://, rediss:// or unix://."
         return
@@ -170,20 +174,17 @@ def _url_faults(where: str, url: str) -> Iterator[str]:
         )
 
 
-def _number_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    for key, (low, high) in _INTEGERS.items():
-        number = entry.get(key, low)
-        if not isinstance(number, int) or number < low or number > (high or number):
-            span = f"from {low} to {high}" if high else f"of at least {low}"
-            yield f"{key} of {where} must be an integer {span}."
-
-
 def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     try:
         Keys(entry.get("INDEX", DEFAULT_INDEX))
     except ValueError as error:
         yield f"INDEX of {where} cannot be used. {error}"
-    yield from _pattern_faults(where, entry.get("INDEXES", ()))
+    patterns = entry.get("INDEXES", ())
+    if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) for p in patterns):
+        yield f"INDEXES of {where} is not a list of names and patterns."
+    # Redis and fnmatch agree on the meaning of * and ? only.
+    elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
+        yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
     if not isinstance(entry.get("TTL_ON_READ", False), bool):
         yield f"TTL_ON_READ of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
@@ -192,15 +193,6 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
     except (TypeError, ValueError) as error:
         yield f"TTL of {where} cannot be used. {error}"
-
-
-def _pattern_faults(where: str, patterns: Any) -> Iterator[str]:
-    if not isinstance(patterns, list | tuple) or not all(isinstance(p, str) for p in patterns):
-        yield f"INDEXES of {where} is not a list of names and patterns."
-        return
-    # Redis and fnmatch agree on the meaning of * and ? only.
-    if any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
-        yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
 
 
 def _search_faults(where: str, search: Any) -> Iterator[str]:
@@ -226,23 +218,15 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
         yield f"EMBED in {where} requires DIMENSIONS, the length of a vector (1 to 32768)."
 
 
-def _option_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    options = entry.get("OPTIONS", {})
-    if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
-        yield f"OPTIONS of {where} is not a dict of keyword arguments."
-    elif options and "CACHE" in entry:
-        yield f"OPTIONS of {where} has no effect: a borrowed client uses the options of its cache."
-
-
 def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:
-    given = {key.lower(): value for key, value in entry.items() if key != "OPTIONS"}
+    given = {key.lower(): value for key, value in entry.items()}
     given["indexes"] = tuple(entry.get("INDEXES", ()))
+    given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
     given["search"] = _search(entry.get("SEARCH", False))
     if "URL" in entry:
         parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
         given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
-    options = tuple(sorted(entry.get("OPTIONS", {}).items()))
-    return IndexSettings(alias=alias, options=options, **given)
+    return IndexSettings(alias=alias, **given)
 
 
 def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:

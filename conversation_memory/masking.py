@@ -80,6 +80,7 @@ def masked(key: str, value: Any) -> Any:
         value[:] = [masked(key, part) for part in value]
     elif type(value) is tuple:
         return tuple(masked(key, part) for part in value)
+    # A subclass of str may be ours already, or hide itself.
     elif type(value) is str and "PASS" in key.upper():
         return Secret(value)
     elif type(value) is str and (key in ("URL", "LOCATION") or "://" in value):

@@ -1,9 +1,13 @@
 """What tests of the admin share."""
 
+import re
+from html import unescape
+
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import TestCase
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from conversation_memory.admin.addresses import Address
 
@@ -40,6 +44,13 @@ class AdminMixin:
 
     def notes(self, **query):
         return [note.text for note in self.list(**query).context["notes"]]
+
+    def breadcrumbs(self, page):
+        """The texts of its breadcrumbs, and the links by their text."""
+        [found] = re.findall(r'<div class="breadcrumbs">(.*?)</div>', page, re.S)
+        texts = [" ".join(strip_tags(part).split()) for part in found.split("&rsaquo;")]
+        links = re.findall(r'<a href="([^"]*)">(.*?)</a>', found)
+        return texts, {strip_tags(text): unescape(link) for link, text in links}
 
     def staff(self, *codenames):
         """Log in as somebody who has only these permissions."""

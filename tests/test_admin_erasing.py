@@ -3,7 +3,8 @@ from unittest import mock
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 
-from conversation_memory import Run
+from conversation_memory import ConversationIndex, Run
+from conversation_memory.exceptions import RedisUnavailable
 from conversation_memory.models import Conversation
 
 from .admin import AdminTestCase
@@ -34,6 +35,15 @@ class ErasingTests(AdminTestCase):
     def test_says_who_may_still_have_copies(self):
         response = self.client.post(self.erase_url, {"owner": "7", "confirmed": "yes"}, follow=True)
         assert "Redis may still hold copies in: " in response.content.decode()
+
+    def test_is_noted_even_if_redis_fails_afterwards(self):
+        gone = mock.patch.object(ConversationIndex, "copies", side_effect=RedisUnavailable("Gone."))
+        with gone:
+            data = {"owner": "7", "confirmed": "yes"}
+            response = self.client.post(self.erase_url, data, follow=True)
+        assert "Gone." in response.content.decode()
+        assert self.index.count(owner="7") == 0
+        assert "Erased 2 conversations" in LogEntry.objects.get().get_change_message()
 
     def test_of_nobody_is_nothing(self):
         assert "Owner" in self.client.get(self.erase_url).content.decode()
@@ -75,6 +85,16 @@ class ErasingTests(AdminTestCase):
                         response = send(url, {"owner": "7", "confirmed": "yes", "post": "yes"})
                         assert response.status_code in (302, 403, 404, 405)
         assert self.index.count() == 3
+
+    def test_the_way_back_to_the_index_is_above_the_page(self):
+        name = f"default: {self.index.name}"
+        for view, title in (("erase", "Erase an owner"), ("restore", "Restore an archive")):
+            with self.subTest(view):
+                page = self.client.get(self.url(f"conversation_{view}", self.address()))
+                texts, links = self.breadcrumbs(page.content.decode())
+                assert texts == ["Home", "Conversation memory", "Conversations", name, title]
+                changelist = self.url("conversation_changelist")
+                assert links[name] == f"{changelist}?index={self.address()}"
 
     def test_the_list_of_an_owner_offers_it(self):
         page = self.list(index=str(self.address()), owner="7").content.decode()

@@ -1,15 +1,18 @@
 import re
 from base64 import urlsafe_b64encode
 from datetime import timedelta
+from html import unescape
 from unittest import mock
 
+from django.contrib import admin
 from django.utils.safestring import mark_safe
 
 from conversation_memory import Artifact, Run, indexes
-from conversation_memory.admin import list_selection
-from conversation_memory.admin.list_selection import TextFinds
+from conversation_memory.admin import queryset
+from conversation_memory.admin.queryset import TextFinds
 from conversation_memory.browse.queries import Span
 from conversation_memory.collection.summaries import LARGEST_GLANCE
+from conversation_memory.models import Conversation
 
 from .admin import AdminTestCase
 from .utils import RedisTestCase, both, each_layout
@@ -255,6 +258,19 @@ class PageTests(AdminTestCase):
         self.fill(2)
         response = self.list(q="c", start="1-00000000")
         assert [row.conversation_id for row in response.context["cl"].result_list] == ["c1", "c0"]
+        assert self.shown(q="c", start="1") == ["c0"]
+        page = self.list(q="c", start="1").content.decode()
+        assert 'type="hidden"' in page and 'name="start"' not in page
+        assert "start=" not in "".join(re.findall(r'href="(\?[^"]*)"', page))
+
+    def test_the_pages_of_a_search_that_goes_on_are_of_that_search(self):
+        self.fill(3)
+        with mock.patch.object(admin.site.get_model_admin(Conversation), "list_per_page", 1):
+            assert self.shown(q="c", start="1") == ["c1"]
+            page = self.list(q="c", start="1").content.decode()
+            [link] = {*re.findall(r'href="(\?p=2[^"]*)"', page)}
+            further = self.client.get(self.url("conversation_changelist") + unescape(link))
+        assert [row.conversation_id for row in further.context["cl"].result_list] == ["c0"]
 
     def test_a_search_that_stopped_offers_to_look_further(self):
         pipeline = self.redis.pipeline(transaction=False)
@@ -292,7 +308,7 @@ class PageTests(AdminTestCase):
         self.fill(3)
         hit = mock.Mock(run_id="run 7", snippet_html=mark_safe("an <mark>apple</mark>"))
         found = TextFinds({b"c1": hit, b"gone": hit}, total=9, shown=2, reason="The index is new.")
-        with mock.patch.object(list_selection, "full_text", return_value=found):
+        with mock.patch.object(queryset, "full_text", return_value=found):
             page = self.list(q="c0").content.decode()
             assert self.shown(q="c0") == ["c0", "c1"]
             assert self.notes(q="c0") == [

@@ -7,8 +7,7 @@ from django.db.models import Q, QuerySet
 
 from conversation_memory import Run
 from conversation_memory.admin.addresses import Address
-from conversation_memory.admin.list_selection import ListReader
-from conversation_memory.admin.queryset import ConversationQuerySet
+from conversation_memory.admin.queryset import ConversationQuerySet, ListReader
 from conversation_memory.models import Conversation, Index
 
 from .admin import AdminTestCase

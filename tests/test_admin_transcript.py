@@ -1,8 +1,10 @@
 import json
 import re
+from base64 import urlsafe_b64decode
 from datetime import timedelta
 
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
 from django.utils import timezone
 
 from conversation_memory import Artifact, Run
@@ -289,6 +291,16 @@ class RemoveTests(PageMixin):
         assert "The run was removed." in page
         assert [run.id for run in self.index.driver("c1").load()[0]] == ["r2"]
         assert LogEntry.objects.get().get_change_message() == "Deleted run “r1”."
+
+    def test_the_way_back_is_above_the_page_whatever_the_id(self):
+        id = urlsafe_b64decode(b"aa_5Faaa")  # in the admin's addresses, _5F stands for _
+        self.put(id, Run("q", "a", id="r1").to_wire().join([b'{"runs": [', b'], "metadata": {}}']))
+        key = quote(str(self.address(id)))
+        page = self.client.get(self.url("conversation_change", key)).content.decode()
+        url = re.search(r'<a href="([^"]+)"[^>]*>Remove</a>', page)[1]
+        texts, links = self.breadcrumbs(self.client.get(url).content.decode())
+        assert texts[3] == f"default: {self.index.name}" and texts[5] == "Remove a run"
+        assert links[texts[4]] == self.url("conversation_change", key)
 
     def test_a_run_that_moved_meanwhile_is_not_removed(self):
         self.store(Run("first", "a", id="r1"), Run("second", "b", id="r2"))

@@ -9,6 +9,7 @@ from hashlib import sha256
 from ..drivers import RedisConversationMemoryDriver
 from ..indexes import ConversationIndex, indexes
 from ..keys import decode, encode
+from ..rendering import label
 
 # In base64url it is a third longer, and a list doubles it when it adds its filters to the link.
 MOST_BYTES = 2_000
@@ -30,19 +31,20 @@ class Address:
     @classmethod
     def parse(cls, key: str) -> Address:
         """The inverse of `str()`. Raises ValueError for anything else."""
-        parts = [_unpacked(part) for part in key.split(".")]
+        padded = [part + "=" * (-len(part) % 4) for part in key.split(".")]
+        parts = [b64decode(part.encode("ascii"), altchars=b"-_", validate=True) for part in padded]
         if len(parts) not in (2, 3):
             raise ValueError("A key must have the parts alias, index and conversation.")
         return cls(decode(parts[0]), decode(parts[1]), *parts[2:])
 
-    def at(self, conversation_id: bytes) -> Address:
-        """The address of a conversation in the same index."""
-        return replace(self, conversation_id=conversation_id)
-
     @property
     def of_index(self) -> Address:
-        """The address of the index alone."""
         return replace(self, conversation_id=None)
+
+    @property
+    def index_name(self) -> str:
+        """Alias and index, as a page can show them."""
+        return label(f"{self.alias}: {self.name}")
 
     @property
     def is_too_long(self) -> bool:
@@ -61,10 +63,5 @@ class Address:
         parts = [encode(self.alias), encode(self.name)]
         parts += [] if self.conversation_id is None else [self.conversation_id]
         if self.is_too_long:
-            return f"{Address(self.alias, self.name)}.*{sha256(parts[2]).hexdigest()}"
+            return f"{self.of_index}.*{sha256(parts[2]).hexdigest()}"
         return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
-
-
-def _unpacked(part: str) -> bytes:
-    padded = part + "=" * (-len(part) % 4)
-    return b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)

@@ -1,81 +1,75 @@
-"""The page of one conversation: its transcript, and the form for what staff may change."""
+"""The page of one conversation, with its form, and the views of its parts."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
-from django.contrib.admin.views.main import ChangeList
-from django.db.models import Model
+from django.contrib import messages
+from django.contrib.admin.utils import quote
+from django.core.exceptions import PermissionDenied
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
 
-from ..exceptions import ConversationCorrupt
+from ..exceptions import ConversationCorrupt, RunNotFound
 from ..models import Conversation
 from ..records import Excerpt
-from ..rendering import Marks, visible
-from ..rendering.safe_text import cut
-from ..runs import Run
+from ..rendering import Look, Marks, label, pick, visible
+from ..rendering.serving import download, plain, serve
+from ..runs import Artifact, Run
 from ..search_index.tokens import Words
 from .forms import ConversationForm
 from .redis_admin import RedisAdmin, guarded
-from .transcript import MAX_BEGINNING, PER_PAGE, Transcript, damage, has_words, transcript
+from .transcript import (
+    MAX_CHARACTERS,
+    PER_PAGE,
+    SIDES,
+    beginning_of,
+    damage_of,
+    messages_of,
+    tag_of,
+    transcript,
+)
 
-
-class LinkingList(ChangeList):
-    """After a search, the links of the list lead to the hit in each conversation."""
-
-    def url_for_result(self, result: Model) -> str:
-        url = super().url_for_result(result)
-        found = getattr(result, "found", None)
-        if found and found.run_id:
-            return f"{url}?{urlencode({'run': found.run_id}, errors='replace')}#hit"
-        return f"{url}#hit" if self.query else url
+# Indenting more would keep the user waiting; the exact bytes are sent at once.
+MOST_INDENTED = 8 * 1024 * 1024
 
 
 class ConversationPage(RedisAdmin):
     form = ConversationForm
     change_form_template = "admin/conversation_memory/conversation/change_form.html"
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return LinkingList
-
-    @guarded
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        return response.render() if isinstance(response, TemplateResponse) else response
-
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
     ) -> Conversation | None:
         """The conversation; for its own page with an `excerpt` of its runs."""
         found: Conversation | None = super().get_object(request, object_id, from_field)
-        if found is None or not self._is_page(request):
+        match = request.resolver_match
+        # Django's pages for its deletion and its history ask for it as well.
+        is_page = match and match.url_name == f"{self.opts.app_label}_{self.opts.model_name}_change"
+        if found is None or not is_page:
             return found
         try:
-            found.excerpt = self._read(request, found)
-        except ConversationCorrupt as damage:
-            found.damage = damage
+            found.excerpt = _excerpt(request, found)
+        except ConversationCorrupt as error:
+            found.damage = error
             return found
         found.metadata = found.excerpt.metadata
         return found if found.excerpt.exists else None
 
     def has_change_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
-        """Unreadable conversations cannot be changed."""
-        if getattr(obj, "damage", None) is not None:
-            return False
-        return super().has_change_permission(request, obj)
+        # Nothing unreadable is ever overwritten.
+        is_damaged = getattr(obj, "damage", None) is not None
+        return not is_damaged and super().has_change_permission(request, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: Conversation | None = None) -> Any:
-        """Only fields that the user may change: the page shows all others above the transcript."""
+        # Without the permission, Django would show the fields read-only below the transcript,
+        # which has them above it.
         if not self.has_change_permission(request, obj):
             return []
         return [(None, {"fields": list(ConversationForm.Meta.fields)})]
@@ -85,16 +79,28 @@ class ConversationPage(RedisAdmin):
     ) -> HttpResponse:
         found: Conversation = kwargs["obj"]
         if corrupt := getattr(found, "damage", None):
-            context |= _damage(corrupt)
+            beginning = beginning_of(corrupt.raw)
+            context |= {
+                "damage": corrupt.reason,
+                "beginning": beginning,
+                "is_cut": len(corrupt.raw) > len(beginning.encode()),
+            }
         else:
-            context["transcript"] = self._transcript(request, found)
+            key = str(found.address)
+            context["transcript"] = transcript(
+                found,
+                lambda view, *parts: self.link(view, key, *parts),
+                query=_query(request),
+                marks=_marks(request, found),
+                may_remove=self.has_change_permission(request, found),
+            )
         context |= {"address": found.address, "raw_url": self.link("raw", str(found.address))}
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(
         self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool
     ) -> None:
-        """Write only the fields that were changed."""
+        # Only what was changed: others may have written the rest since the page was shown.
         assert isinstance(form, ConversationForm)
         driver, given = obj.address.driver(), form.cleaned_data
         if "metadata" in form.changed_data:
@@ -105,71 +111,135 @@ class ConversationPage(RedisAdmin):
         if "owner" in form.changed_data:
             driver.move_to(given["owner"] or None)
         if "expires" in form.changed_data:
-            _set_deadline(driver, given["expires"])
+            if given["expires"] is None:
+                driver.persist()
+            else:
+                driver.expire(max(1, (given["expires"] - timezone.now()).total_seconds()))
 
-    def _is_page(self, request: HttpRequest) -> bool:
-        match = request.resolver_match
-        return match is not None and match.url_name == self.view_name("change")
+    @method_decorator(require_GET)
+    @guarded
+    def raw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The JSON, indented; with `exact`, the stored bytes as a file."""
+        found = self._visible(request, object_id)
+        raw = found.address.driver().raw()
+        if raw is None:
+            raise Http404
+        name = f"{found.conversation_id}.json"
+        return download(raw, name) if "exact" in request.GET else _readable(raw, name)
 
-    def _read(self, request: HttpRequest, found: Conversation) -> Excerpt:
-        driver, until = found.address.driver(), _position(request.GET.get("until"))
-        if until is None and (wanted := _wanted(request, _marks(request, found))):
-            found.hit = driver.find(wanted)
-            until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
-        page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE, strict=False)
-        return page
+    @method_decorator(require_GET)
+    @guarded
+    def run_view(
+        self, request: HttpRequest, object_id: str, position: int, tag: str
+    ) -> HttpResponse:
+        run = _run_at(self._visible(request, object_id), position, tag)
+        return _readable(run.to_wire(), f"run-{position + 1}")
 
-    def _transcript(self, request: HttpRequest, found: Conversation) -> Transcript:
-        key = str(found.address)
-        return transcript(
-            found.excerpt,
-            lambda view, *parts: self.link(view, key, *parts),
-            query=_query(request),
-            marks=_marks(request, found),
-            hit=getattr(found, "hit", None),
-            is_searched=hasattr(found, "hit"),
-            may_remove=self.has_change_permission(request, found),
-        )
+    @method_decorator(require_GET)
+    @guarded
+    def file_view(
+        self, request: HttpRequest, object_id: str, position: int, tag: str, path: str
+    ) -> HttpResponse:
+        """A picture, another binary as a download, or a text that is too long for the page."""
+        run = _run_at(self._visible(request, object_id), position, tag)
+        side, *inside = path.split(".")
+        if side not in SIDES or damage_of(run):
+            raise Http404
+        artifact: Artifact | None = pick(getattr(run, side), inside)
+        if artifact is None:
+            raise Http404
+        return serve(artifact) or plain(visible(artifact.text).encode())
+
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    @guarded
+    def remove_view(
+        self, request: HttpRequest, object_id: str, position: int, tag: str
+    ) -> HttpResponse:
+        found = self._visible(request, object_id)
+        if not self.has_change_permission(request, found):
+            raise PermissionDenied
+        run = _run_at(found, position, tag)
+        page = self.link("change", quote(object_id))
+        if request.method == "GET":
+            key, link = str(found.address), self.link
+            look = Look(
+                url=lambda path: link("file", key, position, tag, path), limit=MAX_CHARACTERS
+            )
+            context = {
+                "title": _("Remove a run"),
+                "subtitle": str(found),
+                "parents": [
+                    (self.list_url(found.address), found.address.index_name),
+                    (page, str(found)),
+                ],
+                "messages_of_run": list(messages_of(run, look)),
+                "number": position + 1,
+                "run_id": label(run.id),
+                "page": page,
+            }
+            return self.page(request, "conversation/remove.html", context)
+        try:
+            found.address.driver().remove(run.id)
+        except RunNotFound:
+            self.message_user(request, _("This run was removed already."), messages.WARNING)
+            return HttpResponseRedirect(page)
+        self.log_change(request, found, [{"deleted": {"name": _("run"), "object": label(run.id)}}])
+        self.message_user(request, _("The run was removed."), messages.SUCCESS)
+        return HttpResponseRedirect(page)
+
+    def _visible(self, request: HttpRequest, object_id: str) -> Conversation:
+        found: Conversation | None = self.get_object(request, object_id)
+        if not self.has_view_permission(request, found):
+            raise PermissionDenied
+        if found is None:
+            raise Http404
+        return found
+
+
+def _excerpt(request: HttpRequest, found: Conversation) -> Excerpt:
+    """The part of the runs that the user has asked for, or that has the hit of the search."""
+    driver, text = found.address.driver(), request.GET.get("until") or ""
+    until = (int(text) or None) if text.isdecimal() and len(text) < 10 else None
+    if until is None and (wanted := _hit_test(request, _marks(request, found))):
+        found.hit = driver.find(wanted)
+        until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
+    page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE, strict=False)
+    return page
+
+
+def _hit_test(request: HttpRequest, marks: Marks) -> Any:
+    """A test for the run that a search has found, None if there was no search."""
+    if run_id := request.GET.get("run"):
+        return lambda run: not damage_of(run) and run.id == run_id
+    return (lambda run: not damage_of(run) and marks.are_in(run)) if marks else None
 
 
 def _marks(request: HttpRequest, found: Conversation) -> Marks:
-    """The words of the search that led here, in the language of the index."""
     search = found.address.index().settings.search
     return Marks(_query(request), Words(search.language if search else None))
 
 
-def _wanted(request: HttpRequest, marks: Marks) -> Any:
-    """A test for the run that a search has found, None if there was no search."""
-    if run_id := request.GET.get("run"):
-        return lambda run: not damage(run) and run.id == run_id
-
-    def wanted(run: Run) -> bool:
-        return has_words(run, marks)
-
-    return wanted if marks else None
-
-
 def _query(request: HttpRequest) -> str:
-    """The search that led here, which Django keeps in the address of the list."""
+    # Django keeps the search that led here in the address of the list.
     filters = parse_qs(request.GET.get("_changelist_filters", ""))
     return request.GET.get("q") or "".join(filters.get("q", [])[:1])
 
 
-def _position(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() and 0 < len(text) < 10 and int(text) else None
+def _run_at(found: Conversation, position: int, tag: str) -> Run:
+    # Another run may have moved there since the page was shown.
+    page = found.address.driver().excerpt(before=position + 1, limit=1, strict=False)
+    if page.start != position or not page.runs or tag_of(page.runs[0]) != tag:
+        raise Http404
+    run: Run = page.runs[0]
+    return run
 
 
-def _damage(corrupt: ConversationCorrupt) -> dict[str, Any]:
-    beginning, _left = cut(visible(corrupt.raw[: 4 * MAX_BEGINNING]), MAX_BEGINNING)
-    return {
-        "damage": corrupt.reason,
-        "beginning": beginning,
-        "is_cut": len(corrupt.raw) > len(beginning.encode()),
-    }
-
-
-def _set_deadline(driver: Any, expires: Any) -> None:
-    if expires is None:
-        driver.persist()
-    else:
-        driver.expire(max(1, (expires - timezone.now()).total_seconds()))
+def _readable(raw: bytes, name: str) -> HttpResponse:
+    """Indented JSON; a download if `raw` is not JSON, or very long."""
+    if len(raw) > MOST_INDENTED:
+        return download(raw, name)
+    try:
+        value: Any = json.loads(raw)
+        return plain(visible(json.dumps(value, ensure_ascii=False, indent=2)).encode())
+    except (ValueError, RecursionError):
+        return download(raw, name)

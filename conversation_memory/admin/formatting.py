@@ -1,7 +1,8 @@
-"""Numbers, times and stored text as staff read them."""
+"""Numbers, times, stored text and notes as staff read them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -18,6 +19,15 @@ MOST_SHOWN = 60
 _MINUTE = timedelta(minutes=1)
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A sentence above a list, and a link to the next step."""
+
+    text: str
+    url: str = ""
+    link: str = ""
+
+
 def grouped(number: int) -> str:
     return number_format(number, force_grouping=True)
 
@@ -30,28 +40,24 @@ def isolated(text: str, most: int = MOST_SHOWN) -> str:
 def expiry_rule(settings: IndexSettings) -> str:
     if settings.lifetime is None:
         return _("never")
-    text = (
-        _("%(time)s after the last read")
-        if settings.ttl_on_read
-        else _("%(time)s after the last write")
-    )
+    if settings.ttl_on_read:
+        text = _("%(time)s after the last read")
+    else:
+        text = _("%(time)s after the last write")
     return text % {"time": lasting(settings.lifetime / 1000)}
 
 
 def ago(then: datetime | None) -> str | None:
-    """The time since `then`, with the exact time in a tooltip."""
     if then is None:
         return None
+    # The clock of the server may be ahead of ours.
     past = max(timezone.now() - then, timedelta())
     text = _("%s ago") % timesince(timezone.now() - past, depth=1)
     return _timed(then, text if past >= _MINUTE else _("just now"))
 
 
 def ahead(then: datetime | None) -> str | None:
-    """The time until `then`, with the exact time in a tooltip."""
-    if then is None:
-        return None
-    return _timed(then, _("in %s") % timeuntil(then, depth=1))
+    return None if then is None else _timed(then, _("in %s") % timeuntil(then, depth=1))
 
 
 def _timed(then: datetime, text: str) -> str:

@@ -39,6 +39,7 @@ class MetadataField(forms.JSONField):
         return text if visible(text) == text else json.dumps(value, indent=2)
 
     def bound_data(self, data: Any, initial: Any) -> Any:
+        # Django's own field catches JSONDecodeError only.
         try:
             return super().bound_data(data, initial)
         except (RecursionError, ValueError):
@@ -54,12 +55,6 @@ class MetadataField(forms.JSONField):
         if not isinstance(found, dict):
             raise forms.ValidationError(self.error_messages["object"], code="object")
         return found
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return differs(self.to_python(initial), self.to_python(data))
-        except forms.ValidationError:
-            return True
 
 
 class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none at run time
@@ -93,12 +88,9 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
         self.initial["metadata"] = self.stored
         for field in self.fields.values():
             field.show_hidden_initial = True
-        for part, name in zip(self._parts_of("expires"), (_("Date"), _("Time")), strict=False):
-            part.attrs["aria-label"] = name
-
-    def _parts_of(self, name: str) -> list[forms.Widget]:
-        """The inputs of a field; none if the user may only view it."""
-        return list(getattr(self.fields[name].widget, "widgets", [])) if name in self.fields else []
+        if "expires" in self.fields:  # Django leaves out fields that the user may only view
+            date, time = self.fields["expires"].widget.widgets
+            date.attrs["aria-label"], time.attrs["aria-label"] = _("Date"), _("Time")
 
     def clean_expires(self) -> datetime | None:
         expires: datetime | None = self.cleaned_data["expires"]
@@ -112,9 +104,8 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
     def clean_metadata(self) -> dict[str, Any]:
         metadata: dict[str, Any] = self.cleaned_data["metadata"]
         changes, removed = self.metadata_changes(metadata)
-        shown = self._shown_metadata()
-        changed = [*changes, *removed]
-        lost = [key for key in changed if differs(shown.get(key), self.stored.get(key))]
+        shown, stored = self._shown_metadata(), self.stored
+        lost = [key for key in (*changes, *removed) if differs(shown.get(key), stored.get(key))]
         if lost:
             raise forms.ValidationError(
                 _("These keys were changed in the meantime: %(keys)s. Reload the page."),
@@ -133,11 +124,9 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
         return changes, [key for key in shown if key not in metadata]
 
     def _shown_metadata(self) -> dict[str, Any]:
-        """The metadata that the page showed."""
-        field = self.fields["metadata"]
-        name = self.add_initial_prefix("metadata")
+        shown = self.data.get(self.add_initial_prefix("metadata"))
         try:
-            return dict(field.to_python(self.data.get(name)) or {})
+            return dict(self.fields["metadata"].to_python(shown) or {})
         except forms.ValidationError:
             return self.stored
 

@@ -10,23 +10,19 @@ from typing import Any, Self, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..browse.stats import Discovery, Statistics
 from ..exceptions import ConversationMemoryError, InvalidIndexError, RedisUnavailable
 from ..indexes import ConversationIndex, indexes
-from ..models import Conversation, Index
+from ..models import Index
 from ..rendering import label
 from . import plots
 from .addresses import Address
-from .formatting import ago, expiry_rule, grouped, isolated
-from .list_messages import Note
+from .formatting import Note, ago, expiry_rule, grouped, isolated
 from .queryset import RedisQuerySet
 from .redis_admin import RedisAdmin
 
@@ -52,77 +48,77 @@ class Overview:
     def __init__(self, aliases: Iterable[str], edges: Sequence[int]):
         self._aliases = list(aliases)
         self._edges = edges
-        self._rows: dict[Address, Index] = {}
         self._down: dict[Any, str] = {}
         self.is_complete = True
 
     @cached_property
     def addresses(self) -> list[Address]:
         """The indexes of settings, each followed by those that its INDEXES matches."""
-        opened = {alias: _opened(alias) for alias in self._aliases}
-        found = _ask([it for it in opened.values() if it and it.settings.indexes], self._discover)
+        opened: dict[str, ConversationIndex | None] = {}
+        for alias in self._aliases:
+            try:
+                opened[alias] = indexes[alias]
+            except InvalidIndexError:
+                opened[alias] = None
+        patterned = [index for index in opened.values() if index and index.settings.indexes]
+        found = self._ask(patterned, lambda index: index.discover())
         addresses: list[Address] = []
         for alias, index in opened.items():
             addresses.append(Address(alias, index.name if index else ""))
-            if index in found:
-                self.is_complete &= found[index].is_complete
-                addresses += [Address(alias, name) for name in found[index].names]
+            discovery, _failure = found.get(index, (None, ""))
+            if discovery:
+                self.is_complete &= discovery.is_complete
+                addresses += [Address(alias, name) for name in discovery.names]
         return list(dict.fromkeys(addresses))
 
-    def rows(self, addresses: Sequence[Address]) -> list[Index]:
-        new = {address: _row(address) for address in addresses if address not in self._rows}
-        known = _ask([row.opened for row in new.values() if row.opened], self._read)
-        for row in new.values():
-            if row.opened:
-                row.statistics, row.search_state, row.failure = known[row.opened]
-        self._rows |= new
-        return [self._rows[address] for address in addresses]
+    def count(self, chosen: frozenset[str] | None) -> int:
+        return len(self._chosen(chosen))
 
-    def _discover(self, index: ConversationIndex) -> Discovery:
-        found, _failure = self._attempt(index, index.discover)
-        return found or Discovery([])
-
-    def _read(self, index: ConversationIndex) -> tuple[Statistics | None, str, str]:
-        found, failure = self._attempt(
-            index, lambda: (index.statistics(self._edges), index.search_state().kind)
+    def rows(self, chosen: frozenset[str] | None, low: int, high: int | None) -> list[Index]:
+        rows = [_row(address) for address in self._chosen(chosen)[low:high]]
+        known = self._ask(
+            [row.opened for row in rows if row.opened],
+            lambda index: (index.statistics(self._edges), index.search_state().kind),
         )
-        return (*(found or (None, "off")), failure)
+        for row in rows:
+            if row.opened:
+                found, row.failure = known[row.opened]
+                row.statistics, row.search_state = found or (None, "off")
+        return rows
 
-    def _attempt(self, index: ConversationIndex, read: Callable[[], T]) -> tuple[T | None, str]:
-        """The result or the error. A server that is down is asked once: each time would wait."""
+    def _chosen(self, chosen: frozenset[str] | None) -> list[Address]:
+        found = self.addresses
+        return found if chosen is None else [one for one in found if str(one) in chosen]
+
+    def _ask(
+        self, asked: Sequence[ConversationIndex], question: Callable[[ConversationIndex], T]
+    ) -> dict[ConversationIndex | None, tuple[T | None, str]]:
+        """The answer or the error of each: servers in parallel, the indexes of one in turn."""
+        by_server: dict[Any, list[ConversationIndex]] = {}
+        for index in asked:
+            by_server.setdefault(index.settings.server, []).append(index)
+        if not by_server:
+            return {}
+
+        def answers(group: list[ConversationIndex]) -> list[Any]:
+            return [(index, self._answer(index, question)) for index in group]
+
+        with ThreadPoolExecutor(min(_MOST_THREADS, len(by_server))) as pool:
+            return dict(chain.from_iterable(pool.map(answers, by_server.values())))
+
+    def _answer(
+        self, index: ConversationIndex, question: Callable[[ConversationIndex], T]
+    ) -> tuple[T | None, str]:
         server = index.settings.server
+        # A server that is down is asked once: each time would wait for its time-out.
         if failure := self._down.get(server):
             return None, failure
         try:
-            return read(), ""
+            return question(index), ""
         except ConversationMemoryError as error:
             if isinstance(error, RedisUnavailable):
                 self._down[server] = str(error)
             return None, str(error)
-
-
-def _ask(
-    asked: Sequence[ConversationIndex], question: Callable[[ConversationIndex], T]
-) -> dict[ConversationIndex | None, T]:
-    """The answer for each index: servers in parallel, the indexes of one in turn."""
-    by_server: dict[Any, list[ConversationIndex]] = {}
-    for index in asked:
-        by_server.setdefault(index.settings.server, []).append(index)
-    if not by_server:
-        return {}
-    with ThreadPoolExecutor(min(_MOST_THREADS, len(by_server))) as pool:
-        answers = pool.map(
-            lambda group: [(index, question(index)) for index in group], by_server.values()
-        )
-        return dict(chain.from_iterable(answers))
-
-
-def _opened(alias: str) -> ConversationIndex | None:
-    """The index of an alias, None if its settings are invalid."""
-    try:
-        return indexes[alias]
-    except InvalidIndexError:
-        return None
 
 
 def _row(address: Address) -> Index:
@@ -137,26 +133,15 @@ def _row(address: Address) -> Index:
 
 
 class IndexQuerySet(RedisQuerySet):
-    """Indexes, in the order of settings; the selection is a tuple of primary keys."""
+    """Indexes, in the order of settings; the selection is a set of primary keys."""
 
     row_model = Index
     source: Overview
-    selection: tuple[str, ...] | None = None
 
     def choose(self, keys: Iterable[str]) -> Self:
         clone: Self = self._chain()
-        clone.selection = tuple(keys)
+        clone.selection = frozenset(keys)
         return clone
-
-    def rows(self, low: int, high: int | None) -> Sequence[Index]:
-        return self.source.rows(self._addresses()[low:high])
-
-    def total(self) -> int:
-        return len(self._addresses())
-
-    def _addresses(self) -> list[Address]:
-        found, chosen = self.source.addresses, self.selection
-        return found if chosen is None else [one for one in found if str(one) in chosen]
 
 
 @admin.register(Index)
@@ -186,34 +171,22 @@ class IndexAdmin(RedisAdmin):
         return False
 
     def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
-        """The plots of the indexes on the page, and a note on missing ones."""
         found = [row.statistics for row in changelist.result_list if row.statistics]
         shown = [plots.activity(plots.days(), found), plots.sizes(found)] if found else []
         text = _(
             "The server has more than a million keys, so some indexes that match INDEXES may be "
             "missing here. Add them to INDEXES by name, without a pattern."
         )
-        is_complete = changelist.queryset.source.is_complete
-        notes = [] if is_complete else [Note(text)]
+        notes = [] if changelist.queryset.source.is_complete else [Note(text)]
         return {"plots": shown, "notes": notes, "title": _("Indexes")}
 
     def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The conversations of the index."""
-        try:
-            address = Address.parse(unquote(object_id))
-        except ValueError as error:
-            raise Http404(_("There is no such index.")) from error
-        permitted = self.has_index_permission(request, address.alias)
-        if not permitted or not self.has_view_permission(request):
-            raise PermissionDenied
-        url = self.link("changelist", model=Conversation)
-        return HttpResponseRedirect(f"{url}?{urlencode({'index': str(address.of_index)})}")
+        # The history of an index links here.
+        may = self.has_view_permission(request)
+        address = self.index_at(unquote(object_id), request, may=may)
+        return HttpResponseRedirect(self.list_url(address))
 
     @admin.display(description=gettext_lazy("index"))
     def shown_name(self, index: Index) -> str:

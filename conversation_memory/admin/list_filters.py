@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
-from zlib import crc32
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -17,7 +15,6 @@ from django.utils.translation import gettext_lazy
 
 from ..exceptions import InvalidIndexError
 from ..indexes import indexes
-from ..rendering import label
 from .addresses import Address
 
 
@@ -29,37 +26,39 @@ class IndexFilter(SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         aliases = list(model_admin.permitted_aliases(request))
-        self.addresses = list(_addresses(aliases))
-        chosen = self._chosen()
-        if self.value() is not None and (chosen is None or chosen.alias not in aliases):
-            raise IncorrectLookupParameters
-        if chosen and chosen not in self.addresses:
-            self.addresses.append(chosen)
-        return [(str(address), named(address)) for address in self.addresses]
+        self.addresses: list[Address] = []
+        for alias in aliases:
+            with suppress(InvalidIndexError):
+                self.addresses.append(Address(alias, indexes[alias].name))
+        self.chosen = self._chosen(aliases)
+        if self.chosen and self.chosen not in self.addresses:
+            self.addresses.append(self.chosen)
+        return [(str(address), address.index_name) for address in self.addresses]
 
-    def _chosen(self) -> Address | None:
+    def _chosen(self, aliases: list[str]) -> Address | None:
         given = self.value()
         if given is None:
             return self.addresses[0] if self.addresses else None
         try:
             address = Address.parse(given)
-        except ValueError:
-            return None
-        return address if address.conversation_id is None else None
+        except ValueError as error:
+            raise IncorrectLookupParameters from error
+        if address.conversation_id is not None or address.alias not in aliases:
+            raise IncorrectLookupParameters
+        return address
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        selected = self._chosen()
+        # Django's own would begin with "All".
         for address in self.addresses:
+            query = changelist.get_query_string({self.parameter_name: str(address)})
             yield {
-                "selected": address == selected,
-                "query_string": changelist.get_query_string(
-                    {self.parameter_name: str(address)}, ["start"]
-                ),
-                "display": named(address),
+                "selected": address == self.chosen,
+                "query_string": query,
+                "display": address.index_name,
             }
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.select(index=self._chosen())
+        return queryset.select(index=self.chosen)
 
 
 class OwnerFilter(SimpleListFilter):
@@ -73,23 +72,17 @@ class OwnerFilter(SimpleListFilter):
         return [("", "")]  # Django omits a filter without lookups
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        ours = (self.parameter_name, "p", "start")
+        name = self.parameter_name
         yield {
             "value": self.value() or "",
-            "name": self.parameter_name,
-            "others": [pair for pair in changelist.params.items() if pair[0] not in ours],
-            "all": changelist.get_query_string(remove=["owner", "start"]),
+            "name": name,
+            "others": [pair for pair in changelist.params.items() if pair[0] != name],
+            "all": changelist.get_query_string(remove=[name]),
         }
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         owner = self.value()
-        if not owner:
-            return queryset
-        try:
-            owner.encode()
-        except UnicodeEncodeError:
-            raise IncorrectLookupParameters from None
-        return queryset.select(owner=owner)
+        return queryset.select(owner=owner) if owner else queryset
 
 
 class AgeFilter(SimpleListFilter):
@@ -123,43 +116,3 @@ class UnreadableFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         return queryset.select(unreadable=True) if self.value() else queryset
-
-
-class StartFilter(SimpleListFilter):
-    """Not shown: lets Django accept the parameter that `start_of` reads."""
-
-    title = "start"
-    parameter_name = "start"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return []
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset
-
-
-def start_of(request: HttpRequest) -> int:
-    """The number of conversations that a continued search skips.
-
-    It is ignored for any other search: forms of the page send it along with theirs.
-    """
-    given = request.GET.get("start", "")
-    number = given.partition("-")[0]
-    start = int(number) if number.isdecimal() and len(number) < 12 else 0
-    return start if given == started(request.GET.dict(), start) else 0
-
-
-def started(parameters: Mapping[str, str], start: int) -> str:
-    """The value of `start` for the search with these `parameters`."""
-    ours = sorted(pair for pair in parameters.items() if pair[0] not in ("p", "start"))
-    return f"{start}-{crc32(urlencode(ours, errors='replace').encode()):08x}"
-
-
-def named(address: Address) -> str:
-    return label(f"{address.alias}: {address.name}")
-
-
-def _addresses(aliases: list[str]) -> Iterator[Address]:
-    for alias in aliases:
-        with suppress(InvalidIndexError):
-            yield Address(alias, indexes[alias].name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -13,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ..browse.stats import Statistics
+from ..clock import milliseconds
 from .formatting import grouped
 
 # The area of the bars in plot.html.
@@ -57,7 +59,6 @@ class Plot:
 
     @property
     def columns(self) -> Iterator[dict[str, Any]]:
-        """The bars, with their coordinates."""
         top, step = self.top, _WIDTH / max(1, len(self.bars))
         for position, bar in enumerate(self.bars):
             # A bar of a few among very many is still visible.
@@ -80,7 +81,6 @@ class Plot:
 
 
 def days() -> list[date]:
-    """The last 30 days, including today."""
     today = timezone.localdate()
     return [today - timedelta(days=n) for n in range(DAYS - 1, -1, -1)]
 
@@ -88,16 +88,11 @@ def days() -> list[date]:
 def edges(of: Sequence[date]) -> list[int]:
     """The midnights around those days, in milliseconds."""
     midnights = [*of, of[-1] + timedelta(days=1)]
-    return [
-        round(timezone.make_aware(datetime.combine(day, time())).timestamp() * 1000)
-        for day in midnights
-    ]
+    return [milliseconds(timezone.make_aware(datetime.combine(day, time()))) for day in midnights]
 
 
 def activity(of: Sequence[date], found: Iterable[Statistics]) -> Plot:
-    totals = [0] * len(of)
-    for one in found:
-        totals = [a + b for a, b in zip(totals, one.active, strict=True)]
+    totals = [sum(day) for day in zip(*(one.active for one in found), strict=True)]
     bars = [
         # A label at each Monday: a phone has no room for more.
         Bar(total, formatted(day, "DATE_FORMAT"), "" if day.weekday() else formatted(day, "j M"))
@@ -117,26 +112,14 @@ def sizes(found: Sequence[Statistics]) -> Plot:
     counts = [0.0] * len(_SIZES)
     for one in found:
         for size in one.sizes:
-            counts[_bucket(size)] += one.conversations / len(one.sizes)
-    sampled, total = sum(len(one.sizes) for one in found), sum(o.conversations for o in found)
-    note = _("Estimated from %(sampled)s of %(total)s conversations.") % {
-        "sampled": grouped(sampled),
-        "total": grouped(total),
-    }
-    bars = [Bar(round(count), name, name) for count, name in zip(counts, _names(), strict=True)]
-    note = "" if sampled >= total else note
-    return Plot(_("Sizes"), bars, _("size"), _("conversations"), note)
-
-
-def _bucket(size: int) -> int:
-    return max(place for place, least in enumerate(_SIZES) if size >= least or not place)
-
-
-def _names() -> list[str]:
-    return [
-        *(f"< {filesizeformat(end).replace('.0', '')}" for end in _SIZES[1:]),
-        f"≥ {filesizeformat(_SIZES[-1]).replace('.0', '')}",
-    ]
+            counts[max(0, bisect(_SIZES, size) - 1)] += one.conversations / len(one.sizes)
+    ends = [filesizeformat(size).replace(".0", "") for size in _SIZES[1:]]
+    names = [*(f"< {end}" for end in ends), f"≥ {ends[-1]}"]
+    bars = [Bar(round(count), name, name) for count, name in zip(counts, names, strict=True)]
+    sampled, total = sum(len(one.sizes) for one in found), sum(one.conversations for one in found)
+    numbers = {"sampled": grouped(sampled), "total": grouped(total)}
+    note = _("Estimated from %(sampled)s of %(total)s conversations.") % numbers
+    return Plot(_("Sizes"), bars, _("size"), _("conversations"), note if sampled < total else "")
 
 
 def ceiling(value: int) -> int:

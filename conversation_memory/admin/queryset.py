@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from itertools import groupby
 from typing import Any, Self
 
 from django.core.exceptions import FieldError
 from django.db.models import Model, Q, QuerySet
 
+from ..browse.queries import Extent, Finds, Span
+from ..clock import milliseconds
+from ..collection.summaries import Summary
+from ..indexes import ConversationIndex, indexes
+from ..keys import encode
 from ..models import Conversation
+from ..rendering import label
 from .addresses import Address
-from .list_selection import ListReader, ListSelection
+
+# Each hit comes with its run, of about 1 kB.
+MOST_HITS = 200
 
 
 class _Rows:
@@ -21,14 +33,18 @@ class _Rows:
         self.queryset = queryset
 
     def __iter__(self) -> Iterator[Any]:
-        query = self.queryset.query
+        rows, query = self.queryset, self.queryset.query
         if query.is_empty():
             return iter(())
-        return iter(self.queryset.rows(query.low_mark, query.high_mark))
+        return iter(rows.source.rows(rows.selection, query.low_mark, query.high_mark))
 
 
 class RedisQuerySet(QuerySet[Any]):
-    """A QuerySet with `rows()` and their `total()` from a `source`, narrowed by a `selection`."""
+    """The rows of a `source` that match a `selection`.
+
+    The source has the methods `count(selection)`, and `rows(selection, low, high)` for those from
+    number `low` up to `high`, or to the end if that is None.
+    """
 
     row_model: type[Model]
     source: Any
@@ -45,19 +61,12 @@ class RedisQuerySet(QuerySet[Any]):
         queryset.source = source
         return queryset
 
-    def rows(self, low: int, high: int | None) -> Sequence[Any]:
-        """The rows from number `low` up to `high`, or to the end if that is None."""
-        raise NotImplementedError
-
-    def total(self) -> int:
-        raise NotImplementedError
-
     def choose(self, keys: Iterable[str]) -> Self:
         """The rows with one of the primary `keys`."""
         raise NotImplementedError
 
     def filter(self, *args: Any, **kwargs: Any) -> Any:
-        lookups = {**dict(_flat(args)), **kwargs}
+        lookups = dict(_lookups(Q(*args, **kwargs)))
         if not lookups:
             return self._chain()
         name, value = lookups.popitem()
@@ -74,7 +83,7 @@ class RedisQuerySet(QuerySet[Any]):
         if self.query.is_empty():
             return 0
         low, high = self.query.low_mark, self.query.high_mark
-        total = self.total()
+        total: int = self.source.count(self.selection)
         return max(0, min(total, total if high is None else high) - low)
 
     def exists(self) -> bool:
@@ -84,6 +93,131 @@ class RedisQuerySet(QuerySet[Any]):
         clone: Self = super()._clone()  # type: ignore[misc]
         clone.source, clone.selection = self.source, self.selection
         return clone
+
+
+def _lookups(condition: Q) -> Iterator[tuple[str, Any]]:
+    if condition.negated or (condition.connector != Q.AND and len(condition) > 1):
+        raise FieldError("Rows from Redis can only be filtered by primary keys.")
+    for child in condition.children:
+        if isinstance(child, Q):
+            yield from _lookups(child)
+        else:
+            yield child  # type: ignore[misc]  # an expression fails as a lookup of another name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSelection:
+    """The conversations of an `index` that match all else, or only the `chosen` ones.
+
+    `text` is searched for in ids, titles and messages; `start` is the number of conversations that
+    the search skips because an earlier page has examined them.
+    """
+
+    index: Address | None = None
+    owner: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+    unreadable: bool = False
+    start: int = 0
+    chosen: tuple[Address, ...] | None = None
+
+    @property
+    def span(self) -> Span:
+        return Span(
+            owner=encode(self.owner) if self.owner else None,
+            since=None if self.since is None else milliseconds(self.since),
+            until=None if self.until is None else milliseconds(self.until),
+        )
+
+    @property
+    def is_search(self) -> bool:
+        return bool(self.text) or self.unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class TextFinds:
+    """The best hit of each conversation by its id, best first.
+
+    `total` runs were found, and `shown` of them are among these. `reason` says why there may be
+    more.
+    """
+
+    hits: dict[bytes, Any]
+    total: int = 0
+    shown: int = 0
+    reason: str = ""
+
+
+class ListReader:
+    """Reads selections for one request, each count and each search once.
+
+    To the user, an alias that `may_see` denies does not exist.
+    """
+
+    def __init__(self, may_see: Callable[[str], bool]):
+        self._may_see = may_see
+        self.extent = cache(self._extent)
+        self.finds = cache(self._finds)
+        self.texts = cache(self._texts)
+
+    def count(self, selection: ListSelection) -> int:
+        if selection.chosen is not None:
+            return len(self._chosen(selection.chosen))
+        if selection.is_search:
+            return len(self.finds(selection).ids)
+        extent = self.extent(selection)
+        # Conversations that the recency index does not have yet are on no page.
+        missing = extent.unlisted if selection.span == Span() else 0
+        return extent.conversations - missing
+
+    def rows(self, selection: ListSelection, low: int, high: int | None) -> list[Conversation]:
+        if selection.chosen is not None:
+            return self._chosen(selection.chosen)[low:high]
+        if not (index := self._index(selection)):
+            return []
+        if selection.is_search:
+            found = _instances(index, index.glance(*self.finds(selection).ids[low:high]))
+            if texts := self.texts(selection):
+                for conversation in found:
+                    conversation.found = texts.hits.get(conversation.summary.id)
+            return found
+        limit = (self.count(selection) if high is None else high) - low
+        return _instances(index, index.browse(selection.span, low, limit)) if limit > 0 else []
+
+    def _extent(self, selection: ListSelection) -> Extent:
+        index = self._index(selection)
+        return index.extent(selection.span) if index else Extent(0)
+
+    def _finds(self, selection: ListSelection) -> Finds:
+        if not (index := self._index(selection)):
+            return Finds([])
+        self.extent(selection)  # adopts conversations that other programs wrote
+        found = _find(index, selection)
+        texts = self.texts(selection)
+        return replace(found, ids=list(dict.fromkeys([*found.ids, *(texts.hits if texts else ())])))
+
+    def _texts(self, selection: ListSelection) -> TextFinds | None:
+        """The hits in messages; None where they were not searched."""
+        index = self._index(selection)
+        asks = selection.text and not (selection.unreadable or selection.start)
+        return full_text(index, selection) if index and asks else None
+
+    def _index(self, selection: ListSelection) -> ConversationIndex | None:
+        address = selection.index
+        return address.index() if address and self._sees(address) else None
+
+    def _sees(self, address: Address) -> bool:
+        return address.alias in indexes and self._may_see(address.alias)
+
+    def _chosen(self, chosen: Iterable[Address]) -> list[Conversation]:
+        seen = [address for address in chosen if self._sees(address)]
+        found: list[Conversation] = []
+        for address, group in groupby(seen, lambda address: address.of_index):
+            ids = [member.conversation_id for member in group if member.conversation_id is not None]
+            index = address.index()
+            found += _instances(index, index.glance(*ids))
+        return found
 
 
 class ConversationQuerySet(RedisQuerySet):
@@ -100,39 +234,79 @@ class ConversationQuerySet(RedisQuerySet):
         return clone
 
     def choose(self, keys: Iterable[str]) -> Self:
-        return self.select(chosen=tuple(_parsed(keys)))
-
-    def rows(self, low: int, high: int | None) -> Sequence[Conversation]:
-        return self.source.rows(self.selection, low, high)
-
-    def total(self) -> int:
-        return self.source.count(self.selection)
+        chosen: list[Address] = []
+        for key in keys:
+            with suppress(ValueError):
+                chosen.append(Address.parse(key))
+        return self.select(chosen=tuple(chosen))
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        deleted = self.source.delete(self)
+        deleted = delete_rows(self)
         return deleted, {Conversation._meta.label: deleted}
 
+    # As of Django's own: no template calls it, and a manager does not have it.
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
 
-def _flat(conditions: Any) -> Iterator[tuple[str, Any]]:
-    """The lookups of Q objects that join them by AND, or have only one."""
-    for condition in conditions:
-        if not isinstance(condition, Q):
-            yield condition
-        elif condition.negated or (condition.connector != Q.AND and len(condition) > 1):
-            raise FieldError("Rows from Redis can only be filtered by primary keys.")
-        else:
-            yield from _flat(condition.children)
+def delete_rows(conversations: Iterable[Conversation]) -> int:
+    """Returns the number of those that still existed."""
+    return sum(
+        address.index().delete(*(one.summary.id for one in group))
+        for address, group in groupby(conversations, lambda one: one.address.of_index)
+    )
 
 
-def _parsed(keys: Iterable[str]) -> Iterator[Address]:
-    """The addresses of primary keys, without the malformed ones."""
-    for key in keys:
-        try:
-            address = Address.parse(key)
-        except ValueError:
-            continue
-        if address.conversation_id is not None:
-            yield address
+def full_text(index: ConversationIndex, selection: ListSelection) -> TextFinds | None:
+    """The conversations with the text in a message; None if the index has no search."""
+    if index.settings.search is None:
+        return None
+    try:
+        results = index.search(
+            selection.text,
+            owner=selection.owner or None,
+            since=selection.since,
+            until=selection.until,
+            limit=MOST_HITS,
+        )
+    except ValueError as error:
+        return TextFinds({}, reason=str(error))
+    hits = {encode(found.conversation_id): found.hits[0] for found in results.conversations}
+    return TextFinds(hits, results.total, len(results), results.reason)
+
+
+def _find(index: ConversationIndex, selection: ListSelection) -> Finds:
+    span, start, text = selection.span, selection.start, selection.text
+    if selection.unreadable:
+        found = index.find_unreadable(span, start=start)
+        if not text:
+            return found
+        return replace(found, ids=[it.id for it in index.glance(*found.ids) if it.is_named(text)])
+    found = index.find_named(text, span, start=start)
+    # A conversation is found by its id however old it is.
+    rows = [] if start or span.since or span.until else index.glance(text)
+    exact = [row.id for row in rows if selection.owner in (None, row.record.owner)]
+    return replace(found, ids=list(dict.fromkeys([*exact, *found.ids])))
+
+
+def _instances(index: ConversationIndex, summaries: Iterable[Summary]) -> list[Conversation]:
+    found = []
+    for summary in summaries:
+        address, record = Address(index.alias, index.name, summary.id), summary.record
+        made = Conversation(
+            id=str(address),
+            alias=address.alias,
+            index=address.name,
+            conversation_id=label(summary.id),
+            title=label(record.title),
+            owner=label(record.owner or ""),
+            runs=record.runs,
+            size=summary.bytes,
+            created=record.created,
+            updated=record.updated,
+            expires=record.expires,
+        )
+        made._state.adding = False  # or Django takes it for one that is not stored yet
+        made.address, made.summary = address, summary
+        found.append(made)
+    return found

@@ -1,4 +1,4 @@
-"""The base of both admins: who may see which index, pages and links, and errors of Redis."""
+"""The base of both admins: access to an index, pages, links, and errors of Redis."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin, ShowFacets
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from ..exceptions import ConversationMemoryError
 from ..indexes import indexes
-from ..models import Index
+from ..models import Conversation, Index
+from .addresses import Address
 
 
 def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -47,7 +50,8 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
 
 
 class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run time
-    sortable_by = ()
+    sortable_by = ()  # Redis has one order, that of the last write
+    # Django would count everything again, without its filters.
     show_full_result_count = False
     show_facets = ShowFacets.NEVER
     empty_value_display = "–"
@@ -65,15 +69,25 @@ class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run tim
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def index_at(self, key: str, request: HttpRequest, *, may: bool) -> Address:
+        """The index with that key, if the user may see it and `may` do what the view does."""
+        try:
+            address = Address.parse(key)
+        except ValueError as error:
+            raise Http404(_("There is no such index.")) from error
+        if address.conversation_id is not None:
+            raise Http404(_("There is no such index."))
+        if not may or not self.has_index_permission(request, address.alias):
+            raise PermissionDenied
+        return address
+
     @guarded
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        response = super().changelist_view(request, extra_context)
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().changelist_view(request, *args, **kwargs)
+        # A redirect, an action and its confirmation have no list.
         context = getattr(response, "context_data", None) or {}
         if changelist := context.get("cl"):
             context |= self.list_context(request, changelist)
-            response.context_data = context  # type: ignore[attr-defined]
         return response
 
     def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
@@ -81,36 +95,32 @@ class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run tim
         return {}
 
     @guarded
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().delete_view(request, object_id, extra_context)
+    def change_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().change_view(request, *args, **kwargs)
 
     @guarded
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        return super().history_view(request, object_id, extra_context)
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().delete_view(request, *args, **kwargs)
 
-    def view_name(self, view: str) -> str:
-        """The name of a view of our own, in the form of Django's."""
-        return f"{self.opts.app_label}_{self.opts.model_name}_{view}"
+    @guarded
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().history_view(request, *args, **kwargs)
 
     def link(self, view: str, *parts: object, model: Any = None) -> str:
         opts = self.opts if model is None else model._meta
         name = f"admin:{opts.app_label}_{opts.model_name}_{view}"
         return reverse(name, args=parts, current_app=self.admin_site.name)
 
+    def list_url(self, address: Address, **filters: str) -> str:
+        """The list of the conversations of an index."""
+        query = urlencode({"index": str(address.of_index), **filters})
+        return f"{self.link('changelist', model=Conversation)}?{query}"
+
     def page(
         self, request: HttpRequest, template: str, context: dict[str, Any]
     ) -> TemplateResponse:
         """A page of our own, complete: it reads nothing from Redis after this."""
         request.current_app = self.admin_site.name
-        common = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
-        }
-        return TemplateResponse(
-            request, f"admin/conversation_memory/{template}", {**common, **context}
-        )
+        common = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        template = f"admin/conversation_memory/{template}"
+        return TemplateResponse(request, template, common | context)

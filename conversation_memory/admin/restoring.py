@@ -23,7 +23,6 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
-from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -48,8 +47,7 @@ _PREFIX, _SUFFIX = "conversation-memory-", ".upload"
 _is_ours = re.compile(r"conversation-memory-\w+\.upload").fullmatch
 _LASTS = 60 * 60  # seconds
 
-_DONE = ("new", "replaced", "same")
-_LINES = (
+_EFFECTS = (
     ("new", gettext_lazy("new: restored")),
     ("same", gettext_lazy("identical: skipped")),
     ("replaced", gettext_lazy("different: replaced")),
@@ -103,45 +101,22 @@ class SizeLimit(FileUploadHandler):
 
 
 class Restoring(IndexViews):
-    """The page that restores an archive."""
-
     max_upload_bytes = MAX_UPLOAD_BYTES
     max_archive_bytes = MAX_ARCHIVE_BYTES
     max_archive_conversations = MAX_CONVERSATIONS
 
-    def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self._unread(self.restore_view))
-        return [
-            path("restore/<str:key>/", view, name=self.view_name("restore")),
-            *super().get_urls(),
-        ]
-
-    def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
-        context = super().list_context(request, changelist)
-        return {**context, "may_restore": self.has_restore_permission(request)}
-
-    def has_restore_permission(self, request: HttpRequest) -> bool:
-        return self.has_codename(request, "restore_conversation")
-
-    def _unread(self, view: Any) -> Any:
-        """`view`, with the size of the body limited before anything reads it.
-
-        Django's CSRF middleware would read the body first: the view checks the token itself.
-        """
-
-        @csrf_exempt
-        def bounded(request: HttpRequest, key: str) -> HttpResponse:
-            limit = SizeLimit(request, self.max_upload_bytes)
-            request.upload_handlers.insert(0, limit)
-            return view(request, key, limit)  # type: ignore[no-any-return]
-
-        return require_http_methods(["GET", "POST"])(bounded)
+    # Django's CSRF middleware would read the body before its size is limited.
+    @method_decorator([csrf_exempt, require_http_methods(["GET", "POST"])])
+    def restore_view(self, request: HttpRequest, key: str) -> HttpResponse:
+        """GET asks for the file, POST shows the effect, POST with `confirmed` restores."""
+        limit = SizeLimit(request, self.max_upload_bytes)
+        request.upload_handlers.insert(0, limit)
+        return self._restoring(request, key, limit)
 
     @method_decorator(csrf_protect)
     @guarded
-    def restore_view(self, request: HttpRequest, key: str, limit: SizeLimit) -> HttpResponse:
-        """GET asks for the file, POST shows the effect, POST with `confirmed` restores."""
-        address = self.permitted(key, request, may=self.has_restore_permission(request))
+    def _restoring(self, request: HttpRequest, key: str, limit: SizeLimit) -> HttpResponse:
+        address = self.index_at(key, request, may=self.has_restore_permission(request))
         if request.method == "GET":
             return self._form(request, address, RestoreForm())
         if "confirmed" in request.POST:
@@ -149,11 +124,8 @@ class Restoring(IndexViews):
         return self._preview(request, address, limit)
 
     def _form(self, request: HttpRequest, address: Address, form: RestoreForm) -> HttpResponse:
-        context = {
-            "title": _("Restore an archive"),
-            "form": form,
-            "most": filesizeformat(self.max_upload_bytes),
-        }
+        most = filesizeformat(self.max_upload_bytes)
+        context = {"title": _("Restore an archive"), "form": form, "most": most}
         return self.index_page(request, "restore.html", address, context)
 
     def _preview(self, request: HttpRequest, address: Address, limit: SizeLimit) -> HttpResponse:
@@ -164,10 +136,10 @@ class Restoring(IndexViews):
             form.errors["archive"] = form.error_class([text])
         if not form.is_valid():
             return self._form(request, address, form)
-        index, file = address.index(), form.cleaned_data["archive"]
+        file = form.cleaned_data["archive"]
         try:
-            with self._archive(_keep(request, file, str(address))) as opened:
-                counts = archive.Restore(index, opened, **form.options).plan()
+            with self._archive(_keep(request, file, address)) as opened:
+                counts = archive.Restore(address.index(), opened, **form.options).plan()
         except ConversationMemoryError as error:
             _discard(request)
             form.add_error(None, str(error))
@@ -175,71 +147,68 @@ class Restoring(IndexViews):
         context = {
             "title": _("Restore an archive"),
             "file": label(file.name),
-            "lines": list(_lines(counts, form.options["on_conflict"])),
+            "lines": list(_effects(counts, form.options["on_conflict"])),
             "options": form.options,
         }
         return self.index_page(request, "restore_preview.html", address, context)
 
-    def _archive(self, path: str) -> Any:
-        most, most_bytes = self.max_archive_conversations, self.max_archive_bytes
-        return archive.open_archive(path, most=most, most_bytes=most_bytes)
-
     def _restore(self, request: HttpRequest, address: Address) -> HttpResponse:
         form = RestoreForm(request.POST)
         del form.fields["archive"]
-        kept = _kept(request, str(address))
-        if kept is None or not form.is_valid():
+        path = _kept(request, address)
+        if path is None or not form.is_valid():
             text = _("The uploaded file is no longer available. Choose it again.")
             self.message_user(request, text, messages.ERROR)
             return self._form(request, address, RestoreForm())
-        path, name = kept
         with self._archive(path) as opened:
             counts = archive.Restore(address.index(), opened, **form.options).run()
+        name = request.session[_KEY]["as"]
         _discard(request)
-        done = _("Restored “%(name)s”: %(new)s new, %(replaced)s replaced, %(same)s unchanged.") % {
-            "name": label(name),
-            **{key: grouped(getattr(counts, key)) for key in _DONE},
-        }
-        self.log_index(request, address, done)
-        self.message_user(request, done, messages.SUCCESS)
-        return self.back(address)
+        text = _("Restored “%(name)s”: %(new)s new, %(replaced)s replaced, %(same)s unchanged.")
+        numbers = {key: grouped(getattr(counts, key)) for key in ("new", "replaced", "same")}
+        return self.finish(request, address, text % {"name": label(name), **numbers})
+
+    def _archive(self, path: Path) -> Any:
+        most, most_bytes = self.max_archive_conversations, self.max_archive_bytes
+        return archive.open_archive(path, most=most, most_bytes=most_bytes)
 
 
-def _lines(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
+def _effects(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
     """The number of conversations for each effect, with examples; new and identical always."""
-    for key, name in _LINES:
+    for key, name in _EFFECTS:
         count = getattr(counts, key) if key != "conflicts" or policy == "fail" else 0
         if count or key in ("new", "same"):
             examples = [label(id) for id in counts.examples.get(key, ())]
             yield {"name": name, "count": count, "examples": examples}
 
 
-def _keep(request: HttpRequest, file: UploadedFile[Any], where: str) -> str:
-    """Keep `file` for the user of the request, to be restored into `where`. Returns its path."""
+def _keep(request: HttpRequest, file: UploadedFile[Any], address: Address) -> Path:
+    """Keep `file` for the user of the request, to be restored into the index."""
     _discard(request)
     _remove_old()
     handle, path = tempfile.mkstemp(_SUFFIX, _PREFIX, _folder())
     with os.fdopen(handle, "wb") as target:
         for chunk in file.chunks():
             target.write(chunk)
-    request.session[_KEY] = {"name": Path(path).name, "where": where, "as": file.name or ""}
-    return path
+    kept = {"name": Path(path).name, "where": str(address), "as": file.name or ""}
+    request.session[_KEY] = kept
+    return Path(path)
 
 
-def _kept(request: HttpRequest, where: str) -> tuple[str, str] | None:
-    """The path and the original name of the file kept for `where`, if it still exists."""
-    found: dict[str, Any] = request.session.get(_KEY) or {}
-    name = str(found.get("name", ""))
+def _kept(request: HttpRequest, address: Address | None = None) -> Path | None:
+    """The file of the user, if it still exists and is kept for that index."""
+    kept = request.session.get(_KEY, {})
+    name = str(kept.get("name", ""))
     path = _folder() / name
-    if not _is_ours(name) or found.get("where") != where or not path.is_file():
+    if not _is_ours(name) or not path.is_file():
         return None
-    return str(path), str(found.get("as", ""))
+    return path if address is None or kept["where"] == str(address) else None
 
 
 def _discard(request: HttpRequest) -> None:
-    name = str((request.session.pop(_KEY, None) or {}).get("name", ""))
-    if _is_ours(name):
-        (_folder() / name).unlink(missing_ok=True)
+    if path := _kept(request):
+        path.unlink(missing_ok=True)
+    request.session.pop(_KEY, None)
 
 
 def _remove_old() -> None:

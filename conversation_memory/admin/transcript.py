@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from zlib import crc32
@@ -15,11 +15,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from ..exceptions import Damaged
+from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
 from ..rendering.artifacts import pretty
 from ..rendering.safe_text import cut
-from ..runs import Artifact, Run
+from ..runs import Run
 
 PER_PAGE = 50
 # Characters of a text, of an unreadable document, and of a value of metadata.
@@ -40,8 +41,6 @@ Link = Callable[..., str]
 
 @dataclass(frozen=True, kw_only=True)
 class ShownMessage:
-    """One side of a run."""
-
     side: str
     shown: Shown
     time: datetime | None
@@ -75,7 +74,7 @@ class Transcript:
 
     entries: Sequence[ShownRun] = ()
     total: int = 0
-    metadata: Sequence[tuple[str, SafeString]] = field(default=())
+    metadata: Sequence[tuple[str, SafeString]] = ()
     query: str = ""
     is_missed: bool = False
 
@@ -105,57 +104,49 @@ class Transcript:
 
 
 def transcript(
-    found: Excerpt,
-    link: Link,
-    *,
-    query: str,
-    marks: Marks,
-    hit: int | None,
-    is_searched: bool,
-    may_remove: bool,
+    found: Conversation, link: Link, *, query: str, marks: Marks, may_remove: bool
 ) -> Transcript:
-    """The transcript of `found`; `hit` is the position of the run that a search has found."""
+    # Only a search sets it: the position of the run that it has found, if any.
+    hit, is_searched = getattr(found, "hit", None), hasattr(found, "hit")
+    excerpt: Excerpt = found.excerpt
     look = Look(url=str, marks=marks, limit=MAX_CHARACTERS)  # one, and so one budget, for the page
     return Transcript(
         entries=[
-            entry(run, position, link, look, is_hit=position == hit, may_remove=may_remove)
-            for position, run in enumerate(found.runs, found.start)
+            _shown_run(run, position, link, look, is_hit=position == hit, may_remove=may_remove)
+            for position, run in enumerate(excerpt.runs, excerpt.start)
         ],
-        total=found.total,
-        metadata=list(facts(found.metadata, marks)),
+        total=excerpt.total,
+        metadata=list(facts(excerpt.metadata, marks)),
         query=label(query),
         is_missed=is_searched and hit is None,
     )
 
 
-def entry(
+def _shown_run(
     run: Run, position: int, link: Link, look: Look, *, is_hit: bool, may_remove: bool
 ) -> ShownRun:
-    """The run at `position` of its conversation."""
     tag = tag_of(run)
     look = replace(look, url=lambda path: link("file", position, tag, path))
     shown = ShownRun(number=position + 1, raw_url=link("run", position, tag), is_hit=is_hit)
-    if reason := damage(run):
-        text, _left = cut(visible(run.to_wire()[: 4 * MAX_BEGINNING]), MAX_BEGINNING)
-        return replace(shown, damaged=reason, beginning=text)
+    if reason := damage_of(run):
+        return replace(shown, damaged=reason, beginning=beginning_of(run.to_wire()))
     return replace(
         shown,
         id=label(run.id),
-        messages=list(messages(run, look)),
+        messages=list(messages_of(run, look)),
         meta=list(facts(run.meta, look.marks)),
         remove_url=link("remove", position, tag) if run.id and may_remove else "",
     )
 
 
-def messages(run: Run, look: Look) -> Iterator[ShownMessage]:
+def messages_of(run: Run, look: Look) -> Iterator[ShownMessage]:
     """The sides of a run that are not empty; models write Markdown, people write text."""
-    times = {"input": asked_at(run), "output": answered_at(run)}
-    for side in SIDES:
-        artifact: Artifact = getattr(run, side)
+    sides = (("input", run.input, asked_at(run)), ("output", run.output, answered_at(run)))
+    for side, artifact, time in sides:
         if artifact.value in ("", None) and not artifact.mime_type:
             continue
         look = replace(look, markdown=side == "output")
-        yield ShownMessage(side=side, shown=show(artifact, side, look), time=times[side])
+        yield ShownMessage(side=side, shown=show(artifact, side, look), time=time)
 
 
 def facts(values: Any, marks: Marks = NO_MARKS) -> Iterator[tuple[str, SafeString]]:
@@ -170,7 +161,7 @@ def facts(values: Any, marks: Marks = NO_MARKS) -> Iterator[tuple[str, SafeStrin
 REASONS = (gettext_noop("it is nested too deeply"), gettext_noop("it is not an object"))
 
 
-def damage(run: Run) -> str:
+def damage_of(run: Run) -> str:
     """The reason why a run cannot be read, empty if it can. Decodes the run."""
     try:
         run.to_dict()
@@ -179,24 +170,22 @@ def damage(run: Run) -> str:
     return ""
 
 
-def has_words(run: Run, marks: Marks) -> bool:
-    """True if the run is readable and the search finds it."""
-    return not damage(run) and marks.are_in(run)
+def beginning_of(raw: bytes) -> str:
+    """The beginning of an unreadable document; a character has up to 4 bytes."""
+    return cut(visible(raw[: 4 * MAX_BEGINNING]), MAX_BEGINNING)[0]
 
 
 def tag_of(run: Run) -> str:
     """A checksum that tells if the run at a position is still the one that a page showed."""
-    text = run.to_wire() if damage(run) else run.id.encode("utf-8", "surrogatepass")
+    text = run.to_wire() if damage_of(run) else run.id.encode("utf-8", "surrogatepass")
     return f"{crc32(text):08x}"
 
 
 def asked_at(run: Run) -> datetime | None:
-    """The time of the input, from the `meta` of the input or of the run."""
     return _first(run.input.meta, _ASKED) or _first(run.meta, _ASKED)
 
 
 def answered_at(run: Run) -> datetime | None:
-    """The time of the output, from the `meta` of the output or of the run."""
     return _first(run.output.meta, _ANSWERED + _ASKED) or _first(run.meta, _ANSWERED)
 
 
@@ -210,15 +199,11 @@ def _first(meta: Any, keys: tuple[str, ...]) -> datetime | None:
 def _time(value: Any) -> datetime | None:
     try:
         if isinstance(value, str):
-            return _aware(parse_datetime(value))
+            time = parse_datetime(value)
+            return time.replace(tzinfo=UTC) if time and is_naive(time) else time
         if isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value / 1000 if value >= _MILLISECONDS_FROM else value
             return datetime.fromtimestamp(seconds, UTC) if seconds > 10**8 else None
     except (ValueError, OverflowError, OSError):
         pass
     return None
-
-
-def _aware(time: datetime | None) -> datetime | None:
-    """A time without a zone counts as UTC."""
-    return time.replace(tzinfo=UTC) if time and is_naive(time) else time

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -19,6 +19,7 @@ from .serving import image_type
 
 MAX_DEPTH = 20
 MAX_ITEMS = 200
+_fences = re.compile(r"^```(.*)\n?", re.MULTILINE)
 _USUAL = ("type", "id", "reference", "meta", "name", "value")
 
 
@@ -39,30 +40,22 @@ class Look:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
-    """A part of a text: prose, or code that stood between two lines of three backticks."""
-
-    text: SafeString
-    is_code: bool
-    language: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Shown:
     """An artifact ready for the template `conversation_memory/artifacts/<kind>.html`.
 
-    `left` counts the characters of a text, or the items of a list, that are not shown; `is_found`
-    is True if a word of the search is in it.
+    A text has `blocks`: of kind "prose", or "code" labelled with its language. `left` counts the
+    characters of a text, or the items of a list, that are not shown; `is_found` is True if a word
+    of the search is in it.
     """
 
     kind: str
     url: str = ""
     text: SafeString | str = ""
     label: str = ""
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[Shown, ...] = ()
     items: tuple[Shown, ...] = ()
     fields: tuple[tuple[str, SafeString], ...] = ()
-    size: tuple[int, int] | None = None
+    size: tuple[Any, Any] | None = None
     left: int = 0
     is_found: bool = False
 
@@ -99,12 +92,13 @@ def _as_text(artifact: Artifact, path: str, look: Look) -> Shown:
     return replace(shown, text="", blocks=tuple(split(text, look.marks)))
 
 
-def _as_line(kind: str, artifact: Artifact, path: str, look: Look) -> Shown:
-    return _marked(kind, visible(artifact.text), path, look)
-
-
-def _as_boolean(artifact: Artifact, path: str, look: Look) -> Shown:
-    return _marked("info", visible(_("Yes") if artifact.value else _("No")), path, look)
+def _as_line(artifact: Artifact, path: str, look: Look) -> Shown:
+    kind, text = "info", artifact.text
+    if artifact.type == "ErrorArtifact":
+        kind = "error"
+    elif artifact.type == "BooleanArtifact":
+        text = _("Yes") if artifact.value else _("No")
+    return _marked(kind, visible(text), path, look)
 
 
 def _as_binary(artifact: Artifact, path: str, look: Look) -> Shown:
@@ -115,9 +109,15 @@ def _as_binary(artifact: Artifact, path: str, look: Look) -> Shown:
 def _as_image(artifact: Artifact, path: str, look: Look) -> Shown:
     if image_type(artifact) is None:
         return _as_binary(artifact, path, look)
-    width, height = (artifact.to_dict().get(side) for side in ("width", "height"))
-    size = (width, height) if _is_length(width) and _is_length(height) else None
-    return Shown(kind="image", url=look.url(path), label=_name(artifact), size=size)
+    data = artifact.to_dict()
+    size = data.get("width"), data.get("height")
+    is_known = all(isinstance(length, int) and 0 < length < 100_000 for length in size)
+    return Shown(
+        kind="image",
+        url=look.url(path),
+        label=_name(artifact),
+        size=size if is_known else None,
+    )
 
 
 def _as_link(artifact: Artifact, path: str, look: Look) -> Shown:
@@ -176,9 +176,9 @@ def _as_fields(artifact: Artifact, path: str, look: Look) -> Shown:
 
 _SHOWN_AS: dict[str, Callable[[Artifact, str, Look], Shown]] = {
     "TextArtifact": _as_text,
-    "ErrorArtifact": partial(_as_line, "error"),
-    "InfoArtifact": partial(_as_line, "info"),
-    "BooleanArtifact": _as_boolean,
+    "ErrorArtifact": _as_line,
+    "InfoArtifact": _as_line,
+    "BooleanArtifact": _as_line,
     "BlobArtifact": _as_binary,
     "AudioArtifact": _as_binary,
     "ImageArtifact": _as_image,
@@ -207,30 +207,19 @@ def pretty(value: Any) -> str:
         return _("[nested too deeply to read]")
 
 
-def split(text: str, marks: Marks) -> Iterator[Block]:
+def split(text: str, marks: Marks) -> Iterator[Shown]:
     """The prose and the fenced code of `text`, in one pass however the fences are nested."""
-    lines: list[str] = []
-    is_code, language = False, ""
-    for line in text.splitlines():
-        if not line.startswith("```"):
-            lines.append(line)
-            continue
-        yield from _block(lines, marks, is_code=is_code, language=language)
-        is_code, language, lines = not is_code, line.strip("` "), []
-    yield from _block(lines, marks, is_code=is_code, language=language)
-
-
-def _block(lines: list[str], marks: Marks, *, is_code: bool, language: str) -> Iterator[Block]:
-    text = "\n".join(lines)
-    if text.strip():
-        shown = marks.html(text if is_code else text.strip())
-        yield Block(text=shown, is_code=is_code, language=language)
+    kind, language = "prose", ""
+    # Alternately a text and the rest of the line of the fence after it.
+    for number, part in enumerate(_fences.split("\n".join(text.splitlines()))):
+        if number % 2:
+            kind = "code" if kind == "prose" else "prose"
+            language = part.strip("` ")
+        elif part.strip():
+            shown = part.removesuffix("\n") if kind == "code" else part.strip()
+            yield Shown(kind=kind, text=marks.html(shown), label=language)
 
 
 def _name(artifact: Artifact) -> str:
     """The name of the artifact, unless it is only its id."""
     return label(artifact.name) if artifact.name != artifact.id else ""
-
-
-def _is_length(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and 0 < value < 100_000

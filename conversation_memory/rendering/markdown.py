@@ -62,23 +62,19 @@ class _TooCostly(Exception):
 def render(text: str, marks: Marks, budget: Budget) -> SafeString | None:
     """`text` as HTML, the words of `marks` marked; None if that exceeds the budget."""
     start = thread_time()
+    deadline = start + min(budget.left, PER_TEXT)
     try:
-        return _rendered(text, marks, start + min(budget.left, PER_TEXT))
+        clean = nh3.clean(
+            _parser().render(text, {"marks": marks, "deadline": deadline}),
+            tags=_TAGS,
+            attributes=_ATTRIBUTES,
+            url_schemes={"http", "https", "mailto"},
+            link_rel="noopener noreferrer nofollow",
+        )
     except _TooCostly:
         return None
     finally:
         budget.left -= thread_time() - start
-
-
-def _rendered(text: str, marks: Marks, deadline: float) -> SafeString:
-    html = _parser().render(text, {"marks": marks, "deadline": deadline})
-    clean = nh3.clean(
-        html,
-        tags=_TAGS,
-        attributes=_ATTRIBUTES,
-        url_schemes={"http", "https", "mailto"},
-        link_rel="noopener noreferrer nofollow",
-    )
     return marks.finish(mark_safe(clean))  # nh3 has cleaned it
 
 
@@ -89,18 +85,23 @@ def _parser() -> Any:
     parser.enable(["table", "strikethrough"]).disable("image")
     setattr(parser, "validateLink", _is_web_address)  # noqa: B010  # its own hook for this
     for name, rule in _RULES.items():
-        parser.add_render_rule(name, _as_method(rule))
-    # First in each chain, so that they run at each block and at each part of a line.
-    parser.block.ruler.before("table", "deadline", _check)
+        parser.add_render_rule(name, rule)
+    # First in each chain, or others would apply before them.
+    parser.block.ruler.before("table", "deadline", _never)
     parser.block.ruler.at("table", _small_table, {"alt": ["paragraph", "reference"]})
-    parser.inline.ruler.before("text", "deadline", _check)
+    parser.inline.ruler.before("text", "deadline", _never)
     return parser
 
 
-def _check(state: Any, *_: Any) -> bool:
-    if thread_time() > state.env["deadline"]:
+def _check_deadline(env: Any) -> None:
+    if thread_time() > env["deadline"]:
         raise _TooCostly
-    return False  # tells the parser that this rule does not apply
+
+
+def _never(state: Any, *_: Any) -> bool:
+    """A rule that does not apply, and is asked at each block and at each part of a line."""
+    _check_deadline(state.env)
+    return False
 
 
 def _small_table(state: Any, first: int, last: int, silent: bool) -> bool:
@@ -109,51 +110,42 @@ def _small_table(state: Any, first: int, last: int, silent: bool) -> bool:
     return columns * (last - first) <= MAX_CELLS and table(state, first, last, silent)
 
 
-Rule = Callable[[Sequence[Any], int, Any], str]
+# The rules below have the signature of the parser, which makes methods of its renderer of them.
 
 
-def _text(tokens: Sequence[Any], at: int, env: Any) -> str:
-    if thread_time() > env["deadline"]:
-        raise _TooCostly
+def _text(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    _check_deadline(env)
     return str(escape(env["marks"].set_off(tokens[at].content)))
 
 
-def _code(tokens: Sequence[Any], at: int, env: Any) -> str:
+def _code(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
     language = tokens[at].info.split()[:1]
     name = _("Code in %s") % language[0] if language else _("Code")
     return (
         f'<pre class="code" dir="ltr" tabindex="0" role="group" aria-label="{escape(name)}">'
-        f"<code>{_text(tokens, at, env)}</code></pre>\n"
+        f"<code>{_text(renderer, tokens, at, options, env)}</code></pre>\n"
     )
 
 
-def _heading(tokens: Sequence[Any], at: int, env: Any) -> str:
-    """Not a heading element, which would break the outline of the page."""
+def _heading(renderer: Any, tokens: Sequence[Any], at: int, *_: Any) -> str:
+    # A heading element would break the outline of the page.
     return f'<p class="heading heading-{tokens[at].tag[1:]}" dir="auto"><strong>'
 
 
-def _table(tokens: Sequence[Any], at: int, env: Any) -> str:
+def _table(*args: Any) -> str:
     name = escape(_("Table"))
     return f'<div class="scroll" tabindex="0" role="group" aria-label="{name}"><table>\n'
 
 
-_RULES: dict[str, Rule] = {
+_RULES: dict[str, Callable[..., str]] = {
     "text": _text,
-    "code_inline": lambda tokens, at, env: f"<code>{_text(tokens, at, env)}</code>",
+    "code_inline": lambda *args: f"<code>{_text(*args)}</code>",
     "fence": _code,
     "code_block": _code,
     "heading_open": _heading,
     "heading_close": lambda *_: "</strong></p>\n",
-    "paragraph_open": lambda tokens, at, env: "" if tokens[at].hidden else '<p dir="auto">',
+    # The parser hides paragraphs in a tight list.
+    "paragraph_open": lambda _, tokens, at, *__: "" if tokens[at].hidden else '<p dir="auto">',
     "table_open": _table,
     "table_close": lambda *_: "</table></div>\n",
 }
-
-
-def _as_method(rule: Rule) -> Callable[..., str]:
-    """`rule` as the parser calls it, which binds it to its renderer."""
-
-    def render(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
-        return rule(tokens, at, env)
-
-    return render

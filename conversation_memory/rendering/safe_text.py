@@ -12,18 +12,12 @@ from ..search_index.documents import text_of
 from ..search_index.tokens import Words, composed
 
 # A page is UTF-8 without controls. Those with a picture of their own in Unicode are shown as that.
-_CONTROLS: dict[int, int | str] = {
-    code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n\r"
-}
-_CONTROLS |= {0x7F: "\u2421"}
-_CONTROLS |= {code: f"[U+{code:04X}]" for code in range(0x80, 0xA0)}
+_BLOCK = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
+_BLOCK |= {0x7F: "\u2421"}
 # Overrides reorder the text around them. Marks and isolates stay: right-to-left text needs them.
-_OVERRIDES = {code: f"[U+{code:04X}]" for code in range(0x202A, 0x202F)}
-_ONE_LINE = {code: f"[U+{code:04X}]" for code in (0x2028, 0x2029, *range(0x2066, 0x206A))}
-_ONE_LINE |= {ord("\n"): "\u240a", ord("\r"): "\u240d", ord("\t"): "\u2409"}
-
-_BLOCK = _CONTROLS | _OVERRIDES
-_LABEL = _BLOCK | _ONE_LINE
+_BLOCK |= {code: f"[U+{code:04X}]" for code in (*range(0x80, 0xA0), *range(0x202A, 0x202F))}
+_LABEL = _BLOCK | {ord(character): chr(0x2400 + ord(character)) for character in "\t\n\r"}
+_LABEL |= {code: f"[U+{code:04X}]" for code in (0x2028, 0x2029, *range(0x2066, 0x206A))}
 
 
 def visible(text: str | bytes) -> str:

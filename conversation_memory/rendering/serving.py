@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from binascii import Error as NotBase64
 
 from django.core.exceptions import SuspiciousFileOperation
 from django.http import HttpResponse
@@ -43,11 +42,11 @@ def pick(artifact: Artifact, path: list[str]) -> Artifact | None:
 
 def serve(artifact: Artifact) -> HttpResponse | None:
     """A picture inline, any other binary as a download; None if there is nothing to serve."""
-    try:
-        content = b64decode(artifact.value, validate=True) if artifact.mime_type else None
-    except (NotBase64, TypeError, ValueError):
+    if not artifact.mime_type:
         return None
-    if content is None:
+    try:
+        content = b64decode(artifact.value, validate=True)
+    except (TypeError, ValueError):
         return None
     if kind := image_type(artifact):
         return HttpResponse(content, content_type=kind, headers=HARMLESS)
