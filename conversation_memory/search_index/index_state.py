@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import Any
 
@@ -38,7 +38,7 @@ class State:
     kind: str
     reason: str = ""
     name: bytes = b""
-    fields: Mapping[str, str] = ()  # type: ignore[assignment]
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def answers(self) -> bool:
@@ -50,7 +50,8 @@ class State:
 
 
 OFF = State("off", "SEARCH is not switched on for this alias.")
-_OLDER = "Runs from before SEARCH was set are not searchable yet. Run reindexconversations."
+_REMEDY = "Run reindexconversations."
+_OLDER = f"Runs from before SEARCH was set are not searchable yet. {_REMEDY}"
 
 
 class IndexState:
@@ -64,7 +65,7 @@ class IndexState:
         self._is_probed = False
 
     def forget(self) -> None:
-        """Ask the server next time, as after a reply that does not fit the state."""
+        """Ask the server next time."""
         self._state = None
 
     def wants_documents(self) -> Operation[bool]:
@@ -84,7 +85,7 @@ class IndexState:
 
     def built(self) -> Operation[None]:
         """Wait until RediSearch has indexed all documents."""
-        while _is_building((yield from self._information())):
+        while _is_building((yield from self._info_of_created())):
             yield Pause(0.1)
 
     def surplus(self) -> Operation[int]:
@@ -93,9 +94,7 @@ class IndexState:
             (("HGET", self._keys.search(), COUNT), ("FT.INFO", self.schema.name)),
             lambda replies: (int(replies[0] or 0), _mapping(replies[1])),
         )
-        if _is_building(information):
-            return 0
-        return count - _documents(information)  # type: ignore[no-any-return]
+        return 0 if _is_building(information) else count - _documents(information)
 
     def recount(self, surplus: int) -> Command[int]:
         """Correct the count, even while others write."""
@@ -106,23 +105,25 @@ class IndexState:
 
         Returns the names of the dropped indexes.
         """
-        surplus = yield from self.surplus()
-        if surplus:
+        if surplus := (yield from self.surplus()):
             yield self.recount(surplus)
         names = yield from self._others()
-        digests = [_digest(name) for name in names]
-        now = yield single("TIME")
-        yield single("HSET", self._keys.search(), self.schema.digest, now[0])
+        yield from self._record("HSET")
         if names:
             # FT.DROPINDEX keeps the documents, which the new index has too.
             yield [single("FT.DROPINDEX", name) for name in names]
-            yield single("HDEL", self._keys.search(), *digests)
+            yield single("HDEL", self._keys.search(), *map(_digest, names))
         self.forget()
         return names
 
+    def _record(self, command: str) -> Operation[None]:
+        """Record by HSET or HSETNX since when all runs have documents of this schema."""
+        now = yield single("TIME")
+        yield single(command, self._keys.search(), self.schema.digest, now[0])
+
     def _look(self) -> Operation[State]:
         try:
-            information = yield from self._information()
+            information = yield from self._info_of_created()
         except RedisDenied:
             return State(
                 "denied",
@@ -132,15 +133,18 @@ class IndexState:
         except RedisReadOnly:
             return State("missing", "There is no search index yet, and this server is read-only.")
         except RedisMisconfigured as error:
-            return _impossible(error)
+            if is_unknown_command(error):
+                return State("absent", "This server has no RediSearch.")
+            if "db != 0" in str(error.__cause__):
+                return State("absent", "RediSearch indexes database 0 only.")
+            return State("absent", f"RediSearch cannot create the index. {error}")
         if not (yield from self._merges()):
             return State("partial", "This cluster returns only a part of the results.")
         return (yield from self._state_of(information))
 
-    def _information(self) -> Operation[dict[str, Any]]:
-        """FT.INFO of the index, which is created if there is none."""
+    def _info_of_created(self) -> Operation[dict[str, Any]]:
         try:
-            return (yield from self._asked(self.schema.name))
+            return (yield from self._info(self.schema.name))
         except RedisMisconfigured as error:
             if is_unknown_command(error):
                 raise
@@ -150,12 +154,10 @@ class IndexState:
             if "already exists" not in str(error.__cause__):  # another process was faster
                 raise
         if not (yield single("HLEN", self._keys.index)):  # no conversation can lack documents
-            now = yield single("TIME")
-            yield single("HSETNX", self._keys.search(), self.schema.digest, now[0])
-        return (yield from self._asked(self.schema.name))
+            yield from self._record("HSETNX")
+        return (yield from self._info(self.schema.name))
 
-    def _asked(self, name: bytes) -> Operation[dict[str, Any]]:
-        """FT.INFO, and the count of documents just before it."""
+    def _info(self, name: bytes) -> Operation[dict[str, Any]]:
         count, information = yield [
             single("HGET", self._keys.search(), COUNT),
             single("FT.INFO", name, decode=_mapping),
@@ -178,43 +180,34 @@ class IndexState:
         return State("incomplete" if reason else "ready", reason, name, fields)
 
     def _gap(self, information: dict[str, Any]) -> Operation[str]:
-        """A sentence on the documents that are missing according to the counts; '' if none are.
-
-        Writers go on meanwhile, so documents are missing only if FT.INFO has fewer of them than
-        the count before and the count after it.
-        """
+        """A sentence on the documents that are missing according to the counts; '' if none are."""
         conversations, known, stale, count = yield [
             single("HLEN", self._keys.index),
             single("HLEN", self._keys.tokens()),
             single("SCARD", self._keys.stale()),
             single("HGET", self._keys.search(), COUNT),
         ]
+        # Others write between the commands: FT.INFO must be below the counts before and after it.
         lost = min(int(count or 0), information[_BEFORE]) - _documents(information)
         missing = conversations - known
         if missing > 0:
-            verb = "is" if missing == 1 else "are"
-            what = f"{counted(missing, 'conversation')} {verb} not searchable yet"
-        elif stale:
-            verb = "is" if stale == 1 else "are"
-            what = f"{counted(stale, 'conversation')} {verb} only partly searchable"
-        elif lost > 0:
-            what = f"Redis lost {counted(lost, 'search document')}"
-        else:
-            return ""
-        return f"{what}. Run reindexconversations."
+            return f"{_conversations_are(missing)} not searchable yet. {_REMEDY}"
+        if stale:
+            return f"{_conversations_are(stale)} only partly searchable. {_REMEDY}"
+        if lost > 0:
+            return f"Redis lost {counted(lost, 'search document')}. {_REMEDY}"
+        return ""
 
     def _other(self) -> Operation[tuple[bytes, Mapping[str, str], dict[str, Any]] | None]:
-        """Name, FIELDS and FT.INFO of a complete index of another definition, with the same words.
-
-        It answers until the new one is complete.
-        """
+        """Name, FIELDS and FT.INFO of a complete index that answers until this one is complete."""
+        # Queries have the words of the present LANGUAGE.
         language = self.schema.name.rpartition(b"-")[0]
         for name in (yield from self._others()):
             if name.rpartition(b"-")[0] != language:
                 continue
             since = yield single("HGET", self._keys.search(), _digest(name))
             if since is not None:
-                information = yield from self._asked(name)
+                information = yield from self._info(name)
                 return name, _fields(information), information
         return None
 
@@ -224,12 +217,10 @@ class IndexState:
         return [name for name in names if name.startswith(ours) and name != self.schema.name]
 
     def _merges(self) -> Operation[bool]:
-        """True if a search finds everything. On a cluster, a probe proves it once.
-
-        All documents of an index are in one slot, but a proxy may ask another node.
-        """
-        if self._is_probed or not (yield from self._is_cluster()):
+        """True if a search finds everything."""
+        if self._is_probed or (yield from info("cluster")).get("cluster_enabled") != "1":
             return True
+        # All documents of an index are in one slot, but a proxy may ask another node.
         token = token_hex(8).encode()
         probes = [self._keys.document(token, suffix) for suffix in (b"a", b"b")]
         query = b'@c:{"%b"}' % token
@@ -245,17 +236,6 @@ class IndexState:
         self._is_probed = replies[len(probes)] == len(probes)
         return self._is_probed
 
-    def _is_cluster(self) -> Operation[bool]:
-        return (yield from info("cluster")).get("cluster_enabled") == "1"
-
-
-def _impossible(error: ConversationMemoryError) -> State:
-    if is_unknown_command(error):
-        return State("absent", "This server has no RediSearch.")
-    if "db != 0" in str(error.__cause__):
-        return State("absent", "RediSearch indexes database 0 only.")
-    return State("absent", f"RediSearch cannot create the index. {error}")
-
 
 def is_unknown_command(error: ConversationMemoryError) -> bool:
     return "nknown command" in str(error.__cause__)
@@ -263,6 +243,10 @@ def is_unknown_command(error: ConversationMemoryError) -> bool:
 
 def _digest(name: bytes) -> bytes:
     return name.rpartition(b"-")[2]
+
+
+def _conversations_are(number: int) -> str:
+    return f"{counted(number, 'conversation')} {'is' if number == 1 else 'are'}"
 
 
 def _mapping(reply: Any) -> dict[str, Any]:
@@ -273,9 +257,7 @@ def _mapping(reply: Any) -> dict[str, Any]:
 
 
 def _total(reply: Any) -> int:
-    if isinstance(reply, dict):
-        return int(_mapping(reply)["total_results"])
-    return int(reply[0])
+    return int(reply[b"total_results"] if isinstance(reply, dict) else reply[0])
 
 
 def _is_building(information: dict[str, Any]) -> bool:
@@ -288,12 +270,12 @@ def _documents(information: dict[str, Any]) -> int:
 
 def _fields(information: dict[str, Any]) -> dict[str, str]:
     """Name -> kind of FIELDS, from the attributes of FT.INFO."""
-    parts = [decode(_attribute(column)).partition("_") for column in information["attributes"]]
-    return {name: kind for kind, _, name in parts if name}
-
-
-def _attribute(column: Any) -> bytes:
-    """The name of an attribute: a map over RESP3; over RESP2, pairs followed by flags."""
-    if isinstance(column, dict):
-        return _mapping(column)["attribute"]  # type: ignore[no-any-return]
-    return column[column.index(b"attribute") + 1]  # type: ignore[no-any-return]
+    fields = {}
+    for column in information["attributes"]:
+        # A map over RESP3; over RESP2, pairs followed by flags.
+        is_map = isinstance(column, dict)
+        attribute = column[b"attribute"] if is_map else column[column.index(b"attribute") + 1]
+        kind, _, name = decode(attribute).partition("_")
+        if name:
+            fields[name] = kind
+    return fields
