@@ -15,8 +15,7 @@ from ..redis_io.operations import Operation, T
 from ..redis_io.twins import twins
 from . import embeddings
 from .engine import Engine
-from .filters import SearchFilters
-from .request import Request
+from .request import Request, SearchFilters
 from .results import Activity, Facets, SearchResults
 
 

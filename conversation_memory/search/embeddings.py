@@ -25,10 +25,9 @@ from ..search_index.schema import Schema
 from ..text import counted
 from ..wire import loads
 from . import redisearch
-from .filters import SearchFilters
 from .query import Query
 from .redisearch import Reply, ReplyRow, Scope
-from .request import MOST, Cursor, Request
+from .request import MOST, Cursor, Request, SearchFilters
 
 EMBED = Script("embed")
 
@@ -72,7 +71,7 @@ def waiting(keys: Keys, limit: int) -> Operation[list[tuple[bytes, str]]]:
     if not names:
         return []
     found = yield [single("HMGET", name, "run", "w", otherwise=[None, None]) for name in names]
-    return [(name, _text(*fields)) for name, fields in zip(names, found, strict=True)]
+    return [(name, _text_to_embed(*fields)) for name, fields in zip(names, found, strict=True)]
 
 
 def put(keys: Keys, names: Sequence[bytes], packed: Sequence[bytes]) -> Operation[int]:
@@ -118,12 +117,13 @@ def too_many(alias: str, reason: str, of: str) -> RedisMisconfigured:
 
 def nearest(runs: Sequence[Run], vectors: Sequence[bytes], to: bytes, k: int) -> list[Run]:
     """The `k` runs whose vectors are most similar to another one."""
-    ranked = sorted(range(len(runs)), key=lambda number: -_cosine(vectors[number], to))
+    wanted = array("f", to)
+
+    def similarity(number: int) -> float:  # the cosine, as all vectors have length one
+        return sum(x * y for x, y in zip(array("f", vectors[number]), wanted, strict=True))
+
+    ranked = sorted(range(len(runs)), key=similarity, reverse=True)
     return [runs[number] for number in ranked[:k]]
-
-
-def _cosine(a: bytes, b: bytes) -> float:
-    return sum(x * y for x, y in zip(array("f", a), array("f", b), strict=True))
 
 
 def _by_distance(reply: Reply) -> Reply:
@@ -167,19 +167,19 @@ def _packed(schema: Schema | None, texts: Sequence[str], found: Any) -> list[byt
             f"{schema.embed} must return one vector of {schema.dimensions} numbers (DIMENSIONS of "
             f"SEARCH) for each of {counted(len(texts), 'text')}."
         )
-    return [_unit(row) for row in rows]
+    packed = []
+    for row in rows:
+        length = math.hypot(*row)
+        if not math.isfinite(length):
+            raise ImproperlyConfigured(
+                "The callable of EMBED returned a number that is not finite."
+            )
+        packed.append(array("f", [number / (length or 1) for number in row]).tobytes())
+    return packed
 
 
-def _unit(row: list[float]) -> bytes:
-    length = math.hypot(*row)
-    if not math.isfinite(length):
-        raise ImproperlyConfigured("The callable of EMBED returned a number that is not finite.")
-    return array("f", [number / (length or 1) for number in row]).tobytes()
-
-
-def _text(run: bytes | None, words: bytes | None) -> str:
-    """The text of a run; only its words if it is too long for a copy in its document."""
-    if run is None:
+def _text_to_embed(run: bytes | None, words: bytes | None) -> str:
+    if run is None:  # too long for a copy in its document
         return (words or b"").decode("utf-8", "replace")
     try:
         return text_to_embed(Run.from_dict(loads(run)))

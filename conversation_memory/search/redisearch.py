@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
 from typing import Any, NamedTuple
 
 from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
@@ -14,7 +13,6 @@ from ..keys import Keys
 from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
-from ..search_index.tokens import Words
 from .query import Query, Term
 from .request import Request
 
@@ -89,8 +87,8 @@ class Scope:
 
 def expression(request: Request, scope: Scope) -> bytes:
     """The query, with the scope first, so that nothing after it can widen it."""
-    mark, filters = request.cursor.mark, request.filters
-    filters = filters.before(mark + 1) if mark else filters
+    newest, filters = request.cursor.newest, request.filters
+    filters = filters.before(newest + 1) if newest else filters
     conditions = [*scope.conditions, *filters.redisearch(), request.query.redisearch()]
     return " ".join(filter(None, conditions)).encode() or b"*"
 
@@ -101,20 +99,20 @@ def limits() -> tuple[Any, ...]:
 
 
 def timed(search: Command[T]) -> Operation[tuple[T, list[str]]]:
-    """A reply, and the reason if it took too long, which RediSearch does not tell over RESP2."""
+    """A reply, and the reason if it took too long."""
     start = time.monotonic()
     reply = yield search
-    late = (time.monotonic() - start) * 1000 > TIMEOUT
-    return reply, [CUT_SHORT] if late else []
+    # Over RESP2, RediSearch does not tell that it returns only what it found in time.
+    is_late = (time.monotonic() - start) * 1000 > TIMEOUT
+    return reply, [CUT_SHORT] if is_late else []
 
 
 def is_timeout(error: ConversationMemoryError) -> bool:
-    """True if RediSearch gave up, as it does where ON_TIMEOUT is `fail`."""
+    # Where ON_TIMEOUT of RediSearch is `fail`, it returns an error instead of some rows.
     return isinstance(error, RedisMisconfigured) and "imeout limit" in str(error.__cause__)
 
 
 def search(request: Request, scope: Scope) -> Operation[Reply]:
-    """The documents that satisfy the request."""
     reply, late = yield from timed(command(call(request, scope), scope))
     return (yield from explained(request, scope, reply, late))
 
@@ -150,27 +148,22 @@ def fits_script(request: Request) -> bool:
     return request.vector is None and _wanted(request) <= _MOST_IN_SCRIPTS
 
 
-def parts(request: Request) -> int:
-    """How many parts a hit has over RESP2, which scripts speak: key, score if any, fields."""
-    return 3 if request.by_relevance else 2
-
-
 def warnings(reply: Any) -> list[str]:
     """The warnings of a reply in our words. Over RESP2 there are none."""
     return [_reason(warning) for warning in reply.get(b"warning", [])]
 
 
-def suggestions(request: Request, scope: Scope, words: Words) -> Operation[list[str]]:
+def suggestions(request: Request, scope: Scope) -> Operation[list[str]]:
     """Words similar to those typed; each would find something in this scope."""
     typed = " ".join(term.words[0] for term in _single_words(request.query)[:_MOST_SUGGESTIONS])
-    if not typed or words.language:  # a stem is not a word to suggest
+    if not typed or request.query.words.language:  # a stem is not a word to suggest
         return []
     check = ("FT.SPELLCHECK", scope.index, typed.encode(), "DISTANCE", 1, "DIALECT", 2)
     try:
         similar = yield single(*check, decode=_similar)
     except (RedisDenied, RedisMisconfigured):  # a missing suggestion is not worth an error
         return []
-    others = [*_alternatives(request.query, similar, words)]
+    others = [*_alternatives(request.query, similar)]
     searches = [command(call(replace(request, query=it), scope), scope) for _, it in others]
     replies = (yield searches) if searches else []
     pairs = zip(others, replies, strict=True)
@@ -184,8 +177,8 @@ def _wanted(request: Request) -> int:
 
 
 def _expansion(request: Request, scope: Scope) -> Operation[list[str]]:
-    """RediSearch 2.10 tells only FT.PROFILE that it expanded a prefix in part."""
     query = expression(request, scope)
+    # RediSearch 2.10 tells only in FT.PROFILE that it expanded a prefix in part.
     profile = ("FT.PROFILE", scope.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
     try:
         reply = yield single(*profile, *limits())
@@ -199,14 +192,15 @@ def _row(name: bytes, score: Any, fields: dict[bytes, bytes]) -> ReplyRow:
     return ReplyRow(token, suffix, float(score), fields, fields.get(b"run"))
 
 
-def _flat_rows(rest: list[Any], prefix: int) -> Iterator[ReplyRow]:
+def _flat_rows(rest: list[Any], start: int) -> Iterator[ReplyRow]:
     """From RESP2: key, score if there is one, and the fields, again and again."""
     has_scores = len(rest) > 1 and not isinstance(rest[1], list | None)
-    parts = 3 if has_scores else 2
-    scores = rest[1::3] if has_scores else repeat(0)
-    for key, score, flat in zip(rest[::parts], scores, rest[parts - 1 :: parts], strict=False):
-        flat = flat or []
-        yield _row(key[prefix:], score, dict(zip(flat[::2], flat[1::2], strict=True)))
+    width = 3 if has_scores else 2
+    for at in range(0, len(rest), width):
+        key, *score, flat = rest[at : at + width]
+        flat = flat or []  # None for a document that was deleted during the search
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        yield _row(key[start:], score[0] if score else 0, fields)
 
 
 def _reason(warning: bytes) -> str:
@@ -232,14 +226,11 @@ def _similar(reply: Any) -> dict[str, list[str]]:
     }
 
 
-def _alternatives(
-    query: Query, similar: dict[str, list[str]], words: Words
-) -> Iterator[tuple[str, Query]]:
+def _alternatives(query: Query, similar: dict[str, list[str]]) -> Iterator[tuple[str, Query]]:
     """Similar words, each with the query in which it replaces the one that was typed."""
     for term in _single_words(query):
-        for text in similar.get(term.words[0], [])[:_MOST_SUGGESTIONS]:
-            word = "".join(words.of(text))
-            if word != text:  # only words of our own get into a query
+        for word in similar.get(term.words[0], [])[:_MOST_SUGGESTIONS]:
+            if query.words.of(word) != [word]:  # only words of our own get into a query
                 continue
             terms = [Term((word,)) if other == term else other for other in query.terms]
             yield word, replace(query, terms=tuple(terms))

@@ -13,34 +13,24 @@ from django.utils.safestring import SafeString
 from ..records import Record
 from ..runs import Run
 from ..search_index.documents import text_of
-from ..search_index.tokens import Words
 from .query import Query
 from .snippets import Snippet, snippet
 
 K = TypeVar("K")
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class Hit:
     """A run that matches, and the record of its conversation.
 
     `score` compares the hits of one search; it is 0 if they are ordered by time.
     """
 
-    def __init__(
-        self,
-        record: Record,
-        run: Run,
-        milliseconds: int | None,
-        score: float,
-        query: Query,
-        words: Words,
-    ):
-        self.record = record
-        self.run = run
-        self.score = score
-        self.milliseconds = milliseconds
-        self._query = query
-        self._words = words
+    record: Record
+    run: Run
+    milliseconds: int | None
+    score: float
+    _query: Query
 
     @property
     def conversation_id(self) -> str:
@@ -77,8 +67,7 @@ class Hit:
 
     @cached_property
     def _snippet(self) -> Snippet:
-        texts = [text_of(self.run.input), text_of(self.run.output)]
-        return snippet(texts, self._query, self._words)
+        return snippet([text_of(self.run.input), text_of(self.run.output)], self._query)
 
     def __repr__(self) -> str:
         return f"<Hit {self.run_id} in {self.conversation_id!r}>"  # never the content

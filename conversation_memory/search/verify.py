@@ -11,7 +11,7 @@ from typing import Any
 from ..collection.bulk import reap
 from ..collection.listing import Listing
 from ..documents import Document
-from ..exceptions import Damaged, RedisDenied, RedisReadOnly
+from ..exceptions import Damaged, RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import encode
 from ..layouts import Layout
 from ..layouts.refs import Snapshot
@@ -19,10 +19,9 @@ from ..records import FIELDS, Record, number
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import suffix
-from . import redisearch
-from .filters import SearchFilters
+from . import embeddings, redisearch
 from .redisearch import Reply, Scope
-from .request import Request
+from .request import Request, SearchFilters
 
 FOUND = Script("found")
 _MOST_TAGS = 10_000
@@ -36,16 +35,14 @@ _is_token = re.compile(rb"[0-9a-f]{16}").fullmatch
 
 
 class Verifier:
-    """Limits searches to an owner and a conversation, and verifies their hits.
-
-    It caches the tags of owners. Each search verifies the tag too, so that it costs a round trip
-    only the first time.
-    """
+    """Limits searches to an owner and a conversation, and verifies their hits."""
 
     def __init__(self, layout: Layout, listing: Listing):
         self._layout = layout
         self._keys = layout.keys
         self._listing = listing
+        self._searches_in_scripts = True
+        # A cached tag may be outdated: each search verifies it in the round trip of its hits.
         self._tags: dict[bytes, bytes] = {}
 
     def scope(self, filters: SearchFilters, index: bytes) -> Operation[Scope | None]:
@@ -63,7 +60,9 @@ class Verifier:
         tag, conditions = b"", []
         if owner is not None:
             tag = known or found[0]
-            self._remember(owner, tag)
+            if len(self._tags) >= _MOST_TAGS:
+                self._tags.clear()
+            self._tags[owner] = tag
             conditions.append(f"@o:{{{tag.decode()}}}")
         if id is not None:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
@@ -80,12 +79,26 @@ class Verifier:
         return UNINDEXED if all((yield calls)) else ""
 
     def search(self, request: Request, scope: Scope) -> Operation[Reply | None]:
-        """Search and verify in one step and one round trip. See verify().
+        """The verified reply, see verify(); in one round trip where a script can search."""
+        is_refused = False
+        if self._searches_in_scripts and redisearch.fits_script(request):
+            try:
+                return (yield from self._search_in_script(request, scope))
+            except (RedisMisconfigured, RedisDenied) as error:
+                if redisearch.is_timeout(error):
+                    raise
+                # Some servers, such as a cluster, refuse a search in a script.
+                is_refused = True
+        find = redisearch.search if request.vector is None else embeddings.search
+        reply = yield from find(request, scope)
+        self._searches_in_scripts = self._searches_in_scripts and not is_refused
+        return (yield from self.verify(reply, request.filters, scope))
 
-        Raises `RedisMisconfigured` or `RedisDenied` where scripts cannot search.
-        """
+    def _search_in_script(self, request: Request, scope: Scope) -> Operation[Reply | None]:
+        # Scripts speak RESP2, where a hit is a key, a score if asked for, and fields.
+        parts = 3 if request.by_relevance else 2
         call = redisearch.call(request, scope)
-        command = self._command(request.filters, scope, redisearch.parts(request), call)
+        command = self._command(request.filters, scope, parts, call)
         found, late = yield from redisearch.timed(command)
         reply = Reply.of(found[3], self._keys.documents())
         verified = yield from self._verified(reply, request.filters, found)
@@ -153,11 +166,6 @@ class Verifier:
             token: {suffix(text): text for text in (document.texts if document else ())}
             for token, document in zip(records, documents, strict=True)
         }
-
-    def _remember(self, owner: bytes, tag: bytes) -> None:
-        if len(self._tags) >= _MOST_TAGS:
-            self._tags.clear()
-        self._tags[owner] = tag
 
 
 def read_documents(layout: Layout, records: Sequence[Record]) -> Operation[list[Document | None]]:
