@@ -81,22 +81,25 @@ def put(keys: Keys, names: Sequence[bytes], packed: Sequence[bytes]) -> Operatio
 
 def search(request: Request, scope: Scope) -> Operation[Reply]:
     """The runs nearest to the vector of a request, ranked by its words too if there are any."""
-    offset, limit = request.cursor.offset, request.limit
-    count = max(_CANDIDATES, offset + limit)
+    offset, end = request.cursor.offset, request.cursor.offset + request.limit
+    count = max(_CANDIDATES, end)
     filters = redisearch.expression(replace(request, query=Query(is_blank=True)), scope)
     query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
     # Without a LIMIT, FT.SEARCH returns ten of the rows that KNN finds.
     rest = ("SORTBY", _DISTANCE, "LIMIT", 0, count, "PARAMS", 2, "vector", request.vector)
     call = redisearch.ft_search(scope, query, ("t", "run", _DISTANCE), *rest)
-    reply, reasons = yield from redisearch.timed(redisearch.command(call, scope))
-    reply = _by_distance(reply)
+    reply, late = yield from redisearch.timed(redisearch.command(call, scope))
+    reasons = [*reply.reasons, *late]
+    # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
+    rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
     if not request.query.is_blank and not request.query.is_hopeless:
         words = replace(request, cursor=Cursor(), limit=min(count, MOST))
         found = yield redisearch.command(redisearch.call(words, scope), scope)
-        reply = _fused([reply, found])
-    waiting = yield single("ZCARD", scope.keys.unembedded())
-    reasons += [f"Not embedded yet: {counted(waiting, 'run')}."] if waiting else []
-    return Reply(reply.total, reply.rows[offset : offset + limit], [*reply.reasons, *reasons])
+        rows = _fused([rows, found.rows])
+        reasons += found.reasons
+    if waiting := (yield single("ZCARD", scope.keys.unembedded())):
+        reasons.append(f"Not embedded yet: {counted(waiting, 'run')}.")
+    return Reply(len(rows), rows[offset:end], reasons)
 
 
 def recall_request(ref: ConversationRef, k: int, of: str) -> Request:
@@ -126,28 +129,19 @@ def nearest(runs: Sequence[Run], vectors: Sequence[bytes], to: bytes, k: int) ->
     return [runs[number] for number in ranked[:k]]
 
 
-def _by_distance(reply: Reply) -> Reply:
-    """The rows with their similarity, from 0 to 1, as score."""
-    rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
-    return replace(reply, total=len(rows), rows=rows)
-
-
 def _distance(row: ReplyRow) -> float:
     return float(row.fields.get(_DISTANCE.encode(), b"2"))
 
 
-def _fused(replies: Sequence[Reply]) -> Reply:
+def _fused(rankings: Sequence[list[ReplyRow]]) -> list[ReplyRow]:
     """The rows of several rankings as one: rows near the top of each come first."""
-    scores: dict[tuple[bytes, bytes], float] = {}
-    rows: dict[tuple[bytes, bytes], ReplyRow] = {}
-    for reply in replies:
-        for rank, row in enumerate(reply.rows, 1):
+    found: dict[tuple[bytes, bytes], ReplyRow] = {}
+    for ranking in rankings:
+        for rank, row in enumerate(ranking, 1):
             key = (row.token, row.suffix)
-            rows.setdefault(key, row)
-            scores[key] = scores.get(key, 0) + 1 / (_DAMPING + rank)
-    order = sorted(rows, key=lambda key: -scores[key])
-    ranked = [rows[key]._replace(score=scores[key]) for key in order]
-    return Reply(len(ranked), ranked, [reason for reply in replies for reason in reply.reasons])
+            score = found[key].score if key in found else 0
+            found[key] = found.get(key, row)._replace(score=score + 1 / (_DAMPING + rank))
+    return sorted(found.values(), key=lambda row: -row.score)
 
 
 def _callable(schema: Schema | None) -> Callable[[list[str]], Any]:

@@ -17,11 +17,12 @@ from ..redis_io.operations import Operation, T, single
 from ..runs import Run
 from ..search_index.index_state import State, is_unknown_command
 from ..wire import loads
-from . import facets, redisearch, scan
+from . import facets, redisearch
 from .facets import Counts, Grouping
 from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, Scope, is_timeout
 from .request import Cursor, Request
 from .results import Activity, Facets, Hit, SearchResults, sentences
+from .scan import Scan
 from .verify import Verifier
 
 APPROXIMATE = (
@@ -50,7 +51,7 @@ class Engine:
             yield from self._answer(
                 request,
                 partial(self._hits, request),
-                partial(scan.search, self._layout, self._listing, request),
+                Scan(self._layout, self._listing, request).search,
                 lambda reason: SearchResults([], reason=reason),
             )
         )
@@ -77,7 +78,7 @@ class Engine:
             yield from self._answer(
                 request,
                 partial(self._aggregate, request, grouping),
-                partial(scan.count, self._layout, self._listing, request, grouping.values),
+                partial(Scan(self._layout, self._listing, request).count, grouping.values),
                 lambda reason: (Counts(), reason),
             )
         )

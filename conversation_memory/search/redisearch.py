@@ -18,8 +18,6 @@ from .request import Request
 
 TIMEOUT = 1000  # ms
 LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: it returns no hit beyond this one
-# A script holds a second copy of its reply, and the server waits for it.
-_MOST_IN_SCRIPTS = 200
 _MOST_SUGGESTIONS = 5
 
 CUT_SHORT = "The search took longer than one second and was stopped."
@@ -120,17 +118,30 @@ def search(request: Request, scope: Scope) -> Operation[Reply]:
 def explained(request: Request, scope: Scope, reply: Reply, late: list[str]) -> Operation[Reply]:
     """The reply with all reasons why there may be more."""
     reasons = [*late, *reply.reasons]
-    if request.query.has_prefix and EXPANDED not in reasons:
-        reasons += yield from _expansion(request, scope)
-    return replace(reply, reasons=reasons)
+    if not request.query.has_prefix or EXPANDED in reasons:
+        return replace(reply, reasons=reasons)
+    query = expression(request, scope)
+    # RediSearch 2.10 tells only in FT.PROFILE that it expanded a prefix in part.
+    profile = ("FT.PROFILE", scope.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
+    try:
+        is_expanded = "prefix expansion" in repr((yield single(*profile, *limits()))).lower()
+    except (RedisDenied, RedisMisconfigured):
+        is_expanded = True  # it may have been
+    return replace(reply, reasons=[*reasons, EXPANDED] if is_expanded else reasons)
 
 
 def call(request: Request, scope: Scope) -> Call:
     returned = ("t", "run", *sorted(request.filters.fields))
     direction = "ASC" if request.order_by == "time" else "DESC"
     order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
-    page = ("LIMIT", request.cursor.offset, _wanted(request))
+    page = ("LIMIT", request.cursor.offset, rows_to_ask_for(request))
     return ft_search(scope, expression(request, scope), returned, *order, *page)
+
+
+def rows_to_ask_for(request: Request) -> int:
+    # More if some of them may not match after all.
+    limit = request.limit if request.is_exact else request.limit * 5
+    return max(0, min(limit, LAST - request.cursor.offset))
 
 
 def ft_search(scope: Scope, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
@@ -143,14 +154,17 @@ def command(call: Call, scope: Scope) -> Command[Reply]:
     return single(*call, decode=partial(Reply.of, documents=scope.keys.documents()))
 
 
-def fits_script(request: Request) -> bool:
-    """True if it is one search whose reply is small enough to pass through a script."""
-    return request.vector is None and _wanted(request) <= _MOST_IN_SCRIPTS
-
-
 def warnings(reply: Any) -> list[str]:
-    """The warnings of a reply in our words. Over RESP2 there are none."""
-    return [_reason(warning) for warning in reply.get(b"warning", [])]
+    """The warnings of a reply over RESP3, in our words."""
+    reasons = []
+    for warning in reply.get(b"warning", []):
+        if b"imeout" in warning:
+            reasons.append(CUT_SHORT)
+        elif b"expansion" in warning:
+            reasons.append(EXPANDED)
+        else:
+            reasons.append(f"RediSearch says: {warning[:200].decode(errors='replace')}.")
+    return reasons
 
 
 def suggestions(request: Request, scope: Scope) -> Operation[list[str]]:
@@ -170,23 +184,6 @@ def suggestions(request: Request, scope: Scope) -> Operation[list[str]]:
     return [*{word: None for (word, _), reply in pairs if reply.total}]
 
 
-def _wanted(request: Request) -> int:
-    """How many rows to ask for: more if some of them may not match after all."""
-    limit = request.limit if request.is_exact else request.limit * 5
-    return max(0, min(limit, LAST - request.cursor.offset))
-
-
-def _expansion(request: Request, scope: Scope) -> Operation[list[str]]:
-    query = expression(request, scope)
-    # RediSearch 2.10 tells only in FT.PROFILE that it expanded a prefix in part.
-    profile = ("FT.PROFILE", scope.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
-    try:
-        reply = yield single(*profile, *limits())
-    except (RedisDenied, RedisMisconfigured):
-        return [EXPANDED]  # it may have been
-    return [EXPANDED] if "prefix expansion" in repr(reply).lower() else []
-
-
 def _row(name: bytes, score: Any, fields: dict[bytes, bytes]) -> ReplyRow:
     token, _, suffix = name.partition(b":")
     return ReplyRow(token, suffix, float(score), fields, fields.get(b"run"))
@@ -201,14 +198,6 @@ def _flat_rows(rest: list[Any], start: int) -> Iterator[ReplyRow]:
         flat = flat or []  # None for a document that was deleted during the search
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
         yield _row(key[start:], score[0] if score else 0, fields)
-
-
-def _reason(warning: bytes) -> str:
-    if b"imeout" in warning:
-        return CUT_SHORT
-    if b"expansion" in warning:
-        return EXPANDED
-    return f"RediSearch says: {warning[:200].decode(errors='replace')}."
 
 
 def _similar(reply: Any) -> dict[str, list[str]]:

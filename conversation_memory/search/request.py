@@ -62,27 +62,6 @@ class SearchFilters:
     where: tuple[Condition, ...] = ()
     conversation: bytes | None = None
 
-    @classmethod
-    def of(
-        cls,
-        layout: Layout,
-        owner: Id | None,
-        since: date | None,
-        until: date | None,
-        where: Mapping[str, Any] | None,
-        conversation: Id | None,
-    ) -> SearchFilters:
-        """The filters that a caller gave. Raises ValueError for invalid ones."""
-        if owner in ("", b""):
-            raise ValueError("owner must not be empty; for all owners, give None.")
-        return cls(
-            None if owner is None else encode(owner),
-            None if since is None else _milliseconds(since),
-            None if until is None else _milliseconds(until),
-            tuple(_conditions(layout.alias, layout.schema, where or {})),
-            None if conversation is None else encode(conversation),
-        )
-
     @property
     def is_exact(self) -> bool:
         """True if everything that RediSearch finds satisfies them."""
@@ -171,11 +150,24 @@ class Request:
         cls,
         layout: Layout,
         text: str,
-        filters: SearchFilters,
+        owner: Id | None,
+        since: date | None,
+        until: date | None,
+        where: Mapping[str, Any] | None,
+        conversation: Id | None,
         order_by: str = "relevance",
         limit: int = 20,
         after: str | None = None,
     ) -> Request:
+        if owner in ("", b""):
+            raise ValueError("owner must not be empty; for all owners, give None.")
+        filters = SearchFilters(
+            None if owner is None else encode(owner),
+            None if since is None else _milliseconds(since),
+            None if until is None else _milliseconds(until),
+            tuple(_conditions(layout.alias, layout.schema, where or {})),
+            None if conversation is None else encode(conversation),
+        )
         query = Query.parse(text, layout.schema.words if layout.schema else Words())
         return cls(query, filters, order_by, limit, Cursor.parse(after))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -42,94 +42,83 @@ class Candidate(NamedTuple):
     values: dict[str, bytes]
 
 
-def search(
-    layout: Layout, listing: Listing, request: Request, why: str
-) -> Operation[SearchResults]:
-    """The hits in one part of the index. `why` tells why RediSearch is not available."""
-    query = request.query
-    if request.vector is not None and (query.is_blank or query.is_hopeless):
-        return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
-    found: list[Hit] = []
-
-    def visit(candidate: Candidate, stream: str) -> None:
-        score = query.score(stream) if request.by_relevance else 0.0
-        found.append(Hit(candidate.record, candidate.run, None, score, query))
-
-    start = request.cursor if request.cursor.is_scan else Cursor(request.cursor.offset)
-    scan = Scan(layout, listing, request, visit)
-    yield from scan.run(start.before, start.count)
-    if request.by_relevance:
-        found.sort(key=lambda hit: -hit.score)
-    elif request.order_by == "time":
-        found.reverse()
-    end = start.offset + request.limit
-    next = None
-    if end < len(found):
-        count = _ALL if scan.before is None else scan.count
-        next = str(Cursor(end, count=count, before=start.before, is_scan=True))
-    elif scan.before is not None:
-        next = str(Cursor(before=scan.before, is_scan=True))
-    reason = scan.reason(why)
-    return SearchResults(found[start.offset : end], len(found), reason, next, scanned=True)
-
-
-def count(
-    layout: Layout,
-    listing: Listing,
-    request: Request,
-    values: Callable[[Candidate], list[str]],
-    why: str,
-) -> Operation[tuple[Counter[str], str]]:
-    """How many of the runs have each of `values`, and why there may be more."""
-    counts: Counter[str] = Counter()
-
-    def visit(candidate: Candidate, stream: str) -> None:
-        counts.update({*values(candidate)} - {""})
-
-    scan = Scan(layout, listing, request, visit)
-    yield from scan.run()
-    return counts, scan.reason(why)
+Visit = Callable[[Candidate, str], None]
 
 
 class Scan:
-    """One reading of conversations. It calls `visit` with each run that matches, and its words.
+    """One search that reads the conversations. `why` tells why RediSearch is not available."""
 
-    It ends `before` a cursor of `recent()`, None at the end of the index.
-    """
-
-    def __init__(
-        self,
-        layout: Layout,
-        listing: Listing,
-        request: Request,
-        visit: Callable[[Candidate, str], None],
-    ):
+    def __init__(self, layout: Layout, listing: Listing, request: Request):
         self._layout = layout
         self._listing = listing
         self._request = request
-        self._visit = visit
-        self.before: str | None = None
-        self.count = 0
+        # Where it goes on: a cursor of `recent()`, None at both ends of the index.
+        self._before: str | None = None
+        self._count = 0
         self._bytes = 0
         self._skipped: Counter[str] = Counter()
-        self._start = time.monotonic()
 
-    def run(self, before: str = "", most: int = 0) -> Operation[None]:
-        """Read `most` conversations; up to the limits of a scan if that is 0."""
-        self.before = before or None
+    def search(self, why: str) -> Operation[SearchResults]:
+        """The hits in one part of the index."""
+        request, query = self._request, self._request.query
+        if request.vector is not None and (query.is_blank or query.is_hopeless):
+            return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
+        found: list[Hit] = []
+
+        def visit(candidate: Candidate, stream: str) -> None:
+            score = query.score(stream) if request.by_relevance else 0.0
+            found.append(Hit(candidate.record, candidate.run, None, score, query))
+
+        start = request.cursor if request.cursor.is_scan else Cursor(request.cursor.offset)
+        yield from self._run(visit, start)
+        if request.by_relevance:
+            found.sort(key=lambda hit: -hit.score)
+        elif request.order_by == "time":
+            found.reverse()
+        end = start.offset + request.limit
+        next = None
+        if end < len(found):
+            count = _ALL if self._before is None else self._count
+            next = str(Cursor(end, count=count, before=start.before, is_scan=True))
+        elif self._before is not None:
+            next = str(Cursor(before=self._before, is_scan=True))
+        hits, reason = found[start.offset : end], self._reason(why)
+        return SearchResults(hits, len(found), reason, next, scanned=True)
+
+    def count(
+        self, values: Callable[[Candidate], list[str]], why: str
+    ) -> Operation[tuple[Counter[str], str]]:
+        """How many of the runs have each of `values`, and why there may be more."""
+        counts: Counter[str] = Counter()
+
+        def visit(candidate: Candidate, stream: str) -> None:
+            counts.update({*values(candidate)} - {""})
+
+        yield from self._run(visit, Cursor())
+        return counts, self._reason(why)
+
+    def _run(self, visit: Visit, start: Cursor) -> Operation[None]:
+        """Call `visit` with each run that matches and with its words, the latest first."""
+        self._before = start.before or None
+        end = time.monotonic() + SECONDS
         while True:
-            page = yield from self._page(most)
-            self.before = None if self._is_last(page) else page.next
-            self.count += len(page)
+            page = yield from self._page(start.count)
+            self._before = None if self._is_last(page) else page.next
+            self._count += len(page)
             if page.unlisted:
                 self._skipped["Conversations that are not listed yet"] = page.unlisted
-            yield from self._read(page.records)
-            if self.before is None or self._is_over(most):
+            yield from self._read(page.records, visit)
+            is_full = self._count >= (start.count or CONVERSATIONS)
+            is_spent = self._bytes >= BYTES or time.monotonic() >= end
+            if self._before is None or is_full or (is_spent and not start.count):
                 return
 
-    def reason(self, why: str) -> str:
+    def _reason(self, why: str) -> str:
         """The reasons why there may be more hits; '' if everything was read."""
-        reasons = [*self._omissions()]
+        reasons = []
+        if self._before is not None:
+            reasons.append(f"Only {counted(self._count, 'conversation')} read so far.")
+        reasons += [f"{what}: {count:,}." for what, count in self._skipped.items()]
         if self._request.cursor.before:
             reasons.append("Earlier conversations were searched for the previous pages.")
         if self._request.vector is not None:
@@ -137,18 +126,6 @@ class Scan:
         if self._request.filters.since is not None or self._request.filters.until is not None:
             reasons.append("Times are those of the last write to a conversation.")
         return sentences([why, *reasons]) if reasons else ""
-
-    def _omissions(self) -> Iterator[str]:
-        if self.before is not None:
-            yield f"Only {counted(self.count, 'conversation')} read so far."
-        for what, count in self._skipped.items():
-            yield f"{what}: {count:,}."
-
-    def _is_over(self, most: int) -> bool:
-        if most:
-            return self.count >= most
-        spent = time.monotonic() - self._start
-        return self.count >= CONVERSATIONS or self._bytes >= BYTES or spent >= SECONDS
 
     def _is_last(self, page: Page) -> bool:
         """True if all conversations after the page were last written before `since`."""
@@ -158,15 +135,15 @@ class Scan:
     def _page(self, most: int) -> Operation[Page]:
         owner, id = self._request.filters.owner, self._request.filters.conversation
         if id is None:
-            limit = min(_BATCH, most - self.count) if most else _BATCH
-            return (yield from self._listing.recent(limit, owner, self.before))
+            limit = min(_BATCH, most - self._count) if most else _BATCH
+            return (yield from self._listing.recent(limit, owner, self._before))
         with suppress(ConversationCorrupt):
             record = yield from self._layout.record(ConversationRef(id, owner, owner is not None))
             return Page([record] if record else [])
         self._skipped[UNREADABLE] += 1
         return Page([])
 
-    def _read(self, records: list[Record]) -> Operation[None]:
+    def _read(self, records: list[Record], visit: Visit) -> Operation[None]:
         filters, query = self._request.filters, self._request.query
         records = [record for record in records if filters.covers(_updated_ms(record))]
         if not records:
@@ -185,7 +162,7 @@ class Scan:
                 if filters.matches(candidate.values):
                     stream = query.stream(candidate.run)
                     if query.matches(stream):
-                        self._visit(candidate, stream)
+                        visit(candidate, stream)
 
     def _sizes(self, records: Sequence[Record]) -> Operation[list[int]]:
         """About how many bytes each conversation has."""

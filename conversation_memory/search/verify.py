@@ -25,6 +25,8 @@ from .request import Request, SearchFilters
 
 FOUND = Script("found")
 _MOST_TAGS = 10_000
+# A script holds a second copy of its reply, and the server waits for it.
+_MOST_IN_SCRIPTS = 200
 
 OVERWRITTEN = (
     "Conversations with hits have runs that are not searchable yet. Run reindexconversations."
@@ -80,8 +82,8 @@ class Verifier:
 
     def search(self, request: Request, scope: Scope) -> Operation[Reply | None]:
         """The verified reply, see verify(); in one round trip where a script can search."""
-        is_refused = False
-        if self._searches_in_scripts and redisearch.fits_script(request):
+        is_refused, is_short = False, redisearch.rows_to_ask_for(request) <= _MOST_IN_SCRIPTS
+        if self._searches_in_scripts and is_short and request.vector is None:
             try:
                 return (yield from self._search_in_script(request, scope))
             except (RedisMisconfigured, RedisDenied) as error:
