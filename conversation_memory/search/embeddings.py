@@ -32,7 +32,7 @@ from .request import MOST, Cursor, Request, SearchFilters
 EMBED = Script("embed")
 
 BATCH = 64
-# How many rows of each ranking are considered, or more if a page asks for more.
+# The least number of rows of a ranking. KNN finds as many rows as it is asked for.
 _CANDIDATES = 100
 # Of reciprocal rank fusion: 1 / (60 + rank), as in the paper.
 _DAMPING = 60
@@ -55,6 +55,7 @@ def vectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
 async def avectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     """See vectors()."""
     embed = _callable(schema)
+    # Awaited in this event loop, to which the clients of an async callable may belong.
     call: Callable[[list[str]], Awaitable[Any]] = (
         embed if iscoroutinefunction(embed) else sync_to_async(embed, thread_sensitive=False)
     )

@@ -121,7 +121,7 @@ class Engine:
         return request.filters.fields <= {f"{kind}_{name}" for name, kind in state.fields.items()}
 
     def _forget_state(self, error: ConversationMemoryError) -> None:
-        """So that it is asked for again. Raises errors that another state would not prevent."""
+        # The index may be dropped, or the ACL changed, while the state is cached.
         is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
         if not is_lost and not isinstance(error, RedisDenied):
             raise error

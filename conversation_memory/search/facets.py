@@ -30,8 +30,6 @@ class Grouping(NamedTuple):
 
 
 def by_value(field: str, kind: str) -> Grouping:
-    """By the values of a field."""
-
     def values(candidate: Candidate) -> list[str]:
         return candidate.values.get(field, b"").decode().split(SEPARATOR)
 
@@ -99,8 +97,10 @@ def in_periods(counts: Counts, step: int, by: str, zone: tzinfo) -> dict[date, i
     """The counts by hour, day, week or month of a time zone, without gaps, from those by step."""
     total: Counter[date] = Counter()
     for value, count in counts.items():
-        if moment := _moment(float(value) * step / 1000):
-            total[start_of(moment.astimezone(zone), by)] += count
+        seconds = float(value) * step / 1000
+        # Garbage in a document must not make millions of periods.
+        if 0 <= seconds < time.time() + _YEAR:
+            total[start_of(datetime.fromtimestamp(seconds, zone), by)] += count
     if not total:
         return {}
     periods, start, last = {}, min(total), max(total)
@@ -108,13 +108,6 @@ def in_periods(counts: Counts, step: int, by: str, zone: tzinfo) -> dict[date, i
         periods[start] = total[start]
         start = _after(start, by, zone)
     return periods
-
-
-def _moment(seconds: float) -> datetime | None:
-    """None for garbage, which must not make millions of periods."""
-    if not 0 <= seconds < time.time() + _YEAR:
-        return None
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def start_of(moment: datetime, by: str) -> date:

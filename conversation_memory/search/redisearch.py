@@ -84,15 +84,15 @@ class Scope:
 
 
 def expression(request: Request, scope: Scope) -> bytes:
-    """The query, with the scope first, so that nothing after it can widen it."""
     newest, filters = request.cursor.newest, request.filters
     filters = filters.before(newest + 1) if newest else filters
+    # The scope comes first, so that nothing after it can widen it.
     conditions = [*scope.conditions, *filters.redisearch(), request.query.redisearch()]
     return " ".join(filter(None, conditions)).encode() or b"*"
 
 
 def limits() -> tuple[Any, ...]:
-    """The end of every query."""
+    # KNN requires dialect 2, and the default may be 1.
     return ("TIMEOUT", TIMEOUT, "DIALECT", 2)
 
 

@@ -215,10 +215,8 @@ def _conditions(alias: str, schema: Schema | None, where: Mapping[str, Any]) -> 
             yield _tag_condition(name, field, lookup, value)
         elif kind == "numeric":
             yield _range_condition(name, field, lookup, value)
-        elif isinstance(value, str):
-            yield _text_condition(field, Query.parse(value, schema.words))
         else:
-            raise ValueError(f"In where, {name!r} must be compared with a string.")
+            yield _text_condition(name, field, value, schema.words)
 
 
 def _tag_condition(name: str, field: str, lookup: str, value: Any) -> Condition:
@@ -247,7 +245,11 @@ def _range_condition(name: str, field: str, lookup: str, value: Any) -> Conditio
     return Condition(field, f"@{field}:{expression.format(repr(number))}", matches)
 
 
-def _text_condition(field: str, query: Query) -> Condition:
+def _text_condition(name: str, field: str, value: Any, words: Words) -> Condition:
+    if not isinstance(value, str):
+        raise ValueError(f"In where, {name!r} must be compared with a string.")
+    query = Query.parse(value, words)
+
     def matches(value: bytes) -> bool:
         return query.matches(value.decode())
 

@@ -152,10 +152,7 @@ class RunCounts(Mapping[K, int]):
 
 
 class Facets(RunCounts[str]):
-    """The values of a field and how many runs have each, the most frequent first.
-
-    See `SearchResults` for `complete` and `reason`.
-    """
+    """The values of a field and how many runs have each, the most frequent first."""
 
     __slots__ = ()
 
@@ -163,8 +160,7 @@ class Facets(RunCounts[str]):
 class Activity(RunCounts[date]):
     """How many runs were added in each period, oldest first, without gaps.
 
-    The key of a period is its first day, that of an hour its first moment. See `SearchResults` for
-    `complete` and `reason`.
+    The key of a period is its first day, that of an hour its first moment.
     """
 
     __slots__ = ()

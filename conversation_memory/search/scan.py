@@ -23,13 +23,13 @@ from ..runs import Run
 from ..text import counted
 from .request import Cursor, Request
 from .results import Hit, SearchResults, sentences
-from .verify import read_documents
+from .verify import document_command
 
 CONVERSATIONS = 2000
 BYTES = 32 * 1024 * 1024
 SECONDS = 1.0
 _BATCH = 50
-_ALL = 10**9
+_ALL = 10**9  # conversations, of a part that reaches to the end of the index
 UNREADABLE = "Conversations that cannot be read"
 _NO_LIKENESS = "Without RediSearch, similar meanings are not found, only words."
 
@@ -59,7 +59,6 @@ class Scan:
         self._skipped: Counter[str] = Counter()
 
     def search(self, why: str) -> Operation[SearchResults]:
-        """The hits in one part of the index."""
         request, query = self._request, self._request.query
         if request.vector is not None and (query.is_blank or query.is_hopeless):
             return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
@@ -88,7 +87,6 @@ class Scan:
     def count(
         self, values: Callable[[Candidate], list[str]], why: str
     ) -> Operation[tuple[Counter[str], str]]:
-        """How many of the runs have each of `values`, and why there may be more."""
         counts: Counter[str] = Counter()
 
         def visit(candidate: Candidate, stream: str) -> None:
@@ -128,7 +126,7 @@ class Scan:
         return sentences([why, *reasons]) if reasons else ""
 
     def _is_last(self, page: Page) -> bool:
-        """True if all conversations after the page were last written before `since`."""
+        # The latest comes first: all others were last written before `since`, too.
         since = self._request.filters.since
         return bool(page.records) and since is not None and _updated_ms(page.records[-1]) < since
 
@@ -153,7 +151,8 @@ class Scan:
         self._bytes += sum(size for size in sizes if size <= BYTES)
         if len(small) < len(records):
             self._skipped["Conversations too long to search"] += len(records) - len(small)
-        documents = (yield from read_documents(self._layout, small)) if small else []
+        commands = [document_command(self._layout, record) for record in small]
+        documents = (yield commands) if commands else []
         for record, document in zip(small, documents, strict=True):
             candidates = self._candidates(record, document)
             if candidates is None:
@@ -165,7 +164,7 @@ class Scan:
                         visit(candidate, stream)
 
     def _sizes(self, records: Sequence[Record]) -> Operation[list[int]]:
-        """About how many bytes each conversation has."""
+        # Redis tells how many runs a list has, but not their bytes, which the record counts.
         ids = [encode(record.conversation_id) for record in records]
         keys = self._layout.keys
         calls: list[Command[Any]] = [single("HSTRLEN", keys.content(id), id) for id in ids]

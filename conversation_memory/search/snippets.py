@@ -65,8 +65,7 @@ def match_spans(text: str, query: Query) -> list[Span]:
 
 
 def _parts(text: str) -> Iterator[Span]:
-    """Parts of a text, cut at white space."""
-    start = 0
+    start = 0  # cut at white space, so that no word is in two parts
     while start < len(text):
         space = _SPACE.search(text, start + _PART)
         end = space.end() if space else len(text)
@@ -92,7 +91,7 @@ def _spans_by_term(text: str, offset: int, query: Query) -> dict[Term, list[Span
 
 @lru_cache(256)
 def _pattern(term: Term) -> re.Pattern[str]:
-    """Finds a term in the words of `Words.aligned()`, with lookaheads, as matches may overlap."""
+    # For `Words.aligned()`. In a lookahead, as matches may overlap.
     words = [re.escape(word) + ("[^ ]*" if len(word) == MAX_LETTERS else "") for word in term.words]
     words[-1] += "[^ ]*" if term.is_prefix else ""
     return re.compile(f"(?<![^ ])(?=({' +'.join(words)})(?![^ ]))")
@@ -129,7 +128,7 @@ def _window(text: str, spans: list[Span], length: int) -> Span:
 
 
 def _merged(found: Mapping[Term, Sequence[Span]]) -> list[Span]:
-    """In order; spans that touch become one."""
+    # In order; spans that touch become one.
     merged: list[Span] = []
     for start, end in sorted(chain.from_iterable(found.values())):
         if merged and start <= merged[-1][1]:
@@ -140,5 +139,4 @@ def _merged(found: Mapping[Term, Sequence[Span]]) -> list[Span]:
 
 
 def _printable(text: str) -> str:
-    """`text` on one line."""
     return _SPACE.sub(" ", _UNPRINTABLE.sub("\ufffd", text))

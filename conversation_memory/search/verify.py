@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -154,7 +154,7 @@ class Verifier:
         return replace(reply, rows=rows, reasons=reasons)
 
     def _reaps(self) -> Operation[bool]:
-        """Delete expired conversations. True if there were any and this user may write."""
+        # Deadlines are scores of a sorted set, so Redis itself deletes nothing.
         with suppress(RedisReadOnly, RedisDenied):
             return bool((yield from reap(self._layout, self._listing, batches=1)))
         return False
@@ -163,30 +163,24 @@ class Verifier:
         """The runs of conversations by the suffix of their documents, by token."""
         if not records:
             return {}
-        documents = yield from read_documents(self._layout, [*records.values()])
+        documents = yield [document_command(self._layout, it) for it in records.values()]
         return {
             token: {suffix(text): text for text in (document.texts if document else ())}
             for token, document in zip(records, documents, strict=True)
         }
 
 
-def read_documents(layout: Layout, records: Sequence[Record]) -> Operation[list[Document | None]]:
-    """The document of each conversation in one round trip; None for one that cannot be read."""
-    found = yield [_snapshot(layout, record) for record in records]
-    return [_document(snapshot) for snapshot in found]
-
-
-def _snapshot(layout: Layout, record: Record) -> Command[Snapshot | None]:
+def document_command(layout: Layout, record: Record) -> Command[Document | None]:
+    """The document of a conversation; None if it cannot be read."""
     id = encode(record.conversation_id)
-    content, runs = layout.keys.content(id), layout.keys.runs(id)
-    calls = (("HGET", content, id), ("LRANGE", runs, 0, -1))
-    return Command(calls, lambda reply: Snapshot(reply[0], record, reply[1]), otherwise=None)
 
+    def decoded(replies: list[Any]) -> Document | None:
+        with suppress(Damaged):
+            return Snapshot(replies[0], record, replies[1]).document
+        return None
 
-def _document(snapshot: Snapshot | None) -> Document | None:
-    with suppress(Damaged):
-        return None if snapshot is None else snapshot.document
-    return None
+    calls = (("HGET", layout.keys.content(id), id), ("LRANGE", layout.keys.runs(id), 0, -1))
+    return Command(calls, decoded, otherwise=None)
 
 
 def _is_visible(token: bytes, fields: list[Any] | None, now: int, filters: SearchFilters) -> bool:

@@ -150,7 +150,7 @@ class Documents:
         suffixes: list[bytes] | None = None,
         facets: bytes = b"",
     ) -> bytes:
-        """With `suffixes`, these are all documents afterwards; else only those named change."""
+        # With `suffixes`, these are all documents afterwards; else only those named change.
         head = [self._digest, fresh_token(), fresh_token(), 1 if self.schema.embed else 0]
         whole = [] if suffixes is None else [suffixes, facets]
         return packed([*head, documents, removed, *whole])
@@ -162,11 +162,11 @@ _head = struct.Struct(">BI").pack
 def packed(value: Any) -> bytes:
     """A value of lists, bytes and small ints in MessagePack, which Lua scripts can unpack."""
     parts: list[bytes] = []
-    _pack(value, parts)
+    _pack_into(parts, value)
     return b"".join(parts)
 
 
-def _pack(value: Any, parts: list[bytes]) -> None:
+def _pack_into(parts: list[bytes], value: Any) -> None:
     if isinstance(value, bytes):
         parts += (_head(0xDB, len(value)), value)
     elif isinstance(value, int):
@@ -174,4 +174,4 @@ def _pack(value: Any, parts: list[bytes]) -> None:
     else:
         parts.append(_head(0xDD, len(value)))
         for item in value:
-            _pack(item, parts)
+            _pack_into(parts, item)

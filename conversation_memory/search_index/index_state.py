@@ -65,7 +65,6 @@ class IndexState:
         self._is_probed = False
 
     def forget(self) -> None:
-        """Ask the server next time."""
         self._state = None
 
     def wants_documents(self) -> Operation[bool]:
@@ -97,7 +96,7 @@ class IndexState:
         return 0 if _is_building(information) else count - _documents(information)
 
     def recount(self, surplus: int) -> Command[int]:
-        """Correct the count, even while others write."""
+        # An increment, as others may write meanwhile.
         return single("HINCRBY", self._keys.search(), COUNT, -surplus)
 
     def finish(self) -> Operation[list[bytes]]:
@@ -217,7 +216,6 @@ class IndexState:
         return [name for name in names if name.startswith(ours) and name != self.schema.name]
 
     def _merges(self) -> Operation[bool]:
-        """True if a search finds everything."""
         if self._is_probed or (yield from info("cluster")).get("cluster_enabled") != "1":
             return True
         # All documents of an index are in one slot, but a proxy may ask another node.
