@@ -167,11 +167,15 @@ def packed(value: Any) -> bytes:
 
 
 def _pack_into(parts: list[bytes], value: Any) -> None:
-    if isinstance(value, bytes):
+    kind = type(value)
+    if kind is bytes:
         parts += (_head(0xDB, len(value)), value)
-    elif isinstance(value, int):
+    elif kind is int:
         parts.append(_head(0xCE, value))
     else:
         parts.append(_head(0xDD, len(value)))
         for item in value:
-            _pack_into(parts, item)
+            if type(item) is bytes:  # without a call, as most are
+                parts += (_head(0xDB, len(item)), item)
+            else:
+                _pack_into(parts, item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any
 
@@ -16,9 +16,6 @@ from .schema import Schema
 
 # For how many seconds each state is kept; others are asked for every time.
 _KEPT = {"ready": 5, "absent": 60, "denied": 60, "missing": 5}
-
-# Our count of documents, added to the reply of FT.INFO.
-_BEFORE = "documents before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,42 @@ class State:
     @property
     def complete(self) -> bool:
         return self.kind == "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class _Information:
+    """The parts of FT.INFO that matter, and our own count of documents just `before` it."""
+
+    documents: int
+    indexed: float
+    is_building: bool
+    attributes: list[Any]
+    before: int = 0
+
+    @classmethod
+    def of(cls, reply: Any) -> _Information:
+        """From a map (RESP3) or a flat list (RESP2)."""
+        if not isinstance(reply, dict):
+            reply = dict(zip(reply[::2], reply[1::2], strict=True))
+        return cls(
+            int(float(reply.get(b"num_docs") or 0)),
+            float(reply.get(b"percent_indexed") or 0),
+            float(reply.get(b"indexing") or 0) > 0,
+            reply.get(b"attributes") or [],
+        )
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Name -> kind of FIELDS."""
+        fields = {}
+        for column in self.attributes:
+            # A map over RESP3; over RESP2, pairs followed by flags.
+            is_map = isinstance(column, dict)
+            attribute = column[b"attribute"] if is_map else column[column.index(b"attribute") + 1]
+            kind, _, name = decode(attribute).partition("_")
+            if name:
+                fields[name] = kind
+        return fields
 
 
 OFF = State("off", "SEARCH is not switched on for this alias.")
@@ -84,16 +117,15 @@ class IndexState:
 
     def built(self) -> Operation[None]:
         """Wait until RediSearch has indexed all documents."""
-        while _is_building((yield from self._info_of_created())):
+        while (yield from self._info_of_created()).is_building:
             yield Pause(0.1)
 
     def surplus(self) -> Operation[int]:
         """How much too high our count of documents is; negative if too low, 0 while building."""
-        count, information = yield Command(
-            (("HGET", self._keys.search(), COUNT), ("FT.INFO", self.schema.name)),
-            lambda replies: (int(replies[0] or 0), _mapping(replies[1])),
-        )
-        return 0 if _is_building(information) else count - _documents(information)
+        calls = (("HGET", self._keys.search(), COUNT), ("FT.INFO", self.schema.name))
+        count, reply = yield Command(calls)
+        information = _Information.of(reply)
+        return 0 if information.is_building else int(count or 0) - information.documents
 
     def recount(self, surplus: int) -> Command[int]:
         # An increment, as others may write meanwhile.
@@ -141,7 +173,7 @@ class IndexState:
             return State("partial", "This cluster returns only a part of the results.")
         return (yield from self._state_of(information))
 
-    def _info_of_created(self) -> Operation[dict[str, Any]]:
+    def _info_of_created(self) -> Operation[_Information]:
         try:
             return (yield from self._info(self.schema.name))
         except RedisMisconfigured as error:
@@ -156,29 +188,27 @@ class IndexState:
             yield from self._record("HSETNX")
         return (yield from self._info(self.schema.name))
 
-    def _info(self, name: bytes) -> Operation[dict[str, Any]]:
-        count, information = yield [
-            single("HGET", self._keys.search(), COUNT),
-            single("FT.INFO", name, decode=_mapping),
-        ]
-        return {**information, _BEFORE: int(count or 0)}
+    def _info(self, name: bytes) -> Operation[_Information]:
+        search = self._keys.search()
+        count, reply = yield [single("HGET", search, COUNT), single("FT.INFO", name)]
+        return replace(_Information.of(reply), before=int(count or 0))
 
-    def _state_of(self, information: dict[str, Any]) -> Operation[State]:
+    def _state_of(self, information: _Information) -> Operation[State]:
         since = yield single("HGET", self._keys.search(), self.schema.digest)
         name, fields = self.schema.name, self.schema.fields
-        if since is None or _is_building(information):
+        if since is None or information.is_building:
             other = yield from self._other()
             if other is None and since is None:
                 return State("incomplete", _OLDER, name, fields)
             if other is None:
-                percent = float(information.get("percent_indexed") or 0) * 100
-                reason = f"RediSearch is still indexing ({percent:.0f} % done)."
+                reason = f"RediSearch is still indexing ({information.indexed * 100:.0f} % done)."
                 return State("building", reason, name, fields)
-            name, fields, information = other
+            name, information = other
+            fields = information.fields
         reason = yield from self._gap(information)
         return State("incomplete" if reason else "ready", reason, name, fields)
 
-    def _gap(self, information: dict[str, Any]) -> Operation[str]:
+    def _gap(self, information: _Information) -> Operation[str]:
         """A sentence on the documents that are missing according to the counts; '' if none are."""
         conversations, known, stale, count = yield [
             single("HLEN", self._keys.index),
@@ -187,7 +217,7 @@ class IndexState:
             single("HGET", self._keys.search(), COUNT),
         ]
         # Others write between the commands: FT.INFO must be below the counts before and after it.
-        lost = min(int(count or 0), information[_BEFORE]) - _documents(information)
+        lost = min(int(count or 0), information.before) - information.documents
         missing = conversations - known
         if missing > 0:
             return f"{_conversations_are(missing)} not searchable yet. {_REMEDY}"
@@ -197,8 +227,8 @@ class IndexState:
             return f"Redis lost {counted(lost, 'search document')}. {_REMEDY}"
         return ""
 
-    def _other(self) -> Operation[tuple[bytes, Mapping[str, str], dict[str, Any]] | None]:
-        """Name, FIELDS and FT.INFO of a complete index that answers until this one is complete."""
+    def _other(self) -> Operation[tuple[bytes, _Information] | None]:
+        """Name and FT.INFO of a complete index that answers until this one is complete."""
         # Queries have the words of the present LANGUAGE.
         language = self.schema.name.rpartition(b"-")[0]
         for name in (yield from self._others()):
@@ -206,8 +236,7 @@ class IndexState:
                 continue
             since = yield single("HGET", self._keys.search(), _digest(name))
             if since is not None:
-                information = yield from self._info(name)
-                return name, _fields(information), information
+                return name, (yield from self._info(name))
         return None
 
     def _others(self) -> Operation[list[bytes]]:
@@ -247,33 +276,5 @@ def _conversations_are(number: int) -> str:
     return f"{counted(number, 'conversation')} {'is' if number == 1 else 'are'}"
 
 
-def _mapping(reply: Any) -> dict[str, Any]:
-    """A map (RESP3) or a flat list (RESP2) as a dict with str keys."""
-    if not isinstance(reply, dict):
-        reply = dict(zip(reply[::2], reply[1::2], strict=True))
-    return {decode(key): value for key, value in reply.items()}
-
-
 def _total(reply: Any) -> int:
     return int(reply[b"total_results"] if isinstance(reply, dict) else reply[0])
-
-
-def _is_building(information: dict[str, Any]) -> bool:
-    return float(information.get("indexing") or 0) > 0
-
-
-def _documents(information: dict[str, Any]) -> int:
-    return int(float(information.get("num_docs") or 0))
-
-
-def _fields(information: dict[str, Any]) -> dict[str, str]:
-    """Name -> kind of FIELDS, from the attributes of FT.INFO."""
-    fields = {}
-    for column in information["attributes"]:
-        # A map over RESP3; over RESP2, pairs followed by flags.
-        is_map = isinstance(column, dict)
-        attribute = column[b"attribute"] if is_map else column[column.index(b"attribute") + 1]
-        kind, _, name = decode(attribute).partition("_")
-        if name:
-            fields[name] = kind
-    return fields
