@@ -15,7 +15,7 @@ from ..exceptions import ConversationMemoryError, Damaged, RedisDenied
 from ..layouts import Layout
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run
-from ..search_index.index_state import State, is_unknown_command
+from ..search_index.index_state import is_unknown_command
 from ..wire import loads
 from . import facets, redisearch
 from .facets import Counts, Grouping
@@ -97,7 +97,9 @@ class Engine:
         """
         for _ in range(2):
             state = yield from self._layout.search_state()
-            if request.cursor.is_scan or not self._can_answer(state, request):
+            known = {f"{kind}_{name}" for name, kind in state.fields.items()}
+            is_able = state.answers and request.filters.fields <= known
+            if request.cursor.is_scan or not is_able:
                 break
             try:
                 for _ in range(3):
@@ -114,11 +116,6 @@ class Engine:
                     return nothing(CUT_SHORT)
                 self._forget_state(error)
         return (yield from read(state.reason))
-
-    def _can_answer(self, state: State, request: Request) -> bool:
-        if not state.answers or self._schema is None:
-            return False
-        return request.filters.fields <= {f"{kind}_{name}" for name, kind in state.fields.items()}
 
     def _forget_state(self, error: ConversationMemoryError) -> None:
         # The index may be dropped, or the ACL changed, while the state is cached.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
+from ..clock import milliseconds
 from ..search_index.schema import SEPARATOR
 from ..search_index.tokens import untag
 from .redisearch import warnings
@@ -45,7 +46,7 @@ def by_time(step: int) -> Grouping:
 
     def values(candidate: Candidate) -> list[str]:
         updated = candidate.record.updated
-        return [str(int(updated.timestamp() * 1000 // step))] if updated else []
+        return [str(milliseconds(updated) // step)] if updated else []
 
     number = ("APPLY", f"floor(@t / {step})", "AS", "value")
     return Grouping(_aggregate("t", *number, "GROUPBY", 1, "@value"), values)

@@ -89,7 +89,6 @@ class Query:
 
     @property
     def is_hopeless(self) -> bool:
-        """True if no run can match."""
         return not self.terms and not self.is_blank
 
     @property

@@ -69,7 +69,6 @@ class SearchFilters:
 
     @property
     def is_hopeless(self) -> bool:
-        """True if nothing can satisfy them."""
         is_empty = self.until is not None and (self.since or 0) >= self.until
         return is_empty or any(condition.is_hopeless for condition in self.where)
 
@@ -93,7 +92,6 @@ class SearchFilters:
         return all(condition.matches(values.get(condition.field, b"")) for condition in self.where)
 
     def covers(self, milliseconds: int) -> bool:
-        """True if a time is within them."""
         is_after = self.since is None or milliseconds >= self.since
         return is_after and (self.until is None or milliseconds < self.until)
 
@@ -184,7 +182,6 @@ class Request:
 
     @property
     def is_hopeless(self) -> bool:
-        """True if nothing can match."""
         without_like = self.query.is_hopeless and self.vector is None
         return without_like or self.filters.is_hopeless
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
 from django.utils.safestring import SafeString
 
+from ..clock import moment
 from ..records import Record
 from ..runs import Run
 from ..search_index.documents import text_of
@@ -51,9 +52,7 @@ class Hit:
     @property
     def time(self) -> datetime | None:
         """When the run was added, None if unknown."""
-        if self.milliseconds is None:
-            return None
-        return datetime.fromtimestamp(self.milliseconds / 1000, UTC)
+        return moment(self.milliseconds)
 
     @property
     def snippet(self) -> str:

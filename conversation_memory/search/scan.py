@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ..clock import milliseconds
 from ..collection.listing import Listing
 from ..documents import Document, decoded
 from ..exceptions import ConversationCorrupt, Damaged
@@ -194,4 +195,4 @@ def _pairs(flat: list[bytes]) -> dict[str, bytes]:
 
 
 def _updated_ms(record: Record) -> int:
-    return round(record.updated.timestamp() * 1000) if record.updated else 0
+    return milliseconds(record.updated) if record.updated else 0

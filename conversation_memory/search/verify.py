@@ -132,8 +132,11 @@ class Verifier:
         if not is_tag:
             self._tags.pop(filters.owner or b"", None)
             return None
-        if overdue and (yield from self._reaps()):
-            return None
+        if overdue:
+            # Deadlines are scores of a sorted set, so Redis itself deletes nothing.
+            with suppress(RedisReadOnly, RedisDenied):
+                if (yield from reap(self._layout, self._listing, batches=1)):
+                    return None
         unread = {row.token for row in reply.rows if row.text is None}
         records: dict[bytes, Record] = {}
         reasons = reply.reasons
@@ -152,12 +155,6 @@ class Verifier:
             for row in reply.rows
         ]
         return replace(reply, rows=rows, reasons=reasons)
-
-    def _reaps(self) -> Operation[bool]:
-        # Deadlines are scores of a sorted set, so Redis itself deletes nothing.
-        with suppress(RedisReadOnly, RedisDenied):
-            return bool((yield from reap(self._layout, self._listing, batches=1)))
-        return False
 
     def _texts(self, records: dict[bytes, Record]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
         """The runs of conversations by the suffix of their documents, by token."""
