@@ -39,7 +39,7 @@ _DAMPING = 60
 _DISTANCE = "distance"
 
 SCOPES = ("conversation", "owner")
-# How many runs are compared one by one where there is no RediSearch.
+# Up to so many runs are compared one by one where RediSearch is not available.
 FEW = 200
 
 

@@ -95,13 +95,14 @@ class Engine:
         Each gets the reason why its result may be incomplete. `ask` returns None if it must be
         repeated.
         """
-        for _ in range(2):
+        for _ in range(2):  # again if the cached state was outdated
             state = yield from self._layout.search_state()
             known = {f"{kind}_{name}" for name, kind in state.fields.items()}
             is_able = state.answers and request.filters.fields <= known
             if request.cursor.is_scan or not is_able:
                 break
             try:
+                # Again if the owner got another tag, or expired conversations had to be deleted.
                 for _ in range(3):
                     scope = yield from self._verifier.scope(request.filters, state.name)
                     if scope is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -59,15 +59,20 @@ class Reply:
     @classmethod
     def of(cls, reply: Any, documents: bytes) -> Reply:
         """From a map (RESP3) or a flat list (RESP2). Every key begins with `documents`."""
-        start = len(documents)
-        if not isinstance(reply, dict):
-            total, *rest = reply
-            return cls(int(total), [*_flat_rows(rest, start)], [])
-        rows = [
-            _row(row[b"id"][start:], row.get(b"score", 0), row.get(b"extra_attributes", {}))
-            for row in reply[b"results"]
-        ]
-        return cls(int(reply[b"total_results"]), rows, warnings(reply))
+        hits: Iterable[tuple[bytes, Any, dict[bytes, bytes]]]
+        if isinstance(reply, dict):
+            total, reasons = reply[b"total_results"], warnings(reply)
+            found = reply[b"results"]
+            hits = [
+                (it[b"id"], it.get(b"score", 0), it.get(b"extra_attributes", {})) for it in found
+            ]
+        else:
+            total, reasons, hits = reply[0], [], _flat_hits(reply[1:])
+        rows = []
+        for key, score, fields in hits:
+            token, _, suffix = key.removeprefix(documents).partition(b":")
+            rows.append(ReplyRow(token, suffix, float(score), fields, fields.get(b"run")))
+        return cls(int(total), rows, reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,7 @@ def explained(request: Request, scope: Scope, reply: Reply, late: list[str]) -> 
 def call(request: Request, scope: Scope) -> Call:
     returned = ("t", "run", *sorted(request.filters.fields))
     direction = "ASC" if request.order_by == "time" else "DESC"
+    # RediSearch sorts by relevance unless told otherwise, and returns scores only if asked.
     order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
     page = ("LIMIT", request.cursor.offset, rows_to_ask_for(request))
     return ft_search(scope, expression(request, scope), returned, *order, *page)
@@ -184,20 +190,15 @@ def suggestions(request: Request, scope: Scope) -> Operation[list[str]]:
     return [*{word: None for (word, _), reply in pairs if reply.total}]
 
 
-def _row(name: bytes, score: Any, fields: dict[bytes, bytes]) -> ReplyRow:
-    token, _, suffix = name.partition(b":")
-    return ReplyRow(token, suffix, float(score), fields, fields.get(b"run"))
-
-
-def _flat_rows(rest: list[Any], start: int) -> Iterator[ReplyRow]:
-    """From RESP2: key, score if there is one, and the fields, again and again."""
-    has_scores = len(rest) > 1 and not isinstance(rest[1], list | None)
+def _flat_hits(flat: list[Any]) -> Iterator[tuple[bytes, Any, dict[bytes, bytes]]]:
+    # Key, score if asked for, and fields, again and again.
+    has_scores = len(flat) > 1 and not isinstance(flat[1], list | None)
     width = 3 if has_scores else 2
-    for at in range(0, len(rest), width):
-        key, *score, flat = rest[at : at + width]
-        flat = flat or []  # None for a document that was deleted during the search
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        yield _row(key[start:], score[0] if score else 0, fields)
+    for start in range(0, len(flat), width):
+        key, *score, fields = flat[start : start + width]
+        fields = fields or []  # None for a document that was deleted during the search
+        values = dict(zip(fields[::2], fields[1::2], strict=True))
+        yield key, score[0] if score else 0, values
 
 
 def _similar(reply: Any) -> dict[str, list[str]]:

@@ -1,5 +1,4 @@
-"""Writing missing search documents: of conversations that other programs wrote, or after SEARCH
-was set or changed."""
+"""Writing missing search documents: after other programs wrote, or SEARCH was set or changed."""
 
 from __future__ import annotations
 

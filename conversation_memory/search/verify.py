@@ -114,7 +114,7 @@ class Verifier:
         None if the search must be repeated: the owner has another tag by now, or conversations had
         expired and have been deleted only now.
         """
-        tokens = {row.token: None for row in reply.rows}
+        tokens = dict.fromkeys(row.token for row in reply.rows)
         found = yield self._command(filters, scope, 0, tokens)
         return (yield from self._verified(reply, filters, found))
 
