@@ -26,7 +26,7 @@ from ..text import counted
 from ..wire import loads
 from . import redisearch
 from .query import Query
-from .redisearch import Reply, ReplyRow, Scope
+from .redisearch import Reply, ReplyRow, ScopedRequest
 from .request import MOST, Cursor, Request, SearchFilters
 
 EMBED = Script("embed")
@@ -80,25 +80,27 @@ def put(keys: Keys, names: Sequence[bytes], packed: Sequence[bytes]) -> Operatio
     return int((yield Command((EMBED.call([keys.unembedded(), *names], packed),))))
 
 
-def search(request: Request, scope: Scope) -> Operation[Reply]:
+def search(scoped: ScopedRequest) -> Operation[Reply]:
     """The runs nearest to the vector of a request, ranked by its words too if there are any."""
+    request = scoped.request
     offset, end = request.cursor.offset, request.cursor.offset + request.limit
     count = max(_CANDIDATES, end)
-    filters = redisearch.expression(replace(request, query=Query(is_blank=True)), scope)
+    wordless = replace(request, query=Query(is_blank=True))
+    filters = redisearch.expression(replace(scoped, request=wordless))
     query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
     # Without a LIMIT, FT.SEARCH returns ten of the rows that KNN finds.
     rest = ("SORTBY", _DISTANCE, "LIMIT", 0, count, "PARAMS", 2, "vector", request.vector)
-    call = redisearch.ft_search(scope, query, ("t", "run", _DISTANCE), *rest)
-    reply, late = yield from redisearch.timed(redisearch.command(call, scope))
+    call = redisearch.ft_search(scoped, query, ("t", "run", _DISTANCE), *rest)
+    reply, late = yield from redisearch.timed(redisearch.command(scoped, call))
     reasons = [*reply.reasons, *late]
     # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
     rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
     if not request.query.is_blank and not request.query.is_hopeless:
         words = replace(request, cursor=Cursor(), limit=min(count, MOST))
-        found = yield redisearch.command(redisearch.call(words, scope), scope)
+        found = yield redisearch.command(replace(scoped, request=words))
         rows = _fused([rows, found.rows])
         reasons += found.reasons
-    if waiting := (yield single("ZCARD", scope.keys.unembedded())):
+    if waiting := (yield single("ZCARD", scoped.keys.unembedded())):
         reasons.append(f"Not embedded yet: {counted(waiting, 'run')}.")
     return Reply(len(rows), rows[offset:end], reasons)
 

@@ -19,7 +19,7 @@ from ..search_index.index_state import is_unknown_command
 from ..wire import loads
 from . import facets, redisearch
 from .facets import Counts, Grouping
-from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, Scope, is_timeout
+from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, ScopedRequest, is_timeout
 from .request import Cursor, Request
 from .results import Activity, Facets, Hit, SearchResults, sentences
 from .scan import Scan
@@ -50,7 +50,7 @@ class Engine:
         return (
             yield from self._answer(
                 request,
-                partial(self._hits, request),
+                self._hits,
                 Scan(self._layout, self._listing, request).search,
                 lambda reason: SearchResults([], reason=reason),
             )
@@ -77,7 +77,7 @@ class Engine:
         return (
             yield from self._answer(
                 request,
-                partial(self._aggregate, request, grouping),
+                partial(self._aggregate, grouping),
                 partial(Scan(self._layout, self._listing, request).count, grouping.values),
                 lambda reason: (Counts(), reason),
             )
@@ -86,7 +86,7 @@ class Engine:
     def _answer(
         self,
         request: Request,
-        ask: Callable[[Scope, str], Operation[T | None]],
+        ask: Callable[[ScopedRequest, str], Operation[T | None]],
         read: Callable[[str], Operation[T]],
         nothing: Callable[[str], T],
     ) -> Operation[T]:
@@ -104,11 +104,11 @@ class Engine:
             try:
                 # Again if the owner got another tag, or expired conversations had to be deleted.
                 for _ in range(3):
-                    scope = yield from self._verifier.scope(request.filters, state.name)
-                    if scope is None:
+                    scoped = yield from self._verifier.scoped(request, state.name)
+                    if scoped is None:
                         loss = yield from self._verifier.loss(request.filters)
                         return nothing(state.reason or loss)
-                    answer = yield from ask(scope, state.reason)
+                    answer = yield from ask(scoped, state.reason)
                     if answer is not None:
                         return answer
                 return nothing(CHANGING)
@@ -126,26 +126,25 @@ class Engine:
         assert self._layout.index_state is not None
         self._layout.index_state.forget()
 
-    def _hits(self, request: Request, scope: Scope, reason: str) -> Operation[SearchResults | None]:
-        reply = yield from self._verifier.search(request, scope)
+    def _hits(self, scoped: ScopedRequest, reason: str) -> Operation[SearchResults | None]:
+        reply = yield from self._verifier.search(scoped)
         if reply is None:
             return None
-        results = _results(request, reply, reason)
-        if results.total or request.vector is not None:
+        results = _results(scoped.request, reply, reason)
+        if results.total or scoped.request.vector is not None:
             return results
-        return replace(results, suggestions=(yield from redisearch.suggestions(request, scope)))
+        return replace(results, suggestions=(yield from redisearch.suggestions(scoped)))
 
     def _aggregate(
-        self, request: Request, grouping: Grouping, scope: Scope, reason: str
+        self, grouping: Grouping, scoped: ScopedRequest, reason: str
     ) -> Operation[tuple[Counts, str] | None]:
-        start = ("FT.AGGREGATE", scope.index, redisearch.expression(request, scope), "VERBATIM")
+        start = ("FT.AGGREGATE", scoped.index, redisearch.expression(scoped), "VERBATIM")
         call = (*start, *grouping.aggregate, *redisearch.limits())
         aggregate = single(*call, decode=facets.counted)
         (counts, reasons), late = yield from redisearch.timed(aggregate)
-        verified = yield from self._verifier.verify(Reply(0, [], []), request.filters, scope)
-        if verified is None:
+        if (yield from self._verifier.verify(Reply(0, [], []), scoped)) is None:
             return None
-        vague = "" if request.is_exact else APPROXIMATE
+        vague = "" if scoped.request.is_exact else APPROXIMATE
         return counts, sentences([reason, *reasons, *late, vague])
 
 

@@ -76,23 +76,25 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """The index to search, and the conditions on owner and conversation.
+class ScopedRequest:
+    """A request, the index to search, and the conditions on owner and conversation.
 
     `tag` stands for the owner in search documents.
     """
 
+    request: Request
     keys: Keys
     index: bytes
-    conditions: tuple[str, ...] = ()
-    tag: bytes = b""
+    conditions: tuple[str, ...]
+    tag: bytes
 
 
-def expression(request: Request, scope: Scope) -> bytes:
+def expression(scoped: ScopedRequest) -> bytes:
+    request = scoped.request
     newest, filters = request.cursor.newest, request.filters
     filters = filters.before(newest + 1) if newest else filters
     # The scope comes first, so that nothing after it can widen it.
-    conditions = [*scope.conditions, *filters.redisearch(), request.query.redisearch()]
+    conditions = [*scoped.conditions, *filters.redisearch(), request.query.redisearch()]
     return " ".join(filter(None, conditions)).encode() or b"*"
 
 
@@ -115,19 +117,19 @@ def is_timeout(error: ConversationMemoryError) -> bool:
     return isinstance(error, RedisMisconfigured) and "imeout limit" in str(error.__cause__)
 
 
-def search(request: Request, scope: Scope) -> Operation[Reply]:
-    reply, late = yield from timed(command(call(request, scope), scope))
-    return (yield from explained(request, scope, reply, late))
+def search(scoped: ScopedRequest) -> Operation[Reply]:
+    reply, late = yield from timed(command(scoped))
+    return (yield from explained(scoped, reply, late))
 
 
-def explained(request: Request, scope: Scope, reply: Reply, late: list[str]) -> Operation[Reply]:
+def explained(scoped: ScopedRequest, reply: Reply, late: list[str]) -> Operation[Reply]:
     """The reply with all reasons why there may be more."""
     reasons = [*late, *reply.reasons]
-    if not request.query.has_prefix or EXPANDED in reasons:
+    if not scoped.request.query.has_prefix or EXPANDED in reasons:
         return replace(reply, reasons=reasons)
-    query = expression(request, scope)
+    query = expression(scoped)
     # RediSearch 2.10 tells only in FT.PROFILE that it expanded a prefix in part.
-    profile = ("FT.PROFILE", scope.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
+    profile = ("FT.PROFILE", scoped.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
     try:
         is_expanded = "prefix expansion" in repr((yield single(*profile, *limits()))).lower()
     except (RedisDenied, RedisMisconfigured):
@@ -135,13 +137,14 @@ def explained(request: Request, scope: Scope, reply: Reply, late: list[str]) -> 
     return replace(reply, reasons=[*reasons, EXPANDED] if is_expanded else reasons)
 
 
-def call(request: Request, scope: Scope) -> Call:
+def call(scoped: ScopedRequest) -> Call:
+    request = scoped.request
     returned = ("t", "run", *sorted(request.filters.fields))
     direction = "ASC" if request.order_by == "time" else "DESC"
     # RediSearch sorts by relevance unless told otherwise, and returns scores only if asked.
     order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
     page = ("LIMIT", request.cursor.offset, rows_to_ask_for(request))
-    return ft_search(scope, expression(request, scope), returned, *order, *page)
+    return ft_search(scoped, expression(scoped), returned, *order, *page)
 
 
 def rows_to_ask_for(request: Request) -> int:
@@ -150,14 +153,16 @@ def rows_to_ask_for(request: Request) -> int:
     return max(0, min(limit, LAST - request.cursor.offset))
 
 
-def ft_search(scope: Scope, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
+def ft_search(scoped: ScopedRequest, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
     # VERBATIM, as words are stemmed by us: RediSearch would add stems of its own.
-    start = ("FT.SEARCH", scope.index, query, "VERBATIM", "RETURN", len(returned), *returned)
+    start = ("FT.SEARCH", scoped.index, query, "VERBATIM", "RETURN", len(returned), *returned)
     return (*start, *rest, *limits())
 
 
-def command(call: Call, scope: Scope) -> Command[Reply]:
-    return single(*call, decode=partial(Reply.of, documents=scope.keys.documents()))
+def command(scoped: ScopedRequest, search: Call = ()) -> Command[Reply]:
+    """The `search`, or that of the request."""
+    decode = partial(Reply.of, documents=scoped.keys.documents())
+    return single(*(search or call(scoped)), decode=decode)
 
 
 def warnings(reply: Any) -> list[str]:
@@ -173,18 +178,20 @@ def warnings(reply: Any) -> list[str]:
     return reasons
 
 
-def suggestions(request: Request, scope: Scope) -> Operation[list[str]]:
+def suggestions(scoped: ScopedRequest) -> Operation[list[str]]:
     """Words similar to those typed; each would find something in this scope."""
-    typed = " ".join(term.words[0] for term in _single_words(request.query)[:_MOST_SUGGESTIONS])
-    if not typed or request.query.words.language:  # a stem is not a word to suggest
+    query = scoped.request.query
+    typed = " ".join(term.words[0] for term in _single_words(query)[:_MOST_SUGGESTIONS])
+    if not typed or query.words.language:  # a stem is not a word to suggest
         return []
-    check = ("FT.SPELLCHECK", scope.index, typed.encode(), "DISTANCE", 1, "DIALECT", 2)
+    check = ("FT.SPELLCHECK", scoped.index, typed.encode(), "DISTANCE", 1, "DIALECT", 2)
     try:
         similar = yield single(*check, decode=_similar)
     except (RedisDenied, RedisMisconfigured):  # a missing suggestion is not worth an error
         return []
-    others = [*_alternatives(request.query, similar)]
-    searches = [command(call(replace(request, query=it), scope), scope) for _, it in others]
+    others = [*_alternatives(query, similar)]
+    requests = [replace(scoped.request, query=other) for _, other in others]
+    searches = [command(replace(scoped, request=request)) for request in requests]
     replies = (yield searches) if searches else []
     pairs = zip(others, replies, strict=True)
     return [*{word: None for (word, _), reply in pairs if reply.total}]

@@ -20,7 +20,7 @@ from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import suffix
 from . import embeddings, redisearch
-from .redisearch import Reply, Scope
+from .redisearch import Reply, ScopedRequest
 from .request import Request, SearchFilters
 
 FOUND = Script("found")
@@ -47,9 +47,9 @@ class Verifier:
         # A cached tag may be outdated: each search verifies it in the round trip of its hits.
         self._tags: dict[bytes, bytes] = {}
 
-    def scope(self, filters: SearchFilters, index: bytes) -> Operation[Scope | None]:
+    def scoped(self, request: Request, index: bytes) -> Operation[ScopedRequest | None]:
         """None if that owner, or that conversation, has no search documents."""
-        owner, id = filters.owner, filters.conversation
+        owner, id = request.filters.owner, request.filters.conversation
         known = None if owner is None else self._tags.get(owner)
         calls: list[Command[Any]] = []
         if owner is not None and known is None:
@@ -68,10 +68,10 @@ class Verifier:
             conditions.append(f"@o:{{{tag.decode()}}}")
         if id is not None:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
-        return Scope(self._keys, index, tuple(conditions), tag)
+        return ScopedRequest(request, self._keys, index, tuple(conditions), tag)
 
     def loss(self, filters: SearchFilters) -> Operation[str]:
-        """The reason why there may be hits although scope() returned None."""
+        """The reason why there may be hits although scoped() returned None."""
         owner, id, keys = filters.owner, filters.conversation, self._keys
         calls: list[Command[Any]] = []
         if owner is not None:
@@ -80,50 +80,50 @@ class Verifier:
             calls.append(single("HEXISTS", keys.content(id), id))
         return UNINDEXED if all((yield calls)) else ""
 
-    def search(self, request: Request, scope: Scope) -> Operation[Reply | None]:
+    def search(self, scoped: ScopedRequest) -> Operation[Reply | None]:
         """The verified reply, see verify(); in one round trip where a script can search."""
+        request = scoped.request
         is_refused, is_short = False, redisearch.rows_to_ask_for(request) <= _MOST_IN_SCRIPTS
         if self._searches_in_scripts and is_short and request.vector is None:
             try:
-                return (yield from self._search_in_script(request, scope))
+                return (yield from self._search_in_script(scoped))
             except (RedisMisconfigured, RedisDenied) as error:
                 if redisearch.is_timeout(error):
                     raise
                 # Some servers, such as a cluster, refuse a search in a script.
                 is_refused = True
         find = redisearch.search if request.vector is None else embeddings.search
-        reply = yield from find(request, scope)
+        reply = yield from find(scoped)
         self._searches_in_scripts = self._searches_in_scripts and not is_refused
-        return (yield from self.verify(reply, request.filters, scope))
+        return (yield from self.verify(reply, scoped))
 
-    def _search_in_script(self, request: Request, scope: Scope) -> Operation[Reply | None]:
+    def _search_in_script(self, scoped: ScopedRequest) -> Operation[Reply | None]:
         # Scripts speak RESP2, where a hit is a key, a score if asked for, and fields.
-        parts = 3 if request.by_relevance else 2
-        call = redisearch.call(request, scope)
-        command = self._command(request.filters, scope, parts, call)
+        parts = 3 if scoped.request.by_relevance else 2
+        command = self._command(scoped, parts, redisearch.call(scoped))
         found, late = yield from redisearch.timed(command)
         reply = Reply.of(found[3], self._keys.documents())
-        verified = yield from self._verified(reply, request.filters, found)
+        verified = yield from self._verified(reply, scoped.request.filters, found)
         if verified is None:
             return None
-        return (yield from redisearch.explained(request, scope, verified, late))
+        return (yield from redisearch.explained(scoped, verified, late))
 
-    def verify(self, reply: Reply, filters: SearchFilters, scope: Scope) -> Operation[Reply | None]:
+    def verify(self, reply: Reply, scoped: ScopedRequest) -> Operation[Reply | None]:
         """The reply, with the record and the run of each row that the caller may see.
 
         None if the search must be repeated: the owner has another tag by now, or conversations had
         expired and have been deleted only now.
         """
         tokens = dict.fromkeys(row.token for row in reply.rows)
-        found = yield self._command(filters, scope, 0, tokens)
-        return (yield from self._verified(reply, filters, found))
+        found = yield self._command(scoped, 0, tokens)
+        return (yield from self._verified(reply, scoped.request.filters, found))
 
     def _command(
-        self, filters: SearchFilters, scope: Scope, parts: int, rest: Iterable[Any]
+        self, scoped: ScopedRequest, parts: int, rest: Iterable[Any]
     ) -> Command[list[Any]]:
-        keys = self._keys
+        keys, owner = self._keys, scoped.request.filters.owner or b""
         names = [keys.index, keys.expiry(), keys.tokens(), keys.owners(), keys.root]
-        return Command((FOUND.call(names, [filters.owner or b"", scope.tag, parts, *rest]),))
+        return Command((FOUND.call(names, [owner, scoped.tag, parts, *rest]),))
 
     def _verified(
         self, reply: Reply, filters: SearchFilters, found: list[Any]
