@@ -128,7 +128,7 @@ class RediSearchTests(SearchTests):
     @both
     def test_a_server_that_searches_for_no_script(self, index):
         self.index.driver("a", owner=1).append(Run("word", ""))
-        self.index._engine._searches_in_scripts = True
+        self.index._engine._verifier._searches_in_scripts = True
         with mock.patch.object(verify, "FOUND", Refusing("found")):
             for _ in range(2):
                 results = index.search("word", owner=1)
