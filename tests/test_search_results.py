@@ -21,7 +21,7 @@ class Refusing(Script):
 
     def __init__(self, *names):
         super().__init__(*names)
-        search, refusal = b"redis.pcall(unpack(ARGV, 4))", b"redis.error_reply('ERR Cannot block')"
+        search, refusal = b"redis.pcall(unpack(ARGV, first + 1))", b"redis.error_reply('ERR Cannot block')"
         assert search in self.source
         self.source = self.source.replace(search, refusal)
         self.sha = sha1(self.source).hexdigest()

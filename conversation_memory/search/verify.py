@@ -10,12 +10,13 @@ from typing import Any
 
 from ..collection.bulk import reap
 from ..collection.listing import Listing
+from ..collection.summaries import Summary
 from ..documents import Document
 from ..exceptions import Damaged, RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import encode
 from ..layouts import Layout
 from ..layouts.refs import Snapshot
-from ..records import FIELDS, Record, number
+from ..records import FIELDS, Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import suffix
@@ -24,6 +25,8 @@ from .redisearch import Reply, ScopedRequest
 from .request import Request, SearchFilters
 
 FOUND = Script("found")
+
+_FIELDS = (*FIELDS, "indexed", "token")
 _MOST_TAGS = 10_000
 # A script holds a second copy of its reply, and the server waits for it.
 _MOST_IN_SCRIPTS = 200
@@ -123,7 +126,8 @@ class Verifier:
     ) -> Command[list[Any]]:
         keys, owner = self._keys, scoped.request.filters.owner or b""
         names = [keys.index, keys.expiry(), keys.tokens(), keys.owners(), keys.root]
-        return Command((FOUND.call(names, [owner, scoped.tag, parts, *rest]),))
+        args = [owner, scoped.tag, len(_FIELDS), *_FIELDS, parts, *rest]
+        return Command((FOUND.call(names, args),))
 
     def _verified(
         self, reply: Reply, filters: SearchFilters, found: list[Any]
@@ -140,10 +144,11 @@ class Verifier:
         unread = {row.token for row in reply.rows if row.text is None}
         records: dict[bytes, Record] = {}
         reasons = reply.reasons
-        for token, fields in zip(tokens, conversations, strict=True):
-            if _is_visible(token, fields, now, filters):
-                records[token] = Record.from_reply(fields[13], fields[: len(FIELDS)])
-                if not _is_current(fields):
+        for token, row in zip(tokens, conversations, strict=True):
+            it = Summary.of(row[0], now, _FIELDS, row[1:]) if row else None
+            if it and _is_visible(token, it, filters):
+                records[token] = it.record
+                if not _is_current(it):
                     reasons = [*reply.reasons, OVERWRITTEN]
                     unread.add(token)
         texts = yield from self._texts({it: records[it] for it in records if it in unread})
@@ -180,16 +185,13 @@ def document_command(layout: Layout, record: Record) -> Command[Document | None]
     return Command(calls, decoded, otherwise=None)
 
 
-def _is_visible(token: bytes, fields: list[Any] | None, now: int, filters: SearchFilters) -> bool:
+def _is_visible(token: bytes, it: Summary, filters: SearchFilters) -> bool:
     """True for a conversation that exists, has that token and belongs to the caller."""
-    if not fields or fields[12] != token:
-        return False
-    owner, expires, id, size = fields[0] or None, fields[6], fields[13], fields[14]
-    exists = bool(size) and (number(expires) or now + 1) > now
-    return exists and filters.owner in (None, owner) and filters.conversation in (None, id)
+    is_theirs = filters.owner in (None, it.owner) and filters.conversation in (None, it.id)
+    return it.size > 0 and not it.is_expired and it.values.get("token") == token and is_theirs
 
 
-def _is_current(fields: list[Any]) -> bool:
+def _is_current(it: Summary) -> bool:
     """True if the documents are those of the conversation as it is now."""
-    version, indexed, size = fields[5], fields[11], fields[14]
-    return bool(indexed) and indexed.endswith(b"-%b-%d" % (version or b"0", size))
+    version, indexed = it.values.get("version") or b"0", it.values.get("indexed") or b""
+    return indexed.endswith(b"-%b-%d" % (version, it.size))
