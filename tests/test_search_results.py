@@ -21,7 +21,8 @@ class Refusing(Script):
 
     def __init__(self, *names):
         super().__init__(*names)
-        search, refusal = b"redis.pcall(unpack(ARGV, first + 1))", b"redis.error_reply('ERR Cannot block')"
+        search = b"redis.pcall(unpack(ARGV, first + 1))"
+        refusal = b"redis.error_reply('ERR Cannot block')"
         assert search in self.source
         self.source = self.source.replace(search, refusal)
         self.sha = sha1(self.source).hexdigest()
