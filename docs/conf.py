@@ -32,6 +32,6 @@ html_static_path = ["_static"]
 html_theme_options = {"top_of_page_buttons": []}
 
 llms_txt_summary = (
-    "A reusable Django app that keeps the memory of LLM conversations in Redis: append, load, search, "
-    "archive, erase, and an admin, in synchronous and asynchronous code."
+    "A reusable Django app that keeps the memory of LLM conversations in Redis: append, load, "
+    "search, archive, erase, and an admin, in synchronous and asynchronous code."
 )

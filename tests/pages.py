@@ -1,7 +1,7 @@
 """The pages of the documentation, their code blocks, and running those as a reader would.
 
-    ```python    runs; what it defines is known to the later blocks of its page. One whose first line
-                 is `# settings.py` is the settings of all later blocks, on the server of the tests.
+    ```python    runs; what it defines is known to later blocks of its page. One that begins with
+                 `# settings.py` is the settings of all later blocks, on the server of the tests.
     ```pycon     a session of the interpreter: what it prints is what it shows
     ```console   lines that begin with `$ ` are commands; what they print is what it shows
     ```sh        management commands, of which nothing is shown

@@ -8,7 +8,9 @@ from .pages import PAGES
 
 # What to write instead.
 PATTERNS = {
-    r"\b(?:is|are|was|were) no (?!longer|more|less|other|such|need|way|reason|limit|point)\w+": "is not a …",
+    r"\b(?:is|are|was|were) no (?!longer|more|less|other|such|need|way|reason|limit|point)\w+": (
+        "is not a …"
+    ),
     r"(?:^|[.:] )What (?:is|was|has|others|a|the) [^?.]*\.(?:\s|$)": "subject, verb, object",
     r"(?:^|[.:] )Whether [^?.]*\.(?:\s|$)": "subject, verb, object",
     r"\bgives? way\b": "does not block",

@@ -15,7 +15,7 @@ from ..collection.summaries import SUMMARIES, Summary, summaries
 from ..documents import Document
 from ..exceptions import Damaged
 from ..layouts import Layout
-from ..layouts.indexing import INDEX
+from ..layouts.indexing import DERIVE
 from ..layouts.refs import Encoded
 from ..records import FIELDS
 from ..redis_io.operations import Command, Operation, allowed
@@ -180,7 +180,7 @@ class Item:
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
     commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
-    commands += INDEX.commands if layout.schema is not None else []
+    commands += DERIVE.commands if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 

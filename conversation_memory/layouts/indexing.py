@@ -17,7 +17,7 @@ from ..search_index.schema import Schema
 from .refs import ConversationRef, Snapshot
 
 INDEXED = Script("indexed")
-INDEX = Script("index")
+DERIVE = Script("derive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class Indexing:
         `time`, in ms, is for runs without a document. Returns how many documents were written, or
         the reason of a refusal.
         """
-        args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time]
-        call = INDEX.call(self.keys.of(ref.id, ref.owner, ref.call), args)
+        args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time, ""]
+        call = DERIVE.call(self.keys.of(ref.id, ref.owner, ref.call), args)
         return Command((call,), otherwise=(b"changed",))
 
     def _change_to(self, ref: ConversationRef, document: Document) -> Operation[bytes]:
