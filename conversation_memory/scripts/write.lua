@@ -3,8 +3,8 @@
 -- ARGV  id, owner, what difference() compares, field, lifetime, default lifetime, change of search
 --       documents, 1 to keep the times (conversation.lua), how many fields and values of the record
 --       ('layout' first), how many texts of runs, then those, and the digests of the ids of runs
--- Returns the new version, or why not: a refusal (conversation.lua), {'changed'}, {'digest'}, or
--- {'documents'} if some are missing.
+-- Returns the new version, a refusal, {'changed'}, {'digest'}, or {'documents'} if some are
+-- missing.
 local stored, refused = enter()
 refused = refused or difference(stored)
 if refused then return refused end
