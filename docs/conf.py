@@ -23,7 +23,7 @@ exclude_patterns = ["_build"]
 nitpicky = False
 
 myst_enable_extensions = ["colon_fence", "attrs_block", "deflist"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "signature"
@@ -41,8 +41,8 @@ html_css_files = ["site.css"]
 html_theme_options = {"top_of_page_buttons": []}
 
 llms_txt_summary = (
-    "A reusable Django app that keeps the memory of LLM conversations in Redis: append, load, search, "
-    "archive, erase, and an admin, in synchronous and asynchronous code."
+    "A reusable Django app that keeps the memory of LLM conversations in Redis: append, load, "
+    "search, archive, erase, and an admin, in synchronous and asynchronous code."
 )
 
 
