@@ -2,6 +2,7 @@
 
 import asyncio
 import unittest
+from functools import partial
 from importlib.util import find_spec
 from io import StringIO
 from unittest import mock
@@ -10,11 +11,10 @@ import pytest
 from asgiref.sync import async_to_sync
 from asgiref.testing import ApplicationCommunicator
 from django.contrib.auth.models import User
-from django.http import Http404
 from django.test import AsyncRequestFactory, RequestFactory
 
 from conversation_memory import indexes
-from conversation_memory.exceptions import RedisUnavailable
+from conversation_memory.exceptions import ConversationNotFound, RedisUnavailable
 
 from .pages import ROOT, Reader
 from .utils import RedisTestCase
@@ -76,7 +76,7 @@ class UseTests(PageTestCase):
             answer = self.ask(self.post(question="a", run_id="1"), "view")
             assert f"{count} times" in answer.text
         assert [run.id for run in self.runs("view")] == ["1"]
-        with pytest.raises(Http404):
+        with pytest.raises(ConversationNotFound):
             self.ask(self.post(pk=8, question="b"), "view")
 
     def test_an_async_view(self):
@@ -153,10 +153,11 @@ class UseTests(PageTestCase):
         assert added["answer"] == "You asked 0 times before."
         assert "ninja" in [one["id"] for one in listed["conversations"]]
 
-    def test_redis_is_down(self):
-        middleware = self.MemoryUnavailableMiddleware(None)
-        assert middleware.process_exception(None, RedisUnavailable("")).status_code == 503
-        assert middleware.process_exception(None, ValueError()) is None
+    def test_the_middleware(self):
+        answer = partial(self.MemoryMiddleware(None).process_exception, None)
+        assert answer(RedisUnavailable("")).status_code == 503
+        assert answer(ConversationNotFound()).status_code == 404
+        assert answer(ValueError()) is None
 
 
 class PromptTests(PageTestCase):
