@@ -22,7 +22,9 @@ end
 redis.call('HSET', content, id, field)
 -- Whoever converts an index of old conversations would fill the memory with ids for an hour.
 if ARGV[10] ~= '1' or (stored.updated or 0) > clock() - IDS then
-  remember({unpack(ARGV, first + count)})
+  local digests = {}
+  for i = first + count, #ARGV do digests[#digests + 1] = ARGV[i] end
+  remember(digests)
 end
 expire(stored, deadline, #field)
 index(stored, change, time, #field, fields)
