@@ -1,4 +1,4 @@
-"""The pictures of the README: `python -m pytest tests/screenshots.py` takes them anew."""
+"""The pictures of the documentation: `python -m pytest tests/screenshots.py` takes them anew."""
 
 import random
 from pathlib import Path
@@ -13,7 +13,7 @@ from example_project.chat.samples import samples
 from .browser import BrowserTestCase
 from .servers import ServerTestCase
 
-FOLDER = Path(__file__).parent.parent / "example_project/screenshots"
+FOLDER = Path(__file__).parent.parent / "docs/images"
 DAY = 24 * 60 * 60 * 1000
 
 
