@@ -51,6 +51,14 @@ class Screenshots(ServerTestCase, BrowserTestCase):
         # The list of apps on the left is Django's own.
         page.locator("#toggle-nav-sidebar").click()
         for name, url in (("indexes", indexes_page), ("conversation", conversation)):
-            page.goto(url)
-            page.wait_for_timeout(500)
-            page.screenshot(path=FOLDER / f"{name}.png")
+            self.take(page, name, url)
+        katherine = self.root
+        memory = indexes["default"]
+        memory.driver("sample-orbit").move_to(katherine.pk)
+        chat = self.open("/", user=katherine, **view)
+        self.take(chat, "chat", "/c/sample-orbit/")
+
+    def take(self, page, name, url):
+        page.goto(url)
+        page.wait_for_timeout(500)
+        page.screenshot(path=FOLDER / f"{name}.png")
