@@ -17,8 +17,7 @@ from .layouts import ConversationRef, Layout, layout
 from .layouts.refs import Memo
 from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
-from .redis_io.operations import Operation
-from .redis_io.twins import twins
+from .redis_io.operations import Operation, twins
 from .runs import Run, as_run
 
 

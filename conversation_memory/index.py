@@ -23,8 +23,7 @@ from .keys import Id, decode, encode
 from .layouts import layout
 from .records import Conversation, Page
 from .redis_io import connections
-from .redis_io.operations import Operation, T
-from .redis_io.twins import twins
+from .redis_io.operations import Operation, T, twins
 from .search.api import Searchable
 from .search.engine import Engine
 from .search.reindex import Reindexing, reindex

@@ -14,8 +14,7 @@ from .layouts import ConversationRef, Layout
 from .layouts.refs import Memo
 from .records import LARGEST, Conversation, Excerpt, Record, RunPage
 from .redis_io.connections import Connection
-from .redis_io.operations import Operation, T
-from .redis_io.twins import twins
+from .redis_io.operations import Operation, T, twins
 from .runs import Run, estimate_tokens
 from .search import embeddings as embedding
 from .search.engine import Engine
