@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..collection.listing import Listing
 from ..documents import Document, decoded
-from ..exceptions import ConversationCorrupt, Damaged
+from ..exceptions import ConversationCorrupt, Damaged, counted
 from ..keys import encode
 from ..layouts import ConversationRef, Layout
 from ..records import Page, Record, number
@@ -23,7 +23,6 @@ from ..redis_io.operations import Command, Operation, single
 from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.tokens import Words
-from ..text import counted
 from .filters import SearchFilters
 from .request import Cursor, Request
 from .results import Hit, SearchResults, sentences
