@@ -26,7 +26,7 @@ _KEYS = {
 }
 _SEARCH_KEYS = {"FIELDS", "LANGUAGE", "EMBED", "DIMENSIONS"}
 _STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT".split()
-# The lowest and the highest value; 0 is none.
+# The lowest and the highest value, 0 for no limit.
 _INTEGERS = {"PORT": (1, 65535), "DB": (0, 0), "MAX_BYTES": (1, 0), "MAX_RUN_BYTES": (1, 0)}
 
 
@@ -74,7 +74,7 @@ class IndexSettings:
     @property
     def lifetime(self) -> int | None:
         """TTL in milliseconds."""
-        return None if self.ttl is None else milliseconds(self.ttl)
+        return None if self.ttl is None else lifetime_in_ms(self.ttl)
 
     @property
     def server(self) -> tuple[Any, ...]:
@@ -84,7 +84,7 @@ class IndexSettings:
         return (self.cache, self.url, *address, repr(self.options))
 
 
-def milliseconds(lifetime: float | timedelta) -> int:
+def lifetime_in_ms(lifetime: float | timedelta) -> int:
     """A lifetime, a number of seconds or a timedelta, in milliseconds."""
     if not isinstance(lifetime, int | float | timedelta) or isinstance(lifetime, bool):
         raise TypeError("A lifetime must be a number of seconds or a timedelta.")
@@ -120,13 +120,13 @@ def get(alias: str) -> IndexSettings:
 
 
 def find_faults(alias: str, entry: Any) -> Iterator[str]:
-    """The errors of an entry of REDIS, one sentence each, found without contacting a server."""
+    """The errors of an entry of REDIS, one sentence each; contacts no server."""
     where = f"settings.REDIS[{alias!r}]"
     if not isinstance(entry, Mapping):
         yield f"{where} is not a dict."
         return
     yield from _key_faults(where, entry, _KEYS)
-    # None of what os.environ.get() does not find.
+    # os.environ.get() returns None for a missing variable.
     optional = {key for key in ("USERNAME", "PASSWORD") if entry.get(key) is None}
     if mistyped := [
         key for key in _STRINGS if key not in optional and not isinstance(entry.get(key, ""), str)
@@ -190,7 +190,7 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
         yield f"ON_USER_DELETE of {where} must be 'erase', 'anonymise' or None."
     try:
-        milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
+        lifetime_in_ms(1 if entry.get("TTL") is None else entry["TTL"])
     except (TypeError, ValueError) as error:
         yield f"TTL of {where} cannot be used. {error}"
 

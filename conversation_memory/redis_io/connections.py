@@ -34,7 +34,9 @@ class AsyncClients:
         """The client of the running loop; `make` makes it at the first use."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._forget_closed_loops()
+            # A client holds its loop, so that the dictionary keeps both of a closed one.
+            for closed in [known for known in list(self._clients) if known.is_closed()]:
+                self._clients.pop(closed, None)
             client = make()
             self._clients[loop] = client, _guard(client)
         return self._clients[loop][0]
@@ -52,19 +54,10 @@ class AsyncClients:
         if guard is not None:
             await guard.aclose()
 
-    def _forget_closed_loops(self) -> None:
-        # Their clients hold them, so they would not go by themselves.
-        for loop in [loop for loop in list(self._clients) if loop.is_closed()]:
-            self._clients.pop(loop, None)
-
 
 def _guard(client: Any) -> Guard:
-    """Closes `client` when the running loop ends, or when this is closed before.
-
-    asyncio.run(), async_to_sync() and Django's test cases all close the asynchronous generators of
-    a loop that are still open before they close the loop.
-    """
-
+    # Closes `client` when the running loop ends: asyncio.run(), async_to_sync() and Django's test
+    # cases close the asynchronous generators of a loop before they close the loop.
     async def closing() -> Guard:
         try:
             yield
@@ -73,7 +66,7 @@ def _guard(client: Any) -> Guard:
 
     guard = closing()
     with suppress(StopIteration):
-        guard.__anext__().send(None)  # to the yield: from here on, the loop knows of it
+        guard.__anext__().send(None)  # to the yield, so that the loop knows of it
     return guard
 
 
@@ -102,14 +95,12 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """Where the server is, without credentials: `localhost:6379/0`."""
+        """The address of the server without credentials: `localhost:6379/0`."""
         pool = self.client.connection_pool
         options = pool.connection_kwargs
-        if hasattr(pool, "service_name"):
-            return f"{pool.service_name}/{options.get('db') or 0}"
-        port = f":{options.get('port', 6379)}" if "path" not in options else ""
-        place = options.get("path") or options.get("host", "localhost")
-        return f"{place}{port}/{options.get('db') or 0}"
+        server = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        server = getattr(pool, "service_name", options.get("path", server))
+        return f"{server}/{options.get('db') or 0}"
 
     def _make_async(self) -> Any:
         if self.settings.cache:
@@ -124,7 +115,7 @@ class Connection:
         return await aperform(self.async_client, operation, alias)
 
     def close(self) -> None:
-        """Close the clients that are ours, the async ones when their loops run next."""
+        """Close the clients of ours, the async ones when their loops run next."""
         client, self._client = self._client, None
         if client is not None and not self.settings.cache:
             client.close()
@@ -141,15 +132,15 @@ class Connection:
         )
 
     def __deepcopy__(self, memo: Any) -> Connection:
-        return self  # Django copies what a test case made in setUpTestData()
+        return self  # Django copies the attributes that setUpTestData() made
 
 
-# A caller may make a driver for each request with one client, which shall not cost a pool each.
+# A caller may make a driver for each request with one client: they share one async pool.
 _twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
 
 
 class LentConnection(Connection):
-    """The connection of a driver that was given a client of the caller's, sync or async."""
+    """The connection of a driver that was given a redis-py client, sync or async."""
 
     def __init__(self, client: Any, settings: IndexSettings):
         super().__init__(settings)
@@ -171,7 +162,7 @@ class LentConnection(Connection):
         return clients.async_twin(self._client)
 
     def close(self) -> None:
-        """The client is the caller's to close."""
+        """Does nothing, since the caller closes the client."""
 
 
 _connections: dict[tuple[Any, ...], Connection] = {}
@@ -187,7 +178,7 @@ def connect(settings: IndexSettings) -> Connection:
 
 
 def close_all() -> None:
-    """Close every client that is ours; the next use opens new ones."""
+    """Close every client of ours; the next use opens new ones."""
     with _lock:
         closing = list(_connections.values())
         _connections.clear()
