@@ -69,16 +69,14 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     try:
         make(index)  # opens no connection
     except InvalidIndexError as error:
-        if index.cache:
-            yield Error(str(error), hint=clients.LENDERS, id="conversation_memory.E004")
-        else:
-            yield Error(
-                str(error),
-                hint="OPTIONS takes the keyword arguments of redis.Redis().",
-                id="conversation_memory.E005",
-            )
+        options = "OPTIONS takes the keyword arguments of redis.Redis()."
+        yield Error(
+            str(error),
+            hint=clients.LENDERS if index.cache else options,
+            id=f"conversation_memory.{'E004' if index.cache else 'E005'}",
+        )
 
-    # redis-py takes the arguments of the query too, the last of each.
+    # redis-py also takes the arguments of the query, the last of each name.
     query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
     given = {key: values[-1] for key, values in query.items()} | dict(entry.get("OPTIONS", {}))
     for key in ("ssl_cert_reqs", "ssl_check_hostname"):

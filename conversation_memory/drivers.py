@@ -77,36 +77,24 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
             password=password,
         )
         connection = connect(settings) if client is None else LentConnection(client, settings)
-        self._open(connection, layout(settings), conversation_id, owner, ttl)
+        self._open(connection, layout(settings), new_ref(conversation_id, owner, ttl))
         self.username = username
 
     @classmethod
     def of(
-        cls,
-        connection: Connection,
-        layout: Layout,
-        conversation_id: Id | None,
-        owner: Id | None,
-        ttl: float | timedelta | None,
+        cls, connection: Connection, layout: Layout, ref: ConversationRef
     ) -> RedisConversationMemoryDriver:
         """The driver of a conversation in an index that is open already."""
         driver = cls.__new__(cls)
-        driver._open(connection, layout, conversation_id, owner, ttl)
+        driver._open(connection, layout, ref)
         return driver
 
-    def _open(
-        self, connection: Connection, layout: Layout, conversation_id: Any, owner: Any, ttl: Any
-    ) -> None:
+    def _open(self, connection: Connection, layout: Layout, ref: ConversationRef) -> None:
         settings = connection.settings
         self.host, self.port, self.db = settings.host, settings.port, settings.db
         self.username = settings.username
-        self._connection = connection
-        self._layout = layout
-        self._memo = Memo()
-        lifetime = None if ttl is None else lifetime_in_ms(ttl)
-        self._seen = ConversationRef(
-            _id(conversation_id), _owner(owner), owner is not None, lifetime
-        )
+        self._connection, self._layout = connection, layout
+        self._seen, self._memo = ref, Memo()
 
     def _store(
         self,
@@ -238,6 +226,14 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.conversation_id!r} of {self._layout.alias!r}>"
+
+
+def new_ref(
+    conversation_id: Id | None, owner: Id | None, ttl: float | timedelta | None
+) -> ConversationRef:
+    """A conversation, by default a new one, as a driver with these arguments sees it."""
+    lifetime = None if ttl is None else lifetime_in_ms(ttl)
+    return ConversationRef(_id(conversation_id), _owner(owner), owner is not None, lifetime)
 
 
 def _id(conversation_id: Id | None) -> bytes:

@@ -16,13 +16,13 @@ from .collection import erase as erasure
 from .collection.listing import Listing
 from .collection.selection import EVERYTHING, ScanCursor, Selection
 from .collection.summaries import Summary
-from .drivers import RedisConversationMemoryDriver
+from .drivers import RedisConversationMemoryDriver, new_ref
 from .exceptions import InvalidIndexError
 from .keys import Id, decode, encode
 from .layouts import layout
 from .records import Conversation, Page
 from .redis_io import connections
-from .redis_io.operations import Operation, T, twins
+from .redis_io.operations import Operation, T, aperform, perform, twins
 from .search.api import Searchable
 from .search.engine import Engine
 from .search.reindex import Failure, Reindexing, reindex
@@ -65,9 +65,8 @@ class ConversationIndex(Searchable, Browsable):
         With `owner`, it sees and changes only conversations of that owner. `ttl` is how long the
         conversation is kept after its last write, instead of the TTL of the index.
         """
-        return RedisConversationMemoryDriver.of(
-            self._connection, self._layout, conversation_id, owner, ttl
-        )
+        ref = new_ref(conversation_id, owner, ttl)
+        return RedisConversationMemoryDriver.of(self._connection, self._layout, ref)
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
         """The number of conversations, of all or of one owner."""
@@ -96,9 +95,8 @@ class ConversationIndex(Searchable, Browsable):
         """
         mark = None
         while True:
-            listed, mark = self._run(
-                self._listing.batch(selection, mark, oldest_first=oldest_first)
-            )
+            batch = self._listing.batch(selection, mark, oldest_first=oldest_first)
+            listed, mark = self._run(batch)
             yield from listed
             if mark is None:
                 return
@@ -286,10 +284,10 @@ class ConversationIndex(Searchable, Browsable):
         return {"sender": type(self), "index": self, "owner": name}
 
     def _run(self, operation: Operation[T]) -> T:
-        return self._connection.run(operation, self.alias)
+        return perform(self._connection.client, operation, self.alias)
 
     async def _arun(self, operation: Operation[T]) -> T:
-        return await self._connection.arun(operation, self.alias)
+        return await aperform(self._connection.async_client, operation, self.alias)
 
     @property
     def server(self) -> str:

@@ -14,7 +14,7 @@ from .layouts import ConversationRef, Layout
 from .layouts.refs import Memo
 from .records import LARGEST, Conversation, Excerpt, Record, RunPage
 from .redis_io.connections import Connection
-from .redis_io.operations import Operation, T, twins
+from .redis_io.operations import Operation, T, aperform, perform, twins
 from .runs import Run, estimate_tokens
 from .search import embeddings as embedding
 from .search.engine import Engine
@@ -180,13 +180,12 @@ class ConversationReader:
         return self._layout.reading(self._ref, operation)
 
     def _run(self, operation: Operation[T]) -> T:
-        return self._connection.run(self._guarded(operation), self._layout.alias)
+        guarded = self._layout.guarded(self._ref, operation)
+        return perform(self._connection.client, guarded, self._layout.alias)
 
     async def _arun(self, operation: Operation[T]) -> T:
-        return await self._connection.arun(self._guarded(operation), self._layout.alias)
-
-    def _guarded(self, operation: Operation[T]) -> Operation[T]:
-        return self._layout.guarded(self._ref, operation)
+        guarded = self._layout.guarded(self._ref, operation)
+        return await aperform(self._connection.async_client, guarded, self._layout.alias)
 
 
 def _positive(limit: int) -> int:

@@ -18,7 +18,6 @@ import redis.asyncio
 from ..conf import IndexSettings
 from ..exceptions import InvalidIndexError
 from . import clients
-from .operations import Operation, T, aperform, perform
 
 Guard = AsyncGenerator[None, None]
 
@@ -75,6 +74,7 @@ class Connection:
 
     def __init__(self, settings: IndexSettings):
         self.settings = settings
+        self._is_borrowed = bool(settings.cache)
         self._client: Any = None
         self._lock = Lock()
         self._async_clients = AsyncClients()
@@ -84,14 +84,16 @@ class Connection:
         """The sync client, made on first use."""
         with self._lock:
             if self._client is None:
-                make = clients.borrow if self.settings.cache else clients.own
+                make = clients.borrow if self._is_borrowed else clients.own
                 self._client = make(self.settings)
             return self._client
 
     @property
     def async_client(self) -> Any:
         """The async client of the running event loop, made on first use."""
-        return self._async_clients.get(self._make_async)
+        if self._is_borrowed:
+            return self._async_clients.get(lambda: clients.async_twin(self.client))
+        return self._async_clients.get(lambda: clients.own_async(self.settings))
 
     @property
     def address(self) -> str:
@@ -102,22 +104,10 @@ class Connection:
         server = getattr(pool, "service_name", options.get("path", server))
         return f"{server}/{options.get('db') or 0}"
 
-    def _make_async(self) -> Any:
-        if self.settings.cache:
-            return clients.async_twin(self.client)
-        return clients.own_async(self.settings)
-
-    def run(self, operation: Operation[T], alias: str) -> T:
-        return perform(self.client, operation, alias)
-
-    async def arun(self, operation: Operation[T], alias: str) -> T:
-        """See run()."""
-        return await aperform(self.async_client, operation, alias)
-
     def close(self) -> None:
         """Close the clients of ours, the async ones when their loops run next."""
         client, self._client = self._client, None
-        if client is not None and not self.settings.cache:
+        if client is not None and not self._is_borrowed:
             client.close()
         self._async_clients.close()
 
@@ -144,6 +134,7 @@ class LentConnection(Connection):
 
     def __init__(self, client: Any, settings: IndexSettings):
         super().__init__(settings)
+        self._is_borrowed = True
         self._client = client
         self._async_clients = _twins.setdefault(client.connection_pool, AsyncClients())
         self._is_async = isinstance(client, redis.asyncio.Redis)
@@ -157,9 +148,6 @@ class LentConnection(Connection):
     @property
     def async_client(self) -> Any:
         return self._client if self._is_async else super().async_client
-
-    def _make_async(self) -> Any:
-        return clients.async_twin(self._client)
 
     def close(self) -> None:
         """Does nothing, since the caller closes the client."""
