@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,11 +20,6 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 
 _ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
-_KEYS = {
-    *("CACHE", "URL", *_ADDRESS, "INDEX", "INDEXES", "LAYOUT", "TTL", "TTL_ON_READ"),
-    *("MAX_BYTES", "MAX_RUN_BYTES", "ON_USER_DELETE", "SEARCH", "OPTIONS"),
-}
-_SEARCH_KEYS = {"FIELDS", "LANGUAGE", "EMBED", "DIMENSIONS"}
 _STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT".split()
 # The lowest and the highest value, 0 for no limit.
 _INTEGERS = {"PORT": (1, 65535), "DB": (0, 0), "MAX_BYTES": (1, 0), "MAX_RUN_BYTES": (1, 0)}
@@ -46,7 +41,10 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
-    """One alias: either `cache`, the alias of CACHES to borrow from, or an address."""
+    """One alias: either `cache`, the alias of CACHES to borrow from, or an address.
+
+    The keys of an entry of REDIS are the names of the fields in capitals, without `alias`.
+    """
 
     alias: str
     index: str = DEFAULT_INDEX
@@ -125,7 +123,7 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
     if not isinstance(entry, Mapping):
         yield f"{where} is not a dict."
         return
-    yield from _key_faults(where, entry, _KEYS)
+    yield from _key_faults(where, entry, IndexSettings)
     # os.environ.get() returns None for a missing variable.
     optional = {key for key in ("USERNAME", "PASSWORD") if entry.get(key) is None}
     if mistyped := [
@@ -148,7 +146,8 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
         yield f"OPTIONS of {where} has no effect: a borrowed client uses the options of its cache."
 
 
-def _key_faults(where: str, entry: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+def _key_faults(where: str, entry: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
+    known = {field.name.upper() for field in fields(kind)} - {"ALIAS"}
     for key in sorted(set(map(str, entry)) - known):
         yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(known))}."
 
@@ -200,7 +199,7 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
         if not isinstance(search, bool):
             yield f"{where} must be True, False or a dict."
         return
-    yield from _key_faults(where, search, _SEARCH_KEYS)
+    yield from _key_faults(where, search, SearchSettings)
     fields = search.get("FIELDS", {})
     if not isinstance(fields, Mapping):
         yield f"FIELDS in {where} is not a dict of names and kinds."

@@ -211,11 +211,9 @@ def is_wrong_type(error: Exception) -> bool:
 
 
 def redact(error: Exception) -> Exception:
-    """A copy of `error` without the arguments of commands and without a traceback.
-
-    The frames of redis-py hold the documents that were being sent, and Django prints the frames
-    of a chained exception into its error report.
-    """
+    """A copy of `error` without the arguments of commands and without a traceback."""
+    # The frames of redis-py hold the documents that were being sent, and Django prints the frames
+    # of a chained exception in its error report.
     text = re.sub(r"Command # \d+ \(.*\) of pipeline caused error: ", "", str(error), flags=re.S)
     text = re.sub(r",? with args beginning with:.*", "", text, flags=re.S)
     text = re.sub(r"( at offset \d+) near .*", r"\1", text, flags=re.S)  # RediSearch

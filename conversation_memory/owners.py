@@ -31,15 +31,14 @@ def owner_of(user: Any) -> str:
 
 
 def connect_user_deletion() -> None:
-    """Connect to the user model and its proxies, which send signals of their own.
-
-    A receiver for all models would cost each of them its fast deletes.
-    """
+    """Apply ON_USER_DELETE when a user is deleted."""
     from django.apps import apps
     from django.contrib.auth import get_user_model
 
     with suppress(ImproperlyConfigured):  # a project may have no users
         users = get_user_model()
+        # A proxy sends signals of its own. A receiver for all models would cost each of them its
+        # fast deletes.
         for model in apps.get_models():
             if model._meta.concrete_model is users:
                 uid = "conversation_memory"
@@ -52,7 +51,6 @@ def _user_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
 
 
 def _apply(owner: str) -> None:
-    """Apply ON_USER_DELETE of each alias; log failures, since the user is deleted already."""
     for alias in indexes:
         try:
             action = conf.get(alias).on_user_delete
@@ -60,7 +58,7 @@ def _apply(owner: str) -> None:
                 indexes[alias].erase(owner=owner)
             elif action == "anonymise":
                 indexes[alias].anonymise(owner=owner)
-        except ConversationMemoryError as error:
+        except ConversationMemoryError as error:  # the user is deleted already
             logger.error(
                 "The conversations of the deleted user %r remain in the index of alias %r. %s "
                 "After fixing this, run: manage.py eraseconversations %s --using %s",

@@ -1,8 +1,4 @@
-"""The clients of each server: a sync client for the process, an async one for each event loop.
-
-redis-py's sync clients are safe across threads, and their pools notice a fork. An async client
-works in one event loop only, and must be closed before that loop is.
-"""
+"""The clients of each server: a sync client for the process, an async one for each event loop."""
 
 from __future__ import annotations
 
@@ -22,6 +18,8 @@ from . import clients
 Guard = AsyncGenerator[None, None]
 
 
+# redis-py's sync clients are safe across threads, and their pools notice a fork. An async client
+# works in one event loop only, and must be closed before that loop is.
 class AsyncClients:
     """An async client for each event loop, closed when the loop ends."""
 
