@@ -92,10 +92,18 @@ def lifetime_in_ms(lifetime: float | timedelta) -> int:
     return int(seconds * 1000)
 
 
+def entries() -> Mapping[str, Any]:
+    """settings.REDIS. Raises `InvalidIndexError` if it is not a dict."""
+    found = getattr(settings, "REDIS", {})
+    if not isinstance(found, Mapping):
+        raise InvalidIndexError("settings.REDIS is not a dict of dicts.")
+    return found
+
+
 def aliases() -> list[str]:
     """The aliases of REDIS, then those of CACHES that could lend a connection."""
-    caches = [alias for alias in settings.CACHES if alias not in _entries() and lends(alias)]
-    return [*_entries(), *caches]
+    caches = [alias for alias in settings.CACHES if alias not in entries() and lends(alias)]
+    return [*entries(), *caches]
 
 
 def lends(cache: str) -> bool:
@@ -106,12 +114,12 @@ def lends(cache: str) -> bool:
 @sensitive_variables()
 def get(alias: str) -> IndexSettings:
     """The settings of `alias`. Raises `InvalidIndexError` with all errors of its entry."""
-    if alias not in _entries() and alias not in settings.CACHES:
+    if alias not in entries() and alias not in settings.CACHES:
         raise InvalidIndexError(
             f"There is no alias {alias!r} in settings.REDIS or settings.CACHES; "
             f"choose from {', '.join(map(repr, aliases())) or 'none'}."
         )
-    entry = _entries().get(alias, {"CACHE": alias})
+    entry = entries().get(alias, {"CACHE": alias})
     if faults := list(find_faults(alias, entry)):
         raise InvalidIndexError(" ".join(faults))
     return _normalised(alias, entry)
@@ -239,10 +247,3 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
         embed=embed,
         dimensions=given.get("DIMENSIONS") if embed else None,
     )
-
-
-def _entries() -> Mapping[str, Any]:
-    entries = getattr(settings, "REDIS", {})
-    if not isinstance(entries, Mapping):
-        raise InvalidIndexError("settings.REDIS is not a dict of dicts.")
-    return entries

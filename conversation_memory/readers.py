@@ -18,6 +18,7 @@ from .redis_io.operations import Operation, T, aperform, perform, twins
 from .runs import Run, estimate_tokens
 from .search import embeddings as embedding
 from .search.engine import Engine
+from .search.request import Request
 
 
 class ConversationReader:
@@ -138,12 +139,9 @@ class ConversationReader:
         """
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = embedding.vectors(schema, [text])
-        found = self._run(self._engine().search(replace(request, vector=vector)))
-        if not found.scanned:
-            return [hit.run for hit in found]
-        runs = self.tail(embedding.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
+        runs, are_ranked = self._run(self._candidates(replace(request, vector=vector), of))
+        if are_ranked:
+            return runs
         vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
         return embedding.nearest(runs, vectors, vector, k)
 
@@ -152,12 +150,9 @@ class ConversationReader:
         """See recall()."""
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = await embedding.avectors(schema, [text])
-        found = await self._arun(self._engine().search(replace(request, vector=vector)))
-        if not found.scanned:
-            return [hit.run for hit in found]
-        runs = await self.atail(embedding.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
+        runs, are_ranked = await self._arun(self._candidates(replace(request, vector=vector), of))
+        if are_ranked:
+            return runs
         vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
         return embedding.nearest(runs, vectors, vector, k)
 
@@ -173,8 +168,15 @@ class ConversationReader:
 
     exists, aexists = twins(_exists)
 
-    def _engine(self) -> Engine:
-        return Engine(self._layout, Listing(self._layout))
+    def _candidates(self, request: Request, of: str) -> Operation[tuple[list[Run], bool]]:
+        """The runs that RediSearch ranks, or without it the few runs to rank."""
+        found = yield from Engine(self._layout, Listing(self._layout)).search(request)
+        if not found.scanned:
+            return [hit.run for hit in found], True
+        runs = (yield from self._tail(embedding.FEW + 1)) if of == "conversation" else []
+        if of == "owner" or len(runs) > embedding.FEW:
+            raise embedding.too_many(self._layout.alias, found.reason, of)
+        return runs, False
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:
         return self._layout.reading(self._ref, operation)
