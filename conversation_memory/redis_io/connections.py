@@ -35,7 +35,10 @@ class AsyncClients:
             for closed in [known for known in list(self._clients) if known.is_closed()]:
                 self._clients.pop(closed, None)
             client = make()
-            self._clients[loop] = client, _guard(client)
+            guard = _closing(client)
+            with suppress(StopIteration):
+                guard.__anext__().send(None)  # to the yield, so that the loop knows of it
+            self._clients[loop] = client, guard
         return self._clients[loop][0]
 
     def close(self) -> None:
@@ -52,19 +55,13 @@ class AsyncClients:
             await guard.aclose()
 
 
-def _guard(client: Any) -> Guard:
-    # Closes `client` when the running loop ends: asyncio.run(), async_to_sync() and Django's test
-    # cases close the asynchronous generators of a loop before they close the loop.
-    async def closing() -> Guard:
-        try:
-            yield
-        finally:
-            await clients.aclose(client)
-
-    guard = closing()
-    with suppress(StopIteration):
-        guard.__anext__().send(None)  # to the yield, so that the loop knows of it
-    return guard
+# asyncio.run(), async_to_sync() and Django's test cases close the asynchronous generators of a loop
+# before they close the loop.
+async def _closing(client: Any) -> Guard:
+    try:
+        yield
+    finally:
+        await clients.aclose(client)
 
 
 class Connection:

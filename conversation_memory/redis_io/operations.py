@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
@@ -70,20 +70,15 @@ class Pause:
 class Ahead:
     """Commands to send, or a slow function to call in a thread, without waiting for the answer.
 
-    Yielding it returns immediately, with the `Later` that is to be yielded for the answer.
+    Yielding it returns a future immediately; yielding the future returns the answer.
     """
 
     work: Sequence[Command[Any]] | Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
-    """The answer to an `Ahead`: a Future, or the Task of an event loop."""
+_FUTURES = (Future, asyncio.Future)
 
-    answer: Any
-
-
-Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Later
+Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Future[Any] | asyncio.Future[Any]
 Operation = Generator[Step, Any, T]
 
 
@@ -155,9 +150,9 @@ def _send(client: Any, step: Step, alias: str) -> Any:
         thread = ThreadPoolExecutor(1)
         answer = thread.submit(work)
         thread.shutdown(wait=False)
-        return Later(answer)
-    if isinstance(step, Later):
-        return step.answer.result()
+        return answer
+    if isinstance(step, _FUTURES):
+        return step.result()
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
@@ -179,9 +174,9 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
         task = asyncio.create_task(answer)
         # asyncio logs an error that nobody asks for, as when the operation has failed before.
         task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return Later(task)
-    if isinstance(step, Later):
-        return await step.answer
+        return task
+    if isinstance(step, _FUTURES):
+        return await asyncio.wrap_future(step)
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
