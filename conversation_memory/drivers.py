@@ -241,7 +241,7 @@ def _id(conversation_id: Id | None) -> bytes:
 
 
 def _runs(runs: Any) -> Runs:
-    # With the members of the document that they were loaded from, if any.
+    # A list that load() returned also has the unknown members of its document.
     return Runs([as_run(run) for run in runs], getattr(runs, "members", None))
 
 

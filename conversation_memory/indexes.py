@@ -173,7 +173,7 @@ class ConversationIndex(Searchable, Browsable):
         `conversations_erased`. What the owner writes after the end stays.
         """
         erased = self._run(self._erasing(owner, dry_run))
-        if not dry_run:
+        if not dry_run:  # send_robust(): a failing receiver must not hide that the data is erased
             event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
             conversations_erased.send_robust(**event, erasure=erased)
         return erased

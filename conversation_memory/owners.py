@@ -17,6 +17,11 @@ from .indexes import indexes
 
 logger = logging.getLogger("conversation_memory")
 
+_REMAINING = (
+    "The conversations of the deleted user %r remain in the index of alias %r. %s "
+    "After fixing this, run: manage.py eraseconversations %s --using %s"
+)
+
 
 def owner_of(user: Any) -> str:
     """The owner string of a user such as `request.user`: the primary key as text.
@@ -59,12 +64,4 @@ def _apply(owner: str) -> None:
             elif action == "anonymise":
                 indexes[alias].anonymise(owner=owner)
         except ConversationMemoryError as error:  # the user is deleted already
-            logger.error(
-                "The conversations of the deleted user %r remain in the index of alias %r. %s "
-                "After fixing this, run: manage.py eraseconversations %s --using %s",
-                owner,
-                alias,
-                error,
-                owner,
-                alias,
-            )
+            logger.error(_REMAINING, owner, alias, error, owner, alias)

@@ -31,7 +31,7 @@ class ConversationReader:
 
     @property
     def _ref(self) -> ConversationRef:
-        # With a fresh token: redis-py may send a write twice, which the server tells by its token.
+        # With a fresh token, by which the server knows a write that redis-py sends again.
         return self._seen.for_a_call()
 
     @property

@@ -268,7 +268,8 @@ def _result(command: Command[T], replies: list[Any]) -> T:
     errors = [reply for reply in (*replies, *nested) if isinstance(reply, RedisError)]
     if errors and command.otherwise is not _RAISE and all(map(is_wrong_type, errors)):
         return command.otherwise  # type: ignore[no-any-return]
-    if errors:  # an aborted EXEC says less than the call that was refused before it
+    if errors:
+        # The error of an aborted EXEC says less than that of the call that was rejected before it.
         raise min(errors, key=lambda error: isinstance(error, ExecAbortError))
     return command.decode(last)
 
