@@ -40,8 +40,8 @@ class ConversationIndex(Searchable, Browsable):
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
 
-    Every method that changes many conversations may run while others write, and may be called again
-    after an interruption. `progress` is called with the counts so far.
+    Every method that changes many conversations may run while others write, in either layout, and
+    be called again after an interruption. `progress` is called with the counts so far.
     """
 
     def __init__(self, settings: conf.IndexSettings):
@@ -124,7 +124,7 @@ class ConversationIndex(Searchable, Browsable):
     inspect, ainspect = twins(_inspect)
 
     def _raw(self, conversation_id: Id) -> Operation[list[bytes]]:
-        """The stored bytes, even if damaged or expired: the field, then the runs of a list."""
+        """The stored bytes, even if damaged or expired: the field, then the runs of a list; or []."""
         return self._listing.raw(encode(conversation_id))
 
     raw, araw = twins(_raw)
