@@ -124,7 +124,7 @@ class ConversationIndex(Searchable, Browsable):
     inspect, ainspect = twins(_inspect)
 
     def _raw(self, conversation_id: Id) -> Operation[list[bytes]]:
-        """The stored bytes, even if damaged or expired: the field, then the runs of a list; or []."""
+        """The stored bytes, even if damaged or expired: the field and the runs of a list; or []."""
         return self._listing.raw(encode(conversation_id))
 
     raw, araw = twins(_raw)
