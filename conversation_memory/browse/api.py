@@ -12,8 +12,7 @@ from ..exceptions import RedisDenied, RedisReadOnly
 from ..keys import Id, encode
 from ..layouts import Layout
 from ..layouts.refs import owner_of
-from ..redis_io.operations import Command, Operation, T, single
-from ..redis_io.twins import twins
+from ..redis_io.operations import Command, Operation, T, single, twins
 from . import stats
 from .queries import (
     Extent,

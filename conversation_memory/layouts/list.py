@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..documents import Document, build, decoded, decoded_run
-from ..exceptions import ConversationCorrupt, ConversationNotFound
+from ..exceptions import ConversationCorrupt, ConversationNotFound, counted
 from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
-from ..text import counted
 from .base import Layout
 from .refs import (
     ConversationRef,
