@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -216,15 +216,16 @@ def _join(texts: list[bytes]) -> tuple[bytes, list[bytes] | None]:
     return b", ".join(texts), None if _is_canonical(texts) else texts
 
 
-def joined(texts: list[bytes], field: Document) -> Document:
-    """The document of runs that are kept in a list, and of the field beside it.
+def joined(texts: Sequence[bytes], field: Document) -> Document:
+    """The document of runs that are kept in a list, and of the field.
 
     The field has no runs unless a program that knows no list wrote them: they follow the others.
     """
+    others: list[bytes] = []
     if field.count:
         known = {run.id for run in decoded(texts)} - {""}
-        texts = texts + [run.to_wire() for run in field.runs if run.id not in known]
-    return field.with_texts(texts)
+        others = [run.to_wire() for run in field.runs if run.id not in known]
+    return field.with_texts([*texts, *others])
 
 
 def decoded(texts: Iterable[bytes], start: int = 0) -> list[Run]:

@@ -11,12 +11,12 @@ from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
-from ..layouts.writes import FORGET
+from ..layouts.base import FORGET
 from ..records import LARGEST, LISTED, Conversation, Page
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
-from .selection import PAGE, PageKey, ScanCursor, Selection, chosen
+from .selection import PageKey, ScanCursor, Selection, chosen, page_of
 from .summaries import Summary, summaries
 
 ADOPT = Script("adopt")
@@ -40,21 +40,19 @@ class Listing:
         self._cursor = b"0"
 
     def count(self, owner: bytes | None) -> Operation[int]:
-        keys = [self._keys.index, self._keys.expiry()]
-        keys += [] if owner is None else [self._keys.recency(owner)]
-        return int((yield Command((COUNT.call(keys, []),))))
+        return int((yield counting(self._keys, owner)))
 
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
         if limit < 1:
             raise ValueError("The limit of a page must be at least 1.")
-        limit = min(limit, LARGEST)
-        page = self._page(limit, owner, before)
-        unlisted = 0
+        limit, unlisted = min(limit, LARGEST), 0
+        start = () if before is None else _start(before)
+        page = page_of(self._keys.recency(owner), limit, *start)
         if owner is None and before is None:
             listed, unlisted = yield from self.with_adoption(page)
         else:
             listed = yield page
-        found = yield from self._existing([id for id, _ in listed], owner)
+        found = yield from self._existing([id for _, id in listed], owner)
         next = _cursor(*listed[-1]) if len(listed) == limit else None
         return Page([summary.record for summary in found], next, unlisted)
 
@@ -65,17 +63,15 @@ class Listing:
         owner = selection.owner_key
         if after is None and owner is None and selection.ids is None:
             yield from self.adopt()
-        found_keys, next = yield from chosen(
-            self._keys, selection, after, oldest_first=oldest_first
-        )
-        found = (yield summaries(self._keys, [id for _, id in found_keys])) if found_keys else []
+        ids, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
+        found = (yield summaries(self._keys, ids)) if ids else []
         return [it for it in found if _belongs(it, owner)], next
 
     def inspect(self, id: bytes) -> Operation[Conversation]:
-        place = ConversationRef(id)
-        conversation = yield from self._layout.guarded(place, self._layout.read(place))
+        ref = ConversationRef(id)
+        conversation = yield from self._layout.guarded(ref, self._layout.read(ref))
         if not conversation.exists:
-            raise self._layout.not_found(place)
+            raise self._layout.not_found(ref)
         return conversation
 
     def raw(self, id: bytes) -> Operation[list[bytes]]:
@@ -132,11 +128,6 @@ class Listing:
         call = ("HSCAN", self._keys.index, cursor, "COUNT", count, *novalues)
         return single(*call, decode=tuple)
 
-    def _page(self, limit: int, owner: bytes | None, before: str | None) -> Command[Any]:
-        start = () if before is None else _start(before)
-        call = PAGE.call([self._keys.recency(owner)], [limit, *start])
-        return Command((call,), lambda flat: list(zip(flat[::2], flat[1::2], strict=True)))
-
     def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
         call = self._keys.call(fresh_token())
         keys = [self._keys.index, self._keys.recency(), self._keys.expiry(), call]
@@ -148,7 +139,7 @@ class Listing:
         Equal numbers prove nothing, as others may have deleted as many as they wrote: each listing
         goes a short step through the hash, and long ones if the numbers differ.
         """
-        step, places = yield [self._adoption(self._cursor, _SHORT_STEP), page]
+        step, listing = yield [self._adoption(self._cursor, _SHORT_STEP), page]
         self._cursor, adopted, conversations, listed = step
         for _ in range(_LONG_STEPS):
             if conversations <= listed:
@@ -157,29 +148,35 @@ class Listing:
             self._cursor, more, conversations, listed = step
             adopted += more
         if adopted:
-            places = yield page
-        return places, max(0, conversations - listed)
+            listing = yield page
+        return listing, max(0, conversations - listed)
 
     def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Summary]]:
         """Those of `ids` that still exist (and belong to `owner`)."""
-        found = (yield summaries(self._keys, ids, LISTED)) if ids else []
-        if stale := [it.id for it in found if not _belongs(it, owner)]:
+        listed = (yield summaries(self._keys, ids, LISTED)) if ids else []
+        found = [it for it in listed if _belongs(it, owner)]
+        if stale := {*ids} - {it.id for it in found}:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
-                yield from self.forget(stale, owner)
-        return [it for it in found if _belongs(it, owner)]
+                yield from self.forget([*stale], owner)
+        return found
 
     def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
-        """Remove deleted conversations from the orders, and moved ones from `listed_for`'s."""
+        """See forgetting(). Returns how many were removed."""
         owners = yield owners_of(self._keys, ids)
         forgotten = yield [
             forgetting(self._keys, id, owner, listed_for)
             for id, owner in zip(ids, owners, strict=True)
         ]
-        pairs = zip(ids, forgotten, strict=True)
-        # Their records, which the order of deadlines follows, cannot be read.
-        if mistyped := [id for id, reply in pairs if reply is None]:
+        # Their records, which tell their deadlines, cannot be read.
+        if mistyped := [id for id, reply in zip(ids, forgotten, strict=True) if reply is None]:
             yield single("ZREM", self._keys.expiry(), *mistyped)
         return int(sum(reply or 0 for reply in forgotten))
+
+
+def counting(keys: Keys, owner: bytes | None = None) -> Command[int]:
+    """The number of conversations, of all or of one owner."""
+    order = [] if owner is None else [keys.recency(owner)]
+    return Command((COUNT.call([keys.index, keys.expiry(), *order], []),))
 
 
 def owners_of(keys: Keys, ids: Sequence[bytes]) -> list[Command[bytes | None]]:
@@ -190,10 +187,10 @@ def owners_of(keys: Keys, ids: Sequence[bytes]) -> list[Command[bytes | None]]:
 def forgetting(
     keys: Keys, id: bytes, owner: bytes | None, listed_for: bytes | None = None
 ) -> Command[int | None]:
-    """Remove a deleted conversation from the orders, and one that moved from that of `listed_for`.
+    """Remove a deleted conversation from the indexes, and one that moved from that of `listed_for`.
 
-    Deletes the conversation if it has expired. Existing ones stay in their orders; so do those with
-    a key of another type, for which the reply is None.
+    Deletes the conversation if it has expired. Existing ones stay; so do those with a key of
+    another type, for which the reply is None.
     """
     order = [] if listed_for is None else [keys.recency(listed_for)]
     args = [id, owner or b"", listed_for or b""]
@@ -211,12 +208,12 @@ def score(reply: list[Any]) -> float | None:
     return float(flat[1]) if flat else None
 
 
-def _cursor(id: bytes, score: bytes) -> str:
-    return f"{int(float(score))}-{urlsafe_b64encode(id).decode().rstrip('=')}"
+def _cursor(score: float, id: bytes) -> str:
+    return f"{int(score)}-{urlsafe_b64encode(id).decode().rstrip('=')}"
 
 
 def _start(cursor: str) -> tuple[bytes, bytes]:
-    """Score and id of a cursor. Raises ValueError if it is none."""
+    """Score and id of a cursor."""
     score, dash, id = cursor.partition("-")
     try:
         if not dash:

@@ -8,14 +8,14 @@ from dataclasses import astuple, dataclass
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+from ..collection.selection import split_by_bytes
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
     RedisMisconfigured,
 )
-from ..layouts.indexing import Indexed
-from ..layouts.refs import ConversationRef, Snapshot, owner_of
+from ..layouts.refs import ConversationRef, Indexed, Snapshot, owner_of
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search_index.sweep import sweep
 
@@ -124,16 +124,8 @@ def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[byte
 
 
 def batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
-    room = _BYTES
-    for id, size in found:
-        if batch and (len(batch) == _CONVERSATIONS or size > room):
-            yield batch
-            batch, room = [], _BYTES
-        batch.append(id)
-        room -= size
-    if batch:
-        yield batch
+    for batch in split_by_bytes(found, lambda pair: pair[1], _BYTES, _CONVERSATIONS):
+        yield [id for id, _ in batch]
 
 
 def _read(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[tuple[list[Read], int]]:
