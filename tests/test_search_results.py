@@ -21,7 +21,8 @@ class Refusing(Script):
 
     def __init__(self, *names):
         super().__init__(*names)
-        search, refusal = b"redis.pcall(unpack(ARGV, 4))", b"redis.error_reply('ERR Cannot block')"
+        search = b"redis.pcall(unpack(ARGV, first + 1))"
+        refusal = b"redis.error_reply('ERR Cannot block')"
         assert search in self.source
         self.source = self.source.replace(search, refusal)
         self.sha = sha1(self.source).hexdigest()
@@ -128,7 +129,7 @@ class RediSearchTests(SearchTests):
     @both
     def test_a_server_that_searches_for_no_script(self, index):
         self.index.driver("a", owner=1).append(Run("word", ""))
-        self.index._engine._searches_in_scripts = True
+        self.index._engine._verifier._searches_in_scripts = True
         with mock.patch.object(verify, "FOUND", Refusing("found")):
             for _ in range(2):
                 results = index.search("word", owner=1)

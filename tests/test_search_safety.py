@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from conversation_memory import Run
 from conversation_memory.search.query import Query
-from conversation_memory.search.snippets import places, snippet
+from conversation_memory.search.snippets import match_spans, snippet
 from conversation_memory.search_index.tokens import Words, composed
 
 from .searching import SEARCH
@@ -137,8 +137,7 @@ class TraceTests(RedisTestCase):
 class SnippetTests(SimpleTestCase):
     @given(texts, texts, texts)
     def test_a_snippet_is_safe_on_any_page(self, before, word, after):
-        words = Words()
-        made = snippet([before, f"<b>{word}</b>{after}"], Query.parse(word, words), words)
+        made = snippet([before, f"<b>{word}</b>{after}"], Query.parse(word, WORDS))
         assert made.text.encode()
         bare = made.html.replace("<mark>", "").replace("</mark>", "")
         assert bare == conditional_escape(made.text)
@@ -147,14 +146,13 @@ class SnippetTests(SimpleTestCase):
 
     @given(texts)
     def test_the_words_are_marked(self, text):
-        words = Words()
-        query = Query.parse("needle", words)
-        made = snippet([text + " NEEDLE ", ""], query, words)
+        query = Query.parse("needle", WORDS)
+        made = snippet([text + " NEEDLE ", ""], query)
         assert "<mark>NEEDLE</mark>" in made.html
 
     def test_it_is_as_long_as_a_line_or_two(self):
-        words, text = Words(), "hay " * 10_000 + "Needle," + " hay" * 10_000
-        made = snippet([text], Query.parse("needle", words), words)
+        text = "hay " * 10_000 + "Needle," + " hay" * 10_000
+        made = snippet([text], Query.parse("needle", WORDS))
         assert len(made.text) < 220
         assert made.text.startswith("…hay")
         assert made.text.endswith("hay…")
@@ -164,18 +162,16 @@ class SnippetTests(SimpleTestCase):
     def test_both_ways_to_find_the_words_agree(self, text, sought):
         query = Query.parse(sought, WORDS)
         text = composed(text + " " + "long" * 20)
-        found = places(text, query, WORDS)
+        found = match_spans(text, query)
         with mock.patch.object(Words, "aligned", return_value=None):
-            assert places(text, query, WORDS) == found
+            assert match_spans(text, query) == found
 
     def test_a_text_that_is_one_word_again_and_again(self):
-        words = Words()
-        made = snippet(["a " * 50_000], Query.parse("a", words), words)
+        made = snippet(["a " * 50_000], Query.parse("a", WORDS))
         assert made.html.startswith("<mark>a</mark> <mark>a</mark> ")
         assert len(made.text) < 220
 
     def test_the_place_with_most_of_the_words_is_shown(self):
-        words = Words()
         texts = ["one " + "x " * 300, "two " + "x " * 300 + "one and two"]
-        made = snippet(texts, Query.parse("one two", words), words)
+        made = snippet(texts, Query.parse("one two", WORDS))
         assert made.html.endswith("<mark>one</mark> and <mark>two</mark>")

@@ -89,13 +89,13 @@ class PropertyTests(SimpleTestCase):
         assert words(unicodedata.normalize("NFD", text)) == words(text)
 
     @given(texts)
-    def test_the_places_are_those_of_the_words(self, text):
+    def test_the_spans_are_those_of_the_words(self, text):
         text = composed(text)
-        places = [*WORDS.places(text)]
-        assert [place.word for place in places] == words(text)
-        for place in places:
-            assert place.word in words(text[place.start : place.end])
-        assert all(a.end <= b.end for a, b in zip(places, places[1:], strict=False))
+        spans = [*WORDS.spans(text)]
+        assert [span.word for span in spans] == words(text)
+        for span in spans:
+            assert span.word in words(text[span.start : span.end])
+        assert all(a.end <= b.end for a, b in zip(spans, spans[1:], strict=False))
 
     @given(texts | st.text("aAé ß-’\n字1"))
     def test_aligned_words_are_the_words_where_they_stand(self, text):

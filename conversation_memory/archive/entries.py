@@ -17,7 +17,7 @@ from ..documents import Document
 from ..exceptions import Damaged
 from ..layouts import Layout
 from ..layouts.refs import Encoded
-from ..layouts.stored import INDEX
+from ..layouts.stored import DERIVE
 from ..records import FIELDS
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
@@ -171,7 +171,7 @@ class Item:
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
     commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
-    commands += INDEX.commands if layout.schema is not None else []
+    commands += DERIVE.commands if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 

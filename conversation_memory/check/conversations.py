@@ -19,7 +19,7 @@ from ..redis_io.scripts import Script
 from . import findings
 from .findings import Finding
 
-MEND = Script("mend")
+DERIVE = Script("derive").without_documents
 
 _MOST_BYTES = 4 * 1024 * 1024
 
@@ -132,8 +132,9 @@ def _derive(snapshot: Snapshot) -> dict[str, Any]:
 def _mending(keys: Keys, id: bytes, snapshot: Snapshot, derived: dict[str, Any]) -> Command[int]:
     owner = owner_of(snapshot.record)
     pairs = [part for pair in derived.items() for part in pair]
-    args = [*snapshot.digested().expectation, len(snapshot.texts or ()), *pairs]
-    return Command((MEND.call(keys.of(id, owner, NO_CALL), [id, owner or b"", *args]),))
+    args = [*snapshot.digested().expectation, "", "", len(snapshot.texts or ()), *pairs]
+    call = DERIVE.call(keys.of(id, owner, NO_CALL), [id, owner or b"", *args])
+    return Command((call,), lambda reply: int(reply == 1))
 
 
 def inspect_scores(

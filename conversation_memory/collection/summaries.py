@@ -48,7 +48,7 @@ class Summary:
     runs_type: Bytes
     length: int
     values: Mapping[str, Bytes | None]
-    raw_score: Bytes | None
+    raw_score: Bytes | None = None
     edges: Bytes = b""
     beginning: Bytes | None = None
 

@@ -34,7 +34,7 @@ from ..search_index.schema import Schema
 from .refs import ConversationRef, Indexed, Memo, Snapshot, is_past, owner_of
 
 INDEXED = Script("indexed")
-INDEX = Script("index")
+DERIVE = Script("derive")
 
 E = TypeVar("E", bound=ConversationError)
 
@@ -238,8 +238,8 @@ class StoredConversation(ABC):
         `time`, in ms, is for runs without a document. Returns how many documents were written, None
         if a key has another type.
         """
-        args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time]
-        call = INDEX.call(self.keys.of(ref.id, ref.owner, ref.call), args)
+        args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time, ""]
+        call = DERIVE.call(self.keys.of(ref.id, ref.owner, ref.call), args)
         return Command((call,), otherwise=None)
 
     def _change_to(self, ref: ConversationRef, document: Document) -> Operation[bytes]:

@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from ..runs import Run
 from ..search.query import Query
-from ..search.snippets import places
+from ..search.snippets import match_spans
 from ..search_index.documents import text_of
 from ..search_index.tokens import Words, composed
 
@@ -78,7 +78,7 @@ class Marks:
         if not self.found_in(text):
             return text
         text, parts, position = composed(text), [], 0
-        for start, end in places(text, self._query, self._words):
+        for start, end in match_spans(text, self._query):
             parts += [text[position:start], OPEN, text[start:end], CLOSE]
             position = end
         return "".join([*parts, text[position:]])

@@ -1,4 +1,4 @@
--- A page of a recency index by number, newest first, of all conversations or of a span of time.
+-- For the admin: a page of a recency index by number, newest first, of all or of a span of time.
 -- KEYS  recency index
 -- ARGV  offset, limit, since ('' any), until ('' any, exclusive)
 -- Returns the number of conversations in the span, and the ids of the page.

@@ -1,6 +1,5 @@
 -- needs: conversation, documents
--- Layout `list`: edit or remove the run at an index, or all behind it, if it is still the one
--- there.
+-- Layout `list`: edit or remove the run at an index, or all behind it, if it is still there.
 -- ARGV  id, owner, lifetime, default lifetime, 'edit' | 'remove' | 'truncate', index, text of the
 --       run there, its new text ('edit'), change of search documents, for 'truncate' without those
 --       that go; then digests of the ids of those that go

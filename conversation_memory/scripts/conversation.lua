@@ -1,11 +1,11 @@
 -- needs: common
 -- Stands before every script on one conversation. They all take the same keys:
 --   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
--- and as the first arguments the id and the owner ('' for nobody).
--- A script that fails is not rolled back. So each is refused at once to a user who lacks a
--- permission for any of it (redis_io/scripts.py puts that in front), then reads (which finds keys
--- of another type), then adds the conversation to the recency indexes (where a needless entry does
--- no harm), then writes content, and at last the record, in one call.
+-- and as the first arguments the id and the owner ('' for nobody). A script that fails is not
+-- rolled back. So each is refused at once to a user who lacks a permission for any of it
+-- (redis_io/scripts.py puts that in front), then reads (which finds keys of another type), then
+-- adds the conversation to the recency indexes (where a needless entry does no harm), then writes
+-- content, and at last the record, in one call.
 local content, record, recent, expiry, runs, ids, call, root, owned = unpack(KEYS)
 local id, owner = ARGV[1], ARGV[2]
 if owner == '' then owned = nil end  -- the key of another argument then

@@ -1,7 +1,6 @@
 -- needs: conversation
 -- Delete a conversation: its document and everything that goes with it.
--- ARGV  id, owner [, only if nobody wrote to it from this time on ('' at any) [, 'ask' to only
---       ask]]
+-- ARGV  id, owner [, only if nobody wrote to it from this time on ('' any) [, 'ask' to only ask]]
 -- Returns 1 if there was one, 0 if not, -1 if it may have been written to since, or a refusal
 -- (conversation.lua).
 local time = tonumber(ARGV[3])

@@ -1,20 +1,20 @@
 -- needs: summary
 -- A search, or the documents of an earlier one, with the present records of their conversations.
 -- KEYS  content, expiry, tokens, owners, root
--- ARGV  owner ('' any), the tag believed to be the owner's, the number of parts of each hit in the
---       reply, then the search; or 0, then the tokens that were found before
+-- ARGV  owner ('' any), the tag believed to be the owner's, how many fields of the record to fetch,
+--       their names, the number of parts of each hit in the reply, then the search; or 0, then the
+--       tokens that were found before
 -- Returns {time, number of expired conversations, 1 if the tag is the owner's, the reply to the
--- search,
---   the token of each conversation in it, then for each token false if no conversation has it, or
---   {owner, title, created, updated, runs, version, expires, layout, length, crc, end,
---   indexed, token, id, bytes of the field}}.
+-- search, the token of each conversation in it, then for each token false if no conversation has
+-- it, or its id and what summary.lua says}.
 local content, expiry, tokens, owners, root = unpack(KEYS)
-local owner, tag, parts = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local owner, tag, first = ARGV[1], ARGV[2], ARGV[3] + 4
+local fields, parts = {unpack(ARGV, 4, first - 1)}, tonumber(ARGV[first])
 local found, names, known = false, {}, {}
 if parts == 0 then
-  names = {unpack(ARGV, 4)}
+  names = {unpack(ARGV, first + 1)}
 else
-  found = redis.pcall(unpack(ARGV, 4))
+  found = redis.pcall(unpack(ARGV, first + 1))
   if found.err then return found end
   for i = 2, #found, parts do
     local token = found[i]:match('^[^:]*', #root + #'run:' + 1)
@@ -28,13 +28,7 @@ local overdue = redis.call('ZCOUNT', expiry, '-inf', time)
 local reply = {time, overdue, is_tag and 1 or 0, found, names}
 if #names == 0 then return reply end
 for i, id in ipairs(redis.call('HMGET', tokens, unpack(names))) do
-  local record = id and tolerant('HMGET', root .. 'record:' .. id, 'owner', 'title', 'created',
-    'updated', 'runs', 'version', 'expires', 'layout', 'length', 'crc', 'end', 'indexed', 'token')
-  if record then
-    record[14], record[15] = id, redis.call('HSTRLEN', content, id)
-    reply[i + 5] = record
-  else
-    reply[i + 5] = false
-  end
+  local record, runs = root .. 'record:' .. (id or ''), root .. 'runs:' .. (id or '')
+  reply[i + 5] = id and {id, unpack(summary_of(content, id, record, runs, fields))}
 end
 return reply

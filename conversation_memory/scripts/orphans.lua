@@ -1,6 +1,5 @@
 -- needs: common
--- Search documents of no conversation: their token is unknown, or the set of their suffixes was
--- lost.
+-- Search documents of no conversation: their token is unknown, or the set that lists them was lost.
 -- KEYS  root
 -- ARGV  'ask' or 'delete', then keys of documents
 -- Returns how many there are; with 'ask', their keys.

@@ -1,8 +1,8 @@
 -- needs: conversation, restored
--- Restore a conversation over one that is unchanged since the caller read it, or has expired.
+-- For the archive: restore a conversation over one that is unchanged since the caller read it, or
+-- has expired.
 -- KEYS  ..., order of the owner it gets, last
--- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
---       whether it gets an owner, and what restored.lua says
+-- ARGV  id, owner, what difference() compares, whether it gets an owner, what restored.lua says
 -- Returns 1, a refusal (conversation.lua), {'changed'} or {'digest'}.
 local stored, refused = enter()
 if refused then return refused end

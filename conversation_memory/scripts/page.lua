@@ -1,6 +1,6 @@
--- A page of a recency index, newest or oldest first, from a page key on.
--- The page key is a score and an id. If the id has moved or was deleted since, its old rank is
--- found by bisection among those of the same score, which Redis keeps in the order of their bytes.
+-- A page of a recency index, newest or oldest first, from a page key on. The page key is a score
+-- and an id. If the id has moved or was deleted since, its old rank is found by bisection among
+-- those of the same score, which Redis keeps in the order of their bytes.
 -- KEYS  order
 -- ARGV  limit [, score ('' from the beginning), id [, 'oldest' if that comes first]]
 -- Returns {id, score, id, score, ...}.

@@ -1,5 +1,5 @@
 -- needs: restored
--- Restore conversations, behind restored.lua.
+-- For the archive: restore conversations where there are none.
 -- KEYS  content, record of the first, recent, expiry, the call (conversation.lua), then of each the
 --       record, the runs, their ids and the order of its owner (or of nobody, if it has none)
 -- ARGV  of each whether it has an owner, and what restored.lua says

@@ -1,9 +1,8 @@
 -- needs: conversation, documents
 -- Write a document over what is stored, in the form of either layout.
--- ARGV  id, owner, version ('' any), length of the field ('' any, -1 absent), its SHA-1 ('' any),
---       field, lifetime, default lifetime, change of search documents, 1 to keep the times
---       (conversation.lua), how many fields and values of the record ('layout' first), how many
---       texts of runs, then those, and the digests of the ids of runs
+-- ARGV  id, owner, what difference() compares, field, lifetime, default lifetime, change of search
+--       documents, 1 to keep the times (conversation.lua), how many fields and values of the record
+--       ('layout' first), how many texts of runs, then those, and the digests of the ids of runs
 -- Returns the new version, or why not: a refusal (conversation.lua), {'changed'}, {'digest'}, or
 -- {'documents'} if some are missing.
 local stored, refused = enter()

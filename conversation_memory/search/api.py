@@ -15,7 +15,6 @@ from ..redis_io.operations import Operation, T
 from ..redis_io.twins import twins
 from . import embeddings
 from .engine import Engine
-from .filters import SearchFilters
 from .request import Request
 from .results import Activity, Facets, SearchResults
 
@@ -58,8 +57,9 @@ class Searchable:
         Without RediSearch, conversations are read one by one, up to a limit; see `complete` of the
         results. Raises ValueError for invalid arguments.
         """
-        filters = SearchFilters.of(self._layout, owner, since, until, where, conversation)
-        request = Request.of(self._layout, text, filters, order_by, limit, after)
+        request = Request.of(
+            self._layout, text, owner, since, until, where, conversation, order_by, limit, after
+        )
         if like:
             [vector] = embeddings.vectors(self._layout.schema, [like])
             request = replace(request, vector=vector)
@@ -81,8 +81,9 @@ class Searchable:
         like: str = "",
     ) -> SearchResults:
         """See search()."""
-        filters = SearchFilters.of(self._layout, owner, since, until, where, conversation)
-        request = Request.of(self._layout, text, filters, order_by, limit, after)
+        request = Request.of(
+            self._layout, text, owner, since, until, where, conversation, order_by, limit, after
+        )
         if like:
             [vector] = await embeddings.avectors(self._layout.schema, [like])
             request = replace(request, vector=vector)
@@ -105,8 +106,8 @@ class Searchable:
         `name` is a tag or a number among the FIELDS of SEARCH. Returns the `limit` values with the
         most runs.
         """
-        filters = SearchFilters.of(self._layout, owner, since, until, where, conversation)
-        return self._engine.facets(Request.of(self._layout, text, filters), name, limit)
+        request = Request.of(self._layout, text, owner, since, until, where, conversation)
+        return self._engine.facets(request, name, limit)
 
     facets, afacets = twins(_facets)
 
@@ -127,8 +128,8 @@ class Searchable:
         Periods are those of the time zone `zone`, or of the current one. Periods without runs
         between two others are included with 0.
         """
-        filters = SearchFilters.of(self._layout, owner, since, until, where, conversation)
-        return self._engine.activity(Request.of(self._layout, text, filters), by, zone)
+        request = Request.of(self._layout, text, owner, since, until, where, conversation)
+        return self._engine.activity(request, by, zone)
 
     activity, aactivity = twins(_activity)
 

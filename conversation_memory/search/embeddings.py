@@ -25,22 +25,21 @@ from ..search_index.schema import Schema
 from ..text import counted
 from ..wire import loads
 from . import redisearch
-from .filters import SearchFilters
 from .query import Query
-from .redisearch import Reply, ReplyRow, Scope
-from .request import MOST, Cursor, Request
+from .redisearch import Reply, ReplyRow, ScopedRequest
+from .request import MOST, Cursor, Request, SearchFilters
 
 EMBED = Script("embed")
 
 BATCH = 64
-# How many rows of each ranking are considered, or more if a page asks for more.
+# The least number of rows of a ranking. KNN finds as many rows as it is asked for.
 _CANDIDATES = 100
 # Of reciprocal rank fusion: 1 / (60 + rank), as in the paper.
 _DAMPING = 60
 _DISTANCE = "distance"
 
 SCOPES = ("conversation", "owner")
-# How many runs are compared one by one where there is no RediSearch.
+# Up to so many runs are compared one by one where RediSearch is not available.
 FEW = 200
 
 
@@ -56,6 +55,7 @@ def vectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
 async def avectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     """See vectors()."""
     embed = _callable(schema)
+    # Awaited in this event loop, to which the clients of an async callable may belong.
     call: Callable[[list[str]], Awaitable[Any]] = (
         embed if iscoroutinefunction(embed) else sync_to_async(embed, thread_sensitive=False)
     )
@@ -72,7 +72,7 @@ def waiting(keys: Keys, limit: int) -> Operation[list[tuple[bytes, str]]]:
     if not names:
         return []
     found = yield [single("HMGET", name, "run", "w", otherwise=[None, None]) for name in names]
-    return [(name, _text(*fields)) for name, fields in zip(names, found, strict=True)]
+    return [(name, _text_to_embed(*fields)) for name, fields in zip(names, found, strict=True)]
 
 
 def put(keys: Keys, names: Sequence[bytes], packed: Sequence[bytes]) -> Operation[int]:
@@ -80,24 +80,29 @@ def put(keys: Keys, names: Sequence[bytes], packed: Sequence[bytes]) -> Operatio
     return int((yield Command((EMBED.call([keys.unembedded(), *names], packed),))))
 
 
-def search(request: Request, scope: Scope) -> Operation[Reply]:
+def search(scoped: ScopedRequest) -> Operation[Reply]:
     """The runs nearest to the vector of a request, ranked by its words too if there are any."""
-    offset, limit = request.cursor.offset, request.limit
-    count = max(_CANDIDATES, offset + limit)
-    filters = redisearch.expression(replace(request, query=Query(is_blank=True)), scope)
+    request = scoped.request
+    offset, end = request.cursor.offset, request.cursor.offset + request.limit
+    count = max(_CANDIDATES, end)
+    wordless = replace(request, query=Query(is_blank=True))
+    filters = redisearch.expression(replace(scoped, request=wordless))
     query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
     # Without a LIMIT, FT.SEARCH returns ten of the rows that KNN finds.
     rest = ("SORTBY", _DISTANCE, "LIMIT", 0, count, "PARAMS", 2, "vector", request.vector)
-    call = redisearch.ft_search(scope, query, ("t", "run", _DISTANCE), *rest)
-    reply, reasons = yield from redisearch.timed(redisearch.command(call, scope))
-    reply = _by_distance(reply)
+    call = redisearch.ft_search(scoped, query, ("t", "run", _DISTANCE), *rest)
+    reply, late = yield from redisearch.timed(redisearch.command(scoped, call))
+    reasons = [*reply.reasons, *late]
+    # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
+    rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
     if not request.query.is_blank and not request.query.is_hopeless:
         words = replace(request, cursor=Cursor(), limit=min(count, MOST))
-        found = yield redisearch.command(redisearch.call(words, scope), scope)
-        reply = _fused([reply, found])
-    waiting = yield single("ZCARD", scope.keys.unembedded())
-    reasons += [f"Not embedded yet: {counted(waiting, 'run')}."] if waiting else []
-    return Reply(reply.total, reply.rows[offset : offset + limit], [*reply.reasons, *reasons])
+        found = yield redisearch.command(replace(scoped, request=words))
+        rows = _fused([rows, found.rows])
+        reasons += found.reasons
+    if waiting := (yield single("ZCARD", scoped.keys.unembedded())):
+        reasons.append(f"Not embedded yet: {counted(waiting, 'run')}.")
+    return Reply(len(rows), rows[offset:end], reasons)
 
 
 def recall_request(ref: ConversationRef, k: int, of: str) -> Request:
@@ -118,36 +123,28 @@ def too_many(alias: str, reason: str, of: str) -> RedisMisconfigured:
 
 def nearest(runs: Sequence[Run], vectors: Sequence[bytes], to: bytes, k: int) -> list[Run]:
     """The `k` runs whose vectors are most similar to another one."""
-    ranked = sorted(range(len(runs)), key=lambda number: -_cosine(vectors[number], to))
+    wanted = array("f", to)
+
+    def similarity(number: int) -> float:  # the cosine, as all vectors have length one
+        return sum(x * y for x, y in zip(array("f", vectors[number]), wanted, strict=True))
+
+    ranked = sorted(range(len(runs)), key=similarity, reverse=True)
     return [runs[number] for number in ranked[:k]]
-
-
-def _cosine(a: bytes, b: bytes) -> float:
-    return sum(x * y for x, y in zip(array("f", a), array("f", b), strict=True))
-
-
-def _by_distance(reply: Reply) -> Reply:
-    """The rows with their similarity, from 0 to 1, as score."""
-    rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
-    return replace(reply, total=len(rows), rows=rows)
 
 
 def _distance(row: ReplyRow) -> float:
     return float(row.fields.get(_DISTANCE.encode(), b"2"))
 
 
-def _fused(replies: Sequence[Reply]) -> Reply:
+def _fused(rankings: Sequence[list[ReplyRow]]) -> list[ReplyRow]:
     """The rows of several rankings as one: rows near the top of each come first."""
-    scores: dict[tuple[bytes, bytes], float] = {}
-    rows: dict[tuple[bytes, bytes], ReplyRow] = {}
-    for reply in replies:
-        for rank, row in enumerate(reply.rows, 1):
+    found: dict[tuple[bytes, bytes], ReplyRow] = {}
+    for ranking in rankings:
+        for rank, row in enumerate(ranking, 1):
             key = (row.token, row.suffix)
-            rows.setdefault(key, row)
-            scores[key] = scores.get(key, 0) + 1 / (_DAMPING + rank)
-    order = sorted(rows, key=lambda key: -scores[key])
-    ranked = [rows[key]._replace(score=scores[key]) for key in order]
-    return Reply(len(ranked), ranked, [reason for reply in replies for reason in reply.reasons])
+            score = found[key].score if key in found else 0
+            found[key] = found.get(key, row)._replace(score=score + 1 / (_DAMPING + rank))
+    return sorted(found.values(), key=lambda row: -row.score)
 
 
 def _callable(schema: Schema | None) -> Callable[[list[str]], Any]:
@@ -167,19 +164,19 @@ def _packed(schema: Schema | None, texts: Sequence[str], found: Any) -> list[byt
             f"{schema.embed} must return one vector of {schema.dimensions} numbers (DIMENSIONS of "
             f"SEARCH) for each of {counted(len(texts), 'text')}."
         )
-    return [_unit(row) for row in rows]
+    packed = []
+    for row in rows:
+        length = math.hypot(*row)
+        if not math.isfinite(length):
+            raise ImproperlyConfigured(
+                "The callable of EMBED returned a number that is not finite."
+            )
+        packed.append(array("f", [number / (length or 1) for number in row]).tobytes())
+    return packed
 
 
-def _unit(row: list[float]) -> bytes:
-    length = math.hypot(*row)
-    if not math.isfinite(length):
-        raise ImproperlyConfigured("The callable of EMBED returned a number that is not finite.")
-    return array("f", [number / (length or 1) for number in row]).tobytes()
-
-
-def _text(run: bytes | None, words: bytes | None) -> str:
-    """The text of a run; only its words if it is too long for a copy in its document."""
-    if run is None:
+def _text_to_embed(run: bytes | None, words: bytes | None) -> str:
+    if run is None:  # too long for a copy in its document
         return (words or b"").decode("utf-8", "replace")
     try:
         return text_to_embed(Run.from_dict(loads(run)))

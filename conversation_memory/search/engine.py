@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
-from typing import Any
 
 from django.utils import timezone
 
 from ..collection.listing import Listing
-from ..exceptions import ConversationMemoryError, Damaged, RedisDenied, RedisMisconfigured
+from ..exceptions import ConversationMemoryError, Damaged, RedisDenied
 from ..layouts import Layout
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run
-from ..search_index.documents import text_of
-from ..search_index.index_state import State, is_unknown_command
-from ..search_index.schema import SEPARATOR
+from ..search_index.index_state import is_unknown_command
 from ..wire import loads
-from . import embeddings, facets, redisearch
-from .facets import Counts
-from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, Scope, is_timeout
+from . import facets, redisearch
+from .facets import Counts, Grouping
+from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, ScopedRequest, is_timeout
 from .request import Cursor, Request
 from .results import Activity, Facets, Hit, SearchResults, sentences
-from .scan import Candidate, Scan
+from .scan import Scan
 from .verify import Verifier
 
 APPROXIMATE = (
@@ -44,10 +40,9 @@ class Engine:
 
     def __init__(self, layout: Layout, listing: Listing):
         self._layout = layout
+        self._listing = listing
         self._schema = layout.schema
-        self._scan = Scan(layout, listing)
         self._verifier = Verifier(layout, listing)
-        self._searches_in_scripts = True
 
     def search(self, request: Request) -> Operation[SearchResults]:
         if request.is_hopeless:
@@ -55,8 +50,8 @@ class Engine:
         return (
             yield from self._answer(
                 request,
-                partial(self._hits, request),
-                partial(self._scan.search, request),
+                self._hits,
+                Scan(self._layout, self._listing, request).search,
                 lambda reason: SearchResults([], reason=reason),
             )
         )
@@ -65,185 +60,132 @@ class Engine:
         if self._schema is None or self._schema.fields.get(name) not in ("tag", "numeric"):
             raise ValueError(f"{name[:100]!r} is not a tag or number among the FIELDS of SEARCH.")
         field, kind = self._schema.field(name)
-
-        def values(candidate: Candidate) -> list[str]:
-            return candidate.values.get(field, b"").decode().split(SEPARATOR)
-
-        pairs, reason = yield from self._counts(request, facets.by_value(field, kind), values)
-        return Facets(facets.named(pairs, kind, limit), reason)
+        counts, reason = yield from self._counts(request, facets.by_value(field, kind))
+        return Facets(facets.named(counts, kind, limit), reason)
 
     def activity(self, request: Request, by: str, zone: tzinfo | None) -> Operation[Activity]:
         if by not in facets.PERIODS:
             raise ValueError(f"by must be one of {', '.join(facets.PERIODS)}.")
         zone = zone or timezone.get_current_timezone()
         step = facets.step_of(zone)
+        counts, reason = yield from self._counts(request, facets.by_time(step))
+        return Activity(facets.in_periods(counts, step, by, zone), reason)
 
-        def values(candidate: Candidate) -> list[str]:
-            updated = candidate.record.updated
-            return [str(int(updated.timestamp() * 1000 // step))] if updated else []
-
-        pairs, reason = yield from self._counts(request, facets.by_time(step), values)
-        return Activity(facets.in_periods(pairs, step, by, zone), reason)
-
-    def _counts(
-        self, request: Request, part: list[Any], values: Callable[[Candidate], list[str]]
-    ) -> Operation[tuple[Counts, str]]:
-        """The counts of values: by `part` of an FT.AGGREGATE, or by the `values` of each run."""
+    def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, str]]:
         if request.is_hopeless:
-            return [], ""
-        ask = partial(self._aggregate, request, part)
-        scan = partial(self._count, request, values)
-        return (yield from self._answer(request, ask, scan, lambda reason: ([], reason)))
+            return Counts(), ""
+        return (
+            yield from self._answer(
+                request,
+                partial(self._aggregate, grouping),
+                partial(Scan(self._layout, self._listing, request).count, grouping.values),
+                lambda reason: (Counts(), reason),
+            )
+        )
 
     def _answer(
         self,
         request: Request,
-        ask: Callable[[Scope, str], Operation[T | None]],
-        scan: Callable[[str], Operation[T]],
+        ask: Callable[[ScopedRequest, str], Operation[T | None]],
+        read: Callable[[str], Operation[T]],
         nothing: Callable[[str], T],
     ) -> Operation[T]:
-        """The result of `ask`, or of `scan` where RediSearch is not available.
+        """The result of `ask`, or of `read` where RediSearch is not available.
 
-        Both get the reason why the result may be incomplete. `ask` returns None if it must be
+        Each gets the reason why its result may be incomplete. `ask` returns None if it must be
         repeated.
         """
-        for _ in range(2):
+        for _ in range(2):  # again if the cached state was outdated
             state = yield from self._layout.search_state()
-            if request.cursor.is_scan or not self._can_answer(state, request):
+            known = {f"{kind}_{name}" for name, kind in state.fields.items()}
+            is_able = state.answers and request.filters.fields <= known
+            if request.cursor.is_scan or not is_able:
                 break
             try:
-                return (yield from self._asked(request, state, ask, nothing))
+                # Again if the owner got another tag, or expired conversations had to be deleted.
+                for _ in range(3):
+                    scoped = yield from self._verifier.scoped(request, state.name)
+                    if scoped is None:
+                        loss = yield from self._verifier.loss(request.filters)
+                        return nothing(state.reason or loss)
+                    answer = yield from ask(scoped, state.reason)
+                    if answer is not None:
+                        return answer
+                return nothing(CHANGING)
             except ConversationMemoryError as error:
                 if is_timeout(error):
                     return nothing(CUT_SHORT)
-                self._recover(error)
-        return (yield from scan(state.reason))
+                self._forget_state(error)
+        return (yield from read(state.reason))
 
-    def _asked(
-        self,
-        request: Request,
-        state: State,
-        ask: Callable[[Scope, str], Operation[T | None]],
-        nothing: Callable[[str], T],
-    ) -> Operation[T]:
-        for _ in range(3):
-            scope = yield from self._verifier.scope(request.filters, state.name)
-            if scope is None:
-                loss = yield from self._verifier.loss(request.filters)
-                return nothing(state.reason or loss)
-            answer = yield from ask(scope, state.reason)
-            if answer is not None:
-                return answer
-        return nothing(CHANGING)
-
-    def _can_answer(self, state: State, request: Request) -> bool:
-        if not state.answers or self._schema is None:
-            return False
-        known = {f"{kind}_{name}" for name, kind in dict(state.fields).items()}
-        return request.filters.fields <= known
-
-    def _recover(self, error: ConversationMemoryError) -> None:
-        """Forget the state if it is outdated; raise other errors."""
+    def _forget_state(self, error: ConversationMemoryError) -> None:
+        # The index may be dropped, or the ACL changed, while the state is cached.
         is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
         if not is_lost and not isinstance(error, RedisDenied):
             raise error
         assert self._layout.index_state is not None
         self._layout.index_state.forget()
 
-    def _hits(self, request: Request, scope: Scope, reason: str) -> Operation[SearchResults | None]:
-        reply = yield from self._verified(request, scope)
+    def _hits(self, scoped: ScopedRequest, reason: str) -> Operation[SearchResults | None]:
+        reply = yield from self._verifier.search(scoped)
         if reply is None:
             return None
-        results = self._results(request, reply, [reason, *reply.reasons])
-        if results.total or request.vector is not None:
+        results = _results(scoped.request, reply, reason)
+        if results.total or scoped.request.vector is not None:
             return results
-        assert self._schema is not None
-        similar = yield from redisearch.suggestions(request, scope, self._schema.words)
-        return replace(results, suggestions=similar)
-
-    def _verified(self, request: Request, scope: Scope) -> Operation[Reply | None]:
-        """The verified reply; in one round trip where a script can search.
-
-        Some servers, such as a cluster, refuse a search in a script.
-        """
-        refused = False
-        if redisearch.fits_script(request) and self._searches_in_scripts:
-            try:
-                return (yield from self._verifier.search(request, scope))
-            except (RedisMisconfigured, RedisDenied) as error:
-                if is_timeout(error):
-                    raise
-                refused = True
-        ask = redisearch.search if request.vector is None else embeddings.search
-        reply = yield from ask(request, scope)
-        self._searches_in_scripts = self._searches_in_scripts and not refused
-        return (yield from self._verifier.verify(reply, request.filters, scope))
-
-    def _results(self, request: Request, reply: Reply, reasons: list[str]) -> SearchResults:
-        hits: list[Hit] = []
-        taken, dropped, damaged = 0, 0, 0
-        is_exact = request.is_exact or request.vector is not None
-        for row in reply.rows:
-            if len(hits) == request.limit:
-                break
-            taken += 1
-            try:
-                hit = self._hit(row, request, is_exact)
-            except Damaged:
-                hit, damaged = None, damaged + 1
-            if hit is None:
-                dropped += 1
-            else:
-                hits.append(hit)
-        if damaged:
-            reasons.append(f"Runs that cannot be read: {damaged:,}.")
-        if request.query.is_shortened:
-            reasons.append(SHORTENED)
-        end = request.cursor.offset + taken
-        more = taken and end < min(reply.total, LAST)
-        if not is_exact and (more or request.cursor.offset):
-            reasons.append(APPROXIMATE)
-        mark = request.cursor.mark
-        if request.order_by == "-time" and not mark and hits:
-            mark = hits[0].milliseconds or 0
-        next = str(Cursor(end, mark)) if more else None
-        return SearchResults(hits, reply.total - dropped, sentences(reasons), next)
-
-    def _hit(self, row: ReplyRow, request: Request, is_exact: bool) -> Hit | None:
-        """None for a run that was deleted, or does not match. Raises `Damaged`."""
-        if row.record is None or row.text is None:
-            return None
-        assert self._schema is not None
-        words = self._schema.words
-        run = Run.from_wire(row.text, loads(row.text))
-        if not is_exact:
-            stream = words.stream(text_of(run.input), text_of(run.output))
-            values = {name.decode(): value for name, value in row.fields.items()}
-            if not (request.query.matches(stream) and request.filters.matches(values)):
-                return None
-        return Hit(row.record, run, row.time, row.score, request.query, words)
+        return replace(results, suggestions=(yield from redisearch.suggestions(scoped)))
 
     def _aggregate(
-        self, request: Request, part: list[Any], scope: Scope, reason: str
+        self, grouping: Grouping, scoped: ScopedRequest, reason: str
     ) -> Operation[tuple[Counts, str] | None]:
-        query = redisearch.expression(request, scope)
-        call = ("FT.AGGREGATE", scope.index, query, "VERBATIM", *part, *redisearch.limits())
-        aggregate = single(*call, decode=facets.counts)
-        (pairs, reasons), late = yield from redisearch.timed(aggregate)
-        verified = yield from self._verifier.verify(Reply(0, [], []), request.filters, scope)
-        if verified is None:
+        start = ("FT.AGGREGATE", scoped.index, redisearch.expression(scoped), "VERBATIM")
+        call = (*start, *grouping.aggregate, *redisearch.limits())
+        aggregate = single(*call, decode=facets.counted)
+        (counts, reasons), late = yield from redisearch.timed(aggregate)
+        if (yield from self._verifier.verify(Reply(0, [], []), scoped)) is None:
             return None
-        vague = "" if request.is_exact else APPROXIMATE
-        return pairs, sentences([reason, *reasons, *late, vague])
+        vague = "" if scoped.request.is_exact else APPROXIMATE
+        return counts, sentences([reason, *reasons, *late, vague])
 
-    def _count(
-        self, request: Request, values: Callable[[Candidate], list[str]], why: str
-    ) -> Operation[tuple[Counts, str]]:
-        counter: Counter[str] = Counter()
 
-        def visit(candidate: Candidate) -> None:
-            if request.query.matches(self._scan.stream(candidate)):
-                counter.update({*values(candidate)} - {""})
+def _results(request: Request, reply: Reply, reason: str) -> SearchResults:
+    hits: list[Hit] = []
+    taken, damaged = 0, 0
+    is_exact = request.is_exact or request.vector is not None
+    for row in reply.rows:
+        if len(hits) == request.limit:
+            break
+        taken += 1
+        try:
+            hit = _hit(row, request, is_exact)
+        except Damaged:
+            damaged += 1
+        else:
+            hits += [hit] if hit else []
+    reasons = [reason, *reply.reasons]
+    if damaged:
+        reasons.append(f"Runs that cannot be read: {damaged:,}.")
+    if request.query.is_shortened:
+        reasons.append(SHORTENED)
+    end = request.cursor.offset + taken
+    more = taken and end < min(reply.total, LAST)
+    if not is_exact and (more or request.cursor.offset):
+        reasons.append(APPROXIMATE)
+    newest = request.cursor.newest
+    if request.order_by == "-time" and not newest and hits:
+        newest = hits[0].milliseconds or 0
+    next = str(Cursor(end, newest)) if more else None
+    total = reply.total - (taken - len(hits))
+    return SearchResults(hits, total, sentences(reasons), next)
 
-        walk = yield from self._scan.walk(request.filters, visit)
-        return [*counter.items()], self._scan.reason(request, walk, why)
+
+def _hit(row: ReplyRow, request: Request, is_exact: bool) -> Hit | None:
+    """None for a run that was deleted, or does not match. Raises `Damaged`."""
+    if row.record is None or row.text is None:
+        return None
+    run, query = Run.from_wire(row.text, loads(row.text)), request.query
+    if not is_exact:
+        values = {name.decode(): value for name, value in row.fields.items()}
+        if not (query.matches(query.stream(run)) and request.filters.matches(values)):
+            return None
+    return Hit(row.record, run, row.time, row.score, query)

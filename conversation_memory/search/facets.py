@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..clock import milliseconds
+from ..search_index.schema import SEPARATOR
 from ..search_index.tokens import untag
 from .redisearch import warnings
+from .scan import Candidate
 
 PERIODS = ("hour", "day", "week", "month")
 HOUR = 3_600_000  # ms
@@ -17,50 +20,64 @@ QUARTER = HOUR // 4  # some time zones have an offset of quarters of an hour
 MOST = 1_000_000
 _YEAR = 366 * 86400  # s
 
-Counts = list[tuple[str, int]]
+Counts = Counter[str]
 
 
-def by_value(field: str, kind: str) -> list[Any]:
-    """The part of an FT.AGGREGATE that counts the values of a field."""
-    # GROUPBY takes all tags of a document as one value, and a missing field as a value too.
-    split = ["APPLY", f'split(@{field}, "\x1f")', "AS", "value"] if kind == "tag" else []
-    group = "@value" if kind == "tag" else f"@{field}"
-    there = ("LOAD", 1, f"@{field}", "FILTER", f"exists(@{field})")
-    return [*there, *split, *("GROUPBY", 1, group), *_counted()]
+class Grouping(NamedTuple):
+    """How runs are grouped: by a part of an FT.AGGREGATE, or by the values of a run."""
+
+    aggregate: list[Any]
+    values: Callable[[Candidate], list[str]]
 
 
-def by_time(step: int) -> list[Any]:
-    """The part of an FT.AGGREGATE that counts runs in steps of `step` ms, by their number."""
-    number = f"floor(@t / {step})"
-    there = ("LOAD", 1, "@t", "FILTER", "exists(@t)")
-    return [*there, *("APPLY", number, "AS", "value", "GROUPBY", 1, "@value"), *_counted()]
+def by_value(field: str, kind: str) -> Grouping:
+    def values(candidate: Candidate) -> list[str]:
+        return candidate.values.get(field, b"").decode().split(SEPARATOR)
+
+    if kind != "tag":
+        return Grouping(_aggregate(field, "GROUPBY", 1, f"@{field}"), values)
+    # GROUPBY takes all tags of a document as one value.
+    split = ("APPLY", f'split(@{field}, "{SEPARATOR}")', "AS", "value")
+    return Grouping(_aggregate(field, *split, "GROUPBY", 1, "@value"), values)
 
 
-def _counted() -> list[Any]:
+def by_time(step: int) -> Grouping:
+    """By time in steps of `step` ms, which are numbered."""
+
+    def values(candidate: Candidate) -> list[str]:
+        updated = candidate.record.updated
+        return [str(milliseconds(updated) // step)] if updated else []
+
+    number = ("APPLY", f"floor(@t / {step})", "AS", "value")
+    return Grouping(_aggregate("t", *number, "GROUPBY", 1, "@value"), values)
+
+
+def _aggregate(field: str, *group: Any) -> list[Any]:
+    # GROUPBY takes a missing field as a value too.
+    exists = ("LOAD", 1, f"@{field}", "FILTER", f"exists(@{field})")
     # Without a LIMIT, FT.AGGREGATE returns ten rows.
-    return [*("REDUCE", "COUNT", 0, "AS", "count", "LIMIT", 0, MOST)]
+    return [*exists, *group, "REDUCE", "COUNT", 0, "AS", "count", "LIMIT", 0, MOST]
 
 
-def counts(reply: Any) -> tuple[Counts, list[str]]:
-    """The pairs in the reply to an FT.AGGREGATE, and the reasons why there may be more."""
+def counted(reply: Any) -> tuple[Counts, list[str]]:
+    """The counts in the reply to an FT.AGGREGATE, and the reasons why there may be more."""
     if isinstance(reply, dict):
-        rows = [row[b"extra_attributes"] for row in reply[b"results"]]
-        return [*_pairs(rows)], warnings(reply)
-    return [*_pairs([dict(zip(row[::2], row[1::2], strict=True)) for row in reply[1:]])], []
-
-
-def _pairs(rows: list[dict[bytes, Any]]) -> Iterator[tuple[str, int]]:
+        rows, reasons = [row[b"extra_attributes"] for row in reply[b"results"]], warnings(reply)
+    else:
+        rows, reasons = [dict(zip(row[::2], row[1::2], strict=True)) for row in reply[1:]], []
+    counts: Counts = Counter()
     for row in rows:
         count = int(row.pop(b"count"))
         for value in row.values():
             if value is not None:
-                yield value.decode("utf-8", "replace"), count
+                counts[value.decode("utf-8", "replace")] += count
+    return counts, reasons
 
 
-def named(pairs: Counts, kind: str, limit: int) -> dict[str, int]:
+def named(counts: Counts, kind: str, limit: int) -> dict[str, int]:
     """The most frequent values, as they are in metadata."""
     total: Counter[str] = Counter()
-    for value, count in pairs:
+    for value, count in counts.items():
         total[untag(value) if kind == "tag" else _plain(float(value))] += count
     return dict(sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))[:limit])
 
@@ -77,22 +94,21 @@ def step_of(zone: tzinfo) -> int:
     return HOUR if all(not offset % timedelta(hours=1) for offset in offsets) else QUARTER
 
 
-def in_periods(pairs: Counts, step: int, by: str, zone: tzinfo) -> dict[date, int]:
+def in_periods(counts: Counts, step: int, by: str, zone: tzinfo) -> dict[date, int]:
     """The counts by hour, day, week or month of a time zone, without gaps, from those by step."""
     total: Counter[date] = Counter()
-    for value, count in pairs:
-        if moment := _moment(float(value) * step / 1000):
-            total[start_of(moment.astimezone(zone), by)] += count
+    for value, count in counts.items():
+        seconds = float(value) * step / 1000
+        # Garbage in a document must not make millions of periods.
+        if 0 <= seconds < time.time() + _YEAR:
+            total[start_of(datetime.fromtimestamp(seconds, zone), by)] += count
     if not total:
         return {}
-    return {start: total[start] for start in _periods(min(total), max(total), by, zone)}
-
-
-def _moment(seconds: float) -> datetime | None:
-    """None for garbage, which must not make millions of periods."""
-    if not 0 <= seconds < time.time() + _YEAR:
-        return None
-    return datetime.fromtimestamp(seconds, UTC)
+    periods, start, last = {}, min(total), max(total)
+    while start <= last:
+        periods[start] = total[start]
+        start = _after(start, by, zone)
+    return periods
 
 
 def start_of(moment: datetime, by: str) -> date:
@@ -103,13 +119,6 @@ def start_of(moment: datetime, by: str) -> date:
     if by == "week":
         return day - timedelta(days=day.weekday())
     return day.replace(day=1) if by == "month" else day
-
-
-def _periods(first: date, last: date, by: str, zone: tzinfo) -> Iterator[date]:
-    start = first
-    while start <= last:
-        yield start
-        start = _after(start, by, zone)
 
 
 def _after(start: date, by: str, zone: tzinfo) -> date:

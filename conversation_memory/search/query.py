@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..runs import Run
+from ..search_index.documents import words_of
 from ..search_index.tokens import MAX_LETTERS, Words
 
 # More than sentences have; so many keep a server busy for 0.5 ms.
@@ -27,17 +29,13 @@ class Term:
 
     @property
     def is_exact(self) -> bool:
-        """True if RediSearch finds only runs that have it.
-
-        RediSearch lets one word match twice in a phrase, and ignores the position of a prefix.
-        """
+        """True if RediSearch finds only runs that have it."""
+        # In a phrase, RediSearch lets one word match twice, and ignores where a prefix stands.
         return len({*self.words}) == len(self.words) and not (self.is_prefix and self.words[1:])
 
     def redisearch(self, field: str) -> str:
-        """A condition in RediSearch's language that every run with the term satisfies.
-
-        Words are letters and digits only, so none is syntax; in quotes, none is an operator.
-        """
+        """A condition in RediSearch's language that every run with the term satisfies."""
+        # Words are letters and digits only, so none is syntax; in quotes, none is an operator.
         phrase = self.words[:-1] if self.is_prefix else self.words
         found = [f'@{field}:("{" ".join(part)}")' for part in _without_repetitions(phrase)]
         found += [f"@{field}:({self.words[-1]}*)"] if self.is_prefix else []
@@ -50,23 +48,20 @@ class Term:
 
     def spans(self, words: list[str]) -> Iterator[tuple[int, int]]:
         """The first and last position of each occurrence in `words`."""
-        first, last = self.words[0], len(self.words) - 1
-        if self.is_prefix and not last:
-            starts = [n for n, word in enumerate(words) if word.startswith(first)]
+        *firsts, last = self.words
+        if self.is_prefix:
+            ends = [n for n, word in enumerate(words) if word.startswith(last)]
         else:
-            starts = [n for n, word in enumerate(words) if word == first]
-        for start in starts:
-            *middle, end = words[start : start + last + 1]
-            if (*middle,) == self.words[:-1] and self._ends_with(end):
-                yield start, start + last
-
-    def _ends_with(self, word: str) -> bool:
-        return word.startswith(self.words[-1]) if self.is_prefix else word == self.words[-1]
+            ends = [n for n, word in enumerate(words) if word == last]
+        for end in ends:
+            start = end - len(firsts)
+            if start >= 0 and words[start:end] == firsts:
+                yield start, end
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Terms that a run must have, and terms that it must not have.
+    """Terms that a run must have, and terms that it must not have; `words` splits runs into words.
 
     Every run matches a query that `is_blank`; none matches a text without any word. The rest of a
     query that `is_shortened` is ignored.
@@ -75,25 +70,25 @@ class Query:
     terms: tuple[Term, ...] = ()
     is_blank: bool = False
     is_shortened: bool = False
+    words: Words = Words()
 
     @classmethod
     def parse(cls, text: str, words: Words) -> Query:
         """Words, "a phrase", -without, prefix*; everything else is text."""
         if not text.strip():
-            return cls(is_blank=True)
+            return cls(is_blank=True, words=words)
         terms: dict[Term, None] = {}
         room = MAX_WORDS
         for term in _terms(text, words):
             if len(term.words) > room:
-                return cls(tuple(terms), is_shortened=True)
+                return cls(tuple(terms), is_shortened=True, words=words)
             if term not in terms:
                 terms[term] = None
                 room -= len(term.words)
-        return cls(tuple(terms))
+        return cls(tuple(terms), words=words)
 
     @property
     def is_hopeless(self) -> bool:
-        """True if no run can match."""
         return not self.terms and not self.is_blank
 
     @property
@@ -113,6 +108,10 @@ class Query:
         """Conditions in RediSearch's dialect 2 that every match satisfies; '' if blank."""
         kept = [term for term in self.terms if term.is_exact or not term.is_excluded]
         return " ".join(term.redisearch(field) for term in kept)
+
+    def stream(self, run: Run) -> str:
+        """The words of a run, for `matches()` and `score()`."""
+        return words_of(run, self.words)
 
     def matches(self, stream: str) -> bool:
         """True if the words of a run, as `Words.stream` returns them, match."""
@@ -146,13 +145,13 @@ def _terms(text: str, words: Words) -> Iterator[Term]:
             found = term
         else:
             found = Term(tuple(words.of(phrase or item)))
-        long = MAX_WORDS + 1  # part of a phrase would find too much
+        long = MAX_WORDS + 1  # one too many, as part of a phrase would find too much
         if found.words:
             yield Term(found.words[:long], found.is_prefix, bool(minus))
 
 
 def _prefix(item: str, words: Words) -> Term | None:
-    """The term of `item` if it ends in a prefix, which has more than one letter."""
+    """The term of `item` if its last word may be a prefix, which is never stemmed."""
     whole, start = words.of(item), Words().of(item)
     if not start or not MIN_PREFIX <= len(start[-1]) < MAX_LETTERS:
         return None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
 from typing import Any, NamedTuple
 
 from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
@@ -14,14 +13,11 @@ from ..keys import Keys
 from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
-from ..search_index.tokens import Words
 from .query import Query, Term
 from .request import Request
 
 TIMEOUT = 1000  # ms
 LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: it returns no hit beyond this one
-# A script holds a second copy of its reply, and the server waits for it.
-_MOST_IN_SCRIPTS = 200
 _MOST_SUGGESTIONS = 5
 
 CUT_SHORT = "The search took longer than one second and was stopped."
@@ -63,158 +59,153 @@ class Reply:
     @classmethod
     def of(cls, reply: Any, documents: bytes) -> Reply:
         """From a map (RESP3) or a flat list (RESP2). Every key begins with `documents`."""
-        start = len(documents)
-        if not isinstance(reply, dict):
-            total, *rest = reply
-            return cls(int(total), [*_flat_rows(rest, start)], [])
-        rows = [
-            _row(row[b"id"][start:], row.get(b"score", 0), row.get(b"extra_attributes", {}))
-            for row in reply[b"results"]
-        ]
-        return cls(int(reply[b"total_results"]), rows, warnings(reply))
+        hits: Iterable[tuple[bytes, Any, dict[bytes, bytes]]]
+        if isinstance(reply, dict):
+            total, reasons = reply[b"total_results"], warnings(reply)
+            found = reply[b"results"]
+            hits = [
+                (it[b"id"], it.get(b"score", 0), it.get(b"extra_attributes", {})) for it in found
+            ]
+        else:
+            total, reasons, hits = reply[0], [], _flat_hits(reply[1:])
+        rows = []
+        for key, score, fields in hits:
+            token, _, suffix = key.removeprefix(documents).partition(b":")
+            rows.append(ReplyRow(token, suffix, float(score), fields, fields.get(b"run")))
+        return cls(int(total), rows, reasons)
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """The index to search, and the conditions on owner and conversation.
+class ScopedRequest:
+    """A request, the index to search, and the conditions on owner and conversation.
 
     `tag` stands for the owner in search documents.
     """
 
+    request: Request
     keys: Keys
     index: bytes
-    conditions: tuple[str, ...] = ()
-    tag: bytes = b""
+    conditions: tuple[str, ...]
+    tag: bytes
 
 
-def expression(request: Request, scope: Scope) -> bytes:
-    """The query, with the scope first, so that nothing after it can widen it."""
-    mark, filters = request.cursor.mark, request.filters
-    filters = filters.before(mark + 1) if mark else filters
-    conditions = [*scope.conditions, *filters.redisearch(), request.query.redisearch()]
+def expression(scoped: ScopedRequest) -> bytes:
+    request = scoped.request
+    newest, filters = request.cursor.newest, request.filters
+    filters = filters.before(newest + 1) if newest else filters
+    # The scope comes first, so that nothing after it can widen it.
+    conditions = [*scoped.conditions, *filters.redisearch(), request.query.redisearch()]
     return " ".join(filter(None, conditions)).encode() or b"*"
 
 
 def limits() -> tuple[Any, ...]:
-    """The end of every query."""
+    # KNN requires dialect 2, and the default may be 1.
     return ("TIMEOUT", TIMEOUT, "DIALECT", 2)
 
 
 def timed(search: Command[T]) -> Operation[tuple[T, list[str]]]:
-    """A reply, and the reason if it took too long, which RediSearch does not tell over RESP2."""
+    """A reply, and the reason if it took too long."""
     start = time.monotonic()
     reply = yield search
-    late = (time.monotonic() - start) * 1000 > TIMEOUT
-    return reply, [CUT_SHORT] if late else []
+    # Over RESP2, RediSearch does not tell that it returns only what it found in time.
+    is_late = (time.monotonic() - start) * 1000 > TIMEOUT
+    return reply, [CUT_SHORT] if is_late else []
 
 
 def is_timeout(error: ConversationMemoryError) -> bool:
-    """True if RediSearch gave up, as it does where ON_TIMEOUT is `fail`."""
+    # Where ON_TIMEOUT of RediSearch is `fail`, it returns an error instead of some rows.
     return isinstance(error, RedisMisconfigured) and "imeout limit" in str(error.__cause__)
 
 
-def search(request: Request, scope: Scope) -> Operation[Reply]:
-    """The documents that satisfy the request."""
-    reply, late = yield from timed(command(call(request, scope), scope))
-    return (yield from explained(request, scope, reply, late))
+def search(scoped: ScopedRequest) -> Operation[Reply]:
+    reply, late = yield from timed(command(scoped))
+    return (yield from explained(scoped, reply, late))
 
 
-def explained(request: Request, scope: Scope, reply: Reply, late: list[str]) -> Operation[Reply]:
+def explained(scoped: ScopedRequest, reply: Reply, late: list[str]) -> Operation[Reply]:
     """The reply with all reasons why there may be more."""
     reasons = [*late, *reply.reasons]
-    if request.query.has_prefix and EXPANDED not in reasons:
-        reasons += yield from _expansion(request, scope)
-    return replace(reply, reasons=reasons)
+    if not scoped.request.query.has_prefix or EXPANDED in reasons:
+        return replace(reply, reasons=reasons)
+    query = expression(scoped)
+    # RediSearch 2.10 tells only in FT.PROFILE that it expanded a prefix in part.
+    profile = ("FT.PROFILE", scoped.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
+    try:
+        is_expanded = "prefix expansion" in repr((yield single(*profile, *limits()))).lower()
+    except (RedisDenied, RedisMisconfigured):
+        is_expanded = True  # it may have been
+    return replace(reply, reasons=[*reasons, EXPANDED] if is_expanded else reasons)
 
 
-def call(request: Request, scope: Scope) -> Call:
+def call(scoped: ScopedRequest) -> Call:
+    request = scoped.request
     returned = ("t", "run", *sorted(request.filters.fields))
     direction = "ASC" if request.order_by == "time" else "DESC"
+    # RediSearch sorts by relevance unless told otherwise, and returns scores only if asked.
     order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
-    page = ("LIMIT", request.cursor.offset, _wanted(request))
-    return ft_search(scope, expression(request, scope), returned, *order, *page)
+    page = ("LIMIT", request.cursor.offset, rows_to_ask_for(request))
+    return ft_search(scoped, expression(scoped), returned, *order, *page)
 
 
-def ft_search(scope: Scope, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
+def rows_to_ask_for(request: Request) -> int:
+    # More if some of them may not match after all.
+    limit = request.limit if request.is_exact else request.limit * 5
+    return max(0, min(limit, LAST - request.cursor.offset))
+
+
+def ft_search(scoped: ScopedRequest, query: bytes, returned: Sequence[str], *rest: Any) -> Call:
     # VERBATIM, as words are stemmed by us: RediSearch would add stems of its own.
-    start = ("FT.SEARCH", scope.index, query, "VERBATIM", "RETURN", len(returned), *returned)
+    start = ("FT.SEARCH", scoped.index, query, "VERBATIM", "RETURN", len(returned), *returned)
     return (*start, *rest, *limits())
 
 
-def command(call: Call, scope: Scope) -> Command[Reply]:
-    return single(*call, decode=partial(Reply.of, documents=scope.keys.documents()))
-
-
-def fits_script(request: Request) -> bool:
-    """True if it is one search whose reply is small enough to pass through a script."""
-    return request.vector is None and _wanted(request) <= _MOST_IN_SCRIPTS
-
-
-def parts(request: Request) -> int:
-    """How many parts a hit has over RESP2, which scripts speak: key, score if any, fields."""
-    return 3 if request.by_relevance else 2
+def command(scoped: ScopedRequest, search: Call = ()) -> Command[Reply]:
+    """The `search`, or that of the request."""
+    decode = partial(Reply.of, documents=scoped.keys.documents())
+    return single(*(search or call(scoped)), decode=decode)
 
 
 def warnings(reply: Any) -> list[str]:
-    """The warnings of a reply in our words. Over RESP2 there are none."""
-    return [_reason(warning) for warning in reply.get(b"warning", [])]
+    """The warnings of a reply over RESP3, in our words."""
+    reasons = []
+    for warning in reply.get(b"warning", []):
+        if b"imeout" in warning:
+            reasons.append(CUT_SHORT)
+        elif b"expansion" in warning:
+            reasons.append(EXPANDED)
+        else:
+            reasons.append(f"RediSearch says: {warning[:200].decode(errors='replace')}.")
+    return reasons
 
 
-def suggestions(request: Request, scope: Scope, words: Words) -> Operation[list[str]]:
+def suggestions(scoped: ScopedRequest) -> Operation[list[str]]:
     """Words similar to those typed; each would find something in this scope."""
-    typed = " ".join(term.words[0] for term in _single_words(request.query)[:_MOST_SUGGESTIONS])
-    if not typed or words.language:  # a stem is not a word to suggest
+    query = scoped.request.query
+    typed = " ".join(term.words[0] for term in _single_words(query)[:_MOST_SUGGESTIONS])
+    if not typed or query.words.language:  # a stem is not a word to suggest
         return []
-    check = ("FT.SPELLCHECK", scope.index, typed.encode(), "DISTANCE", 1, "DIALECT", 2)
+    check = ("FT.SPELLCHECK", scoped.index, typed.encode(), "DISTANCE", 1, "DIALECT", 2)
     try:
         similar = yield single(*check, decode=_similar)
     except (RedisDenied, RedisMisconfigured):  # a missing suggestion is not worth an error
         return []
-    others = [*_alternatives(request.query, similar, words)]
-    searches = [command(call(replace(request, query=it), scope), scope) for _, it in others]
+    others = [*_alternatives(query, similar)]
+    requests = [replace(scoped.request, query=other) for _, other in others]
+    searches = [command(replace(scoped, request=request)) for request in requests]
     replies = (yield searches) if searches else []
     pairs = zip(others, replies, strict=True)
     return [*{word: None for (word, _), reply in pairs if reply.total}]
 
 
-def _wanted(request: Request) -> int:
-    """How many rows to ask for: more if some of them may not match after all."""
-    limit = request.limit if request.is_exact else request.limit * 5
-    return max(0, min(limit, LAST - request.cursor.offset))
-
-
-def _expansion(request: Request, scope: Scope) -> Operation[list[str]]:
-    """RediSearch 2.10 tells only FT.PROFILE that it expanded a prefix in part."""
-    query = expression(request, scope)
-    profile = ("FT.PROFILE", scope.index, "SEARCH", "LIMITED", "QUERY", query, "LIMIT", 0, 0)
-    try:
-        reply = yield single(*profile, *limits())
-    except (RedisDenied, RedisMisconfigured):
-        return [EXPANDED]  # it may have been
-    return [EXPANDED] if "prefix expansion" in repr(reply).lower() else []
-
-
-def _row(name: bytes, score: Any, fields: dict[bytes, bytes]) -> ReplyRow:
-    token, _, suffix = name.partition(b":")
-    return ReplyRow(token, suffix, float(score), fields, fields.get(b"run"))
-
-
-def _flat_rows(rest: list[Any], prefix: int) -> Iterator[ReplyRow]:
-    """From RESP2: key, score if there is one, and the fields, again and again."""
-    has_scores = len(rest) > 1 and not isinstance(rest[1], list | None)
-    parts = 3 if has_scores else 2
-    scores = rest[1::3] if has_scores else repeat(0)
-    for key, score, flat in zip(rest[::parts], scores, rest[parts - 1 :: parts], strict=False):
-        flat = flat or []
-        yield _row(key[prefix:], score, dict(zip(flat[::2], flat[1::2], strict=True)))
-
-
-def _reason(warning: bytes) -> str:
-    if b"imeout" in warning:
-        return CUT_SHORT
-    if b"expansion" in warning:
-        return EXPANDED
-    return f"RediSearch says: {warning[:200].decode(errors='replace')}."
+def _flat_hits(flat: list[Any]) -> Iterator[tuple[bytes, Any, dict[bytes, bytes]]]:
+    # Key, score if asked for, and fields, again and again.
+    has_scores = len(flat) > 1 and not isinstance(flat[1], list | None)
+    width = 3 if has_scores else 2
+    for start in range(0, len(flat), width):
+        key, *score, fields = flat[start : start + width]
+        fields = fields or []  # None for a document that was deleted during the search
+        values = dict(zip(fields[::2], fields[1::2], strict=True))
+        yield key, score[0] if score else 0, values
 
 
 def _similar(reply: Any) -> dict[str, list[str]]:
@@ -232,14 +223,11 @@ def _similar(reply: Any) -> dict[str, list[str]]:
     }
 
 
-def _alternatives(
-    query: Query, similar: dict[str, list[str]], words: Words
-) -> Iterator[tuple[str, Query]]:
+def _alternatives(query: Query, similar: dict[str, list[str]]) -> Iterator[tuple[str, Query]]:
     """Similar words, each with the query in which it replaces the one that was typed."""
     for term in _single_words(query):
-        for text in similar.get(term.words[0], [])[:_MOST_SUGGESTIONS]:
-            word = "".join(words.of(text))
-            if word != text:  # only words of our own get into a query
+        for word in similar.get(term.words[0], [])[:_MOST_SUGGESTIONS]:
+            if query.words.of(word) != [word]:  # only words of our own get into a query
                 continue
             terms = [Term((word,)) if other == term else other for other in query.terms]
             yield word, replace(query, terms=tuple(terms))

@@ -1,27 +1,24 @@
-"""Writing missing search documents: of conversations that other programs wrote, or after SEARCH
-was set or changed."""
+"""Writing missing search documents: after other programs wrote, or SEARCH was set or changed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass
-from operator import add
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
-from ..collection.selection import split_by_bytes
+from ..collection.listing import Listing
+from ..collection.selection import ScanCursor, split_by_bytes
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
     RedisMisconfigured,
 )
-from ..layouts.refs import ConversationRef, Indexed, Snapshot, owner_of
+from ..layouts import ConversationRef, Layout
+from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search_index.sweep import sweep
-
-if TYPE_CHECKING:
-    from ..collection.listing import Listing
-    from ..layouts import Layout
 
 # The limits of a batch: enough for a good pipeline, little to keep in memory.
 _CONVERSATIONS = 100
@@ -30,9 +27,9 @@ _BYTES = 1024 * 1024
 Failure = Callable[[ConversationMemoryError], object]
 # A conversation, its content, its documents, and its score in the recency index.
 Read = tuple[ConversationRef, Snapshot, Indexed, Any]
-# The writes of a batch, each with its conversation; None if that cannot be read. Then it has no
-# documents, and counts as indexed until the next write to it.
-Writes = list[tuple[ConversationRef | None, Command[Any]]]
+# The conversations of a batch, None for those that cannot be read, and the write of each. Without a
+# readable content it gets no documents, and counts as indexed until the next write to it.
+Writes = tuple[list[ConversationRef | None], list[Command[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +45,6 @@ class Reindexing:
     documents: int = 0
     failed: int = 0
     swept: int = 0
-
-    def __add__(self, other: Reindexing) -> Reindexing:
-        return Reindexing(*map(add, astuple(self), astuple(other)))
 
 
 def reindex(
@@ -71,44 +65,36 @@ def reindex(
     state = yield from index_state.ready()
     if not state.answers:
         raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {state.reason}")
-    ready: Writes = []
-    total, cursor = Reindexing(), b"0"
-    while True:
-        cursor, ids = yield from listing.scan(cursor)
+    indexer, cursor = _Indexer(layout, failure), ScanCursor(listing.scan)
+    refs, commands = indexer.prepare([])
+    while cursor.goes_on:
+        ids = yield from cursor.next()
         for batch in batches((yield from unindexed(layout, ids))):
-            read, failed = yield from _read(layout, batch, failure)
-            total += Reindexing(failed=failed)
+            read = yield from indexer.read(batch)
             # The server writes the previous batch while this one is being prepared.
-            pending = yield Ahead(_commands(ready))
-            made = _make(layout, read, failure)
-            total += yield from _settle(layout, ready, (yield pending), failure)
-            progress(total)
-            ready = made
-        total += Reindexing(seen=len(ids))
-        if cursor == b"0":
-            break
-        progress(total)
-    total += yield from _settle(layout, ready, (yield _commands(ready)), failure)
-    total += Reindexing(swept=(yield from sweep(layout.keys)))
-    progress(total)
+            pending = yield Ahead(commands)
+            prepared = indexer.prepare(read)
+            yield from indexer.settle(refs, (yield pending))
+            progress(indexer.done)
+            refs, commands = prepared
+        indexer.counts["seen"] += len(ids)
+        progress(indexer.done)
+    yield from indexer.settle(refs, (yield commands))
+    indexer.counts["swept"] = yield from sweep(layout.keys)
+    progress(indexer.done)
     yield from index_state.built()
     yield from index_state.finish()
-    return total
+    return indexer.done
 
 
 def catch_up(layout: Layout, ids: Sequence[bytes], failure: Failure) -> Operation[None]:
     """Write the documents of some conversations, after a write without them."""
     if (yield from layout.indexer()) is None:
         return
+    indexer = _Indexer(layout, failure)
     for batch in batches((yield from unindexed(layout, ids))):
-        read, _ = yield from _read(layout, batch, failure)
-        made = _make(layout, read, failure)
-        if made:
-            yield from _settle(layout, made, (yield _commands(made)), failure)
-
-
-def _commands(writes: Writes) -> list[Command[Any]]:
-    return [command for _, command in writes]
+        refs, commands = indexer.prepare((yield from indexer.read(batch)))
+        yield from indexer.settle(refs, (yield commands))
 
 
 def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
@@ -128,55 +114,66 @@ def batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
         yield [id for id, _ in batch]
 
 
-def _read(layout: Layout, ids: list[bytes], failure: Failure) -> Operation[tuple[list[Read], int]]:
-    """Some conversations, and how many cannot be read because a key has another type."""
-    places = [ConversationRef(id) for id in ids]
-    snapshots = yield [layout.snapshot(ref) for ref in places]
-    known = yield [layout.indexed_command(ref) for ref in places]
-    scores = yield single("ZMSCORE", layout.keys.recency(), *ids)
-    read: list[Read] = []
-    for ref, snapshot, *rest in zip(places, snapshots, known, scores, strict=True):
-        if snapshot is not None:
-            read.append((ref, snapshot, *rest))
-        elif error := (yield from layout.mistyped(ref)):
-            failure(error)
-    return read, len(places) - len(read)
+class _Indexer:
+    """Writes the documents of batches, and counts. `failure` gets what cannot be read."""
 
+    def __init__(self, layout: Layout, failure: Failure):
+        self._layout = layout
+        self._failure = failure
+        self.counts: Counter[str] = Counter()
 
-def _make(layout: Layout, read: list[Read], failure: Failure) -> Writes:
-    assert layout.documents is not None
-    writes: Writes = []
-    for ref, snapshot, known, score in read:
-        try:
-            document = layout.document(ref, snapshot)
-            change = layout.documents.whole_after(
-                document, known.indexed, known.facets, known.suffixes
-            )
-            is_readable = True
-        except ConversationCorrupt as error:
-            failure(error)
-            change, is_readable = layout.documents.none(), False
-        ref = ref.owned_by(owner_of(snapshot.record))
-        time = int(float(score or 0))
-        command = layout.index_command(ref, snapshot, change, time)
-        writes.append((ref if is_readable else None, command))
-    return writes
+    @property
+    def done(self) -> Reindexing:
+        return Reindexing(**self.counts)
 
+    def read(self, ids: list[bytes]) -> Operation[list[Read]]:
+        layout, refs = self._layout, [ConversationRef(id) for id in ids]
+        snapshots = yield [layout.snapshot(ref) for ref in refs]
+        known = yield [layout.indexed_command(ref) for ref in refs]
+        scores = yield single("ZMSCORE", layout.keys.recency(), *ids)
+        read: list[Read] = []
+        for ref, snapshot, *rest in zip(refs, snapshots, known, scores, strict=True):
+            if snapshot is not None:
+                read.append((ref, snapshot, *rest))
+                continue
+            self.counts["failed"] += 1
+            if error := (yield from layout.mistyped(ref)):
+                self._failure(error)
+        return read
 
-def _settle(
-    layout: Layout, writes: Writes, written: list[Any], failure: Failure
-) -> Operation[Reindexing]:
-    """Count the documents, and retry the conversations that changed meanwhile."""
-    documents, failed = 0, 0
-    for (ref, _), count in zip(writes, written, strict=True):
-        if ref is None:
-            failed += 1
-        elif isinstance(count, int):
-            documents += count
-        else:
+    def prepare(self, read: list[Read]) -> Writes:
+        layout, documents = self._layout, self._layout.documents
+        assert documents is not None
+        refs: list[ConversationRef | None] = []
+        commands: list[Command[Any]] = []
+        for ref, snapshot, known, score in read:
+            ref = ref.owned_by(owner_of(snapshot.record))
             try:
-                documents += yield from layout.guarded(ref, layout.index(ConversationRef(ref.id)))
+                document = layout.document(ref, snapshot)
+                change = documents.whole_after(
+                    document, known.indexed, known.facets, known.suffixes
+                )
+                refs.append(ref)
+            except ConversationCorrupt as error:
+                self._failure(error)
+                change = documents.none()
+                refs.append(None)
+            time = int(float(score or 0))
+            commands.append(layout.index_command(ref, snapshot, change, time))
+        return refs, commands
+
+    def settle(self, refs: list[ConversationRef | None], replies: list[Any]) -> Operation[None]:
+        """Count the documents, and retry the conversations that changed meanwhile."""
+        for ref, reply in zip(refs, replies, strict=True):
+            try:
+                if ref is not None and not isinstance(reply, int):
+                    index = self._layout.index(ConversationRef(ref.id))
+                    reply = yield from self._layout.guarded(ref, index)
             except (ConversationCorrupt, ConversationConflict) as error:
-                failed += 1
-                failure(error)
-    return Reindexing(indexed=len(writes) - failed, documents=documents, failed=failed)
+                self._failure(error)
+                ref = None
+            if ref is None:
+                self.counts["failed"] += 1
+            else:
+                self.counts["indexed"] += 1
+                self.counts["documents"] += reply

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
 from django.utils.safestring import SafeString
 
+from ..clock import moment
 from ..records import Record
 from ..runs import Run
 from ..search_index.documents import text_of
-from ..search_index.tokens import Words
 from .query import Query
 from .snippets import Snippet, snippet
 
 K = TypeVar("K")
 
 
+@dataclass(frozen=True, repr=False, eq=False)
 class Hit:
     """A run that matches, and the record of its conversation.
 
     `score` compares the hits of one search; it is 0 if they are ordered by time.
     """
 
-    def __init__(
-        self,
-        record: Record,
-        run: Run,
-        milliseconds: int | None,
-        score: float,
-        query: Query,
-        words: Words,
-    ):
-        self.record = record
-        self.run = run
-        self.score = score
-        self.milliseconds = milliseconds
-        self._query = query
-        self._words = words
+    record: Record
+    run: Run
+    milliseconds: int | None
+    score: float
+    _query: Query
 
     @property
     def conversation_id(self) -> str:
@@ -61,9 +52,7 @@ class Hit:
     @property
     def time(self) -> datetime | None:
         """When the run was added, None if unknown."""
-        if self.milliseconds is None:
-            return None
-        return datetime.fromtimestamp(self.milliseconds / 1000, UTC)
+        return moment(self.milliseconds)
 
     @property
     def snippet(self) -> str:
@@ -77,8 +66,7 @@ class Hit:
 
     @cached_property
     def _snippet(self) -> Snippet:
-        texts = [text_of(self.run.input), text_of(self.run.output)]
-        return snippet(texts, self._query, self._words)
+        return snippet([text_of(self.run.input), text_of(self.run.output)], self._query)
 
     def __repr__(self) -> str:
         return f"<Hit {self.run_id} in {self.conversation_id!r}>"  # never the content
@@ -163,10 +151,7 @@ class RunCounts(Mapping[K, int]):
 
 
 class Facets(RunCounts[str]):
-    """The values of a field and how many runs have each, the most frequent first.
-
-    See `SearchResults` for `complete` and `reason`.
-    """
+    """The values of a field and how many runs have each, the most frequent first."""
 
     __slots__ = ()
 
@@ -174,8 +159,7 @@ class Facets(RunCounts[str]):
 class Activity(RunCounts[date]):
     """How many runs were added in each period, oldest first, without gaps.
 
-    The key of a period is its first day, that of an hour its first moment. See `SearchResults` for
-    `complete` and `reason`.
+    The key of a period is its first day, that of an hour its first moment.
     """
 
     __slots__ = ()

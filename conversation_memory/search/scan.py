@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..clock import milliseconds
 from ..collection.listing import Listing
 from ..documents import Document, decoded
 from ..exceptions import ConversationCorrupt, Damaged
@@ -21,19 +21,16 @@ from ..layouts import ConversationRef, Layout
 from ..records import Page, Record, number
 from ..redis_io.operations import Command, Operation, single
 from ..runs import Run
-from ..search_index.documents import text_of
-from ..search_index.tokens import Words
 from ..text import counted
-from .filters import SearchFilters
 from .request import Cursor, Request
 from .results import Hit, SearchResults, sentences
-from .verify import read_documents
+from .verify import document_command
 
 CONVERSATIONS = 2000
 BYTES = 32 * 1024 * 1024
 SECONDS = 1.0
 _BATCH = 50
-_ALL = 10**9
+_ALL = 10**9  # conversations, of a part that reaches to the end of the index
 UNREADABLE = "Conversations that cannot be read"
 _NO_LIKENESS = "Without RediSearch, similar meanings are not found, only words."
 
@@ -46,138 +43,129 @@ class Candidate(NamedTuple):
     values: dict[str, bytes]
 
 
-@dataclass(slots=True)
-class Walk:
-    """The progress of a scan, which ended at `place`, a cursor of `recent()`; None at the end."""
-
-    place: str | None = None
-    count: int = 0
-    bytes: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    since: float = field(default_factory=time.monotonic)
-
-    def is_over(self, most: int) -> bool:
-        """True after `most` conversations, or at the limits of a scan if that is 0."""
-        if most:
-            return self.count >= most
-        spent = time.monotonic() - self.since
-        return self.count >= CONVERSATIONS or self.bytes >= BYTES or spent >= SECONDS
-
-    @property
-    def reasons(self) -> Iterator[str]:
-        if self.place is not None:
-            yield f"Only {counted(self.count, 'conversation')} read so far."
-        for why, count in self.skipped.items():
-            yield f"{why}: {count:,}."
+Visit = Callable[[Candidate, str], None]
 
 
 class Scan:
-    """The searches of one index that read the conversations themselves."""
+    """One search that reads the conversations. `why` tells why RediSearch is not available."""
 
-    def __init__(self, layout: Layout, listing: Listing):
+    def __init__(self, layout: Layout, listing: Listing, request: Request):
         self._layout = layout
         self._listing = listing
-        self._words = layout.schema.words if layout.schema else Words()
+        self._request = request
+        # Where it goes on: a cursor of `recent()`, None at both ends of the index.
+        self._before: str | None = None
+        self._count = 0
+        self._bytes = 0
+        self._skipped: Counter[str] = Counter()
 
-    def search(self, request: Request, why: str) -> Operation[SearchResults]:
-        """The hits in one part of the index. `why` tells why RediSearch is not available."""
-        if request.vector is not None and (request.query.is_blank or request.query.is_hopeless):
+    def search(self, why: str) -> Operation[SearchResults]:
+        request, query = self._request, self._request.query
+        if request.vector is not None and (query.is_blank or query.is_hopeless):
             return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
         found: list[Hit] = []
 
-        def visit(candidate: Candidate) -> None:
-            stream = self.stream(candidate)
-            if request.query.matches(stream):
-                score = request.query.score(stream) if request.by_relevance else 0.0
-                record, run, _ = candidate
-                found.append(Hit(record, run, None, score, request.query, self._words))
+        def visit(candidate: Candidate, stream: str) -> None:
+            score = query.score(stream) if request.by_relevance else 0.0
+            found.append(Hit(candidate.record, candidate.run, None, score, query))
 
         start = request.cursor if request.cursor.is_scan else Cursor(request.cursor.offset)
-        walk = yield from self.walk(request.filters, visit, start.place, start.mark)
+        yield from self._run(visit, start)
         if request.by_relevance:
             found.sort(key=lambda hit: -hit.score)
         elif request.order_by == "time":
             found.reverse()
-        hits = found[start.offset : start.offset + request.limit]
-        reason = self.reason(request, walk, why)
-        next = _next(start, start.offset + request.limit, len(found), walk)
+        end = start.offset + request.limit
+        next = None
+        if end < len(found):
+            count = _ALL if self._before is None else self._count
+            next = str(Cursor(end, count=count, before=start.before, is_scan=True))
+        elif self._before is not None:
+            next = str(Cursor(before=self._before, is_scan=True))
+        hits, reason = found[start.offset : end], self._reason(why)
         return SearchResults(hits, len(found), reason, next, scanned=True)
 
-    def stream(self, candidate: Candidate) -> str:
-        """The words of a run, as in its search document."""
-        run = candidate.run
-        return self._words.stream(text_of(run.input), text_of(run.output))
+    def count(
+        self, values: Callable[[Candidate], list[str]], why: str
+    ) -> Operation[tuple[Counter[str], str]]:
+        counts: Counter[str] = Counter()
 
-    def reason(self, request: Request, walk: Walk, why: str) -> str:
-        """The reasons why there may be more hits; '' after a complete walk."""
-        reasons = [*walk.reasons]
-        if request.cursor.place:
+        def visit(candidate: Candidate, stream: str) -> None:
+            counts.update({*values(candidate)} - {""})
+
+        yield from self._run(visit, Cursor())
+        return counts, self._reason(why)
+
+    def _run(self, visit: Visit, start: Cursor) -> Operation[None]:
+        """Call `visit` with each run that matches and with its words, the latest first."""
+        self._before = start.before or None
+        end = time.monotonic() + SECONDS
+        while True:
+            page = yield from self._page(start.count)
+            self._before = None if self._is_last(page) else page.next
+            self._count += len(page)
+            if page.unlisted:
+                self._skipped["Conversations that are not listed yet"] = page.unlisted
+            yield from self._read(page.records, visit)
+            is_full = self._count >= (start.count or CONVERSATIONS)
+            is_spent = self._bytes >= BYTES or time.monotonic() >= end
+            if self._before is None or is_full or (is_spent and not start.count):
+                return
+
+    def _reason(self, why: str) -> str:
+        """The reasons why there may be more hits; '' if everything was read."""
+        reasons = []
+        if self._before is not None:
+            reasons.append(f"Only {counted(self._count, 'conversation')} read so far.")
+        reasons += [f"{what}: {count:,}." for what, count in self._skipped.items()]
+        if self._request.cursor.before:
             reasons.append("Earlier conversations were searched for the previous pages.")
-        if request.vector is not None:
+        if self._request.vector is not None:
             reasons.append(_NO_LIKENESS)
-        if request.filters.since is not None or request.filters.until is not None:
+        if self._request.filters.since is not None or self._request.filters.until is not None:
             reasons.append("Times are those of the last write to a conversation.")
         return sentences([why, *reasons]) if reasons else ""
 
-    def walk(
-        self,
-        filters: SearchFilters,
-        visit: Callable[[Candidate], object],
-        place: str = "",
-        most: int = 0,
-    ) -> Operation[Walk]:
-        """Call `visit` with the runs that satisfy `filters`, the latest first."""
-        walk = Walk()
-        cursor: str | None = place or None
-        while True:
-            page = yield from self._page(filters, cursor, walk, most)
-            walk.place = cursor = None if _are_older(page, filters) else page.next
-            walk.count += len(page)
-            if page.unlisted:
-                walk.skipped["Conversations that are not listed yet"] = page.unlisted
-            yield from self._visit(page.records, filters, visit, walk)
-            if cursor is None or walk.is_over(most):
-                return walk
+    def _is_last(self, page: Page) -> bool:
+        # The latest comes first: all others were last written before `since`, too.
+        since = self._request.filters.since
+        return bool(page.records) and since is not None and _updated_ms(page.records[-1]) < since
 
-    def _page(
-        self, filters: SearchFilters, before: str | None, walk: Walk, most: int
-    ) -> Operation[Page]:
-        if filters.conversation is not None:
-            place = ConversationRef(filters.conversation, filters.owner, filters.owner is not None)
-            with suppress(ConversationCorrupt):
-                record = yield from self._layout.record(place)
-                return Page([record] if record else [])
-            walk.skipped[UNREADABLE] += 1
-            return Page([])
-        limit = min(_BATCH, most - walk.count) if most else _BATCH
-        return (yield from self._listing.recent(limit, filters.owner, before))
+    def _page(self, most: int) -> Operation[Page]:
+        owner, id = self._request.filters.owner, self._request.filters.conversation
+        if id is None:
+            limit = min(_BATCH, most - self._count) if most else _BATCH
+            return (yield from self._listing.recent(limit, owner, self._before))
+        with suppress(ConversationCorrupt):
+            record = yield from self._layout.record(ConversationRef(id, owner, owner is not None))
+            return Page([record] if record else [])
+        self._skipped[UNREADABLE] += 1
+        return Page([])
 
-    def _visit(
-        self,
-        records: list[Record],
-        filters: SearchFilters,
-        visit: Callable[[Candidate], object],
-        walk: Walk,
-    ) -> Operation[None]:
+    def _read(self, records: list[Record], visit: Visit) -> Operation[None]:
+        filters, query = self._request.filters, self._request.query
         records = [record for record in records if filters.covers(_updated_ms(record))]
         if not records:
             return
         sizes = yield from self._sizes(records)
         small = [record for record, size in zip(records, sizes, strict=True) if size <= BYTES]
-        walk.bytes += sum(size for size in sizes if size <= BYTES)
+        self._bytes += sum(size for size in sizes if size <= BYTES)
         if len(small) < len(records):
-            walk.skipped["Conversations too long to search"] += len(records) - len(small)
-        documents = (yield from read_documents(self._layout, small)) if small else []
+            self._skipped["Conversations too long to search"] += len(records) - len(small)
+        commands = [document_command(self._layout, record) for record in small]
+        documents = (yield commands) if commands else []
         for record, document in zip(small, documents, strict=True):
             candidates = self._candidates(record, document)
             if candidates is None:
-                walk.skipped[UNREADABLE] += 1
+                self._skipped[UNREADABLE] += 1
             for candidate in reversed(candidates or []):
                 if filters.matches(candidate.values):
-                    visit(candidate)
+                    stream = query.stream(candidate.run)
+                    if query.matches(stream):
+                        visit(candidate, stream)
 
     def _sizes(self, records: Sequence[Record]) -> Operation[list[int]]:
-        """About how many bytes each conversation has."""
+        # Redis tells how many runs a list has, but not their bytes, which the record counts.
         ids = [encode(record.conversation_id) for record in records]
         keys = self._layout.keys
         calls: list[Command[Any]] = [single("HSTRLEN", keys.content(id), id) for id in ids]
@@ -207,19 +195,4 @@ def _pairs(flat: list[bytes]) -> dict[str, bytes]:
 
 
 def _updated_ms(record: Record) -> int:
-    return round(record.updated.timestamp() * 1000) if record.updated else 0
-
-
-def _are_older(page: Page, filters: SearchFilters) -> bool:
-    """True if all conversations after the page were last written before `since`."""
-    last = page.records[-1] if page.records else None
-    return last is not None and filters.since is not None and _updated_ms(last) < filters.since
-
-
-def _next(start: Cursor, end: int, found: int, walk: Walk) -> str | None:
-    if end < found:
-        count = _ALL if walk.place is None else walk.count
-        return str(Cursor(end, count, start.place, is_scan=True))
-    if walk.place is not None:
-        return str(Cursor(0, 0, walk.place, is_scan=True))
-    return None
+    return milliseconds(record.updated) if record.updated else 0

@@ -12,7 +12,7 @@ from itertools import chain
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from ..search_index.tokens import MAX_LETTERS, Words, composed
+from ..search_index.tokens import MAX_LETTERS, composed
 from .query import Query, Term
 
 LENGTH = 200
@@ -45,13 +45,13 @@ class Snippet:
         return mark_safe("".join(marked))  # noqa: S308  # escaped above
 
 
-def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENGTH) -> Snippet:
+def snippet(texts: Sequence[str], query: Query, length: int = LENGTH) -> Snippet:
     """About `length` characters of the first text with most of the terms in one place."""
     texts = [composed(text) for text in texts if text]
     most, best, spans = 0, next(iter(texts), ""), list[Span]()
     for text in texts if query.wanted else ():
         for start, end in _parts(text):
-            found = _places(text[start:end], start, query.wanted, words)
+            found = _spans_by_term(text[start:end], start, query)
             if len(found) > most:
                 most, best, spans = len(found), text, _merged(found)
             if found:
@@ -59,14 +59,13 @@ def snippet(texts: Sequence[str], query: Query, words: Words, length: int = LENG
     return _cut(best, spans, length)
 
 
-def places(text: str, query: Query, words: Words) -> list[Span]:
+def match_spans(text: str, query: Query) -> list[Span]:
     """The matches in a text, which is as `composed()` returns it: in order, not overlapping."""
-    return _merged(_places(text, 0, query.wanted, words))
+    return _merged(_spans_by_term(text, 0, query))
 
 
 def _parts(text: str) -> Iterator[Span]:
-    """Parts of a text, cut at white space."""
-    start = 0
+    start = 0  # cut at white space, so that no word is in two parts
     while start < len(text):
         space = _SPACE.search(text, start + _PART)
         end = space.end() if space else len(text)
@@ -74,28 +73,25 @@ def _parts(text: str) -> Iterator[Span]:
         start = end
 
 
-def _places(text: str, offset: int, terms: Sequence[Term], words: Words) -> dict[Term, list[Span]]:
-    """The matches of each term, in a text that begins at `offset` of another."""
-    aligned = words.aligned(text)
-    if aligned is not None:
-        places = {term: [it.span(1) for it in _pattern(term).finditer(aligned)] for term in terms}
-    else:
-        found = [*words.places(text)]
-        plain = [place.word for place in found]
-        places = {
-            term: [(found[first].start, found[last].end) for first, last in term.spans(plain)]
-            for term in terms
-        }
-    return {
-        term: [(offset + start, offset + end) for start, end in spans]
-        for term, spans in places.items()
-        if spans
-    }
+def _spans_by_term(text: str, offset: int, query: Query) -> dict[Term, list[Span]]:
+    """The matches of each term that has any, in a text that begins at `offset` of another."""
+    aligned = query.words.aligned(text)
+    words = [*query.words.spans(text)] if aligned is None else []
+    plain = [word.word for word in words]
+    found: dict[Term, list[Span]] = {}
+    for term in query.wanted:
+        if aligned is not None:
+            spans = [match.span(1) for match in _pattern(term).finditer(aligned)]
+        else:
+            spans = [(words[first].start, words[last].end) for first, last in term.spans(plain)]
+        if spans:
+            found[term] = [(offset + start, offset + end) for start, end in spans]
+    return found
 
 
 @lru_cache(256)
 def _pattern(term: Term) -> re.Pattern[str]:
-    """Finds a term in the words of `Words.aligned()`; a lookahead, as matches may overlap."""
+    # For `Words.aligned()`. In a lookahead, as matches may overlap.
     words = [re.escape(word) + ("[^ ]*" if len(word) == MAX_LETTERS else "") for word in term.words]
     words[-1] += "[^ ]*" if term.is_prefix else ""
     return re.compile(f"(?<![^ ])(?=({' +'.join(words)})(?![^ ]))")
@@ -104,14 +100,13 @@ def _pattern(term: Term) -> re.Pattern[str]:
 def _cut(text: str, spans: list[Span], length: int) -> Snippet:
     start, end = _window(text, spans, length)
     parts = [("…", False)] if start else []
-    position = start
+    shown = start
     for first, last in spans:
-        if first < position or last > end:
-            continue
-        parts += [(text[position:first], False), (text[first:last], True)]
-        position = last
-    parts += [(text[position:end], False), ("…" if end < len(text) else "", False)]
-    return Snippet(tuple((_clean(part), marked) for part, marked in parts if part))
+        if shown <= first and last <= end:
+            parts += [(text[shown:first], False), (text[first:last], True)]
+            shown = last
+    parts += [(text[shown:end], False), ("…" if end < len(text) else "", False)]
+    return Snippet(tuple((_printable(part), is_marked) for part, is_marked in parts if part))
 
 
 def _window(text: str, spans: list[Span], length: int) -> Span:
@@ -132,10 +127,10 @@ def _window(text: str, spans: list[Span], length: int) -> Span:
     return start, end
 
 
-def _merged(places: Mapping[Term, Sequence[Span]]) -> list[Span]:
-    """In order; spans that touch become one."""
+def _merged(found: Mapping[Term, Sequence[Span]]) -> list[Span]:
+    # In order; spans that touch become one.
     merged: list[Span] = []
-    for start, end in sorted(chain.from_iterable(places.values())):
+    for start, end in sorted(chain.from_iterable(found.values())):
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -143,6 +138,5 @@ def _merged(places: Mapping[Term, Sequence[Span]]) -> list[Span]:
     return merged
 
 
-def _clean(text: str) -> str:
-    """As one line of printable characters."""
+def _printable(text: str) -> str:
     return _SPACE.sub(" ", _UNPRINTABLE.sub("\ufffd", text))

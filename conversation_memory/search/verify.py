@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from ..collection.bulk import reap
 from ..collection.listing import Listing
+from ..collection.summaries import Summary
 from ..documents import Document
-from ..exceptions import Damaged, RedisDenied, RedisReadOnly
+from ..exceptions import Damaged, RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import encode
 from ..layouts import Layout
 from ..layouts.refs import Snapshot
-from ..records import FIELDS, Record, number
+from ..records import FIELDS, Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import suffix
-from . import redisearch
-from .filters import SearchFilters
-from .redisearch import Reply, Scope
-from .request import Request
+from . import embeddings, redisearch
+from .redisearch import Reply, ScopedRequest
+from .request import Request, SearchFilters
 
 FOUND = Script("found")
+
+_FIELDS = (*FIELDS, "indexed", "token")
 _MOST_TAGS = 10_000
+# A script holds a second copy of its reply, and the server waits for it.
+_MOST_IN_SCRIPTS = 200
 
 OVERWRITTEN = (
     "Conversations with hits have runs that are not searchable yet. Run reindexconversations."
@@ -36,21 +40,19 @@ _is_token = re.compile(rb"[0-9a-f]{16}").fullmatch
 
 
 class Verifier:
-    """Limits searches to an owner and a conversation, and verifies their hits.
-
-    It caches the tags of owners. Each search verifies the tag too, so that it costs a round trip
-    only the first time.
-    """
+    """Limits searches to an owner and a conversation, and verifies their hits."""
 
     def __init__(self, layout: Layout, listing: Listing):
         self._layout = layout
         self._keys = layout.keys
         self._listing = listing
+        self._searches_in_scripts = True
+        # A cached tag may be outdated: each search verifies it in the round trip of its hits.
         self._tags: dict[bytes, bytes] = {}
 
-    def scope(self, filters: SearchFilters, index: bytes) -> Operation[Scope | None]:
+    def scoped(self, request: Request, index: bytes) -> Operation[ScopedRequest | None]:
         """None if that owner, or that conversation, has no search documents."""
-        owner, id = filters.owner, filters.conversation
+        owner, id = request.filters.owner, request.filters.conversation
         known = None if owner is None else self._tags.get(owner)
         calls: list[Command[Any]] = []
         if owner is not None and known is None:
@@ -63,14 +65,16 @@ class Verifier:
         tag, conditions = b"", []
         if owner is not None:
             tag = known or found[0]
-            self._remember(owner, tag)
+            if len(self._tags) >= _MOST_TAGS:
+                self._tags.clear()
+            self._tags[owner] = tag
             conditions.append(f"@o:{{{tag.decode()}}}")
         if id is not None:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
-        return Scope(self._keys, index, tuple(conditions), tag)
+        return ScopedRequest(request, self._keys, index, tuple(conditions), tag)
 
     def loss(self, filters: SearchFilters) -> Operation[str]:
-        """The reason why there may be hits although scope() returned None."""
+        """The reason why there may be hits although scoped() returned None."""
         owner, id, keys = filters.owner, filters.conversation, self._keys
         calls: list[Command[Any]] = []
         if owner is not None:
@@ -79,36 +83,51 @@ class Verifier:
             calls.append(single("HEXISTS", keys.content(id), id))
         return UNINDEXED if all((yield calls)) else ""
 
-    def search(self, request: Request, scope: Scope) -> Operation[Reply | None]:
-        """Search and verify in one step and one round trip. See verify().
+    def search(self, scoped: ScopedRequest) -> Operation[Reply | None]:
+        """The verified reply, see verify(); in one round trip where a script can search."""
+        request = scoped.request
+        is_refused, is_short = False, redisearch.rows_to_ask_for(request) <= _MOST_IN_SCRIPTS
+        if self._searches_in_scripts and is_short and request.vector is None:
+            try:
+                return (yield from self._search_in_script(scoped))
+            except (RedisMisconfigured, RedisDenied) as error:
+                if redisearch.is_timeout(error):
+                    raise
+                # Some servers, such as a cluster, refuse a search in a script.
+                is_refused = True
+        find = redisearch.search if request.vector is None else embeddings.search
+        reply = yield from find(scoped)
+        self._searches_in_scripts = self._searches_in_scripts and not is_refused
+        return (yield from self.verify(reply, scoped))
 
-        Raises `RedisMisconfigured` or `RedisDenied` where scripts cannot search.
-        """
-        call = redisearch.call(request, scope)
-        command = self._command(request.filters, scope, redisearch.parts(request), call)
+    def _search_in_script(self, scoped: ScopedRequest) -> Operation[Reply | None]:
+        # Scripts speak RESP2, where a hit is a key, a score if asked for, and fields.
+        parts = 3 if scoped.request.by_relevance else 2
+        command = self._command(scoped, parts, redisearch.call(scoped))
         found, late = yield from redisearch.timed(command)
         reply = Reply.of(found[3], self._keys.documents())
-        verified = yield from self._verified(reply, request.filters, found)
+        verified = yield from self._verified(reply, scoped.request.filters, found)
         if verified is None:
             return None
-        return (yield from redisearch.explained(request, scope, verified, late))
+        return (yield from redisearch.explained(scoped, verified, late))
 
-    def verify(self, reply: Reply, filters: SearchFilters, scope: Scope) -> Operation[Reply | None]:
+    def verify(self, reply: Reply, scoped: ScopedRequest) -> Operation[Reply | None]:
         """The reply, with the record and the run of each row that the caller may see.
 
         None if the search must be repeated: the owner has another tag by now, or conversations had
         expired and have been deleted only now.
         """
-        tokens = {row.token: None for row in reply.rows}
-        found = yield self._command(filters, scope, 0, tokens)
-        return (yield from self._verified(reply, filters, found))
+        tokens = dict.fromkeys(row.token for row in reply.rows)
+        found = yield self._command(scoped, 0, tokens)
+        return (yield from self._verified(reply, scoped.request.filters, found))
 
     def _command(
-        self, filters: SearchFilters, scope: Scope, parts: int, rest: Iterable[Any]
+        self, scoped: ScopedRequest, parts: int, rest: Iterable[Any]
     ) -> Command[list[Any]]:
-        keys = self._keys
+        keys, owner = self._keys, scoped.request.filters.owner or b""
         names = [keys.index, keys.expiry(), keys.tokens(), keys.owners(), keys.root]
-        return Command((FOUND.call(names, [filters.owner or b"", scope.tag, parts, *rest]),))
+        args = [owner, scoped.tag, len(_FIELDS), *_FIELDS, parts, *rest]
+        return Command((FOUND.call(names, args),))
 
     def _verified(
         self, reply: Reply, filters: SearchFilters, found: list[Any]
@@ -117,15 +136,19 @@ class Verifier:
         if not is_tag:
             self._tags.pop(filters.owner or b"", None)
             return None
-        if overdue and (yield from self._reaps()):
-            return None
+        if overdue:
+            # Deadlines are scores of a sorted set, so Redis itself deletes nothing.
+            with suppress(RedisReadOnly, RedisDenied):
+                if (yield from reap(self._layout, self._listing, batches=1)):
+                    return None
         unread = {row.token for row in reply.rows if row.text is None}
         records: dict[bytes, Record] = {}
         reasons = reply.reasons
-        for token, fields in zip(tokens, conversations, strict=True):
-            if _is_visible(token, fields, now, filters):
-                records[token] = Record.from_reply(fields[13], fields[: len(FIELDS)])
-                if not _is_current(fields):
+        for token, row in zip(tokens, conversations, strict=True):
+            it = Summary.of(row[0], now, _FIELDS, row[1:]) if row else None
+            if it and _is_visible(token, it, filters):
+                records[token] = it.record
+                if not _is_current(it):
                     reasons = [*reply.reasons, OVERWRITTEN]
                     unread.add(token)
         texts = yield from self._texts({it: records[it] for it in records if it in unread})
@@ -138,57 +161,37 @@ class Verifier:
         ]
         return replace(reply, rows=rows, reasons=reasons)
 
-    def _reaps(self) -> Operation[bool]:
-        """Delete expired conversations. True if there were any and this user may write."""
-        with suppress(RedisReadOnly, RedisDenied):
-            return bool((yield from reap(self._layout, self._listing, batches=1)))
-        return False
-
     def _texts(self, records: dict[bytes, Record]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
         """The runs of conversations by the suffix of their documents, by token."""
         if not records:
             return {}
-        documents = yield from read_documents(self._layout, [*records.values()])
+        documents = yield [document_command(self._layout, it) for it in records.values()]
         return {
             token: {suffix(text): text for text in (document.texts if document else ())}
             for token, document in zip(records, documents, strict=True)
         }
 
-    def _remember(self, owner: bytes, tag: bytes) -> None:
-        if len(self._tags) >= _MOST_TAGS:
-            self._tags.clear()
-        self._tags[owner] = tag
 
-
-def read_documents(layout: Layout, records: Sequence[Record]) -> Operation[list[Document | None]]:
-    """The document of each conversation in one round trip; None for one that cannot be read."""
-    found = yield [_snapshot(layout, record) for record in records]
-    return [_document(snapshot) for snapshot in found]
-
-
-def _snapshot(layout: Layout, record: Record) -> Command[Snapshot | None]:
+def document_command(layout: Layout, record: Record) -> Command[Document | None]:
+    """The document of a conversation; None if it cannot be read."""
     id = encode(record.conversation_id)
-    content, runs = layout.keys.content(id), layout.keys.runs(id)
-    calls = (("HGET", content, id), ("LRANGE", runs, 0, -1))
-    return Command(calls, lambda reply: Snapshot(reply[0], record, reply[1]), otherwise=None)
+
+    def decoded(replies: list[Any]) -> Document | None:
+        with suppress(Damaged):
+            return Snapshot(replies[0], record, replies[1]).document
+        return None
+
+    calls = (("HGET", layout.keys.content(id), id), ("LRANGE", layout.keys.runs(id), 0, -1))
+    return Command(calls, decoded, otherwise=None)
 
 
-def _document(snapshot: Snapshot | None) -> Document | None:
-    with suppress(Damaged):
-        return None if snapshot is None else snapshot.document
-    return None
-
-
-def _is_visible(token: bytes, fields: list[Any] | None, now: int, filters: SearchFilters) -> bool:
+def _is_visible(token: bytes, it: Summary, filters: SearchFilters) -> bool:
     """True for a conversation that exists, has that token and belongs to the caller."""
-    if not fields or fields[12] != token:
-        return False
-    owner, expires, id, size = fields[0] or None, fields[6], fields[13], fields[14]
-    exists = bool(size) and (number(expires) or now + 1) > now
-    return exists and filters.owner in (None, owner) and filters.conversation in (None, id)
+    is_theirs = filters.owner in (None, it.owner) and filters.conversation in (None, it.id)
+    return it.size > 0 and not it.is_expired and it.values.get("token") == token and is_theirs
 
 
-def _is_current(fields: list[Any]) -> bool:
+def _is_current(it: Summary) -> bool:
     """True if the documents are those of the conversation as it is now."""
-    version, indexed, size = fields[5], fields[11], fields[14]
-    return bool(indexed) and indexed.endswith(b"-%b-%d" % (version or b"0", size))
+    version, indexed = it.values.get("version") or b"0", it.values.get("indexed") or b""
+    return indexed.endswith(b"-%b-%d" % (version, it.size))

@@ -18,6 +18,7 @@ from typing import Any
 from ..documents import Document
 from ..runs import Artifact, Run
 from .schema import Schema
+from .tokens import Words
 
 # A run of more bytes, such as an image, is not copied into its document.
 LONGEST_RUN = 64 * 1024
@@ -51,6 +52,11 @@ def text_of(artifact: Artifact) -> str:
         return ""
 
 
+def words_of(run: Run, words: Words) -> str:
+    """The words of the input and the output of a run, see `Words.stream`."""
+    return words.stream(text_of(run.input), text_of(run.output))
+
+
 def _text(artifact: Artifact) -> str:
     if artifact.mime_type:
         return ""
@@ -60,10 +66,7 @@ def _text(artifact: Artifact) -> str:
 
 
 class Documents:
-    """Packs the changes of search documents into one argument for the script of a write.
-
-    documents.lua unpacks it.
-    """
+    """Packs the changes of search documents into one argument, which documents.lua unpacks."""
 
     def __init__(self, schema: Schema):
         self.schema = schema
@@ -87,8 +90,8 @@ class Documents:
         The script itself finds the runs that a 'truncate' removes.
         """
         removed = [suffix(old)] if operation != "truncate" and old != new else []
-        edited = operation == "edit"
-        documents = [self._document(Run.from_wire(new), new, suffix(old))] if edited else []
+        is_edit = operation == "edit"
+        documents = [self._document(Run.from_wire(new), new, suffix(old))] if is_edit else []
         return self._pack(documents, removed)
 
     def between(self, old: Document, new: Document) -> bytes:
@@ -108,11 +111,8 @@ class Documents:
     def whole(self, document: Document, known: Container[bytes]) -> bytes:
         """For all runs of a conversation; those with a `known` suffix have their documents."""
         texts = {suffix(text): text for text in document.texts}
-        documents = [
-            [key, b"", *self._fields(Run.from_wire(text), text)]
-            for key, text in texts.items()
-            if key not in known
-        ]
+        missing = [text for key, text in texts.items() if key not in known]
+        documents = [self._document(Run.from_wire(text), text) for text in missing]
         return self._pack(documents, (), [*texts], self.facets(document))
 
     def none(self) -> bytes:
@@ -126,8 +126,8 @@ class Documents:
 
         They count as known if they were made with the same schema (in `indexed`) and facets.
         """
-        same = indexed.startswith(self._digest + b"-")
-        same = same and facets == self.facets(document)
+        same_schema = indexed.startswith(self._digest + b"-")
+        same = same_schema and facets == self.facets(document)
         return self.whole(document, frozenset(suffixes) if same else ())
 
     def facets(self, document: Document) -> bytes:
@@ -137,15 +137,11 @@ class Documents:
 
     def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
         """Suffix, suffix of the document whose time it keeps, then field, value, field, value, …"""
-        return [suffix(text), predecessor, *self._fields(run, text)]
-
-    def _fields(self, run: Run, text: bytes) -> list[bytes]:
-        words = self.schema.words.stream(text_of(run.input), text_of(run.output))
         fields = self.schema.values(run.meta) if self.schema.fields else []
-        fields += [b"w", words.encode()]
+        fields += [b"w", words_of(run, self.schema.words).encode()]
         if len(text) <= LONGEST_RUN:
             fields += [b"run", text]
-        return fields
+        return [suffix(text), predecessor, *fields]
 
     def _pack(
         self,
@@ -154,7 +150,7 @@ class Documents:
         suffixes: list[bytes] | None = None,
         facets: bytes = b"",
     ) -> bytes:
-        """With `suffixes`, these are all documents afterwards; else only those named change."""
+        # With `suffixes`, these are all documents afterwards; else only those named change.
         head = [self._digest, fresh_token(), fresh_token(), 1 if self.schema.embed else 0]
         whole = [] if suffixes is None else [suffixes, facets]
         return packed([*head, documents, removed, *whole])
@@ -166,11 +162,11 @@ _head = struct.Struct(">BI").pack
 def packed(value: Any) -> bytes:
     """A value of lists, bytes and small ints in MessagePack, which Lua scripts can unpack."""
     parts: list[bytes] = []
-    _pack(value, parts)
+    _pack_into(parts, value)
     return b"".join(parts)
 
 
-def _pack(value: Any, parts: list[bytes]) -> None:
+def _pack_into(parts: list[bytes], value: Any) -> None:
     kind = type(value)
     if kind is bytes:
         parts += (_head(0xDB, len(value)), value)
@@ -179,7 +175,7 @@ def _pack(value: Any, parts: list[bytes]) -> None:
     else:
         parts.append(_head(0xDD, len(value)))
         for item in value:
-            if type(item) is bytes:
+            if type(item) is bytes:  # without a call, as most are
                 parts += (_head(0xDB, len(item)), item)
             else:
-                _pack(item, parts)
+                _pack_into(parts, item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any
 
@@ -16,9 +16,6 @@ from .schema import Schema
 
 # For how many seconds each state is kept; others are asked for every time.
 _KEPT = {"ready": 5, "absent": 60, "denied": 60, "missing": 5}
-
-# Our count of documents, added to the reply of FT.INFO.
-_BEFORE = "documents before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class State:
     kind: str
     reason: str = ""
     name: bytes = b""
-    fields: Mapping[str, str] = ()  # type: ignore[assignment]
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def answers(self) -> bool:
@@ -49,8 +46,45 @@ class State:
         return self.kind == "ready"
 
 
+@dataclass(frozen=True, slots=True)
+class _Information:
+    """The parts of FT.INFO that matter, and our own count of documents just `before` it."""
+
+    documents: int
+    indexed: float
+    is_building: bool
+    attributes: list[Any]
+    before: int = 0
+
+    @classmethod
+    def of(cls, reply: Any) -> _Information:
+        """From a map (RESP3) or a flat list (RESP2)."""
+        if not isinstance(reply, dict):
+            reply = dict(zip(reply[::2], reply[1::2], strict=True))
+        return cls(
+            int(float(reply.get(b"num_docs") or 0)),
+            float(reply.get(b"percent_indexed") or 0),
+            float(reply.get(b"indexing") or 0) > 0,
+            reply.get(b"attributes") or [],
+        )
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Name -> kind of FIELDS."""
+        fields = {}
+        for column in self.attributes:
+            # A map over RESP3; over RESP2, pairs followed by flags.
+            is_map = isinstance(column, dict)
+            attribute = column[b"attribute"] if is_map else column[column.index(b"attribute") + 1]
+            kind, _, name = decode(attribute).partition("_")
+            if name:
+                fields[name] = kind
+        return fields
+
+
 OFF = State("off", "SEARCH is not switched on for this alias.")
-_OLDER = "Runs from before SEARCH was set are not searchable yet. Run reindexconversations."
+_REMEDY = "Run reindexconversations."
+_OLDER = f"Runs from before SEARCH was set are not searchable yet. {_REMEDY}"
 
 
 class IndexState:
@@ -64,7 +98,6 @@ class IndexState:
         self._is_probed = False
 
     def forget(self) -> None:
-        """Ask the server next time, as after a reply that does not fit the state."""
         self._state = None
 
     def wants_documents(self) -> Operation[bool]:
@@ -84,21 +117,18 @@ class IndexState:
 
     def built(self) -> Operation[None]:
         """Wait until RediSearch has indexed all documents."""
-        while _is_building((yield from self._information())):
+        while (yield from self._info_of_created()).is_building:
             yield Pause(0.1)
 
     def surplus(self) -> Operation[int]:
         """How much too high our count of documents is; negative if too low, 0 while building."""
-        count, information = yield Command(
-            (("HGET", self._keys.search(), COUNT), ("FT.INFO", self.schema.name)),
-            lambda replies: (int(replies[0] or 0), _mapping(replies[1])),
-        )
-        if _is_building(information):
-            return 0
-        return count - _documents(information)  # type: ignore[no-any-return]
+        calls = (("HGET", self._keys.search(), COUNT), ("FT.INFO", self.schema.name))
+        count, reply = yield Command(calls)
+        information = _Information.of(reply)
+        return 0 if information.is_building else int(count or 0) - information.documents
 
     def recount(self, surplus: int) -> Command[int]:
-        """Correct the count, even while others write."""
+        # An increment, as others may write meanwhile.
         return single("HINCRBY", self._keys.search(), COUNT, -surplus)
 
     def finish(self) -> Operation[list[bytes]]:
@@ -106,23 +136,25 @@ class IndexState:
 
         Returns the names of the dropped indexes.
         """
-        surplus = yield from self.surplus()
-        if surplus:
+        if surplus := (yield from self.surplus()):
             yield self.recount(surplus)
         names = yield from self._others()
-        digests = [_digest(name) for name in names]
-        now = yield single("TIME")
-        yield single("HSET", self._keys.search(), self.schema.digest, now[0])
+        yield from self._record("HSET")
         if names:
             # FT.DROPINDEX keeps the documents, which the new index has too.
             yield [single("FT.DROPINDEX", name) for name in names]
-            yield single("HDEL", self._keys.search(), *digests)
+            yield single("HDEL", self._keys.search(), *map(_digest, names))
         self.forget()
         return names
 
+    def _record(self, command: str) -> Operation[None]:
+        """Record by HSET or HSETNX since when all runs have documents of this schema."""
+        now = yield single("TIME")
+        yield single(command, self._keys.search(), self.schema.digest, now[0])
+
     def _look(self) -> Operation[State]:
         try:
-            information = yield from self._information()
+            information = yield from self._info_of_created()
         except RedisDenied:
             return State(
                 "denied",
@@ -132,15 +164,18 @@ class IndexState:
         except RedisReadOnly:
             return State("missing", "There is no search index yet, and this server is read-only.")
         except RedisMisconfigured as error:
-            return _impossible(error)
+            if is_unknown_command(error):
+                return State("absent", "This server has no RediSearch.")
+            if "db != 0" in str(error.__cause__):
+                return State("absent", "RediSearch indexes database 0 only.")
+            return State("absent", f"RediSearch cannot create the index. {error}")
         if not (yield from self._merges()):
             return State("partial", "This cluster returns only a part of the results.")
         return (yield from self._state_of(information))
 
-    def _information(self) -> Operation[dict[str, Any]]:
-        """FT.INFO of the index, which is created if there is none."""
+    def _info_of_created(self) -> Operation[_Information]:
         try:
-            return (yield from self._asked(self.schema.name))
+            return (yield from self._info(self.schema.name))
         except RedisMisconfigured as error:
             if is_unknown_command(error):
                 raise
@@ -150,72 +185,58 @@ class IndexState:
             if "already exists" not in str(error.__cause__):  # another process was faster
                 raise
         if not (yield single("HLEN", self._keys.index)):  # no conversation can lack documents
-            now = yield single("TIME")
-            yield single("HSETNX", self._keys.search(), self.schema.digest, now[0])
-        return (yield from self._asked(self.schema.name))
+            yield from self._record("HSETNX")
+        return (yield from self._info(self.schema.name))
 
-    def _asked(self, name: bytes) -> Operation[dict[str, Any]]:
-        """FT.INFO, and the count of documents just before it."""
-        count, information = yield [
-            single("HGET", self._keys.search(), COUNT),
-            single("FT.INFO", name, decode=_mapping),
-        ]
-        return {**information, _BEFORE: int(count or 0)}
+    def _info(self, name: bytes) -> Operation[_Information]:
+        search = self._keys.search()
+        count, reply = yield [single("HGET", search, COUNT), single("FT.INFO", name)]
+        return replace(_Information.of(reply), before=int(count or 0))
 
-    def _state_of(self, information: dict[str, Any]) -> Operation[State]:
+    def _state_of(self, information: _Information) -> Operation[State]:
         since = yield single("HGET", self._keys.search(), self.schema.digest)
         name, fields = self.schema.name, self.schema.fields
-        if since is None or _is_building(information):
+        if since is None or information.is_building:
             other = yield from self._other()
             if other is None and since is None:
                 return State("incomplete", _OLDER, name, fields)
             if other is None:
-                percent = float(information.get("percent_indexed") or 0) * 100
-                reason = f"RediSearch is still indexing ({percent:.0f} % done)."
+                reason = f"RediSearch is still indexing ({information.indexed * 100:.0f} % done)."
                 return State("building", reason, name, fields)
-            name, fields, information = other
+            name, information = other
+            fields = information.fields
         reason = yield from self._gap(information)
         return State("incomplete" if reason else "ready", reason, name, fields)
 
-    def _gap(self, information: dict[str, Any]) -> Operation[str]:
-        """A sentence on the documents that are missing according to the counts; '' if none are.
-
-        Writers go on meanwhile, so documents are missing only if FT.INFO has fewer of them than
-        the count before and the count after it.
-        """
+    def _gap(self, information: _Information) -> Operation[str]:
+        """A sentence on the documents that are missing according to the counts; '' if none are."""
         conversations, known, stale, count = yield [
             single("HLEN", self._keys.index),
             single("HLEN", self._keys.tokens()),
             single("SCARD", self._keys.stale()),
             single("HGET", self._keys.search(), COUNT),
         ]
-        lost = min(int(count or 0), information[_BEFORE]) - _documents(information)
+        # Others write between the commands: FT.INFO must be below the counts before and after it.
+        lost = min(int(count or 0), information.before) - information.documents
         missing = conversations - known
         if missing > 0:
-            verb = "is" if missing == 1 else "are"
-            what = f"{counted(missing, 'conversation')} {verb} not searchable yet"
-        elif stale:
-            verb = "is" if stale == 1 else "are"
-            what = f"{counted(stale, 'conversation')} {verb} only partly searchable"
-        elif lost > 0:
-            what = f"Redis lost {counted(lost, 'search document')}"
-        else:
-            return ""
-        return f"{what}. Run reindexconversations."
+            return f"{_conversations_are(missing)} not searchable yet. {_REMEDY}"
+        if stale:
+            return f"{_conversations_are(stale)} only partly searchable. {_REMEDY}"
+        if lost > 0:
+            return f"Redis lost {counted(lost, 'search document')}. {_REMEDY}"
+        return ""
 
-    def _other(self) -> Operation[tuple[bytes, Mapping[str, str], dict[str, Any]] | None]:
-        """Name, FIELDS and FT.INFO of a complete index of another definition, with the same words.
-
-        It answers until the new one is complete.
-        """
+    def _other(self) -> Operation[tuple[bytes, _Information] | None]:
+        """Name and FT.INFO of a complete index that answers until this one is complete."""
+        # Queries have the words of the present LANGUAGE.
         language = self.schema.name.rpartition(b"-")[0]
         for name in (yield from self._others()):
             if name.rpartition(b"-")[0] != language:
                 continue
             since = yield single("HGET", self._keys.search(), _digest(name))
             if since is not None:
-                information = yield from self._asked(name)
-                return name, _fields(information), information
+                return name, (yield from self._info(name))
         return None
 
     def _others(self) -> Operation[list[bytes]]:
@@ -224,12 +245,9 @@ class IndexState:
         return [name for name in names if name.startswith(ours) and name != self.schema.name]
 
     def _merges(self) -> Operation[bool]:
-        """True if a search finds everything. On a cluster, a probe proves it once.
-
-        All documents of an index are in one slot, but a proxy may ask another node.
-        """
-        if self._is_probed or not (yield from self._is_cluster()):
+        if self._is_probed or (yield from info("cluster")).get("cluster_enabled") != "1":
             return True
+        # All documents of an index are in one slot, but a proxy may ask another node.
         token = token_hex(8).encode()
         probes = [self._keys.document(token, suffix) for suffix in (b"a", b"b")]
         query = b'@c:{"%b"}' % token
@@ -245,17 +263,6 @@ class IndexState:
         self._is_probed = replies[len(probes)] == len(probes)
         return self._is_probed
 
-    def _is_cluster(self) -> Operation[bool]:
-        return (yield from info("cluster")).get("cluster_enabled") == "1"
-
-
-def _impossible(error: ConversationMemoryError) -> State:
-    if is_unknown_command(error):
-        return State("absent", "This server has no RediSearch.")
-    if "db != 0" in str(error.__cause__):
-        return State("absent", "RediSearch indexes database 0 only.")
-    return State("absent", f"RediSearch cannot create the index. {error}")
-
 
 def is_unknown_command(error: ConversationMemoryError) -> bool:
     return "nknown command" in str(error.__cause__)
@@ -265,35 +272,9 @@ def _digest(name: bytes) -> bytes:
     return name.rpartition(b"-")[2]
 
 
-def _mapping(reply: Any) -> dict[str, Any]:
-    """A map (RESP3) or a flat list (RESP2) as a dict with str keys."""
-    if not isinstance(reply, dict):
-        reply = dict(zip(reply[::2], reply[1::2], strict=True))
-    return {decode(key): value for key, value in reply.items()}
+def _conversations_are(number: int) -> str:
+    return f"{counted(number, 'conversation')} {'is' if number == 1 else 'are'}"
 
 
 def _total(reply: Any) -> int:
-    if isinstance(reply, dict):
-        return int(_mapping(reply)["total_results"])
-    return int(reply[0])
-
-
-def _is_building(information: dict[str, Any]) -> bool:
-    return float(information.get("indexing") or 0) > 0
-
-
-def _documents(information: dict[str, Any]) -> int:
-    return int(float(information.get("num_docs") or 0))
-
-
-def _fields(information: dict[str, Any]) -> dict[str, str]:
-    """Name -> kind of FIELDS, from the attributes of FT.INFO."""
-    parts = [decode(_attribute(column)).partition("_") for column in information["attributes"]]
-    return {name: kind for kind, _, name in parts if name}
-
-
-def _attribute(column: Any) -> bytes:
-    """The name of an attribute: a map over RESP3; over RESP2, pairs followed by flags."""
-    if isinstance(column, dict):
-        return _mapping(column)["attribute"]  # type: ignore[no-any-return]
-    return column[column.index(b"attribute") + 1]  # type: ignore[no-any-return]
+    return int(reply[b"total_results"] if isinstance(reply, dict) else reply[0])

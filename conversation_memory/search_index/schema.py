@@ -56,12 +56,10 @@ class Schema:
         return self.keys.definition(f"{self.words.language or 'plain'}-{self.digest}")
 
     def field(self, name: str) -> tuple[str, str]:
-        """The field of documents for a name of FIELDS, and its kind.
-
-        The kind is part of the field: while there are two definitions, neither index meets a value
-        that it cannot read.
-        """
+        """The field of documents for a name of FIELDS, and its kind."""
         kind = self.fields[name]
+        # RediSearch skips a whole document if a value does not fit its column. While there are two
+        # definitions, the kind in the name keeps each index from the values of the other.
         return f"{kind}_{name}", kind
 
     def create(self) -> Call:
@@ -74,10 +72,10 @@ class Schema:
         if self.embed:
             columns += ["v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", self.dimensions]
             columns += ["DISTANCE_METRIC", "COSINE"]
-        # We highlight ourselves, and every word counts.
-        options = ("NOHL", "STOPWORDS", 0, "SCHEMA")
         prefix = ("ON", "HASH", "PREFIX", 1, self.keys.documents())
-        return ("FT.CREATE", self.name, *prefix, *options, *columns)
+        # We highlight ourselves. By default, RediSearch ignores "the", "is" and other stop words.
+        options = ("NOHL", "STOPWORDS", 0)
+        return ("FT.CREATE", self.name, *prefix, *options, "SCHEMA", *columns)
 
     def values(self, data: Any) -> list[bytes]:
         """Field, value, field, value, … of FIELDS as documents hold them, from metadata or meta."""
@@ -91,17 +89,13 @@ class Schema:
 
     def _value(self, kind: str, value: Any) -> bytes | None:
         if kind == "tag":
-            return _tags(value)
+            values = value if isinstance(value, list | tuple) else [value]
+            tags = [tag(item) for item in values if isinstance(item, str | int | float)]
+            return SEPARATOR.join(filter(None, tags)).encode() or None
         if kind == "numeric":
             number = finite(value)
             return None if number is None else repr(number).encode()
         return self.words.stream(value).encode() if isinstance(value, str) else None
-
-
-def _tags(value: Any) -> bytes | None:
-    values = value if isinstance(value, list | tuple) else [value]
-    tags = [tag(item) for item in values if isinstance(item, str | int | float)]
-    return SEPARATOR.join(filter(None, tags)).encode() or None
 
 
 def finite(value: Any) -> float | None:

@@ -78,7 +78,6 @@ def orphans(keys: Keys, names: Sequence[bytes], *, asks: bool = False) -> Comman
 
 
 def _forget_lost_tokens(keys: Keys) -> Operation[None]:
-    """Remove tokens without a conversation from the set of stale ones."""
     cursor = None
     while cursor != b"0":
         cursor, tokens = yield single("SSCAN", keys.stale(), cursor or b"0", "COUNT", _TOKENS)

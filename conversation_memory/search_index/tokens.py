@@ -40,8 +40,6 @@ _RUNS = re.compile("([0-9A-Za-z]+)(?![0-9A-Za-z\u0080-\U0010ffff])|[0-9A-Za-z\u0
 END = "_"
 MAX_TAG = 256
 
-Stem = Callable[[str], str]
-
 
 class Word(NamedTuple):
     """A word, and its position in the text."""
@@ -65,7 +63,9 @@ class Words:
     def of(self, text: str) -> list[str]:
         """The words of `text`, in its order."""
         words = composed(text).translate(_FOLDS).split()
-        return [self._finished(word) for word in words] if self._stem else _cut(words)
+        if self._stem or max(map(len, words), default=0) > MAX_LETTERS:
+            return [self._finished(word) for word in words]
+        return words
 
     def stream(self, *texts: str) -> str:
         """The words of `texts` with a space between any two, and an END between the texts."""
@@ -82,7 +82,7 @@ class Words:
         words = text.translate(_ALIGNED)
         return None if _NO_LETTER in words else words
 
-    def places(self, text: str) -> Iterator[Word]:
+    def spans(self, text: str) -> Iterator[Word]:
         """The words of `text`, which is as `composed()` returns it, with their positions."""
         for run in _RUNS.finditer(text):
             start, end = run.span()
@@ -119,7 +119,7 @@ def untag(text: str) -> str:
 
 
 @cache
-def stemmer(language: str) -> Stem:
+def stemmer(language: str) -> Callable[[str], str]:
     """The function word -> stem of a language.
 
     Raises `ImproperlyConfigured` if snowballstemmer is not installed or does not know it.
@@ -136,12 +136,6 @@ def stemmer(language: str) -> Stem:
         raise ImproperlyConfigured(f"There is no stemmer for {language!r}; choose from {known}.")
     # A stemmer keeps its current word in itself, and threads share this function.
     return lru_cache(2**16)(lambda word: snowballstemmer.stemmer(language).stemWord(word))
-
-
-def _cut(words: list[str]) -> list[str]:
-    if max(map(len, words), default=0) <= MAX_LETTERS:
-        return words
-    return [word[:MAX_LETTERS] for word in words]
 
 
 def _stretches(text: str) -> Iterator[tuple[str, int, int]]:
@@ -194,29 +188,26 @@ def _fold(character: str) -> str:
         return _WHOLE[character]
     letters = normalize("NFKD", normalize("NFKD", character).casefold()).translate(_PLAIN)
     kept = "".join(letter for letter in letters if not _is_accent(letter))
-    return "".join(_placed(letter) for letter in normalize("NFC", kept))
+    return "".join(_spaced(letter) for letter in normalize("NFC", kept))
 
 
 def _is_accent(letter: str) -> bool:
-    """Overlays, points of Hebrew and Arabic, accents; not the vowels and viramas of Asia."""
+    # Overlays, points of Hebrew and Arabic, accents; not the vowels and viramas of Asia.
     kind = combining(letter)
     return kind == 1 or 10 <= kind <= 36 or kind >= 200
 
 
-def _placed(letter: str) -> str:
+def _spaced(letter: str) -> str:
     """A letter of a word, a word of its own, nothing, or a space between words."""
     kind = category(letter)
     if _EMOJI(letter) and kind in ("So", "Sk"):
         return f" {letter} "
     if kind == "Nd":
         return f"{decimal(letter)}"
+    # Variation selectors, enclosing marks, the grapheme joiner, the tatweel of Arabic.
+    if "\ufe00" <= letter <= "\ufe0f" or kind == "Me" or letter in "\u034f\u0640":
+        return ""
     if kind[0] in "LNM":
-        if _is_ignored(letter):
-            return ""
         return f" {letter} " if _ALONE(letter) else letter
-    return "" if kind == "Cf" and letter != "\u200b" else " "  # soft hyphens, joiners
-
-
-def _is_ignored(letter: str) -> bool:
-    """Variation selectors, enclosing marks, the grapheme joiner, the tatweel of Arabic."""
-    return letter in "\u034f\u0640" or "\ufe00" <= letter <= "\ufe0f" or category(letter) == "Me"
+    # Soft hyphens and joiners are within a word, but Thai puts a zero-width space between two.
+    return "" if kind == "Cf" and letter != "\u200b" else " "
