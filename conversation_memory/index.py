@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from .browse.api import Browsable
+from .browse.browsable import Browsable
 from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure

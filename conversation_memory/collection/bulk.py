@@ -92,16 +92,16 @@ def _prune(
     layout: Layout, selection: Selection, listed: Sequence[Summary], ask: str
 ) -> Operation[Pruning]:
     until = "" if selection.end is None else selection.end
-    calls = [_deleting(layout.keys, it.id, it.owner, until, ask) for it in listed]
+    calls = [_deleting(layout.keys, summary.id, summary.owner, until, ask) for summary in listed]
     total = Pruning()
     replies = (yield calls) if calls else []
-    for it, reply in zip(listed, replies, strict=True):
+    for summary, reply in zip(listed, replies, strict=True):
         if reply is None and until != "":  # it cannot be read, and may be younger
             reply = -1
         elif reply is None:
-            reply = 1 if ask else int((yield from layout.delete(ConversationRef(it.id))))
+            reply = 1 if ask else int((yield from layout.delete(ConversationRef(summary.id))))
         if reply == 1:
-            total += Pruning(1, it.record.runs or 0, it.bytes)
+            total += Pruning(1, summary.record.runs or 0, summary.bytes)
         elif reply == -1:
             total += Pruning(kept=1)
         # Any other reply is a refusal: its owner has changed, or it was written anew.
@@ -151,7 +151,9 @@ def convert(
     while cursor.goes_on:
         ids = yield from cursor.next()
         found: list[Summary] = (yield summaries(layout.keys, ids)) if ids else []
-        for ref in [ConversationRef(it.id) for it in found if not _is_own(layout, it)]:
+        for ref in [
+            ConversationRef(summary.id) for summary in found if not _is_own(layout, summary)
+        ]:
             try:
                 converted += yield from layout.guarded(ref, layout.adapt(ref))
             except (ConversationCorrupt, ConversationTooLarge, ConversationConflict) as error:
@@ -162,7 +164,7 @@ def convert(
     return Conversion(seen, converted, failed)
 
 
-def _is_own(layout: Layout, it: Summary) -> bool:
-    record = it.record
-    is_own = layout.is_own(record.layout, record.length, it.size, it.length)
-    return is_own and it.has_right_types
+def _is_own(layout: Layout, summary: Summary) -> bool:
+    record = summary.record
+    is_own = layout.is_own(record.layout, record.length, summary.size, summary.length)
+    return is_own and summary.has_right_types

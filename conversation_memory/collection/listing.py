@@ -65,7 +65,7 @@ class Listing:
             yield from self.adopt()
         ids, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
         found = (yield summaries(self._keys, ids)) if ids else []
-        return [it for it in found if _belongs(it, owner)], next
+        return [summary for summary in found if _belongs(summary, owner)], next
 
     def inspect(self, id: bytes) -> Operation[Conversation]:
         ref = ConversationRef(id)
@@ -154,8 +154,8 @@ class Listing:
     def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Summary]]:
         """Those of `ids` that still exist (and belong to `owner`)."""
         listed = (yield summaries(self._keys, ids, LISTED)) if ids else []
-        found = [it for it in listed if _belongs(it, owner)]
-        if stale := {*ids} - {it.id for it in found}:
+        found = [summary for summary in listed if _belongs(summary, owner)]
+        if stale := {*ids} - {summary.id for summary in found}:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
                 yield from self.forget([*stale], owner)
         return found
