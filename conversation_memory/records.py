@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,10 +23,9 @@ LARGEST = 2**31 - 1
 class Record:
     """Owner, title, times and run count of a conversation.
 
-    `expires` is the time when it is deleted, None for never.
-
-    `created`, `updated` and `runs` are None if only stock Griptape drivers have written to it.
-    Times are aware, in UTC, to the millisecond, by the clock of the server.
+    `expires` is the time when it is deleted, None for never. `created`, `updated` and `runs` are
+    None if only stock Griptape drivers have written to it. Times are aware, in UTC, to the
+    millisecond, by the clock of the server.
 
     `layout`, `length` (bytes of the field of the hash), `crc` (its CRC-32 in hex) and `end` (offset
     of the bracket behind the runs, None if it would not suffice to split them) describe the stored
@@ -122,9 +121,6 @@ class RunPage(Sequence[Run]):
     def __len__(self) -> int:
         return len(self.runs)
 
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self.runs)
-
 
 @dataclass(frozen=True, slots=True)
 class Page(Sequence[Record]):
@@ -143,9 +139,6 @@ class Page(Sequence[Record]):
 
     def __len__(self) -> int:
         return len(self.records)
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.records)
 
 
 def number(value: bytes | None) -> int | None:

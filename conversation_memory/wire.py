@@ -30,7 +30,7 @@ def dumps(value: Any) -> bytes:
     Raises ValueError if it is nested more than `MAX_DEPTH` levels deep.
     """
     text = dumps_unchecked(value)
-    if not is_shallow(text) and _depth(text) > MAX_DEPTH:
+    if _depth(text) > MAX_DEPTH:
         raise too_deep()
     return text
 
@@ -49,6 +49,8 @@ def is_shallow(text: bytes) -> bool:
 
 
 def _depth(text: bytes) -> int:
+    if is_shallow(text):
+        return 0
     brackets = _strings.sub(b"", text).translate(None, _no_brackets)
     return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
 
@@ -59,7 +61,7 @@ def too_deep() -> ValueError:
 
 def loads(raw: bytes) -> dict[str, Any]:
     """The object of a stored JSON text. Raises `Damaged` if it is not an object."""
-    if not is_shallow(raw) and _depth(raw) > _READABLE_DEPTH:
+    if _depth(raw) > _READABLE_DEPTH:
         raise damage(RecursionError(), raw)
     try:
         value = json.loads(raw)
@@ -82,7 +84,7 @@ def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
 
 
 def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
-    """Key, value, start and end of each member; for a list of runs, their places as value."""
+    """Key, value, start and end of each member; the value of `runs` is where each run is."""
     position = _after(text, _skip(text, 0), "{")
     while text[position : position + 1] != "}":
         key, position = _value(text, position)
@@ -98,16 +100,16 @@ def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
 
 
 def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
-    """The places of the elements of the list at `position`, and where the list ends.
+    """Start and end of each element of the list at `position`, and where the list ends.
 
-    None stands for what is no object.
+    None stands for an element that is not an object.
     """
     places: list[tuple[int, int] | None] = []
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
         value, end = _value(text, position)
         places.append((position, end) if isinstance(value, dict) else None)
-        # Griptape's own separator is worth a short cut: it is nearly every one.
+        # Nearly every separator is Griptape's own, which one comparison finds.
         position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
     return places, position + 1
 
