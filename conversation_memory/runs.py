@@ -208,7 +208,7 @@ class Run:
 
     @property
     def opens_as_usual(self) -> bool:
-        """True if its JSON text begins as Griptape's, with type and id, and the id has no escape."""
+        """True if its JSON begins as Griptape's, with type and id, and the id has no escape."""
         data = self.to_dict()
         if [*islice(data, 2)] != ["type", "id"] or data["type"] != "Run":
             return False

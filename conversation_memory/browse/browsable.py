@@ -9,7 +9,7 @@ from ..collection.listing import Listing
 from ..collection.summaries import Summary
 from ..conf import IndexSettings
 from ..documents import read
-from ..exceptions import Damaged, RedisDenied, RedisReadOnly
+from ..exceptions import Damaged
 from ..keys import Id, encode
 from ..layouts import Layout
 from ..redis_io.operations import Command, Operation, T, single
@@ -55,15 +55,10 @@ class Browsable:
         found: list[Summary] = []
         for _ in range(_ATTEMPTS):
             _, ids = yield numbered(self._layout.keys, span, offset, limit)
-            listed = yield from shown(self._layout.keys, ids)
-            found = [summary for summary in listed if span.owner in (None, summary.owner)]
-            stale = {*ids} - {summary.id for summary in found}
-            if not stale:
+            found, moved = yield from self._listing.existing(ids, span.owner, glances=True)
+            if not moved:
                 break
-            try:  # deleted conversations leave the recency index, and others move up
-                yield from self._listing.forget([*stale], span.owner)
-            except (RedisReadOnly, RedisDenied):
-                break
+            # Deleted conversations have left the recency index, and others moved up.
         return found
 
     browse, abrowse = twins(_browse)

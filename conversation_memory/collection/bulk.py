@@ -165,6 +165,5 @@ def convert(
 
 
 def _is_own(layout: Layout, summary: Summary) -> bool:
-    record = summary.record
-    is_own = layout.is_own(record.layout, record.length, summary.size, summary.length)
+    is_own = layout.is_own(summary.record, summary.size, summary.length)
     return is_own and summary.has_right_types

@@ -12,11 +12,12 @@ from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import FORGET
+from ..layouts.refs import Snapshot
 from ..records import LARGEST, LISTED, Conversation, Page
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
-from .selection import PageKey, ScanCursor, Selection, chosen, page_of
+from .selection import PageKey, Selection, chosen, page_of
 from .summaries import Summary, summaries
 
 ADOPT = Script("adopt")
@@ -52,7 +53,7 @@ class Listing:
             listed, unlisted = yield from self.with_adoption(page)
         else:
             listed = yield page
-        found = yield from self._existing([id for _, id in listed], owner)
+        found, _ = yield from self.existing([id for _, id in listed], owner, LISTED)
         next = _cursor(*listed[-1]) if len(listed) == limit else None
         return Page([summary.record for summary in found], next, unlisted)
 
@@ -84,19 +85,15 @@ class Listing:
 
     def adopt(self) -> Operation[int]:
         """Give every conversation its score. Returns how many had none."""
-
-        def step(cursor: bytes) -> Operation[tuple[bytes, int]]:
-            cursor, adopted, *_ = yield self._adoption(cursor, _SCAN_COUNT)
-            return cursor, int(adopted)
-
-        cursor, total = ScanCursor(step), 0
-        while cursor.goes_on:
-            total += yield from cursor.next()
+        cursor, total = b"", 0
+        while cursor != b"0":
+            cursor, adopted, *_ = yield self._adoption(cursor or b"0", _SCAN_COUNT)
+            total += adopted
         return total
 
     def scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         """The next cursor, `b"0"` at the end, and some ids, none of them expired."""
-        (cursor, ids), earliest, time = yield from self._scan(cursor)
+        cursor, ids, earliest, time = yield from self._scan(cursor)
         if ids and earliest is not None and earliest <= time:
             deadlines = yield single("ZMSCORE", self._keys.expiry(), *ids)
             pairs = zip(ids, deadlines, strict=True)
@@ -105,28 +102,23 @@ class Listing:
 
     def every(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         """See scan(); expired ones too."""
-        (cursor, ids), *_ = yield from self._scan(cursor)
+        cursor, ids, *_ = yield from self._scan(cursor)
         return cursor, ids
 
-    def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
+    def _scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes], float | None, int]]:
         """Cursor and ids, the earliest deadline in the index, and the time of the server."""
+        options = (_SCAN_COUNT, "NOVALUES") if self._novalues else (_SCAN_COUNT_WITH_VALUES,)
+        hscan: Command[Any] = single("HSCAN", self._keys.index, cursor, "COUNT", *options)
         first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=score)
-        others: tuple[Command[Any], ...] = (first, now())
-        if self._novalues:
-            try:
-                return tuple((yield [self._hscan(cursor, "NOVALUES"), *others]))
-            except RedisMisconfigured as error:
-                # Redis before 7.4 does not know the option.
-                if "syntax error" not in str(error.__cause__):
-                    raise
-                self._novalues = False
-        (cursor, fields), *rest = yield [self._hscan(cursor), *others]
-        return (cursor, fields[::2]), *rest
-
-    def _hscan(self, cursor: bytes, *novalues: str) -> Command[tuple[bytes, list[bytes]]]:
-        count = _SCAN_COUNT if novalues else _SCAN_COUNT_WITH_VALUES
-        call = ("HSCAN", self._keys.index, cursor, "COUNT", count, *novalues)
-        return single(*call, decode=tuple)
+        try:
+            (next, found), earliest, time = yield [hscan, first, now()]
+        except RedisMisconfigured as error:
+            # Redis before 7.4 does not know the option.
+            if not self._novalues or "syntax error" not in str(error.__cause__):
+                raise
+            self._novalues = False
+            return (yield from self._scan(cursor))
+        return next, found if "NOVALUES" in options else found[::2], earliest, time
 
     def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
         call = self._keys.call(fresh_token())
@@ -134,11 +126,9 @@ class Listing:
         return Command((ADOPT.call(keys, [cursor, count]),))
 
     def with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
-        """The page, and how many conversations are not listed yet after adopting some.
-
-        Equal numbers prove nothing, as others may have deleted as many as they wrote: each listing
-        goes a short step through the hash, and long ones if the numbers differ.
-        """
+        """The page, and how many conversations are not listed yet after adopting some."""
+        # Equal numbers prove nothing, as others may have deleted as many as they wrote: each
+        # listing goes a short step through the hash, and long ones if the numbers differ.
         step, listing = yield [self._adoption(self._cursor, _SHORT_STEP), page]
         self._cursor, adopted, conversations, listed = step
         for _ in range(_LONG_STEPS):
@@ -151,14 +141,22 @@ class Listing:
             listing = yield page
         return listing, max(0, conversations - listed)
 
-    def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Summary]]:
-        """Those of `ids` that still exist (and belong to `owner`)."""
-        listed = (yield summaries(self._keys, ids, LISTED)) if ids else []
+    def existing(
+        self,
+        ids: list[bytes],
+        owner: bytes | None,
+        fields: Sequence[str] = Snapshot.FIELDS,
+        *,
+        glances: bool = False,
+    ) -> Operation[tuple[list[Summary], bool]]:
+        """Those of `ids` that exist (and belong to `owner`); True if the others were removed."""
+        listed = (yield summaries(self._keys, ids, fields, glances=glances)) if ids else []
         found = [summary for summary in listed if _belongs(summary, owner)]
         if stale := {*ids} - {summary.id for summary in found}:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
                 yield from self.forget([*stale], owner)
-        return found
+                return found, True
+        return found, False
 
     def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
         """See forgetting(). Returns how many were removed."""

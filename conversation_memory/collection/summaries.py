@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..keys import Keys, decode
+from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Command
 from ..redis_io.scripts import Script
@@ -17,7 +18,6 @@ from ..runs import Artifact
 
 SUMMARIES = Script("summaries")
 
-_FIELDS = (*FIELDS, "bytes")
 SIZE_FIELDS = ("bytes",)
 
 # Lua copies a field to look at its end, at about 0.1 ms a MB once it is in the cache.
@@ -152,7 +152,7 @@ class Summary:
 def summaries(
     keys: Keys,
     ids: Sequence[bytes],
-    fields: Sequence[str] = _FIELDS,
+    fields: Sequence[str] = Snapshot.FIELDS,
     *,
     order: bytes = b"",
     glances: bool = False,

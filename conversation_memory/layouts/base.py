@@ -154,9 +154,8 @@ class Layout(StoredConversation, ABC):
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
             snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
-            record, size = snapshot.record, len(snapshot.field or b"")
-            is_own = self.is_own(record.layout, record.length, size, len(snapshot.texts))
-            if snapshot.field is None or is_own:
+            size, count = len(snapshot.field or b""), len(snapshot.texts)
+            if snapshot.field is None or self.is_own(snapshot.record, size, count):
                 return False
             ref = self._seen(ref, snapshot)
             nothing = self.documents.added(()) if self.documents else b""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..documents import Document
-from ..records import RunPage
+from ..records import Record, RunPage
 from ..redis_io.operations import Operation
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot
@@ -31,8 +31,8 @@ class HashLayout(Layout):
     def encoded(self, document: Document) -> Encoded:
         return Encoded(document.raw, [], derived_fields(document))
 
-    def is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
-        return layout != "list" and not runs
+    def is_own(self, record: Record, size: int, runs: int) -> bool:
+        return record.layout != "list" and not runs
 
 
 def derived_fields(document: Document) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..documents import Document, build, decoded, decoded_run
-from ..exceptions import ConversationCorrupt, ConversationNotFound
+from ..exceptions import ConversationCorrupt, ConversationNotFound, RunNotFound
 from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
@@ -58,8 +58,8 @@ class ListLayout(Layout):
     ) -> Operation[Snapshot]:
         return super()._snapshot(ref, runs=True, digested=digested)
 
-    def is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
-        return layout == self.name and length == size
+    def is_own(self, record: Record, size: int, runs: int) -> bool:
+        return record.layout == self.name and record.length == size
 
     def encoded(self, document: Document) -> Encoded:
         texts, field = document.texts, document.with_texts([])
@@ -182,7 +182,7 @@ class ListLayout(Layout):
                 return False
             record, index, stored = found
             if index is None:
-                raise self._run_not_found(ref, run_id)
+                raise self._error(RunNotFound, ref, repr(run_id))
             ref = ref.owned_by(owner_of(record))
             change = documents.of(operation, stored, text) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[operation]
@@ -233,7 +233,7 @@ class ListLayout(Layout):
         def decoded(replies: list[Any]) -> Slice:
             fields, size, length, texts = replies
             record = Record.from_reply(ref.id, fields)
-            is_list = self.is_own(record.layout, record.length, size, length)
+            is_list = self.is_own(record, size, length)
             start = (length if before is None else before) - limit
             return Slice(record, texts, min(max(0, start), length), length, is_list)
 

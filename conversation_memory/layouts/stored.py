@@ -47,7 +47,7 @@ Refusal = list[bytes]
 class StoredConversation(ABC):
     """Reads a conversation whatever layout wrote it last: its record tells.
 
-    Without SEARCH in settings, `schema`, `documents` and `index_state` are None.
+    Without SEARCH, `schema`, `documents` and `index_state` are None.
     """
 
     def __init__(self, settings: IndexSettings):
@@ -66,9 +66,9 @@ class StoredConversation(ABC):
     ) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
         calls = self._reads(ref, runs=runs)
-        # As one transaction where the parts must belong together: owner, content and list.
-        together = runs or ref.scoped
-        step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
+        # One transaction where the parts must belong together: owner, content and list.
+        is_one = runs or ref.scoped
+        step: Step = Command(tuple(calls)) if is_one else [single(*call) for call in calls]
         snapshot = Snapshot.from_replies(ref.id, *(yield step))
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
@@ -85,11 +85,8 @@ class StoredConversation(ABC):
 
     def snapshot(self, ref: ConversationRef) -> Command[Snapshot | None]:
         """The stored state, expired or not; None if a key of it has another type."""
-
-        def decoded(replies: list[Any]) -> Snapshot:
-            return Snapshot.from_replies(ref.id, *replies)
-
-        return Command(tuple(self._reads(ref, runs=True)), decoded, otherwise=None)
+        calls = tuple(self._reads(ref, runs=True))
+        return Command(calls, lambda replies: Snapshot.from_replies(ref.id, *replies), None)
 
     def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is damaged."""
@@ -121,8 +118,8 @@ class StoredConversation(ABC):
         return (yield from self.record(ref)) is not None
 
     @abstractmethod
-    def is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
-        """True if `layout` and `length` of a record are those of this layout's own form.
+    def is_own(self, record: Record, size: int, runs: int) -> bool:
+        """True if the conversation has the form of this layout.
 
         `size` is the length of the field in bytes, `runs` that of the list, as they are now.
         """
@@ -206,7 +203,7 @@ class StoredConversation(ABC):
         return chosen[::-1]
 
     def indexer(self) -> Operation[Documents | None]:
-        """The maker of search documents; None if writes need not write any."""
+        """The maker of search documents; None if writes need none."""
         if self.index_state is None or not (yield from self.index_state.wants_documents()):
             return None
         return self.documents
@@ -309,7 +306,7 @@ class StoredConversation(ABC):
         for position in range(len(runs) - 1, -1, -1):
             if runs[position].id == run_id:
                 return position
-        raise self._run_not_found(ref, run_id)
+        raise self._error(RunNotFound, ref, repr(run_id))
 
     def _check_size(self, ref: ConversationRef, size: int) -> None:
         if size > self.max_bytes:
@@ -321,9 +318,6 @@ class StoredConversation(ABC):
         if largest > self.max_run_bytes:
             limit = f"{self.max_run_bytes:,} are allowed (MAX_RUN_BYTES). Nothing was written."
             raise self._error(ConversationTooLarge, ref, f"has a run of {largest:,} bytes, {limit}")
-
-    def _run_not_found(self, ref: ConversationRef, run_id: str) -> RunNotFound:
-        return self._error(RunNotFound, ref, repr(run_id))
 
     def _conflict(self, ref: ConversationRef, what: str) -> ConversationConflict:
         return self._error(ConversationConflict, ref, f"{what}. Nothing was written.")
