@@ -1,8 +1,7 @@
 """The JSON document of a conversation: taken apart and put together without rewriting its runs.
 
-A document that we wrote is recognised by what the record keeps: its length, its checksum and the
-offset where the runs end. Such a document is split at C speed and no run is decoded before it is
-looked at. Anything else, of a stock Griptape driver or of a hand, is parsed in full, exactly.
+The record tells a document that we wrote by length and checksum, and where its runs end. It is
+split at C speed, and each run is decoded when it is looked at. Any other is parsed in full.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
 
 
 class Runs(list[Run]):
-    """The runs of a document, with the members of the document other than runs and metadata.
+    """The runs of a document, with its members other than runs and metadata.
 
-    Griptape writes none. They are kept when what was loaded is stored again.
+    Griptape writes none. They are kept when loaded runs are stored again.
     """
 
     members: dict[str, bytes]
@@ -53,24 +52,18 @@ def _fingerprint(length: int, checksum: int) -> str:
 
 @dataclass(slots=True)
 class Document:
-    """A document and where its parts are: byte offsets into `raw`.
-
-    `number` of the runs is None until they are counted. `end` is the bracket that closes them,
-    `metadata_start` and `metadata_end` enclose the metadata. `pieces` are the JSON texts of the
-    runs, or None if the document is canonical: then it can be split without being parsed. `members`
-    are the texts of other members. `fingerprint` is that of what is stored, and `checksum` the
-    CRC-32 of what is in front of `end`, if known.
-    """
+    """A document and where its parts are: byte offsets into `raw`."""
 
     raw: bytes
-    number: int | None
-    end: int
+    number: int | None  # of runs, None until they are counted
+    end: int  # of the runs: their closing bracket
     metadata_start: int
     metadata_end: int
+    # The JSON texts of the runs; None if the document is canonical: it can be split unparsed.
     pieces: list[bytes] | None = None
-    members: dict[str, bytes] = field(default_factory=dict)
-    fingerprint: str = ""
-    checksum: int | None = None
+    members: dict[str, bytes] = field(default_factory=dict)  # the texts of other members
+    fingerprint: str = ""  # of what is stored
+    checksum: int | None = None  # CRC-32 of what is in front of `end`, if known
 
     def __post_init__(self) -> None:
         self.fingerprint = self.fingerprint or fingerprint(self.raw)
@@ -121,17 +114,9 @@ class Document:
         if self.checksum is not None:  # CRC-32 can go on from there
             checksum = zlib.crc32(added, self.checksum)
             known = _fingerprint(len(raw), zlib.crc32(rest, checksum))
-        return Document(
-            raw,
-            self.count + len(runs),
-            self.end + len(added),
-            self.metadata_start + shift,
-            self.metadata_end + shift,
-            pieces,
-            self.members,
-            known,
-            checksum,
-        )
+        places = self.end + len(added), self.metadata_start + shift, self.metadata_end + shift
+        count = self.count + len(runs)
+        return Document(raw, count, *places, pieces, self.members, known, checksum)
 
     def with_metadata(self, metadata: dict[str, Any]) -> Document:
         """This document with other metadata, every other byte as it was."""
@@ -151,7 +136,6 @@ class Document:
 
     @property
     def texts(self) -> list[bytes]:
-        """The JSON text of each run."""
         if self.pieces is not None:
             return self.pieces
         first = len(_OPENING) + len(_RUN)
@@ -204,12 +188,9 @@ def _join(texts: list[bytes]) -> tuple[bytes, list[bytes] | None]:
 
 
 def joined(texts: Sequence[bytes], field: Document) -> Document:
-    """The document of runs that are kept in a list, and of the field.
-
-    The field has no runs unless a program that knows no list wrote them: they follow the others.
-    """
+    """The document of runs that are kept in a list, and of the field."""
     others: list[bytes] = []
-    if field.count:
+    if field.count:  # another program, which knows no list, wrote runs into the field
         known = {run.id for run in decoded(texts)} - {""}
         others = [run.to_wire() for run in field.runs if run.id not in known]
     return field.with_texts([*texts, *others])

@@ -27,9 +27,9 @@ class Record:
     None if only stock Griptape drivers have written to it. Times are aware, in UTC, to the
     millisecond, by the clock of the server.
 
-    `layout`, `length` (bytes of the field of the hash), `crc` (its CRC-32 in hex) and `end` (offset
-    of the bracket behind the runs, None if it would not suffice to split them) describe the stored
-    form as the app wrote it last.
+    `layout`, `length` (bytes of the field), `crc` (its CRC-32 in hex) and `end` (offset of the
+    bracket behind the runs, None unless it suffices to split them) are those of the last write by
+    the app.
     """
 
     conversation_id: str
@@ -108,8 +108,8 @@ class Excerpt:
 class RunPage(Sequence[Run]):
     """Some runs of a conversation, oldest first.
 
-    `start` is the position of the first run: pass it as `before` for the preceding runs. It is 0 at
-    the beginning of the conversation.
+    `start` is the position of the first run, 0 at the beginning: pass it as `before` for the
+    preceding runs.
     """
 
     runs: list[Run]
@@ -126,8 +126,8 @@ class RunPage(Sequence[Run]):
 class Page(Sequence[Record]):
     """Some records of a listing, newest first.
 
-    `next` is the cursor to continue from, None at the end. `unlisted` counts conversations of other
-    programs that are not listed yet: each listing adopts some of them.
+    `next` is the cursor to continue from, None at the end. `unlisted` conversations of other
+    programs are not listed yet: each listing adopts some of them.
     """
 
     records: list[Record]

@@ -270,7 +270,7 @@ def as_run(value: Any) -> Run:
 
 
 def estimate_tokens(run: Run) -> int:
-    """About how many tokens a run has, a token being four characters."""
+    """About how many tokens a run has, at four characters each."""
     return (len(run.input.text) + len(run.output.text)) // 4 + 1
 
 

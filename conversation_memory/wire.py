@@ -36,7 +36,7 @@ def dumps(value: Any) -> bytes:
 
 
 def dumps_unchecked(value: Any) -> bytes:
-    """See dumps(); the limit of depth is not checked."""
+    """See dumps(), without the limit of depth."""
     try:
         return json.dumps(value).encode()
     except RecursionError:
@@ -100,10 +100,7 @@ def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
 
 
 def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
-    """Start and end of each element of the list at `position`, and where the list ends.
-
-    None stands for an element that is not an object.
-    """
+    """Start and end of each element of the list (None if it is not an object), end of the list."""
     places: list[tuple[int, int] | None] = []
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
@@ -115,7 +112,6 @@ def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], i
 
 
 def _value(text: str, position: int) -> tuple[Any, int]:
-    """The value at `position` and where it ends."""
     try:
         return _scan(text, position)
     except StopIteration:

@@ -72,10 +72,7 @@ def prune(
     *,
     dry_run: bool,
 ) -> Operation[Pruning]:
-    """Delete what is selected, a batch at a time, or only count it.
-
-    A conversation that is written to meanwhile is no longer selected by its age.
-    """
+    """Delete what is selected, a batch at a time, or only count it."""
     total, cursor = Pruning(), None
     while True:
         listed, cursor = yield from listing.batch(selection, cursor, oldest_first=True)
@@ -104,7 +101,7 @@ def _prune(
             total += Pruning(1, summary.record.runs or 0, summary.bytes)
         elif reply == -1:
             total += Pruning(kept=1)
-        # Any other reply is a refusal: its owner has changed, or it was written anew.
+        # Any other reply is a refusal: its owner has changed, or it was written to meanwhile.
     return total
 
 

@@ -48,14 +48,11 @@ class Copies:
 
 
 def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
-    """Erase all conversations of an owner, also those written meanwhile.
-
-    It can be repeated after an interruption: a conversation leaves the recency index of its owner
-    last.
-    """
+    """Erase all conversations of an owner, also those written meanwhile."""
     has_documents = layout.schema is not None or (yield single("EXISTS", layout.keys.search()))
     if has_documents:
         yield allowed([layout.keys.index, layout.keys.root], [*ERASE.commands, *SWEEPS])
+    # This can be repeated: a conversation leaves the recency index of its owner last.
     total, looks = Erasure(), 0
     while looks < _LAST_LOOKS:
         ids = yield single("ZRANGE", layout.keys.recency(owner), 0, BATCH - 1)

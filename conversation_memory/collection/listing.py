@@ -187,8 +187,7 @@ def forgetting(
 ) -> Command[int | None]:
     """Remove a deleted conversation from the indexes, and one that moved from that of `listed_for`.
 
-    Deletes the conversation if it has expired. Existing ones stay; so do those with a key of
-    another type, for which the reply is None.
+    Deletes an expired one. The reply is None, and all stays, if a key has another type.
     """
     order = [] if listed_for is None else [keys.recency(listed_for)]
     args = [id, owner or b"", listed_for or b""]
@@ -211,7 +210,6 @@ def _cursor(score: float, id: bytes) -> str:
 
 
 def _start(cursor: str) -> tuple[bytes, bytes]:
-    """Score and id of a cursor."""
     score, dash, id = cursor.partition("-")
     try:
         if not dash:

@@ -86,9 +86,8 @@ def chosen(
 ) -> Operation[tuple[list[bytes], PageKey | None]]:
     """The next ids that `selection` selects, and where to continue, None at the end.
 
-    Oldest first, concurrent writes hide nothing: a conversation that is written to moves to the end
-    and is returned (again). Newest first, it moves to the beginning and may be missed. The index
-    may list deleted conversations, and those of other programs only after adoption.
+    A conversation that is written to meanwhile may be missed; oldest first, it is returned (again).
+    The index may list deleted conversations, and those of other programs only after adoption.
     """
     if selection.ids is not None:
         return _named(selection.ids, after)

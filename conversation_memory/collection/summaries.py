@@ -145,7 +145,6 @@ class Summary:
         return any(text.casefold() in name.casefold() for name in names)
 
     def number(self, name: str) -> int | None:
-        """The number in a field of the record."""
         return number(self.values.get(name))
 
 

@@ -1,7 +1,6 @@
 """The contract of a layout, and the writes, which one compare-and-set loop repeats.
 
-A conversation is in the layout that wrote it last: its record tells. Each layout reads what the
-other wrote, and moves a conversation into its own form with the next write.
+Each layout reads what the other wrote, and moves it into its own form with the next write.
 """
 
 from __future__ import annotations
@@ -147,10 +146,7 @@ class Layout(StoredConversation, ABC):
         yield from self._change(ref, change)
 
     def adapt(self, ref: ConversationRef) -> Operation[bool]:
-        """Bring a conversation into the form of this layout. Returns False if it had that.
-
-        The time of the last write and the deadline stay as they are.
-        """
+        """Bring a conversation into the form of this layout. Returns False if it had that."""
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
             snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
@@ -262,10 +258,9 @@ class Layout(StoredConversation, ABC):
         memo: Memo | None = None,
         added: Sequence[Run] | None = None,
     ) -> Operation[Document]:
-        """Apply `change` to the document until it is written with nobody having written meanwhile.
+        """Apply `change` to the document until nobody else has written meanwhile.
 
-        `added` holds, once it was applied, the runs that it added, if it does nothing else. The
-        first attempt is at what `memo` has, which need not be read.
+        If it adds runs and nothing else, `added` holds them then. The first attempt is at `memo`.
         """
         documents = yield from self.indexer()
 
@@ -312,8 +307,7 @@ class Layout(StoredConversation, ABC):
         """The reference to try again with. Raises if the caller must not see the conversation."""
         reason, *names = refusal
         if reason == b"past":
-            # An expired conversation leaves the recency index of its owner, who need not be the
-            # next one.
+            # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
             yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
         if reason != b"owner":

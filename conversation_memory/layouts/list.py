@@ -20,16 +20,7 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from ..text import counted
 from .base import Layout
-from .refs import (
-    ConversationRef,
-    Encoded,
-    Memo,
-    Snapshot,
-    digest,
-    identified,
-    is_past,
-    owner_of,
-)
+from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
 from .stored import Refusal, cut
 
 APPEND = Script("append")
@@ -197,9 +188,9 @@ class ListLayout(Layout):
     def _find(
         self, ref: ConversationRef, is_wanted: Callable[[bytes, int], bool], limit: int
     ) -> Operation[tuple[Record, int | None, bytes] | None]:
-        """The record, and position and text of the last run that is wanted, among `limit`.
+        """The record, and position and text of the last of `limit` runs that is wanted, if any is.
 
-        None if the list is not the whole conversation.
+        None if the list cannot be used.
         """
         before, looked = None, 0
         while True:
@@ -242,7 +233,7 @@ class ListLayout(Layout):
     def _usable(
         self, ref: ConversationRef, part: Slice, before: int | None, limit: int
     ) -> Operation[Slice | None]:
-        """`part`, or the last part of the list if `before` is beyond its end.
+        """`part`, or the last one if `before` is beyond the end of the list.
 
         None if the list is not the whole conversation, or if the caller must not see it.
         """

@@ -30,17 +30,16 @@ _SKEW = timedelta(hours=1)
 class ConversationRef:
     """A conversation as one caller may see it.
 
-    `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
-    conversations of that owner only; any other caller learns the true owner from the server.
-    `lifetime` is the wanted one in milliseconds, 0 for ever, None for no change. `call` is the
-    token of one write.
+    `owner` is the owner as far as known, None for nobody. A `scoped` caller sees the conversations
+    of that owner only; any other caller learns the true owner from the server. `lifetime` is the
+    wanted one in milliseconds, 0 for ever, None for no change.
     """
 
     id: bytes
     owner: bytes | None = None
     scoped: bool = False
     lifetime: int | None = None
-    # redis-py sends a write again after a lost connection; the token tells the repetition.
+    # redis-py sends a write again after a lost connection: the token of each tells repetitions.
     call: bytes = field(default_factory=fresh_token, compare=False)
 
     def at(self, id: bytes) -> ConversationRef:
@@ -96,7 +95,6 @@ class Encoded:
 
     @property
     def size(self) -> int:
-        """Bytes of field and list."""
         return len(self.field) + sum(map(len, self.texts))
 
     @property
@@ -105,7 +103,6 @@ class Encoded:
 
     @property
     def digests(self) -> list[bytes]:
-        """Digests of the ids of the runs in the list."""
         return [digest(run.id) for run in map(Run.from_wire, self.texts) if run.id]
 
     @property
@@ -117,27 +114,19 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """The search documents that a conversation has.
+    """The search documents that a conversation has."""
 
-    `indexed` and `facets` are of its record, `suffixes` those of the documents that exist. `size`
-    is that of the field in bytes, `length` that of field or list, whichever is longer. They
-    are `is_current` if they are the documents of all runs, as far as Redis can tell.
-    """
-
-    indexed: bytes
+    indexed: bytes  # a field of its record, as is `facets`
     facets: bytes
-    suffixes: list[bytes]
-    size: int
-    length: int
-    is_current: bool
+    suffixes: list[bytes]  # of the documents that exist
+    size: int  # of the field in bytes
+    length: int  # of field or list, whichever is longer
+    is_current: bool  # they are the documents of all runs, as far as Redis can tell
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The stored state of a conversation: field, record, and the list if it was asked for.
-
-    `size` is how many bytes the record counts in the list.
-    """
+    """The stored state of a conversation: field, record, and the list if it was asked for."""
 
     FIELDS: ClassVar[tuple[str, ...]] = (*FIELDS, "bytes")
 
@@ -145,7 +134,7 @@ class Snapshot:
     record: Record
     texts: Sequence[bytes] = ()
     is_digested: bool = False
-    size: int | None = None
+    size: int | None = None  # how many bytes the record counts in the list
 
     @classmethod
     def from_replies(
@@ -167,12 +156,10 @@ class Snapshot:
 
     @property
     def expectation(self) -> tuple[Any, Any, Any]:
-        """Version, length and digest of the field, as the scripts take them.
-
-        Of a long one, the digest is left out until a script has asked for it.
-        """
+        """Version, length and digest of the field, as the scripts take them."""
         if self.field is None:
             return self.record.version, -1, ""
+        # That of a long one is left out until a script has asked for it.
         with_digest = self.is_digested or len(self.field) <= _DIGESTED
         digest = sha1(self.field, usedforsecurity=False).hexdigest() if with_digest else ""
         return self.record.version, len(self.field), digest
@@ -220,10 +207,7 @@ class Snapshot:
 
 
 class Memo:
-    """The last snapshot that a driver read, with its document, for one use.
-
-    A write that finds them still there need not read.
-    """
+    """The last snapshot that a driver read, with its document, for one write that need not read."""
 
     __slots__ = ("_seen",)
 

@@ -119,10 +119,7 @@ class StoredConversation(ABC):
 
     @abstractmethod
     def is_own(self, record: Record, size: int, runs: int) -> bool:
-        """True if the conversation has the form of this layout.
-
-        `size` is the length of the field in bytes, `runs` that of the list, as they are now.
-        """
+        """True if this record, a field of `size` bytes and a list of `runs` are in our form."""
 
     def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[Conversation]:
         """The whole conversation; one without runs if it does not exist."""
@@ -232,8 +229,8 @@ class StoredConversation(ABC):
     ) -> Command[int | Refusal | None]:
         """Change the documents if the conversation is still as in `snapshot`.
 
-        `time`, in ms, is for runs without a document. Returns how many documents were written, None
-        if a key has another type.
+        `time` (ms) is that of runs without a document. Returns how many documents were written,
+        None if a key has another type.
         """
         args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time, ""]
         call = DERIVE.call(self.keys.of(ref.id, ref.owner, ref.call), args)
