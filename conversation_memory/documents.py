@@ -42,7 +42,7 @@ class Runs(list[Run]):
 
 
 def fingerprint(raw: bytes) -> str:
-    """Length and CRC-32 of a document: any write changes it, by whatever program."""
+    # Any write changes it, by whatever program.
     return _fingerprint(len(raw), zlib.crc32(raw))
 
 
@@ -114,9 +114,9 @@ class Document:
         if self.checksum is not None:  # CRC-32 can go on from there
             checksum = zlib.crc32(added, self.checksum)
             known = _fingerprint(len(raw), zlib.crc32(rest, checksum))
-        places = self.end + len(added), self.metadata_start + shift, self.metadata_end + shift
+        offsets = self.end + len(added), self.metadata_start + shift, self.metadata_end + shift
         count = self.count + len(runs)
-        return Document(raw, count, *places, pieces, self.members, known, checksum)
+        return Document(raw, count, *offsets, pieces, self.members, known, checksum)
 
     def with_metadata(self, metadata: dict[str, Any]) -> Document:
         """This document with other metadata, every other byte as it was."""
@@ -222,7 +222,7 @@ def read(raw: bytes, record: Record | None = None) -> Document:
                 return opened(raw, None, record.end, whole, checksum)
     try:
         text = raw.decode(json.detect_encoding(raw), "surrogatepass")
-        members = {key: place for key, *place in members_of(text)}
+        members = {key: span for key, *span in members_of(text)}
     except (ValueError, RecursionError) as error:
         raise damage(error, raw) from None
     return _locate(raw, text, members)
@@ -262,16 +262,16 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
         return position if ascii else len(encoded(0, position))
 
     spliceable = {"runs", "metadata"} <= set(members) and json.detect_encoding(raw) == "utf-8"
-    places, _, end = members.pop("runs", ([], 0, 0))
+    spans, _, end = members.pop("runs", ([], 0, 0))
     metadata, start, stop = members.pop("metadata", (None, 0, 0))
-    if not isinstance(places, list):
+    if not isinstance(spans, list):
         raise Damaged("its runs are not a list")
-    if None in places:
-        raise Damaged(f"run {places.index(None)} is not an object")
+    if None in spans:
+        raise Damaged(f"run {spans.index(None)} is not an object")
     if not isinstance(metadata, dict | None):
         raise Damaged("its metadata is not an object")
-    pieces = [encoded(*place) for place in places]
-    others = {key: encoded(*place) for key, (_, *place) in members.items()}
+    pieces = [encoded(*span) for span in spans]
+    others = {key: encoded(*span) for key, (_, *span) in members.items()}
     if not spliceable:  # the same members in the usual form
         metadata_text = encoded(start, stop) or b"{}"
         document = _assemble(b", ".join(pieces), len(pieces), metadata_text, others, pieces)

@@ -66,7 +66,7 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """Length and CRC-32 of the field as the app wrote it last; see documents.fingerprint()."""
+        """See documents.fingerprint(): of the field as the app wrote it last."""
         return f"{self.length}-{self.crc}"
 
 
@@ -142,5 +142,5 @@ class Page(Sequence[Record]):
 
 
 def number(value: bytes | None) -> int | None:
-    """A number in a record; None if it is invalid, or too long for Lua to hold exactly."""
+    # Lua holds integers of 15 digits exactly.
     return int(value) if value and value.isdigit() and len(value) <= 15 else None

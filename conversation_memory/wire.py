@@ -44,7 +44,7 @@ def dumps_unchecked(value: Any) -> bytes:
 
 
 def is_shallow(text: bytes) -> bool:
-    """True if a JSON text has too few brackets to be nested too deeply, as most have."""
+    # Most texts have too few brackets to be nested too deeply.
     return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
 
 
@@ -85,12 +85,12 @@ def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
 
 def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
     """Key, value, start and end of each member; the value of `runs` is where each run is."""
-    position = _after(text, _skip(text, 0), "{")
+    position = _after(text, 0, "{")
     while text[position : position + 1] != "}":
         key, position = _value(text, position)
         if not isinstance(key, str):
             raise Damaged("a key is not a string")
-        start = _after(text, _skip(text, position), ":")
+        start = _after(text, position, ":")
         is_runs = key == "runs" and text[start : start + 1] == "["
         value, end = _elements(text, start) if is_runs else _value(text, start)
         yield key, value, start, end
@@ -101,14 +101,14 @@ def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
 
 def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
     """Start and end of each element of the list (None if it is not an object), end of the list."""
-    places: list[tuple[int, int] | None] = []
+    spans: list[tuple[int, int] | None] = []
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
         value, end = _value(text, position)
-        places.append((position, end) if isinstance(value, dict) else None)
+        spans.append((position, end) if isinstance(value, dict) else None)
         # Nearly every separator is Griptape's own, which one comparison finds.
         position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
-    return places, position + 1
+    return spans, position + 1
 
 
 def _value(text: str, position: int) -> tuple[Any, int]:
@@ -123,7 +123,8 @@ def _skip(text: str, position: int) -> int:
 
 
 def _after(text: str, position: int, character: str) -> int:
-    """Where the next token after the `character` at `position` starts."""
+    """Where the next token starts after the `character` at `position`, or behind spaces."""
+    position = _skip(text, position)
     if text[position : position + 1] != character:
         raise Damaged(f"expected {character!r} at character {position}")
     return _skip(text, position + 1)

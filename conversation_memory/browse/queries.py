@@ -16,10 +16,7 @@ BROWSE = Script("browse")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A part of an index: of one owner, and last written to from `since` on and before `until`.
-
-    Times are in milliseconds.
-    """
+    """A part of an index: of one owner, last written to from `since` on and before `until` (ms)."""
 
     owner: bytes | None = None
     since: int | None = None
@@ -28,23 +25,19 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The number of conversations, and how many of them the recency index does not have yet."""
+    """The number of conversations."""
 
     conversations: int
-    unlisted: int = 0
+    unlisted: int = 0  # not in the recency index yet
 
 
 @dataclass(frozen=True, slots=True)
 class Finds:
-    """The matches in a part of a span.
-
-    `looked_at` is the number of conversations examined, `next` the number to continue from, None
-    at the end. `skipped` is the number of those that were too large to read.
-    """
+    """The matches in a part of a span."""
 
     ids: list[bytes]
-    next: int | None = None
-    skipped: int = 0
+    next: int | None = None  # the number to continue from, None at the end
+    skipped: int = 0  # too large to read
     looked_at: int = 0
 
 

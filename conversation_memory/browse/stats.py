@@ -29,19 +29,15 @@ _MOST_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The size and activity of an index.
-
-    `newest` is the time of the last write to any conversation, `active` the number last written to
-    in each of the requested spans, `sizes` the bytes of a sample of them. `memory` is an estimate
-    in bytes, `version` is like "Redis 7.4.1"; both are None where the Redis user may not ask.
-    """
+    """The size and activity of an index."""
 
     conversations: int
-    newest: datetime | None = None
-    active: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    memory: int | None = None
-    version: str | None = None
+    newest: datetime | None = None  # the last write to any of them
+    active: list[int] = field(default_factory=list)  # last written to in each requested span
+    sizes: list[int] = field(default_factory=list)  # of a sample, in bytes
+    # None where the Redis user may not ask.
+    memory: int | None = None  # an estimate in bytes
+    version: str | None = None  # like "Redis 7.4.1"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,13 +37,10 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Where copies of erased conversations may remain; None where the server does not tell.
-
-    `saved` is when the server wrote its last RDB snapshot, or started if it has written none since.
-    """
+    """Where copies of erased conversations may remain; None where the server does not tell."""
 
     append_only_file: bool | None = None
-    saved: datetime | None = None
+    saved: datetime | None = None  # the last RDB snapshot, or else the start of the server
     replicas: int | None = None
 
 

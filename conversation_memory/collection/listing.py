@@ -106,7 +106,7 @@ class Listing:
         return cursor, ids
 
     def _scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes], float | None, int]]:
-        """Cursor and ids, the earliest deadline in the index, and the time of the server."""
+        # Also the earliest deadline and the time of the server, which tell if any has expired.
         options = (_SCAN_COUNT, "NOVALUES") if self._novalues else (_SCAN_COUNT_WITH_VALUES,)
         hscan: Command[Any] = single("HSCAN", self._keys.index, cursor, "COUNT", *options)
         first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=score)
@@ -200,7 +200,7 @@ def _belongs(summary: Summary, owner: bytes | None) -> bool:
 
 
 def score(reply: list[Any]) -> float | None:
-    """The score of a member; None without one. RESP3 returns pairs, RESP2 a flat list."""
+    # RESP3 returns pairs, RESP2 a flat list.
     flat = reply[0] if reply and isinstance(reply[0], list) else reply
     return float(flat[1]) if flat else None
 

@@ -102,7 +102,7 @@ def chosen(
 
 
 def _named(ids: Sequence[Id], after: PageKey | None) -> tuple[list[bytes], PageKey | None]:
-    """Some of `ids`, each once; instead of a time, a page key has their number."""
+    # Each once. Instead of a time, the page key has a number.
     names = list(dict.fromkeys(map(encode, ids)))
     stop = BATCH if after is None else int(after[0]) + BATCH
     return names[stop - BATCH : stop], (stop, b"") if stop < len(names) else None

@@ -242,8 +242,7 @@ class Layout(StoredConversation, ABC):
     def _as_owner(
         self, script: Script, ref: ConversationRef, keys: Sequence[bytes] = (), *args: Any
     ) -> Operation[int]:
-        """Run a script that needs the true owner, whom a refusal names."""
-
+        # The script needs the true owner, whom a refusal names.
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             reply: int | Refusal = yield self._command(script, ref, args, keys)
             return reply

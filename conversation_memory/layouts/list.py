@@ -142,8 +142,7 @@ class ListLayout(Layout):
     def _append(
         self, ref: ConversationRef, version: int | str, args: Sequence[bytes]
     ) -> Command[bytes | Refusal]:
-        """The number of added runs and the new version, as text."""
-
+        # The reply is the number of added runs and the new version, as text.
         def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
             if reply[0] == b"large":
                 self._check_size(ref, reply[1])

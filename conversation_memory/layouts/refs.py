@@ -73,12 +73,12 @@ def identified(runs: Sequence[Run]) -> list[Run]:
 
 
 def digest(run_id: str) -> bytes:
-    """The member of the sorted set `ids` for a run: 16 bytes, however long the id is."""
+    # A member of the sorted set `ids` has 16 bytes, however long the id is.
     return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
 
 
 def is_past(record: Record) -> Operation[bool]:
-    """True if the deadline has passed; asks the server for its time only if it is near."""
+    # The clock of the server counts; it is asked only if the deadline is near.
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
         return False
     seconds, microseconds = yield single("TIME")
