@@ -15,24 +15,31 @@ from django.conf import settings
 
 from example_project.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("driver", "lists", "archives", "search", "indexing", "admin")
+SECTIONS = ("workloads", "driver", "lists", "archives", "search", "indexing", "admin")
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
-    chosen = parser.parse_args().sections or SECTIONS
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="time other libraries too, in the section workloads (extra: peers)",
+    )
+    args = parser.parse_args()
+    chosen = args.sections or SECTIONS
     if url := os.environ.get("REDIS_URL"):
-        return run(chosen, url)
+        return run(chosen, url, peers=args.peers)
     with EmbeddedRedis() as server:
-        run(chosen, server.url)
+        run(chosen, server.url, peers=args.peers)
 
 
-def run(sections: list[str] | tuple[str, ...], url: str) -> None:
+def run(sections: list[str] | tuple[str, ...], url: str, *, peers: bool) -> None:
     configure(url)
     for section in sections:
-        import_module(f"tests.benchmark.{section}").main()
+        options = {"peers": peers} if section == "workloads" else {}
+        import_module(f"tests.benchmark.{section}").main(**options)
 
 
 def configure(url: str) -> None:

@@ -1,0 +1,347 @@
+"""What users do with a memory, beside the floor and, with --peers, other libraries in the same run.
+
+A run is a question of 120 characters and an answer of 600. Every text is read. The floor is the
+fastest that bare redis-py, hiredis and orjson do for it: two plain messages in a Redis list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable
+from functools import partial
+from statistics import median
+from time import perf_counter
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import redis
+
+from conversation_memory import Run, indexes
+from conversation_memory.conf import IndexSettings
+from conversation_memory.indexes import ConversationIndex
+
+from .measure import table
+
+SIZES = (10, 100, 1_000, 10_000)
+PROSE = "The lighthouse keeper wrote down the weather, and compared it with what the sea had done. "
+QUESTION, ANSWER = (PROSE * 2)[:120], (PROSE * 7)[:600]
+TEXT = len(QUESTION) + len(ANSWER)
+
+
+class Floor:
+    """Two messages of each run in a list."""
+
+    name = "floor"
+
+    def __init__(self, url: str):
+        self.client = redis.Redis.from_url(url)
+
+    def key(self, id: str) -> str:
+        return f"workloads:floor:{id}"
+
+    def append(self, id: str) -> None:
+        asked = orjson.dumps({"role": "user", "content": QUESTION})
+        answered = orjson.dumps({"role": "assistant", "content": ANSWER})
+        self.client.rpush(self.key(id), asked, answered)
+
+    def load(self, id: str, first: int = 0) -> list[str]:
+        texts = self.client.lrange(self.key(id), first, -1)
+        return [orjson.loads(text)["content"] for text in texts]
+
+    def tail(self, id: str) -> list[str]:
+        return self.load(id, -40)
+
+    def fill(self, id: str, size: int) -> None:
+        asked = orjson.dumps({"role": "user", "content": QUESTION})
+        answered = orjson.dumps({"role": "assistant", "content": ANSWER})
+        for start in range(0, size, 500):
+            self.client.rpush(self.key(id), *[asked, answered] * min(500, size - start))
+
+    def ids(self) -> list[bytes]:
+        return list(self.client.scan_iter("workloads:floor:*", count=10_000))
+
+    def clear(self) -> None:
+        for key in self.client.scan_iter("workloads:*", count=10_000):
+            self.client.delete(key)
+
+
+class Ours:
+    def __init__(self, url: str, layout: str):
+        self.name = f"ours, {layout}"
+        entry: dict[str, Any] = {"alias": layout, "index": f"workloads-{layout}", "url": url}
+        self.index = ConversationIndex(IndexSettings(layout=layout, **entry))
+        self.client = redis.Redis.from_url(url)
+
+    def append(self, id: str) -> None:
+        self.index.driver(id).append(Run(QUESTION, ANSWER))
+
+    def load(self, id: str) -> list[str]:
+        runs, _ = self.index.driver(id).load()
+        return [text for run in runs for text in (run.input.text, run.output.text)]
+
+    def tail(self, id: str) -> list[str]:
+        runs = self.index.driver(id).tail(20)
+        return [text for run in runs for text in (run.input.text, run.output.text)]
+
+    def fill(self, id: str, size: int) -> None:
+        self.index.driver(id).store([Run(QUESTION, ANSWER) for _ in range(size)], {})
+
+    def ids(self) -> list[str]:
+        return list(self.index)
+
+    def clear(self) -> None:
+        name = self.index.name
+        self.client.delete(name, *self.client.scan_iter(f"{{{name}}}:*", count=10_000))
+
+
+class OpenAIAgents:
+    """RedisSession of openai-agents."""
+
+    name = "OpenAI Agents"
+
+    def __init__(self, url: str):
+        import redis.asyncio
+
+        self.client = redis.asyncio.Redis.from_url(url)
+        self.sync = redis.Redis.from_url(url)
+
+    def session(self, id: str) -> Any:
+        from agents.extensions.memory import RedisSession
+
+        return RedisSession(id, redis_client=self.client, key_prefix="workloads:agents")
+
+    async def append(self, id: str) -> None:
+        items = [
+            {"role": "user", "content": QUESTION},
+            {"role": "assistant", "content": ANSWER},
+        ]
+        await self.session(id).add_items(items)
+
+    async def load(self, id: str, limit: int | None = None) -> list[str]:
+        return [item["content"] for item in await self.session(id).get_items(limit)]
+
+    async def tail(self, id: str) -> list[str]:
+        return await self.load(id, 40)
+
+    async def fill(self, id: str, size: int) -> None:
+        for start in range(0, size, 500):
+            items = [
+                {"role": "user", "content": QUESTION},
+                {"role": "assistant", "content": ANSWER},
+            ]
+            await self.session(id).add_items(items * min(500, size - start))
+
+    def clear(self) -> None:
+        for key in self.sync.scan_iter("workloads:*", count=10_000):
+            self.sync.delete(key)
+
+
+class LlamaIndex:
+    """RedisChatStore of llama-index."""
+
+    name = "LlamaIndex"
+
+    def __init__(self, url: str):
+        from llama_index.storage.chat_store.redis import RedisChatStore
+
+        self.store = RedisChatStore(redis_url=url)
+        self.client = redis.Redis.from_url(url)
+
+    def messages(self) -> list[Any]:
+        from llama_index.core.llms import ChatMessage
+
+        return [
+            ChatMessage(role="user", content=QUESTION),
+            ChatMessage(role="assistant", content=ANSWER),
+        ]
+
+    def append(self, id: str) -> None:
+        for message in self.messages():
+            self.store.add_message(f"workloads:llama:{id}", message)
+
+    def load(self, id: str) -> list[str]:
+        return [message.content for message in self.store.get_messages(f"workloads:llama:{id}")]
+
+    def tail(self, id: str) -> list[str]:
+        return self.load(id)[-40:]
+
+    def fill(self, id: str, size: int) -> None:
+        texts = [message.model_dump_json() for message in self.messages()]
+        for start in range(0, size, 500):
+            self.client.rpush(f"workloads:llama:{id}", *texts * min(500, size - start))
+
+    def clear(self) -> None:
+        for key in self.client.scan_iter("workloads:*", count=10_000):
+            self.client.delete(key)
+
+
+class RedisVL:
+    """MessageHistory of redisvl, which needs RediSearch."""
+
+    name = "redisvl"
+
+    def __init__(self, url: str):
+        from redisvl.extensions.message_history import MessageHistory
+
+        self.history = MessageHistory("workloads-redisvl", redis_url=url)
+
+    def append(self, id: str) -> None:
+        self.history.store(QUESTION, ANSWER, session_tag=id)
+
+    def load(self, id: str, count: int = 20_000) -> list[str]:
+        found = self.history.get_recent(top_k=count, session_tag=id)
+        return [message["content"] for message in found]
+
+    def tail(self, id: str) -> list[str]:
+        return self.load(id, 40)
+
+    def fill(self, id: str, size: int) -> None:
+        for _ in range(size):
+            self.append(id)
+
+    def clear(self) -> None:
+        self.history.delete()
+
+
+def main(*, peers: bool = False) -> None:
+    url = indexes["default"].settings.url
+    asyncio.run(compare(url, peers))
+    processes(url)
+
+
+async def compare(url: str, peers: bool) -> None:
+    kinds = [Floor(url), Ours(url, "list"), Ours(url, "hash")]
+    kinds += [kind(url) for kind in (OpenAIAgents, LlamaIndex, RedisVL)] if peers else []
+    header = ("workload", *(kind.name for kind in kinds))
+    rows = []
+    try:
+        for size in SIZES:
+            for kind in kinds:
+                if not (size == SIZES[-1] and kind.name in ("redisvl",)):
+                    await _done(kind.fill(f"{size}", size))
+            for name in ("load", "tail", "append"):
+                rounds = 300 if name != "load" else max(5, 3_000 // size)
+                rows.append(await row(f"{name}, {size:,} runs", name, f"{size}", kinds, rounds))
+        rows.append(await weight(kinds, redis.Redis.from_url(url)))
+        rows.append(await every_id(kinds))
+    finally:
+        for kind in kinds:
+            kind.clear()
+    table("Every text read: microseconds of the floor, then ratios to it", header, rows)
+
+
+async def row(title: str, name: str, id: str, kinds: list[Any], rounds: int) -> tuple[str, ...]:
+    """The median of the floor and of each other kind as a multiple of it, in turn."""
+    times: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    for round in range(-2, rounds):
+        for kind in kinds:
+            if id == f"{SIZES[-1]}" and kind.name == "redisvl":
+                continue
+            if (
+                id == f"{SIZES[-1]}"
+                and name == "append"
+                and kind.name == "ours, hash"
+                and round > 3
+            ):
+                continue  # half a second each
+            start = perf_counter()
+            await _done(getattr(kind, name)(id))
+            if round >= 0:
+                times[kind.name].append(perf_counter() - start)
+    medians = [median(values) if values else None for values in times.values()]
+    return (title, f"{medians[0] * 1e6:,.0f}", *(_ratio(each, medians[0]) for each in medians[1:]))
+
+
+def _ratio(value: float | None, floor: float) -> str:
+    return "" if value is None else f"{value / floor:.2f}"
+
+
+async def _done(result: Any) -> Any:
+    return await result if asyncio.iscoroutine(result) else result
+
+
+async def weight(kinds: list[Any], client: redis.Redis) -> tuple[str, ...]:
+    """Bytes of memory for each byte of text, of 20 conversations of 100 runs."""
+    found = []
+    for kind in kinds:
+        before = client.info("memory")["used_memory"]
+        for number in range(20):
+            await _done(kind.fill(f"weight-{number}", 100))
+        found.append((client.info("memory")["used_memory"] - before) / (20 * 100 * TEXT))
+    return ("memory for each byte of text", *(f"{value:.2f}" for value in found))
+
+
+async def every_id(kinds: list[Any], count: int = 10_000) -> tuple[str, ...]:
+    times = []
+    for kind in [kind for kind in kinds if hasattr(kind, "ids")]:
+        kind.clear()
+        for number in range(count):
+            kind.append(f"{number}")
+        times.append(_median_of(kind.ids))
+    cells = [f"{times[0] * 1e6:,.0f}", *(_ratio(time, times[0]) for time in times[1:])]
+    return (f"every id of {count:,}", *cells, *[""] * (len(kinds) - len(times)))
+
+
+def _median_of(call: Callable[[], Any], rounds: int = 10) -> float:
+    times = []
+    for _ in range(rounds):
+        start = perf_counter()
+        call()
+        times.append(perf_counter() - start)
+    return median(times)
+
+
+def processes(url: str) -> None:
+    """Four processes that each open a conversation anew, and eight that append to one."""
+    kinds = {
+        "floor": partial(Floor, url),
+        "ours, list": partial(Ours, url, "list"),
+        "ours, hash": partial(Ours, url, "hash"),
+    }
+    rows = [
+        ("open + append a second, 4 processes", *_rates(kinds, "append")),
+        ("open + load of 10 runs a second, 4 processes", *_rates(kinds, "load")),
+        ("8 processes x 50 appends to one, ms", *_crowds(kinds)),
+    ]
+    for make in kinds.values():
+        make().clear()
+    table("Processes", ("workload", *kinds), rows)
+
+
+def _rates(kinds: dict[str, Any], name: str) -> list[str]:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        return [f"{sum(pool.starmap(_rate, [(kind, name)] * 4)):,.0f}" for kind in kinds.values()]
+
+
+def _rate(make: Callable[[], Any], name: str, seconds: float = 2.0) -> float:
+    kind = make()
+    ids = [uuid4().hex for _ in range(20)]
+    for id in ids:
+        kind.fill(id, 10)
+    call, done, start = getattr(kind, name), 0, perf_counter()
+    while perf_counter() - start < seconds:
+        call(ids[done % len(ids)])
+        done += 1
+    return done / (perf_counter() - start)
+
+
+def _crowds(kinds: dict[str, Any]) -> list[str]:
+    with multiprocessing.get_context("spawn").Pool(8) as pool:
+        found = []
+        for kind in kinds.values():
+            pool.starmap(_append, [(kind, f"warm-{n}", 1) for n in range(8)])
+            times = []
+            for number in range(5):
+                start = perf_counter()
+                pool.starmap(_append, [(kind, f"crowd-{number}", 50)] * 8, chunksize=1)
+                times.append(perf_counter() - start)
+            found.append(f"{median(times) * 1e3:,.0f}")
+        return found
+
+
+def _append(make: Callable[[], Any], id: str, times: int) -> None:
+    kind = make()
+    for _ in range(times):
+        kind.append(id)
