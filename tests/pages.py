@@ -40,7 +40,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("python", "pycon", "console", "sh", "json", "toml", "redis")
 SHOWN = ("text", "html", "nginx", "cron", "yaml", "css")
 
-_block = re.compile(r"((?:^<!--.*-->\n)*)^```(\w+)\n(.*?)^```$", re.M | re.S)
+_block = re.compile(r"((?:^<!--[^\n]*-->\n)*)^```(\w+)\n(.*?)^```$", re.M | re.S)
 _needs = re.compile(r"<!-- needs: (.*) -->")
 _settings = ("REDIS", "CACHES", "TASKS", "AUTH_USER_MODEL", "FILE_UPLOAD_TEMP_DIR")
 _flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

@@ -1,4 +1,4 @@
-"""The pictures of the README: `python -m pytest tests/screenshots.py` takes them anew."""
+"""The pictures of the documentation: `python -m pytest tests/screenshots.py` takes them anew."""
 
 import random
 from pathlib import Path
@@ -13,7 +13,7 @@ from example_project.chat.samples import samples
 from .browser import BrowserTestCase
 from .servers import ServerTestCase
 
-FOLDER = Path(__file__).parent.parent / "example_project/screenshots"
+FOLDER = Path(__file__).parent.parent / "docs/images"
 DAY = 24 * 60 * 60 * 1000
 
 
@@ -51,6 +51,14 @@ class Screenshots(ServerTestCase, BrowserTestCase):
         # The list of apps on the left is Django's own.
         page.locator("#toggle-nav-sidebar").click()
         for name, url in (("indexes", indexes_page), ("conversation", conversation)):
-            page.goto(url)
-            page.wait_for_timeout(500)
-            page.screenshot(path=FOLDER / f"{name}.png")
+            self.take(page, name, url)
+        katherine = self.root
+        memory = indexes["default"]
+        memory.driver("sample-orbit").move_to(katherine.pk)
+        chat = self.open("/", user=katherine, **view)
+        self.take(chat, "chat", "/c/sample-orbit/")
+
+    def take(self, page, name, url):
+        page.goto(url)
+        page.wait_for_timeout(500)
+        page.screenshot(path=FOLDER / f"{name}.png")

@@ -1,6 +1,9 @@
 import json
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from django.core.management import call_command
 
 from conversation_memory import Artifact, Run
 from conversation_memory.clock import parse
@@ -106,8 +109,10 @@ class MessagesTests(Files):
     def test_what_cannot_be_read_is_left_out_and_counted(self):
         self.put("broken", b"no JSON")
         self.put("b", b'{"runs": [], "metadata": {}}')
+        err = StringIO()
         with fails(Exit.FAILED, "Unreadable, not exported: 1."):
-            self.dumped()
+            call_command("dumpconversations", "--format=messages", stdout=StringIO(), stderr=err)
+        assert "dumped 1 conversation" in err.getvalue()
 
 
 class TurnsTests(Files, RedisTestCase):

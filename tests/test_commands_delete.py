@@ -66,8 +66,9 @@ class DeleteTests:
         assert self.keys() == set()
 
     def test_counts_those_that_do_not_exist(self):
-        _, err = deleted("1", "none", "nor this", "--dry-run")
-        assert err == "Not found: 2 of the given ids.\n"
+        for option in ("--dry-run", "--no-input"):
+            _, err = deleted("1", "none", "nor this", option)
+            assert err == "Not found: 2 of the given ids.\n", option
 
     def test_names_what_stays_as_its_age_is_not_certain(self):
         self.put("theirs", b'{"runs": [], "metadata": {}}')

@@ -214,11 +214,25 @@ class ListTests(RedisTestCase):
             found.append([sent["command"] for sent in commands if "EVAL" in sent["command"]])
         assert len(found[0]) == len(found[1]) == 1
 
-    @both
-    def test_stores_more_runs_than_one_command_takes(self, index):
-        expected = [f"{number}" for number in range(2500)]
-        index.driver("42").store(map(run, expected), {})
-        assert ids(index.driver("42").load()[0]) == self.in_list() == expected
+    def test_more_runs_than_lua_can_unpack_at_once(self):
+        expected = [f"{number}" for number in range(9000)]
+        runs = [*map(run, expected)]
+        driver = self.index.driver("42", owner="ann")
+        driver.store(runs, {})
+        assert ids(driver.load()[0]) == self.in_list() == expected
+        driver.update_metadata({"k": "v"})
+        driver.fork("copy")
+        driver.remove("8500")
+        driver.edit(run("8501", "another answer"))
+        driver.truncate(after="10")
+        assert self.in_list() == expected[:11]
+        assert self.in_list("copy") == expected
+        assert self.index.driver("new").append(*runs) == 9000
+        self.put("stock", document(*runs))
+        self.index.adopt()
+        assert self.index.convert().converted == 1
+        assert self.in_list("stock") == expected
+        assert self.index.check().problems == {}
 
     @both
     def test_knows_a_repetition_after_thirty_others(self, index):

@@ -6,11 +6,13 @@ from unittest import mock
 import pytest
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationNotFound, RedisUnavailable
+from conversation_memory.management.exit_codes import Exit
 
+from .commands import fails
 from .servers import ServerTestCase, free_port
 from .utils import RedisTestCase, both, each_layout, monitored
 
@@ -407,15 +409,15 @@ class CommandTests(RedisTestCase):
         self.expired()
         down = {"HOST": "localhost", "PORT": free_port()}
         with self.settings(REDIS={"down": down, **settings.REDIS}):
-            with pytest.raises(CommandError, match="Failed: 'down'."):
+            with fails(Exit.UNAVAILABLE, "Failed: 'down'."):
                 self.reap()
         assert "Redis of alias 'down' cannot be reached" in self.errors
         assert self.keys() == set()
 
     def test_an_unknown_alias_is_an_error(self):
-        with pytest.raises(CommandError):
+        with fails(Exit.SETTINGS, "'nobody'"):
             call_command("reapconversations", "--using", "nobody")
-        with pytest.raises(CommandError):
+        with fails(Exit.SETTINGS, "'nobody'"):
             self.reap(using="nobody")
 
 

@@ -70,18 +70,22 @@ class MemoryCommand(BaseCommand):
             raise CommandError(refusal)
 
     def in_each(self, aliases: Iterable[str], work: Callable[[ConversationIndex], str]) -> None:
-        """Print the result of `work` for each index; a failure does not stop the others."""
-        failed = []
+        """Print the result of `work` for each index; a failure does not stop the others.
+
+        The exit code is that of the first failure.
+        """
+        failed: dict[str, ConversationMemoryError] = {}
         for alias in aliases:
             try:
                 result = work(indexes[alias])
             except ConversationMemoryError as error:
                 self.report(error)
-                failed.append(alias)
+                failed[alias] = error
             else:
                 self.say(f"{alias}: {result}")
         if failed:
-            raise CommandError(f"Failed: {', '.join(map(repr, failed))}.")
+            code = failure(next(iter(failed.values()))).returncode
+            raise CommandError(f"Failed: {', '.join(map(repr, failed))}.", returncode=code)
 
     def say(self, text: str) -> None:
         if self.verbosity:

@@ -8,8 +8,8 @@ local operation, position, text, given = ARGV[5], tonumber(ARGV[6]), ARGV[7], AR
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists or redis.call('LINDEX', runs, position) ~= text then return {'changed'} end
-local removed = {unpack(ARGV, 10)}
-if operation == 'truncate' and redis.call('LLEN', runs) ~= position + 1 + #removed then
+local removed = #ARGV - 9
+if operation == 'truncate' and redis.call('LLEN', runs) ~= position + 1 + removed then
   return {'changed'}
 end
 local change = change_of(stored, ARGV[9])
@@ -30,7 +30,7 @@ else
   redis.call('LREM', runs, 1, tombstone)
   bytes = bytes - #text
 end
-for _, digest in ipairs(removed) do redis.call('ZREM', ids, digest) end
+for i = 10, #ARGV do redis.call('ZREM', ids, ARGV[i]) end
 expire(stored, deadline, stored.size)
 local count = redis.call('LLEN', runs)
 local fields = {'runs', count, 'bytes', math.max(bytes, 0)}

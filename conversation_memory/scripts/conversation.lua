@@ -2,10 +2,9 @@
 -- Stands before every script on one conversation. They all take the same keys:
 --   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
 -- and as the first arguments the id and the owner ('' for nobody). A script that fails is not
--- rolled back. So each is refused at once to a user who lacks a permission for any of it
--- (redis_io/scripts.py puts that in front), then reads (which finds keys of another type), then
--- adds the conversation to the recency indexes (where a needless entry does no harm), then writes
--- content, and at last the record, in one call.
+-- rolled back. So each asks for all its permissions (allowed.lua), then reads (which finds keys of
+-- another type), then adds to the recency indexes (where a needless entry does no harm), then
+-- writes content, and at last the record, in one call.
 local content, record, recent, expiry, runs, ids, call, root, owned = unpack(KEYS)
 local id, owner = ARGV[1], ARGV[2]
 if owner == '' then owned = nil end  -- the key of another argument then
@@ -37,23 +36,20 @@ local function unregister(token)
   if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
 end
 
--- What is deleted or moved cannot be taken back: a recency index of another type has to fail
--- before.
+-- A deletion cannot be taken back: a recency index of another type has to fail before.
 local function check_orders(other)
   for _, order in pairs({recent, expiry, owned or recent, other or recent}) do
     redis.call('ZCARD', order)
   end
 end
 
--- Leave the order of the owner. With the last conversation goes what stands for the owner in search
--- documents: what RediSearch may keep of it for a while means nothing then.
+-- Leave the order of the owner. With the last conversation goes their tag, wherever it is kept.
 local function disown()
   if not owned then return end
   redis.call('ZREM', owned, id)
   if redis.call('EXISTS', owned) == 0 then redis.call('HDEL', root .. 'owners', owner) end
 end
 
--- Delete everything of the conversation.
 local function forget()
   redis.call('HDEL', content, id)
   local token = redis.call('HGET', record, 'token')
@@ -93,16 +89,14 @@ local function open()
   return stored
 end
 
--- Why the caller may not write, if so: the conversation is another owner's; or it was and has
--- expired, and the caller has to forget it first, as its owner.
+-- Why the caller may not write: it is another owner's; or was and has expired: forget it first.
 local function refusal(stored)
   if (stored.exists or stored.known) and stored.owner ~= owner then
     return {stored.past and 'past' or 'owner', stored.owner, id}
   end
 end
 
--- The conversation; and what to return at once: the answer to a call that was applied already, or a
--- refusal.
+-- The conversation, and what to return at once: an answer that was given already, or a refusal.
 local function enter()
   local before = redis.call('GET', call)
   if before then return nil, tonumber(before) or before end
@@ -126,9 +120,8 @@ local function list_deadline(deadline)
   if deadline then redis.call('ZADD', expiry, deadline, id) else redis.call('ZREM', expiry, id) end
 end
 
--- Put the conversation into the orders. Returns the time of the write, nil if it is to stay
--- unknown, and the deadline, for `note`. A write that changes nothing but the form `keeps` those
--- there are.
+-- Put the conversation into the orders. Returns the time of the write (nil: unknown) and the
+-- deadline, for `note`. A write that changes nothing but the form `keeps` them.
 local function place(stored, lifetime, default, keeps)
   redis.call('LLEN', runs)  -- fails on a key of another type, which the write would replace
   local time = clock()
@@ -142,9 +135,8 @@ local function place(stored, lifetime, default, keeps)
   return time, deadline
 end
 
--- Where fields can expire, the field does, and frees its memory unasked. A plain HSET by another
--- program drops that time: so it tells whether a long document, which always has one, was
--- overwritten.
+-- Fields expire from Redis 7.4 on. A plain HSET by another program drops that time, which tells
+-- whether a long document, which always has one, was overwritten.
 local function expire(stored, deadline, size)
   local time = deadline or size > LONG and NEVER
   if time then
@@ -164,20 +156,17 @@ local function is_untouched()
   return not times.err and times[1] > 0
 end
 
--- `indexed` of a record whose search documents are those of all runs, of that schema and version,
--- and of a field of that size, which another program changes.
+-- `indexed` of a record whose search documents are those of all runs. Foreign writes change `size`.
 local function indexed_as(schema, version, size)
   return string.format('%s-%d-%d', schema, version, size)
 end
 
--- Write the record after a write of content: `fields`, and what every write changes. Returns the
--- new version.
+-- Write `fields` of the record, and those that every write changes. Returns the new version.
 local function note(stored, time, deadline, lifetime, fields)
   -- A conversation that is deleted and begun anew must not come by a version it had before.
   local version = (stored.known and stored.version or clock()) + 1
   local function set(field, value)
-    fields[#fields + 1] = field
-    fields[#fields + 1] = value
+    fields[#fields + 1], fields[#fields + 2] = field, value
   end
   set('version', version)
   if time then set('updated', time) end
@@ -215,13 +204,6 @@ local function remember(digests)
   if #digests == 0 then return end
   local now = clock()
   redis.call('ZREMRANGEBYSCORE', ids, '-inf', now - IDS)
-  for i = 1, #digests, MANY do
-    local scored = {}
-    for j = i, math.min(i + MANY - 1, #digests) do
-      scored[#scored + 1] = now
-      scored[#scored + 1] = digests[j]
-    end
-    redis.call('ZADD', ids, unpack(scored))
-  end
+  for _, digest in ipairs(digests) do redis.call('ZADD', ids, now, digest) end
   redis.call('PEXPIRE', ids, IDS)
 end

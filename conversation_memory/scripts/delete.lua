@@ -1,8 +1,7 @@
 -- needs: conversation
 -- Delete a conversation: its document and everything that goes with it.
 -- ARGV  id, owner [, only if nobody wrote to it from this time on ('' any) [, 'ask' to only ask]]
--- Returns 1 if there was one, 0 if not, -1 if it may have been written to since, or a refusal
--- (conversation.lua).
+-- Returns 1 if there was one, 0 if not, -1 if it may have been written to since, or a refusal.
 local time = tonumber(ARGV[3])
 local stored, refused = enter()
 if refused then return refused end

@@ -1,11 +1,9 @@
 -- needs: conversation, documents
--- Write what is derived from a conversation, which itself stays as it is: its search documents, or
--- fields of its record and its places in the orders.
+-- Write what is derived from a conversation: search documents, or record and orders.
 -- ARGV  id, owner, what difference() compares, change of the search documents ('' none), time of
 --       runs without one, elements of the list, then fields of the record and their values
 -- Returns how many documents were written (1 without a change of them), a refusal
--- (conversation.lua), {'changed'} if the conversation was changed meanwhile, or {'documents'} if
--- `change` lacks some.
+-- (conversation.lua), {'changed'}, or {'documents'} if some are missing.
 local stored = open()
 local refused = refusal(stored) or not stored.exists and 0 or difference(stored)
 if refused then return refused end
@@ -20,7 +18,6 @@ end
 if redis.call('LLEN', runs) ~= tonumber(ARGV[8]) then return {'changed'} end
 list_at(stored.updated or tonumber(redis.call('ZSCORE', recent, id) or nil) or clock())
 list_deadline(stored.expires)
--- No version: where there is none, the record was lost, and erase.lua asks the orders of the
--- owners.
+-- No version: where there is none, erase.lua asks the orders of the owners.
 if #fields > 0 then redis.call('HSET', record, unpack(fields)) end
 return 1

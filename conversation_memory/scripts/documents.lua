@@ -42,8 +42,7 @@ local function change_of(stored, given)
   }
 end
 
--- True if a change of all documents lacks some. Existing documents count if their schema and facets
--- are the same.
+-- True if a change of all documents lacks some; existing ones of its schema and facets count.
 local function lacks(stored, change)
   if not (change and change.all) then return false end
   local there = {}
@@ -121,8 +120,7 @@ local function drop(stored, change, suffix)
   redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
--- Make the change. The field has `size` bytes afterwards. Values for the record go into `fields`,
--- and through `stored` to `note`.
+-- Make the change, of a field of `size` bytes afterwards; adds to `fields` and `stored` for `note`.
 local function index(stored, change, time, size, fields)
   if not change then return end
   local before = {token = stored.token, tag = stored.tag, facets = stored.facets}
@@ -156,9 +154,6 @@ local function index(stored, change, time, size, fields)
   end
   if change.all then redis.call('SREM', root .. 'stale', stored.token) end
   for field, value in pairs({token = stored.token, tag = tag, facets = change.facets}) do
-    if value ~= before[field] then
-      fields[#fields + 1] = field
-      fields[#fields + 1] = value
-    end
+    if value ~= before[field] then fields[#fields + 1], fields[#fields + 2] = field, value end
   end
 end

@@ -6,9 +6,8 @@
 local written = 0
 for i, vector in ipairs(ARGV) do
   local key = KEYS[i + 1]
-  if vector ~= '' and redis.call('EXISTS', key) == 1 then
-    if tolerant('HSET', key, 'v', vector) then written = written + 1 end
-  end
+  local is_there = vector ~= '' and redis.call('EXISTS', key) == 1
+  if is_there and tolerant('HSET', key, 'v', vector) then written = written + 1 end
   redis.call('ZREM', KEYS[1], key)
 end
 return written

@@ -5,9 +5,8 @@
 -- Returns {conversations, runs, bytes}, all 0 if there is nothing (of that owner).
 local before = redis.call('GET', call)
 if before then return cmsgpack.unpack(before) end
-local fields = tolerant('HMGET', record, 'owner', 'version', 'runs', 'bytes')
-local is_lost = not fields or not (fields[1] or fields[2])
-fields = fields or {}
+local fields = tolerant('HMGET', record, 'owner', 'version', 'runs', 'bytes') or {}
+local is_lost = not (fields[1] or fields[2])
 -- If the record is lost, only the recency index of the owner tells whose it is.
 local theirs = ARGV[3] == 'any' or ARGV[3] == 'own' and (fields[1] == owner
   or is_lost and owned and tolerant('ZSCORE', owned, id))

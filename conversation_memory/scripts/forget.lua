@@ -1,6 +1,5 @@
 -- needs: conversation
--- Remove a conversation from the orders if it has expired, or another program deleted its field.
--- The order of deadlines is set to the deadline in the record.
+-- Remove an expired or deleted conversation from the orders, or correct the deadline of another.
 -- KEYS  ... [, order in which the conversation was found], last
 -- ARGV  id, owner, owner of that order ('' none)
 -- Returns 1 if it was removed, else 0.

@@ -1,12 +1,11 @@
 -- needs: summary
--- A search, or the documents of an earlier one, with the present records of their conversations.
+-- A search, or the tokens of an earlier one, with the present summaries of the conversations.
 -- KEYS  content, expiry, tokens, owners, root
 -- ARGV  owner ('' any), the tag believed to be the owner's, how many fields of the record to fetch,
---       their names, the number of parts of each hit in the reply, then the search; or 0, then the
---       tokens that were found before
+--       their names, the number of parts of each hit in a reply, the search; or 0 and tokens
 -- Returns {time, number of expired conversations, 1 if the tag is the owner's, the reply to the
--- search, the token of each conversation in it, then for each token false if no conversation has
--- it, or its id and what summary.lua says}.
+-- search, the token of each conversation in it, then for each token false, or its id and what
+-- summary.lua says}.
 local content, expiry, tokens, owners, root = unpack(KEYS)
 local owner, tag, first = ARGV[1], ARGV[2], ARGV[3] + 4
 local fields, parts = {unpack(ARGV, 4, first - 1)}, tonumber(ARGV[first])

@@ -4,10 +4,9 @@
 -- ARGV  'ask' or 'delete', then keys of documents
 -- Returns how many there are; with 'ask', their keys.
 local root = KEYS[1]
-local prefix = root .. 'run:'
 
 local function is_orphan(key)
-  local token, suffix = key:match('^(%x+):(%x+)$', #prefix + 1)
+  local token, suffix = key:match('^(%x+):(%x+)$', #root + #'run:' + 1)
   if not token then return false end  -- not a name of ours
   local known = redis.call('HEXISTS', root .. 'tokens', token) == 1
   return not (known and tolerant('SISMEMBER', root .. 'documents:' .. token, suffix) == 1)

@@ -1,6 +1,5 @@
 -- needs: conversation, restored
--- For the archive: restore a conversation over one that is unchanged since the caller read it, or
--- has expired.
+-- For the archive: restore a conversation over one that is unchanged since it was read, or expired.
 -- KEYS  ..., order of the owner it gets, last
 -- ARGV  id, owner, what difference() compares, whether it gets an owner, what restored.lua says
 -- Returns 1, a refusal (conversation.lua), {'changed'} or {'digest'}.

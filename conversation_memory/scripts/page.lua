@@ -16,22 +16,18 @@ local function before(a, b)
   return #a < #b
 end
 
-local function start()
-  if not score or score == '' then return 0 end
-  if tonumber(redis.call('ZSCORE', order, id)) == tonumber(score) then
-    return redis.call(rank, order, id) + 1
-  end
-  local low = redis.call('ZCOUNT', order, oldest and '-inf' or '(' .. score,
+local first = 0
+if score and score ~= '' and tonumber(redis.call('ZSCORE', order, id)) == tonumber(score) then
+  first = redis.call(rank, order, id) + 1
+elseif score and score ~= '' then
+  first = redis.call('ZCOUNT', order, oldest and '-inf' or '(' .. score,
     oldest and '(' .. score or '+inf')
-  local high = low + redis.call('ZCOUNT', order, score, score)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
+  local last = first + redis.call('ZCOUNT', order, score, score)
+  while first < last do
+    local middle = math.floor((first + last) / 2)
     local other = redis.call(range, order, middle, middle)[1]
     local is_behind = oldest and before(id, other) or not oldest and before(other, id)
-    if is_behind then high = middle else low = middle + 1 end
+    if is_behind then last = middle else first = middle + 1 end
   end
-  return low
 end
-
-local first = start()
 return redis.call(range, order, first, first + limit - 1, 'WITHSCORES')

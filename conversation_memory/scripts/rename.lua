@@ -10,9 +10,8 @@ if refused then return refused end
 if not stored.exists then return 0 end
 local past = tolerant('HMGET', renamed, 'expires', 'owner')
 if not past then return -1 end
-if past[1] and (number(past[1]) or math.huge) <= clock() then
-  return {'past', past[2] or '', target}
-end
+local deadline = past[1] and number(past[1])
+if deadline and deadline <= clock() then return {'past', past[2] or '', target} end
 if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, moved) > 0 then
   return (past[2] or '') == owner and -1 or -2
 end

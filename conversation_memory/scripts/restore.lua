@@ -17,7 +17,7 @@ for k = 6, #KEYS, 4 do
     restore(content, recent, expiry, record, runs, ids, owned, first + 1)
   end
   answers[#answers + 1] = is_free and '1' or '0'
-  first = behind(first + 1)
+  first = first + 8 + ARGV[first + 5] + ARGV[first + 6] + ARGV[first + 7]
 end
 local answer = table.concat(answers)
 redis.call('SET', call, answer, 'PX', 300000)

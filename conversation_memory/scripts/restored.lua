@@ -29,8 +29,3 @@ local function restore(content, recent, expiry, record, runs, ids, owned, first)
   end
   if ARGV[first + 1] == 'now' then redis.call('HSET', record, 'created', now, 'updated', now) end
 end
-
--- Behind the arguments of a conversation.
-local function behind(first)
-  return first + 7 + ARGV[first + 4] + ARGV[first + 5] + ARGV[first + 6]
-end

@@ -3,8 +3,8 @@
 -- KEYS  content, recency index (of all or of one owner), then record and runs of each
 -- ARGV  the largest field to look into in bytes (0 none), the bytes to look into in all, how many
 --       fields of the record to fetch, their names ('expires' first), then the id of each
--- Returns the time if one of them has a deadline, then of each what summary.lua says, its score,
--- and what content_of() says if that is asked for.
+-- Returns the time if one of them has a deadline, then what summary.lua says of each, its score,
+-- and what content_of() says.
 local content, order = unpack(KEYS)
 local largest, room, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local fields = {unpack(ARGV, 4, count + 3)}
@@ -17,8 +17,7 @@ local function output_in(text)
   return at and text:sub(at, at + SHOWN) or false
 end
 
--- The first and the last byte of the document, which tell if it is not an object without parsing
--- it, and the beginning of the last output.
+-- The first and the last byte, which tell what is not an object, and the start of the last output.
 local function content_of(id, runs, size, is_list)
   if is_list then
     local text = tolerant('LINDEX', runs, -1)

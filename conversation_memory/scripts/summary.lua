@@ -1,7 +1,6 @@
 -- needs: common
 -- A conversation without its content: bytes of the field (-1 none), type of the record, type of the
--- runs, elements of the list, {values of `fields` of the record}, of which a record of another type
--- has none.
+-- runs, elements of the list, {values of `fields` of the record, none of another type}.
 local function summary_of(content, id, record, runs, fields)
   local kind, list = redis.call('TYPE', record).ok, redis.call('TYPE', runs).ok
   local size = redis.call('HSTRLEN', content, id)

@@ -1,6 +1,5 @@
 -- needs: conversation
--- Delete the search documents of a token that no conversation has. A conversation that was renamed
--- since the caller looked still has it.
+-- Delete the search documents of a token that no conversation has (a renamed one still has its).
 -- ARGV  id, owner, token [, 'ask' to delete nothing]
 -- Returns 1 if no conversation has the token, else 0.
 local token = ARGV[3]

@@ -1,8 +1,6 @@
 -- needs: conversation
--- Set the title of a conversation that exists; or let its deadline slide as a write does, or give
--- it another lifetime.
--- ARGV  id, owner, 1 if only that owner's counts, then 'title', title; or 'lifetime', lifetime,
---       default lifetime
+-- Set the title of a conversation; or let its deadline slide, or give it another lifetime.
+-- ARGV  id, owner, 1 if only that owner's counts, 'title', title; or 'lifetime', lifetime, default
 -- Returns whether the conversation exists (for that owner).
 local stored, before = enter()
 if type(before) == 'number' then return before end

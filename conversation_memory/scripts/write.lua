@@ -3,8 +3,8 @@
 -- ARGV  id, owner, what difference() compares, field, lifetime, default lifetime, change of search
 --       documents, 1 to keep the times (conversation.lua), how many fields and values of the record
 --       ('layout' first), how many texts of runs, then those, and the digests of the ids of runs
--- Returns the new version, or why not: a refusal (conversation.lua), {'changed'}, {'digest'}, or
--- {'documents'} if some are missing.
+-- Returns the new version, a refusal, {'changed'}, {'digest'}, or {'documents'} if some are
+-- missing.
 local stored, refused = enter()
 refused = refused or difference(stored)
 if refused then return refused end
@@ -22,7 +22,9 @@ end
 redis.call('HSET', content, id, field)
 -- Whoever converts an index of old conversations would fill the memory with ids for an hour.
 if ARGV[10] ~= '1' or (stored.updated or 0) > clock() - IDS then
-  remember({unpack(ARGV, first + count)})
+  local digests = {}
+  for i = first + count, #ARGV do digests[#digests + 1] = ARGV[i] end
+  remember(digests)
 end
 expire(stored, deadline, #field)
 index(stored, change, time, #field, fields)

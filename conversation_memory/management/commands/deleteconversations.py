@@ -39,13 +39,19 @@ class Command(MemoryCommand):
         if dry_run or interactive:
             foreseen = self.delete(index, chosen, dry_run=True)
             self.stdout.write(sums(index, foreseen, "to delete"))
-            if missing := len({*ids}) - foreseen.conversations if ids else 0:
-                self.warn(f"Not found: {missing:,} of the given ids.")
+            self.warn_of_missing(ids, foreseen)
         if not dry_run:
             if interactive:
                 self.confirm("This permanently deletes them.", _REFUSAL)
             self.after_interrupt = "Some conversations may be left; run it again."
-            self.say(sums(index, self.delete(index, chosen, dry_run=False), "deleted"))
+            deleted = self.delete(index, chosen, dry_run=False)
+            self.say(sums(index, deleted, "deleted"))
+            if not interactive:  # nothing was foreseen
+                self.warn_of_missing(ids, deleted)
+
+    def warn_of_missing(self, ids: list[str], found: Pruning) -> None:
+        if ids and (missing := len({*ids}) - found.conversations):
+            self.warn(f"Not found: {missing:,} of the given ids.")
 
     def delete(self, index: ConversationIndex, chosen: Selection, *, dry_run: bool) -> Pruning:
         with self.progress("Counting" if dry_run else "Deleting") as show:

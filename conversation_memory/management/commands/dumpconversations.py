@@ -54,7 +54,8 @@ class Command(MemoryCommand):
                     show(dump.count)
         where = "" if output == "-" else f" to {output}"
         if self.verbosity:
-            text = f"{using}: dumped {counted(dump.count, 'conversation')}{where}"
+            written = dump.count - (dump.unreadable if isinstance(dump, ChatDump) else 0)
+            text = f"{using}: dumped {counted(written, 'conversation')}{where}"
             self.stderr.write(text, self.style.SUCCESS)
         if dump.unreadable and isinstance(dump, ChatDump):
             text = f"Unreadable, not exported: {dump.unreadable:,}."

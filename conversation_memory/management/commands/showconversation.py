@@ -50,7 +50,7 @@ class Command(MemoryCommand):
             for line in form(conversation, first):
                 self.stdout.write(line)
         except ConversationCorrupt as error:
-            text = f"{error} --raw prints its {len(error.raw):,} bytes."
+            text = f"{error} --raw prints its {counted(len(error.raw), 'byte')}."
             raise CommandError(harmless(text), returncode=Exit.UNREADABLE) from error
         except RecursionError:
             text = f"Conversation {id!r} is nested too deeply to show; --raw prints it."
