@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
@@ -28,29 +27,20 @@ _HINTS = {
 
 @register("conversation_memory")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    entries = getattr(settings, "REDIS", {})
-    if not isinstance(entries, Mapping):
-        return [
-            Error(
-                "settings.REDIS is not a dict of dicts.",
-                hint='Write REDIS = {"default": {"URL": "redis://localhost:6379/0"}}.',
-                id="conversation_memory.E001",
-            )
-        ]
+    try:
+        entries = conf.entries()
+    except InvalidIndexError as error:
+        hint = 'Write REDIS = {"default": {"URL": "redis://localhost:6379/0"}}.'
+        return [Error(str(error), hint=hint, id="conversation_memory.E001")]
     found = [message for alias, entry in entries.items() for message in _check_entry(alias, entry)]
     return found or list(_check_sharing(entries))
 
 
 def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     where = f"settings.REDIS[{alias!r}]"
-    faults = list(conf.find_faults(alias, entry))
-    for fault in faults:
-        yield Error(
-            fault,
-            hint="See the table of settings in the README of django-conversation-memory.",
-            id="conversation_memory.E002",
-        )
-    if faults:
+    if faults := list(conf.find_faults(alias, entry)):
+        hint = "See the table of settings in the README of django-conversation-memory."
+        yield from (Error(fault, hint=hint, id="conversation_memory.E002") for fault in faults)
         return
 
     index = conf.get(alias)
@@ -69,16 +59,14 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     try:
         make(index)  # opens no connection
     except InvalidIndexError as error:
-        if index.cache:
-            yield Error(str(error), hint=clients.LENDERS, id="conversation_memory.E004")
-        else:
-            yield Error(
-                str(error),
-                hint="OPTIONS takes the keyword arguments of redis.Redis().",
-                id="conversation_memory.E005",
-            )
+        options = "OPTIONS takes the keyword arguments of redis.Redis()."
+        yield Error(
+            str(error),
+            hint=clients.LENDERS if index.cache else options,
+            id=f"conversation_memory.{'E004' if index.cache else 'E005'}",
+        )
 
-    # redis-py takes the arguments of the query too, the last of each.
+    # redis-py also takes the arguments of the query, the last of each name.
     query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
     given = {key: values[-1] for key, values in query.items()} | dict(entry.get("OPTIONS", {}))
     for key in ("ssl_cert_reqs", "ssl_check_hostname"):
@@ -135,7 +123,7 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
 def check_servers(**kwargs: Any) -> list[CheckMessage]:
     if any(message.is_serious() for message in check_settings()):
         return []
-    return [message for alias in getattr(settings, "REDIS", {}) for message in _check_server(alias)]
+    return [message for alias in conf.entries() for message in _check_server(alias)]
 
 
 def _check_server(alias: str) -> Iterator[CheckMessage]:

@@ -14,11 +14,12 @@ def now() -> Command[int]:
 
 
 def milliseconds(time: datetime) -> int:
+    """The inverse of `moment`."""
     return round(time.timestamp() * 1000)
 
 
 def moment(milliseconds: float | None) -> datetime | None:
-    """An aware time in UTC; None for a number that no calendar reaches."""
+    """An aware time in UTC; None for None and for a number beyond the calendar."""
     try:
         return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (OverflowError, ValueError, OSError):

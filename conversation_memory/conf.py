@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,13 +20,8 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 
 _ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
-_KEYS = {
-    *("CACHE", "URL", *_ADDRESS, "INDEX", "INDEXES", "LAYOUT", "TTL", "TTL_ON_READ"),
-    *("MAX_BYTES", "MAX_RUN_BYTES", "ON_USER_DELETE", "SEARCH", "OPTIONS"),
-}
-_SEARCH_KEYS = {"FIELDS", "LANGUAGE", "EMBED", "DIMENSIONS"}
 _STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT".split()
-# The lowest and the highest value; 0 is none.
+# The lowest and the highest value, 0 for no limit.
 _INTEGERS = {"PORT": (1, 65535), "DB": (0, 0), "MAX_BYTES": (1, 0), "MAX_RUN_BYTES": (1, 0)}
 
 
@@ -46,7 +41,10 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
-    """One alias: either `cache`, the alias of CACHES to borrow from, or an address."""
+    """One alias: either `cache`, the alias of CACHES to borrow from, or an address.
+
+    The keys of an entry of REDIS are the names of the fields in capitals, without `alias`.
+    """
 
     alias: str
     index: str = DEFAULT_INDEX
@@ -74,7 +72,7 @@ class IndexSettings:
     @property
     def lifetime(self) -> int | None:
         """TTL in milliseconds."""
-        return None if self.ttl is None else milliseconds(self.ttl)
+        return None if self.ttl is None else lifetime_in_ms(self.ttl)
 
     @property
     def server(self) -> tuple[Any, ...]:
@@ -84,7 +82,7 @@ class IndexSettings:
         return (self.cache, self.url, *address, repr(self.options))
 
 
-def milliseconds(lifetime: float | timedelta) -> int:
+def lifetime_in_ms(lifetime: float | timedelta) -> int:
     """A lifetime, a number of seconds or a timedelta, in milliseconds."""
     if not isinstance(lifetime, int | float | timedelta) or isinstance(lifetime, bool):
         raise TypeError("A lifetime must be a number of seconds or a timedelta.")
@@ -94,10 +92,18 @@ def milliseconds(lifetime: float | timedelta) -> int:
     return int(seconds * 1000)
 
 
+def entries() -> Mapping[str, Any]:
+    """settings.REDIS. Raises `InvalidIndexError` if it is not a dict."""
+    found = getattr(settings, "REDIS", {})
+    if not isinstance(found, Mapping):
+        raise InvalidIndexError("settings.REDIS is not a dict of dicts.")
+    return found
+
+
 def aliases() -> list[str]:
     """The aliases of REDIS, then those of CACHES that could lend a connection."""
-    caches = [alias for alias in settings.CACHES if alias not in _entries() and lends(alias)]
-    return [*_entries(), *caches]
+    caches = [alias for alias in settings.CACHES if alias not in entries() and lends(alias)]
+    return [*entries(), *caches]
 
 
 def lends(cache: str) -> bool:
@@ -108,25 +114,25 @@ def lends(cache: str) -> bool:
 @sensitive_variables()
 def get(alias: str) -> IndexSettings:
     """The settings of `alias`. Raises `InvalidIndexError` with all errors of its entry."""
-    if alias not in _entries() and alias not in settings.CACHES:
+    if alias not in entries() and alias not in settings.CACHES:
         raise InvalidIndexError(
             f"There is no alias {alias!r} in settings.REDIS or settings.CACHES; "
             f"choose from {', '.join(map(repr, aliases())) or 'none'}."
         )
-    entry = _entries().get(alias, {"CACHE": alias})
+    entry = entries().get(alias, {"CACHE": alias})
     if faults := list(find_faults(alias, entry)):
         raise InvalidIndexError(" ".join(faults))
     return _normalised(alias, entry)
 
 
 def find_faults(alias: str, entry: Any) -> Iterator[str]:
-    """The errors of an entry of REDIS, one sentence each, found without contacting a server."""
+    """The errors of an entry of REDIS, one sentence each; contacts no server."""
     where = f"settings.REDIS[{alias!r}]"
     if not isinstance(entry, Mapping):
         yield f"{where} is not a dict."
         return
-    yield from _key_faults(where, entry, _KEYS)
-    # None of what os.environ.get() does not find.
+    yield from _key_faults(where, entry, IndexSettings)
+    # os.environ.get() returns None for a missing variable.
     optional = {key for key in ("USERNAME", "PASSWORD") if entry.get(key) is None}
     if mistyped := [
         key for key in _STRINGS if key not in optional and not isinstance(entry.get(key, ""), str)
@@ -148,7 +154,8 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
         yield f"OPTIONS of {where} has no effect: a borrowed client uses the options of its cache."
 
 
-def _key_faults(where: str, entry: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+def _key_faults(where: str, entry: Mapping[str, Any], kind: type[Any]) -> Iterator[str]:
+    known = {field.name.upper() for field in fields(kind)} - {"ALIAS"}
     for key in sorted(set(map(str, entry)) - known):
         yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(known))}."
 
@@ -190,7 +197,7 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
         yield f"ON_USER_DELETE of {where} must be 'erase', 'anonymise' or None."
     try:
-        milliseconds(1 if entry.get("TTL") is None else entry["TTL"])
+        lifetime_in_ms(1 if entry.get("TTL") is None else entry["TTL"])
     except (TypeError, ValueError) as error:
         yield f"TTL of {where} cannot be used. {error}"
 
@@ -200,7 +207,7 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
         if not isinstance(search, bool):
             yield f"{where} must be True, False or a dict."
         return
-    yield from _key_faults(where, search, _SEARCH_KEYS)
+    yield from _key_faults(where, search, SearchSettings)
     fields = search.get("FIELDS", {})
     if not isinstance(fields, Mapping):
         yield f"FIELDS in {where} is not a dict of names and kinds."
@@ -240,10 +247,3 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
         embed=embed,
         dimensions=given.get("DIMENSIONS") if embed else None,
     )
-
-
-def _entries() -> Mapping[str, Any]:
-    entries = getattr(settings, "REDIS", {})
-    if not isinstance(entries, Mapping):
-        raise InvalidIndexError("settings.REDIS is not a dict of dicts.")
-    return entries

@@ -10,15 +10,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from .conf import IndexSettings, milliseconds
+from .conf import IndexSettings, lifetime_in_ms
 from .documents import Runs
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
 from .layouts.refs import Memo
 from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
-from .redis_io.operations import Operation
-from .redis_io.twins import twins
+from .redis_io.operations import Operation, twins
 from .runs import Run, as_run
 
 
@@ -38,13 +37,13 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     """One conversation in a Redis hash, as Griptape's driver of this name keeps it.
 
     The arguments are those of the original: `host`, `port`, `db`, `username` and `password` of the
-    server, `index` the key of the hash, `conversation_id` its field (a fresh uuid4 in hex if none
-    is given), `client` a redis-py client to use instead of an own one. In a Django project take
-    `indexes["alias"].driver(conversation_id)` instead, which knows the address from settings.
+    server, `index` the key of the hash, `conversation_id` its field (a fresh uuid4 in hex by
+    default), `client` a redis-py client to use. A Django project calls
+    `indexes["alias"].driver(conversation_id)` instead, which takes the address from settings.
 
-    A driver with an `owner` loads and changes only what belongs to that owner; what it creates
-    does. To it, any other conversation does not exist, and a write to one raises
-    `ConversationNotFound`. Without an owner a driver may do all.
+    A driver with an `owner` sees and changes only conversations of that owner, to whom those that
+    it creates belong; a write to any other raises `ConversationNotFound`. A driver without an
+    owner has full access.
 
     `ttl`, in seconds or a timedelta, is how long the conversation is kept after its last write; it
     stays with the conversation.
@@ -78,38 +77,24 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
             password=password,
         )
         connection = connect(settings) if client is None else LentConnection(client, settings)
-        self._open(connection, layout(settings), conversation_id, owner, ttl)
-        self.host, self.port, self.db, self.username = host, port, db, username
+        self._open(connection, layout(settings), new_ref(conversation_id, owner, ttl))
+        self.username = username
 
     @classmethod
     def of(
-        cls,
-        connection: Connection,
-        layout: Layout,
-        conversation_id: Id | None,
-        owner: Id | None,
-        ttl: float | timedelta | None,
+        cls, connection: Connection, layout: Layout, ref: ConversationRef
     ) -> RedisConversationMemoryDriver:
-        """The driver of a conversation in an index whose connection and layout are there."""
+        """The driver of a conversation in an index that is open already."""
         driver = cls.__new__(cls)
-        driver._open(connection, layout, conversation_id, owner, ttl)
-        settings = connection.settings
-        driver.host, driver.port, driver.db = settings.host, settings.port, settings.db
-        driver.username = settings.username
+        driver._open(connection, layout, ref)
         return driver
 
-    def _open(
-        self, connection: Connection, layout: Layout, conversation_id: Any, owner: Any, ttl: Any
-    ) -> None:
-        self._connection = connection
-        self._layout = layout
-        self._memo = Memo()
-        self._seen = ConversationRef(
-            encode(uuid4().hex if conversation_id is None else conversation_id),
-            _owner(owner),
-            owner is not None,
-            None if ttl is None else milliseconds(ttl),
-        )
+    def _open(self, connection: Connection, layout: Layout, ref: ConversationRef) -> None:
+        settings = connection.settings
+        self.host, self.port, self.db = settings.host, settings.port, settings.db
+        self.username = settings.username
+        self._connection, self._layout = connection, layout
+        self._seen, self._memo = ref, Memo()
 
     def _store(
         self,
@@ -120,20 +105,20 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     ) -> Operation[str]:
         """Overwrite the conversation with `runs`, oldest first, and `metadata`.
 
-        With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since, a
-        stock Griptape driver too. Returns the new revision.
+        With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since,
+        including a stock Griptape driver. Returns the new revision.
         """
-        return self._storing(runs, metadata, revision)
+        return self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
 
     store, astore = twins(_store)
 
     def _append(self, *runs: Run | dict[str, Any]) -> Operation[int]:
-        """Append `runs`, safely beside other writers.
+        """Append `runs`; other writers may append at the same time.
 
         A run whose id is stored already is not added again, so that an unconfirmed append may be
-        repeated. Returns how many runs were added.
+        repeated. Returns the number of runs added.
         """
-        return self._appending(runs)
+        return self._layout.append(self._ref, _runs(runs), self._memo)
 
     append, aappend = twins(_append)
 
@@ -152,7 +137,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     def _truncate(self, *, after: str) -> Operation[None]:
         """Remove every run after the one of that id, for example to regenerate from there.
 
-        Raises `RunNotFound` if there is none.
+        Raises `RunNotFound` if it does not exist.
         """
         return self._layout.truncate(self._ref, after)
 
@@ -161,23 +146,24 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     def _fork(
         self, new_id: Id | None = None, *, until: str | None = None
     ) -> Operation[RedisConversationMemoryDriver]:
-        """Copy the conversation, up to and with the run `until`, to a new id.
+        """Copy the conversation, up to and including the run `until`, to a new id.
 
-        The copy has the owner of this driver. Returns its driver. Raises `ConversationConflict` if
-        the id is taken, `ConversationNotFound` if by what this driver may not see.
+        Returns the driver of the copy, which has the owner of this driver. Raises
+        `ConversationConflict` if the id is taken, or `ConversationNotFound` if it is taken by a
+        conversation of another owner.
         """
-        fork = self._at(new_id)
+        fork = copy(self)
+        fork._seen, fork._memo = self._seen.at(_id(new_id)), Memo()
         yield from self._layout.fork(self._ref, fork._ref, until)
         return fork
 
     fork, afork = twins(_fork)
 
     def _rename(self, new_id: Id) -> Operation[None]:
-        """Give the conversation another id; this driver goes with it.
+        """Give the conversation another id, which this driver then has too.
 
-        Raises `ConversationConflict` if the id is taken, `ConversationNotFound` if by what this
-        driver may not see. A driver that is still open for the old id begins a new conversation
-        with its next append.
+        Raises the errors of `fork()` if the id is taken. Another driver that is open for the old id
+        starts a new conversation with its next append.
         """
         yield from self._layout.rename(self._ref, encode(new_id))
         self._seen, self._memo = self._seen.at(encode(new_id)), Memo()
@@ -185,9 +171,9 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     rename, arename = twins(_rename)
 
     def _move_to(self, owner: Id | None) -> Operation[None]:
-        """Give the conversation to another owner, None for nobody.
+        """Give the conversation to another owner, or to nobody (None).
 
-        A driver that was opened with an owner does not see it any more.
+        A driver that was opened with an owner no longer sees it.
         """
         return self._layout.move_to(self._ref, _owner(owner))
 
@@ -195,7 +181,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
 
     def _expire(self, ttl: float | timedelta) -> Operation[None]:
         """Expire the conversation `ttl` (seconds or a timedelta) after its last write."""
-        return self._layout.set_lifetime(replace(self._ref, lifetime=milliseconds(ttl)))
+        return self._layout.set_lifetime(replace(self._ref, lifetime=lifetime_in_ms(ttl)))
 
     expire, aexpire = twins(_expire)
 
@@ -214,58 +200,52 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
     update_metadata, aupdate_metadata = twins(_update_metadata)
 
     def _set_title(self, title: str) -> Operation[None]:
-        """Set the title, 1,000 characters at most.
+        """Set the title, at most 1,000 characters.
 
-        Raises `ConversationNotFound` if there is no such conversation.
+        Raises `ConversationNotFound` if the conversation does not exist.
         """
         return self._layout.set_title(self._ref, title)
 
     set_title, aset_title = twins(_set_title)
 
     def _delete(self) -> Operation[bool]:
-        """Delete the conversation and everything of it. Returns False if there was none."""
+        """Delete the conversation and all its data. Returns False if it does not exist."""
         return self._layout.delete(self._ref)
 
     delete, adelete = twins(_delete)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields that Griptape's driver marks as serialisable. No secret is among them."""
-        return {
-            "type": type(self).__name__,
-            "host": self.host,
-            "port": self.port,
-            "db": self.db,
-            "index": self.index,
-        }
+        """The fields that Griptape's driver marks as serialisable; none of them is secret."""
+        address = {"host": self.host, "port": self.port, "db": self.db, "index": self.index}
+        return {"type": type(self).__name__, **address}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RedisConversationMemoryDriver:
         """A driver of a new conversation from the fields of `to_dict()`."""
         return cls(**{key: data[key] for key in ("host", "port", "db", "index") if key in data})
 
-    def _at(self, conversation_id: Id | None) -> RedisConversationMemoryDriver:
-        """A driver like this one for another conversation."""
-        other = copy(self)
-        id = encode(uuid4().hex if conversation_id is None else conversation_id)
-        other._seen, other._memo = self._seen.at(id), Memo()
-        return other
-
-    def _storing(self, runs: Any, metadata: Any, revision: str | None) -> Operation[str]:
-        return self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
-
-    def _appending(self, runs: Any) -> Operation[int]:
-        return self._layout.append(self._ref, _runs(runs), self._memo)
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.conversation_id!r} of {self._layout.alias!r}>"
 
 
+def new_ref(
+    conversation_id: Id | None, owner: Id | None, ttl: float | timedelta | None
+) -> ConversationRef:
+    """A conversation, by default a new one, as a driver with these arguments sees it."""
+    lifetime = None if ttl is None else lifetime_in_ms(ttl)
+    return ConversationRef(_id(conversation_id), _owner(owner), owner is not None, lifetime)
+
+
+def _id(conversation_id: Id | None) -> bytes:
+    return encode(uuid4().hex if conversation_id is None else conversation_id)
+
+
 def _runs(runs: Any) -> Runs:
-    """`runs` as Runs, with what the list they were loaded in knows beside them."""
+    # A list that load() returned also has the unknown members of its document.
     return Runs([as_run(run) for run in runs], getattr(runs, "members", None))
 
 
 def _owner(owner: Id | None) -> bytes | None:
     if owner in ("", b""):
-        raise ValueError("An owner is not empty; for no owner, give None.")
+        raise ValueError("An owner must not be empty; pass None for no owner.")
     return None if owner is None else encode(owner)

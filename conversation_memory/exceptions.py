@@ -1,14 +1,13 @@
 """The exceptions of this app, and the translation of redis-py's errors into them.
 
-Each message is one sentence for an operator. It contains no text of a conversation, no argument of
-a command and no secret: redis-py quotes arguments in some of its errors, so these are redacted
-before they are chained.
+Each message is one sentence for an operator, without text of a conversation, arguments of a command
+or secrets. redis-py quotes arguments in some errors, so these are redacted before they are chained.
 """
 
 from __future__ import annotations
 
 import re
-from functools import partial
+from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
@@ -62,8 +61,7 @@ class ConversationError(ConversationMemoryError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are pickled by position, but these arguments are keywords.
-        names = {"alias": self.alias, "index": self.index, "conversation_id": self.conversation_id}
-        return partial(type(self), reason=self.reason, **names), ()
+        return __newobj__, (type(self), *self.args), vars(self)
 
     def __str__(self) -> str:
         if not self.index:
@@ -101,23 +99,21 @@ class ConversationCorrupt(ConversationError):
 
     sentence = "The value of conversation {where} is damaged: {reason}. It was not changed."
 
-    def __init__(self, *, alias: str, index: str, conversation_id: str, raw: bytes, reason: str):
+    def __init__(
+        self,
+        reason: str = "",
+        raw: bytes = b"",
+        *,
+        alias: str = "",
+        index: str = "",
+        conversation_id: str = "",
+    ):
         super().__init__(reason, alias=alias, index=index, conversation_id=conversation_id)
         self.raw = raw
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        make, _ = super().__reduce__()
-        return partial(make, raw=self.raw), ()
 
 
 class Damaged(ConversationCorrupt):
     """A stored text is not a conversation or not a run; the caller knows which one."""
-
-    def __init__(self, reason: str, raw: bytes = b""):
-        super().__init__(alias="", index="", conversation_id="", raw=raw, reason=reason)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.reason, self.raw)
 
 
 class OwnerRequired(ConversationMemoryError, PermissionDenied):
@@ -146,16 +142,13 @@ _REPLICA = "is a read-only replica"
 _BUSY_POOL = "has no free connection in this process; raise max_connections"
 _MEMORY = "is out of memory and rejects writes; delete conversations or raise maxmemory"
 _UNREACHABLE = "cannot be reached"
-_UNKNOWN = "does not know a command: it is too old, lacks a module, or the command was renamed"
 _WRITTEN = "a write may or may not have been applied"
 
-# Class of redis-py, fragment of its text, class of ours, and the predicate of our sentence. The
-# first match counts, so the order matters: redis-py derives AuthenticationError from
-# ConnectionError, has no class for MISCONF or WRONGTYPE, and servers wrap the errors of scripts in
-# words of their own.
+# Class of redis-py, a pattern in its text, class of ours, and the predicate of our sentence. The
+# first match counts: redis-py derives AuthenticationError from ConnectionError, has no class for
+# MISCONF or WRONGTYPE, and servers wrap the errors of scripts in words of their own.
 _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], ...] = (
-    (redis.AuthenticationError, "required", RedisDenied, _PASSWORD),
-    (redis.AuthenticationError, "HELLO must be", RedisDenied, _PASSWORD),
+    (redis.AuthenticationError, "required|HELLO must be", RedisDenied, _PASSWORD),
     (redis.AuthenticationError, "", RedisDenied, "rejects the user name or the password"),
     (redis.NoPermissionError, "", RedisDenied, _DENIED),
     (redis.BusyLoadingError, "", RedisUnavailable, "is starting and loading its data"),
@@ -180,8 +173,7 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (redis.ConnectionError, "", RedisUnconfirmed, f"closed the connection; {_WRITTEN} (if it "
      "expects TLS, use rediss://)"),
     (OSError, "", RedisUnavailable, _UNREACHABLE),
-    (Exception, "ACL failure", RedisDenied, _DENIED),
-    (Exception, "NOPERM", RedisDenied, _DENIED),
+    (Exception, "ACL failure|NOPERM", RedisDenied, _DENIED),
     (Exception, "NOAUTH", RedisDenied, _PASSWORD),
     (Exception, "MISCONF", RedisReadOnly, "cannot save to its disk and rejects writes"),
     (Exception, "NOREPLICAS", RedisReadOnly, "has too few replicas and rejects writes"),
@@ -191,8 +183,8 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (Exception, "WRONGTYPE", RedisMisconfigured, "holds a key of another type where this index "
      "should be"),
     (Exception, "DB index is out of range", RedisMisconfigured, "has no database of that number"),
-    (Exception, "nknown command", RedisMisconfigured, _UNKNOWN),
-    (Exception, "nknown Redis command", RedisMisconfigured, _UNKNOWN),
+    (Exception, "nknown (Redis )?command", RedisMisconfigured, "does not know a command: it is too "
+     "old, lacks a module, or the command was renamed"),
     (Exception, "invalid bulk length", RedisMisconfigured, "rejects a value that large"),
 )  # fmt: skip
 
@@ -200,8 +192,15 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
 def translate(error: Exception, alias: str) -> ConversationMemoryError:
     """An error of redis-py as one of ours, chained to a copy of it that quotes no argument."""
     cause = redact(error)
-    kind, sentence = _classify(cause)
-    ours = kind(f"Redis of alias {alias!r} {sentence}{_address(cause)}.")
+    text = str(cause)
+    kind, sentence = next(
+        (rule[2:] for rule in _RULES if isinstance(cause, rule[0]) and re.search(rule[1], text)),
+        (RedisMisconfigured, f"answered with an error ({type(cause).__name__})"),
+    )
+    # The address that redis-py tried and the reason of the failure; it has no credentials.
+    tried = text.strip(".")
+    address = f" ({tried})" if re.match("Error .*connecting to ", tried) else ""
+    ours = kind(f"Redis of alias {alias!r} {sentence}{address}.")
     ours.__cause__ = cause
     return ours
 
@@ -211,26 +210,10 @@ def is_wrong_type(error: Exception) -> bool:
     return "WRONGTYPE" in str(error.__cause__ or error)
 
 
-def _classify(error: Exception) -> tuple[type[ConversationMemoryError], str]:
-    text = str(error)
-    for class_, fragment, kind, sentence in _RULES:
-        if isinstance(error, class_) and fragment in text:
-            return kind, sentence
-    return RedisMisconfigured, f"answered with an error ({type(error).__name__})"
-
-
-def _address(error: Exception) -> str:
-    """The address that redis-py tried and the reason of the failure, without credentials."""
-    text = str(error).strip(".")
-    return f" ({text})" if re.match("Error .*connecting to ", text) else ""
-
-
 def redact(error: Exception) -> Exception:
-    """A copy of `error` without arguments of commands and without a traceback.
-
-    The frames of redis-py hold the documents that were being sent, and Django prints the frames
-    of a chained exception into its error report.
-    """
+    """A copy of `error` without the arguments of commands and without a traceback."""
+    # The frames of redis-py hold the documents that were being sent, and Django prints the frames
+    # of a chained exception in its error report.
     text = re.sub(r"Command # \d+ \(.*\) of pipeline caused error: ", "", str(error), flags=re.S)
     text = re.sub(r",? with args beginning with:.*", "", text, flags=re.S)
     text = re.sub(r"( at offset \d+) near .*", r"\1", text, flags=re.S)  # RediSearch
@@ -238,3 +221,8 @@ def redact(error: Exception) -> Exception:
     copy.__dict__.update(vars(error))  # its repr() reads them
     copy.args = (text,)
     return copy
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2,000 runs`, for a noun whose plural ends in -s."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,22 +1,308 @@
-"""`indexes`: the indexes of settings, by alias."""
+"""The indexes of settings by alias: `indexes`, and all that can be done with one of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import astuple, replace
+from datetime import timedelta
+from typing import Any
 
 from . import conf
+from .browse.browsable import Browsable
+from .check import Check, Report
+from .collection import bulk
+from .collection import erase as erasure
+from .collection.listing import Listing
+from .collection.selection import EVERYTHING, ScanCursor, Selection
+from .collection.summaries import Summary
+from .drivers import RedisConversationMemoryDriver, new_ref
 from .exceptions import InvalidIndexError
-from .index import ConversationIndex
+from .keys import Id, decode, encode
+from .layouts import layout
+from .records import Conversation, Page
 from .redis_io import connections
+from .redis_io.operations import Operation, T, aperform, perform, twins
+from .search.api import Searchable
+from .search.engine import Engine
+from .search.reindex import Failure, Reindexing, reindex
+from .search_index.index_state import State
+from .signals import conversations_anonymised, conversations_erased
+
+logger = logging.getLogger("conversation_memory")
+
+_ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r (alias %r)."
+_ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
+
+
+class ConversationIndex(Searchable, Browsable):
+    """A named collection of conversations.
+
+    `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
+
+    Every method that changes many conversations may run while others write, in either layout, and
+    be called again after an interruption. `progress` is called with the counts so far.
+    """
+
+    def __init__(self, settings: conf.IndexSettings):
+        self.settings = settings
+        self.alias = settings.alias
+        self.name = settings.index
+        self._layout = layout(settings)
+        self._listing = Listing(self._layout)
+        self._engine = Engine(self._layout, self._listing)
+        self._connection = connections.connect(settings)
+
+    def driver(
+        self,
+        conversation_id: Id | None = None,
+        *,
+        owner: Id | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> RedisConversationMemoryDriver:
+        """The memory of one conversation; of a new one if no id is given.
+
+        With `owner`, it sees and changes only conversations of that owner. `ttl` is how long the
+        conversation is kept after its last write, instead of the TTL of the index.
+        """
+        ref = new_ref(conversation_id, owner, ttl)
+        return RedisConversationMemoryDriver.of(self._connection, self._layout, ref)
+
+    def _count(self, owner: Id | None = None) -> Operation[int]:
+        """The number of conversations, of all or of one owner."""
+        return self._listing.count(None if owner is None else encode(owner))
+
+    count, acount = twins(_count)
+
+    def _recent(
+        self, limit: int = 50, *, owner: Id | None = None, before: str | None = None
+    ) -> Operation[Page]:
+        """At most `limit` records, last written first; `before` is the `next` of the previous page.
+
+        A page costs a fixed number of round trips, whatever the size of the index.
+        """
+        return self._listing.recent(limit, None if owner is None else encode(owner), before)
+
+    recent, arecent = twins(_recent)
+
+    def select(
+        self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
+    ) -> Iterator[Summary]:
+        """The conversations that `selection` chooses, newest first, in constant memory.
+
+        A conversation that is written to meanwhile moves to the front and may be missed; with
+        `oldest_first` it moves to the end and appears again.
+        """
+        mark = None
+        while True:
+            batch = self._listing.batch(selection, mark, oldest_first=oldest_first)
+            listed, mark = self._run(batch)
+            yield from listed
+            if mark is None:
+                return
+
+    async def aselect(
+        self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
+    ) -> AsyncIterator[Summary]:
+        """See select()."""
+        mark = None
+        while True:
+            batch = self._listing.batch(selection, mark, oldest_first=oldest_first)
+            listed, mark = await self._arun(batch)
+            for one in listed:
+                yield one
+            if mark is None:
+                return
+
+    def _inspect(self, conversation_id: Id) -> Operation[Conversation]:
+        """Read a conversation without moving its deadline.
+
+        Raises `ConversationNotFound`, or `ConversationCorrupt` with the stored bytes in `raw`.
+        """
+        return self._listing.inspect(encode(conversation_id))
+
+    inspect, ainspect = twins(_inspect)
+
+    def _raw(self, conversation_id: Id) -> Operation[list[bytes]]:
+        """The stored bytes, even if damaged or expired: the field and the runs of a list; or []."""
+        return self._listing.raw(encode(conversation_id))
+
+    raw, araw = twins(_raw)
+
+    def _adopt(self) -> Operation[int]:
+        """List conversations of other programs, as `recent()` does in part. Returns how many."""
+        return self._listing.adopt()
+
+    adopt, aadopt = twins(_adopt)
+
+    def _delete(self, *conversation_ids: Id) -> Operation[int]:
+        """Delete conversations and all their data. Returns how many existed."""
+        return bulk.delete(self._layout, [encode(id) for id in conversation_ids])
+
+    delete, adelete = twins(_delete)
+
+    def _prune(
+        self,
+        selection: Selection,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[bulk.Pruning], object] = bool,
+    ) -> Operation[bulk.Pruning]:
+        """Delete the selected conversations, 500 at a time; `Selection()` selects all.
+
+        By age, deletes only those that are certainly as old; see `Pruning`. `dry_run` only counts.
+        """
+        return bulk.prune(self._layout, self._listing, selection, progress, dry_run=dry_run)
+
+    prune, aprune = twins(_prune)
+
+    def _reap(self) -> Operation[int]:
+        """Delete expired conversations, 500 at a time. Returns how many.
+
+        No reader sees an expired conversation; this frees its memory on servers whose hash fields
+        cannot expire, and removes it from the recency indexes on all.
+        """
+        return bulk.reap(self._layout, self._listing)
+
+    reap, areap = twins(_reap)
+
+    def erase(self, *, owner: Id, dry_run: bool = False) -> erasure.Erasure:
+        """Delete all conversations of an owner, 500 at a time, including expired ones.
+
+        Returns the counts; with `dry_run`, deletes nothing. Sends the signal
+        `conversations_erased`. What the owner writes after the end stays.
+        """
+        erased = self._run(self._erasing(owner, dry_run))
+        if not dry_run:  # send_robust(): a failing receiver must not hide that the data is erased
+            event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
+            conversations_erased.send_robust(**event, erasure=erased)
+        return erased
+
+    async def aerase(self, *, owner: Id, dry_run: bool = False) -> erasure.Erasure:
+        """See erase()."""
+        erased = await self._arun(self._erasing(owner, dry_run))
+        if not dry_run:
+            event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
+            await conversations_erased.asend_robust(**event, erasure=erased)
+        return erased
+
+    def anonymise(self, *, owner: Id) -> int:
+        """Give every conversation of an owner to nobody. Returns how many there were.
+
+        Texts, metadata and titles stay as they are. Sends `conversations_anonymised`.
+        """
+        count = self._run(bulk.anonymise(self._layout, self._listing, _someone(owner)))
+        event = self._logged_event(_ANONYMISED, count, owner=owner)
+        conversations_anonymised.send_robust(**event, conversations=count)
+        return count
+
+    async def aanonymise(self, *, owner: Id) -> int:
+        """See anonymise()."""
+        count = await self._arun(bulk.anonymise(self._layout, self._listing, _someone(owner)))
+        event = self._logged_event(_ANONYMISED, count, owner=owner)
+        await conversations_anonymised.asend_robust(**event, conversations=count)
+        return count
+
+    def _copies(self) -> Operation[erasure.Copies]:
+        """Where copies of erased data may remain: append-only file, RDB snapshot, replicas."""
+        return erasure.copies()
+
+    copies, acopies = twins(_copies)
+
+    def _convert(
+        self,
+        *,
+        progress: Callable[[bulk.Conversion], object] = bool,
+        failure: Failure = logger.warning,
+    ) -> Operation[bulk.Conversion]:
+        """Convert every conversation to the layout that the index has in settings.
+
+        Owner, times and deadline stay as they are; converted conversations are skipped. `progress`
+        is called about every 1,000 conversations, `failure` with the error of each that cannot be
+        read or written, and stays as it is. Returns the counts.
+        """
+        return bulk.convert(self._layout, self._listing, progress, failure)
+
+    convert, aconvert = twins(_convert)
+
+    def _check(
+        self, *, fix: bool = False, examples: int = 5, progress: Callable[[Report], object] = bool
+    ) -> Operation[Report]:
+        """Compare documents, records, recency indexes and keys, in constant memory.
+
+        With `fix`, repairs derived data: recency indexes, search documents, and what records say of
+        documents. Documents, runs, owners, titles and times stay as they are. The report has at
+        most `examples` names of each kind.
+        """
+        check = Check(self._layout, self._listing, fix=fix, examples=examples, progress=progress)
+        return check.run()
+
+    check, acheck = twins(_check)
+
+    def _reindex(
+        self, *, progress: Callable[[Reindexing], object] = bool, failure: Failure = logger.warning
+    ) -> Operation[Reindexing]:
+        """Give every run its search document, as SEARCH in settings defines it.
+
+        Indexed conversations are skipped. RediSearch indexes of an older definition answer until
+        the end and are then dropped. `progress` is called at most every 100 conversations,
+        `failure` with the error of each that cannot be read. Returns the counts.
+        """
+        return reindex(self._layout, self._listing, progress, failure)
+
+    reindex, areindex = twins(_reindex)
+
+    def _search_state(self) -> Operation[State]:
+        """The state of the search: if RediSearch answers completely, or the reason why not."""
+        return self._layout.search_state()
+
+    search_state, asearch_state = twins(_search_state)
+
+    def __iter__(self) -> Iterator[str]:
+        """Every conversation id, in no order, in constant memory.
+
+        An id that exists from start to end comes at least once; it may come twice if the index
+        grows meanwhile.
+        """
+        cursor = ScanCursor(self._listing.scan)
+        while cursor.goes_on:
+            yield from map(decode, self._run(cursor.next()))
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        cursor = ScanCursor(self._listing.scan)
+        while cursor.goes_on:
+            for id in await self._arun(cursor.next()):
+                yield decode(id)
+
+    def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
+        erases = erasure.foresee if dry_run else erasure.erase
+        return erases(self._layout, _someone(owner))
+
+    def _logged_event(self, message: str, *counts: int, owner: Id) -> dict[str, Any]:
+        name = decode(encode(owner))
+        logger.info(message, *counts, name, self.name, self.alias)
+        return {"sender": type(self), "index": self, "owner": name}
+
+    def _run(self, operation: Operation[T]) -> T:
+        return perform(self._connection.client, operation, self.alias)
+
+    async def _arun(self, operation: Operation[T]) -> T:
+        return await aperform(self._connection.async_client, operation, self.alias)
+
+    @property
+    def server(self) -> str:
+        """The address of the server, without its credentials."""
+        return self._connection.address
+
+    def __repr__(self) -> str:
+        return f"<ConversationIndex {self.name!r} of {self.alias!r}>"
 
 
 class IndexHandler:
     """The indexes of settings.REDIS and settings.CACHES, by alias."""
 
     def __init__(self) -> None:
-        self._indexes: dict[str, ConversationIndex] = {}
-        self._others: dict[tuple[str, str], ConversationIndex] = {}
+        self._indexes: dict[str | tuple[str, str], ConversationIndex] = {}
 
     def __getitem__(self, alias: str) -> ConversationIndex:
         """Raises `InvalidIndexError` for an alias that does not exist or cannot be used."""
@@ -25,18 +311,15 @@ class IndexHandler:
         return self._indexes[alias]
 
     def open(self, alias: str, name: str) -> ConversationIndex:
-        """An index beside the one of `alias`, on the same server, which its INDEXES are about.
-
-        Raises `InvalidIndexError` for a name that they are not about.
-        """
+        """An index on the server of `alias`. Raises `InvalidIndexError` unless INDEXES name it."""
         index = self[alias]
         if name == index.name:
             return index
         if not index.settings.covers(name):
             raise InvalidIndexError(f"INDEXES of alias {alias!r} are not about index {name!r}.")
-        if (alias, name) not in self._others:
-            self._others[alias, name] = ConversationIndex(replace(index.settings, index=name))
-        return self._others[alias, name]
+        if (alias, name) not in self._indexes:
+            self._indexes[alias, name] = ConversationIndex(replace(index.settings, index=name))
+        return self._indexes[alias, name]
 
     def __contains__(self, alias: object) -> bool:
         return alias in conf.aliases()
@@ -49,12 +332,8 @@ class IndexHandler:
         return self["default"]
 
     def close(self) -> None:
-        """Close the clients that are ours, the async ones when their loops run next.
-
-        The next use reads the settings anew.
-        """
+        """Close our clients, async ones when their loops run next; settings are read again."""
         self._indexes.clear()
-        self._others.clear()
         connections.close_all()
 
     async def aclose(self) -> None:
@@ -64,4 +343,8 @@ class IndexHandler:
 
 indexes = IndexHandler()
 
-__all__ = ["ConversationIndex", "IndexHandler", "indexes"]
+
+def _someone(owner: Id) -> bytes:
+    if owner in (None, "", b""):
+        raise ValueError("`owner` is required.")
+    return encode(owner)

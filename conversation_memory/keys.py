@@ -5,20 +5,17 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-# Bytes that are not UTF-8 occur in ids that others wrote. As surrogates they survive the way to
-# str and back.
+# Ids that others wrote may contain bytes that are not UTF-8, which str keeps as surrogates.
 _ERRORS = "surrogateescape"
-
 
 Id = str | bytes | int | UUID
 
-NO_CALL = b""
-"""For `Keys.of()`, for a script that may be run again as often as it is sent."""
-COUNT = b"documents"
+NO_CALL = b""  # for `Keys.of()`: the script may be repeated
+COUNT = b"documents"  # a field of `Keys.search()`
 
 
 def encode(name: Id) -> bytes:
-    """The bytes of an id or an owner as they stand in Redis."""
+    """The bytes of an id, an owner or an index name in Redis."""
     if isinstance(name, bytes):
         return name
     try:
@@ -35,43 +32,45 @@ def decode(name: bytes) -> str:
 
 
 class Keys:
-    """The keys of one index. Those of a conversation share the slot of the index."""
+    """The keys of one index, which share the slot of the index.
 
-    __slots__ = ("_tag", "index", "name")
+    `name` is the index as text, `index` the key of its hash, `root` the prefix of all other keys.
+    """
+
+    __slots__ = ("index", "name", "root")
 
     def __init__(self, index: str):
         if not index or "{" in index or "}" in index:
             raise ValueError(f"The index name {index!r} is empty or has a brace in it.")
         self.name = index
         self.index = encode(index)
-        self._tag = b"{" + self.index + b"}:"
+        self.root = b"{" + self.index + b"}:"  # the prefix of every key of ours
 
     def content(self, conversation_id: bytes) -> bytes:
-        """Hash: conversation id -> document. The one key that Griptape knows."""
+        """Hash: conversation id -> document. The only key that Griptape knows."""
         return self.index
 
     def record(self, conversation_id: bytes) -> bytes:
         """Hash: owner, title, created, updated, runs, version and fields of the scripts."""
-        return self._tag + b"record:" + conversation_id
+        return self.root + b"record:" + conversation_id
 
     def runs(self, conversation_id: bytes) -> bytes:
         """List: the JSON texts of the runs, oldest first (layout `list`)."""
-        return self._tag + b"runs:" + conversation_id
+        return self.root + b"runs:" + conversation_id
 
     def ids(self, conversation_id: bytes) -> bytes:
-        """Sorted set: digest of a run id by when it was appended, in the last hour (`list`)."""
-        return self._tag + b"ids:" + conversation_id
+        """Sorted set: digest of a run id by the time of its append, in the last hour (`list`)."""
+        return self.root + b"ids:" + conversation_id
 
     def call(self, token: bytes) -> bytes:
-        """String: the answer to a write, kept for five minutes in case it is sent again."""
-        return self._tag + b"call:" + token
+        """String: the reply to a write, kept for five minutes in case the write is sent again."""
+        return self.root + b"call:" + token
 
     def of(self, conversation_id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
         """The keys that every script on one conversation takes, in the order of conversation.lua.
 
-        `call` is a token of the one call that is made. The last key but the order of the owner is
-        what the names of our keys begin with. From it the scripts make those of search documents,
-        which only the server knows.
+        `call` is the token of the call. From `root` the scripts make the keys of search documents,
+        whose names only the server knows.
         """
         keys = [
             self.content(conversation_id),
@@ -86,64 +85,56 @@ class Keys:
         return keys if owner is None else [*keys, self.recency(owner)]
 
     def recency(self, owner: bytes | None = None) -> bytes:
-        """Sorted set: conversation id by time of its last write, of all or of one owner."""
-        return self._tag + (b"recent" if owner is None else b"owner:" + owner)
+        """Sorted set: conversation id by time of last write, of all or of one owner."""
+        return self.root + (b"recent" if owner is None else b"owner:" + owner)
 
     def expiry(self) -> bytes:
-        """Sorted set: conversation id by its deadline, of those that have one."""
-        return self._tag + b"expiry"
+        """Sorted set: conversation id by deadline, of those that have one."""
+        return self.root + b"expiry"
 
     def pattern(self, start: bytes = b"") -> bytes:
-        """A glob for every key of ours, or those that begin with `start`, for SCAN."""
-        return re.sub(rb"[][*?\\]", rb"\\\g<0>", start or self._tag) + b"*"
+        """A glob for SCAN that matches every key of ours, or those that begin with `start`."""
+        return re.sub(rb"[][*?\\]", rb"\\\g<0>", start or self.root) + b"*"
 
     def family(self, key: bytes) -> tuple[bytes, bytes]:
-        """The kind of a key of ours, such as `b"record"`, and the id or owner in it."""
-        kind, _, name = key.removeprefix(self._tag).partition(b":")
+        """The kind of a key of ours, such as `b"record"`, and its id or owner."""
+        kind, _, name = key.removeprefix(self.root).partition(b":")
         return kind, name
 
-    # The keys of search are known to conversation.lua and documents.lua as well.
-
-    @property
-    def root(self) -> bytes:
-        """The prefix of every key of ours."""
-        return self._tag
+    # conversation.lua and documents.lua make the names of the keys below too.
 
     def documents(self) -> bytes:
         """The prefix of the keys of search documents."""
-        return self._tag + b"run:"
+        return self.root + b"run:"
 
     def document(self, token: bytes, suffix: bytes) -> bytes:
-        """Hash: a run as RediSearch indexes it. `token` stands for the conversation."""
+        """Hash: a run as RediSearch indexes it. `token` identifies the conversation."""
         return self.documents() + token + b":" + suffix
 
     def registry(self, token: bytes) -> bytes:
         """Set: the suffixes of the search documents that a conversation has."""
-        return self._tag + b"documents:" + token
+        return self.root + b"documents:" + token
 
     def tokens(self) -> bytes:
-        """Hash: token -> id of the conversation that it stands for in search documents."""
-        return self._tag + b"tokens"
+        """Hash: token -> id of the conversation that it identifies in search documents."""
+        return self.root + b"tokens"
 
     def owners(self) -> bytes:
-        """Hash: owner -> the token that stands for him in search documents."""
-        return self._tag + b"owners"
+        """Hash: owner -> the token that identifies them in search documents."""
+        return self.root + b"owners"
 
     def unembedded(self) -> bytes:
-        """Sorted set: keys of search documents without a vector, by when they were written."""
-        return self._tag + b"unembedded"
+        """Sorted set: keys of search documents without a vector, by time of writing."""
+        return self.root + b"unembedded"
 
     def stale(self) -> bytes:
-        """Set: tokens of conversations that were written to without all of their documents."""
-        return self._tag + b"stale"
+        """Set: tokens of conversations that were written without all of their documents."""
+        return self.root + b"stale"
 
     def search(self) -> bytes:
-        """Hash: digest of a search schema -> since when all runs have documents of it.
-
-        And `COUNT` -> how many documents there should be.
-        """
-        return self._tag + b"search"
+        """Hash: digest of a schema -> since when all runs have documents; COUNT -> how many."""
+        return self.root + b"search"
 
     def definition(self, name: str = "") -> bytes:
         """The name of a RediSearch index; without `name`, the prefix of all of ours."""
-        return self._tag + encode(name)
+        return self.root + encode(name)

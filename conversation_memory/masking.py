@@ -1,8 +1,4 @@
-"""Mask passwords in settings as asterisks on Django's debug page and in its error mails.
-
-Django hides a setting by its key: a PASSWORD, but not a password inside a URL, and neither of them
-in the local variables of a traceback.
-"""
+"""Mask passwords in settings as asterisks on Django's debug page and in its error mails."""
 
 from __future__ import annotations
 
@@ -18,6 +14,8 @@ from django.views.debug import get_default_exception_reporter_filter
 
 from .conf import lends
 
+# Django itself hides a setting by its key: a PASSWORD, but not a password inside a URL, and neither
+# of them in the local variables of a traceback.
 STARS = "********"
 _userinfo = re.compile(r"://(.*)@", re.S).search
 
@@ -41,11 +39,8 @@ class SecretURL(Secret):
 
 
 def mask(url: str) -> str:
-    """`url` with asterisks for its user, its password and its query.
-
-    This works on the text, because urlsplit() misreads a URL whose password contains `/`, `#` or
-    `?`.
-    """
+    """`url` with asterisks for its user, its password and its query."""
+    # urlsplit() misreads a URL whose password contains `/`, `#` or `?`.
     scheme, _, rest = url.partition("://")
     address, _, query = rest.partition("?")
     if not rest or "@" in query:
@@ -65,7 +60,7 @@ def hide_secrets() -> None:
 
 
 def lending_caches() -> Iterator[Mapping[str, Any]]:
-    """The entries of settings.CACHES that use Redis, or that an entry of REDIS borrows from."""
+    """The entries of settings.CACHES that use Redis or that an entry of REDIS borrows from."""
     borrowed = {str(entry.get("CACHE")) for entry in _dicts(getattr(settings, "REDIS", {}))}
     for alias, entry in settings.CACHES.items():
         if isinstance(entry, Mapping) and (alias in borrowed or lends(alias)):
@@ -73,14 +68,15 @@ def lending_caches() -> Iterator[Mapping[str, Any]]:
 
 
 def masked(key: str, value: Any) -> Any:
-    """A setting with its passwords masked; dicts and lists in place, as others hold references."""
+    """A setting with its passwords masked, in place in dicts and lists."""
+    # In place, since Django and the cache backends may hold a reference already.
     if isinstance(value, dict):
         value.update({name: masked(str(name), part) for name, part in value.items()})
     elif isinstance(value, list):
         value[:] = [masked(key, part) for part in value]
     elif type(value) is tuple:
         return tuple(masked(key, part) for part in value)
-    # A subclass of str may be ours already, or hide itself.
+    # A subclass of str may be masked already.
     elif type(value) is str and "PASS" in key.upper():
         return Secret(value)
     elif type(value) is str and (key in ("URL", "LOCATION") or "://" in value):
@@ -101,7 +97,7 @@ def shown_settings() -> list[str]:
 
 
 def _passwords(key: str, value: Any) -> Iterator[str]:
-    """The passwords of a setting as a report would show them: in quotes, or inside a URL."""
+    # As a report would show them: in quotes, or inside a URL.
     if isinstance(value, Mapping):
         for name, part in value.items():
             yield from _passwords(str(name), part)
@@ -111,15 +107,11 @@ def _passwords(key: str, value: Any) -> Iterator[str]:
     elif isinstance(value, str) and value and "PASS" in key.upper():
         yield from (repr(str(value)), f":{value}@")
     elif isinstance(value, str):
-        yield from _passwords_of_url(str(value))
-
-
-def _passwords_of_url(url: str) -> Iterator[str]:
-    for part in re.split("[,;]", url):  # as the cache backends do
-        found = _userinfo(part)
-        _, _, password = found[1].partition(":") if found else ("", "", "")
-        if password:
-            yield from (f":{password}@", repr(password), repr(unquote(password)))
+        for url in re.split("[,;]", str(value)):  # as the cache backends do
+            found = _userinfo(url)
+            _, _, password = found[1].partition(":") if found else ("", "", "")
+            if password:
+                yield from (f":{password}@", repr(password), repr(unquote(password)))
 
 
 def _dicts(entries: Any) -> list[dict[str, Any]]:

@@ -1,8 +1,4 @@
-"""Models without tables, for Django's admin and its permissions.
-
-Their managers are empty, so that `dumpdata` and other code that visits every model does not look
-for a table. The admin reads Redis through `admin.queryset`.
-"""
+"""Models without tables, for Django's admin and its permissions."""
 
 from __future__ import annotations
 
@@ -12,6 +8,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 
+# `dumpdata` and other code visits every model; here, it must not look for a table. The admin reads
+# Redis through `admin.queryset`.
 class EmptyManager(models.Manager[Any]):
     def get_queryset(self) -> Any:
         return super().get_queryset().none()

@@ -17,6 +17,11 @@ from .indexes import indexes
 
 logger = logging.getLogger("conversation_memory")
 
+_REMAINING = (
+    "The conversations of the deleted user %r remain in the index of alias %r. %s "
+    "After fixing this, run: manage.py eraseconversations %s --using %s"
+)
+
 
 def owner_of(user: Any) -> str:
     """The owner string of a user such as `request.user`: the primary key as text.
@@ -31,15 +36,14 @@ def owner_of(user: Any) -> str:
 
 
 def connect_user_deletion() -> None:
-    """Connect to the user model and its proxies, which send signals of their own.
-
-    A receiver for all models would cost each of them its fast deletes.
-    """
+    """Apply ON_USER_DELETE when a user is deleted."""
     from django.apps import apps
     from django.contrib.auth import get_user_model
 
     with suppress(ImproperlyConfigured):  # a project may have no users
         users = get_user_model()
+        # A proxy sends signals of its own. A receiver for all models would cost each of them its
+        # fast deletes.
         for model in apps.get_models():
             if model._meta.concrete_model is users:
                 uid = "conversation_memory"
@@ -52,7 +56,6 @@ def _user_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:
 
 
 def _apply(owner: str) -> None:
-    """Apply ON_USER_DELETE of each alias; log failures, since the user is deleted already."""
     for alias in indexes:
         try:
             action = conf.get(alias).on_user_delete
@@ -60,13 +63,5 @@ def _apply(owner: str) -> None:
                 indexes[alias].erase(owner=owner)
             elif action == "anonymise":
                 indexes[alias].anonymise(owner=owner)
-        except ConversationMemoryError as error:
-            logger.error(
-                "The conversations of the deleted user %r remain in the index of alias %r. %s "
-                "After fixing this, run: manage.py eraseconversations %s --using %s",
-                owner,
-                alias,
-                error,
-                owner,
-                alias,
-            )
+        except ConversationMemoryError as error:  # the user is deleted already
+            logger.error(_REMAINING, owner, alias, error, owner, alias)

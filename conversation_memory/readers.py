@@ -14,11 +14,11 @@ from .layouts import ConversationRef, Layout
 from .layouts.refs import Memo
 from .records import LARGEST, Conversation, Excerpt, Record, RunPage
 from .redis_io.connections import Connection
-from .redis_io.operations import Operation, T
-from .redis_io.twins import twins
+from .redis_io.operations import Operation, T, aperform, perform, twins
 from .runs import Run, estimate_tokens
 from .search import embeddings as embedding
 from .search.engine import Engine
+from .search.request import Request
 
 
 class ConversationReader:
@@ -31,7 +31,7 @@ class ConversationReader:
 
     @property
     def _ref(self) -> ConversationRef:
-        """The ref for one operation: a write is known by the token that comes with it."""
+        # With a fresh token, by which the server knows a write that redis-py sends again.
         return self._seen.for_a_call()
 
     @property
@@ -59,7 +59,7 @@ class ConversationReader:
 
         Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        conversation = yield from self._reading(self._layout.read(self._ref, self._memo))
+        conversation = yield from self._read()
         return conversation.runs, conversation.metadata
 
     load, aload = twins(_load)
@@ -77,28 +77,26 @@ class ConversationReader:
     tail, atail = twins(_tail)
 
     def _page(self, *, before: int | None = None, limit: int = 50) -> Operation[RunPage]:
-        """At most `limit` runs in front of position `before`, or the last ones; oldest first.
+        """At most `limit` runs before position `before` or the end, oldest first.
 
-        The `start` of a page is the `before` of the one in front of it. A `before` beyond the end
-        is as the end; a negative one is a ValueError.
+        The `start` of a page is the `before` of the preceding page. A `before` beyond the end means
+        the end. Raises ValueError for a negative one.
         """
-        operation = self._layout.page(self._ref, _in_front(before), _positive(limit))
-        return self._reading(operation)
+        page = self._layout.page(self._ref, _in_front(before), _positive(limit))
+        return self._reading(page)
 
     page, apage = twins(_page)
 
     def _excerpt(
         self, *, before: int | None = None, limit: int = 50, strict: bool = True
     ) -> Operation[Excerpt]:
-        """As `page()`, with metadata, record and the number of all runs.
+        """A `page()` with metadata, record and the number of all runs.
 
-        Unless `strict`, a damaged run of a list raises `ConversationCorrupt` only when it is looked
-        at, so that the others can be shown.
+        Unless `strict`, a damaged run of a list raises `ConversationCorrupt` only when accessed, so
+        that the others can be shown.
         """
-        operation = self._layout.excerpt(
-            self._ref, _in_front(before), _positive(limit), strict=strict
-        )
-        return self._reading(operation)
+        before, limit = _in_front(before), _positive(limit)
+        return self._reading(self._layout.excerpt(self._ref, before, limit, strict=strict))
 
     excerpt, aexcerpt = twins(_excerpt)
 
@@ -110,8 +108,7 @@ class ConversationReader:
 
     def _find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> Operation[int | None]:
         """The position of the last run that is `wanted`, None if the last `limit` have none."""
-        operation = self._layout.find(self._ref, wanted, _positive(limit))
-        return self._reading(operation)
+        return self._reading(self._layout.find(self._ref, wanted, _positive(limit)))
 
     find, afind = twins(_find)
 
@@ -122,13 +119,12 @@ class ConversationReader:
         max_tokens: int | None = None,
         count: Callable[[Run], int] = estimate_tokens,
     ) -> Operation[list[Run]]:
-        """The last runs that fit into a prompt, oldest first; nothing stored is changed.
+        """The last whole runs that fit into a prompt, oldest first; changes nothing stored.
 
-        `max_tokens` limits the sum of `count(run)`; by default a token is taken to be four
-        characters. A run is in the window with its input and its output or not at all.
+        `max_tokens` limits the sum of `count(run)`, which by default counts four characters as a
+        token.
         """
-        operation = self._layout.window(self._ref, max_runs, max_tokens, count)
-        return self._reading(operation)
+        return self._reading(self._layout.window(self._ref, max_runs, max_tokens, count))
 
     window, awindow = twins(_window)
 
@@ -136,19 +132,16 @@ class ConversationReader:
     def recall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """The `k` runs of the conversation that are most related to `text`, the closest first.
 
-        With `of="owner"`, of all conversations of the owner whom the driver was opened for. Needs
-        EMBED in SEARCH; runs that the task `embed_conversations` has not seen yet are not recalled.
-        Without RediSearch, the runs of a short conversation are compared one by one, and a longer
-        one is refused with `RedisMisconfigured`.
+        With `of="owner"`, of all conversations of the driver's owner. Requires EMBED in SEARCH;
+        runs that the task `embed_conversations` has not embedded yet are not recalled. Without
+        RediSearch, the runs of a short conversation are compared one by one; a longer one raises
+        `RedisMisconfigured`.
         """
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = embedding.vectors(schema, [text])
-        found = self._run(self._engine().search(replace(request, vector=vector)))
-        if not found.scanned:
-            return [hit.run for hit in found]
-        runs = self.tail(embedding.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
+        runs, are_ranked = self._run(self._candidates(replace(request, vector=vector), of))
+        if are_ranked:
+            return runs
         vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
         return embedding.nearest(runs, vectors, vector, k)
 
@@ -157,12 +150,9 @@ class ConversationReader:
         """See recall()."""
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = await embedding.avectors(schema, [text])
-        found = await self._arun(self._engine().search(replace(request, vector=vector)))
-        if not found.scanned:
-            return [hit.run for hit in found]
-        runs = await self.atail(embedding.FEW + 1) if of == "conversation" else []
-        if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
+        runs, are_ranked = await self._arun(self._candidates(replace(request, vector=vector), of))
+        if are_ranked:
+            return runs
         vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
         return embedding.nearest(runs, vectors, vector, k)
 
@@ -178,30 +168,35 @@ class ConversationReader:
 
     exists, aexists = twins(_exists)
 
-    def _engine(self) -> Engine:
-        return Engine(self._layout, Listing(self._layout))
+    def _candidates(self, request: Request, of: str) -> Operation[tuple[list[Run], bool]]:
+        """The runs that RediSearch ranks, or without it the few runs to rank."""
+        found = yield from Engine(self._layout, Listing(self._layout)).search(request)
+        if not found.scanned:
+            return [hit.run for hit in found], True
+        runs = (yield from self._tail(embedding.FEW + 1)) if of == "conversation" else []
+        if of == "owner" or len(runs) > embedding.FEW:
+            raise embedding.too_many(self._layout.alias, found.reason, of)
+        return runs, False
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:
         return self._layout.reading(self._ref, operation)
 
     def _run(self, operation: Operation[T]) -> T:
-        return self._connection.run(self._guarded(operation), self._layout.alias)
+        guarded = self._layout.guarded(self._ref, operation)
+        return perform(self._connection.client, guarded, self._layout.alias)
 
     async def _arun(self, operation: Operation[T]) -> T:
-        return await self._connection.arun(self._guarded(operation), self._layout.alias)
-
-    def _guarded(self, operation: Operation[T]) -> Operation[T]:
-        return self._layout.guarded(self._ref, operation)
+        guarded = self._layout.guarded(self._ref, operation)
+        return await aperform(self._connection.async_client, guarded, self._layout.alias)
 
 
 def _positive(limit: int) -> int:
     if limit < 1:
-        raise ValueError("The limit of a page is at least 1.")
+        raise ValueError("The limit of a page must be at least 1.")
     return min(limit, LARGEST)
 
 
 def _in_front(before: int | None) -> int | None:
-    """A position, which may be beyond the end, as one that Redis takes."""
     if before is not None and before < 0:
-        raise ValueError("The position before which a page ends is 0 or more.")
+        raise ValueError("The position before which a page ends must be 0 or more.")
     return None if before is None else min(before, LARGEST)

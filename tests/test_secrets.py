@@ -438,7 +438,7 @@ def where(report):
 
 class CommandTests(RedisTestCase):
     def test_commands_print_no_arguments(self):
-        operation = self.index.driver("c")._appending([run()])
+        operation = self.index.driver("c")._append(run())
         step = next(operation)
         operation.close()
         assert SECRET not in f"{step!r} {step}"

@@ -7,7 +7,7 @@ from django.test import SimpleTestCase
 from django.views.debug import ExceptionReporter
 
 from conversation_memory.drivers import RedisConversationMemoryDriver as Driver
-from conversation_memory.redis_io.twins import twins
+from conversation_memory.redis_io.operations import twins
 
 from .utils import wait_for
 

@@ -10,13 +10,12 @@ from ..clock import now
 from ..collection.selection import split_by_bytes
 from ..collection.summaries import SIZE_FIELDS, summaries
 from ..documents import Document
-from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged
+from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged, counted
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Ahead, Operation, single
 from ..search.reindex import catch_up
-from ..text import counted
 from .archive import Source
 from .entries import Item, permission, portions, read, write
 from .format import Entry, Malformed

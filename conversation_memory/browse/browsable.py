@@ -12,8 +12,7 @@ from ..documents import read
 from ..exceptions import Damaged
 from ..keys import Id, encode
 from ..layouts import Layout
-from ..redis_io.operations import Command, Operation, T, single
-from ..redis_io.twins import twins
+from ..redis_io.operations import Command, Operation, T, single, twins
 from . import stats
 from .queries import Extent, Finds, Span, numbered, shown, total
 from .stats import Discovery, Statistics

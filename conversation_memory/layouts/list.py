@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..documents import Document, build, decoded, decoded_run
-from ..exceptions import ConversationCorrupt, ConversationNotFound, RunNotFound
+from ..exceptions import ConversationCorrupt, ConversationNotFound, RunNotFound, counted
 from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
-from ..text import counted
 from .base import Layout
 from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
 from .stored import Refusal, cut

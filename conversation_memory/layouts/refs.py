@@ -10,13 +10,12 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from ..documents import Document, build, decoded, fingerprint, joined, read
-from ..exceptions import Damaged
+from ..exceptions import Damaged, counted
 from ..keys import encode
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Operation, single
 from ..runs import Run
 from ..search_index.documents import fresh_token
-from ..text import counted
 
 # Another program may write as many bytes as were there. Only a digest tells, at 3 us of server
 # time a kB.

@@ -14,8 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, Erasure, indexes
 from conversation_memory.collection.bulk import Pruning
-from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.text import counted
+from conversation_memory.exceptions import ConversationMemoryError, counted
 
 from .exit_codes import Exit, failure
 

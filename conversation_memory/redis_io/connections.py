@@ -1,8 +1,4 @@
-"""The clients of each server: a sync client for the process, an async one for each event loop.
-
-redis-py's sync clients are safe across threads, and their pools notice a fork. An async client
-works in one event loop only, and must be closed before that loop is.
-"""
+"""The clients of each server: a sync client for the process, an async one for each event loop."""
 
 from __future__ import annotations
 
@@ -18,11 +14,12 @@ import redis.asyncio
 from ..conf import IndexSettings
 from ..exceptions import InvalidIndexError
 from . import clients
-from .operations import Operation, T, aperform, perform
 
 Guard = AsyncGenerator[None, None]
 
 
+# redis-py's sync clients are safe across threads, and their pools notice a fork. An async client
+# works in one event loop only, and must be closed before that loop is.
 class AsyncClients:
     """An async client for each event loop, closed when the loop ends."""
 
@@ -34,9 +31,14 @@ class AsyncClients:
         """The client of the running loop; `make` makes it at the first use."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._forget_closed_loops()
+            # A client holds its loop, so that the dictionary keeps both of a closed one.
+            for closed in [known for known in list(self._clients) if known.is_closed()]:
+                self._clients.pop(closed, None)
             client = make()
-            self._clients[loop] = client, _guard(client)
+            guard = _closing(client)
+            with suppress(StopIteration):
+                guard.__anext__().send(None)  # to the yield, so that the loop knows of it
+            self._clients[loop] = client, guard
         return self._clients[loop][0]
 
     def close(self) -> None:
@@ -52,29 +54,14 @@ class AsyncClients:
         if guard is not None:
             await guard.aclose()
 
-    def _forget_closed_loops(self) -> None:
-        # Their clients hold them, so they would not go by themselves.
-        for loop in [loop for loop in list(self._clients) if loop.is_closed()]:
-            self._clients.pop(loop, None)
 
-
-def _guard(client: Any) -> Guard:
-    """Closes `client` when the running loop ends, or when this is closed before.
-
-    asyncio.run(), async_to_sync() and Django's test cases all close the asynchronous generators of
-    a loop that are still open before they close the loop.
-    """
-
-    async def closing() -> Guard:
-        try:
-            yield
-        finally:
-            await clients.aclose(client)
-
-    guard = closing()
-    with suppress(StopIteration):
-        guard.__anext__().send(None)  # to the yield: from here on, the loop knows of it
-    return guard
+# asyncio.run(), async_to_sync() and Django's test cases close the asynchronous generators of a loop
+# before they close the loop.
+async def _closing(client: Any) -> Guard:
+    try:
+        yield
+    finally:
+        await clients.aclose(client)
 
 
 class Connection:
@@ -82,6 +69,7 @@ class Connection:
 
     def __init__(self, settings: IndexSettings):
         self.settings = settings
+        self._is_borrowed = bool(settings.cache)
         self._client: Any = None
         self._lock = Lock()
         self._async_clients = AsyncClients()
@@ -91,42 +79,30 @@ class Connection:
         """The sync client, made on first use."""
         with self._lock:
             if self._client is None:
-                make = clients.borrow if self.settings.cache else clients.own
+                make = clients.borrow if self._is_borrowed else clients.own
                 self._client = make(self.settings)
             return self._client
 
     @property
     def async_client(self) -> Any:
         """The async client of the running event loop, made on first use."""
-        return self._async_clients.get(self._make_async)
+        if self._is_borrowed:
+            return self._async_clients.get(lambda: clients.async_twin(self.client))
+        return self._async_clients.get(lambda: clients.own_async(self.settings))
 
     @property
     def address(self) -> str:
-        """Where the server is, without credentials: `localhost:6379/0`."""
+        """The address of the server without credentials: `localhost:6379/0`."""
         pool = self.client.connection_pool
         options = pool.connection_kwargs
-        if hasattr(pool, "service_name"):
-            return f"{pool.service_name}/{options.get('db') or 0}"
-        port = f":{options.get('port', 6379)}" if "path" not in options else ""
-        place = options.get("path") or options.get("host", "localhost")
-        return f"{place}{port}/{options.get('db') or 0}"
-
-    def _make_async(self) -> Any:
-        if self.settings.cache:
-            return clients.async_twin(self.client)
-        return clients.own_async(self.settings)
-
-    def run(self, operation: Operation[T], alias: str) -> T:
-        return perform(self.client, operation, alias)
-
-    async def arun(self, operation: Operation[T], alias: str) -> T:
-        """See run()."""
-        return await aperform(self.async_client, operation, alias)
+        server = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        server = getattr(pool, "service_name", options.get("path", server))
+        return f"{server}/{options.get('db') or 0}"
 
     def close(self) -> None:
-        """Close the clients that are ours, the async ones when their loops run next."""
+        """Close the clients of ours, the async ones when their loops run next."""
         client, self._client = self._client, None
-        if client is not None and not self.settings.cache:
+        if client is not None and not self._is_borrowed:
             client.close()
         self._async_clients.close()
 
@@ -141,18 +117,19 @@ class Connection:
         )
 
     def __deepcopy__(self, memo: Any) -> Connection:
-        return self  # Django copies what a test case made in setUpTestData()
+        return self  # Django copies the attributes that setUpTestData() made
 
 
-# A caller may make a driver for each request with one client, which shall not cost a pool each.
+# A caller may make a driver for each request with one client: they share one async pool.
 _twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
 
 
 class LentConnection(Connection):
-    """The connection of a driver that was given a client of the caller's, sync or async."""
+    """The connection of a driver that was given a redis-py client, sync or async."""
 
     def __init__(self, client: Any, settings: IndexSettings):
         super().__init__(settings)
+        self._is_borrowed = True
         self._client = client
         self._async_clients = _twins.setdefault(client.connection_pool, AsyncClients())
         self._is_async = isinstance(client, redis.asyncio.Redis)
@@ -167,11 +144,8 @@ class LentConnection(Connection):
     def async_client(self) -> Any:
         return self._client if self._is_async else super().async_client
 
-    def _make_async(self) -> Any:
-        return clients.async_twin(self._client)
-
     def close(self) -> None:
-        """The client is the caller's to close."""
+        """Does nothing, since the caller closes the client."""
 
 
 _connections: dict[tuple[Any, ...], Connection] = {}
@@ -187,7 +161,7 @@ def connect(settings: IndexSettings) -> Connection:
 
 
 def close_all() -> None:
-    """Close every client that is ours; the next use opens new ones."""
+    """Close every client of ours; the next use opens new ones."""
     with _lock:
         closing = list(_connections.values())
         _connections.clear()

@@ -1,19 +1,21 @@
-"""Commands (a call and the decoding of its reply), and how to send them, sync or async.
+"""Operations: generators that yield Commands and return a result, and how to run them.
 
-An operation is a generator that yields Commands and returns its result. It does no I/O, so the
-sync and the async API run the same operation, and every `yield` is a round trip that one can see.
+An operation does no I/O, so the sync and the async API run the same one, and every `yield` is a
+round trip that one can see.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.views.decorators.debug import sensitive_variables
@@ -28,12 +30,11 @@ from ..exceptions import (
 )
 from .scripts import Call, Script, with_source
 
-# What an operation may raise. It is raised without the frames below, which hold documents, and
-# which Django would print into its error report.
+# Raised without the frames below: they hold documents, and Django prints them in error reports.
 _SPOKEN = (ConversationMemoryError, TypeError, ValueError, RecursionError)
 
+P = ParamSpec("P")
 T = TypeVar("T")
-
 
 _RAISE = object()
 
@@ -67,23 +68,17 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """Commands to send without waiting for the answer, as there is something to do meanwhile.
+    """Commands to send, or a slow function to call in a thread, without waiting for the answer.
 
-    Or a function that waits for a disk or computes for long: it is called in a thread. Yielding it
-    returns at once, with what to yield in order to have the answer.
+    Yielding it returns a future immediately; yielding the future returns the answer.
     """
 
     work: Sequence[Command[Any]] | Callable[[], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
-    """The answer to an `Ahead`, to be waited for: a Future, or the Task of an event loop."""
+_FUTURES = (Future, asyncio.Future)
 
-    answer: Any
-
-
-Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Later
+Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Future[Any] | asyncio.Future[Any]
 Operation = Generator[Step, Any, T]
 
 
@@ -97,7 +92,7 @@ _ALLOWED = Script("allowed")
 def allowed(keys: Sequence[bytes], commands: Sequence[str]) -> Command[int]:
     """Raises `RedisDenied` for a user who may not run all of `commands` on `keys`.
 
-    For what takes several steps, each of which asks only for its own.
+    For operations of several steps, each of which asks only for its own commands.
     """
     return Command((_ALLOWED.call(keys, sorted({*commands})),))
 
@@ -151,21 +146,18 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
         return time.sleep(step.seconds)
     if isinstance(step, Ahead):
+        work = step.work if callable(step.work) else partial(_send, client, step.work, alias)
         thread = ThreadPoolExecutor(1)
-        try:
-            if callable(step.work):
-                return Later(thread.submit(step.work))
-            return Later(thread.submit(_send, client, step.work, alias))
-        finally:
-            thread.shutdown(wait=False)
-    if isinstance(step, Later):
-        return step.answer.result()
+        answer = thread.submit(work)
+        thread.shutdown(wait=False)
+        return answer
+    if isinstance(step, _FUTURES):
+        return step.result()
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
         if unknown := _unknown_scripts(calls, replies):
-            known = _exchange(client, list(unknown.values()))
-            replies = _patched(replies, unknown, known)
+            replies = _patched(replies, _exchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
     except (RedisError, OSError) as error:
         failure = translate(error, alias)
@@ -180,25 +172,20 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
         work = step.work
         answer = asyncio.to_thread(work) if callable(work) else _asend(client, work, alias)
         task = asyncio.create_task(answer)
-        task.add_done_callback(_seen)  # also if nobody asks for it, who has failed before
-        return Later(task)
-    if isinstance(step, Later):
-        return await step.answer
+        # asyncio logs an error that nobody asks for, as when the operation has failed before.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
+    if isinstance(step, _FUTURES):
+        return await asyncio.wrap_future(step)
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
         if unknown := _unknown_scripts(calls, replies):
-            known = await _aexchange(client, list(unknown.values()))
-            replies = _patched(replies, unknown, known)
+            replies = _patched(replies, await _aexchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
     except (RedisError, OSError) as error:
         failure = translate(error, alias)
     raise failure
-
-
-def _seen(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
 
 
 def _exchange(client: Any, calls: list[Call]) -> list[Any]:
@@ -213,7 +200,6 @@ def _exchange(client: Any, calls: list[Call]) -> list[Any]:
 
 @sensitive_variables()
 async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
-    """See _exchange()."""
     if len(calls) == 1:
         try:
             return [await _as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
@@ -226,10 +212,7 @@ _siblings: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def _as_sent(client: Any) -> Any:
-    """The same client, sync or async, whose replies are as the server sent them.
-
-    redis-py shapes those to commands that it knows by name: a dict for HGETALL, True for EXPIRE.
-    """
+    # redis-py shapes the replies to commands that it knows: a dict for HGETALL, True for EXPIRE.
     if client not in _siblings:
         sibling = copy(client)
         sibling.response_callbacks = {}
@@ -239,8 +222,8 @@ def _as_sent(client: Any) -> Any:
 
 
 def _queued(client: Any, calls: list[Call]) -> Any:
-    """A pipeline of `calls`. MULTI and EXEC are among them: redis-py's own transaction quotes the
-    arguments of a refused call in its error, and decodes what must stay bytes."""
+    # MULTI and EXEC are among the calls: redis-py's own transaction quotes the arguments of a
+    # rejected call in its error, and decodes replies that must stay bytes.
     pipeline = _as_sent(client).pipeline(transaction=False)
     for call in calls:
         pipeline.execute_command(*call, NEVER_DECODE=True)
@@ -248,16 +231,14 @@ def _queued(client: Any, calls: list[Call]) -> Any:
 
 
 def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
-    commands = [step] if isinstance(step, Command) else step
     calls: list[Call] = []
-    for command in commands:
+    for command in [step] if isinstance(step, Command) else step:
         several = len(command.calls) > 1
         calls += [("MULTI",), *command.calls, ("EXEC",)] if several else command.calls
     return calls
 
 
 def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
-    """The calls whose script the server does not know, by position, each with its source."""
     return {
         position: with_source(calls[position])
         for position, reply in enumerate(replies)
@@ -265,8 +246,8 @@ def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
     }
 
 
-def _patched(replies: list[Any], unknown: dict[int, Call], known: list[Any]) -> list[Any]:
-    patch = dict(zip(unknown, known, strict=True))
+def _patched(replies: list[Any], known: list[Any], positions: Iterable[int]) -> list[Any]:
+    patch = dict(zip(positions, known, strict=True))
     return [patch.get(position, reply) for position, reply in enumerate(replies)]
 
 
@@ -282,12 +263,58 @@ def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) ->
 
 
 def _result(command: Command[T], replies: list[Any]) -> T:
-    """The decoded reply of `command`, from the replies to its calls and their MULTI and EXEC."""
     last = replies[-1]
     nested = last if len(replies) > 1 and isinstance(last, list) else []
     errors = [reply for reply in (*replies, *nested) if isinstance(reply, RedisError)]
     if errors and command.otherwise is not _RAISE and all(map(is_wrong_type, errors)):
         return command.otherwise  # type: ignore[no-any-return]
-    if errors:  # an aborted EXEC says less than the call that was refused before it
+    if errors:
+        # The error of an aborted EXEC says less than that of the call that was rejected before it.
         raise min(errors, key=lambda error: isinstance(error, ExecAbortError))
     return command.decode(last)
+
+
+class Performing(Protocol):
+    """A class that runs operations, sync and async."""
+
+    def _run(self, operation: Operation[T]) -> T: ...
+
+    async def _arun(self, operation: Operation[T]) -> T: ...
+
+
+S = TypeVar("S", bound=Performing)
+
+
+def twins(
+    operation: Callable[Concatenate[S, P], Operation[T]],
+) -> tuple[
+    Callable[Concatenate[S, P], T],
+    Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+]:
+    """The methods `name` and `aname` for a method `_name` that returns an operation.
+
+    Both have its parameters; the first has its docstring. Error reports do not show their
+    arguments, which may be messages.
+    """
+
+    @sensitive_variables()
+    def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(operation(self, *args, **kwargs))
+
+    @sensitive_variables()
+    async def arun(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._arun(operation(self, *args, **kwargs))
+
+    name = operation.__name__.removeprefix("_")
+    _describe(run, operation, name, operation.__doc__)
+    _describe(arun, operation, f"a{name}", f"See {name}().")
+    return run, arun
+
+
+def _describe(twin: Any, operation: Callable[..., Any], name: str, doc: str | None) -> None:
+    twin.__name__, twin.__doc__ = name, doc
+    twin.__qualname__ = f"{operation.__qualname__.rpartition('.')[0]}.{name}"
+    twin.__module__ = operation.__module__
+    result = operation.__annotations__["return"].removeprefix("Operation[").removesuffix("]")
+    twin.__annotations__ = {**operation.__annotations__, "return": result}
+    twin.__signature__ = inspect.signature(operation).replace(return_annotation=result)

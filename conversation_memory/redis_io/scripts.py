@@ -1,4 +1,4 @@
-"""The Lua scripts: put together from the files of `scripts/`, and how to call them."""
+"""The Lua scripts, put together from the files of `scripts/`, and their calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 Call = tuple[Any, ...]
 
-# Commands that write. A script that is denied one of them behind another would leave half a write.
+# Commands that write. A script that is denied the second of them would leave half a write.
 _WRITES = frozenset(
     "DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM ZADD ZREM "
     "ZREMRANGEBYSCORE".split()
@@ -24,9 +24,9 @@ _sources: dict[str, bytes] = {}
 
 
 class Script:
-    """A Lua script: a file of `scripts/`, behind those that its first line says it needs.
+    """A Lua script: a file of `scripts/`, preceded by those that its first line says it needs.
 
-    In front of a script that writes stands the question whether the user may run all its commands.
+    A script that writes first asks if the user may run all its commands.
     """
 
     def __init__(self, name: str, *, documents: bool = True):
@@ -43,14 +43,14 @@ class Script:
 
     @cached_property
     def without_documents(self) -> Script:
-        """The same for an index without SEARCH, whose writes need not carry the code for it."""
+        """The script without the code for search documents, for an index without SEARCH."""
         return Script(self._name, documents=False)
 
     def call(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
         return ("EVALSHA", self.sha, len(keys), *keys, *args)
 
     def whole(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
-        """With the source, for a MULTI: there, an unknown digest would not stop the other calls."""
+        """The call with the source. In a MULTI, an unknown digest would not stop other calls."""
         return ("EVAL", self.source, len(keys), *keys, *args)
 
 
@@ -60,7 +60,6 @@ def with_source(call: Call) -> Call:
 
 
 def _parts(name: str, *, documents: bool) -> Iterator[str]:
-    """The names of the files, the needed ones first."""
     if name == "documents" and not documents:
         name = "no_documents"
     if needed := _needs(_text(name)):
@@ -74,6 +73,5 @@ def _text(name: str) -> str:
 
 
 def _code(name: str) -> str:
-    """Without comments: the server compiles what it is sent."""
-    lines = _text(name).splitlines()
+    lines = _text(name).splitlines()  # comments are not worth sending
     return "\n".join(line.strip() for line in lines if not line.lstrip().startswith("--"))

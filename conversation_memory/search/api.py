@@ -11,8 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..keys import Id
 from ..layouts import Layout
-from ..redis_io.operations import Operation, T
-from ..redis_io.twins import twins
+from ..redis_io.operations import Operation, T, twins
 from . import embeddings
 from .engine import Engine
 from .request import Request

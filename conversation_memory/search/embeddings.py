@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
-from ..exceptions import Damaged, RedisMisconfigured
+from ..exceptions import Damaged, RedisMisconfigured, counted
 from ..keys import Keys
 from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
@@ -22,7 +22,6 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.documents import text_of
 from ..search_index.schema import Schema
-from ..text import counted
 from ..wire import loads
 from . import redisearch
 from .query import Query

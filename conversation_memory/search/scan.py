@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 from ..clock import milliseconds
 from ..collection.listing import Listing
 from ..documents import Document, decoded
-from ..exceptions import ConversationCorrupt, Damaged
+from ..exceptions import ConversationCorrupt, Damaged, counted
 from ..keys import encode
 from ..layouts import ConversationRef, Layout
 from ..records import Page, Record, number
 from ..redis_io.operations import Command, Operation, single
 from ..runs import Run
-from ..text import counted
 from .request import Cursor, Request
 from .results import Hit, SearchResults, sentences
 from .verify import document_command

@@ -8,10 +8,15 @@ from dataclasses import dataclass, field, replace
 from secrets import token_hex
 from typing import Any
 
-from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured, RedisReadOnly
+from ..exceptions import (
+    ConversationMemoryError,
+    RedisDenied,
+    RedisMisconfigured,
+    RedisReadOnly,
+    counted,
+)
 from ..keys import COUNT, decode
 from ..redis_io.operations import Command, Operation, Pause, info, single
-from ..text import counted
 from .schema import Schema
 
 # For how many seconds each state is kept; others are asked for every time.

@@ -9,10 +9,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, indexes
 from conversation_memory.check import Report
+from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import examples
-from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

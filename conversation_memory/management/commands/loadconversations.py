@@ -11,10 +11,10 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.archive import LONGEST, POLICIES, Archive, Chats, Counts, Restore, reading
 from conversation_memory.archive.chat_exports import READERS
+from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import examples, quoted
-from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from conversation_memory import ConversationIndex, indexes
+from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
-from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import Conversation, ConversationIndex, Run, indexes
-from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
+from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound, counted
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.management.terminal import (
@@ -19,7 +19,6 @@ from conversation_memory.management.terminal import (
     wrapped,
 )
 from conversation_memory.records import Record
-from conversation_memory.text import counted
 
 
 class Command(MemoryCommand):

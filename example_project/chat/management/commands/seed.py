@@ -10,8 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError
 
 from conversation_memory import indexes
-from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.text import counted
+from conversation_memory.exceptions import ConversationMemoryError, counted
 from example_project.chat import seeding
 from example_project.chat.dialogues import BadDialogue, read_dialogues
 from example_project.chat.samples import samples
