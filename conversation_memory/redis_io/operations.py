@@ -306,15 +306,18 @@ def twins(
         return await self._arun(operation(self, *args, **kwargs))
 
     name = operation.__name__.removeprefix("_")
-    _describe(run, operation, name, operation.__doc__)
-    _describe(arun, operation, f"a{name}", f"See {name}().")
+    result = operation.__annotations__["return"].removeprefix("Operation[").removesuffix("]")
+    describe(run, operation, name, operation.__doc__, result)
+    describe(arun, operation, f"a{name}", f"See {name}().", result)
     return run, arun
 
 
-def _describe(twin: Any, operation: Callable[..., Any], name: str, doc: str | None) -> None:
+def describe(
+    twin: Any, operation: Callable[..., Any], name: str, doc: str | None, result: str
+) -> None:
+    """Let `twin` look like `operation` with a name, a docstring and a type of its own."""
     twin.__name__, twin.__doc__ = name, doc
     twin.__qualname__ = f"{operation.__qualname__.rpartition('.')[0]}.{name}"
     twin.__module__ = operation.__module__
-    result = operation.__annotations__["return"].removeprefix("Operation[").removesuffix("]")
     twin.__annotations__ = {**operation.__annotations__, "return": result}
     twin.__signature__ = inspect.signature(operation).replace(return_annotation=result)

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import date, tzinfo
-from typing import Any
+from typing import Any, Concatenate, ParamSpec
 
 from django.views.decorators.debug import sensitive_variables
 
 from ..keys import Id
 from ..layouts import Layout
-from ..redis_io.operations import Operation, T, twins
+from ..redis_io.operations import Operation, T, describe, twins
 from . import embeddings
 from .engine import Engine
 from .request import Request
 from .results import Activity, Facets, SearchResults
+
+P = ParamSpec("P")
+
+
+def _searches(
+    asked: Callable[Concatenate[Searchable, P], tuple[Request, str]],
+) -> tuple[
+    Callable[Concatenate[Searchable, P], SearchResults],
+    Callable[Concatenate[Searchable, P], Coroutine[Any, Any, SearchResults]],
+]:
+    """See twins(). The callable of EMBED is not part of an operation: it is the project's own."""
+
+    @sensitive_variables()
+    def search(self: Searchable, /, *args: P.args, **kwargs: P.kwargs) -> SearchResults:
+        request, like = asked(self, *args, **kwargs)
+        if like:
+            [vector] = embeddings.vectors(self._layout.schema, [like])
+            request = replace(request, vector=vector)
+        return self._run(self._engine.search(request))
+
+    @sensitive_variables()
+    async def asearch(self: Searchable, /, *args: P.args, **kwargs: P.kwargs) -> SearchResults:
+        request, like = asked(self, *args, **kwargs)
+        if like:
+            [vector] = await embeddings.avectors(self._layout.schema, [like])
+            request = replace(request, vector=vector)
+        return await self._arun(self._engine.search(request))
+
+    describe(search, asked, "search", asked.__doc__, "SearchResults")
+    describe(asearch, asked, "asearch", "See search().", "SearchResults")
+    return search, asearch
 
 
 class Searchable:
@@ -24,8 +55,7 @@ class Searchable:
     _layout: Layout
     _engine: Engine
 
-    @sensitive_variables()
-    def search(
+    def _search(
         self,
         text: str = "",
         *,
@@ -38,7 +68,7 @@ class Searchable:
         limit: int = 20,
         after: str | None = None,
         like: str = "",
-    ) -> SearchResults:
+    ) -> tuple[Request, str]:
         """The runs that have all words of `text` in their input or output.
 
         `text` is as users type it: words, "a phrase", -without, prefix*; other characters have no
@@ -59,34 +89,9 @@ class Searchable:
         request = Request.of(
             self._layout, text, owner, since, until, where, conversation, order_by, limit, after
         )
-        if like:
-            [vector] = embeddings.vectors(self._layout.schema, [like])
-            request = replace(request, vector=vector)
-        return self._run(self._engine.search(request))
+        return request, like
 
-    @sensitive_variables()
-    async def asearch(
-        self,
-        text: str = "",
-        *,
-        owner: Id | None = None,
-        since: date | None = None,
-        until: date | None = None,
-        where: Mapping[str, Any] | None = None,
-        conversation: Id | None = None,
-        order_by: str = "relevance",
-        limit: int = 20,
-        after: str | None = None,
-        like: str = "",
-    ) -> SearchResults:
-        """See search()."""
-        request = Request.of(
-            self._layout, text, owner, since, until, where, conversation, order_by, limit, after
-        )
-        if like:
-            [vector] = await embeddings.avectors(self._layout.schema, [like])
-            request = replace(request, vector=vector)
-        return await self._arun(self._engine.search(request))
+    search, asearch = _searches(_search)
 
     def _facets(
         self,
