@@ -1,8 +1,7 @@
 """The JSON document of a conversation: taken apart and put together without rewriting its runs.
 
-A document that we wrote is recognised by what the record keeps: its length, its checksum and the
-offset where the runs end. Such a document is split at C speed and no run is decoded before it is
-looked at. Anything else, of a stock Griptape driver or of a hand, is parsed in full, exactly.
+The record tells a document that we wrote by length and checksum, and where its runs end. It is
+split at C speed, and each run is decoded when it is looked at. Any other is parsed in full.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,9 +29,9 @@ _has_plain_id = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
 
 
 class Runs(list[Run]):
-    """The runs of a document, with the members of the document other than runs and metadata.
+    """The runs of a document, with its members other than runs and metadata.
 
-    Griptape writes none. They are kept when what was loaded is stored again.
+    Griptape writes none. They are kept when loaded runs are stored again.
     """
 
     members: dict[str, bytes]
@@ -41,9 +41,9 @@ class Runs(list[Run]):
         self.members = members or {}
 
 
-def fingerprint(raw: bytes | None) -> str:
-    """Length and CRC-32 of a document: any write changes it, by whatever program."""
-    return "absent" if raw is None else _fingerprint(len(raw), zlib.crc32(raw))
+def fingerprint(raw: bytes) -> str:
+    # Any write changes it, by whatever program.
+    return _fingerprint(len(raw), zlib.crc32(raw))
 
 
 def _fingerprint(length: int, checksum: int) -> str:
@@ -52,31 +52,24 @@ def _fingerprint(length: int, checksum: int) -> str:
 
 @dataclass(slots=True)
 class Document:
-    """A document and where its parts are: byte offsets into `raw`.
-
-    `number` is how many runs there are, None until they are counted. `end` is the bracket that
-    closes them, `metadata_start` and `metadata_end` enclose the metadata. `pieces` are the JSON
-    texts of the runs, or None if the document is canonical: then it can be split without being
-    parsed. `members` are the texts of the members other than runs and metadata. `fingerprint` is
-    that of what is stored, and `checksum` the CRC-32 of what is in front of `end`, if known.
-    """
+    """A document and where its parts are: byte offsets into `raw`."""
 
     raw: bytes
-    number: int | None
-    end: int
+    number: int | None  # of runs, None until they are counted
+    end: int  # of the runs: their closing bracket
     metadata_start: int
     metadata_end: int
+    # The JSON texts of the runs; None if the document is canonical: it can be split unparsed.
     pieces: list[bytes] | None = None
-    members: dict[str, bytes] = field(default_factory=dict)
-    fingerprint: str = ""
-    checksum: int | None = None
+    members: dict[str, bytes] = field(default_factory=dict)  # the texts of other members
+    fingerprint: str = ""  # of what is stored
+    checksum: int | None = None  # CRC-32 of what is in front of `end`, if known
 
     def __post_init__(self) -> None:
         self.fingerprint = self.fingerprint or fingerprint(self.raw)
 
     @property
     def count(self) -> int:
-        """How many runs there are."""
         if self.number is None:
             self.number = runs_before(self.raw, self.end)
         return self.number
@@ -98,11 +91,11 @@ class Document:
 
     @property
     def canonical_end(self) -> int | None:
-        """`end`, None unless the document can be split without being parsed."""
+        """`end`; None unless the document is canonical."""
         return self.end if self.pieces is None else None
 
     def has(self, run_id: str) -> bool:
-        """True if a run has that id; few documents need to be decoded to find out."""
+        # In few documents, runs need to be decoded to find out.
         quick = self.pieces is None and _plain_id(run_id)
         if quick and _RUN + dumps(run_id) not in self.raw:
             return False
@@ -118,20 +111,12 @@ class Document:
         rest = self.raw[self.end :]
         raw = b"".join((memoryview(self.raw)[: self.end], added, rest))
         known, checksum = "", None
-        if self.checksum is not None:  # saves a pass over all that was there
+        if self.checksum is not None:  # CRC-32 can go on from there
             checksum = zlib.crc32(added, self.checksum)
             known = _fingerprint(len(raw), zlib.crc32(rest, checksum))
-        return Document(
-            raw,
-            self.count + len(runs),
-            self.end + len(added),
-            self.metadata_start + shift,
-            self.metadata_end + shift,
-            pieces,
-            self.members,
-            known,
-            checksum,
-        )
+        offsets = self.end + len(added), self.metadata_start + shift, self.metadata_end + shift
+        count = self.count + len(runs)
+        return Document(raw, count, *offsets, pieces, self.members, known, checksum)
 
     def with_metadata(self, metadata: dict[str, Any]) -> Document:
         """This document with other metadata, every other byte as it was."""
@@ -151,10 +136,8 @@ class Document:
 
     @property
     def texts(self) -> list[bytes]:
-        """The JSON text of each run."""
-        return self._split() if self.pieces is None else self.pieces
-
-    def _split(self) -> list[bytes]:
+        if self.pieces is not None:
+            return self.pieces
         first = len(_OPENING) + len(_RUN)
         pieces = self.raw[first : self.end].split(_BETWEEN) if self.end > first else []
         return [_RUN + piece for piece in pieces]
@@ -173,34 +156,20 @@ def build(runs: Iterable[Run], metadata: dict[str, Any]) -> Document:
 
 
 def _assemble(
-    text: bytes,
-    count: int,
-    metadata: bytes,
-    members: dict[str, bytes],
-    pieces: list[bytes] | None,
+    text: bytes, count: int, metadata: bytes, members: dict[str, bytes], pieces: list[bytes] | None
 ) -> Document:
-    """A document of the joined `text` of `count` runs, which are `pieces` if not canonical."""
     end = len(_OPENING) + len(text)
     start = end + len(_CLOSING)
     others = b"".join(b", %b: %b" % (dumps(key), value) for key, value in members.items())
     raw = b"".join((_OPENING, text, _CLOSING, metadata, others, b"}"))
     document = Document(raw, count, end, start, start + len(metadata), pieces, members)
     if others and pieces is None:
-        document.pieces = document._split()
+        document.pieces = document.texts
     return document
 
 
-def _is_canonical(texts: list[bytes]) -> bool:
-    """True if `_split` and `has` would find these runs again.
-
-    They would if each begins with the opening and an id without escapes, and none has another
-    opening inside. It cannot hide in a string, where each quote has a backslash before it.
-    """
-    return all(_has_plain_id(text) and text.count(_RUN) == 1 for text in texts)
-
-
 def _joined(runs: list[Run]) -> tuple[bytes, list[bytes] | None]:
-    """The JSON texts of the runs, joined; and each for itself, unless they are canonical."""
+    """The JSON texts of the runs, joined; and each by itself, unless they are canonical."""
     if not runs or any(run.is_loaded for run in runs):
         return _join([run.to_wire() for run in runs])
     # One call for all is twice as fast as one for each.
@@ -212,31 +181,27 @@ def _joined(runs: list[Run]) -> tuple[bytes, list[bytes] | None]:
 
 
 def _join(texts: list[bytes]) -> tuple[bytes, list[bytes] | None]:
-    """See _joined()."""
-    return b", ".join(texts), None if _is_canonical(texts) else texts
+    # `texts` and `has` find runs again that begin with _RUN and an id without escapes, and have no
+    # other _RUN inside. It cannot hide in a string, where each quote has a backslash before it.
+    is_canonical = all(_has_plain_id(text) and text.count(_RUN) == 1 for text in texts)
+    return b", ".join(texts), None if is_canonical else texts
 
 
-def joined(texts: list[bytes], field: Document) -> Document:
-    """The document of runs that are kept in a list, and of the field beside it.
-
-    The field has no runs unless a program that knows no list wrote them: they follow the others.
-    """
-    if field.count:
+def joined(texts: Sequence[bytes], field: Document) -> Document:
+    """The document of runs that are kept in a list, and of the field."""
+    others: list[bytes] = []
+    if field.count:  # another program, which knows no list, wrote runs into the field
         known = {run.id for run in decoded(texts)} - {""}
-        texts = texts + [run.to_wire() for run in field.runs if run.id not in known]
-    return field.with_texts(texts)
+        others = [run.to_wire() for run in field.runs if run.id not in known]
+    return field.with_texts([*texts, *others])
 
 
 def decoded(texts: Iterable[bytes], start: int = 0) -> list[Run]:
-    """The runs of JSON texts, the first of them at position `start`, decoded now.
-
-    Raises `Damaged`, which says the position.
-    """
+    """The runs of JSON texts, the first at position `start`. Raises `Damaged`, naming the run."""
     return [decoded_run(text, position) for position, text in enumerate(texts, start)]
 
 
 def decoded_run(text: bytes, position: int) -> Run:
-    """See decoded()."""
     try:
         return Run.from_wire(text, loads(text))
     except Damaged as error:
@@ -249,25 +214,32 @@ def read(raw: bytes, record: Record | None = None) -> Document:
     If the record is that of `raw`, it tells where the runs end.
     """
     if record and record.end and record.length == len(raw):
-        end, view = record.end, memoryview(raw)
-        start = end + len(_CLOSING)
-        checksum = zlib.crc32(view[:end])
-        known = _fingerprint(len(raw), zlib.crc32(view[end:], checksum))
-        if known == record.fingerprint and raw[end:start] == _CLOSING:
-            return Document(raw, None, end, start, len(raw) - 1, None, {}, known, checksum)
-    return _parse(raw)
+        view = memoryview(raw)
+        checksum = zlib.crc32(view[: record.end])
+        whole = zlib.crc32(view[record.end :], checksum)
+        if _fingerprint(len(raw), whole) == record.fingerprint:
+            with suppress(Damaged):
+                return opened(raw, None, record.end, whole, checksum)
+    try:
+        text = raw.decode(json.detect_encoding(raw), "surrogatepass")
+        members = {key: span for key, *span in members_of(text)}
+    except (ValueError, RecursionError) as error:
+        raise damage(error, raw) from None
+    return _locate(raw, text, members)
 
 
-def opened(raw: bytes, count: int, end: int, checksum: int) -> Document:
+def opened(
+    raw: bytes, count: int | None, end: int, whole: int, checksum: int | None = None
+) -> Document:
     """The canonical document of `raw`, of which it is known where its `count` runs end.
 
-    `checksum` is the CRC-32 of all of it. Raises `Damaged` if the runs cannot end there.
+    `whole` is the CRC-32 of all of it. Raises `Damaged` if the runs cannot end there.
     """
     start = end + len(_CLOSING)
     if raw[end:start] != _CLOSING or not raw.startswith(_OPENING):
         raise Damaged("its runs do not end where they should")
-    known = _fingerprint(len(raw), checksum)
-    return Document(raw, count, end, start, len(raw) - 1, fingerprint=known)
+    known = _fingerprint(len(raw), whole)
+    return Document(raw, count, end, start, len(raw) - 1, None, {}, known, checksum)
 
 
 def canonical(raw: bytes) -> Document:
@@ -279,20 +251,8 @@ def canonical(raw: bytes) -> Document:
     return again if again.raw == raw else document
 
 
-def _parse(raw: bytes) -> Document:
-    try:
-        text = raw.decode(json.detect_encoding(raw), "surrogatepass")
-        members = {key: place for key, *place in members_of(text)}
-    except (ValueError, RecursionError) as error:
-        raise damage(error, raw) from None
-    return _locate(raw, text, members)
-
-
 def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
-    """The document of parsed `members`: of each its value, and where it starts and ends in `text`.
-
-    For the runs, the value is the list of their places.
-    """
+    """The document of parsed `members`: of each its value, and its start and end in `text`."""
     ascii = len(raw) == len(text)
 
     def encoded(start: int, end: int) -> bytes:
@@ -302,16 +262,16 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
         return position if ascii else len(encoded(0, position))
 
     spliceable = {"runs", "metadata"} <= set(members) and json.detect_encoding(raw) == "utf-8"
-    places, _, end = members.pop("runs", ([], 0, 0))
+    spans, _, end = members.pop("runs", ([], 0, 0))
     metadata, start, stop = members.pop("metadata", (None, 0, 0))
-    if not isinstance(places, list):
+    if not isinstance(spans, list):
         raise Damaged("its runs are not a list")
-    if None in places:
-        raise Damaged(f"run {places.index(None)} is not an object")
+    if None in spans:
+        raise Damaged(f"run {spans.index(None)} is not an object")
     if not isinstance(metadata, dict | None):
         raise Damaged("its metadata is not an object")
-    pieces = [encoded(*place) for place in places]
-    others = {key: encoded(*place) for key, (_, *place) in members.items()}
+    pieces = [encoded(*span) for span in spans]
+    others = {key: encoded(*span) for key, (_, *span) in members.items()}
     if not spliceable:  # the same members in the usual form
         metadata_text = encoded(start, stop) or b"{}"
         document = _assemble(b", ".join(pieces), len(pieces), metadata_text, others, pieces)

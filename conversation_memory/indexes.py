@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from . import conf
-from .browse.api import Browsable
+from .browse.browsable import Browsable
 from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure

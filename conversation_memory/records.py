@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,14 +23,13 @@ LARGEST = 2**31 - 1
 class Record:
     """Owner, title, times and run count of a conversation.
 
-    `expires` is the time when it is deleted, None for never.
+    `expires` is the time when it is deleted, None for never. `created`, `updated` and `runs` are
+    None if only stock Griptape drivers have written to it. Times are aware, in UTC, to the
+    millisecond, by the clock of the server.
 
-    `created`, `updated` and `runs` are None if only stock Griptape drivers have written to it.
-    Times are aware, in UTC, to the millisecond, by the clock of the server.
-
-    `layout`, `length` (bytes of the field of the hash), `crc` (its CRC-32 in hex) and `end` (offset
-    of the bracket behind the runs, None if it would not suffice to split them) describe the stored
-    form as the app wrote it last.
+    `layout`, `length` (bytes of the field), `crc` (its CRC-32 in hex) and `end` (offset of the
+    bracket behind the runs, None unless it suffices to split them) are those of the last write by
+    the app.
     """
 
     conversation_id: str
@@ -67,7 +66,7 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """Length and CRC-32 of the field as the app wrote it last; see documents.fingerprint()."""
+        """See documents.fingerprint(): of the field as the app wrote it last."""
         return f"{self.length}-{self.crc}"
 
 
@@ -109,8 +108,8 @@ class Excerpt:
 class RunPage(Sequence[Run]):
     """Some runs of a conversation, oldest first.
 
-    `start` is the position of the first run: pass it as `before` for the preceding runs. It is 0 at
-    the beginning of the conversation.
+    `start` is the position of the first run, 0 at the beginning: pass it as `before` for the
+    preceding runs.
     """
 
     runs: list[Run]
@@ -122,16 +121,13 @@ class RunPage(Sequence[Run]):
     def __len__(self) -> int:
         return len(self.runs)
 
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self.runs)
-
 
 @dataclass(frozen=True, slots=True)
 class Page(Sequence[Record]):
     """Some records of a listing, newest first.
 
-    `next` is the cursor to continue from, None at the end. `unlisted` counts conversations of other
-    programs that are not listed yet: each listing adopts some of them.
+    `next` is the cursor to continue from, None at the end. `unlisted` conversations of other
+    programs are not listed yet: each listing adopts some of them.
     """
 
     records: list[Record]
@@ -144,10 +140,7 @@ class Page(Sequence[Record]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.records)
-
 
 def number(value: bytes | None) -> int | None:
-    """A number in a record; None if it is invalid, or too long for Lua to hold exactly."""
+    # Lua holds integers of 15 digits exactly.
     return int(value) if value and value.isdigit() and len(value) <= 15 else None

@@ -19,7 +19,6 @@ _BINARY = {
     "AudioArtifact": "audio",
 }
 
-
 _unescaped = re.compile(r"[ !#-\[\]-~]*").fullmatch
 
 
@@ -96,7 +95,7 @@ class Artifact:
 
     @property
     def mime_type(self) -> str | None:
-        """`image/png` and the like; None for what is no binary."""
+        """`image/png` and the like; None for an artifact that is not a binary."""
         kind = _BINARY.get(self.type)
         return f"{kind}/{self._data.get('format', '*')}" if kind in ("image", "audio") else kind
 
@@ -113,18 +112,17 @@ class Artifact:
         return self.text
 
     def _text(self) -> str:
+        value = self.value
         if self.mime_type:
-            return f"[{self.mime_type}, {_base64_size(self.value):,} bytes]"
+            size = len(value.rstrip("=")) * 3 // 4 if isinstance(value, str) else 0
+            return f"[{self.mime_type}, {size:,} bytes]"
         if self.type == "ListArtifact":
-            return self._joined()
-        if isinstance(self.value, str):
-            return self.value
-        return "" if self.value is None else json.dumps(self.value, ensure_ascii=False)
-
-    def _joined(self) -> str:
-        separator = self._data.get("item_separator")
-        separator = separator if isinstance(separator, str) else "\n\n"
-        return separator.join(item.text for item in self.items)
+            separator = self._data.get("item_separator")
+            separator = separator if isinstance(separator, str) else "\n\n"
+            return separator.join(item.text for item in self.items)
+        if isinstance(value, str):
+            return value
+        return "" if value is None else json.dumps(value, ensure_ascii=False)
 
     __str__ = to_text
 
@@ -178,7 +176,7 @@ class Run:
     def to_dict(self) -> dict[str, Any]:
         """The dict on the wire itself: what you change in it is changed in the run.
 
-        Raises `ConversationCorrupt` if it was read from what is not a run.
+        Raises `ConversationCorrupt` if the stored text is not a run.
         """
         if self._data is None:
             self._data = self._decoded()
@@ -198,7 +196,7 @@ class Run:
         return dumps(self._data)
 
     def with_id(self, id: str) -> Run:
-        """The same run with another id. A new one stands behind the type, as Griptape has it."""
+        """The same run with another id; a new one comes behind the type, as in Griptape."""
         data = self.to_dict()
         opening = {"type": data["type"], "id": id} if next(iter(data), "") == "type" else {}
         return Run.from_dict({**({} if "id" in data else opening), **data, "id": id})
@@ -210,20 +208,16 @@ class Run:
 
     @property
     def opens_as_usual(self) -> bool:
-        """True if the JSON text of the run begins with type and id, as Griptape writes it.
-
-        And the id has no escapes there.
-        """
+        """True if its JSON begins as Griptape's, with type and id, and the id has no escape."""
         data = self.to_dict()
         if [*islice(data, 2)] != ["type", "id"] or data["type"] != "Run":
             return False
         return isinstance(data["id"], str) and _unescaped(data["id"]) is not None
 
     def _changed(self) -> bool:
-        # As text, because 1 == 1.0 == True in Python.
-        # Of any depth: others may have stored it.
         if self._data is None:
             return False
+        # As text, because 1 == 1.0 == True in Python. Of any depth: others may have stored it.
         return dumps_unchecked(self._data) != dumps_unchecked(self._decoded())
 
     @property
@@ -265,7 +259,7 @@ class Run:
 
 
 def as_run(value: Any) -> Run:
-    """`value` as a Run: a Run, a dict of the wire format, or an object with such a `to_dict()`."""
+    """The Run of a Run, a dict of the wire format, or an object with such a `to_dict()`."""
     if isinstance(value, Run):
         return value
     if isinstance(value, Mapping):
@@ -276,14 +270,12 @@ def as_run(value: Any) -> Run:
 
 
 def estimate_tokens(run: Run) -> int:
-    """About how many tokens a run has, a token being four characters."""
+    """About how many tokens a run has, at four characters each."""
     return (len(run.input.text) + len(run.output.text)) // 4 + 1
 
 
 def _artifact(value: Any) -> dict[str, Any]:
-    if isinstance(value, str):
-        return Artifact(value).to_dict()
-    plain = _plain(value)
+    plain = Artifact(value).to_dict() if isinstance(value, str) else _plain(value)
     if not isinstance(plain, dict) or "type" not in plain:
         raise TypeError(
             f"An artifact is a str, an Artifact or a dict with a type, not {type(value).__name__}."
@@ -302,10 +294,4 @@ def _plain(value: Any, depth: int = 1) -> Any:
 
 
 def _wrap(value: Any) -> Artifact:
-    if isinstance(value, dict):
-        return Artifact.from_dict(value)
-    return Artifact.from_dict({"type": "", "value": value})
-
-
-def _base64_size(value: Any) -> int:
-    return len(value.rstrip("=")) * 3 // 4 if isinstance(value, str) else 0
+    return Artifact.from_dict(value if isinstance(value, dict) else {"type": "", "value": value})

@@ -30,13 +30,13 @@ def dumps(value: Any) -> bytes:
     Raises ValueError if it is nested more than `MAX_DEPTH` levels deep.
     """
     text = dumps_unchecked(value)
-    if not is_shallow(text) and _depth(text) > MAX_DEPTH:
+    if _depth(text) > MAX_DEPTH:
         raise too_deep()
     return text
 
 
 def dumps_unchecked(value: Any) -> bytes:
-    """See dumps(); the limit of depth is not checked."""
+    """See dumps(), without the limit of depth."""
     try:
         return json.dumps(value).encode()
     except RecursionError:
@@ -44,11 +44,13 @@ def dumps_unchecked(value: Any) -> bytes:
 
 
 def is_shallow(text: bytes) -> bool:
-    """True if a JSON text has too few brackets to be nested too deeply, as most have."""
+    # Most texts have too few brackets to be nested too deeply.
     return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
 
 
 def _depth(text: bytes) -> int:
+    if is_shallow(text):
+        return 0
     brackets = _strings.sub(b"", text).translate(None, _no_brackets)
     return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
 
@@ -59,7 +61,7 @@ def too_deep() -> ValueError:
 
 def loads(raw: bytes) -> dict[str, Any]:
     """The object of a stored JSON text. Raises `Damaged` if it is not an object."""
-    if not is_shallow(raw) and _depth(raw) > _READABLE_DEPTH:
+    if _depth(raw) > _READABLE_DEPTH:
         raise damage(RecursionError(), raw)
     try:
         value = json.loads(raw)
@@ -82,13 +84,13 @@ def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
 
 
 def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
-    """Key, value, start and end of each member; for a list of runs, their places as value."""
-    position = _after(text, _skip(text, 0), "{")
+    """Key, value, start and end of each member; the value of `runs` is where each run is."""
+    position = _after(text, 0, "{")
     while text[position : position + 1] != "}":
         key, position = _value(text, position)
         if not isinstance(key, str):
             raise Damaged("a key is not a string")
-        start = _after(text, _skip(text, position), ":")
+        start = _after(text, position, ":")
         is_runs = key == "runs" and text[start : start + 1] == "["
         value, end = _elements(text, start) if is_runs else _value(text, start)
         yield key, value, start, end
@@ -98,22 +100,18 @@ def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
 
 
 def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
-    """The places of the elements of the list at `position`, and where the list ends.
-
-    None stands for what is no object.
-    """
-    places: list[tuple[int, int] | None] = []
+    """Start and end of each element of the list (None if it is not an object), end of the list."""
+    spans: list[tuple[int, int] | None] = []
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
         value, end = _value(text, position)
-        places.append((position, end) if isinstance(value, dict) else None)
-        # Griptape's own separator is worth a short cut: it is nearly every one.
+        spans.append((position, end) if isinstance(value, dict) else None)
+        # Nearly every separator is Griptape's own, which one comparison finds.
         position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
-    return places, position + 1
+    return spans, position + 1
 
 
 def _value(text: str, position: int) -> tuple[Any, int]:
-    """The value at `position` and where it ends."""
     try:
         return _scan(text, position)
     except StopIteration:
@@ -125,7 +123,8 @@ def _skip(text: str, position: int) -> int:
 
 
 def _after(text: str, position: int, character: str) -> int:
-    """Where the next token after the `character` at `position` starts."""
+    """Where the next token starts after the `character` at `position`, or behind spaces."""
+    position = _skip(text, position)
     if text[position : position + 1] != character:
         raise Damaged(f"expected {character!r} at character {position}")
     return _skip(text, position + 1)

@@ -16,7 +16,7 @@ from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..layouts.writes import MAX_TITLE
+from ..layouts.base import MAX_TITLE
 from ..models import Conversation
 from ..rendering import label, visible
 

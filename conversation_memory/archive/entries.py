@@ -11,12 +11,13 @@ from typing import Any
 from zlib import crc32
 
 from .. import documents
+from ..collection.selection import split_by_bytes
 from ..collection.summaries import SUMMARIES, Summary, summaries
 from ..documents import Document
 from ..exceptions import Damaged
 from ..layouts import Layout
-from ..layouts.indexing import DERIVE
 from ..layouts.refs import Encoded
+from ..layouts.stored import DERIVE
 from ..records import FIELDS
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
@@ -56,18 +57,8 @@ class Stored:
 
 def portions(found: Sequence[Summary]) -> Iterator[list[Summary]]:
     """Split stored conversations into parts that fit into one reply."""
-    portion: list[Summary] = []
-    total = 0
-    for summary in found:
-        if summary.is_blank:
-            continue
-        if portion and total + summary.bytes > _REPLY:
-            yield portion
-            portion, total = [], 0
-        portion.append(summary)
-        total += summary.bytes
-    if portion:
-        yield portion
+    stored = [summary for summary in found if not summary.is_blank]
+    return split_by_bytes(stored, lambda summary: summary.bytes, _REPLY)
 
 
 def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:

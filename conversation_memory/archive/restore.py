@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..clock import now
+from ..collection.selection import split_by_bytes
 from ..collection.summaries import SIZE_FIELDS, summaries
 from ..documents import Document
 from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged, counted
@@ -236,15 +237,14 @@ class Restore:
 
     def _batches(self, counts: Counts) -> Iterator[Batch]:
         """The conversations in parts for one round trip, without an id twice in one of them."""
-        batch: Batch = {}
-        size = 0
-        for entry in self.source.entries():
-            if batch and (size > _BATCH_BYTES or len(batch) >= _BATCH or entry.id in batch):
-                yield batch
-                batch, size = {}, 0
-            batch[entry.id] = self._adapted(entry, counts)
-            size += entry.size
-        if batch:
+        entries = self.source.entries()
+        for part in split_by_bytes(entries, lambda entry: entry.size, _BATCH_BYTES, _BATCH):
+            batch: Batch = {}
+            for entry in part:
+                if entry.id in batch:
+                    yield batch
+                    batch = {}
+                batch[entry.id] = self._adapted(entry, counts)
             yield batch
 
     def _adapted(self, entry: Entry, counts: Counts) -> Entry:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..collection.listing import COUNT
+from ..collection.listing import counting
 from ..collection.summaries import Summary, summaries
-from ..documents import read
-from ..exceptions import Damaged
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
@@ -18,10 +16,7 @@ BROWSE = Script("browse")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A part of an index: of one owner, and last written to from `since` on and before `until`.
-
-    Times are in milliseconds.
-    """
+    """A part of an index: of one owner, last written to from `since` on and before `until` (ms)."""
 
     owner: bytes | None = None
     since: int | None = None
@@ -30,23 +25,19 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The number of conversations, and how many of them the recency index does not have yet."""
+    """The number of conversations."""
 
     conversations: int
-    unlisted: int = 0
+    unlisted: int = 0  # not in the recency index yet
 
 
 @dataclass(frozen=True, slots=True)
 class Finds:
-    """The matches in a part of a span.
-
-    `looked_at` is the number of conversations examined, `next` the number to continue from, None
-    at the end. `skipped` is the number of those that were too large to read.
-    """
+    """The matches in a part of a span."""
 
     ids: list[bytes]
-    next: int | None = None
-    skipped: int = 0
+    next: int | None = None  # the number to continue from, None at the end
+    skipped: int = 0  # too large to read
     looked_at: int = 0
 
 
@@ -57,23 +48,13 @@ def numbered(keys: Keys, span: Span, offset: int, limit: int) -> Command[tuple[i
 
 
 def total(keys: Keys, span: Span) -> Command[int]:
-    if span.since is not None or span.until is not None:
-        page = numbered(keys, span, 0, 0)
-        return Command(page.calls, lambda reply: page.decode(reply)[0])
-    counted = [keys.index, keys.expiry()]
-    counted += [] if span.owner is None else [keys.recency(span.owner)]
-    return Command((COUNT.call(counted, []),), int)
+    if span.since is None and span.until is None:
+        return counting(keys, span.owner)
+    page = numbered(keys, span, 0, 0)
+    return Command(page.calls, lambda reply: page.decode(reply)[0])
 
 
 def shown(keys: Keys, ids: Sequence[bytes], *, glances: bool = True) -> Operation[list[Summary]]:
     """The summaries of those of `ids` that exist."""
     found = (yield summaries(keys, ids, glances=glances)) if ids else []
-    return [it for it in found if it.exists]
-
-
-def is_unreadable(field: bytes) -> bool:
-    try:
-        read(field)
-    except Damaged:
-        return True
-    return False
+    return [summary for summary in found if summary.exists]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from ..clock import moment
-from ..collection.listing import COUNT, score
+from ..collection.listing import counting, score
 from ..collection.summaries import Summary
 from ..conf import IndexSettings
 from ..exceptions import RedisDenied, RedisMisconfigured
@@ -29,19 +29,15 @@ _MOST_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The size and activity of an index.
-
-    `newest` is the time of the last write to any conversation, `active` the number last written to
-    in each of the requested spans, `sizes` the bytes of a sample of them. `memory` is an estimate
-    in bytes, `version` is like "Redis 7.4.1"; both are None where the Redis user may not ask.
-    """
+    """The size and activity of an index."""
 
     conversations: int
-    newest: datetime | None = None
-    active: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
-    memory: int | None = None
-    version: str | None = None
+    newest: datetime | None = None  # the last write to any of them
+    active: list[int] = field(default_factory=list)  # last written to in each requested span
+    sizes: list[int] = field(default_factory=list)  # of a sample, in bytes
+    # None where the Redis user may not ask.
+    memory: int | None = None  # an estimate in bytes
+    version: str | None = None  # like "Redis 7.4.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +54,21 @@ def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
         single("ZCOUNT", order, start, f"({end}")
         for start, end in zip(edges, edges[1:], strict=False)
     ]
-    count: Command[int] = Command((COUNT.call([keys.index, keys.expiry()], []),))
     newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
     random: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
-    conversations, last, ids, *active = yield [count, newest, random, *spans]
+    conversations, last, ids, *active = yield [counting(keys), newest, random, *spans]
     sample = yield from shown(keys, ids, glances=False)
-    found = Statistics(
+    memory = None
+    with suppress(RedisDenied, RedisMisconfigured):  # the server may refuse MEMORY USAGE
+        memory = yield from _memory(keys, sample[:_WEIGHED], conversations)
+    return Statistics(
         conversations,
         moment(last),
-        [int(number) for number in active],
-        [one.bytes for one in sample],
+        active,
+        [summary.bytes for summary in sample],
+        memory,
+        (yield from _version()),
     )
-    memory = yield from _allowed(_memory(keys, sample[:_WEIGHED], conversations))
-    version = yield from _version()
-    return replace(found, memory=memory, version=version)
 
 
 def discover(settings: IndexSettings) -> Operation[Discovery]:
@@ -97,7 +94,7 @@ def discover(settings: IndexSettings) -> Operation[Discovery]:
 
 
 def _memory(keys: Keys, sample: Sequence[Summary], conversations: int) -> Operation[int]:
-    """The bytes of the shared keys, and those of all conversations estimated from a sample."""
+    """Estimated bytes: the shared keys, and all conversations as those of a sample."""
     shared: list[Command[int | None]] = [
         single("MEMORY", "USAGE", keys.index, "SAMPLES", _FIELDS_WEIGHED),
         single("MEMORY", "USAGE", keys.recency()),
@@ -105,11 +102,11 @@ def _memory(keys: Keys, sample: Sequence[Summary], conversations: int) -> Operat
     ]
     own: list[Command[int | None]] = [
         single("MEMORY", "USAGE", key, "SAMPLES", _FIELDS_WEIGHED)
-        for one in sample
-        for key in (keys.record(one.id), keys.runs(one.id))
+        for summary in sample
+        for key in (keys.record(summary.id), keys.runs(summary.id))
     ]
     index, order, expiry, *each = [size or 0 for size in (yield [*shared, *own])]
-    owned = sum(one.record.owner is not None for one in sample)
+    owned = sum(summary.owner is not None for summary in sample)
     share = conversations / len(sample) if sample else 0
     # Each owned conversation is in a second recency index, that of its owner.
     return int(index + order + expiry + share * sum(each) + order * owned / max(1, len(sample)))
@@ -121,11 +118,3 @@ def _version() -> Operation[str | None]:
         if version := lines.get(f"{name}_version"):
             return f"{name.capitalize()} {version}"
     return "" if lines else None
-
-
-def _allowed(operation: Operation[Any]) -> Operation[Any]:
-    """The result of `operation`, None if the server refuses the command."""
-    try:
-        return (yield from operation)
-    except (RedisDenied, RedisMisconfigured):
-        return None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..collection.listing import forgetting
+from ..collection.selection import split_by_bytes
 from ..collection.summaries import Summary, summaries
 from ..documents import canonical, decoded, joined
 from ..exceptions import Damaged
@@ -45,7 +46,8 @@ def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Fi
         for it in known
         if it.is_expired and it.size >= 0
     ]
-    for part in _parts([it for it in known if not it.is_expired]):
+    alive = [it for it in known if not it.is_expired]
+    for part in split_by_bytes(alive, lambda it: it.bytes, _MOST_BYTES):
         owners = sorted({it.owner for it in part if it.owner is not None})
         # An order of another type is reported elsewhere.
         broken = yield from inspect_types({keys.recency(owner): b"zset" for owner in owners})
@@ -54,19 +56,6 @@ def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Fi
         for it, (snapshot, scores) in zip(part, read, strict=True):
             found += _examine(keys, it.id, snapshot, scores)
     return found
-
-
-def _parts(known: Sequence[Summary]) -> Iterator[list[Summary]]:
-    part: list[Summary] = []
-    size = 0
-    for it in known:
-        if part and size + it.bytes > _MOST_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(it)
-        size += it.bytes
-    if part:
-        yield part
 
 
 def _read(keys: Keys, it: Summary, unusable: set[bytes]) -> Command[tuple[Snapshot, Scores]]:

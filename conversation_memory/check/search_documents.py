@@ -8,8 +8,7 @@ from typing import Any
 from ..collection.summaries import Summary, summaries
 from ..exceptions import ConversationCorrupt
 from ..layouts import ConversationRef, Layout
-from ..layouts.indexing import Indexed
-from ..layouts.refs import Snapshot, owner_of
+from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Command, Operation
 from ..search_index import sweep as sweeping
 from ..search_index.documents import suffix

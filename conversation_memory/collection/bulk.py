@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..clock import now
 from ..exceptions import (
@@ -12,15 +13,15 @@ from ..exceptions import (
     ConversationMemoryError,
     ConversationTooLarge,
 )
-from ..keys import encode
+from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
-from ..layouts.writes import DELETE, OWNER, erasing
+from ..layouts.base import DELETE, OWNER, erasing
 from ..redis_io.operations import Command, Operation, single
 from ..search_index.documents import fresh_token
 from .erase import Erasure
 from .listing import Listing, owners_of
 from .selection import BATCH, ScanCursor, Selection
-from .summaries import Summary
+from .summaries import Summary, summaries
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +46,22 @@ class Conversion:
 
 def delete(layout: Layout, ids: Sequence[bytes]) -> Operation[int]:
     """Returns how many there were."""
-    keys, deleted = layout.keys, 0
+    deleted = 0
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        owners = yield owners_of(keys, batch)
-        places = [ConversationRef(id, owner) for id, owner in zip(batch, owners, strict=True)]
-        calls = [
-            DELETE.call(keys.of(it.id, it.owner, it.call), [it.id, it.owner or b""])
-            for it in places
-        ]
-        replies = yield [Command((call,), otherwise=[]) for call in calls]
-        for place, reply in zip(places, replies, strict=True):
-            if isinstance(reply, list):  # its owner has changed, or it cannot be read
-                reply = yield from layout.delete(place)
+        owners = yield owners_of(layout.keys, batch)
+        refs = [ConversationRef(id, owner) for id, owner in zip(batch, owners, strict=True)]
+        replies = yield [_deleting(layout.keys, ref.id, ref.owner) for ref in refs]
+        for ref, reply in zip(refs, replies, strict=True):
+            if not isinstance(reply, int):  # its owner has changed, or it cannot be read
+                reply = yield from layout.delete(ref)
             deleted += reply
     return deleted
+
+
+def _deleting(keys: Keys, id: bytes, owner: bytes | None, *args: Any) -> Command[Any]:
+    call = DELETE.call(keys.of(id, owner, fresh_token()), [id, owner or b"", *args])
+    return Command((call,), otherwise=None)
 
 
 def prune(
@@ -70,16 +72,13 @@ def prune(
     *,
     dry_run: bool,
 ) -> Operation[Pruning]:
-    """Delete what is selected, a batch at a time, or only count it.
-
-    A conversation that is written to meanwhile is no longer selected by its age.
-    """
-    total, mark = Pruning(), None
+    """Delete what is selected, a batch at a time, or only count it."""
+    total, cursor = Pruning(), None
     while True:
-        listed, mark = yield from listing.batch(selection, mark, oldest_first=True)
+        listed, cursor = yield from listing.batch(selection, cursor, oldest_first=True)
         total += yield from _prune(layout, selection, listed, "ask" if dry_run else "")
         progress(total)
-        if mark is None:
+        if cursor is None:
             break
     if selection.ids is not None and not dry_run:  # also remains of those without a document
         yield from delete(layout, [encode(id) for id in selection.ids])
@@ -90,24 +89,19 @@ def _prune(
     layout: Layout, selection: Selection, listed: Sequence[Summary], ask: str
 ) -> Operation[Pruning]:
     until = "" if selection.end is None else selection.end
-    calls = [
-        DELETE.call(
-            layout.keys.of(it.id, it.owner, fresh_token()), [it.id, it.owner or b"", until, ask]
-        )
-        for it in listed
-    ]
+    calls = [_deleting(layout.keys, summary.id, summary.owner, until, ask) for summary in listed]
     total = Pruning()
-    replies = (yield [Command((call,), otherwise=None) for call in calls]) if calls else []
-    for it, reply in zip(listed, replies, strict=True):
-        if reply is None:  # it cannot be read, and is not deleted by its age alone
-            reply = -1 if until != "" else 1
-            if until == "" and not ask:
-                reply = int((yield from layout.delete(ConversationRef(it.id))))
+    replies = (yield calls) if calls else []
+    for summary, reply in zip(listed, replies, strict=True):
+        if reply is None and until != "":  # it cannot be read, and may be younger
+            reply = -1
+        elif reply is None:
+            reply = 1 if ask else int((yield from layout.delete(ConversationRef(summary.id))))
         if reply == 1:
-            total += Pruning(1, it.record.runs or 0, it.bytes)
+            total += Pruning(1, summary.record.runs or 0, summary.bytes)
         elif reply == -1:
             total += Pruning(kept=1)
-        # Any other reply is a refusal: its owner has changed, or it was written anew.
+        # Any other reply is a refusal: its owner has changed, or it was written to meanwhile.
     return total
 
 
@@ -132,9 +126,9 @@ def anonymise(layout: Layout, listing: Listing, owner: bytes) -> Operation[int]:
             for id in ids
         ]
         replies = yield [Command((call,), otherwise=None) for call in calls]
+        moved += sum(reply == 1 for reply in replies)
         pairs = list(zip(ids, replies, strict=True))
-        moved += sum(reply == 1 for _, reply in pairs)
-        # If it cannot be read, only the order says that it belongs to the owner.
+        # If it cannot be read, only the recency index says that it belongs to the owner.
         if mistyped := [id for id, reply in pairs if reply is None]:
             yield [erasing(keys, id, owner, "none") for id in mistyped]
         if stale := [id for id, reply in pairs if reply not in (1, None)]:
@@ -153,13 +147,20 @@ def convert(
     cursor = ScanCursor(listing.scan)
     while cursor.goes_on:
         ids = yield from cursor.next()
-        for id in (yield from layout.foreign(ids)) if ids else ():
+        found: list[Summary] = (yield summaries(layout.keys, ids)) if ids else []
+        for ref in [
+            ConversationRef(summary.id) for summary in found if not _is_own(layout, summary)
+        ]:
             try:
-                place = ConversationRef(id)
-                converted += yield from layout.guarded(place, layout.adapt(place))
+                converted += yield from layout.guarded(ref, layout.adapt(ref))
             except (ConversationCorrupt, ConversationTooLarge, ConversationConflict) as error:
                 failed += 1
                 failure(error)
         seen += len(ids)
         progress(Conversion(seen, converted, failed))
     return Conversion(seen, converted, failed)
+
+
+def _is_own(layout: Layout, summary: Summary) -> bool:
+    is_own = layout.is_own(summary.record, summary.size, summary.length)
+    return is_own and summary.has_right_types

@@ -10,7 +10,7 @@ from typing import Self
 from ..clock import moment
 from ..keys import Keys
 from ..layouts import Layout
-from ..layouts.writes import ERASE, erasing
+from ..layouts.base import ERASE, erasing
 from ..redis_io.operations import Operation, allowed, info, single
 from ..search_index.sweep import SWEEPS, sweep, sweep_orphans
 from .selection import BATCH, members
@@ -37,41 +37,30 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Where copies of erased conversations may remain; None where the server does not tell.
-
-    `saved` is when the server wrote its last RDB snapshot, or started if it has written none since.
-    """
+    """Where copies of erased conversations may remain; None where the server does not tell."""
 
     append_only_file: bool | None = None
-    saved: datetime | None = None
+    saved: datetime | None = None  # the last RDB snapshot, or else the start of the server
     replicas: int | None = None
 
 
 def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
-    """Erase all conversations of an owner, also those written meanwhile.
-
-    It can be repeated after an interruption: a conversation leaves the order of its owner last.
-    Search documents without a conversation are erased too: their owner is no longer known, but they
-    contain text.
-    """
+    """Erase all conversations of an owner, also those written meanwhile."""
     has_documents = layout.schema is not None or (yield single("EXISTS", layout.keys.search()))
     if has_documents:
         yield allowed([layout.keys.index, layout.keys.root], [*ERASE.commands, *SWEEPS])
-    erased = yield from _erase(layout.keys, owner)
-    if has_documents:
-        yield from sweep(layout.keys)
-        yield from sweep_orphans(layout.keys)
-    return erased
-
-
-def _erase(keys: Keys, owner: bytes) -> Operation[Erasure]:
+    # This can be repeated: a conversation leaves the recency index of its owner last.
     total, looks = Erasure(), 0
     while looks < _LAST_LOOKS:
-        ids = yield single("ZRANGE", keys.recency(owner), 0, BATCH - 1)
+        ids = yield single("ZRANGE", layout.keys.recency(owner), 0, BATCH - 1)
         if not ids:
             break
-        total += yield from _batch(keys, owner, ids, erases=True)
+        total += yield from _batch(layout.keys, owner, ids, erases=True)
         looks = looks + 1 if len(ids) < BATCH else 0
+    if has_documents:
+        # Those without a conversation too: their owner is no longer known, but they contain text.
+        yield from sweep(layout.keys)
+        yield from sweep_orphans(layout.keys)
     return total
 
 
@@ -90,7 +79,6 @@ def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], *, erases: bool) -> O
 
 
 def copies() -> Operation[Copies]:
-    """Unknown values are None: the user may lack permission to ask."""
     persistence = yield from info("persistence")
     replication = yield from info("replication")
     append_only, saved = persistence.get("aof_enabled"), persistence.get("rdb_last_save_time")

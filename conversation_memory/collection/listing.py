@@ -11,12 +11,13 @@ from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
-from ..layouts.writes import FORGET
+from ..layouts.base import FORGET
+from ..layouts.refs import Snapshot
 from ..records import LARGEST, LISTED, Conversation, Page
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.documents import fresh_token
-from .selection import PAGE, PageKey, ScanCursor, Selection, chosen
+from .selection import PageKey, Selection, chosen, page_of
 from .summaries import Summary, summaries
 
 ADOPT = Script("adopt")
@@ -40,21 +41,19 @@ class Listing:
         self._cursor = b"0"
 
     def count(self, owner: bytes | None) -> Operation[int]:
-        keys = [self._keys.index, self._keys.expiry()]
-        keys += [] if owner is None else [self._keys.recency(owner)]
-        return int((yield Command((COUNT.call(keys, []),))))
+        return int((yield counting(self._keys, owner)))
 
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
         if limit < 1:
             raise ValueError("The limit of a page must be at least 1.")
-        limit = min(limit, LARGEST)
-        page = self._page(limit, owner, before)
-        unlisted = 0
+        limit, unlisted = min(limit, LARGEST), 0
+        start = () if before is None else _start(before)
+        page = page_of(self._keys.recency(owner), limit, *start)
         if owner is None and before is None:
             listed, unlisted = yield from self.with_adoption(page)
         else:
             listed = yield page
-        found = yield from self._existing([id for id, _ in listed], owner)
+        found, _ = yield from self.existing([id for _, id in listed], owner, LISTED)
         next = _cursor(*listed[-1]) if len(listed) == limit else None
         return Page([summary.record for summary in found], next, unlisted)
 
@@ -65,17 +64,15 @@ class Listing:
         owner = selection.owner_key
         if after is None and owner is None and selection.ids is None:
             yield from self.adopt()
-        found_keys, next = yield from chosen(
-            self._keys, selection, after, oldest_first=oldest_first
-        )
-        found = (yield summaries(self._keys, [id for _, id in found_keys])) if found_keys else []
-        return [it for it in found if _belongs(it, owner)], next
+        ids, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
+        found = (yield summaries(self._keys, ids)) if ids else []
+        return [summary for summary in found if _belongs(summary, owner)], next
 
     def inspect(self, id: bytes) -> Operation[Conversation]:
-        place = ConversationRef(id)
-        conversation = yield from self._layout.guarded(place, self._layout.read(place))
+        ref = ConversationRef(id)
+        conversation = yield from self._layout.guarded(ref, self._layout.read(ref))
         if not conversation.exists:
-            raise self._layout.not_found(place)
+            raise self._layout.not_found(ref)
         return conversation
 
     def raw(self, id: bytes) -> Operation[list[bytes]]:
@@ -88,19 +85,15 @@ class Listing:
 
     def adopt(self) -> Operation[int]:
         """Give every conversation its score. Returns how many had none."""
-
-        def step(cursor: bytes) -> Operation[tuple[bytes, int]]:
-            cursor, adopted, *_ = yield self._adoption(cursor, _SCAN_COUNT)
-            return cursor, int(adopted)
-
-        cursor, total = ScanCursor(step), 0
-        while cursor.goes_on:
-            total += yield from cursor.next()
+        cursor, total = b"", 0
+        while cursor != b"0":
+            cursor, adopted, *_ = yield self._adoption(cursor or b"0", _SCAN_COUNT)
+            total += adopted
         return total
 
     def scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         """The next cursor, `b"0"` at the end, and some ids, none of them expired."""
-        (cursor, ids), earliest, time = yield from self._scan(cursor)
+        cursor, ids, earliest, time = yield from self._scan(cursor)
         if ids and earliest is not None and earliest <= time:
             deadlines = yield single("ZMSCORE", self._keys.expiry(), *ids)
             pairs = zip(ids, deadlines, strict=True)
@@ -109,33 +102,23 @@ class Listing:
 
     def every(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         """See scan(); expired ones too."""
-        (cursor, ids), *_ = yield from self._scan(cursor)
+        cursor, ids, *_ = yield from self._scan(cursor)
         return cursor, ids
 
-    def _scan(self, cursor: bytes) -> Operation[tuple[Any, float | None, int]]:
-        """Cursor and ids, the earliest deadline in the index, and the time of the server."""
+    def _scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes], float | None, int]]:
+        # Also the earliest deadline and the time of the server, which tell if any has expired.
+        options = (_SCAN_COUNT, "NOVALUES") if self._novalues else (_SCAN_COUNT_WITH_VALUES,)
+        hscan: Command[Any] = single("HSCAN", self._keys.index, cursor, "COUNT", *options)
         first = single("ZRANGE", self._keys.expiry(), 0, 0, "WITHSCORES", decode=score)
-        others: tuple[Command[Any], ...] = (first, now())
-        if self._novalues:
-            try:
-                return tuple((yield [self._hscan(cursor, "NOVALUES"), *others]))
-            except RedisMisconfigured as error:
-                # Redis before 7.4 does not know the option.
-                if "syntax error" not in str(error.__cause__):
-                    raise
-                self._novalues = False
-        (cursor, fields), *rest = yield [self._hscan(cursor), *others]
-        return (cursor, fields[::2]), *rest
-
-    def _hscan(self, cursor: bytes, *novalues: str) -> Command[tuple[bytes, list[bytes]]]:
-        count = _SCAN_COUNT if novalues else _SCAN_COUNT_WITH_VALUES
-        call = ("HSCAN", self._keys.index, cursor, "COUNT", count, *novalues)
-        return single(*call, decode=tuple)
-
-    def _page(self, limit: int, owner: bytes | None, before: str | None) -> Command[Any]:
-        start = () if before is None else _start(before)
-        call = PAGE.call([self._keys.recency(owner)], [limit, *start])
-        return Command((call,), lambda flat: list(zip(flat[::2], flat[1::2], strict=True)))
+        try:
+            (next, found), earliest, time = yield [hscan, first, now()]
+        except RedisMisconfigured as error:
+            # Redis before 7.4 does not know the option.
+            if not self._novalues or "syntax error" not in str(error.__cause__):
+                raise
+            self._novalues = False
+            return (yield from self._scan(cursor))
+        return next, found if "NOVALUES" in options else found[::2], earliest, time
 
     def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
         call = self._keys.call(fresh_token())
@@ -143,12 +126,10 @@ class Listing:
         return Command((ADOPT.call(keys, [cursor, count]),))
 
     def with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
-        """The page, and how many conversations are not listed yet after adopting some.
-
-        Equal numbers prove nothing, as others may have deleted as many as they wrote: each listing
-        goes a short step through the hash, and long ones if the numbers differ.
-        """
-        step, places = yield [self._adoption(self._cursor, _SHORT_STEP), page]
+        """The page, and how many conversations are not listed yet after adopting some."""
+        # Equal numbers prove nothing, as others may have deleted as many as they wrote: each
+        # listing goes a short step through the hash, and long ones if the numbers differ.
+        step, listing = yield [self._adoption(self._cursor, _SHORT_STEP), page]
         self._cursor, adopted, conversations, listed = step
         for _ in range(_LONG_STEPS):
             if conversations <= listed:
@@ -157,29 +138,43 @@ class Listing:
             self._cursor, more, conversations, listed = step
             adopted += more
         if adopted:
-            places = yield page
-        return places, max(0, conversations - listed)
+            listing = yield page
+        return listing, max(0, conversations - listed)
 
-    def _existing(self, ids: list[bytes], owner: bytes | None) -> Operation[list[Summary]]:
-        """Those of `ids` that still exist (and belong to `owner`)."""
-        found = (yield summaries(self._keys, ids, LISTED)) if ids else []
-        if stale := [it.id for it in found if not _belongs(it, owner)]:
+    def existing(
+        self,
+        ids: list[bytes],
+        owner: bytes | None,
+        fields: Sequence[str] = Snapshot.FIELDS,
+        *,
+        glances: bool = False,
+    ) -> Operation[tuple[list[Summary], bool]]:
+        """Those of `ids` that exist (and belong to `owner`); True if the others were removed."""
+        listed = (yield summaries(self._keys, ids, fields, glances=glances)) if ids else []
+        found = [summary for summary in listed if _belongs(summary, owner)]
+        if stale := {*ids} - {summary.id for summary in found}:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
-                yield from self.forget(stale, owner)
-        return [it for it in found if _belongs(it, owner)]
+                yield from self.forget([*stale], owner)
+                return found, True
+        return found, False
 
     def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
-        """Remove deleted conversations from the orders, and moved ones from `listed_for`'s."""
+        """See forgetting(). Returns how many were removed."""
         owners = yield owners_of(self._keys, ids)
         forgotten = yield [
             forgetting(self._keys, id, owner, listed_for)
             for id, owner in zip(ids, owners, strict=True)
         ]
-        pairs = zip(ids, forgotten, strict=True)
-        # Their records, which the order of deadlines follows, cannot be read.
-        if mistyped := [id for id, reply in pairs if reply is None]:
+        # Their records, which tell their deadlines, cannot be read.
+        if mistyped := [id for id, reply in zip(ids, forgotten, strict=True) if reply is None]:
             yield single("ZREM", self._keys.expiry(), *mistyped)
         return int(sum(reply or 0 for reply in forgotten))
+
+
+def counting(keys: Keys, owner: bytes | None = None) -> Command[int]:
+    """The number of conversations, of all or of one owner."""
+    order = [] if owner is None else [keys.recency(owner)]
+    return Command((COUNT.call([keys.index, keys.expiry(), *order], []),))
 
 
 def owners_of(keys: Keys, ids: Sequence[bytes]) -> list[Command[bytes | None]]:
@@ -190,10 +185,9 @@ def owners_of(keys: Keys, ids: Sequence[bytes]) -> list[Command[bytes | None]]:
 def forgetting(
     keys: Keys, id: bytes, owner: bytes | None, listed_for: bytes | None = None
 ) -> Command[int | None]:
-    """Remove a deleted conversation from the orders, and one that moved from that of `listed_for`.
+    """Remove a deleted conversation from the indexes, and one that moved from that of `listed_for`.
 
-    Deletes the conversation if it has expired. Existing ones stay in their orders; so do those with
-    a key of another type, for which the reply is None.
+    Deletes an expired one. The reply is None, and all stays, if a key has another type.
     """
     order = [] if listed_for is None else [keys.recency(listed_for)]
     args = [id, owner or b"", listed_for or b""]
@@ -206,17 +200,16 @@ def _belongs(summary: Summary, owner: bytes | None) -> bool:
 
 
 def score(reply: list[Any]) -> float | None:
-    """The score of a member; None without one. RESP3 returns pairs, RESP2 a flat list."""
+    # RESP3 returns pairs, RESP2 a flat list.
     flat = reply[0] if reply and isinstance(reply[0], list) else reply
     return float(flat[1]) if flat else None
 
 
-def _cursor(id: bytes, score: bytes) -> str:
-    return f"{int(float(score))}-{urlsafe_b64encode(id).decode().rstrip('=')}"
+def _cursor(score: float, id: bytes) -> str:
+    return f"{int(score)}-{urlsafe_b64encode(id).decode().rstrip('=')}"
 
 
 def _start(cursor: str) -> tuple[bytes, bytes]:
-    """Score and id of a cursor. Raises ValueError if it is none."""
     score, dash, id = cursor.partition("-")
     try:
         if not dash:

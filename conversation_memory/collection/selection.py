@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -72,25 +72,40 @@ class Selection:
 EVERYTHING = Selection()
 
 
+def page_of(order: bytes, limit: int, *start: Any) -> Command[list[PageKey]]:
+    """At most `limit` members of a recency index; for `start` see page.lua."""
+
+    def decoded(flat: list[bytes]) -> list[PageKey]:
+        return [(float(score), id) for id, score in zip(flat[::2], flat[1::2], strict=True)]
+
+    return Command((PAGE.call([order], [limit, *start]),), decoded)
+
+
 def chosen(
     keys: Keys, selection: Selection, after: PageKey | None = None, *, oldest_first: bool = False
-) -> Operation[tuple[list[PageKey], PageKey | None]]:
-    """The next conversations that `selection` selects, and where to continue, None at the end.
+) -> Operation[tuple[list[bytes], PageKey | None]]:
+    """The next ids that `selection` selects, and where to continue, None at the end.
 
-    Oldest first, concurrent writes hide nothing: a conversation that is written to moves to the end
-    and is returned (again). Newest first, it moves to the beginning and may be missed. The index
-    may list deleted conversations, and those of other programs only after adoption.
+    A conversation that is written to meanwhile may be missed; oldest first, it is returned (again).
+    The index may list deleted conversations, and those of other programs only after adoption.
     """
     if selection.ids is not None:
         return _named(selection.ids, after)
-    start = after or _front(selection.start if oldest_first else selection.end)
-    order = keys.recency(selection.owner_key)
-    call = PAGE.call([order], [BATCH, *start, "oldest" if oldest_first else ""])
-    flat = yield Command((call,))
-    found = [(float(score), id) for id, score in zip(flat[::2], flat[1::2], strict=True)]
-    found_keys = [mark for mark in found if selection.has(mark[0])]
-    is_last = len(found) < BATCH or len(found_keys) < len(found)
-    return found_keys, None if is_last else found[-1]
+    time = selection.start if oldest_first else selection.end
+    # A key that no conversation has, directly before those of `time`, from either side.
+    front = ("", "") if time is None else (time - 0.5, b"")
+    order, direction = keys.recency(selection.owner_key), "oldest" if oldest_first else ""
+    found = yield page_of(order, BATCH, *(after or front), direction)
+    ids = [id for score, id in found if selection.has(score)]
+    is_last = len(found) < BATCH or len(ids) < len(found)
+    return ids, None if is_last else found[-1]
+
+
+def _named(ids: Sequence[Id], after: PageKey | None) -> tuple[list[bytes], PageKey | None]:
+    # Each once. Instead of a time, the page key has a number.
+    names = list(dict.fromkeys(map(encode, ids)))
+    stop = BATCH if after is None else int(after[0]) + BATCH
+    return names[stop - BATCH : stop], (stop, b"") if stop < len(names) else None
 
 
 class ScanCursor(Generic[T]):
@@ -119,14 +134,17 @@ def members(order: bytes) -> ScanCursor[list[bytes]]:
     return ScanCursor(scan)
 
 
-def _named(ids: Sequence[Id], after: PageKey | None) -> tuple[list[PageKey], PageKey | None]:
-    """Some of `ids`, each once; the time of one is its position."""
-    names = list(dict.fromkeys(map(encode, ids)))
-    first = 0 if after is None else int(after[0]) + 1
-    found_keys = [(float(n), id) for n, id in enumerate(names)][first : first + BATCH]
-    return found_keys, found_keys[-1] if first + BATCH < len(names) else None
-
-
-def _front(time: int | None) -> tuple[Any, Any]:
-    """A key that no conversation has, directly before those of `time`, from either side."""
-    return ("", "") if time is None else (time - 0.5, b"")
+def split_by_bytes(
+    items: Iterable[T], size: Callable[[T], int], most_bytes: int, most: int | None = None
+) -> Iterator[list[T]]:
+    """Split `items` into lists of `most` items and `most_bytes`; a larger item is alone."""
+    part: list[T] = []
+    room = most_bytes
+    for item in items:
+        if part and (size(item) > room or len(part) == most):
+            yield part
+            part, room = [], most_bytes
+        part.append(item)
+        room -= size(item)
+    if part:
+        yield part

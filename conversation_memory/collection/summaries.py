@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from ..keys import Keys, decode
+from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Command
 from ..redis_io.scripts import Script
@@ -16,14 +18,13 @@ from ..runs import Artifact
 
 SUMMARIES = Script("summaries")
 
-_FIELDS = (*FIELDS, "bytes")
 SIZE_FIELDS = ("bytes",)
 
 # Lua copies a field to look at its end, at about 0.1 ms a MB once it is in the cache.
 LARGEST_GLANCE = 1024 * 1024
 _ALL_GLANCES = 16 * 1024 * 1024
 
-PREVIEW_LENGTH = 120
+_PREVIEW_LENGTH = 120
 _BINARY = {"ImageArtifact": "[image]", "AudioArtifact": "[audio]", "BlobArtifact": "[binary]"}
 _type = re.compile(r'\{"type": "(\w{1,100})"').match
 _value = re.compile(r'"value": "((?:[^"\\]|\\.)*)', re.S).search
@@ -33,12 +34,11 @@ Bytes = bytes  # in the class, the name is a property
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A conversation without its content, as it was at `time`, None if it has no deadline.
+    """A conversation without its content, as it was at `time` (ms), None if it has no deadline.
 
     `size` is the length of its field in bytes, -1 without a field; `length` the number of elements
     in its list; `edges` are the first and the last byte of the field, and `beginning` is that of
-    the last output, where they were asked for. Times are in milliseconds. Values are decoded when
-    they are looked at.
+    the last output, where they were asked for. Values are decoded when they are looked at.
     """
 
     id: Bytes
@@ -145,14 +145,13 @@ class Summary:
         return any(text.casefold() in name.casefold() for name in names)
 
     def number(self, name: str) -> int | None:
-        """The number in a field of the record; None if there is none."""
         return number(self.values.get(name))
 
 
 def summaries(
     keys: Keys,
     ids: Sequence[bytes],
-    fields: Sequence[str] = _FIELDS,
+    fields: Sequence[str] = Snapshot.FIELDS,
     *,
     order: bytes = b"",
     glances: bool = False,
@@ -183,21 +182,18 @@ def preview(beginning: bytes) -> str | None:
         return _BINARY[kind[1]]
     try:
         data, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return _preview_of_part(text)
-    return _shortened(Artifact.from_dict(data).text) if isinstance(data, dict) else None
-
-
-def _preview_of_part(text: str) -> str | None:
-    """From the value, if it is a text, up to where it was cut."""
-    if not (found := _value(text)):
+    except (ValueError, RecursionError):  # the artifact is longer than its beginning
+        found = _value(text)
+        shown = _loaded(f'"{found[1]}"') if found else None
+    else:
+        shown = Artifact.from_dict(data).text if isinstance(data, dict) else None
+    if shown is None:
         return None
-    try:
-        return _shortened(json.loads(f'"{found[1]}"', strict=False))
-    except ValueError:
-        return None
+    words = " ".join(shown[: 4 * _PREVIEW_LENGTH].split())
+    return words if len(words) <= _PREVIEW_LENGTH else words[: _PREVIEW_LENGTH - 1] + "…"
 
 
-def _shortened(text: str) -> str:
-    words = " ".join(text[: 4 * PREVIEW_LENGTH].split())
-    return words if len(words) <= PREVIEW_LENGTH else words[: PREVIEW_LENGTH - 1] + "…"
+def _loaded(text: str) -> str | None:
+    with suppress(ValueError):
+        return str(json.loads(text, strict=False))
+    return None

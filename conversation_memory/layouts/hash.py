@@ -10,17 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 from ..documents import Document
-from ..records import RunPage
+from ..records import Record, RunPage
 from ..redis_io.operations import Operation
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot
+from .stored import cut
 
 
 class HashLayout(Layout):
     name = "hash"
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
-        return self._cut((yield from self.read(ref)).runs, before, limit)
+        return cut((yield from self.read(ref)).runs, before, limit)
 
     def _document(self, snapshot: Snapshot) -> Document:
         if snapshot.is_list:  # no run may get into a document unread
@@ -30,8 +31,8 @@ class HashLayout(Layout):
     def encoded(self, document: Document) -> Encoded:
         return Encoded(document.raw, [], derived_fields(document))
 
-    def _is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
-        return layout != "list" and not runs
+    def is_own(self, record: Record, size: int, runs: int) -> bool:
+        return record.layout != "list" and not runs
 
 
 def derived_fields(document: Document) -> dict[str, Any]:

@@ -13,23 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..documents import Document, build, decoded, decoded_run
-from ..exceptions import ConversationCorrupt, ConversationNotFound, counted
+from ..exceptions import ConversationCorrupt, ConversationNotFound, RunNotFound, counted
 from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from .base import Layout
-from .refs import (
-    ConversationRef,
-    Encoded,
-    Memo,
-    Snapshot,
-    digest,
-    distinct,
-    identified,
-    is_past,
-    owner_of,
-)
+from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
+from .stored import Refusal, cut
 
 APPEND = Script("append")
 CHANGE = Script("change")
@@ -49,16 +40,6 @@ class Slice:
     is_list: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A run in a list, the ids of those behind it, and the conversation with its true owner."""
-
-    ref: ConversationRef
-    index: int
-    text: bytes
-    behind: list[str]
-
-
 class ListLayout(Layout):
     name = "list"
 
@@ -67,55 +48,28 @@ class ListLayout(Layout):
     ) -> Operation[Snapshot]:
         return super()._snapshot(ref, runs=True, digested=digested)
 
-    def _is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
-        return layout == self.name and length == size
+    def is_own(self, record: Record, size: int, runs: int) -> bool:
+        return record.layout == self.name and record.length == size
 
-    def append(
-        self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
-    ) -> Operation[int]:
-        runs = identified(runs)
-        texts = [(run, run.to_wire()) for run in distinct(runs)]
-        self._check_runs(ref, [text for _, text in texts])
-        change = yield from self._appended(texts)
-
-        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
-            reply = yield self._append(ref, texts, "", change)
-            if isinstance(reply, bytes):
-                return int(reply.split()[0])
-            if reply[0] == b"changed":  # the field is not ours: take over what stands in it
-                return (yield from Layout.append(self, ref, runs))
-            return reply
-
-        return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
+    def encoded(self, document: Document) -> Encoded:
+        texts, field = document.texts, document.with_texts([])
+        return Encoded(field.raw, texts, derived_list_fields(texts, field))
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
-        part: Slice = yield self._slice(ref, before, limit)
-        if not ref.sees(part.record) or (yield from is_past(part.record)):
-            return RunPage([], 0)
-        if not part.is_list:
-            return self._cut((yield from self.read(ref)).runs, before, limit)
-        self._check_all_there(ref, part)
-        part = yield from self._at_the_end(ref, part, before, limit)
+        found = yield self._slice(ref, before, limit)
+        part = yield from self._usable(ref, found, before, limit)
+        if part is None:
+            return cut((yield from self.read(ref)).runs, before, limit)
         return RunPage(decoded(part.texts, part.start), part.start)
-
-    def _at_the_end(
-        self, ref: ConversationRef, part: Slice, before: int | None, limit: int
-    ) -> Operation[Slice]:
-        """The part that was read; the last one if it would be behind the end."""
-        if before is None or before <= part.length:
-            return part
-        return (yield self._slice(ref, part.length, limit))  # type: ignore[no-any-return]
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
-        """See Layout.excerpt(). Reads the part of the list that was asked for."""
-        part, field = yield [self._slice(ref, before, limit), self._field_of(ref)]
-        gone = yield from is_past(part.record)
-        if gone or not part.is_list or not ref.sees(part.record):
+        content: Command[bytes] = single("HGET", self.keys.content(ref.id), ref.id)
+        found, field = yield [self._slice(ref, before, limit), content]
+        part = yield from self._usable(ref, found, before, limit)
+        if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
-        self._check_all_there(ref, part)
-        part = yield from self._at_the_end(ref, part, before, limit)
         metadata = self.document(ref, Snapshot(field, replace(part.record, runs=None))).metadata
         runs = decoded(part.texts, part.start) if strict else [*map(Run.from_wire, part.texts)]
         record = replace(part.record, runs=part.length)
@@ -124,19 +78,27 @@ class ListLayout(Layout):
     def find(
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
     ) -> Operation[int | None]:
-        """See Layout.find(). Reads the list from its end, a part at a time."""
-        before: int | None = None
-        looked = 0
-        while before != 0 and looked < limit:
-            part: Slice = yield self._slice(ref, before, _CHUNK)
-            if not part.is_list or not ref.sees(part.record):
-                return (yield from super().find(ref, wanted, limit))
-            self._check_all_there(ref, part)
-            for position, text in reversed(list(enumerate(part.texts, part.start))):
-                if wanted(Run.from_wire(text)):  # which may never look at it
-                    return position
-            before, looked = part.start, looked + len(part.texts)
-        return None
+        # `wanted` need not look at a run, which is decoded only then.
+        found = yield from self._find(ref, lambda text, _: wanted(Run.from_wire(text)), limit)
+        if found is None:
+            return (yield from super().find(ref, wanted, limit))
+        return found[1]
+
+    def append(
+        self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
+    ) -> Operation[int]:
+        runs = identified(runs)
+        args = yield from self._appended(ref, runs)
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            reply: bytes | Refusal = yield self._append(ref, "", args)
+            if isinstance(reply, bytes):
+                return int(reply.split()[0])
+            if reply[0] == b"changed":  # the field is not ours: take over what stands in it
+                return (yield from Layout.append(self, ref, runs))
+            return reply
+
+        return (yield from self._settled(ref, attempt))
 
     def store(
         self,
@@ -145,65 +107,41 @@ class ListLayout(Layout):
         metadata: Mapping[str, Any],
         revision: str | None,
     ) -> Operation[str]:
-        """See Layout.store(). A store that only adds runs is an append."""
+        # A store that only adds runs is an append.
         document = build(runs, dict(metadata))
         encoded = self.encoded(document)
         snapshot = yield from self._snapshot(ref)
         ref = self._seen(ref, snapshot)
-        stored = snapshot.texts or []
+        stored = [*snapshot.texts]
         grown = (
             snapshot.is_list
             and snapshot.field == encoded.field
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)
         )
-        added = [(run, run.to_wire()) for run in document.runs[len(stored) :]]
-        if grown and added:
-            self._check_runs(ref, [text for _, text in added])
-            change = yield from self._appended(added)
-            reply = yield self._append(ref, added, snapshot.record.version, change)
+        if grown and (added := document.runs[len(stored) :]):
+            args = yield from self._appended(ref, added)
+            reply = yield self._append(ref, snapshot.record.version, args)
             if isinstance(reply, bytes):
                 return f"{int(reply.split()[1])}-{encoded.fingerprint}"
         elif grown:
-            with suppress(ConversationNotFound):  # gone meanwhile: then it is written anew
+            with suppress(ConversationNotFound):  # deleted meanwhile: then it is written anew
                 yield from self.set_lifetime(ref)  # a write, even of the same, slides it
                 return snapshot.revision
         return (yield from super().store(ref, runs, metadata, revision))
 
-    def edit(self, ref: ConversationRef, run: Run) -> Operation[None]:
-        text = run.to_wire()
-        self._check_runs(ref, [text])
-        if not (yield from self._change_one(ref, run.id, "edit", text)):
-            yield from super().edit(ref, run)
-
-    def remove(self, ref: ConversationRef, run_id: str) -> Operation[None]:
-        if not (yield from self._change_one(ref, run_id, "remove", b"")):
-            yield from super().remove(ref, run_id)
-
-    def truncate(self, ref: ConversationRef, after: str) -> Operation[None]:
-        if not (yield from self._change_one(ref, after, "truncate", b"")):
-            yield from super().truncate(ref, after)
-
-    def _appended(self, texts: Sequence[tuple[Run, bytes]]) -> Operation[bytes]:
-        """The change of the search documents that goes with an append."""
+    def _appended(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[list[bytes]]:
+        """The change of the search documents, then of each run the digest of its id, its text."""
+        texts = [(run, run.to_wire()) for run in runs]
+        self._check_runs(ref, [text for _, text in texts])
         documents = yield from self.indexer()
-        return b"" if documents is None else documents.appended(texts)
+        change = b"" if documents is None else documents.appended(texts)
+        return [change, *(part for run, text in texts for part in (digest(run.id), text))]
 
     def _append(
-        self, ref: ConversationRef, texts: Sequence[tuple[Run, bytes]], version: Any, change: bytes
-    ) -> Command[bytes | list[Any]]:
-        """The number of added runs and the new version, as text, or the reason of the refusal."""
-        pairs = [part for run, text in texts for part in (digest(run.id), text)]
-        args = [
-            *self._lifetimes(ref),
-            _EMPTY.raw,
-            _EMPTY.crc,
-            version,
-            self.max_bytes,
-            change,
-            *pairs,
-        ]
-
+        self, ref: ConversationRef, version: int | str, args: Sequence[bytes]
+    ) -> Command[bytes | Refusal]:
+        # The reply is the number of added runs and the new version, as text.
         def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
             if reply[0] == b"large":
                 self._check_size(ref, reply[1])
@@ -211,17 +149,59 @@ class ListLayout(Layout):
                 raise self._lost(ref, int(reply[1]))
             return reply
 
-        return replace(self._command(self._changing(APPEND), ref, args), decode=decoded)
+        own = [*self._lifetimes(ref), _EMPTY.raw, _EMPTY.crc, version, self.max_bytes]
+        command = self._command(self._changing(APPEND), ref, [*own, *args])
+        return replace(command, decode=decoded)
 
-    def _lost(self, ref: ConversationRef, count: int) -> ConversationCorrupt:
-        return self.corrupt(ref, b"", f"{counted(count, 'run')} of its list are missing")
+    def _change_run(
+        self, ref: ConversationRef, run_id: str, operation: str, text: bytes = b""
+    ) -> Operation[None]:
+        self._check_runs(ref, [text])
+        documents = yield from self.indexer()
 
-    def _check_all_there(self, ref: ConversationRef, part: Slice) -> None:
-        if (lost := (part.record.runs or 0) - part.length) > 0:
-            raise self._lost(ref, lost)
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
+            ids: list[str] = []
 
-    def _field_of(self, ref: ConversationRef) -> Command[bytes | None]:
-        return single("HGET", self.keys.content(ref.id), ref.id)
+            def is_wanted(stored: bytes, index: int) -> bool:
+                ids.append(decoded_run(stored, index).id)
+                return ids[-1] == run_id
+
+            found = yield from self._find(ref, is_wanted, LARGEST)
+            if found is None:
+                return False
+            record, index, stored = found
+            if index is None:
+                raise self._error(RunNotFound, ref, repr(run_id))
+            ref = ref.owned_by(owner_of(record))
+            change = documents.of(operation, stored, text) if documents else b""
+            removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[operation]
+            args = [*self._lifetimes(ref), operation, index, stored, text, change]
+            args += map(digest, removed)
+            reply = yield self._command(self._changing(CHANGE), ref, args)
+            return True if isinstance(reply, int) else reply
+
+        if not (yield from self._settled(ref, attempt)):
+            yield from super()._change_run(ref, run_id, operation, text)
+
+    def _find(
+        self, ref: ConversationRef, is_wanted: Callable[[bytes, int], bool], limit: int
+    ) -> Operation[tuple[Record, int | None, bytes] | None]:
+        """The record, and position and text of the last of `limit` runs that is wanted, if any is.
+
+        None if the list cannot be used.
+        """
+        before, looked = None, 0
+        while True:
+            found = yield self._slice(ref, before, _CHUNK)
+            part = yield from self._usable(ref, found, before, _CHUNK)
+            if part is None:
+                return None
+            for index, text in reversed([*enumerate(part.texts, part.start)]):
+                if is_wanted(text, index):
+                    return part.record, index, text
+            before, looked = part.start, looked + len(part.texts)
+            if before == 0 or looked >= limit:
+                return part.record, None, b""
 
     def _slice(self, ref: ConversationRef, before: int | None, limit: int) -> Command[Slice]:
         """At most `limit` elements of the list in front of index `before`, or the last ones."""
@@ -242,51 +222,29 @@ class ListLayout(Layout):
         def decoded(replies: list[Any]) -> Slice:
             fields, size, length, texts = replies
             record = Record.from_reply(ref.id, fields)
-            is_list = record.layout == self.name and record.length == size
+            is_list = self.is_own(record, size, length)
             start = (length if before is None else before) - limit
             return Slice(record, texts, min(max(0, start), length), length, is_list)
 
         return Command(calls, decoded)
 
-    def encoded(self, document: Document) -> Encoded:
-        texts, field = document.texts, document.with_texts([])
-        return Encoded(field.raw, texts, derived_list_fields(texts, field))
+    def _usable(
+        self, ref: ConversationRef, part: Slice, before: int | None, limit: int
+    ) -> Operation[Slice | None]:
+        """`part`, or the last one if `before` is beyond the end of the list.
 
-    def _change_one(
-        self, ref: ConversationRef, run_id: str, operation: str, given: bytes
-    ) -> Operation[bool]:
-        """Change the list at one run. False if the list is not all of the conversation."""
-        documents = yield from self.indexer()
+        None if the list is not the whole conversation, or if the caller must not see it.
+        """
+        if not part.is_list or not ref.sees(part.record) or (yield from is_past(part.record)):
+            return None
+        if (lost := (part.record.runs or 0) - part.length) > 0:
+            raise self._lost(ref, lost)
+        if before is not None and before > part.length:
+            part = yield self._slice(ref, part.length, limit)
+        return part
 
-        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
-            found = yield from self._find(ref, run_id)
-            if found is None:
-                return False
-            ref = found.ref
-            change = documents.of(operation, found.text, given) if documents else b""
-            removed = {"edit": [], "remove": [run_id], "truncate": found.behind}[operation]
-            args = [*self._lifetimes(ref), operation, found.index, found.text, given, change]
-            args += map(digest, removed)
-            reply = yield self._command(self._changing(CHANGE), ref, args)
-            return True if isinstance(reply, int) else reply
-
-        return (yield from self._settled(ref, attempt))  # type: ignore[no-any-return]
-
-    def _find(self, ref: ConversationRef, run_id: str) -> Operation[Found | None]:
-        """The run of that id, looked for from the end. None if the list is not everything."""
-        before: int | None = None
-        behind: list[str] = []
-        while before != 0:
-            part = yield self._slice(ref, before, _CHUNK)
-            if not part.is_list or not ref.sees(part.record):
-                return None
-            self._check_all_there(ref, part)
-            for index, text in reversed(list(enumerate(part.texts, part.start))):
-                if (id := decoded_run(text, index).id) == run_id:
-                    return Found(ref.owned_by(owner_of(part.record)), index, text, behind)
-                behind.append(id)
-            before = part.start
-        raise self._run_not_found(ref, run_id)
+    def _lost(self, ref: ConversationRef, count: int) -> ConversationCorrupt:
+        return self.corrupt(ref, b"", f"{counted(count, 'run')} of its list are missing")
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

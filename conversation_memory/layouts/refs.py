@@ -1,4 +1,4 @@
-"""A reference to a conversation as one caller sees it, and a snapshot of what is stored."""
+"""A reference to a conversation as one caller sees it, and values that the layouts exchange."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..redis_io.operations import Operation, single
 from ..runs import Run
 from ..search_index.documents import fresh_token
 
-# A program that knows no record may write as many bytes as were there. A digest tells, at 3 us of
-# server time a kB.
+# Another program may write as many bytes as were there. Only a digest tells, at 3 us of server
+# time a kB.
 _DIGESTED = 32 * 1024
 
 # By how much the clocks of a client and of Redis may differ.
@@ -29,17 +29,16 @@ _SKEW = timedelta(hours=1)
 class ConversationRef:
     """A conversation as one caller may see it.
 
-    `owner` is the owner it belongs to as far as known, None for nobody. A `scoped` caller sees the
-    conversations of that owner only; any other caller learns the true owner from the server.
-    `lifetime` is what the caller wants it to be, in milliseconds, 0 for ever, None for no change.
-    `call` is the token of the one write that this is for: one that is sent again, as redis-py does
-    after a lost connection, is known by it.
+    `owner` is the owner as far as known, None for nobody. A `scoped` caller sees the conversations
+    of that owner only; any other caller learns the true owner from the server. `lifetime` is the
+    wanted one in milliseconds, 0 for ever, None for no change.
     """
 
     id: bytes
     owner: bytes | None = None
     scoped: bool = False
     lifetime: int | None = None
+    # redis-py sends a write again after a lost connection: the token of each tells repetitions.
     call: bytes = field(default_factory=fresh_token, compare=False)
 
     def at(self, id: bytes) -> ConversationRef:
@@ -66,23 +65,19 @@ def milliseconds_of(time: datetime | None) -> int | str:
     return "" if time is None else round(time.timestamp() * 1000)
 
 
-def distinct(runs: Sequence[Run]) -> list[Run]:
-    """`runs` without repetitions of an id. One without an id is never a repetition."""
-    return list({run.id or index: run for index, run in enumerate(runs)}.values())
-
-
 def identified(runs: Sequence[Run]) -> list[Run]:
-    """`runs`, those without an id with a fresh one: it tells a repetition."""
-    return [run if run.id else run.with_id(uuid4().hex) for run in runs]
+    """`runs` without repetitions, which their ids tell: one without an id gets a fresh one."""
+    known = (run if run.id else run.with_id(uuid4().hex) for run in runs)
+    return list({run.id: run for run in known}.values())
 
 
 def digest(run_id: str) -> bytes:
-    """The member of the sorted set `ids` for a run: 16 bytes, however long the id is."""
+    # A member of the sorted set `ids` has 16 bytes, however long the id is.
     return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
 
 
 def is_past(record: Record) -> Operation[bool]:
-    """True if the deadline has passed; asks the server for its time only if it is near."""
+    # The clock of the server counts; it is asked only if the deadline is near.
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
         return False
     seconds, microseconds = yield single("TIME")
@@ -91,10 +86,7 @@ def is_past(record: Record) -> Operation[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A document as a layout stores it: the field, and the list if the layout has one.
-
-    `record` is what the record says of them.
-    """
+    """A document as a layout stores it: field, list (if it has one), fields of the record."""
 
     field: bytes
     texts: list[bytes]
@@ -102,7 +94,6 @@ class Encoded:
 
     @property
     def size(self) -> int:
-        """Bytes of all."""
         return len(self.field) + sum(map(len, self.texts))
 
     @property
@@ -111,38 +102,50 @@ class Encoded:
 
     @property
     def digests(self) -> list[bytes]:
-        """Of the ids of the runs in the list; see digest()."""
         return [digest(run.id) for run in map(Run.from_wire, self.texts) if run.id]
 
     @property
-    def pairs(self) -> list[Any]:
-        """Fields of the record and their values, by turns."""
-        return [part for pair in self.record.items() for part in pair]
+    def args(self) -> list[Any]:
+        """The last arguments of write.lua."""
+        pairs = [part for pair in self.record.items() for part in pair]
+        return [len(pairs), len(self.texts), *pairs, *self.texts, *self.digests]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """The search documents that a conversation has."""
+
+    indexed: bytes  # a field of its record, as is `facets`
+    facets: bytes
+    suffixes: list[bytes]  # of the documents that exist
+    size: int  # of the field in bytes
+    length: int  # of field or list, whichever is longer
+    is_current: bool  # they are the documents of all runs, as far as Redis can tell
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The stored state of a conversation: the field, the record, and the list if it has one.
-
-    `size` is how many bytes the record counts in the list.
-    """
+    """The stored state of a conversation: field, record, and the list if it was asked for."""
 
     FIELDS: ClassVar[tuple[str, ...]] = (*FIELDS, "bytes")
 
     field: bytes | None
     record: Record
-    texts: list[bytes] | None = None
+    texts: Sequence[bytes] = ()
     is_digested: bool = False
-    size: int | None = None
+    size: int | None = None  # how many bytes the record counts in the list
 
     @classmethod
     def from_replies(
-        cls, id: bytes, fields: Sequence[bytes | None], field: bytes | None, *texts: list[bytes]
+        cls,
+        id: bytes,
+        fields: Sequence[bytes | None],
+        field: bytes | None,
+        texts: Sequence[bytes] = (),
     ) -> Snapshot:
         """From the values of FIELDS, the field, and the list if it was asked for."""
         *known, size = fields
-        record, runs = Record.from_reply(id, known), texts[0] if texts else None
-        return cls(field, record, runs, size=number(size))
+        return cls(field, Record.from_reply(id, known), texts, size=number(size))
 
     @property
     def revision(self) -> str:
@@ -152,12 +155,10 @@ class Snapshot:
 
     @property
     def expectation(self) -> tuple[Any, Any, Any]:
-        """Version, length and digest of the field, as the scripts take them.
-
-        Of a long one, the digest is left out until a script has asked for it.
-        """
+        """Version, length and digest of the field, as the scripts take them."""
         if self.field is None:
             return self.record.version, -1, ""
+        # That of a long one is left out until a script has asked for it.
         with_digest = self.is_digested or len(self.field) <= _DIGESTED
         digest = sha1(self.field, usedforsecurity=False).hexdigest() if with_digest else ""
         return self.record.version, len(self.field), digest
@@ -180,29 +181,22 @@ class Snapshot:
             return read(self.field, self.record)
         if self.lost:
             raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
-        if not self.is_as_written:
+        # As many runs and bytes as the record counts were written by us, and are readable.
+        if (self.record.runs, self.size) != (len(self.texts), sum(map(len, self.texts))):
             self.verify()
-        return joined(self.texts or [], read(self.field))
-
-    @property
-    def is_as_written(self) -> bool:
-        """True if the list has as many runs and bytes as the record counts: then we wrote it."""
-        texts = self.texts or []
-        return (self.record.runs, self.size) == (len(texts), sum(map(len, texts)))
+        return joined(self.texts, read(self.field))
 
     def verify(self) -> None:
         """Decode every run of the list. Raises `Damaged`."""
-        decoded(self.texts or [])
+        decoded(self.texts)
 
     @property
     def lost(self) -> int:
-        """How many runs the list lacks, as after an eviction.
-
-        Beside a field that another program wrote, the record may count runs of both.
-        """
+        """How many runs the list lacks, as after an eviction."""
+        # If another program wrote the field, the record may count its runs as well.
         if self.record.layout != "list" or self.record.length != len(self.field or b""):
             return 0
-        return max(0, (self.record.runs or 0) - len(self.texts or ()))
+        return max(0, (self.record.runs or 0) - len(self.texts))
 
     @property
     def may_be_list(self) -> bool:
@@ -212,10 +206,7 @@ class Snapshot:
 
 
 class Memo:
-    """The last snapshot that a driver read, with its document, for one use.
-
-    A write that finds them still there need not read.
-    """
+    """The last snapshot that a driver read, with its document, for one write that need not read."""
 
     __slots__ = ("_seen",)
 

@@ -1,14 +1,15 @@
-"""Reading the stored state of a conversation, and the errors if it cannot be read."""
+"""The stored state of a conversation, its search documents, and the errors of both."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..conf import IndexSettings
-from ..documents import Document
+from ..documents import Document, Runs
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -22,36 +23,52 @@ from ..exceptions import (
     RunNotFound,
     is_wrong_type,
 )
-from ..keys import decode
-from ..records import FIELDS, Record, number
+from ..keys import Keys, decode
+from ..records import FIELDS, LARGEST, Conversation, Excerpt, Record, RunPage, number
 from ..redis_io.operations import Command, Operation, Step, T, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
-from .indexing import Indexing
-from .refs import ConversationRef, Snapshot, is_past, owner_of
+from ..search_index.documents import Documents
+from ..search_index.index_state import OFF, IndexState, State
+from ..search_index.schema import Schema
+from .refs import ConversationRef, Indexed, Memo, Snapshot, is_past, owner_of
+
+INDEXED = Script("indexed")
+DERIVE = Script("derive")
 
 E = TypeVar("E", bound=ConversationError)
 
+_CHUNK = 50
 
-class StoredConversation(Indexing, ABC):
-    """Reads a conversation whatever layout wrote it last: its record tells."""
+# Why a script did not write, then details; see conversation.lua.
+Refusal = list[bytes]
+
+
+class StoredConversation(ABC):
+    """Reads a conversation whatever layout wrote it last: its record tells.
+
+    Without SEARCH, `schema`, `documents` and `index_state` are None.
+    """
 
     def __init__(self, settings: IndexSettings):
-        super().__init__(settings)
         self.alias = settings.alias
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
         self.slides_on_read = settings.ttl_on_read
+        self.keys = Keys(settings.index)
+        self.schema = Schema.of(settings, self.keys)
+        self.documents = Documents(self.schema) if self.schema else None
+        self.index_state = IndexState(self.schema) if self.schema else None
 
     def _snapshot(
         self, ref: ConversationRef, *, runs: bool = False, digested: bool = False
     ) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
         calls = self._reads(ref, runs=runs)
-        # As one transaction where the parts must belong together: owner, content and list.
-        together = runs or ref.scoped
-        step: Step = Command(tuple(calls)) if together else [single(*call) for call in calls]
+        # One transaction where the parts must belong together: owner, content and list.
+        is_one = runs or ref.scoped
+        step: Step = Command(tuple(calls)) if is_one else [single(*call) for call in calls]
         snapshot = Snapshot.from_replies(ref.id, *(yield step))
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
@@ -67,15 +84,9 @@ class StoredConversation(Indexing, ABC):
         return [*calls, ("LRANGE", self.keys.runs(ref.id), 0, -1)] if runs else calls
 
     def snapshot(self, ref: ConversationRef) -> Command[Snapshot | None]:
-        """The stored state in one command, expired or not.
-
-        None if a key of it has another type.
-        """
-
-        def decoded(replies: list[Any]) -> Snapshot:
-            return Snapshot.from_replies(ref.id, *replies)
-
-        return Command(tuple(self._reads(ref, runs=True)), decoded, otherwise=None)
+        """The stored state, expired or not; None if a key of it has another type."""
+        calls = tuple(self._reads(ref, runs=True))
+        return Command(calls, lambda replies: Snapshot.from_replies(ref.id, *replies), None)
 
     def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is damaged."""
@@ -87,38 +98,6 @@ class StoredConversation(Indexing, ABC):
 
     def _document(self, snapshot: Snapshot) -> Document:
         return snapshot.document
-
-    def guarded(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
-        """`operation` on one conversation, whose damage is told as such, wherever it was found."""
-        try:
-            return (yield from operation)
-        except Damaged as damage:
-            failure: ConversationMemoryError = self.corrupt(ref, damage.raw, damage.reason)
-        except RedisMisconfigured as error:
-            if not is_wrong_type(error):
-                raise
-            failure = error
-            with suppress(RedisDenied):  # whoever may not ask
-                failure = (yield from self.mistyped(ref)) or error
-        raise failure from failure.__cause__
-
-    def mistyped(self, ref: ConversationRef) -> Operation[ConversationMemoryError | None]:
-        """The error for a conversation of which a key has another type; None if all are right.
-
-        Whose a record of another type was, only the order of the owner tells.
-        """
-        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list"}
-        calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
-        calls.append(single("HGET", self.keys.content(ref.id), ref.id))
-        calls.append(single("ZSCORE", self.keys.recency(ref.owner), ref.id))
-        *types, field, score = yield calls
-        for (key, type), found in zip(keys.items(), types, strict=True):
-            if found not in (type, b"none"):
-                if ref.scoped and score is None:
-                    return self.not_found(ref)
-                what = f"the key {decode(key)!r} is a {found.decode()}, not a {type.decode()}"
-                return self.corrupt(ref, field or b"", what)
-        return None
 
     def record(self, ref: ConversationRef) -> Operation[Record | None]:
         fields = ("HMGET", self.keys.record(ref.id), *FIELDS)
@@ -138,30 +117,162 @@ class StoredConversation(Indexing, ABC):
     def exists(self, ref: ConversationRef) -> Operation[bool]:
         return (yield from self.record(ref)) is not None
 
-    def foreign(self, ids: Sequence[bytes]) -> Operation[list[bytes]]:
-        """Those of `ids` that are not stored in the form of this layout."""
-        forms: list[Command[Any]] = [
-            single("HMGET", self.keys.record(id), "layout", "length", otherwise=[b"", b""])
-            for id in ids
-        ]
-        sizes: list[Command[Any]] = [single("HSTRLEN", self.keys.content(id), id) for id in ids]
-        lengths: list[Command[Any]] = [
-            single("LLEN", self.keys.runs(id), otherwise=1) for id in ids
-        ]
-        replies, count = (yield [*forms, *sizes, *lengths]), len(ids)
-        found = zip(ids, replies, replies[count:], replies[2 * count :], strict=False)
-        return [
-            id
-            for id, (layout, length), *sizes_now in found
-            if not self._is_own(decode(layout or b""), number(length), *sizes_now)
-        ]
+    @abstractmethod
+    def is_own(self, record: Record, size: int, runs: int) -> bool:
+        """True if this record, a field of `size` bytes and a list of `runs` are in our form."""
+
+    def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[Conversation]:
+        """The whole conversation; one without runs if it does not exist."""
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return Conversation(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
+        document = self.document(ref, snapshot)
+        if memo is not None and not snapshot.is_list:
+            memo.keep(snapshot, document)
+        is_list, version = snapshot.is_list, snapshot.record.version
+        revision = snapshot.revision if is_list else f"{version}-{document.fingerprint}"
+        runs = document.runs
+        record = replace(snapshot.record, runs=len(runs))  # others count no runs
+        return Conversation(record, runs, document.metadata, revision, exists=True)
+
+    def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
+        """The document as it is stored, readable or not; of a list, put together from its parts."""
+        try:
+            snapshot = yield from self._snapshot(ref)
+        except RedisMisconfigured as error:
+            if ref.scoped or not is_wrong_type(error):
+                raise
+            field: bytes | None = yield single("HGET", self.keys.content(ref.id), ref.id)
+            return field
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return None
+        if snapshot.is_list:
+            with suppress(ConversationCorrupt):
+                return self.document(ref, snapshot).raw
+        return snapshot.field
 
     @abstractmethod
-    def _is_own(self, layout: str, length: int | None, size: int, runs: int) -> bool:
-        """True if `layout` and `length` of a record are those of this layout's own form.
+    def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
+        """At most `limit` runs in front of position `before`, or the last ones."""
 
-        `size` is the length of the field in bytes, `runs` that of the list, as they are now.
+    def excerpt(
+        self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
+    ) -> Operation[Excerpt]:
+        """See page(); with record and metadata."""
+        found = yield from self.read(ref)
+        page = cut(found.runs, before, limit)
+        return Excerpt(
+            found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
+        )
+
+    def find(
+        self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
+    ) -> Operation[int | None]:
+        """The position of the last run that is `wanted`, looked for among the last `limit`."""
+        page = yield from self.page(ref, None, limit)
+        numbered = reversed([*enumerate(page.runs, page.start)])
+        return next((position for position, run in numbered if wanted(run)), None)
+
+    def tail(self, ref: ConversationRef, count: int) -> Operation[list[Run]]:
+        return (yield from self.page(ref, None, count)).runs if count > 0 else []
+
+    def window(
+        self,
+        ref: ConversationRef,
+        max_runs: int | None,
+        max_tokens: int | None,
+        count: Callable[[Run], int],
+    ) -> Operation[list[Run]]:
+        """The last runs that fit, oldest first; never a part of one."""
+        chosen: list[Run] = []
+        tokens, before = 0, None
+        max_runs = None if max_runs is None else min(max_runs, LARGEST)
+        while before != 0 and (max_runs is None or len(chosen) < max_runs):
+            wanted = _CHUNK if max_runs is None else max_runs - len(chosen)
+            page = yield from self.page(ref, before, wanted)
+            for run in reversed(page.runs):
+                if max_tokens is not None:
+                    tokens += count(run)
+                    if tokens > max_tokens:
+                        return chosen[::-1]
+                chosen.append(run)
+            before = page.start
+        return chosen[::-1]
+
+    def indexer(self) -> Operation[Documents | None]:
+        """The maker of search documents; None if writes need none."""
+        if self.index_state is None or not (yield from self.index_state.wants_documents()):
+            return None
+        return self.documents
+
+    def search_state(self) -> Operation[State]:
+        return OFF if self.index_state is None else (yield from self.index_state.ready())
+
+    def indexed_command(self, ref: ConversationRef, *, whole: bool = False) -> Command[Indexed]:
+        """The documents that a conversation has; `whole` for a command inside a MULTI."""
+        assert self.schema is not None
+        digest, keys = self.schema.digest.encode(), self.keys
+
+        def decoded(reply: list[Any]) -> Indexed:
+            indexed, facets, suffixes, version, size, runs, intact = reply
+            is_current = intact and indexed == b"%b-%b-%d" % (digest, version or b"0", size)
+            length = max(size, number(runs) or 0)
+            return Indexed(indexed, facets, suffixes, size, length, bool(is_current))
+
+        names = [keys.content(ref.id), keys.record(ref.id), keys.root]
+        call = (INDEXED.whole if whole else INDEXED.call)(names, [ref.id])
+        unreadable = Indexed(b"", b"", [], 0, 0, False)
+        return single(*call, decode=decoded, otherwise=unreadable)
+
+    def index_command(
+        self, ref: ConversationRef, snapshot: Snapshot, change: bytes, time: int | str
+    ) -> Command[int | Refusal | None]:
+        """Change the documents if the conversation is still as in `snapshot`.
+
+        `time` (ms) is that of runs without a document. Returns how many documents were written,
+        None if a key has another type.
         """
+        args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time, ""]
+        call = DERIVE.call(self.keys.of(ref.id, ref.owner, ref.call), args)
+        return Command((call,), otherwise=None)
+
+    def _change_to(self, ref: ConversationRef, document: Document) -> Operation[bytes]:
+        """The change from the present search documents to those of `document`."""
+        documents = yield from self.indexer()
+        if documents is None:
+            return b""
+        known: Indexed = yield self.indexed_command(ref)
+        return documents.whole_after(document, known.indexed, known.facets, known.suffixes)
+
+    def guarded(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
+        """`operation` on one conversation, with damage told as an error about it."""
+        try:
+            return (yield from operation)
+        except Damaged as damage:
+            failure: ConversationMemoryError = self.corrupt(ref, damage.raw, damage.reason)
+        except RedisMisconfigured as error:
+            if not is_wrong_type(error):
+                raise
+            failure = error
+            with suppress(RedisDenied):
+                failure = (yield from self.mistyped(ref)) or error
+        raise failure from failure.__cause__
+
+    def mistyped(self, ref: ConversationRef) -> Operation[ConversationMemoryError | None]:
+        """The error for a conversation of which a key has another type; None if all are right."""
+        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list"}
+        calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
+        calls.append(single("HGET", self.keys.content(ref.id), ref.id))
+        # If the record has another type, only the recency index of the owner tells the owner.
+        calls.append(single("ZSCORE", self.keys.recency(ref.owner), ref.id))
+        *types, field, score = yield calls
+        for (key, type), found in zip(keys.items(), types, strict=True):
+            if found not in (type, b"none"):
+                if ref.scoped and score is None:
+                    return self.not_found(ref)
+                what = f"the key {decode(key)!r} is a {found.decode()}, not a {type.decode()}"
+                return self.corrupt(ref, field or b"", what)
+        return None
 
     def _seen(self, ref: ConversationRef, snapshot: Snapshot) -> ConversationRef:
         """The reference with its true owner. Raises if the caller must not see it."""
@@ -171,13 +282,13 @@ class StoredConversation(Indexing, ABC):
             raise self.not_found(ref)
         return ref.owned_by(owner_of(snapshot.record))
 
-    def _lifetimes(self, ref: ConversationRef) -> tuple[Any, Any]:
-        """The lifetime that the caller wants and that of the index, as the scripts take them."""
+    def _lifetimes(self, ref: ConversationRef) -> tuple[int | str, int | str]:
+        """That of the caller and that of the index, as the scripts take them."""
         wanted = "" if ref.lifetime is None else ref.lifetime
         return wanted, "" if self.lifetime is None else self.lifetime
 
     def _changing(self, script: Script) -> Script:
-        """A script that writes runs; it can write search documents only where SEARCH is on."""
+        # Without SEARCH, the server need not compile what writes search documents.
         return script if self.documents is not None else script.without_documents
 
     def _command(
@@ -188,11 +299,11 @@ class StoredConversation(Indexing, ABC):
         return Command((script.call(all_keys, [ref.id, ref.owner or b"", *args]),))
 
     def _position(self, ref: ConversationRef, runs: Sequence[Run], run_id: str) -> int:
-        """The position of a run, looked for from the end."""
+        # From the end, as each run is decoded when it is looked at.
         for position in range(len(runs) - 1, -1, -1):
             if runs[position].id == run_id:
                 return position
-        raise self._run_not_found(ref, run_id)
+        raise self._error(RunNotFound, ref, repr(run_id))
 
     def _check_size(self, ref: ConversationRef, size: int) -> None:
         if size > self.max_bytes:
@@ -205,24 +316,24 @@ class StoredConversation(Indexing, ABC):
             limit = f"{self.max_run_bytes:,} are allowed (MAX_RUN_BYTES). Nothing was written."
             raise self._error(ConversationTooLarge, ref, f"has a run of {largest:,} bytes, {limit}")
 
-    def _run_not_found(self, ref: ConversationRef, run_id: str) -> RunNotFound:
-        return self._error(RunNotFound, ref, repr(run_id))
-
     def _conflict(self, ref: ConversationRef, what: str) -> ConversationConflict:
         return self._error(ConversationConflict, ref, f"{what}. Nothing was written.")
 
     def not_found(self, ref: ConversationRef) -> ConversationNotFound:
         return self._error(ConversationNotFound, ref, " for this owner" if ref.scoped else "")
 
-    def _error(self, kind: type[E], ref: ConversationRef, reason: str) -> E:
-        id = decode(ref.id)
-        return kind(reason, alias=self.alias, index=self.keys.name, conversation_id=id)
-
     def corrupt(self, ref: ConversationRef, raw: bytes, reason: str) -> ConversationCorrupt:
-        return ConversationCorrupt(
-            alias=self.alias,
-            index=self.keys.name,
-            conversation_id=decode(ref.id),
-            raw=raw,
-            reason=reason,
-        )
+        return ConversationCorrupt(raw=raw, reason=reason, **self._where(ref))
+
+    def _error(self, kind: type[E], ref: ConversationRef, reason: str) -> E:
+        return kind(reason, **self._where(ref))
+
+    def _where(self, ref: ConversationRef) -> dict[str, str]:
+        id = decode(ref.id)
+        return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
+
+
+def cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
+    stop = len(runs) if before is None else min(before, len(runs))
+    start = max(0, stop - limit)
+    return RunPage(list(runs[start:stop]), start)

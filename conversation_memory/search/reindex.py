@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..collection.listing import Listing
-from ..collection.selection import ScanCursor
+from ..collection.selection import ScanCursor, split_by_bytes
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -16,8 +16,7 @@ from ..exceptions import (
     RedisMisconfigured,
 )
 from ..layouts import ConversationRef, Layout
-from ..layouts.indexing import Indexed
-from ..layouts.refs import Snapshot, owner_of
+from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search_index.sweep import sweep
 
@@ -111,16 +110,8 @@ def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[byte
 
 
 def batches(found: list[tuple[bytes, int]]) -> Iterator[list[bytes]]:
-    batch: list[bytes] = []
-    room = _BYTES
-    for id, size in found:
-        if batch and (len(batch) == _CONVERSATIONS or size > room):
-            yield batch
-            batch, room = [], _BYTES
-        batch.append(id)
-        room -= size
-    if batch:
-        yield batch
+    for batch in split_by_bytes(found, lambda pair: pair[1], _BYTES, _CONVERSATIONS):
+        yield [id for id, _ in batch]
 
 
 class _Indexer:

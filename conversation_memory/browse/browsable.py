@@ -8,26 +8,18 @@ from typing import TYPE_CHECKING, Any
 from ..collection.listing import Listing
 from ..collection.summaries import Summary
 from ..conf import IndexSettings
-from ..exceptions import RedisDenied, RedisReadOnly
+from ..documents import read
+from ..exceptions import Damaged
 from ..keys import Id, encode
 from ..layouts import Layout
-from ..layouts.refs import owner_of
 from ..redis_io.operations import Command, Operation, T, single, twins
 from . import stats
-from .queries import (
-    Extent,
-    Finds,
-    Span,
-    is_unreadable,
-    numbered,
-    shown,
-    total,
-)
+from .queries import Extent, Finds, Span, numbered, shown, total
 from .stats import Discovery, Statistics
 
 EVERYTHING = Span()
 
-# A search by name ends after so many conversations, or so many bytes that had to be read.
+# A search by name ends after so many conversations; at most so many bytes are read for it.
 MOST_LOOKED_AT = 10_000
 MOST_READ = 32 * 1024 * 1024
 _STEP = 1000
@@ -49,8 +41,8 @@ class Browsable:
 
     def _extent(self, span: Span = EVERYTHING) -> Operation[Extent]:
         """Count the conversations in a span, and adopt some that other programs wrote."""
-        counted, unlisted = yield from self._listing.with_adoption(total(self._layout.keys, span))
-        return Extent(counted, unlisted)
+        count = total(self._layout.keys, span)
+        return Extent(*(yield from self._listing.with_adoption(count)))
 
     extent, aextent = twins(_extent)
 
@@ -62,23 +54,17 @@ class Browsable:
         found: list[Summary] = []
         for _ in range(_ATTEMPTS):
             _, ids = yield numbered(self._layout.keys, span, offset, limit)
-            listed = yield from shown(self._layout.keys, ids)
-            found = [one for one in listed if span.owner in (None, owner_of(one.record))]
-            stale = {*ids} - {one.id for one in found}
-            if not stale:
+            found, moved = yield from self._listing.existing(ids, span.owner, glances=True)
+            if not moved:
                 break
-            try:  # deleted conversations leave the recency index, and others move up
-                yield from self._listing.forget([*stale], span.owner)
-            except (RedisReadOnly, RedisDenied):
-                break
+            # Deleted conversations have left the recency index, and others moved up.
         return found
 
     browse, abrowse = twins(_browse)
 
     def _glance(self, *conversation_ids: Id) -> Operation[list[Summary]]:
         """The summaries of these conversations, without those that do not exist."""
-        ids = [encode(id) for id in conversation_ids]
-        return shown(self._layout.keys, ids)
+        return shown(self._layout.keys, [encode(id) for id in conversation_ids])
 
     glance, aglance = twins(_glance)
 
@@ -86,13 +72,13 @@ class Browsable:
         self, text: str, span: Span = EVERYTHING, *, start: int = 0
     ) -> Operation[Finds]:
         """Those of 10,000 conversations with `text` in the id or title, from number `start` on."""
-        return self._walk(span, start, lambda it: it.is_named(text))
+        return self._walk(span, start, lambda summary: summary.is_named(text))
 
     find_named, afind_named = twins(_find_named)
 
     def _find_unreadable(self, span: Span = EVERYTHING, *, start: int = 0) -> Operation[Finds]:
         """Those of 10,000 conversations that cannot be read, from number `start` on."""
-        return self._walk(span, start, lambda it: not it.is_as_written, must_be_unreadable=True)
+        return self._walk(span, start, lambda summary: not summary.is_as_written, reads=True)
 
     find_unreadable, afind_unreadable = twins(_find_unreadable)
 
@@ -118,23 +104,24 @@ class Browsable:
         start: int,
         is_wanted: Callable[[Summary], bool],
         *,
-        must_be_unreadable: bool = False,
+        reads: bool = False,
     ) -> Operation[Finds]:
+        """The ids of wanted conversations; if it `reads`, of those that cannot be read."""
         found: list[bytes] = []
         skipped, looked_at, room = 0, 0, MOST_READ
         for offset in range(start, start + MOST_LOOKED_AT, _STEP):
             count, ids = yield numbered(self._layout.keys, span, offset, _STEP)
             listed = yield from shown(self._layout.keys, ids, glances=False)
-            wanted = [it for it in listed if is_wanted(it)]
-            if must_be_unreadable:
+            wanted = [summary for summary in listed if is_wanted(summary)]
+            if reads:
                 small = []
-                for one in wanted:
-                    if one.bytes <= room:
-                        small.append(one)
-                        room -= one.bytes
+                for summary in wanted:
+                    if summary.bytes <= room:
+                        small.append(summary)
+                        room -= summary.bytes
                 skipped += len(wanted) - len(small)
                 wanted = yield from self._unreadable(small)
-            found += [one.id for one in wanted]
+            found += [summary.id for summary in wanted]
             looked_at += len(ids)
             if offset + _STEP >= count:
                 return Finds(found, None, skipped, looked_at)
@@ -142,7 +129,14 @@ class Browsable:
 
     def _unreadable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
         content = self._layout.keys.content
-        reads: list[Command[Any]] = [single("HGET", content(it.id), it.id) for it in doubtful]
-        fields = (yield reads) if reads else []
-        pairs = zip(doubtful, fields, strict=True)
-        return [one for one, field in pairs if field is not None and is_unreadable(field)]
+        reads: list[Command[Any]] = [
+            single("HGET", content(summary.id), summary.id) for summary in doubtful
+        ]
+        found = []
+        for summary, field in zip(doubtful, (yield reads) if reads else [], strict=True):
+            try:
+                if field is not None:
+                    read(field)
+            except Damaged:
+                found.append(summary)
+        return found
