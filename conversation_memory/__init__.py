@@ -7,13 +7,13 @@ from .collection.selection import Selection
 from .drivers import BaseConversationMemoryDriver, RedisConversationMemoryDriver
 from .indexes import ConversationIndex, indexes
 from .owners import owner_of
-from .records import Conversation, Page, Record
+from .records import ConversationState, Page, Record
 from .runs import Artifact, Run
 
 __all__ = [
     "Artifact",
     "BaseConversationMemoryDriver",
-    "Conversation",
+    "ConversationState",
     "ConversationIndex",
     "Erasure",
     "Page",

@@ -20,7 +20,7 @@ from .drivers import RedisConversationMemoryDriver, new_ref
 from .exceptions import InvalidIndexError
 from .keys import Id, decode, encode
 from .layouts import layout
-from .records import Conversation, Page
+from .records import ConversationState, Page
 from .redis_io import connections
 from .redis_io.operations import Operation, T, aperform, perform, twins
 from .search.api import Searchable
@@ -114,7 +114,7 @@ class ConversationIndex(Searchable, Browsable):
             if mark is None:
                 return
 
-    def _inspect(self, conversation_id: Id) -> Operation[Conversation]:
+    def _inspect(self, conversation_id: Id) -> Operation[ConversationState]:
         """Read a conversation without moving its deadline.
 
         Raises `ConversationNotFound`, or `ConversationCorrupt` with the stored bytes in `raw`.

@@ -12,7 +12,7 @@ from .collection.listing import Listing
 from .keys import decode
 from .layouts import ConversationRef, Layout
 from .layouts.refs import Memo
-from .records import LARGEST, Conversation, Excerpt, Record, RunPage
+from .records import LARGEST, ConversationState, Excerpt, Record, RunPage
 from .redis_io.connections import Connection
 from .redis_io.operations import Operation, T, aperform, perform, twins
 from .runs import Run, estimate_tokens
@@ -64,7 +64,7 @@ class ConversationReader:
 
     load, aload = twins(_load)
 
-    def _read(self) -> Operation[Conversation]:
+    def _read(self) -> Operation[ConversationState]:
         """Runs, metadata, record and revision as they stood at one moment."""
         return self._reading(self._layout.read(self._ref, self._memo))
 

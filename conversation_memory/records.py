@@ -71,7 +71,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class ConversationState:
     """A whole conversation as it was at one moment.
 
     `revision` changes with every write, also of stock Griptape drivers; pass it to `store()`.

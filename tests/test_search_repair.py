@@ -110,7 +110,7 @@ class RenamedTests(Repair):
         self.write(index)
         token = b"0123456789abcdef"
         with mock.patch(
-            "conversation_memory.search_index.documents.fresh_token", return_value=token
+            "conversation_memory.search_index.run_documents.fresh_token", return_value=token
         ):
             index.driver("3", owner="ann").append(run("3a"))
             index.driver("3").rename("4")

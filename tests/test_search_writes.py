@@ -14,7 +14,7 @@ from redis import Redis
 
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
-from conversation_memory.search_index.documents import fresh_token, packed, suffix, text_of
+from conversation_memory.search_index.run_documents import fresh_token, packed, suffix, text_of
 
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, each_layout, monitored

@@ -21,7 +21,7 @@ from ..layouts.stored import DERIVE
 from ..records import FIELDS
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
-from ..search_index.documents import fresh_token
+from ..search_index.run_documents import fresh_token
 from .format import NOTHING, Entry, Facts
 
 RESTORE = Script("restore")

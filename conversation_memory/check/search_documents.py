@@ -11,7 +11,7 @@ from ..layouts import ConversationRef, Layout
 from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Command, Operation
 from ..search_index import sweep as sweeping
-from ..search_index.documents import suffix
+from ..search_index.run_documents import suffix
 from . import findings
 from .findings import Finding
 

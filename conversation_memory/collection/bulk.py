@@ -17,7 +17,7 @@ from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import DELETE, OWNER, erasing
 from ..redis_io.operations import Command, Operation, single
-from ..search_index.documents import fresh_token
+from ..search_index.run_documents import fresh_token
 from .erase import Erasure
 from .listing import Listing, owners_of
 from .selection import BATCH, ScanCursor, Selection

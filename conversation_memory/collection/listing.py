@@ -13,10 +13,10 @@ from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import FORGET
 from ..layouts.refs import Snapshot
-from ..records import LARGEST, LISTED, Conversation, Page
+from ..records import LARGEST, LISTED, ConversationState, Page
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..search_index.documents import fresh_token
+from ..search_index.run_documents import fresh_token
 from .selection import PageKey, Selection, chosen, page_of
 from .summaries import Summary, summaries
 
@@ -68,7 +68,7 @@ class Listing:
         found = (yield summaries(self._keys, ids)) if ids else []
         return [summary for summary in found if _belongs(summary, owner)], next
 
-    def inspect(self, id: bytes) -> Operation[Conversation]:
+    def inspect(self, id: bytes) -> Operation[ConversationState]:
         ref = ConversationRef(id)
         conversation = yield from self._layout.guarded(ref, self._layout.read(ref))
         if not conversation.exists:

@@ -24,7 +24,7 @@ from ..keys import Keys, decode
 from ..redis_io.operations import Command, Operation, Pause, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
-from ..search_index.documents import fresh_token
+from ..search_index.run_documents import fresh_token
 from ..wire import dumps
 from .refs import ConversationRef, Encoded, Memo, Snapshot, identified
 from .stored import Refusal, StoredConversation

@@ -15,7 +15,7 @@ from ..keys import encode
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Operation, single
 from ..runs import Run
-from ..search_index.documents import fresh_token
+from ..search_index.run_documents import fresh_token
 
 # Another program may write as many bytes as were there. Only a digest tells, at 3 us of server
 # time a kB.

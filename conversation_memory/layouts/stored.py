@@ -24,12 +24,12 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import Keys, decode
-from ..records import FIELDS, LARGEST, Conversation, Excerpt, Record, RunPage, number
+from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage, number
 from ..redis_io.operations import Command, Operation, Step, T, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
-from ..search_index.documents import Documents
 from ..search_index.index_state import OFF, IndexState, State
+from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from .refs import ConversationRef, Indexed, Memo, Snapshot, is_past, owner_of
 
@@ -121,11 +121,11 @@ class StoredConversation(ABC):
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         """True if this record, a field of `size` bytes and a list of `runs` are in our form."""
 
-    def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[Conversation]:
+    def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[ConversationState]:
         """The whole conversation; one without runs if it does not exist."""
         snapshot = yield from self._snapshot(ref)
         if snapshot.field is None or not ref.sees(snapshot.record):
-            return Conversation(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
+            return ConversationState(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(ref, snapshot)
         if memo is not None and not snapshot.is_list:
             memo.keep(snapshot, document)
@@ -133,7 +133,7 @@ class StoredConversation(ABC):
         revision = snapshot.revision if is_list else f"{version}-{document.fingerprint}"
         runs = document.runs
         record = replace(snapshot.record, runs=len(runs))  # others count no runs
-        return Conversation(record, runs, document.metadata, revision, exists=True)
+        return ConversationState(record, runs, document.metadata, revision, exists=True)
 
     def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
         """The document as it is stored, readable or not; of a list, put together from its parts."""

@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString, mark_safe
 from ..runs import Run
 from ..search.query import Query
 from ..search.snippets import match_spans
-from ..search_index.documents import text_of
+from ..search_index.run_documents import text_of
 from ..search_index.tokens import Words, composed
 
 # A page is UTF-8 without controls. Those with a picture of their own in Unicode are shown as that.

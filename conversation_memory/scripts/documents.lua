@@ -1,5 +1,5 @@
 -- After conversation.lua: the change of the search documents by a write, in the same step. The
--- change is one packed argument, '' without SEARCH, from search_index/documents.py:
+-- change is one packed argument, '' without SEARCH, from search_index/run_documents.py:
 --   {schema, token for a conversation without one, tag for an owner without one, 1 with EMBED,
 --    documents, suffixes of removed documents [, suffixes of all documents afterwards, facets]}
 -- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, without

@@ -20,7 +20,7 @@ from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
-from ..search_index.documents import text_of
+from ..search_index.run_documents import text_of
 from ..search_index.schema import Schema
 from ..wire import loads
 from . import redisearch

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..runs import Run
-from ..search_index.documents import words_of
+from ..search_index.run_documents import words_of
 from ..search_index.tokens import MAX_LETTERS, Words
 
 # More than sentences have; so many keep a server busy for 0.5 ms.

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from ..clock import moment
 from ..records import Record
 from ..runs import Run
-from ..search_index.documents import text_of
+from ..search_index.run_documents import text_of
 from .query import Query
 from .snippets import Snippet, snippet
 

@@ -19,7 +19,7 @@ from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..search_index.documents import suffix
+from ..search_index.run_documents import suffix
 from . import embeddings, redisearch
 from .redisearch import Reply, ScopedRequest
 from .request import Request, SearchFilters

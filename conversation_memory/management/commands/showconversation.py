@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from conversation_memory import Conversation, ConversationIndex, Run, indexes
+from conversation_memory import ConversationIndex, ConversationState, Run, indexes
 from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound, counted
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
@@ -66,7 +66,7 @@ class Command(MemoryCommand):
         else:
             buffer.write(raw)
 
-    def page(self, conversation: Conversation, first: int) -> Iterator[str]:
+    def page(self, conversation: ConversationState, first: int) -> Iterator[str]:
         columns = columns_of(self.stdout)
         bold = self.style.MIGRATE_HEADING if columns else str
         count = len(conversation.runs)
@@ -107,7 +107,7 @@ def _plain(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _json(conversation: Conversation, first: int) -> Iterator[str]:
+def _json(conversation: ConversationState, first: int) -> Iterator[str]:
     yield json.dumps(
         {
             **identity(conversation.record),
