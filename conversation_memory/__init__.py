@@ -1,7 +1,5 @@
 """The memory of LLM conversations, in Redis."""
 
-from __future__ import annotations
-
 from .collection.erase import Erasure
 from .collection.selection import Selection
 from .drivers import BaseConversationMemoryDriver, RedisConversationMemoryDriver

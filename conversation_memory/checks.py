@@ -1,7 +1,5 @@
 """System checks of settings.REDIS. Only those of `check --deploy` contact a server."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any

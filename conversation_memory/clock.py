@@ -1,7 +1,5 @@
 """The server's clock, and times in milliseconds since 1970, as Redis keeps them."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """settings.REDIS and settings.CACHES as one frozen settings object per alias."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta

@@ -4,8 +4,6 @@ Each message is one sentence for an operator, without text of a conversation, ar
 or secrets. redis-py quotes arguments in some errors, so these are redacted before they are chained.
 """
 
-from __future__ import annotations
-
 import re
 from copyreg import __newobj__  # type: ignore[attr-defined]
 from typing import Any

@@ -1,7 +1,5 @@
 """Every key name in Redis, and the hash tag that keeps an index in one slot."""
 
-from __future__ import annotations
-
 import re
 from uuid import UUID
 

@@ -1,7 +1,5 @@
 """Mask passwords in settings as asterisks on Django's debug page and in its error mails."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pprint import pformat

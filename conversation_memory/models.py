@@ -1,7 +1,5 @@
 """Models without tables, for Django's admin and its permissions."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.db import models

@@ -1,7 +1,5 @@
 """Django users as owners of conversations, and ON_USER_DELETE: what happens when one is deleted."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import suppress
 from functools import partial

@@ -1,7 +1,5 @@
 """Signals about the conversations of an owner. The sender is `ConversationIndex`."""
 
-from __future__ import annotations
-
 from django.dispatch import Signal
 
 # index: the ConversationIndex; owner: str; erasure: an Erasure with the counts.

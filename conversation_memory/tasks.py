@@ -1,7 +1,5 @@
 """Tasks for Django's task framework, or for the package django-tasks before Django 6."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from django.core.exceptions import ImproperlyConfigured

@@ -1,7 +1,5 @@
 """JSON as it stands in Redis: written, read with a limit of depth, and taken apart."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The admin: staff read, search and maintain the conversations of every index."""
 
-from __future__ import annotations
-
 from .conversation_admin import ConversationAdmin
 from .index_admin import IndexAdmin
 

@@ -1,7 +1,5 @@
 """The admin of conversations: their list, its notes, deletion, and the addresses of all views."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode

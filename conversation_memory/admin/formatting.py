@@ -1,7 +1,5 @@
 """Numbers, times, stored text and notes as staff read them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """The form for the fields of a conversation that staff may change."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timedelta
 from typing import Any

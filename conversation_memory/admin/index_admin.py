@@ -1,7 +1,5 @@
 """The page of all indexes, read from all servers at once: one that is down costs its rows only."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property

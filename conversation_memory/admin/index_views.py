@@ -1,7 +1,5 @@
 """Views about a whole index: exporting conversations, and erasing those of an owner."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from itertools import chain

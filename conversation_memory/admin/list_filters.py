@@ -1,7 +1,5 @@
 """The filters of the list of conversations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """The plots of the indexes, as SVG without scripts, coloured by the admin's style sheet."""
 
-from __future__ import annotations
-
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

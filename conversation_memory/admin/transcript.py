@@ -1,7 +1,5 @@
 """The transcript: a part of a conversation as its page shows it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

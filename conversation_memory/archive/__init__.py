@@ -1,7 +1,5 @@
 """Archives of conversations: dumping an index into a file, and restoring it."""
 
-from __future__ import annotations
-
 from . import files
 from .archive import LONGEST, Archive, open_archive
 from .chat_exports import ChatDump, Chats

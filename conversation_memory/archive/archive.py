@@ -1,7 +1,5 @@
 """Reading an archive, all of which is verified before any of it is used."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager

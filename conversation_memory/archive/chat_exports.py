@@ -8,8 +8,6 @@ A message of a user begins a run, and the last text of the assistant is its outp
 `meta` of the run, and written again unless the run was changed since.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing

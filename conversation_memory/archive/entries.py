@@ -1,7 +1,5 @@
 """Reading and writing many conversations at a time, as entries of an archive."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The files of archives: compressed if wanted, and never incomplete under their name."""
 
-from __future__ import annotations
-
 import errno
 import gzip
 import io

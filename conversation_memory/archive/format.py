@@ -4,8 +4,6 @@ It is JSON Lines with the members in a fixed order, so that equal conversations 
 The README has the specification.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import zlib

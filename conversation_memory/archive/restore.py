@@ -1,7 +1,5 @@
 """Restoring an archive: deciding what to do with each conversation, and doing it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial

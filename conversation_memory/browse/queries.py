@@ -1,7 +1,5 @@
 """Parts of an index by number, and what a list shows of each conversation: values and Commands."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Statistics of an index, and the indexes of a server: operations of a fixed or bounded cost."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field

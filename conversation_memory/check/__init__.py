@@ -5,8 +5,6 @@ verifies the fault again, and the batch is inspected once more afterwards. So co
 not falsify the report, and a fault that another client repaired meanwhile counts as repaired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 

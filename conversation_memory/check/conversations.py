@@ -1,7 +1,5 @@
 """The check of conversations: document, record and scores, and a conversation for each key."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

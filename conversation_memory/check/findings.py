@@ -1,7 +1,5 @@
 """The faults that a check can find, and its report."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

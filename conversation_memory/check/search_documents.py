@@ -1,7 +1,5 @@
 """The check of search documents: those of each conversation, stray ones, and their number."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

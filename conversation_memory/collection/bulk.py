@@ -1,7 +1,5 @@
 """Deleting, reaping, anonymising and converting many conversations, as operations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Erasing the conversations of an owner, and where copies of them may remain."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime

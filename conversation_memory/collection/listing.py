@@ -1,7 +1,5 @@
 """Listing, counting and scanning the conversations of an index, as operations."""
 
-from __future__ import annotations
-
 from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Selecting conversations by owner and by the time of their last write, a batch at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime

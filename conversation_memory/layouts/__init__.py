@@ -1,7 +1,5 @@
 """The layouts by the name that settings know them by."""
 
-from __future__ import annotations
-
 from ..conf import IndexSettings
 from ..exceptions import InvalidIndexError
 from .base import Layout

@@ -3,8 +3,6 @@
 Each layout reads what the other wrote, and moves it into its own form with the next write.
 """
 
-from __future__ import annotations
-
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence

@@ -5,8 +5,6 @@ wrote in between: the version of the record tells of our own writers, the length
 its digest, if the document is short) of those that know no record.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from ..documents import Document

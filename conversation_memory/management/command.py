@@ -1,7 +1,5 @@
 """The base of the management commands."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

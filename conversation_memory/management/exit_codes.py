@@ -1,7 +1,5 @@
 """The exit codes of the management commands, and the error of each."""
 
-from __future__ import annotations
-
 import errno
 from enum import IntEnum
 

@@ -1,7 +1,5 @@
 """The options that select conversations: by owner, and by the time of the last write."""
 
-from __future__ import annotations
-
 import re
 from argparse import ArgumentTypeError
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Untrusted text on a terminal, where it must not move the cursor or change the text direction."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

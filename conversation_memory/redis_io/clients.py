@@ -3,8 +3,6 @@
 None of this opens a connection; redis-py does that at the first command.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import redis

@@ -4,8 +4,6 @@ Needs the extra `markdown`: markdown-it-py, which escapes every tag in the text,
 removes every tag and attribute not listed here. Without the extra, text is shown as text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from functools import cache

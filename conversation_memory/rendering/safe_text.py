@@ -1,7 +1,5 @@
 """Stored text as a page can hold it: everything visible, the words of a search marked."""
 
-from __future__ import annotations
-
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 

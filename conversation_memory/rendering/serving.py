@@ -1,7 +1,5 @@
 """Stored content as a response of its own: pictures of known types inline, others as a file."""
 
-from __future__ import annotations
-
 from base64 import b64decode
 
 from django.core.exceptions import SuspiciousFileOperation

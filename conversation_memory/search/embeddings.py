@@ -1,7 +1,5 @@
 """Search by meaning: the vectors of texts, by the callable that SEARCH names in EMBED."""
 
-from __future__ import annotations
-
 import math
 from array import array
 from collections.abc import Awaitable, Callable, Sequence

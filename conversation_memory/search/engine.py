@@ -1,7 +1,5 @@
 """The searches of an index: with RediSearch, or by reading the conversations."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Counting runs by the value of a field, and by their time."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Writing missing search documents: after other programs wrote, or SEARCH was set or changed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A query matches the same runs as with RediSearch. The times of runs are unknown 
 `until` are compared with the last write to the conversation.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The part of a text that shows why it matches."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Verifying the hits of RediSearch against the present conversations."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from contextlib import suppress

@@ -6,8 +6,6 @@ long, and a field for each of FIELDS. Tokens and tags are random: only the hashe
 `owners` tell what they mean, so that documents hold no ids.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from collections.abc import Container, Iterable, Sequence

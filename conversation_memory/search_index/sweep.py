@@ -1,7 +1,5 @@
 """Deleting the search documents of conversations that no longer exist."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ forms as plain ones. Everything else separates words. In scripts without spaces 
 so that any part of a sentence is found as a phrase of its characters. So is each emoji.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
