@@ -37,6 +37,7 @@ class RoundTripTests(AdminTestCase):
 
     def test_the_page_of_indexes_costs_the_same_whatever_they_hold(self):
         self.fill(10)
+        self.round_trips("index_changelist")  # lets the server know the scripts
         few = self.round_trips("index_changelist")
         self.fill(1_000)
         assert self.round_trips("index_changelist") == few <= 5

@@ -124,7 +124,7 @@ class RediSearchTests(SearchTests):
         self.index.driver("a", owner=1).append(Run("word", ""))
         self.sent_by()
         assert self.sent_by() == self.sent_by(order_by="-time") == ["EVALSHA"]
-        assert self.sent_by(limit=1000) == ["FT.SEARCH", "EVALSHA"]
+        assert self.sent_by(limit=1000) == ["ft.search", "EVALSHA"]
 
     @both
     def test_a_server_that_searches_for_no_script(self, index):
@@ -134,7 +134,7 @@ class RediSearchTests(SearchTests):
             for _ in range(2):
                 results = index.search("word", owner=1)
                 assert (len(results), results.complete, results.scanned) == (1, True, False)
-            assert self.sent_by() == ["FT.SEARCH", "EVALSHA"]
+            assert self.sent_by() == ["ft.search", "EVALSHA"]
 
     def test_older_protocols_are_read_as_well(self):
         entry = self.index.settings
