@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import django
 from django.conf import settings
@@ -27,19 +29,20 @@ def main() -> None:
         action="store_true",
         help="time other libraries too, in the section workloads (extra: peers)",
     )
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="and draw them there, as SVG")
     args = parser.parse_args()
     chosen = args.sections or SECTIONS
     if url := os.environ.get("REDIS_URL"):
-        return run(chosen, url, peers=args.peers)
+        return run(chosen, url, peers=args.peers, plots=args.plots)
     with EmbeddedRedis() as server:
-        run(chosen, server.url, peers=args.peers)
+        run(chosen, server.url, peers=args.peers, plots=args.plots)
 
 
-def run(sections: list[str] | tuple[str, ...], url: str, *, peers: bool) -> None:
+def run(sections: list[str] | tuple[str, ...], url: str, **options: Any) -> None:
     configure(url)
     for section in sections:
-        options = {"peers": peers} if section == "workloads" else {}
-        import_module(f"tests.benchmark.{section}").main(**options)
+        chosen = options if section == "workloads" else {}
+        import_module(f"tests.benchmark.{section}").main(**chosen)
 
 
 def configure(url: str) -> None:

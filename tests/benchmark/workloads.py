@@ -10,6 +10,7 @@ import asyncio
 import multiprocessing
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -28,6 +29,9 @@ SIZES = (10, 100, 1_000, 10_000)
 PROSE = "The lighthouse keeper wrote down the weather, and compared it with what the sea had done. "
 QUESTION, ANSWER = (PROSE * 2)[:120], (PROSE * 7)[:600]
 TEXT = len(QUESTION) + len(ANSWER)
+
+# Seconds by operation and number of runs, then by kind.
+Times = dict[tuple[str, int], dict[str, float | None]]
 
 
 class Floor:
@@ -205,53 +209,59 @@ class RedisVL:
         self.history.delete()
 
 
-def main(*, peers: bool = False) -> None:
+def main(*, peers: bool = False, plots: Path | None = None) -> None:
     url = indexes["default"].settings.url
-    asyncio.run(compare(url, peers))
+    times = asyncio.run(compare(url, peers))
     processes(url)
+    if plots:
+        plot(times, plots)
 
 
-async def compare(url: str, peers: bool) -> None:
+async def compare(url: str, peers: bool) -> Times:
     kinds = [Floor(url), Ours(url, "list"), Ours(url, "hash")]
     kinds += [kind(url) for kind in (OpenAIAgents, LlamaIndex, RedisVL)] if peers else []
     header = ("workload", *(kind.name for kind in kinds))
-    rows = []
+    rows, times = [], {}
     try:
         for size in SIZES:
             for kind in kinds:
                 if not (size == SIZES[-1] and kind.name in ("redisvl",)):
                     await _done(kind.fill(f"{size}", size))
             for name in ("load", "tail", "append"):
-                rounds = 300 if name != "load" else max(5, 3_000 // size)
-                rows.append(await row(f"{name}, {size:,} runs", name, f"{size}", kinds, rounds))
+                rounds = 100 if name != "load" else max(5, 1_000 // size)
+                times[name, size] = await medians(name, f"{size}", kinds, rounds)
+                rows.append(row(f"{name}, {size:,} runs", times[name, size]))
         rows.append(await weight(kinds, redis.Redis.from_url(url)))
         rows.append(await every_id(kinds))
     finally:
         for kind in kinds:
             kind.clear()
     table("Every text read: microseconds of the floor, then ratios to it", header, rows)
+    return times
 
 
-async def row(title: str, name: str, id: str, kinds: list[Any], rounds: int) -> tuple[str, ...]:
-    """The median of the floor and of each other kind as a multiple of it, in turn."""
+def row(title: str, found: dict[str, float | None]) -> tuple[str, ...]:
+    """The median of the floor, and of each other kind as a multiple of it."""
+    floor, *others = found.values()
+    return (title, f"{floor * 1e6:,.0f}", *(_ratio(each, floor) for each in others))
+
+
+async def medians(name: str, id: str, kinds: list[Any], rounds: int) -> dict[str, float | None]:
+    """The median time of each kind in seconds, measured in turn; None if it takes too long."""
     times: dict[str, list[float]] = {kind.name: [] for kind in kinds}
+    is_longest = int(id) == SIZES[-1]
     for round in range(-2, rounds):
         for kind in kinds:
-            if id == f"{SIZES[-1]}" and kind.name == "redisvl":
-                continue
-            if (
-                id == f"{SIZES[-1]}"
-                and name == "append"
-                and kind.name == "ours, hash"
-                and round > 3
-            ):
-                continue  # half a second each
+            grows = name == "append" and kind.name == "ours, hash"
+            if is_longest and (kind.name == "redisvl" or grows and round > 3):
+                continue  # minutes
+            if grows:  # by a run each time, which only here makes a difference
+                kind.fill(id, int(id))
             start = perf_counter()
             await _done(getattr(kind, name)(id))
             if round >= 0:
                 times[kind.name].append(perf_counter() - start)
-    medians = [median(values) if values else None for values in times.values()]
-    return (title, f"{medians[0] * 1e6:,.0f}", *(_ratio(each, medians[0]) for each in medians[1:]))
+    return {name: median(values) if values else None for name, values in times.items()}
 
 
 def _ratio(value: float | None, floor: float) -> str:
@@ -345,3 +355,23 @@ def _append(make: Callable[[], Any], id: str, times: int) -> None:
     kind = make()
     for _ in range(times):
         kind.append(id)
+
+
+def plot(times: Times, folder: Path) -> None:
+    """Milliseconds over the number of runs, an SVG file for each operation."""
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "the same file for the same figures"
+    for operation in ("append", "load"):
+        figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
+        for kind in next(iter(times.values())):
+            found = [(size, times[operation, size][kind]) for size in SIZES]
+            sizes = [size for size, value in found if value]
+            values = [value * 1e3 for _, value in found if value]
+            style = "k--" if kind == "floor" else "o-" if kind.startswith("ours") else ".:"
+            axes.loglog(sizes, values, style, label=kind)
+        axes.set(xlabel="runs in the conversation", ylabel="milliseconds")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(folder / f"{operation}.svg", metadata={"Date": None})
+        pyplot.close(figure)
