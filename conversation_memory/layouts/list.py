@@ -133,7 +133,7 @@ class ListLayout(Layout):
         texts = [(run, run.to_wire()) for run in runs]
         self._check_runs(ref, [text for _, text in texts])
         documents = yield from self.indexer()
-        change = b"" if documents is None else documents.appended(texts)
+        change = b"" if documents is None else documents.added(texts, with_texts=False)
         return [change, *(part for run, text in texts for part in (digest(run.id), text))]
 
     def _append(

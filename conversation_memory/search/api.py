@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from ..keys import Id
 from ..layouts import Layout
-from ..redis_io.operations import Operation, T, describe, twins
+from ..redis_io.operations import Operation, Performing, describe, twins
 from . import embeddings
 from .engine import Engine
 from .request import Request
@@ -49,7 +49,7 @@ def _searches(
     return search, asearch
 
 
-class Searchable:
+class Searchable(Performing):
     """The methods of an index that search it, each with its async twin."""
 
     _layout: Layout
@@ -163,9 +163,3 @@ class Searchable:
             vectors = await embeddings.avectors(schema, [text for _, text in batch])
             embedded += await self._arun(embeddings.put(keys, [name for name, _ in batch], vectors))
         return embedded
-
-    def _run(self, operation: Operation[T]) -> T:
-        raise NotImplementedError
-
-    async def _arun(self, operation: Operation[T]) -> T:
-        raise NotImplementedError

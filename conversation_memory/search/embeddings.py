@@ -29,10 +29,6 @@ from .request import MOST, Cursor, Request, SearchFilters
 EMBED = Script("embed")
 
 BATCH = 64
-# The least number of rows of a ranking. KNN finds as many rows as it is asked for.
-_CANDIDATES = 100
-# Of reciprocal rank fusion: 1 / (60 + rank), as in the paper.
-_DAMPING = 60
 _DISTANCE = "distance"
 
 SCOPES = ("conversation", "owner")
@@ -81,7 +77,7 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
     """The runs nearest to the vector of a request, ranked by its words too if there are any."""
     request = scoped.request
     offset, end = request.cursor.offset, request.cursor.offset + request.limit
-    count = max(_CANDIDATES, end)
+    count = max(100, end)  # KNN finds as many rows as it is asked for
     wordless = replace(request, query=Query(is_blank=True))
     filters = redisearch.expression(replace(scoped, request=wordless))
     query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
@@ -108,8 +104,7 @@ def recall_request(ref: ConversationRef, k: int, of: str) -> Request:
         raise ValueError(f"of must be one of {', '.join(SCOPES)}.")
     if of == "owner" and ref.owner is None:
         raise ValueError('of="owner" requires a driver that was opened with an owner.')
-    conversation = ref.id if of == "conversation" else None
-    filters = SearchFilters(owner=ref.owner, conversation=conversation)
+    filters = SearchFilters(owner=ref.owner, conversation=ref.id if of == "conversation" else None)
     return Request(Query(is_blank=True), filters, limit=k)
 
 
@@ -134,13 +129,13 @@ def _distance(row: ReplyRow) -> float:
 
 
 def _fused(rankings: Sequence[list[ReplyRow]]) -> list[ReplyRow]:
-    """The rows of several rankings as one: rows near the top of each come first."""
+    """The rows of several rankings as one, by reciprocal rank fusion with 60 as in the paper."""
     found: dict[tuple[bytes, bytes], ReplyRow] = {}
     for ranking in rankings:
         for rank, row in enumerate(ranking, 1):
             key = (row.token, row.suffix)
             score = found[key].score if key in found else 0
-            found[key] = found.get(key, row)._replace(score=score + 1 / (_DAMPING + rank))
+            found[key] = found.get(key, row)._replace(score=score + 1 / (60 + rank))
     return sorted(found.values(), key=lambda row: -row.score)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
+from typing import Any
 
 from django.utils import timezone
 
@@ -45,14 +46,8 @@ class Engine:
     def search(self, request: Request) -> Operation[SearchResults]:
         if request.is_hopeless:
             return SearchResults([], reason=TOO_LONG if request.query.is_shortened else "")
-        return (
-            yield from self._answer(
-                request,
-                self._hits,
-                Scan(self._layout, self._listing, request).search,
-                lambda reason: SearchResults([], reason=reason),
-            )
-        )
+        read = Scan(self._layout, self._listing, request).search
+        return (yield from self._answer(request, self._hits, read, partial(SearchResults, [], 0)))
 
     def facets(self, request: Request, name: str, limit: int) -> Operation[Facets]:
         if self._schema is None or self._schema.fields.get(name) not in ("tag", "numeric"):
@@ -72,14 +67,10 @@ class Engine:
     def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, str]]:
         if request.is_hopeless:
             return Counts(), ""
-        return (
-            yield from self._answer(
-                request,
-                partial(self._aggregate, grouping),
-                partial(Scan(self._layout, self._listing, request).count, grouping.values),
-                lambda reason: (Counts(), reason),
-            )
-        )
+        aggregate, values = grouping
+        ask = partial(self._aggregate, aggregate)
+        read = partial(Scan(self._layout, self._listing, request).count, values)
+        return (yield from self._answer(request, ask, read, lambda reason: (Counts(), reason)))
 
     def _answer(
         self,
@@ -113,16 +104,13 @@ class Engine:
             except ConversationMemoryError as error:
                 if is_timeout(error):
                     return nothing(CUT_SHORT)
-                self._forget_state(error)
+                # The index may be dropped, or the ACL changed, while the state is cached.
+                is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
+                if not is_lost and not isinstance(error, RedisDenied):
+                    raise
+                assert self._layout.index_state is not None
+                self._layout.index_state.forget()
         return (yield from read(state.reason))
-
-    def _forget_state(self, error: ConversationMemoryError) -> None:
-        # The index may be dropped, or the ACL changed, while the state is cached.
-        is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
-        if not is_lost and not isinstance(error, RedisDenied):
-            raise error
-        assert self._layout.index_state is not None
-        self._layout.index_state.forget()
 
     def _hits(self, scoped: ScopedRequest, reason: str) -> Operation[SearchResults | None]:
         reply = yield from self._verifier.search(scoped)
@@ -134,12 +122,11 @@ class Engine:
         return replace(results, suggestions=(yield from redisearch.suggestions(scoped)))
 
     def _aggregate(
-        self, grouping: Grouping, scoped: ScopedRequest, reason: str
+        self, aggregate: list[Any], scoped: ScopedRequest, reason: str
     ) -> Operation[tuple[Counts, str] | None]:
         start = ("FT.AGGREGATE", scoped.index, redisearch.expression(scoped), "VERBATIM")
-        call = (*start, *grouping.aggregate, *redisearch.limits())
-        aggregate = single(*call, decode=facets.counted)
-        (counts, reasons), late = yield from redisearch.timed(aggregate)
+        command = single(*start, *aggregate, *redisearch.limits(), decode=facets.counted)
+        (counts, reasons), late = yield from redisearch.timed(command)
         if (yield from self._verifier.verify(Reply(0, [], []), scoped)) is None:
             return None
         vague = "" if scoped.request.is_exact else APPROXIMATE
@@ -155,11 +142,10 @@ def _results(request: Request, reply: Reply, reason: str) -> SearchResults:
             break
         taken += 1
         try:
-            hit = _hit(row, request, is_exact)
+            if hit := _hit(row, request, is_exact):
+                hits.append(hit)
         except Damaged:
             damaged += 1
-        else:
-            hits += [hit] if hit else []
     reasons = [reason, *reply.reasons]
     if damaged:
         reasons.append(f"Runs that cannot be read: {damaged:,}.")
@@ -173,8 +159,7 @@ def _results(request: Request, reply: Reply, reason: str) -> SearchResults:
     if request.order_by == "-time" and not newest and hits:
         newest = hits[0].milliseconds or 0
     next = str(Cursor(end, newest)) if more else None
-    total = reply.total - (taken - len(hits))
-    return SearchResults(hits, total, sentences(reasons), next)
+    return SearchResults(hits, reply.total - taken + len(hits), sentences(reasons), next)
 
 
 def _hit(row: ReplyRow, request: Request, is_exact: bool) -> Hit | None:

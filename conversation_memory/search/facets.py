@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..clock import milliseconds
 from ..search_index.schema import SEPARATOR
@@ -19,13 +19,8 @@ MOST = 1_000_000
 _YEAR = 366 * 86400  # s
 
 Counts = Counter[str]
-
-
-class Grouping(NamedTuple):
-    """How runs are grouped: by a part of an FT.AGGREGATE, or by the values of a run."""
-
-    aggregate: list[Any]
-    values: Callable[[Candidate], list[str]]
+# How runs are grouped: by a part of an FT.AGGREGATE, or by the values of a run.
+Grouping = tuple[list[Any], Callable[[Candidate], list[str]]]
 
 
 def by_value(field: str, kind: str) -> Grouping:
@@ -33,10 +28,10 @@ def by_value(field: str, kind: str) -> Grouping:
         return candidate.values.get(field, b"").decode().split(SEPARATOR)
 
     if kind != "tag":
-        return Grouping(_aggregate(field, "GROUPBY", 1, f"@{field}"), values)
+        return _aggregate(field, "GROUPBY", 1, f"@{field}"), values
     # GROUPBY takes all tags of a document as one value.
     split = ("APPLY", f'split(@{field}, "{SEPARATOR}")', "AS", "value")
-    return Grouping(_aggregate(field, *split, "GROUPBY", 1, "@value"), values)
+    return _aggregate(field, *split, "GROUPBY", 1, "@value"), values
 
 
 def by_time(step: int) -> Grouping:
@@ -47,7 +42,7 @@ def by_time(step: int) -> Grouping:
         return [str(milliseconds(updated) // step)] if updated else []
 
     number = ("APPLY", f"floor(@t / {step})", "AS", "value")
-    return Grouping(_aggregate("t", *number, "GROUPBY", 1, "@value"), values)
+    return _aggregate("t", *number, "GROUPBY", 1, "@value"), values
 
 
 def _aggregate(field: str, *group: Any) -> list[Any]:
@@ -88,8 +83,7 @@ def step_of(zone: tzinfo) -> int:
     """The length of the steps to count in, ms, so that each lies within one hour of the zone."""
     year = datetime.now(UTC).year
     moments = [datetime(year, month, 1, tzinfo=UTC).astimezone(zone) for month in (1, 7)]
-    offsets = [moment.utcoffset() or timedelta() for moment in moments]
-    return HOUR if all(not offset % timedelta(hours=1) for offset in offsets) else QUARTER
+    return HOUR if all(start_of(moment, "hour") == moment for moment in moments) else QUARTER
 
 
 def in_periods(counts: Counts, step: int, by: str, zone: tzinfo) -> dict[date, int]:

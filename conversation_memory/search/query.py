@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..runs import Run
-from ..search_index.run_documents import words_of
+from ..search_index.run_documents import text_of
 from ..search_index.tokens import MAX_LETTERS, Words
 
 # More than sentences have; so many keep a server busy for 0.5 ms.
@@ -49,11 +49,8 @@ class Term:
     def spans(self, words: list[str]) -> Iterator[tuple[int, int]]:
         """The first and last position of each occurrence in `words`."""
         *firsts, last = self.words
-        if self.is_prefix:
-            ends = [n for n, word in enumerate(words) if word.startswith(last)]
-        else:
-            ends = [n for n, word in enumerate(words) if word == last]
-        for end in ends:
+        fits = str.startswith if self.is_prefix else str.__eq__
+        for end in [number for number, word in enumerate(words) if fits(word, last)]:
             start = end - len(firsts)
             if start >= 0 and words[start:end] == firsts:
                 yield start, end
@@ -96,10 +93,6 @@ class Query:
         return [term for term in self.terms if not term.is_excluded]
 
     @property
-    def has_prefix(self) -> bool:
-        return any(term.is_prefix for term in self.terms)
-
-    @property
     def is_exact(self) -> bool:
         """True if everything that `redisearch()` finds also `matches()`."""
         return all(term.is_exact for term in self.terms)
@@ -111,7 +104,7 @@ class Query:
 
     def stream(self, run: Run) -> str:
         """The words of a run, for `matches()` and `score()`."""
-        return words_of(run, self.words)
+        return self.words.stream(text_of(run.input), text_of(run.output))
 
     def matches(self, stream: str) -> bool:
         """True if the words of a run, as `Words.stream` returns them, match."""
@@ -141,10 +134,8 @@ def _without_repetitions(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 def _terms(text: str, words: Words) -> Iterator[Term]:
     for minus, phrase, item in _ITEM.findall(text.translate(_QUOTES)):
-        if item.endswith("*") and (term := _prefix(item, words)):
-            found = term
-        else:
-            found = Term(tuple(words.of(phrase or item)))
+        prefix = _prefix(item, words) if item.endswith("*") else None
+        found = prefix or Term(tuple(words.of(phrase or item)))
         long = MAX_WORDS + 1  # one too many, as part of a phrase would find too much
         if found.words:
             yield Term(found.words[:long], found.is_prefix, bool(minus))

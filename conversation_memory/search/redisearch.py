@@ -62,9 +62,9 @@ class Reply:
         hits: Iterable[tuple[bytes, Any, dict[bytes, bytes]]]
         if isinstance(reply, dict):
             total, reasons = reply[b"total_results"], warnings(reply)
-            found = reply[b"results"]
             hits = [
-                (it[b"id"], it.get(b"score", 0), it.get(b"extra_attributes", {})) for it in found
+                (it[b"id"], it.get(b"score", 0), it.get(b"extra_attributes", {}))
+                for it in reply[b"results"]
             ]
         else:
             total, reasons, hits = reply[0], [], _flat_hits(reply[1:])
@@ -125,7 +125,8 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
 def explained(scoped: ScopedRequest, reply: Reply, late: list[str]) -> Operation[Reply]:
     """The reply with all reasons why there may be more."""
     reasons = [*late, *reply.reasons]
-    if not scoped.request.query.has_prefix or EXPANDED in reasons:
+    has_prefix = any(term.is_prefix for term in scoped.request.query.terms)
+    if not has_prefix or EXPANDED in reasons:
         return replace(reply, reasons=reasons)
     query = expression(scoped)
     # RediSearch 2.10 tells only in FT.PROFILE that it expanded a prefix in part.

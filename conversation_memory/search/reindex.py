@@ -156,8 +156,7 @@ class _Indexer:
                 self._failure(error)
                 change = documents.none()
                 refs.append(None)
-            time = int(float(score or 0))
-            commands.append(layout.index_command(ref, snapshot, change, time))
+            commands.append(layout.index_command(ref, snapshot, change, int(float(score or 0))))
         return refs, commands
 
     def settle(self, refs: list[ConversationRef | None], replies: list[Any]) -> Operation[None]:

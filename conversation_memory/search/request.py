@@ -123,8 +123,7 @@ class Cursor:
         """Raises ValueError for a text that is not the `next` of a search."""
         if text is None:
             return cls()
-        parts = _CURSOR(text)
-        if not parts:
+        if not (parts := _CURSOR(text)):
             raise ValueError(f"{text[:100]!r} is not a cursor of a search.")
         offset, number = int(parts[2]), int(parts[3] or 0)
         if parts[1] == "s":

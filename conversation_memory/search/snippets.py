@@ -75,13 +75,13 @@ def _spans_by_term(text: str, offset: int, query: Query) -> dict[Term, list[Span
     """The matches of each term that has any, in a text that begins at `offset` of another."""
     aligned = query.words.aligned(text)
     words = [*query.words.spans(text)] if aligned is None else []
-    plain = [word.word for word in words]
+    plain = [word for word, _, _ in words]
     found: dict[Term, list[Span]] = {}
     for term in query.wanted:
         if aligned is not None:
             spans = [match.span(1) for match in _pattern(term).finditer(aligned)]
         else:
-            spans = [(words[first].start, words[last].end) for first, last in term.spans(plain)]
+            spans = [(words[first][1], words[last][2]) for first, last in term.spans(plain)]
         if spans:
             found[term] = [(offset + start, offset + end) for start, end in spans]
     return found

@@ -146,7 +146,8 @@ class Verifier:
             it = Summary.of(row[0], now, _FIELDS, row[1:]) if row else None
             if it and _is_visible(token, it, filters):
                 records[token] = it.record
-                if not _is_current(it):
+                version, indexed = it.values.get("version"), it.values.get("indexed") or b""
+                if not indexed.endswith(b"-%b-%d" % (version or b"0", it.size)):  # written since
                     reasons = [*reply.reasons, OVERWRITTEN]
                     unread.add(token)
         texts = yield from self._texts({it: records[it] for it in records if it in unread})
@@ -187,9 +188,3 @@ def _is_visible(token: bytes, it: Summary, filters: SearchFilters) -> bool:
     """True for a conversation that exists, has that token and belongs to the caller."""
     is_theirs = filters.owner in (None, it.owner) and filters.conversation in (None, it.id)
     return it.size > 0 and not it.is_expired and it.values.get("token") == token and is_theirs
-
-
-def _is_current(it: Summary) -> bool:
-    """True if the documents are those of the conversation as it is now."""
-    version, indexed = it.values.get("version") or b"0", it.values.get("indexed") or b""
-    return indexed.endswith(b"-%b-%d" % (version, it.size))

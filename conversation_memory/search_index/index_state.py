@@ -194,8 +194,7 @@ class IndexState:
         return (yield from self._info(self.schema.name))
 
     def _info(self, name: bytes) -> Operation[_Information]:
-        search = self._keys.search()
-        count, reply = yield [single("HGET", search, COUNT), single("FT.INFO", name)]
+        count, reply = yield [single("HGET", self._keys.search(), COUNT), single("FT.INFO", name)]
         return replace(_Information.of(reply), before=int(count or 0))
 
     def _state_of(self, information: _Information) -> Operation[State]:

@@ -16,11 +16,9 @@ from typing import Any
 from ..documents import Document
 from ..runs import Artifact, Run
 from .schema import Schema
-from .tokens import Words
 
 # A run of more bytes, such as an image, is not copied into its document.
 LONGEST_RUN = 64 * 1024
-
 
 # Faster than asking the system for each token. Not the shared generator of `random`: two processes
 # that seed it alike would make the same tokens.
@@ -50,11 +48,6 @@ def text_of(artifact: Artifact) -> str:
         return ""
 
 
-def words_of(run: Run, words: Words) -> str:
-    """The words of the input and the output of a run, see `Words.stream`."""
-    return words.stream(text_of(run.input), text_of(run.output))
-
-
 def _text(artifact: Artifact) -> str:
     if artifact.mime_type:
         return ""
@@ -70,15 +63,11 @@ class Documents:
         self.schema = schema
         self._digest = schema.digest.encode()
 
-    def added(self, runs: Iterable[tuple[Run, bytes]]) -> bytes:
-        """For runs that are appended, each with its JSON text."""
-        return self._pack([self._document(run, text) for run, text in runs])
-
-    def appended(self, runs: Iterable[tuple[Run, bytes]]) -> bytes:
-        """For runs that are appended, if the script gets their texts in another argument."""
+    def added(self, runs: Iterable[tuple[Run, bytes]], *, with_texts: bool = True) -> bytes:
+        """For runs that are appended. A script may get their JSON texts in another argument."""
         documents = [self._document(run, text) for run, text in runs]
         for document in documents:
-            if document[-2] == b"run":
+            if not with_texts and document[-2] == b"run":
                 document.pop()
         return self._pack(documents)
 
@@ -120,10 +109,7 @@ class Documents:
     def whole_after(
         self, document: Document, indexed: bytes, facets: bytes, suffixes: Sequence[bytes]
     ) -> bytes:
-        """See whole(), for a conversation that has documents with these suffixes.
-
-        They count as known if they were made with the same schema (in `indexed`) and facets.
-        """
+        """See whole(). `suffixes` are known if `indexed` has this schema, and facets are equal."""
         same_schema = indexed.startswith(self._digest + b"-")
         same = same_schema and facets == self.facets(document)
         return self.whole(document, frozenset(suffixes) if same else ())
@@ -136,7 +122,8 @@ class Documents:
     def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
         """Suffix, suffix of the document whose time it keeps, then field, value, field, value, …"""
         fields = self.schema.values(run.meta) if self.schema.fields else []
-        fields += [b"w", words_of(run, self.schema.words).encode()]
+        words = self.schema.words.stream(text_of(run.input), text_of(run.output))
+        fields += [b"w", words.encode()]
         if len(text) <= LONGEST_RUN:
             fields += [b"run", text]
         return [suffix(text), predecessor, *fields]

@@ -25,7 +25,13 @@ def sweep(keys: Keys) -> Operation[int]:
         stale = yield from strays(keys, tokens)
         if stale:
             swept += sum((yield [sweeping(keys, token, id) for token, id in stale]))
-    yield from _forget_lost_tokens(keys)
+    cursor = None
+    while cursor != b"0":  # stale tokens that have no conversation any more
+        cursor, tokens = yield single("SSCAN", keys.stale(), cursor or b"0", "COUNT", _TOKENS)
+        ids = (yield single("HMGET", keys.tokens(), *tokens)) if tokens else []
+        lost = [token for token, id in zip(tokens, ids, strict=True) if id is None]
+        if lost:
+            yield single("SREM", keys.stale(), *lost)
     return swept
 
 
@@ -63,8 +69,7 @@ def sweep_orphans(keys: Keys) -> Operation[int]:
     """Delete the documents that no conversation lists. Scans every key of the server once."""
     cursor, swept, pattern = None, 0, keys.pattern(keys.documents())
     while cursor != b"0":
-        call = ("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", _KEYS)
-        cursor, names = yield single(*call)
+        cursor, names = yield single("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", _KEYS)
         if names:
             swept += yield orphans(keys, names)
     return swept
@@ -73,13 +78,3 @@ def sweep_orphans(keys: Keys) -> Operation[int]:
 def orphans(keys: Keys, names: Sequence[bytes], *, asks: bool = False) -> Command[Any]:
     """Delete those of the documents `names` that are orphans; with `asks`, only name them."""
     return Command((ORPHANS.call([keys.root], [b"ask" if asks else b"delete", *names]),))
-
-
-def _forget_lost_tokens(keys: Keys) -> Operation[None]:
-    cursor = None
-    while cursor != b"0":
-        cursor, tokens = yield single("SSCAN", keys.stale(), cursor or b"0", "COUNT", _TOKENS)
-        ids = (yield single("HMGET", keys.tokens(), *tokens)) if tokens else []
-        lost = [token for token, id in zip(tokens, ids, strict=True) if id is None]
-        if lost:
-            yield single("SREM", keys.stale(), *lost)

@@ -9,7 +9,6 @@ so that any part of a sentence is found as a phrase of its characters. So is eac
 import re
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
-from typing import NamedTuple
 from unicodedata import category, combining, decimal, normalize
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,8 +18,6 @@ MAX_LETTERS = 64
 
 # Unicode does not count these letters as accented forms of others, but people type them so.
 _PLAIN = str.maketrans("øđłħŧıə", "odlhtie") | {ord("æ"): "ae", ord("œ"): "oe"}
-# Unicode decomposes й into и and an accent, but it is a letter of its own.
-_WHOLE = {"Й": "й", "й": "й"}
 _ALONE = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u1b00-\u1b7f"
     "\u2600-\u27bf\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303c\u3040-\u318f\u31a0-\u31ff"
@@ -37,14 +34,6 @@ _RUNS = re.compile("([0-9A-Za-z]+)(?![0-9A-Za-z\u0080-\U0010ffff])|[0-9A-Za-z\u0
 # Separates texts, so that no phrase spans a question and its answer. No query contains it.
 END = "_"
 MAX_TAG = 256
-
-
-class Word(NamedTuple):
-    """A word, and its position in the text."""
-
-    word: str
-    start: int
-    end: int
 
 
 class Words:
@@ -80,15 +69,15 @@ class Words:
         words = text.translate(_ALIGNED)
         return None if _NO_LETTER in words else words
 
-    def spans(self, text: str) -> Iterator[Word]:
-        """The words of `text`, which is as `composed()` returns it, with their positions."""
+    def spans(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """The words of `text`, which is as `composed()` returns it, each with its start and end."""
         for run in _RUNS.finditer(text):
             start, end = run.span()
             if run[1]:
-                yield Word(self._finished(run[1].lower()), start, end)
+                yield self._finished(run[1].lower()), start, end
                 continue
             for word, first, last in _stretches(run[0]):
-                yield Word(self._finished(word), start + first, start + last)
+                yield self._finished(word), start + first, start + last
 
     def _finished(self, word: str) -> str:
         word = word[:MAX_LETTERS]
@@ -163,7 +152,9 @@ class _Folds(dict[int, str]):
     """Code point -> its folded form, computed when first used."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = folded = _fold(chr(code))
+        letters = normalize("NFKD", normalize("NFKD", chr(code)).casefold()).translate(_PLAIN)
+        kept = "".join(letter for letter in letters if not _is_accent(letter))
+        self[code] = folded = "".join(map(_spaced, normalize("NFC", kept)))
         return folded
 
 
@@ -177,16 +168,9 @@ class _Aligned(dict[int, str]):
 
 
 _NO_LETTER = "\x00"
-_FOLDS = _Folds()
+# Unicode decomposes й into и and an accent, but it is a letter of its own.
+_FOLDS = _Folds({ord("Й"): "й", ord("й"): "й"})
 _ALIGNED = _Aligned()
-
-
-def _fold(character: str) -> str:
-    if character in _WHOLE:
-        return _WHOLE[character]
-    letters = normalize("NFKD", normalize("NFKD", character).casefold()).translate(_PLAIN)
-    kept = "".join(letter for letter in letters if not _is_accent(letter))
-    return "".join(_spaced(letter) for letter in normalize("NFC", kept))
 
 
 def _is_accent(letter: str) -> bool:
