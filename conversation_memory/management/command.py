@@ -46,12 +46,6 @@ class MemoryCommand(BaseCommand):
         # Without `choices`: argparse would report an unknown alias as a usage error, code 2.
         parser.add_argument("--using", metavar="ALIAS", help=help, default=default)
 
-    def add_ids(self, parser: CommandParser) -> None:
-        parser.add_argument("ids", nargs="*", metavar="id", help="Conversation ids.")
-
-    def add_dry_run(self, parser: CommandParser, help: str = "Only count.") -> None:
-        parser.add_argument("--dry-run", action="store_true", help=help)
-
     def add_no_input(self, parser: CommandParser) -> None:
         help = "Do not ask for confirmation."
         names = ("--noinput", "--no-input")  # as Django's own commands
