@@ -9,7 +9,7 @@ A message of a user begins a run, and the last text of the assistant is its outp
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
 from typing import IO, Any
@@ -152,10 +152,7 @@ def _from_turns(data: dict[str, Any]) -> Iterator[Exchange]:
 
 
 # Each raises ValueError.
-READERS: dict[str, Callable[[dict[str, Any]], Iterator[Exchange]]] = {
-    "messages": _from_messages,
-    "turns": _from_turns,
-}
+READERS = {"messages": _from_messages, "turns": _from_turns}
 
 
 def _entry(data: dict[str, Any], exchanges: list[Exchange], line: bytes) -> Entry:

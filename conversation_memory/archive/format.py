@@ -20,7 +20,6 @@ from ..wire import dumps
 
 FORMAT = "conversation_memory"
 VERSION = 1
-ENTRY = b'{"id'
 FOOTER = b'{"conversations": '
 
 _CHECK = b', "crc32": "'
@@ -144,7 +143,7 @@ def entry_line(entry: Entry) -> bytes:
 
 def has_form_of_entry(line: bytes) -> bool:
     """True if the line may be an entry; a line that is not one costs no parsing."""
-    return line.startswith(ENTRY) and line.endswith(b"}\n") and _CHECK in line
+    return line.startswith(b'{"id') and line.endswith(b"}\n") and _CHECK in line
 
 
 def read_entry(line: bytes) -> Entry:

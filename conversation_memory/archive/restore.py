@@ -205,10 +205,7 @@ class Restore:
         is_new = self.source.is_new and entry.facts.updated is None
         alike = entry
         if is_new and there is not None:  # times that the file lacks are not a difference
-            known = there.facts
-            facts = entry.facts._replace(
-                created=known.created, updated=known.updated, ttl=known.ttl
-            )
+            facts = there.facts._replace(owner=entry.facts.owner, title=entry.facts.title)
             alike = entry._replace(facts=facts, score=there.score, expires=there.expires)
         return Item(entry, self._outcome(alike, there, now), is_new=is_new)
 

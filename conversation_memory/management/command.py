@@ -68,12 +68,10 @@ class MemoryCommand(BaseCommand):
         failed: dict[str, ConversationMemoryError] = {}
         for alias in aliases:
             try:
-                result = work(indexes[alias])
+                self.say(f"{alias}: {work(indexes[alias])}")
             except ConversationMemoryError as error:
                 self.report(error)
                 failed[alias] = error
-            else:
-                self.say(f"{alias}: {result}")
         if failed:
             code = failure(next(iter(failed.values()))).returncode
             raise CommandError(f"Failed: {', '.join(map(repr, failed))}.", returncode=code)
@@ -109,8 +107,7 @@ class MemoryCommand(BaseCommand):
         else:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            stream: Any = self.stderr
-            scaled = bool(unit)
+            stream, scaled = self.stderr, bool(unit)
             with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
 
                 def show(done: int, words: str = "") -> None:

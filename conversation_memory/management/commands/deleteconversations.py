@@ -53,9 +53,7 @@ class Command(MemoryCommand):
 
     def delete(self, index: ConversationIndex, chosen: Selection, *, dry_run: bool) -> Pruning:
         with self.progress("Counting" if dry_run else "Deleting") as show:
-            done = index.prune(
-                chosen, dry_run=dry_run, progress=lambda done: show(done.conversations)
-            )
+            done = index.prune(chosen, dry_run=dry_run, progress=lambda it: show(it.conversations))
         if done.kept and (dry_run or self.verbosity):
             self.warn(
                 f"Skipped: {done.kept:,}, which another program or a concurrent writer changed, "
