@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -41,9 +42,8 @@ class Source:
     ):
         self._file = file
         self._name = name
-        self._longest = longest
         self._most = most
-        self._most_bytes = most_bytes
+        self._lines = partial(files.lines, file, longest, name, most_bytes)
         self.count = self.longest = 0
         self.size = file.seek(0, io.SEEK_END)
 
@@ -70,9 +70,6 @@ class Source:
         if (found.count, found.canonical_end) != (entry.runs, entry.end):
             raise Malformed("it does not give the position of the runs")
         return found
-
-    def _lines(self) -> AbstractContextManager[Iterator[bytes]]:
-        return files.lines(self._file, self._longest, self._name, self._most_bytes)
 
     def _damaged(self, what: str) -> ArchiveDamaged:
         return ArchiveDamaged(f"{self._name} {what}. Nothing was restored.")

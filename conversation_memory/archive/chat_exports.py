@@ -9,10 +9,10 @@ A message of a user begins a run, and the last text of the assistant is its outp
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from hashlib import sha256
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from ..clock import iso, moment, parse
 from ..documents import build
@@ -25,9 +25,11 @@ from .format import Entry, Facts
 _EVERY = 1000
 _KNOWN = {"id", "conversation_id", "owner", "title", "created", "updated", "metadata"}
 _LISTS = {"messages", "turns"}
+_SYSTEM = ("system", "developer")
 _EXPORT = "export"  # the key in the metadata for other members of a line
 
 Message = dict[str, Any]
+Exchange = tuple[str, str, dict[str, Any] | None]  # input, output and `meta` of a run
 
 
 class Chats(Source):
@@ -68,7 +70,7 @@ class Chats(Source):
             data = json.loads(line)
             if not isinstance(data, dict):
                 raise ValueError("it is not a JSON object")
-            return _entry(data, self._read(data), line)
+            return _entry(data, [*self._read(data)], line)
         except json.JSONDecodeError:
             raise self._damaged_at(number, "it is not JSON") from None
         except RecursionError:
@@ -92,26 +94,18 @@ class ChatDump(Dump):
         return b""
 
 
-class Exchange(NamedTuple):
-    """A run without ids, which depend on that of its conversation."""
-
-    input: str
-    output: str
-    meta: dict[str, Any] | None = None
-
-
-def _from_messages(data: dict[str, Any]) -> list[Exchange]:
+def _from_messages(data: dict[str, Any]) -> Iterator[Exchange]:
     messages = data.get("messages")
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
         raise ValueError("it has no list of messages")
-    return [_exchange(group) for group in _groups(messages)]
+    return map(_exchange, _groups(messages))
 
 
 def _groups(messages: list[Message]) -> Iterator[list[Message]]:
     """The messages of each run: those of a user, and everything up to the next one of a user."""
     group: list[Message] = []
     for message in messages:
-        if message.get("role") == "user" and any(map(_is_said, group)):
+        if message.get("role") == "user" and any(one.get("role") not in _SYSTEM for one in group):
             yield group
             group = []
         group.append(message)
@@ -119,14 +113,10 @@ def _groups(messages: list[Message]) -> Iterator[list[Message]]:
         yield group
 
 
-def _is_said(message: Message) -> bool:
-    return message.get("role") not in ("system", "developer")
-
-
 def _exchange(group: list[Message]) -> Exchange:
     input, output = _last_text(group, "user"), _last_text(group, "assistant")
     is_plain = _said(input, output) == group
-    return Exchange(input, output, None if is_plain else {"messages": group})
+    return input, output, None if is_plain else {"messages": group}
 
 
 def _last_text(group: list[Message], role: str) -> str:
@@ -148,27 +138,21 @@ def _said(question: Any, answer: Any) -> list[Message]:
     return [{"role": role, "content": content} for role, content in pairs if content]
 
 
-def _from_turns(data: dict[str, Any]) -> list[Exchange]:
+def _from_turns(data: dict[str, Any]) -> Iterator[Exchange]:
     turns = data.get("turns")
     if not isinstance(turns, list):
         raise ValueError("it has no list of turns")
-    return [_turn(turn) for turn in turns]
-
-
-def _turn(turn: Any) -> Exchange:
-    if not isinstance(turn, dict):
-        raise ValueError("a turn is not a JSON object")
-    said = [turn.get(who, "") for who in ("user", "assistant")]
-    if not all(isinstance(text, str) for text in said):
-        raise ValueError("`user` and `assistant` of a turn must be strings")
-    return Exchange(*said)
+    for turn in turns:
+        if not isinstance(turn, dict):
+            raise ValueError("a turn is not a JSON object")
+        question, answer = turn.get("user", ""), turn.get("assistant", "")
+        if not (isinstance(question, str) and isinstance(answer, str)):
+            raise ValueError("`user` and `assistant` of a turn must be strings")
+        yield question, answer, None
 
 
 # Each raises ValueError.
-READERS: dict[str, Callable[[dict[str, Any]], list[Exchange]]] = {
-    "messages": _from_messages,
-    "turns": _from_turns,
-}
+READERS = {"messages": _from_messages, "turns": _from_turns}
 
 
 def _entry(data: dict[str, Any], exchanges: list[Exchange], line: bytes) -> Entry:
@@ -213,9 +197,9 @@ def _run(conversation_id: bytes, number: int, exchange: Exchange) -> Run:
     def id_of(part: str) -> str:
         return sha256(b"%b\n%d %b" % (conversation_id, number, part.encode())).hexdigest()[:32]
 
-    input = Artifact(exchange.input, id=id_of("input"))
-    output = Artifact(exchange.output, id=id_of("output"))
-    return Run(input, output, exchange.meta, id=id_of("run"))
+    input, output, meta = exchange
+    artifacts = Artifact(input, id=id_of("input")), Artifact(output, id=id_of("output"))
+    return Run(*artifacts, meta, id=id_of("run"))
 
 
 def _line(entry: Entry) -> bytes:

@@ -36,8 +36,7 @@ class Dump:
     def __init__(self, index: ConversationIndex, selection: Selection = EVERYTHING):
         self.index = index
         self.selection = selection
-        self.total = self.count = self.unreadable = self._size = 0
-        self._digest = sha256()
+        self.total = self.count = self.unreadable = 0
 
     def __iter__(self) -> Iterator[bytes]:
         with closing(Ids()) as ids:
@@ -71,11 +70,10 @@ class Dump:
         owner = self.selection.owner_key
         if self.selection.ids is not None:
             yield from self._select_named(ids)
-        elif owner is None:
-            yield from self._select_listed(ids, ScanCursor(self.index._listing.scan))
         else:
-            order = self.index._layout.keys.recency(owner)
-            yield from self._select_listed(ids, members(order))
+            every, order = self.index._listing.scan, self.index._layout.keys.recency(owner)
+            cursor = ScanCursor(every) if owner is None else members(order)
+            yield from self._select_listed(ids, cursor)
         self.total = len(ids)
         return (yield from info("server")).get("redis_version", "")
 

@@ -27,6 +27,7 @@ OVERWRITE = Script("overwrite")
 
 _REPLY = 2 * 2**20  # bytes, unless a single conversation has more
 _SHORT = 200
+_read_short = lru_cache(100)(documents.read)  # most fields beside lists are the same few bytes
 
 # In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
 _RECENT = 7200
@@ -81,13 +82,14 @@ def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
 def _entry(it: Summary, field: bytes | None, texts: list[bytes]) -> Entry | None:
     if field is None or it.is_expired:
         return None
-    texts = texts if it.is_list else []
+    left: list[bytes] = []
     try:
         value, runs, end, checksum = _content(it, field, texts)
-        texts = []
     except Damaged:
         value, runs, end, checksum = field, None, None, crc32(field)
-    facts = _facts(it)
+        left = texts if it.is_list else []
+    times = (it.number(name) for name in ("created", "updated", "ttl"))
+    facts = Facts(it.owner, it.values.get("title") or b"", *times)
     return Entry(
         id=it.id,
         value=value,
@@ -97,15 +99,8 @@ def _entry(it: Summary, field: bytes | None, texts: list[bytes]) -> Entry | None
         facts=facts,
         expires=it.number("expires"),
         score=None if it.score == facts.updated else it.score,
-        texts=tuple(texts),
+        texts=tuple(left),
     )
-
-
-def _facts(it: Summary) -> Facts:
-    if all(it.values.get(name) is None for name in Facts._fields):
-        return NOTHING
-    times = (it.number(name) for name in ("created", "updated", "ttl"))
-    return Facts(it.owner, it.values.get("title") or b"", *times)
 
 
 def _content(
@@ -127,17 +122,12 @@ def _content(
 
 
 def _joined(it: Summary, field: bytes, texts: list[bytes]) -> Document:
-    document = _field(field) if len(field) < _SHORT else documents.read(field)
+    document = _read_short(field) if len(field) < _SHORT else documents.read(field)
     ours = not document.count and it.fingerprint == document.fingerprint
     # If nobody else wrote to field or list, the runs need not be parsed.
     if not (ours and it.number("bytes") == sum(map(len, texts)) and len(texts) == it.length):
         documents.decoded(texts)  # raises if a run is damaged
     return documents.joined(texts, document)
-
-
-@lru_cache(100)  # most fields beside lists are the same few bytes
-def _field(field: bytes) -> Document:
-    return documents.read(field)
 
 
 @dataclass(slots=True)
@@ -159,11 +149,6 @@ class Item:
         """False if another program wrote it: it stays without a record, as that left it."""
         entry = self.entry
         return self.is_new or entry.facts != NOTHING or entry.expires is not None
-
-    @property
-    def is_recent(self) -> bool:
-        """True if an append to it may still be retried."""
-        return self.is_new or (self.entry.facts.updated or 0) > (time.time() - _RECENT) * 1000
 
 
 def permission(layout: Layout) -> Command[int]:
@@ -225,7 +210,9 @@ def _args(layout: Layout, item: Item) -> list[Any]:
         known = {**facts._asdict(), "title": facts.title or None, "expires": entry.expires}
         record = {**encoded.record, **known}
     pairs = [part for pair in record.items() if pair[1] is not None for part in pair]
-    digests = encoded.digests if document and item.is_recent else []
+    # Only an append to a recent one may still be retried.
+    is_recent = item.is_new or (facts.updated or 0) > (time.time() - _RECENT) * 1000
+    digests = encoded.digests if document and is_recent else []
     score: Any = facts.updated if entry.score is None else entry.score
     if item.is_new:
         score = "now"

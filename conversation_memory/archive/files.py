@@ -119,7 +119,10 @@ def lines(
 
 
 def _lines(stream: io.BufferedIOBase, longest: int, most: int, name: str) -> Iterator[bytes]:
-    errors = _errors()
+    # gzip raises three kinds, of which only one is an OSError.
+    errors: tuple[type[Exception], ...] = (EOFError, zlib.error, gzip.BadGzipFile)
+    if find_spec("zstandard"):
+        errors += (_zstandard().ZstdError,)
     total = 0
     for number in count(1):
         try:
@@ -148,12 +151,6 @@ def _lines(stream: io.BufferedIOBase, longest: int, most: int, name: str) -> Ite
                 f"than {_SHORTEST} bytes on average."
             )
         yield line
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    # gzip raises three kinds, of which only one is an OSError.
-    errors = (EOFError, zlib.error, gzip.BadGzipFile)
-    return (*errors, _zstandard().ZstdError) if find_spec("zstandard") else errors
 
 
 @contextmanager

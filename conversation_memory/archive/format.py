@@ -20,7 +20,6 @@ from ..wire import dumps
 
 FORMAT = "conversation_memory"
 VERSION = 1
-ENTRY = b'{"id'
 FOOTER = b'{"conversations": '
 
 _CHECK = b', "crc32": "'
@@ -144,7 +143,7 @@ def entry_line(entry: Entry) -> bytes:
 
 def has_form_of_entry(line: bytes) -> bool:
     """True if the line may be an entry; a line that is not one costs no parsing."""
-    return line.startswith(ENTRY) and line.endswith(b"}\n") and _CHECK in line
+    return line.startswith(b'{"id') and line.endswith(b"}\n") and _CHECK in line
 
 
 def read_entry(line: bytes) -> Entry:
@@ -166,20 +165,18 @@ def read_entry(line: bytes) -> Entry:
 def _head(entry: Entry) -> dict[str, Any]:
     head, facts = _named("id", entry.id), entry.facts
     if facts != NOTHING:
-        record = head["record"] = {} if facts.owner is None else _named("owner", facts.owner)
-        if facts.title:
-            record |= _named("title", facts.title)
-        _add_numbers(record, facts, _FACTS)
-    _add_numbers(head, entry, _NUMBERS)
+        owner = {} if facts.owner is None else _named("owner", facts.owner)
+        title = _named("title", facts.title) if facts.title else {}
+        head["record"] = {**owner, **title, **_numbers(facts, _FACTS)}
+    head |= _numbers(entry, _NUMBERS)
     if entry.texts:
         head["list"] = [_named("text", text) for text in entry.texts]
     return head
 
 
-def _add_numbers(members: dict[str, Any], values: Facts | Entry, names: Iterable[str]) -> None:
-    for name in names:
-        if (number := getattr(values, name)) is not None:
-            members[name] = number
+def _numbers(values: Facts | Entry, names: Iterable[str]) -> dict[str, int]:
+    numbers = {name: getattr(values, name) for name in names}
+    return {name: number for name, number in numbers.items() if number is not None}
 
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
@@ -187,10 +184,8 @@ def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> En
     record = head.get("record", {})
     if id is None or not (head.keys() <= _HEAD and record.keys() <= _RECORD):
         raise Malformed("it has missing or unknown members")
-    facts = NOTHING
-    if record:
-        owner, title = _read_name(record, "owner"), _read_name(record, "title")
-        facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
+    owner, title = _read_name(record, "owner"), _read_name(record, "title")
+    facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
     expires, score, runs, end = (_number(head, name) for name in _NUMBERS)
     if kind == b"value" and runs is None:
         raise Malformed("it does not give the number of runs")

@@ -11,7 +11,7 @@ from ..documents import Document
 from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged, counted
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
-from ..layouts import ConversationRef, Layout
+from ..layouts import ConversationRef
 from ..redis_io.operations import Ahead, Operation, single
 from ..search.reindex import catch_up
 from .archive import Source
@@ -59,15 +59,14 @@ class Counts:
         setattr(self, kind, getattr(self, kind) + 1)
         if kind in ("skipped", "replaced", "kept"):
             self.conflicts += 1
+        named = [kind]
         if kind in _WRITTEN and entry.runs is None:
             self.unreadable += 1
-            self._add_example("unreadable", entry.id)
-        self._add_example(kind, entry.id)
-
-    def _add_example(self, kind: str, id: bytes) -> None:
-        examples = self.examples.setdefault(kind, [])
-        if len(examples) < _EXAMPLES:
-            examples.append(decode(id))
+            named.append("unreadable")
+        for name in named:
+            examples = self.examples.setdefault(name, [])
+            if len(examples) < _EXAMPLES:
+                examples.append(decode(entry.id))
 
     def add_owner(self, owner: bytes) -> None:
         name = decode(owner)
@@ -104,6 +103,7 @@ class Restore:
         if on_conflict not in POLICIES:
             raise ValueError(f"Choose one of {', '.join(POLICIES)} for on_conflict.")
         self.index = index
+        self._layout = index._layout
         self.source = source
         self.on_conflict = on_conflict
         self.ignore_expiry = ignore_expiry
@@ -112,11 +112,11 @@ class Restore:
 
     def plan(self, *, progress: Progress = bool) -> Counts:
         """Predict the counts of `run`; nothing is written. `progress` gets the counts so far."""
-        return self.index._run(self._plan(progress))
+        return self.index._run(self._each_batch(self._foresee, progress))
 
     async def aplan(self, *, progress: Progress = bool) -> Counts:
         """See plan()."""
-        return await self.index._arun(self._plan(progress))
+        return await self.index._arun(self._each_batch(self._foresee, progress))
 
     def run(self, *, progress: Progress = bool) -> Counts:
         """Write; `progress` gets the counts after each batch.
@@ -129,19 +129,12 @@ class Restore:
         """See run()."""
         return await self.index._arun(self._restore(progress))
 
-    @property
-    def _layout(self) -> Layout:
-        return self.index._layout
-
-    def _plan(self, progress: Progress) -> Operation[Counts]:
-        return (yield from self._each_batch(self._foresee, progress))
-
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
         yield permission(self._layout)
         yield from self._layout.indexer()  # RediSearch needs its index before the first write
         if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
-            self._check_conflicts((yield from self._plan(bool)))
+            self._check_conflicts((yield from self._each_batch(self._foresee, bool)))
         return (yield from self._each_batch(self._settle, progress))
 
     def _each_batch(self, work: Work, progress: Progress) -> Operation[Counts]:
@@ -212,10 +205,7 @@ class Restore:
         is_new = self.source.is_new and entry.facts.updated is None
         alike = entry
         if is_new and there is not None:  # times that the file lacks are not a difference
-            known = there.facts
-            facts = entry.facts._replace(
-                created=known.created, updated=known.updated, ttl=known.ttl
-            )
+            facts = there.facts._replace(owner=entry.facts.owner, title=entry.facts.title)
             alike = entry._replace(facts=facts, score=there.score, expires=there.expires)
         return Item(entry, self._outcome(alike, there, now), is_new=is_new)
 

@@ -10,7 +10,6 @@ from functools import partial
 
 from ..collection.listing import Listing
 from ..collection.selection import ScanCursor, members
-from ..keys import Keys
 from ..layouts import Layout
 from ..redis_io.operations import Operation, single
 from ..search.reindex import batches
@@ -91,7 +90,7 @@ class Check:
         yield from self._look_at(members(order), inspect)
 
     def _strays(self) -> Operation[None]:
-        cursor = keys_of_index(self._keys)
+        cursor = ScanCursor(self._scan)
         while cursor.goes_on:
             names = yield from cursor.next()
             yield from self._look(partial(inspect_keys, self._keys), names)
@@ -99,6 +98,10 @@ class Check:
             if self._is_searched:
                 documents = [n for n in names if n.startswith(self._keys.documents())]
                 yield from self._look(partial(inspect_names, self._layout), documents)
+
+    def _scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
+        call = ("SCAN", cursor, "MATCH", self._keys.pattern(), "COUNT", _SCAN_COUNT)
+        return tuple((yield single(*call)))
 
     def _owners(self, orders: Sequence[bytes]) -> Operation[None]:
         wrong = yield from inspect_types(dict.fromkeys(orders, b"zset"))
@@ -126,14 +129,6 @@ class Check:
             yield fixes
             left = yield from inspect(names)
         self._tally.add(found, left)
-
-
-def keys_of_index(keys: Keys) -> ScanCursor[list[bytes]]:
-    def scan(cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
-        call = ("SCAN", cursor, "MATCH", keys.pattern(), "COUNT", _SCAN_COUNT)
-        return tuple((yield single(*call)))
-
-    return ScanCursor(scan)
 
 
 __all__ = ["Check", "Finding", "Inspect", "Problem", "Report"]

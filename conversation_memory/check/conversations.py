@@ -161,28 +161,24 @@ def _examine_score(keys: Keys, it: Summary, owner: bytes | None) -> Iterator[Fin
 def inspect_keys(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]:
     """Find faults of the records and lists of runs among the keys `names`."""
     families = [(name, *keys.family(name)) for name in names]
-    ids = [id for _, family, id in families if family in (b"record", b"runs")]
-    known = {it.id: it for it in ((yield summaries(keys, ids)) if ids else [])}
-    found: list[Finding] = []
-    for name, family, id in families:
-        if family == b"record":
-            found += _examine_record(keys, name, known[id])
-        elif family == b"runs":
-            found += _examine_runs(name, known[id])
-    return found
+    own = [key for key in families if key[1] in (b"record", b"runs")]
+    known = (yield summaries(keys, [id for *_, id in own])) if own else []
+    return [
+        finding
+        for (name, family, _), it in zip(own, known, strict=True)
+        for finding in _examine_key(keys, name, family, it)
+    ]
 
 
-def _examine_record(keys: Keys, name: bytes, it: Summary) -> Iterator[Finding]:
-    if it.record_type not in (b"hash", b"none"):
+def _examine_key(keys: Keys, name: bytes, family: bytes, it: Summary) -> Iterator[Finding]:
+    is_record = family == b"record"
+    type, right = (it.record_type, b"hash") if is_record else (it.runs_type, b"list")
+    if type not in (right, b"none"):
         yield Finding(findings.WRONG_TYPE, name)
-    elif it.record_type == b"hash" and it.size < 0 and not it.has_stray_runs:
+    elif it.has_stray_runs:
+        if not is_record:
+            yield Finding(findings.STRAY_RUNS, name)
+    elif is_record and type == right and it.size < 0:
         kind = findings.EXPIRED if it.is_expired else findings.STRAY_RECORD
         fix = forgetting(keys, it.id, it.owner) if it.has_right_types else None
         yield Finding(kind, it.id, fix)
-
-
-def _examine_runs(name: bytes, it: Summary) -> Iterator[Finding]:
-    if it.runs_type not in (b"list", b"none"):
-        yield Finding(findings.WRONG_TYPE, name)
-    elif it.has_stray_runs:
-        yield Finding(findings.STRAY_RUNS, name)

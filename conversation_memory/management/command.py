@@ -46,12 +46,6 @@ class MemoryCommand(BaseCommand):
         # Without `choices`: argparse would report an unknown alias as a usage error, code 2.
         parser.add_argument("--using", metavar="ALIAS", help=help, default=default)
 
-    def add_ids(self, parser: CommandParser) -> None:
-        parser.add_argument("ids", nargs="*", metavar="id", help="Conversation ids.")
-
-    def add_dry_run(self, parser: CommandParser, help: str = "Only count.") -> None:
-        parser.add_argument("--dry-run", action="store_true", help=help)
-
     def add_no_input(self, parser: CommandParser) -> None:
         help = "Do not ask for confirmation."
         names = ("--noinput", "--no-input")  # as Django's own commands
@@ -74,12 +68,10 @@ class MemoryCommand(BaseCommand):
         failed: dict[str, ConversationMemoryError] = {}
         for alias in aliases:
             try:
-                result = work(indexes[alias])
+                self.say(f"{alias}: {work(indexes[alias])}")
             except ConversationMemoryError as error:
                 self.report(error)
                 failed[alias] = error
-            else:
-                self.say(f"{alias}: {result}")
         if failed:
             code = failure(next(iter(failed.values()))).returncode
             raise CommandError(f"Failed: {', '.join(map(repr, failed))}.", returncode=code)
@@ -115,8 +107,7 @@ class MemoryCommand(BaseCommand):
         else:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            stream: Any = self.stderr
-            scaled = bool(unit)
+            stream, scaled = self.stderr, bool(unit)
             with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
 
                 def show(done: int, words: str = "") -> None:

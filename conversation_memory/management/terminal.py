@@ -56,11 +56,10 @@ def examples(names: Sequence[str], total: int) -> str:
 def named(key: str, name: str | None) -> dict[str, Any]:
     """An id or owner as a member of a JSON object, in base64 if it is not UTF-8."""
     try:
-        if name is not None:
-            name.encode()
+        (name or "").encode()
+        return {key: name}
     except UnicodeEncodeError:
         return {f"{key}_b64": b64encode(encode(name or "")).decode()}
-    return {key: name}
 
 
 def identity(record: Record) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from conversation_memory import ConversationIndex, indexes
+from conversation_memory import indexes
 from conversation_memory.check import Report
 from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
@@ -50,19 +49,17 @@ class Command(MemoryCommand):
             found = {"seen": report.seen, "left": report.left, "problems": problems}
             self.stdout.write(json.dumps(found))
         else:
-            for line in _lines(index, report, fix):
-                self.say(line)
+            self.summarise(index.alias, report, fix=fix)
         if report.left:
             text = f"{counted(report.left, 'problem')} {'left' if fix else 'found'}."
             raise CommandError(text, returncode=Exit.FAILED)
 
-
-def _lines(index: ConversationIndex, report: Report, fix: bool) -> Iterator[str]:
-    yield f"{index.alias}: {counted(report.seen, 'conversation')} checked."
-    for problem in report.problems.values():
-        repaired = f", {problem.found - problem.left:,} repaired" if fix else ""
-        kind = problem.kind[0].upper() + problem.kind[1:]
-        names = examples(problem.examples, problem.found)
-        yield f"{kind}: {problem.found:,}{repaired} (such as {names})"
-    if not report.problems:
-        yield "No problems found."
+    def summarise(self, alias: str, report: Report, *, fix: bool) -> None:
+        self.say(f"{alias}: {counted(report.seen, 'conversation')} checked.")
+        for problem in report.problems.values():
+            repaired = f", {problem.found - problem.left:,} repaired" if fix else ""
+            kind = problem.kind[0].upper() + problem.kind[1:]
+            names = examples(problem.examples, problem.found)
+            self.say(f"{kind}: {problem.found:,}{repaired} (such as {names})")
+        if not report.problems:
+            self.say("No problems found.")

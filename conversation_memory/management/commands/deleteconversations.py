@@ -18,11 +18,11 @@ class Command(MemoryCommand):
     after_interrupt = _REFUSAL
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.add_ids(parser)
+        parser.add_argument("ids", nargs="*", metavar="id", help="Conversation ids.")
         self.add_using(parser)
         add_selection(parser)
         parser.add_argument("--all", action="store_true", help="Every conversation of the index.")
-        self.add_dry_run(parser)
+        parser.add_argument("--dry-run", action="store_true", help="Only count.")
         self.add_no_input(parser)
 
     def handle(
@@ -53,9 +53,7 @@ class Command(MemoryCommand):
 
     def delete(self, index: ConversationIndex, chosen: Selection, *, dry_run: bool) -> Pruning:
         with self.progress("Counting" if dry_run else "Deleting") as show:
-            done = index.prune(
-                chosen, dry_run=dry_run, progress=lambda done: show(done.conversations)
-            )
+            done = index.prune(chosen, dry_run=dry_run, progress=lambda it: show(it.conversations))
         if done.kept and (dry_run or self.verbosity):
             self.warn(
                 f"Skipped: {done.kept:,}, which another program or a concurrent writer changed, "

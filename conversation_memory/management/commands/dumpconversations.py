@@ -23,7 +23,7 @@ class Command(MemoryCommand):
     after_interrupt = "No archive was written; run it again."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        self.add_ids(parser)
+        parser.add_argument("ids", nargs="*", metavar="id", help="Conversation ids.")
         self.add_using(parser)
         add_selection(parser)
         parser.add_argument(

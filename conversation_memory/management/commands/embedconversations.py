@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from conversation_memory import ConversationIndex, indexes
+from conversation_memory import indexes
 from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
 
@@ -17,8 +17,5 @@ class Command(MemoryCommand):
         if using is not None and not indexes[using].embeds:
             raise CommandError(f"SEARCH of alias {using!r} has no EMBED.")
         embedding = [alias for alias in indexes if indexes[alias].embeds]
-        self.in_each(embedding if using is None else [using], _embed)
-
-
-def _embed(index: ConversationIndex) -> str:
-    return f"embedded {counted(index.embed(), 'run')}"
+        aliases = embedding if using is None else [using]
+        self.in_each(aliases, lambda index: f"embedded {counted(index.embed(), 'run')}")

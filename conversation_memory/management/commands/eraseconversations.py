@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from conversation_memory import ConversationIndex, indexes
+from conversation_memory import indexes
 from conversation_memory.collection.erase import Copies
 from conversation_memory.management.command import MemoryCommand, sums
 
@@ -17,7 +17,7 @@ class Command(MemoryCommand):
         where = parser.add_mutually_exclusive_group()
         self.add_using(where)
         where.add_argument("--all-indexes", action="store_true", help="Erase from every index.")
-        self.add_dry_run(parser)
+        parser.add_argument("--dry-run", action="store_true", help="Only count.")
         self.add_no_input(parser)
 
     def handle(
@@ -36,17 +36,13 @@ class Command(MemoryCommand):
                 question = f"This permanently deletes all conversations of {owner!r}."
                 self.confirm(question, "Nothing was erased.")
             for index in chosen:
-                self.erase(index, owner)
+                self.say(sums(index, index.erase(owner=owner), "erased"))
+                for sentence in _advice(index.copies()) if self.verbosity else ():
+                    self.warn(f"{index.alias}: {sentence}")
         others = [alias for alias in indexes if alias not in aliases]
         if others and self.verbosity:
             names = ", ".join(map(repr, others))
             self.stderr.write(f"Not included: {names} (see --all-indexes).", self.style.NOTICE)
-
-    def erase(self, index: ConversationIndex, owner: str) -> None:
-        self.say(sums(index, index.erase(owner=owner), "erased"))
-        if self.verbosity:
-            for sentence in _advice(index.copies()):
-                self.warn(f"{index.alias}: {sentence}")
 
 
 def _advice(copies: Copies) -> Iterator[str]:

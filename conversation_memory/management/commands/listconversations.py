@@ -7,18 +7,9 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
 from conversation_memory.collection.summaries import Summary
+from conversation_memory.management import terminal
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.selection_args import add_selection, selection
-from conversation_memory.management.terminal import (
-    columns_of,
-    harmless,
-    identity,
-    padded,
-    quoted,
-    shortened,
-    time_text,
-    width_of,
-)
 
 _HEADINGS = ("ID", "UPDATED", "RUNS", "BYTES", "OWNER", "EXPIRES", "TITLE")
 _MEASURED = 100  # conversations that decide the widths of the columns
@@ -51,9 +42,9 @@ class Command(MemoryCommand):
         first = [_cells(it) for it in islice(listed, _MEASURED)]
         if not first:
             return
-        widths = [max(map(width_of, column)) for column in zip(_HEADINGS, *first, strict=True)]
-        widths = [min(width, _WIDEST) for width in widths[:-1]]
-        columns = columns_of(self.stdout)
+        table = zip(_HEADINGS, *first, strict=True)
+        widths = [min(max(map(terminal.width_of, column)), _WIDEST) for column in table][:-1]
+        columns = terminal.columns_of(self.stdout)
         room = columns and max(columns - sum(widths) - 2 * len(widths), _NARROWEST_TITLE)
         bold = self.style.MIGRATE_LABEL if columns else str
         yield bold(_row(_HEADINGS, widths, room))
@@ -64,24 +55,23 @@ class Command(MemoryCommand):
 def _cells(listed: Summary) -> tuple[str, ...]:
     record = listed.record
     return (
-        quoted(record.conversation_id),
-        time_text(record.updated),
+        terminal.quoted(record.conversation_id),
+        terminal.time_text(record.updated),
         "-" if record.runs is None else f"{record.runs:,}",
         f"{listed.bytes:,}",
-        "-" if record.owner is None else quoted(record.owner),
-        time_text(record.expires),
-        harmless(record.title),
+        "-" if record.owner is None else terminal.quoted(record.owner),
+        terminal.time_text(record.expires),
+        terminal.harmless(record.title),
     )
 
 
 def _row(cells: Iterable[str], widths: list[int], room: int | None) -> str:
     """The cells in columns. A wider cell shifts the rest, because an id is never cut."""
     *cells, title = cells
-    padding = zip(cells, widths, strict=True)
-    row = "  ".join(padded(cell, width) for cell, width in padding)
-    return f"{row}  {title if room is None else shortened(title, room)}".rstrip()
+    row = "  ".join(map(terminal.padded, cells, widths))
+    return f"{row}  {title if room is None else terminal.shortened(title, room)}".rstrip()
 
 
 def _line(listed: Summary) -> str:
     sizes = {"runs": listed.record.runs, "bytes": listed.bytes}
-    return json.dumps({**identity(listed.record), **sizes})
+    return json.dumps({**terminal.identity(listed.record), **sizes})

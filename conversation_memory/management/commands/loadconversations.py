@@ -47,7 +47,8 @@ class Command(MemoryCommand):
             metavar="FILE",
             help="Old and new owners: a JSON object, or CSV with two columns.",
         )
-        self.add_dry_run(parser, help="Only report what would be restored.")
+        help = "Only report what would be restored."
+        parser.add_argument("--dry-run", action="store_true", help=help)
 
     def handle(self, *args: Any, file: str, using: str, dry_run: bool, **options: Any) -> None:
         self.after_interrupt = "Nothing was written."

@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from conversation_memory import ConversationIndex, indexes
+from conversation_memory import indexes
 from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
 
@@ -14,8 +14,5 @@ class Command(MemoryCommand):
         self.add_using(parser, "Alias of the index (default: every index).", default=None)
 
     def handle(self, *args: Any, using: str | None, **options: Any) -> None:
-        self.in_each([*indexes] if using is None else [using], _reap)
-
-
-def _reap(index: ConversationIndex) -> str:
-    return f"deleted {counted(index.reap(), 'expired conversation')}"
+        aliases = [*indexes] if using is None else [using]
+        self.in_each(aliases, lambda it: f"deleted {counted(it.reap(), 'expired conversation')}")
