@@ -308,7 +308,7 @@ class PageTests(AdminTestCase):
         self.fill(3)
         hit = mock.Mock(run_id="run 7", snippet_html=mark_safe("an <mark>apple</mark>"))
         found = TextFinds({b"c1": hit, b"gone": hit}, total=9, shown=2, reason="The index is new.")
-        with mock.patch.object(queryset, "full_text", return_value=found):
+        with mock.patch.object(queryset.ListReader, "_texts", return_value=found):
             page = self.list(q="c0").content.decode()
             assert self.shown(q="c0") == ["c0", "c1"]
             assert self.notes(q="c0") == [

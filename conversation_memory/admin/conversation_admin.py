@@ -98,7 +98,7 @@ class ConversationList(RedisAdmin):
         # Django's "Clear all filters" would leave the index.
         changelist.clear_all_filters_qs = f"?{urlencode({'index': str(index)} if index else {})}"
         narrowing = {"owner", "age", "unreadable"}
-        changelist.has_active_filters = bool(narrowing & set(changelist.filter_params))
+        changelist.has_active_filters = not narrowing.isdisjoint(changelist.filter_params)
         name = index.index_name if index else "–"
         return {
             **super().list_context(request, changelist),
@@ -163,9 +163,7 @@ class ConversationList(RedisAdmin):
         self.message_user(request, text % numbers, messages.ERROR)
         return None
 
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # Django's collector would look for related rows in tables.
         shown = [_("Conversation: %s") % isolated(str(conversation)) for conversation in objs]
         name = str(self.opts.verbose_name_plural)
@@ -257,11 +255,9 @@ def _notes_on_search(
             "first": grouped(selection.start + 1),
             "last": grouped(selection.start + finds.looked_at),
         }
-        if finds.next is None:
-            yield Note(text)
-        else:
-            url = changelist.get_query_string({"start": finds.next})
-            yield Note(text, url, _("Continue the search"))
+        more = {"start": finds.next}
+        url = "" if finds.next is None else changelist.get_query_string(more)
+        yield Note(text, url, _("Continue the search"))
     if finds.skipped:
         text = ngettext(
             "%(count)s conversation is too large to check here. Run checkconversations.",

@@ -38,11 +38,10 @@ def isolated(text: str, most: int = MOST_SHOWN) -> str:
 def expiry_rule(settings: IndexSettings) -> str:
     if settings.lifetime is None:
         return _("never")
+    time = {"time": lasting(settings.lifetime / 1000)}
     if settings.ttl_on_read:
-        text = _("%(time)s after the last read")
-    else:
-        text = _("%(time)s after the last write")
-    return text % {"time": lasting(settings.lifetime / 1000)}
+        return _("%(time)s after the last read") % time
+    return _("%(time)s after the last write") % time
 
 
 def ago(then: datetime | None) -> str | None:

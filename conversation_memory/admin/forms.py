@@ -99,9 +99,8 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
                 raise forms.ValidationError(_("Enter a time within the next 300 years."))
         return expires
 
-    def clean_metadata(self) -> dict[str, Any]:
-        metadata: dict[str, Any] = self.cleaned_data["metadata"]
-        changes, removed = self.metadata_changes(metadata)
+    def clean_metadata(self) -> Any:
+        changes, removed = self.metadata_changes()
         shown, stored = self._shown_metadata(), self.stored
         lost = [key for key in (*changes, *removed) if differs(shown.get(key), stored.get(key))]
         if lost:
@@ -109,11 +108,11 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
                 _("These keys were changed in the meantime: %(keys)s. Reload the page."),
                 params={"keys": ", ".join(map(label, lost))},
             )
-        return metadata
+        return self.cleaned_data["metadata"]
 
-    def metadata_changes(self, metadata: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def metadata_changes(self) -> tuple[dict[str, Any], list[str]]:
         """The keys that the user has set, with their values, and those that were removed."""
-        shown = self._shown_metadata()
+        shown, metadata = self._shown_metadata(), self.cleaned_data["metadata"]
         changes = {
             key: value
             for key, value in metadata.items()

@@ -95,13 +95,11 @@ class Overview:
         by_server: dict[Any, list[ConversationIndex]] = {}
         for index in asked:
             by_server.setdefault(index.settings.server, []).append(index)
-        if not by_server:
-            return {}
 
         def answers(group: list[ConversationIndex]) -> list[Any]:
             return [(index, self._answer(index, question)) for index in group]
 
-        with ThreadPoolExecutor(min(_MOST_THREADS, len(by_server))) as pool:
+        with ThreadPoolExecutor(_MOST_THREADS) as pool:  # starts one per server at most
             return dict(chain.from_iterable(pool.map(answers, by_server.values())))
 
     def _answer(
@@ -182,9 +180,8 @@ class IndexAdmin(RedisAdmin):
         self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         # The history of an index links here.
-        may = self.has_view_permission(request)
-        address = self.index_at(unquote(object_id), request, may=may)
-        return HttpResponseRedirect(self.list_url(address))
+        key, may = unquote(object_id), self.has_view_permission(request)
+        return HttpResponseRedirect(self.list_url(self.index_at(key, request, may=may)))
 
     @admin.display(description=gettext_lazy("index"))
     def shown_name(self, index: Index) -> str:

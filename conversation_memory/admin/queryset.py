@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from django.core.exceptions import FieldError
 from django.db.models import Model, Q, QuerySet
+from django.db.models.query import BaseIterable
 
 from ..browse.queries import Extent, Finds, Span
 from ..clock import milliseconds
@@ -26,11 +27,8 @@ from .addresses import Address
 MOST_HITS = 200
 
 
-class _Rows:
-    """An iterable class of a QuerySet, in place of the one that reads a table."""
-
-    def __init__(self, queryset: RedisQuerySet, **kwargs: Any):
-        self.queryset = queryset
+class _Rows(BaseIterable):  # type: ignore[type-arg]  # takes none at run time
+    queryset: Any
 
     def __iter__(self) -> Iterator[Any]:
         rows, query = self.queryset, self.queryset.query
@@ -53,7 +51,7 @@ class RedisQuerySet(QuerySet[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._iterable_class = _Rows  # type: ignore[assignment]
+        self._iterable_class = _Rows
 
     @classmethod
     def of(cls, source: Any) -> Self:
@@ -201,7 +199,20 @@ class ListReader:
         """The hits in messages; None where they were not searched."""
         index = self._index(selection)
         asks = selection.text and not (selection.unreadable or selection.start)
-        return full_text(index, selection) if index and asks else None
+        if not index or not index.settings.search or not asks:
+            return None
+        try:
+            results = index.search(
+                selection.text,
+                owner=selection.owner or None,
+                since=selection.since,
+                until=selection.until,
+                limit=MOST_HITS,
+            )
+        except ValueError as error:
+            return TextFinds({}, reason=str(error))
+        hits = {encode(found.conversation_id): found.hits[0] for found in results.conversations}
+        return TextFinds(hits, results.total, len(results), results.reason)
 
     def _index(self, selection: ListSelection) -> ConversationIndex | None:
         address = selection.index
@@ -255,24 +266,6 @@ def delete_rows(conversations: Iterable[Conversation]) -> int:
         address.index().delete(*(one.summary.id for one in group))
         for address, group in groupby(conversations, lambda one: one.address.of_index)
     )
-
-
-def full_text(index: ConversationIndex, selection: ListSelection) -> TextFinds | None:
-    """The conversations with the text in a message; None if the index has no search."""
-    if index.settings.search is None:
-        return None
-    try:
-        results = index.search(
-            selection.text,
-            owner=selection.owner or None,
-            since=selection.since,
-            until=selection.until,
-            limit=MOST_HITS,
-        )
-    except ValueError as error:
-        return TextFinds({}, reason=str(error))
-    hits = {encode(found.conversation_id): found.hits[0] for found in results.conversations}
-    return TextFinds(hits, results.total, len(results), results.reason)
 
 
 def _find(index: ConversationIndex, selection: ListSelection) -> Finds:

@@ -30,9 +30,8 @@ def label(text: str | bytes) -> str:
 
 def cut(text: str, limit: int | None) -> tuple[str, int]:
     """The beginning of `text`, and the number of characters that are left out."""
-    if limit is None or len(text) <= limit:
-        return text, 0
-    return text[:limit], len(text) - limit
+    beginning = text[:limit]
+    return beginning, len(text) - len(beginning)
 
 
 def _decoded(text: str | bytes) -> str:
