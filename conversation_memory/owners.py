@@ -34,7 +34,6 @@ def owner_of(user: Any) -> str:
 
 
 def connect_user_deletion() -> None:
-    """Apply ON_USER_DELETE when a user is deleted."""
     from django.apps import apps
     from django.contrib.auth import get_user_model
 

@@ -10,7 +10,6 @@ from urllib.parse import parse_qs
 from django.contrib import messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
-from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -98,9 +97,7 @@ class ConversationPage(RedisAdmin):
         context |= {"address": found.address, "raw_url": self.link("raw", key)}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def save_model(
-        self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool
-    ) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         # Only what was changed: others may have written the rest since the page was shown.
         assert isinstance(form, ConversationForm)
         driver, given = obj.address.driver(), form.cleaned_data

@@ -5,11 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import (
-    AdminSplitDateTime,
-    AdminTextareaWidget,
-    AdminTextInputWidget,
-)
+from django.contrib.admin import widgets
 from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -24,7 +20,7 @@ _LONGEST = timedelta(days=365 * 300)
 class MetadataField(forms.JSONField):
     """A JSON object, shown indented; characters that a page cannot hold stay escaped."""
 
-    widget = AdminTextareaWidget
+    widget = widgets.AdminTextareaWidget
     default_error_messages = {
         "object": _("Enter a JSON object: keys and values in braces."),
         "deep": _("This is nested too deeply, or contains a number with too many digits."),
@@ -59,19 +55,19 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
     """Detects changes against the values that the page showed, not those stored in the meantime."""
 
     title = forms.CharField(
-        label=_("Title"), required=False, max_length=MAX_TITLE, widget=AdminTextInputWidget
+        label=_("Title"), required=False, max_length=MAX_TITLE, widget=widgets.AdminTextInputWidget
     )
     owner = forms.CharField(
         label=_("Owner"),
         required=False,
         max_length=1000,
-        widget=AdminTextInputWidget,
+        widget=widgets.AdminTextInputWidget,
         help_text=_("Usually the primary key of a user. Leave it empty if there is no owner."),
     )
     expires = forms.SplitDateTimeField(
         label=_("Expires"),
         required=False,
-        widget=AdminSplitDateTime,
+        widget=widgets.AdminSplitDateTime,
         help_text=_("Deleted at this time. Each new message extends it by the same period."),
     )
     metadata = MetadataField(label=_("Metadata"), required=False)

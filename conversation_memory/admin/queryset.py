@@ -21,6 +21,7 @@ from ..indexes import ConversationIndex, indexes
 from ..keys import encode
 from ..models import Conversation
 from ..rendering import label
+from ..search.results import Hit, SearchResults
 from .addresses import Address
 
 # Each hit comes with its run, of about 1 kB.
@@ -133,20 +134,6 @@ class ListSelection:
         return bool(self.text) or self.unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class TextFinds:
-    """The best hit of each conversation by its id, best first.
-
-    `total` runs were found, and `shown` of them are among these. `reason` says why there may be
-    more.
-    """
-
-    hits: dict[bytes, Any]
-    total: int = 0
-    shown: int = 0
-    reason: str = ""
-
-
 class ListReader:
     """Reads selections for one request, each count and each search once.
 
@@ -176,9 +163,9 @@ class ListReader:
             return []
         if selection.is_search:
             found = _instances(index, index.glance(*self.finds(selection).ids[low:high]))
-            if texts := self.texts(selection):
-                for conversation in found:
-                    conversation.found = texts.hits.get(conversation.summary.id)
+            hits = self._hits(selection)
+            for conversation in found:
+                conversation.found = hits.get(conversation.summary.id)
             return found
         limit = (self.count(selection) if high is None else high) - low
         return _instances(index, index.browse(selection.span, low, limit)) if limit > 0 else []
@@ -192,17 +179,21 @@ class ListReader:
             return Finds([])
         self.extent(selection)  # adopts conversations that other programs wrote
         found = _find(index, selection)
-        texts = self.texts(selection)
-        return replace(found, ids=list(dict.fromkeys([*found.ids, *(texts.hits if texts else ())])))
+        return replace(found, ids=list(dict.fromkeys([*found.ids, *self._hits(selection)])))
 
-    def _texts(self, selection: ListSelection) -> TextFinds | None:
+    def _hits(self, selection: ListSelection) -> dict[bytes, Hit]:
+        """The best hit of each conversation by its id, best first."""
+        found = self.texts(selection) or SearchResults([])
+        return {encode(one.conversation_id): one.hits[0] for one in found.conversations}
+
+    def _texts(self, selection: ListSelection) -> SearchResults | None:
         """The hits in messages; None where they were not searched."""
         index = self._index(selection)
         asks = selection.text and not (selection.unreadable or selection.start)
         if not index or not index.settings.search or not asks:
             return None
         try:
-            results = index.search(
+            return index.search(
                 selection.text,
                 owner=selection.owner or None,
                 since=selection.since,
@@ -210,9 +201,7 @@ class ListReader:
                 limit=MOST_HITS,
             )
         except ValueError as error:
-            return TextFinds({}, reason=str(error))
-        hits = {encode(found.conversation_id): found.hits[0] for found in results.conversations}
-        return TextFinds(hits, results.total, len(results), results.reason)
+            return SearchResults([], reason=str(error))
 
     def _index(self, selection: ListSelection) -> ConversationIndex | None:
         address = selection.index

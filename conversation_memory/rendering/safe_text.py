@@ -60,7 +60,6 @@ class Marks:
         return bool(self._query.wanted)
 
     def found_in(self, text: str) -> bool:
-        """True if any of the words is in `text`."""
         stream = f" {self._words.stream(text)} " if self else ""
         return any(term.stream in stream for term in self._query.wanted)
 
