@@ -120,7 +120,14 @@ def get(alias: str) -> IndexSettings:
     entry = entries().get(alias, {"CACHE": alias})
     if faults := list(find_faults(alias, entry)):
         raise InvalidIndexError(" ".join(faults))
-    return _normalised(alias, entry)
+    given = {key.lower(): value for key, value in entry.items()}
+    given["indexes"] = tuple(entry.get("INDEXES", ()))
+    given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
+    given["search"] = _search(entry.get("SEARCH", False))
+    if "URL" in entry:
+        parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
+        given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
+    return IndexSettings(alias=alias, **given)
 
 
 def find_faults(alias: str, entry: Any) -> Iterator[str]:
@@ -221,17 +228,6 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
     dimensions = search.get("DIMENSIONS")
     if search.get("EMBED") and not (isinstance(dimensions, int) and 1 <= dimensions <= 32768):
         yield f"EMBED in {where} requires DIMENSIONS, the length of a vector (1 to 32768)."
-
-
-def _normalised(alias: str, entry: Mapping[str, Any]) -> IndexSettings:
-    given = {key.lower(): value for key, value in entry.items()}
-    given["indexes"] = tuple(entry.get("INDEXES", ()))
-    given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
-    given["search"] = _search(entry.get("SEARCH", False))
-    if "URL" in entry:
-        parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
-        given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
-    return IndexSettings(alias=alias, **given)
 
 
 def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:

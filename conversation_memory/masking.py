@@ -15,7 +15,7 @@ from .conf import lends
 # Django itself hides a setting by its key: a PASSWORD, but not a password inside a URL, and neither
 # of them in the local variables of a traceback.
 STARS = "********"
-_userinfo = re.compile(r"://(.*)@", re.S).search
+_password_in = re.compile(r"://[^:]*:(.+)@", re.S).search
 
 
 class Secret(str):
@@ -84,8 +84,7 @@ def masked(key: str, value: Any) -> Any:
 
 def shown_settings() -> list[str]:
     """The names of other settings in which an error report shows one of these passwords."""
-    entries = [getattr(settings, "REDIS", {}), *lending_caches()]
-    passwords = {*_passwords("", entries)}
+    passwords = {*_passwords("", [getattr(settings, "REDIS", {}), *lending_caches()])}
     try:
         safe = get_default_exception_reporter_filter().get_safe_settings()
     except ImproperlyConfigured:  # without a SECRET_KEY there is no report
@@ -106,10 +105,8 @@ def _passwords(key: str, value: Any) -> Iterator[str]:
         yield from (repr(str(value)), f":{value}@")
     elif isinstance(value, str):
         for url in re.split("[,;]", str(value)):  # as the cache backends do
-            found = _userinfo(url)
-            _, _, password = found[1].partition(":") if found else ("", "", "")
-            if password:
-                yield from (f":{password}@", repr(password), repr(unquote(password)))
+            if found := _password_in(url):
+                yield from (f":{found[1]}@", repr(found[1]), repr(unquote(found[1])))
 
 
 def _dicts(entries: Any) -> list[dict[str, Any]]:

@@ -34,7 +34,6 @@ def owner_of(user: Any) -> str:
 
 
 def connect_user_deletion() -> None:
-    """Apply ON_USER_DELETE when a user is deleted."""
     from django.apps import apps
     from django.contrib.auth import get_user_model
 
@@ -44,8 +43,7 @@ def connect_user_deletion() -> None:
         # fast deletes.
         for model in apps.get_models():
             if model._meta.concrete_model is users:
-                uid = "conversation_memory"
-                post_delete.connect(_user_deleted, sender=model, dispatch_uid=uid)
+                post_delete.connect(_user_deleted, sender=model, dispatch_uid="conversation_memory")
 
 
 def _user_deleted(*, instance: Any, using: str, **kwargs: Any) -> None:

@@ -9,10 +9,10 @@ from django.utils.safestring import mark_safe
 
 from conversation_memory import Artifact, Run, indexes
 from conversation_memory.admin import queryset
-from conversation_memory.admin.queryset import TextFinds
 from conversation_memory.browse.queries import Span
 from conversation_memory.collection.summaries import LARGEST_GLANCE
 from conversation_memory.models import Conversation
+from conversation_memory.search.results import SearchResults
 
 from .admin import AdminTestCase
 from .utils import RedisTestCase, both, each_layout
@@ -306,9 +306,12 @@ class PageTests(AdminTestCase):
 
     def test_what_was_found_in_messages_is_shown_with_its_place(self):
         self.fill(3)
-        hit = mock.Mock(run_id="run 7", snippet_html=mark_safe("an <mark>apple</mark>"))
-        found = TextFinds({b"c1": hit, b"gone": hit}, total=9, shown=2, reason="The index is new.")
-        with mock.patch.object(queryset, "full_text", return_value=found):
+        snippet = mark_safe("an <mark>apple</mark>")
+        hits = [mock.Mock(run_id="run 7", snippet_html=snippet) for _ in range(2)]
+        for hit, id in zip(hits, ["c1", "gone"], strict=True):
+            hit.conversation_id = hit.record.conversation_id = id
+        found = SearchResults(hits, total=9, reason="The index is new.")
+        with mock.patch.object(queryset.ListReader, "_texts", return_value=found):
             page = self.list(q="c0").content.decode()
             assert self.shown(q="c0") == ["c0", "c1"]
             assert self.notes(q="c0") == [

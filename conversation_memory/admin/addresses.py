@@ -11,7 +11,7 @@ from ..indexes import ConversationIndex, indexes
 from ..keys import decode, encode
 from ..rendering import label
 
-# In base64url it is a third longer, and a list doubles it when it adds its filters to the link.
+# Of an id in a URL: base64url adds a third, and a list doubles that when it adds its filters.
 MOST_BYTES = 2_000
 
 
@@ -48,7 +48,6 @@ class Address:
 
     @property
     def is_too_long(self) -> bool:
-        """True if the id would make a URL longer than servers accept."""
         return len(self.conversation_id or b"") > MOST_BYTES
 
     def index(self) -> ConversationIndex:

@@ -17,11 +17,12 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from ..models import Conversation
 from ..rendering import label
+from ..search.results import SearchResults
 from .conversation_page import ConversationPage
 from .formatting import MOST_SHOWN, Note, ago, ahead, grouped, isolated
 from .index_views import IndexViews
 from .list_filters import AgeFilter, IndexFilter, OwnerFilter, UnreadableFilter
-from .queryset import ConversationQuerySet, ListReader, ListSelection, TextFinds, delete_rows
+from .queryset import ConversationQuerySet, ListReader, ListSelection, delete_rows
 from .redis_admin import RedisAdmin
 from .restoring import Restoring
 
@@ -86,9 +87,7 @@ class ConversationList(RedisAdmin):
         is_number = start.isdecimal() and len(start) < 12
         return ConversationQuerySet.of(reader).select(start=int(start) if is_number else 0)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: Any, search_term: str
-    ) -> tuple[Any, bool]:
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         text = search_term.strip()
         return (queryset.select(text=text) if text else queryset), False
 
@@ -98,7 +97,7 @@ class ConversationList(RedisAdmin):
         # Django's "Clear all filters" would leave the index.
         changelist.clear_all_filters_qs = f"?{urlencode({'index': str(index)} if index else {})}"
         narrowing = {"owner", "age", "unreadable"}
-        changelist.has_active_filters = bool(narrowing & set(changelist.filter_params))
+        changelist.has_active_filters = not narrowing.isdisjoint(changelist.filter_params)
         name = index.index_name if index else "–"
         return {
             **super().list_context(request, changelist),
@@ -163,9 +162,7 @@ class ConversationList(RedisAdmin):
         self.message_user(request, text % numbers, messages.ERROR)
         return None
 
-    def get_deleted_objects(
-        self, objs: Any, request: HttpRequest
-    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # Django's collector would look for related rows in tables.
         shown = [_("Conversation: %s") % isolated(str(conversation)) for conversation in objs]
         name = str(self.opts.verbose_name_plural)
@@ -219,7 +216,7 @@ def _notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Ite
         yield Note(_("There is no index that you may view."))
         return
     if selection.is_search:
-        yield from _notes_on_search(changelist, reader, selection)
+        yield from _search_notes(changelist, reader, selection)
     if long := sum(row.address.is_too_long for row in changelist.result_list):
         text = ngettext(
             "%(count)s conversation on this page cannot be opened: its id is too long.",
@@ -240,14 +237,12 @@ def _notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Ite
         yield Note(text, url, _("Reload"))
 
 
-def _notes_on_search(
-    changelist: Any, reader: ListReader, selection: ListSelection
-) -> Iterator[Note]:
+def _search_notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Iterator[Note]:
     finds, texts = reader.finds(selection), reader.texts(selection)
     if selection.unreadable:
         yield Note(_("Only unreadable conversations are shown."))
-    elif texts:
-        yield from _notes_on_texts(texts)
+    elif texts is not None:
+        yield from _text_notes(texts)
     elif selection.start:
         yield Note(_("Ids and titles were searched."))
     else:
@@ -257,11 +252,9 @@ def _notes_on_search(
             "first": grouped(selection.start + 1),
             "last": grouped(selection.start + finds.looked_at),
         }
-        if finds.next is None:
-            yield Note(text)
-        else:
-            url = changelist.get_query_string({"start": finds.next})
-            yield Note(text, url, _("Continue the search"))
+        start = {"start": finds.next}
+        url = "" if finds.next is None else changelist.get_query_string(start)
+        yield Note(text, url, _("Continue the search"))
     if finds.skipped:
         text = ngettext(
             "%(count)s conversation is too large to check here. Run checkconversations.",
@@ -271,11 +264,11 @@ def _notes_on_search(
         yield Note(text % {"count": grouped(finds.skipped)})
 
 
-def _notes_on_texts(texts: TextFinds) -> Iterator[Note]:
+def _text_notes(texts: SearchResults) -> Iterator[Note]:
     yield Note(_("Ids, titles and messages were searched."))
-    if texts.total > texts.shown:
+    if texts.total > len(texts):
         text = _("%(total)s runs were found; the best %(shown)s are shown.")
-        numbers = {"shown": grouped(texts.shown), "total": grouped(texts.total)}
+        numbers = {"shown": grouped(len(texts)), "total": grouped(texts.total)}
         yield Note(text % numbers)
     if texts.reason:
         yield Note(texts.reason)

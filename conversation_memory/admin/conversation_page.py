@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 from django.contrib import messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
-from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -64,8 +64,8 @@ class ConversationPage(RedisAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Conversation | None = None) -> bool:
         # Nothing unreadable is ever overwritten.
-        is_damaged = getattr(obj, "damage", None) is not None
-        return not is_damaged and super().has_change_permission(request, obj)
+        damage = getattr(obj, "damage", None)
+        return damage is None and super().has_change_permission(request, obj)
 
     def get_fieldsets(self, request: HttpRequest, obj: Conversation | None = None) -> Any:
         # Without the permission, Django would show the fields read-only below the transcript,
@@ -78,6 +78,7 @@ class ConversationPage(RedisAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         found: Conversation = kwargs["obj"]
+        key = str(found.address)
         if corrupt := getattr(found, "damage", None):
             beginning = beginning_of(corrupt.raw)
             context |= {
@@ -86,7 +87,6 @@ class ConversationPage(RedisAdmin):
                 "is_cut": len(corrupt.raw) > len(beginning.encode()),
             }
         else:
-            key = str(found.address)
             context["transcript"] = transcript(
                 found,
                 lambda view, *parts: self.link(view, key, *parts),
@@ -94,17 +94,15 @@ class ConversationPage(RedisAdmin):
                 marks=_marks(request, found),
                 may_remove=self.has_change_permission(request, found),
             )
-        context |= {"address": found.address, "raw_url": self.link("raw", str(found.address))}
+        context |= {"address": found.address, "raw_url": self.link("raw", key)}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def save_model(
-        self, request: HttpRequest, obj: Any, form: ModelForm[Any], change: bool
-    ) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         # Only what was changed: others may have written the rest since the page was shown.
         assert isinstance(form, ConversationForm)
         driver, given = obj.address.driver(), form.cleaned_data
         if "metadata" in form.changed_data:
-            changes, removed = form.metadata_changes(given["metadata"])
+            changes, removed = form.metadata_changes()
             driver.update_metadata(changes, remove=removed)
         if "title" in form.changed_data:
             driver.set_title(given["title"])
@@ -156,30 +154,25 @@ class ConversationPage(RedisAdmin):
         self, request: HttpRequest, object_id: str, position: int, tag: str
     ) -> HttpResponse:
         found = self._visible(request, object_id)
+        address = found.address
         if not self.has_change_permission(request, found):
             raise PermissionDenied
         run = _run_at(found, position, tag)
         page = self.link("change", quote(object_id))
         if request.method == "GET":
-            key, link = str(found.address), self.link
-            look = Look(
-                url=lambda path: link("file", key, position, tag, path), limit=MAX_CHARACTERS
-            )
+            url = partial(self.link, "file", str(address), position, tag)
             context = {
                 "title": _("Remove a run"),
                 "subtitle": str(found),
-                "parents": [
-                    (self.list_url(found.address), found.address.index_name),
-                    (page, str(found)),
-                ],
-                "messages_of_run": list(messages_of(run, look)),
+                "parents": [(self.list_url(address), address.index_name), (page, str(found))],
+                "messages_of_run": list(messages_of(run, Look(url=url, limit=MAX_CHARACTERS))),
                 "number": position + 1,
                 "run_id": label(run.id),
                 "page": page,
             }
             return self.page(request, "conversation/remove.html", context)
         try:
-            found.address.driver().remove(run.id)
+            address.driver().remove(run.id)
         except RunNotFound:
             self.message_user(request, _("This run was removed already."), messages.WARNING)
             return HttpResponseRedirect(page)
@@ -227,11 +220,10 @@ def _query(request: HttpRequest) -> str:
 
 def _run_at(found: Conversation, position: int, tag: str) -> Run:
     # Another run may have moved there since the page was shown.
-    page = found.address.driver().excerpt(before=position + 1, limit=1, strict=False)
+    page: Excerpt = found.address.driver().excerpt(before=position + 1, limit=1, strict=False)
     if page.start != position or not page.runs or tag_of(page.runs[0]) != tag:
         raise Http404
-    run: Run = page.runs[0]
-    return run
+    return page.runs[0]
 
 
 def _readable(raw: bytes, name: str) -> HttpResponse:

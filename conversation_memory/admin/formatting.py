@@ -11,8 +11,6 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ..conf import IndexSettings
-
 MOST_SHOWN = 60
 _MINUTE = timedelta(minutes=1)
 
@@ -33,16 +31,6 @@ def grouped(number: int) -> str:
 def isolated(text: str, most: int = MOST_SHOWN) -> str:
     """Stored text that can neither change the direction of its surroundings nor widen the page."""
     return format_html('<bdi class="cm-cell">{}</bdi>', Truncator(text).chars(most))
-
-
-def expiry_rule(settings: IndexSettings) -> str:
-    if settings.lifetime is None:
-        return _("never")
-    if settings.ttl_on_read:
-        text = _("%(time)s after the last read")
-    else:
-        text = _("%(time)s after the last write")
-    return text % {"time": lasting(settings.lifetime / 1000)}
 
 
 def ago(then: datetime | None) -> str | None:

@@ -5,11 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
-from django.contrib.admin.widgets import (
-    AdminSplitDateTime,
-    AdminTextareaWidget,
-    AdminTextInputWidget,
-)
+from django.contrib.admin import widgets
 from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -24,7 +20,7 @@ _LONGEST = timedelta(days=365 * 300)
 class MetadataField(forms.JSONField):
     """A JSON object, shown indented; characters that a page cannot hold stay escaped."""
 
-    widget = AdminTextareaWidget
+    widget = widgets.AdminTextareaWidget
     default_error_messages = {
         "object": _("Enter a JSON object: keys and values in braces."),
         "deep": _("This is nested too deeply, or contains a number with too many digits."),
@@ -59,19 +55,19 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
     """Detects changes against the values that the page showed, not those stored in the meantime."""
 
     title = forms.CharField(
-        label=_("Title"), required=False, max_length=MAX_TITLE, widget=AdminTextInputWidget
+        label=_("Title"), required=False, max_length=MAX_TITLE, widget=widgets.AdminTextInputWidget
     )
     owner = forms.CharField(
         label=_("Owner"),
         required=False,
         max_length=1000,
-        widget=AdminTextInputWidget,
+        widget=widgets.AdminTextInputWidget,
         help_text=_("Usually the primary key of a user. Leave it empty if there is no owner."),
     )
     expires = forms.SplitDateTimeField(
         label=_("Expires"),
         required=False,
-        widget=AdminSplitDateTime,
+        widget=widgets.AdminSplitDateTime,
         help_text=_("Deleted at this time. Each new message extends it by the same period."),
     )
     metadata = MetadataField(label=_("Metadata"), required=False)
@@ -99,9 +95,8 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
                 raise forms.ValidationError(_("Enter a time within the next 300 years."))
         return expires
 
-    def clean_metadata(self) -> dict[str, Any]:
-        metadata: dict[str, Any] = self.cleaned_data["metadata"]
-        changes, removed = self.metadata_changes(metadata)
+    def clean_metadata(self) -> Any:
+        changes, removed = self.metadata_changes()
         shown, stored = self._shown_metadata(), self.stored
         lost = [key for key in (*changes, *removed) if differs(shown.get(key), stored.get(key))]
         if lost:
@@ -109,11 +104,11 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
                 _("These keys were changed in the meantime: %(keys)s. Reload the page."),
                 params={"keys": ", ".join(map(label, lost))},
             )
-        return metadata
+        return self.cleaned_data["metadata"]
 
-    def metadata_changes(self, metadata: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def metadata_changes(self) -> tuple[dict[str, Any], list[str]]:
         """The keys that the user has set, with their values, and those that were removed."""
-        shown = self._shown_metadata()
+        shown, metadata = self._shown_metadata(), self.cleaned_data["metadata"]
         changes = {
             key: value
             for key, value in metadata.items()

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -20,7 +20,7 @@ from ..models import Index
 from ..rendering import label
 from . import plots
 from .addresses import Address
-from .formatting import Note, ago, expiry_rule, grouped, isolated
+from .formatting import Note, ago, grouped, isolated, lasting
 from .queryset import RedisQuerySet
 from .redis_admin import RedisAdmin
 
@@ -95,13 +95,11 @@ class Overview:
         by_server: dict[Any, list[ConversationIndex]] = {}
         for index in asked:
             by_server.setdefault(index.settings.server, []).append(index)
-        if not by_server:
-            return {}
 
         def answers(group: list[ConversationIndex]) -> list[Any]:
             return [(index, self._answer(index, question)) for index in group]
 
-        with ThreadPoolExecutor(min(_MOST_THREADS, len(by_server))) as pool:
+        with ThreadPoolExecutor(_MOST_THREADS) as pool:  # starts one per server at most
             return dict(chain.from_iterable(pool.map(answers, by_server.values())))
 
     def _answer(
@@ -178,13 +176,10 @@ class IndexAdmin(RedisAdmin):
         notes = [] if changelist.queryset.source.is_complete else [Note(text)]
         return {"plots": shown, "notes": notes, "title": _("Indexes")}
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> Any:
         # The history of an index links here.
-        may = self.has_view_permission(request)
-        address = self.index_at(unquote(object_id), request, may=may)
-        return HttpResponseRedirect(self.list_url(address))
+        key, may = unquote(object_id), self.has_view_permission(request)
+        return HttpResponseRedirect(self.list_url(self.index_at(key, request, may=may)))
 
     @admin.display(description=gettext_lazy("index"))
     def shown_name(self, index: Index) -> str:
@@ -209,7 +204,15 @@ class IndexAdmin(RedisAdmin):
 
     @admin.display(description=gettext_lazy("expiry"))
     def expiry(self, index: Index) -> str | None:
-        return expiry_rule(index.opened.settings) if index.opened else None
+        if index.opened is None:
+            return None
+        settings = index.opened.settings
+        if settings.lifetime is None:
+            return _("never")
+        time = {"time": lasting(settings.lifetime / 1000)}
+        if settings.ttl_on_read:
+            return _("%(time)s after the last read") % time
+        return _("%(time)s after the last write") % time
 
     @admin.display(description=gettext_lazy("search"))
     def search(self, index: Index) -> Any:

@@ -1,6 +1,5 @@
 """Views about a whole index: exporting conversations, and erasing those of an owner."""
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
@@ -118,9 +117,8 @@ class IndexViews(RedisAdmin):
 def _download(request: HttpRequest, dump: Dump, name: str) -> StreamingHttpResponse:
     name = f"{file_name(name)}-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
     headers = {"Content-Disposition": content_disposition_header(True, name)}
-    content: Iterator[bytes] | AsyncIterator[bytes]
     if isinstance(request, ASGIRequest):  # Django would collect a sync iterator in memory
-        content = aiter(dump)
+        content: Any = aiter(dump)
     else:
         # The first chunk asks Redis: an error now is a message, a later one cuts the file short,
         # which every reader of an archive notices.

@@ -48,10 +48,9 @@ class IndexFilter(SimpleListFilter):
     def choices(self, changelist: Any) -> Iterator[Any]:
         # Django's own would begin with "All".
         for address in self.addresses:
-            query = changelist.get_query_string({self.parameter_name: str(address)})
             yield {
                 "selected": address == self.chosen,
-                "query_string": query,
+                "query_string": changelist.get_query_string({self.parameter_name: str(address)}),
                 "display": address.index_name,
             }
 

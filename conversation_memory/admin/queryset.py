@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from django.core.exceptions import FieldError
 from django.db.models import Model, Q, QuerySet
+from django.db.models.query import BaseIterable
 
 from ..browse.queries import Extent, Finds, Span
 from ..clock import milliseconds
@@ -20,17 +21,15 @@ from ..indexes import ConversationIndex, indexes
 from ..keys import encode
 from ..models import Conversation
 from ..rendering import label
+from ..search.results import Hit, SearchResults
 from .addresses import Address
 
 # Each hit comes with its run, of about 1 kB.
 MOST_HITS = 200
 
 
-class _Rows:
-    """An iterable class of a QuerySet, in place of the one that reads a table."""
-
-    def __init__(self, queryset: RedisQuerySet, **kwargs: Any):
-        self.queryset = queryset
+class _Rows(BaseIterable):  # type: ignore[type-arg]  # takes none at run time
+    queryset: Any
 
     def __iter__(self) -> Iterator[Any]:
         rows, query = self.queryset, self.queryset.query
@@ -53,7 +52,7 @@ class RedisQuerySet(QuerySet[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._iterable_class = _Rows  # type: ignore[assignment]
+        self._iterable_class = _Rows
 
     @classmethod
     def of(cls, source: Any) -> Self:
@@ -135,20 +134,6 @@ class ListSelection:
         return bool(self.text) or self.unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class TextFinds:
-    """The best hit of each conversation by its id, best first.
-
-    `total` runs were found, and `shown` of them are among these. `reason` says why there may be
-    more.
-    """
-
-    hits: dict[bytes, Any]
-    total: int = 0
-    shown: int = 0
-    reason: str = ""
-
-
 class ListReader:
     """Reads selections for one request, each count and each search once.
 
@@ -178,9 +163,9 @@ class ListReader:
             return []
         if selection.is_search:
             found = _instances(index, index.glance(*self.finds(selection).ids[low:high]))
-            if texts := self.texts(selection):
-                for conversation in found:
-                    conversation.found = texts.hits.get(conversation.summary.id)
+            hits = self._hits(selection)
+            for conversation in found:
+                conversation.found = hits.get(conversation.summary.id)
             return found
         limit = (self.count(selection) if high is None else high) - low
         return _instances(index, index.browse(selection.span, low, limit)) if limit > 0 else []
@@ -194,14 +179,29 @@ class ListReader:
             return Finds([])
         self.extent(selection)  # adopts conversations that other programs wrote
         found = _find(index, selection)
-        texts = self.texts(selection)
-        return replace(found, ids=list(dict.fromkeys([*found.ids, *(texts.hits if texts else ())])))
+        return replace(found, ids=list(dict.fromkeys([*found.ids, *self._hits(selection)])))
 
-    def _texts(self, selection: ListSelection) -> TextFinds | None:
+    def _hits(self, selection: ListSelection) -> dict[bytes, Hit]:
+        """The best hit of each conversation by its id, best first."""
+        found = self.texts(selection) or SearchResults([])
+        return {encode(one.conversation_id): one.hits[0] for one in found.conversations}
+
+    def _texts(self, selection: ListSelection) -> SearchResults | None:
         """The hits in messages; None where they were not searched."""
         index = self._index(selection)
         asks = selection.text and not (selection.unreadable or selection.start)
-        return full_text(index, selection) if index and asks else None
+        if not index or not index.settings.search or not asks:
+            return None
+        try:
+            return index.search(
+                selection.text,
+                owner=selection.owner or None,
+                since=selection.since,
+                until=selection.until,
+                limit=MOST_HITS,
+            )
+        except ValueError as error:
+            return SearchResults([], reason=str(error))
 
     def _index(self, selection: ListSelection) -> ConversationIndex | None:
         address = selection.index
@@ -255,24 +255,6 @@ def delete_rows(conversations: Iterable[Conversation]) -> int:
         address.index().delete(*(one.summary.id for one in group))
         for address, group in groupby(conversations, lambda one: one.address.of_index)
     )
-
-
-def full_text(index: ConversationIndex, selection: ListSelection) -> TextFinds | None:
-    """The conversations with the text in a message; None if the index has no search."""
-    if index.settings.search is None:
-        return None
-    try:
-        results = index.search(
-            selection.text,
-            owner=selection.owner or None,
-            since=selection.since,
-            until=selection.until,
-            limit=MOST_HITS,
-        )
-    except ValueError as error:
-        return TextFinds({}, reason=str(error))
-    hits = {encode(found.conversation_id): found.hits[0] for found in results.conversations}
-    return TextFinds(hits, results.total, len(results), results.reason)
 
 
 def _find(index: ConversationIndex, selection: ListSelection) -> Finds:

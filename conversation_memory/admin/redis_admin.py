@@ -28,9 +28,7 @@ def guarded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """
 
     @wraps(view)
-    def answering(
-        self: RedisAdmin, request: HttpRequest, *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def answering(self: RedisAdmin, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         try:
             return view(self, request, *args, **kwargs)
         except ConversationMemoryError as error:
@@ -116,9 +114,7 @@ class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run tim
         query = urlencode({"index": str(address.of_index), **filters})
         return f"{self.link('changelist', model=Conversation)}?{query}"
 
-    def page(
-        self, request: HttpRequest, template: str, context: dict[str, Any]
-    ) -> TemplateResponse:
+    def page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
         """A page of our own, complete: it reads nothing from Redis after this."""
         request.current_app = self.admin_site.name
         common = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}

@@ -7,13 +7,12 @@ or shares FILE_UPLOAD_TEMP_DIR.
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile, gettempdir
 from typing import Any
 
 from django import forms
@@ -36,11 +35,6 @@ from .addresses import Address
 from .formatting import grouped
 from .index_views import IndexViews
 from .redis_admin import guarded
-
-MAX_UPLOAD_BYTES = 256 * 1024 * 1024
-# Of an uploaded archive, unpacked: it is read twice while the user waits for the page.
-MAX_ARCHIVE_BYTES = 1024 * 1024 * 1024
-MAX_CONVERSATIONS = 100_000
 
 _KEY = "conversation_memory_upload"
 _PREFIX, _SUFFIX = "conversation-memory-", ".upload"
@@ -101,9 +95,10 @@ class SizeLimit(FileUploadHandler):
 
 
 class Restoring(IndexViews):
-    max_upload_bytes = MAX_UPLOAD_BYTES
-    max_archive_bytes = MAX_ARCHIVE_BYTES
-    max_archive_conversations = MAX_CONVERSATIONS
+    max_upload_bytes = 256 * 1024 * 1024
+    # Of an uploaded archive, unpacked: it is read twice while the user waits for the page.
+    max_archive_bytes = 1024 * 1024 * 1024
+    max_archive_conversations = 100_000
 
     # Django's CSRF middleware would read the body before its size is limited.
     @method_decorator([csrf_exempt, require_http_methods(["GET", "POST"])])
@@ -183,16 +178,17 @@ def _effects(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
 
 
 def _keep(request: HttpRequest, file: UploadedFile[Any], address: Address) -> Path:
-    """Keep `file` for the user of the request, to be restored into the index."""
+    """Keep `file` for the user of the request, and remove old files that nobody restored."""
     _discard(request)
-    _remove_old()
-    handle, path = tempfile.mkstemp(_SUFFIX, _PREFIX, _folder())
-    with os.fdopen(handle, "wb") as target:
-        for chunk in file.chunks():
-            target.write(chunk)
-    kept = {"name": Path(path).name, "where": str(address), "as": file.name or ""}
-    request.session[_KEY] = kept
-    return Path(path)
+    for upload in _folder().glob(f"{_PREFIX}*{_SUFFIX}"):
+        with suppress(OSError):  # owned by another user, or removed in the meantime
+            if _is_ours(upload.name) and upload.stat().st_mtime < time.time() - _LASTS:
+                upload.unlink()
+    with NamedTemporaryFile(prefix=_PREFIX, suffix=_SUFFIX, dir=_folder(), delete=False) as target:
+        target.writelines(file.chunks())
+    path = Path(target.name)
+    request.session[_KEY] = {"name": path.name, "where": str(address), "as": file.name or ""}
+    return path
 
 
 def _kept(request: HttpRequest, address: Address | None = None) -> Path | None:
@@ -211,12 +207,5 @@ def _discard(request: HttpRequest) -> None:
     request.session.pop(_KEY, None)
 
 
-def _remove_old() -> None:
-    for upload in _folder().glob(f"{_PREFIX}*{_SUFFIX}"):
-        with suppress(OSError):  # owned by another user, or removed in the meantime
-            if _is_ours(upload.name) and upload.stat().st_mtime < time.time() - _LASTS:
-                upload.unlink()
-
-
 def _folder() -> Path:
-    return Path(settings.FILE_UPLOAD_TEMP_DIR or tempfile.gettempdir())
+    return Path(settings.FILE_UPLOAD_TEMP_DIR or gettempdir())

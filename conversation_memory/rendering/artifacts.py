@@ -93,11 +93,10 @@ def _as_text(artifact: Artifact, path: str, look: Look) -> Shown:
 
 
 def _as_line(artifact: Artifact, path: str, look: Look) -> Shown:
-    kind, text = "info", artifact.text
-    if artifact.type == "ErrorArtifact":
-        kind = "error"
-    elif artifact.type == "BooleanArtifact":
+    text = artifact.text
+    if artifact.type == "BooleanArtifact":
         text = _("Yes") if artifact.value else _("No")
+    kind = "error" if artifact.type == "ErrorArtifact" else "info"
     return _marked(kind, visible(text), path, look)
 
 
@@ -113,10 +112,7 @@ def _as_image(artifact: Artifact, path: str, look: Look) -> Shown:
     size = data.get("width"), data.get("height")
     is_known = all(isinstance(length, int) and 0 < length < 100_000 for length in size)
     return Shown(
-        kind="image",
-        url=look.url(path),
-        label=_name(artifact),
-        size=size if is_known else None,
+        kind="image", url=look.url(path), label=_name(artifact), size=size if is_known else None
     )
 
 

@@ -53,10 +53,6 @@ class Budget:
         self.left = seconds
 
 
-class _TooCostly(Exception):
-    pass
-
-
 def render(text: str, marks: Marks, budget: Budget) -> SafeString | None:
     """`text` as HTML, the words of `marks` marked; None if that exceeds the budget."""
     start = thread_time()
@@ -69,7 +65,7 @@ def render(text: str, marks: Marks, budget: Budget) -> SafeString | None:
             url_schemes={"http", "https", "mailto"},
             link_rel="noopener noreferrer nofollow",
         )
-    except _TooCostly:
+    except TimeoutError:
         return None
     finally:
         budget.left -= thread_time() - start
@@ -93,7 +89,7 @@ def _parser() -> Any:
 
 def _check_deadline(env: Any) -> None:
     if thread_time() > env["deadline"]:
-        raise _TooCostly
+        raise TimeoutError
 
 
 def _never(state: Any, *_: Any) -> bool:

@@ -30,9 +30,8 @@ def label(text: str | bytes) -> str:
 
 def cut(text: str, limit: int | None) -> tuple[str, int]:
     """The beginning of `text`, and the number of characters that are left out."""
-    if limit is None or len(text) <= limit:
-        return text, 0
-    return text[:limit], len(text) - limit
+    beginning = text[:limit]
+    return beginning, len(text) - len(beginning)
 
 
 def _decoded(text: str | bytes) -> str:
@@ -61,7 +60,6 @@ class Marks:
         return bool(self._query.wanted)
 
     def found_in(self, text: str) -> bool:
-        """True if any of the words is in `text`."""
         stream = f" {self._words.stream(text)} " if self else ""
         return any(term.stream in stream for term in self._query.wanted)
 

@@ -18,7 +18,6 @@ HARMLESS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_MAX_NAME = 100
 
 
 def image_type(artifact: Artifact) -> str | None:
@@ -53,8 +52,7 @@ def serve(artifact: Artifact) -> HttpResponse | None:
 
 def download(content: bytes, name: str) -> HttpResponse:
     """`content` as a file to save, under the safe part of `name`."""
-    disposition = content_disposition_header(True, file_name(name))
-    headers = {**HARMLESS, "Content-Disposition": disposition}
+    headers = {**HARMLESS, "Content-Disposition": content_disposition_header(True, file_name(name))}
     return HttpResponse(content, content_type="application/octet-stream", headers=headers)
 
 
@@ -65,7 +63,7 @@ def plain(content: bytes) -> HttpResponse:
 def file_name(name: str) -> str:
     """`name` without folders, controls and leading full stops."""
     try:
-        valid = get_valid_filename(name.replace("\\", "_")[-_MAX_NAME:].lstrip(".")).lstrip(".")
+        valid = get_valid_filename(name.replace("\\", "_")[-100:].lstrip(".")).lstrip(".")
     except SuspiciousFileOperation:  # nothing is left of it
         valid = ""
     return valid or "file"
