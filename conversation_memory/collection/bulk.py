@@ -146,9 +146,11 @@ def convert(
     while cursor.goes_on:
         ids = yield from cursor.next()
         found: list[Summary] = (yield summaries(layout.keys, ids)) if ids else []
-        for ref in [
-            ConversationRef(summary.id) for summary in found if not _is_own(layout, summary)
-        ]:
+        for summary in found:
+            is_own = layout.is_own(summary.record, summary.size, summary.length)
+            if is_own and summary.has_right_types:
+                continue
+            ref = ConversationRef(summary.id)
             try:
                 converted += yield from layout.guarded(ref, layout.adapt(ref))
             except (ConversationCorrupt, ConversationTooLarge, ConversationConflict) as error:
@@ -157,8 +159,3 @@ def convert(
         seen += len(ids)
         progress(Conversion(seen, converted, failed))
     return Conversion(seen, converted, failed)
-
-
-def _is_own(layout: Layout, summary: Summary) -> bool:
-    is_own = layout.is_own(summary.record, summary.size, summary.length)
-    return is_own and summary.has_right_types

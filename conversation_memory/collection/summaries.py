@@ -183,17 +183,13 @@ def preview(beginning: bytes) -> str | None:
     try:
         data, _ = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):  # the artifact is longer than its beginning
-        found = _value(text)
-        shown = _loaded(f'"{found[1]}"') if found else None
+        shown = None
+        if found := _value(text):
+            with suppress(ValueError):
+                shown = json.loads(f'"{found[1]}"', strict=False)
     else:
         shown = Artifact.from_dict(data).text if isinstance(data, dict) else None
     if shown is None:
         return None
     words = " ".join(shown[: 4 * _PREVIEW_LENGTH].split())
     return words if len(words) <= _PREVIEW_LENGTH else words[: _PREVIEW_LENGTH - 1] + "…"
-
-
-def _loaded(text: str) -> str | None:
-    with suppress(ValueError):
-        return str(json.loads(text, strict=False))
-    return None

@@ -18,7 +18,7 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from .base import Layout
 from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
-from .stored import Refusal, cut
+from .stored import Refusal
 
 APPEND = Script("append")
 CHANGE = Script("change")
@@ -57,7 +57,7 @@ class ListLayout(Layout):
         found = yield self._slice(ref, before, limit)
         part = yield from self._usable(ref, found, before, limit)
         if part is None:
-            return cut((yield from self.read(ref)).runs, before, limit)
+            return (yield from super().page(ref, before, limit))
         return RunPage(decoded(part.texts, part.start), part.start)
 
     def excerpt(

@@ -149,16 +149,16 @@ class StoredConversation(ABC):
                 return self.document(ref, snapshot).raw
         return snapshot.field
 
-    @abstractmethod
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones."""
+        return _cut((yield from self.read(ref)).runs, before, limit)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
         """See page(); with record and metadata."""
         found = yield from self.read(ref)
-        page = cut(found.runs, before, limit)
+        page = _cut(found.runs, before, limit)
         return Excerpt(
             found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
         )
@@ -331,7 +331,7 @@ class StoredConversation(ABC):
         return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
 
 
-def cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
+def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
     stop = len(runs) if before is None else min(before, len(runs))
     start = max(0, stop - limit)
     return RunPage(list(runs[start:stop]), start)

@@ -162,10 +162,3 @@ def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     options = {key: value for key, value in options.items() if key not in ("host", "port")}
     ssl = issubclass(pool.connection_class, redis.connection.SSLConnection)
     return sentinel.master_for(pool.service_name, ssl=ssl, **options)
-
-
-async def aclose(client: Any) -> None:
-    """Close an async client of ours, and those of its Sentinels."""
-    await client.aclose()
-    if manager := getattr(client.connection_pool, "sentinel_manager", None):
-        await manager.aclose()
