@@ -164,7 +164,7 @@ class ConversationReader:
 
     def _exists(self) -> Operation[bool]:
         """True if anything is stored for the conversation."""
-        return self._layout.exists(self._ref)
+        return (yield from self._record()) is not None
 
     exists, aexists = twins(_exists)
 

@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clock import now
-from ..exceptions import (
-    ConversationConflict,
-    ConversationCorrupt,
-    ConversationMemoryError,
-    ConversationTooLarge,
-)
+from ..exceptions import ConversationError, ConversationMemoryError
 from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import DELETE, OWNER, erasing
@@ -153,7 +148,7 @@ def convert(
             ref = ConversationRef(summary.id)
             try:
                 converted += yield from layout.guarded(ref, layout.adapt(ref))
-            except (ConversationCorrupt, ConversationTooLarge, ConversationConflict) as error:
+            except ConversationError as error:
                 failed += 1
                 failure(error)
         seen += len(ids)

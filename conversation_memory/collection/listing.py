@@ -38,9 +38,6 @@ class Listing:
         self._novalues = True
         self._cursor = b"0"
 
-    def count(self, owner: bytes | None) -> Operation[int]:
-        return int((yield counting(self._keys, owner)))
-
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
         limit, unlisted = page_limit(limit), 0
         start = () if before is None else _start(before)

@@ -30,11 +30,10 @@ class HashLayout(Layout):
 
 def derived_fields(document: Document) -> dict[str, Any]:
     """The fields of the record that follow from a document."""
-    end = document.canonical_end
     return {
         "layout": "hash",
         "runs": document.count,
         "length": len(document.raw),
         "crc": document.crc,
-        "end": "" if end is None else end,
+        "end": document.canonical_end or "",
     }

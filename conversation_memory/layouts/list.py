@@ -203,12 +203,11 @@ class ListLayout(Layout):
 
     def _slice(self, ref: ConversationRef, before: int | None, limit: int) -> Command[Slice]:
         """At most `limit` elements of the list in front of index `before`, or the last ones."""
-        limit = min(limit, LARGEST)
         if before is None:
             first, last = -limit, -1
         else:
-            last = min(before, LARGEST) - 1
-            first = max(0, last + 1 - limit)
+            last = before - 1
+            first = max(0, before - limit)
         runs = self.keys.runs(ref.id)
         calls = (
             ("HMGET", self.keys.record(ref.id), *FIELDS),

@@ -81,7 +81,8 @@ def is_past(record: Record) -> Operation[bool]:
     # The clock of the server counts; it is asked only if the deadline is near.
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
         return False
-    return milliseconds(record.expires) <= (yield now())
+    time: int = yield now()
+    return milliseconds(record.expires) <= time
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +194,6 @@ class Snapshot:
         if self.record.layout != "list" or self.record.length != len(self.field or b""):
             return 0
         return max(0, (self.record.runs or 0) - len(self.texts))
-
-    @property
-    def may_be_list(self) -> bool:
-        """True if a list may exist: the record says so, or is lost and the field is empty."""
-        layout, field = self.record.layout, self.field or b""
-        return layout == "list" or (layout != "hash" and field.startswith(b'{"runs": [],'))
 
 
 class Memo:

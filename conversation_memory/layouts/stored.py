@@ -70,7 +70,10 @@ class StoredConversation(ABC):
         snapshot = Snapshot.from_replies(ref.id, *(yield step))
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
-        if snapshot.may_be_list and not runs:
+        layout, field = snapshot.record.layout, snapshot.field or b""
+        # The record says that there is a list; or it is lost, and the field is empty.
+        may_be_list = layout == "list" or (layout != "hash" and field.startswith(b'{"runs": [],'))
+        if may_be_list and not runs:
             return (yield from self._snapshot(ref, runs=True, digested=digested))
         return snapshot.digested() if digested else snapshot
 
@@ -111,9 +114,6 @@ class StoredConversation(ABC):
                 if isinstance(failure, ConversationCorrupt):
                     raise failure
         return record if ref.sees(record) else None
-
-    def exists(self, ref: ConversationRef) -> Operation[bool]:
-        return (yield from self.record(ref)) is not None
 
     @abstractmethod
     def is_own(self, record: Record, size: int, runs: int) -> bool:
@@ -219,8 +219,7 @@ class StoredConversation(ABC):
 
         names = [keys.content(ref.id), keys.record(ref.id), keys.root]
         call = (INDEXED.whole if whole else INDEXED.call)(names, [ref.id])
-        unreadable = Indexed(b"", b"", [], 0, 0, False)
-        return single(*call, decode=decoded, otherwise=unreadable)
+        return single(*call, decode=decoded, otherwise=Indexed(b"", b"", [], 0, 0, False))
 
     def index_command(
         self, ref: ConversationRef, snapshot: Snapshot, change: bytes, time: int | str

@@ -41,7 +41,6 @@ _LENT = frozenset(
     | {"ssl_ciphers"}
 )
 
-
 _DRIVER_INFO = DriverInfo().add_upstream_driver("conversation-memory", "0.1")
 
 # No health checks: a server that cannot save to its disk rejects their PING, although it would
