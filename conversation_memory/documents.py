@@ -121,12 +121,11 @@ class Document:
     def with_metadata(self, metadata: dict[str, Any]) -> Document:
         """This document with other metadata, every other byte as it was."""
         text = dumps_unchecked(metadata)  # what others stored in it may be deeper than we allow
-        end = self.metadata_start + len(text)
-        shift = end - self.metadata_end if self.end > self.metadata_start else 0
-        raw = b"".join((self.raw[: self.metadata_start], text, self.raw[self.metadata_end :]))
-        return Document(
-            raw, self.count, self.end + shift, self.metadata_start, end, self.pieces, self.members
-        )
+        start = self.metadata_start
+        end = start + len(text)
+        shift = end - self.metadata_end if self.end > start else 0
+        raw = b"".join((self.raw[:start], text, self.raw[self.metadata_end :]))
+        return Document(raw, self.count, self.end + shift, start, end, self.pieces, self.members)
 
     def with_texts(self, texts: list[bytes]) -> Document:
         """This document with other runs, given as JSON texts."""

@@ -89,11 +89,7 @@ class ConversationTooLarge(ConversationError):
 
 
 class ConversationCorrupt(ConversationError):
-    """The stored value is not a conversation.
-
-    `alias`, `index` and `conversation_id` say where, `reason` what is wrong, and `raw` holds the
-    bytes as they are stored.
-    """
+    """The stored value is not a conversation: `reason` says why, `raw` holds the stored bytes."""
 
     sentence = "The value of conversation {where} is damaged: {reason}. It was not changed."
 

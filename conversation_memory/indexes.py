@@ -13,7 +13,7 @@ from .browse.browsable import Browsable
 from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
-from .collection.listing import Listing
+from .collection.listing import Listing, counting
 from .collection.selection import EVERYTHING, ScanCursor, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
@@ -70,7 +70,8 @@ class ConversationIndex(Searchable, Browsable):
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
         """The number of conversations, of all or of one owner."""
-        return self._listing.count(None if owner is None else encode(owner))
+        key = None if owner is None else encode(owner)
+        return int((yield counting(self._layout.keys, key)))
 
     count, acount = twins(_count)
 

@@ -64,22 +64,14 @@ class Keys:
         """String: the reply to a write, kept for five minutes in case the write is sent again."""
         return self.root + b"call:" + token
 
-    def of(self, conversation_id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
+    def of(self, id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
         """The keys that every script on one conversation takes, in the order of conversation.lua.
 
         `call` is the token of the call. From `root` the scripts make the keys of search documents,
         whose names only the server knows.
         """
-        keys = [
-            self.content(conversation_id),
-            self.record(conversation_id),
-            self.recency(),
-            self.expiry(),
-            self.runs(conversation_id),
-            self.ids(conversation_id),
-            self.call(call),
-            self.root,
-        ]
+        keys = [self.content(id), self.record(id), self.recency(), self.expiry()]
+        keys += [self.runs(id), self.ids(id), self.call(call), self.root]
         return keys if owner is None else [*keys, self.recency(owner)]
 
     def recency(self, owner: bytes | None = None) -> bytes:

@@ -12,7 +12,7 @@ from .collection.listing import Listing
 from .keys import decode
 from .layouts import ConversationRef, Layout
 from .layouts.refs import Memo
-from .records import LARGEST, ConversationState, Excerpt, Record, RunPage
+from .records import LARGEST, ConversationState, Excerpt, Record, RunPage, page_limit
 from .redis_io.connections import Connection
 from .redis_io.operations import Operation, T, aperform, perform, twins
 from .runs import Run, estimate_tokens
@@ -82,7 +82,7 @@ class ConversationReader:
         The `start` of a page is the `before` of the preceding page. A `before` beyond the end means
         the end. Raises ValueError for a negative one.
         """
-        page = self._layout.page(self._ref, _in_front(before), _positive(limit))
+        page = self._layout.page(self._ref, _in_front(before), page_limit(limit))
         return self._reading(page)
 
     page, apage = twins(_page)
@@ -95,7 +95,7 @@ class ConversationReader:
         Unless `strict`, a damaged run of a list raises `ConversationCorrupt` only when accessed, so
         that the others can be shown.
         """
-        before, limit = _in_front(before), _positive(limit)
+        before, limit = _in_front(before), page_limit(limit)
         return self._reading(self._layout.excerpt(self._ref, before, limit, strict=strict))
 
     excerpt, aexcerpt = twins(_excerpt)
@@ -108,7 +108,7 @@ class ConversationReader:
 
     def _find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> Operation[int | None]:
         """The position of the last run that is `wanted`, None if the last `limit` have none."""
-        return self._reading(self._layout.find(self._ref, wanted, _positive(limit)))
+        return self._reading(self._layout.find(self._ref, wanted, page_limit(limit)))
 
     find, afind = twins(_find)
 
@@ -164,7 +164,7 @@ class ConversationReader:
 
     def _exists(self) -> Operation[bool]:
         """True if anything is stored for the conversation."""
-        return self._layout.exists(self._ref)
+        return (yield from self._record()) is not None
 
     exists, aexists = twins(_exists)
 
@@ -188,12 +188,6 @@ class ConversationReader:
     async def _arun(self, operation: Operation[T]) -> T:
         guarded = self._layout.guarded(self._ref, operation)
         return await aperform(self._connection.async_client, guarded, self._layout.alias)
-
-
-def _positive(limit: int) -> int:
-    if limit < 1:
-        raise ValueError("The limit of a page must be at least 1.")
-    return min(limit, LARGEST)
 
 
 def _in_front(before: int | None) -> int | None:

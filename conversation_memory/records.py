@@ -141,6 +141,12 @@ class Page(Sequence[Record]):
         return len(self.records)
 
 
+def page_limit(limit: int) -> int:
+    if limit < 1:
+        raise ValueError("The limit of a page must be at least 1.")
+    return min(limit, LARGEST)
+
+
 def number(value: bytes | None) -> int | None:
     # Lua holds integers of 15 digits exactly.
     return int(value) if value and value.isdigit() and len(value) <= 15 else None

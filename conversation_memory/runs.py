@@ -191,9 +191,13 @@ class Run:
 
     def to_wire(self) -> bytes:
         """The JSON text of the run: the bytes that were read, if nothing was changed since."""
-        if self._raw is not None and not self._changed():
-            return self._raw
-        return dumps(self._data)
+        data = self._data
+        if self._raw is None:
+            return dumps(data)
+        # As text, because 1 == 1.0 == True in Python. Of any depth: others may have stored it.
+        if data is not None and dumps_unchecked(data) != dumps_unchecked(self._decoded()):
+            return dumps(data)
+        return self._raw
 
     def with_id(self, id: str) -> Run:
         """The same run with another id; a new one comes behind the type, as in Griptape."""
@@ -213,12 +217,6 @@ class Run:
         if [*islice(data, 2)] != ["type", "id"] or data["type"] != "Run":
             return False
         return isinstance(data["id"], str) and _unescaped(data["id"]) is not None
-
-    def _changed(self) -> bool:
-        if self._data is None:
-            return False
-        # As text, because 1 == 1.0 == True in Python. Of any depth: others may have stored it.
-        return dumps_unchecked(self._data) != dumps_unchecked(self._decoded())
 
     @property
     def id(self) -> str:

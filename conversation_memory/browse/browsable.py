@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..collection.listing import Listing
 from ..collection.summaries import Summary
@@ -12,7 +12,7 @@ from ..documents import read
 from ..exceptions import Damaged
 from ..keys import Id, encode
 from ..layouts import Layout
-from ..redis_io.operations import Command, Operation, T, single, twins
+from ..redis_io.operations import Command, Operation, Performing, single, twins
 from . import stats
 from .queries import Extent, Finds, Span, numbered, shown, total
 from .stats import Discovery, Statistics
@@ -26,18 +26,12 @@ _STEP = 1000
 _ATTEMPTS = 3
 
 
-class Browsable:
+class Browsable(Performing):
     """The methods of an index that the admin uses, each with its async twin."""
 
     settings: IndexSettings
     _layout: Layout
     _listing: Listing
-
-    if TYPE_CHECKING:
-
-        def _run(self, operation: Operation[T]) -> T: ...
-
-        async def _arun(self, operation: Operation[T]) -> T: ...
 
     def _extent(self, span: Span = EVERYTHING) -> Operation[Extent]:
         """Count the conversations in a span, and adopt some that other programs wrote."""
@@ -78,7 +72,11 @@ class Browsable:
 
     def _find_unreadable(self, span: Span = EVERYTHING, *, start: int = 0) -> Operation[Finds]:
         """Those of 10,000 conversations that cannot be read, from number `start` on."""
-        return self._walk(span, start, lambda summary: not summary.is_as_written, reads=True)
+
+        def is_wanted(summary: Summary) -> bool:  # unless it has the length that we wrote
+            return not summary.is_list and summary.number("length") != summary.size
+
+        return self._walk(span, start, is_wanted, reads=True)
 
     find_unreadable, afind_unreadable = twins(_find_unreadable)
 
@@ -99,12 +97,7 @@ class Browsable:
     discover, adiscover = twins(_discover)
 
     def _walk(
-        self,
-        span: Span,
-        start: int,
-        is_wanted: Callable[[Summary], bool],
-        *,
-        reads: bool = False,
+        self, span: Span, start: int, is_wanted: Callable[[Summary], bool], *, reads: bool = False
     ) -> Operation[Finds]:
         """The ids of wanted conversations; if it `reads`, of those that cannot be read."""
         found: list[bytes] = []

@@ -48,8 +48,7 @@ def numbered(keys: Keys, span: Span, offset: int, limit: int) -> Command[tuple[i
 def total(keys: Keys, span: Span) -> Command[int]:
     if span.since is None and span.until is None:
         return counting(keys, span.owner)
-    page = numbered(keys, span, 0, 0)
-    return Command(page.calls, lambda reply: page.decode(reply)[0])
+    return Command(numbered(keys, span, 0, 0).calls, lambda reply: reply[0])
 
 
 def shown(keys: Keys, ids: Sequence[bytes], *, glances: bool = True) -> Operation[list[Summary]]:

@@ -59,14 +59,8 @@ def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
     memory = None
     with suppress(RedisDenied, RedisMisconfigured):  # the server may refuse MEMORY USAGE
         memory = yield from _memory(keys, sample[:_WEIGHED], conversations)
-    return Statistics(
-        conversations,
-        moment(last),
-        active,
-        [summary.bytes for summary in sample],
-        memory,
-        (yield from _version()),
-    )
+    sizes, version = [summary.bytes for summary in sample], (yield from _version())
+    return Statistics(conversations, moment(last), active, sizes, memory, version)
 
 
 def discover(settings: IndexSettings) -> Operation[Discovery]:

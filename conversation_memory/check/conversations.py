@@ -147,12 +147,12 @@ def inspect_scores(
 
 
 def _examine_score(keys: Keys, it: Summary, owner: bytes | None) -> Iterator[Finding]:
-    if not it.is_listed or not it.has_right_types or it.is_expired or it.has_stray_runs:
+    if it.score is None or not it.has_right_types or it.is_expired or it.has_stray_runs:
         return  # removed meanwhile, or reported elsewhere
     fix = forgetting(keys, it.id, it.owner, owner)
     if not it.exists:
         yield Finding(findings.STRAY_SCORE, it.id, fix)
-    elif owner is not None and not it.is_recorded:  # nothing else may tell its owner
+    elif owner is not None and it.values.get("version") is None:  # nothing else may tell its owner
         yield Finding(findings.LOST_OWNER, it.id)
     elif owner is not None and it.owner != owner:
         yield Finding(findings.WRONG_OWNER, it.id, fix)

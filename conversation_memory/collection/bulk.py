@@ -5,12 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..clock import now
-from ..exceptions import (
-    ConversationConflict,
-    ConversationCorrupt,
-    ConversationMemoryError,
-    ConversationTooLarge,
-)
+from ..exceptions import ConversationError, ConversationMemoryError
 from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import DELETE, OWNER, erasing
@@ -146,19 +141,16 @@ def convert(
     while cursor.goes_on:
         ids = yield from cursor.next()
         found: list[Summary] = (yield summaries(layout.keys, ids)) if ids else []
-        for ref in [
-            ConversationRef(summary.id) for summary in found if not _is_own(layout, summary)
-        ]:
+        for summary in found:
+            is_own = layout.is_own(summary.record, summary.size, summary.length)
+            if is_own and summary.has_right_types:
+                continue
+            ref = ConversationRef(summary.id)
             try:
                 converted += yield from layout.guarded(ref, layout.adapt(ref))
-            except (ConversationCorrupt, ConversationTooLarge, ConversationConflict) as error:
+            except ConversationError as error:
                 failed += 1
                 failure(error)
         seen += len(ids)
         progress(Conversion(seen, converted, failed))
     return Conversion(seen, converted, failed)
-
-
-def _is_own(layout: Layout, summary: Summary) -> bool:
-    is_own = layout.is_own(summary.record, summary.size, summary.length)
-    return is_own and summary.has_right_types

@@ -48,11 +48,8 @@ def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
     if has_documents:
         yield allowed([layout.keys.index, layout.keys.root], [*ERASE.commands, *SWEEPS])
     # This can be repeated: a conversation leaves the recency index of its owner last.
-    total, looks = Erasure(), 0
-    while looks < _LAST_LOOKS:
-        ids = yield single("ZRANGE", layout.keys.recency(owner), 0, BATCH - 1)
-        if not ids:
-            break
+    order, total, looks = layout.keys.recency(owner), Erasure(), 0
+    while looks < _LAST_LOOKS and (ids := (yield single("ZRANGE", order, 0, BATCH - 1))):
         total += yield from _batch(layout.keys, owner, ids, erases=True)
         looks = looks + 1 if len(ids) < BATCH else 0
     if has_documents:
@@ -78,9 +75,8 @@ def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], *, erases: bool) -> O
 
 def copies() -> Operation[Copies]:
     persistence = yield from info("persistence")
-    replication = yield from info("replication")
     append_only, saved = persistence.get("aof_enabled"), persistence.get("rdb_last_save_time")
-    replicas = replication.get("connected_slaves")
+    replicas = (yield from info("replication")).get("connected_slaves")
     return Copies(
         None if append_only is None else append_only == "1",
         None if saved is None else moment(int(saved) * 1000),

@@ -11,7 +11,7 @@ from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import FORGET
 from ..layouts.refs import Snapshot
-from ..records import LARGEST, LISTED, ConversationState, Page
+from ..records import LISTED, ConversationState, Page, page_limit
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.run_documents import fresh_token
@@ -38,13 +38,8 @@ class Listing:
         self._novalues = True
         self._cursor = b"0"
 
-    def count(self, owner: bytes | None) -> Operation[int]:
-        return int((yield counting(self._keys, owner)))
-
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
-        if limit < 1:
-            raise ValueError("The limit of a page must be at least 1.")
-        limit, unlisted = min(limit, LARGEST), 0
+        limit, unlisted = page_limit(limit), 0
         start = () if before is None else _start(before)
         page = page_of(self._keys.recency(owner), limit, *start)
         if owner is None and before is None:
@@ -100,8 +95,7 @@ class Listing:
 
     def every(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:
         """See scan(); expired ones too."""
-        cursor, ids, *_ = yield from self._scan(cursor)
-        return cursor, ids
+        return (yield from self._scan(cursor))[:2]
 
     def _scan(self, cursor: bytes) -> Operation[tuple[bytes, list[bytes], float | None, int]]:
         # Also the earliest deadline and the time of the server, which tell if any has expired.

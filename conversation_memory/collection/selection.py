@@ -44,10 +44,6 @@ class Selection:
             raise ValueError("Select conversations by id, or by owner and time, but not by both.")
 
     @property
-    def is_everything(self) -> bool:
-        return self == EVERYTHING
-
-    @property
     def owner_key(self) -> bytes | None:
         """The owner as stored in Redis."""
         return None if self.owner is None else encode(self.owner)

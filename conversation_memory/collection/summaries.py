@@ -86,11 +86,6 @@ class Summary:
         return self.record_type in (b"hash", b"none") and self.runs_type in (b"list", b"none")
 
     @property
-    def is_recorded(self) -> bool:
-        """True if the app has written its record."""
-        return self.values.get("version") is not None
-
-    @property
     def has_stray_runs(self) -> bool:
         """True if there is text that no conversation shows."""
         return self.size < 0 and not self.is_expired and self.runs_type == b"list"
@@ -102,11 +97,6 @@ class Summary:
         return layout == b"list" or (self.length > 0 and layout != b"hash")
 
     @property
-    def is_as_written(self) -> bool:
-        """True if the document has the length that the app wrote last, and need not be read."""
-        return self.is_list or self.number("length") == self.size
-
-    @property
     def is_damaged(self) -> bool:
         """True if the document certainly is not an object, where it was looked at."""
         return self.size == 0 or any(33 <= edge < 127 and edge not in b"{}" for edge in self.edges)
@@ -114,24 +104,16 @@ class Summary:
     @property
     def last_words(self) -> str | None:
         """The first words of the last output; None where finding them would have cost too much."""
-        return None if self.beginning is None else preview(self.beginning)
-
-    @property
-    def is_listed(self) -> bool:
-        """True if it is in the recency index that was looked at."""
-        return self.raw_score is not None
+        return None if self.beginning is None else _preview(self.beginning)
 
     @property
     def score(self) -> int | None:
+        """None if it is not in the recency index that was looked at."""
         return None if self.raw_score is None else max(0, int(float(self.raw_score)))
 
     @property
     def owner(self) -> Bytes | None:
         return self.values.get("owner") or None
-
-    @property
-    def fingerprint(self) -> str:
-        return self.record.fingerprint
 
     @property
     def bytes(self) -> int:
@@ -174,8 +156,7 @@ def summaries(
     return Command((call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded)
 
 
-def preview(beginning: bytes) -> str | None:
-    """The first words of an artifact whose JSON starts with `beginning`; None if unclear."""
+def _preview(beginning: bytes) -> str | None:
     text = beginning.decode("utf-8", "replace")
     kind = _type(text)
     if kind and kind[1] in _BINARY:
@@ -183,17 +164,13 @@ def preview(beginning: bytes) -> str | None:
     try:
         data, _ = json.JSONDecoder().raw_decode(text)
     except (ValueError, RecursionError):  # the artifact is longer than its beginning
-        found = _value(text)
-        shown = _loaded(f'"{found[1]}"') if found else None
+        shown = None
+        if found := _value(text):
+            with suppress(ValueError):
+                shown = json.loads(f'"{found[1]}"', strict=False)
     else:
         shown = Artifact.from_dict(data).text if isinstance(data, dict) else None
     if shown is None:
         return None
     words = " ".join(shown[: 4 * _PREVIEW_LENGTH].split())
     return words if len(words) <= _PREVIEW_LENGTH else words[: _PREVIEW_LENGTH - 1] + "…"
-
-
-def _loaded(text: str) -> str | None:
-    with suppress(ValueError):
-        return str(json.loads(text, strict=False))
-    return None

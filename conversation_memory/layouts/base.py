@@ -39,7 +39,6 @@ MAX_TITLE = 1000
 
 # The pauses between them add up to about seven seconds, with a random part against lockstep.
 _ATTEMPTS = 300
-_LONGEST_PAUSE = 0.05
 
 # One attempt at a write: its result, or the refusal of its script. It is told whether the script
 # has asked for the digest of a long document, which is not computed otherwise.
@@ -66,7 +65,6 @@ class Layout(StoredConversation, ABC):
     def append(
         self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
     ) -> Operation[int]:
-        """Add the runs whose id is not there yet. Returns how many those were."""
         added: list[Run] = []
         runs = identified(runs)
 
@@ -118,14 +116,12 @@ class Layout(StoredConversation, ABC):
         return (yield from self._change(ref, change)).metadata
 
     def edit(self, ref: ConversationRef, run: Run) -> Operation[None]:
-        """Replace the run of the same id."""
         yield from self._change_run(ref, run.id, "edit", run.to_wire())
 
     def remove(self, ref: ConversationRef, run_id: str) -> Operation[None]:
         yield from self._change_run(ref, run_id, "remove")
 
     def truncate(self, ref: ConversationRef, after: str) -> Operation[None]:
-        """Remove all runs behind the one of that id."""
         yield from self._change_run(ref, after, "truncate")
 
     def _change_run(
@@ -162,8 +158,7 @@ class Layout(StoredConversation, ABC):
     def index(self, ref: ConversationRef) -> Operation[int]:
         """Bring the search documents in step with the conversation. Returns how many changed."""
         # A run that had none came, as far as is known, with the last write.
-        score = yield single("ZSCORE", self.keys.recency(), ref.id)
-        time = int(float(score or 0))
+        time = int(float((yield single("ZSCORE", self.keys.recency(), ref.id)) or 0))
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
@@ -179,7 +174,6 @@ class Layout(StoredConversation, ABC):
     def fork(
         self, ref: ConversationRef, target: ConversationRef, until: str | None
     ) -> Operation[None]:
-        """Copy a conversation, up to a run, to an id that is not taken."""
         source = yield from self.read(ref)
         if not source.exists:
             raise self.not_found(ref)
@@ -297,7 +291,7 @@ class Layout(StoredConversation, ABC):
                 digested = True
                 continue
             ref = yield from self._refused(ref, reply)
-            yield Pause(random.uniform(0, min(number / 1000, _LONGEST_PAUSE)))
+            yield Pause(random.uniform(0, min(number / 1000, 0.05)))
         raise self._conflict(ref, "kept changing")
 
     def _refused(self, ref: ConversationRef, refusal: Refusal) -> Operation[ConversationRef]:

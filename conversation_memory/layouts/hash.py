@@ -7,23 +7,18 @@ its digest, if the document is short) of those that know no record.
 
 from typing import Any
 
-from ..documents import Document
-from ..records import Record, RunPage
-from ..redis_io.operations import Operation
+from ..documents import Document, decoded
+from ..records import Record
 from .base import Layout
-from .refs import ConversationRef, Encoded, Snapshot
-from .stored import cut
+from .refs import Encoded, Snapshot
 
 
 class HashLayout(Layout):
     name = "hash"
 
-    def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
-        return cut((yield from self.read(ref)).runs, before, limit)
-
     def _document(self, snapshot: Snapshot) -> Document:
         if snapshot.is_list:  # no run may get into a document unread
-            snapshot.verify()
+            decoded(snapshot.texts)
         return snapshot.document
 
     def encoded(self, document: Document) -> Encoded:
@@ -35,11 +30,10 @@ class HashLayout(Layout):
 
 def derived_fields(document: Document) -> dict[str, Any]:
     """The fields of the record that follow from a document."""
-    end = document.canonical_end
     return {
         "layout": "hash",
         "runs": document.count,
         "length": len(document.raw),
         "crc": document.crc,
-        "end": "" if end is None else end,
+        "end": document.canonical_end or "",
     }

@@ -18,7 +18,7 @@ from ..redis_io.scripts import Script
 from ..runs import Run
 from .base import Layout
 from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
-from .stored import Refusal, cut
+from .stored import Refusal
 
 APPEND = Script("append")
 CHANGE = Script("change")
@@ -57,7 +57,7 @@ class ListLayout(Layout):
         found = yield self._slice(ref, before, limit)
         part = yield from self._usable(ref, found, before, limit)
         if part is None:
-            return cut((yield from self.read(ref)).runs, before, limit)
+            return (yield from super().page(ref, before, limit))
         return RunPage(decoded(part.texts, part.start), part.start)
 
     def excerpt(
@@ -203,12 +203,11 @@ class ListLayout(Layout):
 
     def _slice(self, ref: ConversationRef, before: int | None, limit: int) -> Command[Slice]:
         """At most `limit` elements of the list in front of index `before`, or the last ones."""
-        limit = min(limit, LARGEST)
         if before is None:
             first, last = -limit, -1
         else:
-            last = min(before, LARGEST) - 1
-            first = max(0, last + 1 - limit)
+            last = before - 1
+            first = max(0, before - limit)
         runs = self.keys.runs(ref.id)
         calls = (
             ("HMGET", self.keys.record(ref.id), *FIELDS),

@@ -9,11 +9,12 @@ from hashlib import md5, sha1
 from typing import Any, ClassVar
 from uuid import uuid4
 
+from ..clock import milliseconds, now
 from ..documents import Document, build, decoded, fingerprint, joined, read
 from ..exceptions import Damaged, counted
 from ..keys import encode
 from ..records import FIELDS, Record, number
-from ..redis_io.operations import Operation, single
+from ..redis_io.operations import Operation
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
 
@@ -62,7 +63,7 @@ def owner_of(record: Record) -> bytes | None:
 
 def milliseconds_of(time: datetime | None) -> int | str:
     """A time as the scripts take it, '' for none."""
-    return "" if time is None else round(time.timestamp() * 1000)
+    return "" if time is None else milliseconds(time)
 
 
 def identified(runs: Sequence[Run]) -> list[Run]:
@@ -80,8 +81,8 @@ def is_past(record: Record) -> Operation[bool]:
     # The clock of the server counts; it is asked only if the deadline is near.
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
         return False
-    seconds, microseconds = yield single("TIME")
-    return record.expires.timestamp() <= int(seconds) + int(microseconds) / 1_000_000
+    time: int = yield now()
+    return milliseconds(record.expires) <= time
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +184,8 @@ class Snapshot:
             raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
         # As many runs and bytes as the record counts were written by us, and are readable.
         if (self.record.runs, self.size) != (len(self.texts), sum(map(len, self.texts))):
-            self.verify()
+            decoded(self.texts)  # raises for one that is not
         return joined(self.texts, read(self.field))
-
-    def verify(self) -> None:
-        """Decode every run of the list. Raises `Damaged`."""
-        decoded(self.texts)
 
     @property
     def lost(self) -> int:
@@ -197,12 +194,6 @@ class Snapshot:
         if self.record.layout != "list" or self.record.length != len(self.field or b""):
             return 0
         return max(0, (self.record.runs or 0) - len(self.texts))
-
-    @property
-    def may_be_list(self) -> bool:
-        """True if a list may exist: the record says so, or is lost and the field is empty."""
-        layout, field = self.record.layout, self.field or b""
-        return layout == "list" or (layout != "hash" and field.startswith(b'{"runs": [],'))
 
 
 class Memo:

@@ -70,7 +70,10 @@ class StoredConversation(ABC):
         snapshot = Snapshot.from_replies(ref.id, *(yield step))
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
-        if snapshot.may_be_list and not runs:
+        layout, field = snapshot.record.layout, snapshot.field or b""
+        # The record says that there is a list; or it is lost, and the field is empty.
+        may_be_list = layout == "list" or (layout != "hash" and field.startswith(b'{"runs": [],'))
+        if may_be_list and not runs:
             return (yield from self._snapshot(ref, runs=True, digested=digested))
         return snapshot.digested() if digested else snapshot
 
@@ -112,9 +115,6 @@ class StoredConversation(ABC):
                     raise failure
         return record if ref.sees(record) else None
 
-    def exists(self, ref: ConversationRef) -> Operation[bool]:
-        return (yield from self.record(ref)) is not None
-
     @abstractmethod
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         """True if this record, a field of `size` bytes and a list of `runs` are in our form."""
@@ -149,16 +149,16 @@ class StoredConversation(ABC):
                 return self.document(ref, snapshot).raw
         return snapshot.field
 
-    @abstractmethod
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones."""
+        return _cut((yield from self.read(ref)).runs, before, limit)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
         """See page(); with record and metadata."""
         found = yield from self.read(ref)
-        page = cut(found.runs, before, limit)
+        page = _cut(found.runs, before, limit)
         return Excerpt(
             found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
         )
@@ -219,8 +219,7 @@ class StoredConversation(ABC):
 
         names = [keys.content(ref.id), keys.record(ref.id), keys.root]
         call = (INDEXED.whole if whole else INDEXED.call)(names, [ref.id])
-        unreadable = Indexed(b"", b"", [], 0, 0, False)
-        return single(*call, decode=decoded, otherwise=unreadable)
+        return single(*call, decode=decoded, otherwise=Indexed(b"", b"", [], 0, 0, False))
 
     def index_command(
         self, ref: ConversationRef, snapshot: Snapshot, change: bytes, time: int | str
@@ -331,7 +330,7 @@ class StoredConversation(ABC):
         return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
 
 
-def cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
+def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
     stop = len(runs) if before is None else min(before, len(runs))
     start = max(0, stop - limit)
     return RunPage(list(runs[start:stop]), start)

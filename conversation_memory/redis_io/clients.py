@@ -41,7 +41,6 @@ _LENT = frozenset(
     | {"ssl_ciphers"}
 )
 
-
 _DRIVER_INFO = DriverInfo().add_upstream_driver("conversation-memory", "0.1")
 
 # No health checks: a server that cannot save to its disk rejects their PING, although it would
@@ -162,10 +161,3 @@ def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     options = {key: value for key, value in options.items() if key not in ("host", "port")}
     ssl = issubclass(pool.connection_class, redis.connection.SSLConnection)
     return sentinel.master_for(pool.service_name, ssl=ssl, **options)
-
-
-async def aclose(client: Any) -> None:
-    """Close an async client of ours, and those of its Sentinels."""
-    await client.aclose()
-    if manager := getattr(client.connection_pool, "sentinel_manager", None):
-        await manager.aclose()

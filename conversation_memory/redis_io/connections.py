@@ -24,8 +24,7 @@ class AsyncClients:
     """An async client for each event loop, closed when the loop ends."""
 
     def __init__(self) -> None:
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Guard]]
-        self._clients = WeakKeyDictionary()
+        self._clients = WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, Guard]]()
 
     def get(self, make: Callable[[], Any]) -> Any:
         """The client of the running loop; `make` makes it at the first use."""
@@ -61,7 +60,9 @@ async def _closing(client: Any) -> Guard:
     try:
         yield
     finally:
-        await clients.aclose(client)
+        await client.aclose()
+        if manager := getattr(client.connection_pool, "sentinel_manager", None):
+            await manager.aclose()
 
 
 class Connection:
@@ -106,10 +107,6 @@ class Connection:
             client.close()
         self._async_clients.close()
 
-    async def aclose(self) -> None:
-        """Close the async client of the running loop."""
-        await self._async_clients.aclose()
-
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "A driver or an index cannot be pickled, since its connection holds the password. "
@@ -144,9 +141,6 @@ class LentConnection(Connection):
     def async_client(self) -> Any:
         return self._client if self._is_async else super().async_client
 
-    def close(self) -> None:
-        """Does nothing, since the caller closes the client."""
-
 
 _connections: dict[tuple[Any, ...], Connection] = {}
 _lock = Lock()
@@ -172,4 +166,4 @@ def close_all() -> None:
 async def aclose_all() -> None:
     """Close the async clients of the running loop."""
     for connection in list(_connections.values()):
-        await connection.aclose()
+        await connection._async_clients.aclose()

@@ -287,10 +287,7 @@ S = TypeVar("S", bound=Performing)
 
 def twins(
     operation: Callable[Concatenate[S, P], Operation[T]],
-) -> tuple[
-    Callable[Concatenate[S, P], T],
-    Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
-]:
+) -> tuple[Callable[Concatenate[S, P], T], Callable[Concatenate[S, P], Coroutine[Any, Any, T]]]:
     """The methods `name` and `aname` for a method `_name` that returns an operation.
 
     Both have its parameters; the first has its docstring. Error reports do not show their

@@ -29,7 +29,7 @@ class Command(MemoryCommand):
         self, *args: Any, ids: list[str], dry_run: bool, interactive: bool, **options: Any
     ) -> None:
         chosen = selection(options["owner"], options["since"], options["until"], ids)
-        if options["all"] != chosen.is_everything:
+        if options["all"] != (chosen == Selection()):
             raise CommandError(
                 f"Give ids, or --owner, --since and --until, or --all alone. {_REFUSAL}"
             )
