@@ -5,7 +5,6 @@
 -- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, without
 -- the last value if the script has it. Facets are the packed fields and values that the metadata
 -- adds to every document; a field of the document itself comes later in the HSET, and so wins.
-
 local function known_suffixes(token)
   return token and tolerant('SMEMBERS', root .. 'documents:' .. token) or {}
 end

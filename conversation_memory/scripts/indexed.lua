@@ -13,7 +13,6 @@ local size = redis.call('HSTRLEN', content, id)
 if not token or redis.call('HGET', root .. 'tokens', token) ~= id then
   return {'', '', {}, version or '', size, bytes or '', 0}
 end
-
 local suffixes, there = tolerant('SMEMBERS', root .. 'documents:' .. token) or {}, {}
 for _, suffix in ipairs(suffixes) do
   if redis.call('EXISTS', root .. 'run:' .. token .. ':' .. suffix) == 1 then
