@@ -19,7 +19,7 @@ import json
 import re
 import shlex
 import tomllib
-from contextlib import chdir, redirect_stdout
+from contextlib import chdir, redirect_stdout, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import StringIO
@@ -32,8 +32,11 @@ from django.contrib import admin
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.test import override_settings
+from redis.exceptions import ResponseError
 
 from conversation_memory import indexes
+
+from .searching import settled
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -73,6 +76,14 @@ class Reader:
         self.case = case  # a test case, for its cleanups and its Redis
         self.page = page
         self.names = {}
+        case.addCleanup(self.drop)
+
+    def drop(self):
+        """Drop what RediSearch has of the indexes of the page."""
+        with suppress(ResponseError):  # a server without RediSearch
+            for name in self.case.redis.execute_command("FT._LIST"):
+                if self.case.index.name.encode() in name:
+                    self.case.redis.execute_command("FT.DROPINDEX", name)
 
     def read(self):
         # A block may register admins of its own, which must not be those of other tests.
@@ -101,6 +112,9 @@ class Reader:
         } or {"default": {"URL": settings.REDIS_URL, "INDEX": self.case.index.name}}
         found.pop("CACHES", None)
         self.case.enterContext(override_settings(**found))
+        for alias, entry in found["REDIS"].items():
+            if entry.get("SEARCH"):  # a page tells of an index that is ready
+                settled(indexes[alias].search_state)
 
     def entry(self, entry):
         mine = ("URL", "HOST", "PORT", "DB", "USERNAME", "PASSWORD", "CACHE", "OPTIONS", "INDEX")

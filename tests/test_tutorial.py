@@ -13,6 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from .pages import ROOT, blocks_of
+from .searching import Settled
 from .utils import RedisTestCase
 
 PAGE = ROOT / "docs/tutorial.md"
@@ -104,8 +105,8 @@ assert indexes["default"].count() == 0
 """
 
 
-class TutorialTests(RedisTestCase):
-    entry = {"SEARCH": True}
+class TutorialTests(Settled, RedisTestCase):
+    entry = {"SEARCH": True}  # as the page has it, so that its index is ready before it is used
 
     def test_from_an_empty_folder(self):
         self.folder = Path(self.enterContext(TemporaryDirectory()))
