@@ -5,10 +5,10 @@ import re
 from conversation_memory import Run
 
 from .admin import AdminTestCase
-from .searching import settled
+from .searching import Settled
 
 
-class SearchTests(AdminTestCase):
+class SearchTests(Settled, AdminTestCase):
     entry = {"SEARCH": True}
 
     def test_finds_words_in_messages_and_leads_to_the_run(self):
@@ -37,7 +37,6 @@ class SearchTests(AdminTestCase):
             assert self.list(q=query).status_code == 200, query
 
     def test_the_page_of_indexes_tells_that_search_is_on(self):
-        settled(self.index.search_state)
         self.index.driver("c").append(Run("q", "a"))
         rows = self.client.get(self.url("index_changelist")).context["cl"].result_list
         [row] = [row for row in rows if row.name == self.index.name]

@@ -163,7 +163,7 @@ class StateTests(RedisTestCase):
         assert "reindexconversations" in state.reason
 
     def test_what_others_write_later_makes_it_incomplete(self):
-        self.index.search_state()
+        settled(self.index.search_state)
         self.put("42", b'{"runs": [], "metadata": {}}')
         state = state_of(self.entry_of())
         assert state.kind == "incomplete"
@@ -198,7 +198,7 @@ class StateTests(RedisTestCase):
         assert 1 in (found.values() if isinstance(found, dict) else found)
 
     def test_the_old_definition_answers_until_the_new_one_is_built(self):
-        self.index.search_state()
+        settled(self.index.search_state)
         self.index.driver("42").store([Run("a", "b")], {})
         fields = {"FIELDS": {"colour": "tag"}}
         with self.settings(REDIS={"default": self.entry_of(SEARCH=fields)}):
@@ -210,7 +210,7 @@ class StateTests(RedisTestCase):
         assert names.index("FT.DROPINDEX") > len(names) - 1 - names[::-1].index("FT.INFO")
 
     def test_the_old_process_still_gets_its_answer_from_its_own(self):
-        self.index.search_state()
+        settled(self.index.search_state)
         fields = {"FIELDS": {"topic": "tag", "colour": "tag"}}
         state_of(self.entry_of(SEARCH=fields))
         self.index._layout.index_state.forget()
