@@ -60,9 +60,9 @@ class CommandTestCase(RedisTestCase):
     def record(self):
         """A call of a script that every server must be sent once, and its reply."""
         keys = [self.key, *(self.key + name for name in (b":recent", b":record", b":runs"))]
-        return Command((SUMMARIES.call(keys, [0, 0, 0, b"42"]),), lambda reply: reply[1:])
+        return Command((SUMMARIES.call(keys, [0, 0, 1, "expires", b"42"]),), lambda reply: reply[1:])
 
-    expected = [[-1, b"none", b"none", 0, [], None]]
+    expected = [[-1, b"none", b"none", 0, [None], None]]
 
 
 class AheadTests(CommandTestCase):
@@ -231,7 +231,7 @@ class ScriptTests(CommandTestCase):
         increment = single("HINCRBY", self.key, "42", 1)
         count = Command((COUNT.call([self.key, self.key + b":expiry"], []),))
         step = [increment, self.record(), increment, count]
-        assert run(answer(step)) == [1, [[1, b"none", b"none", 0, [], None]], 2, 1]
+        assert run(answer(step)) == [1, [[1, b"none", b"none", 0, [None], None]], 2, 1]
 
     @each_way
     def test_a_whole_script_runs_in_a_transaction(self, run):
