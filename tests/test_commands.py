@@ -60,7 +60,9 @@ class CommandTestCase(RedisTestCase):
     def record(self):
         """A call of a script that every server must be sent once, and its reply."""
         keys = [self.key, *(self.key + name for name in (b":recent", b":record", b":runs"))]
-        return Command((SUMMARIES.call(keys, [0, 0, 1, "expires", b"42"]),), lambda reply: reply[1:])
+        return Command(
+            (SUMMARIES.call(keys, [0, 0, 1, "expires", b"42"]),), lambda reply: reply[1:]
+        )
 
     expected = [[-1, b"none", b"none", 0, [None], None]]
 

@@ -123,7 +123,8 @@ def _content(
 
 def _joined(it: Summary, field: bytes, texts: list[bytes]) -> Document:
     document = _read_short(field) if len(field) < _SHORT else documents.read(field)
-    ours = not document.count and it.record.fingerprint == document.fingerprint
+    form = it.number("length"), it.values.get("crc")
+    ours = not document.count and form == (len(field), document.crc.encode())
     # If nobody else wrote to field or list, the runs need not be parsed.
     if not (ours and it.number("bytes") == sum(map(len, texts)) and len(texts) == it.length):
         documents.decoded(texts)  # raises if a run is damaged

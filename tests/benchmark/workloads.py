@@ -223,6 +223,7 @@ async def compare(url: str, peers: bool) -> Times:
     header = ("workload", *(kind.name for kind in kinds))
     rows, times = [], {}
     try:
+        rows.append(await weight(kinds, redis.Redis.from_url(url)))  # on a fresh server
         for size in SIZES:
             for kind in kinds:
                 if not (size == SIZES[-1] and kind.name in ("redisvl",)):
@@ -231,7 +232,6 @@ async def compare(url: str, peers: bool) -> Times:
                 rounds = 100 if name != "load" else max(5, 1_000 // size)
                 times[name, size] = await medians(name, f"{size}", kinds, rounds)
                 rows.append(row(f"{name}, {size:,} runs", times[name, size]))
-        rows.append(await weight(kinds, redis.Redis.from_url(url)))
         rows.append(await every_id(kinds))
     finally:
         for kind in kinds:
