@@ -19,7 +19,8 @@ _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
 _HINTS = {
     "incomplete": "Run `manage.py reindexconversations --using {}`.",
     "absent": "Use a Redis with RediSearch, or remove SEARCH.",
-    "denied": "ACL SETUSER ... +ft.info +ft.create +ft.search +ft.aggregate +ft._list",
+    "denied": "ACL SETUSER ... +ft.info +ft.create +ft.search +ft.aggregate +ft._list "
+    "+ft.dropindex +ft.spellcheck",
 }
 
 
@@ -37,7 +38,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     where = f"settings.REDIS[{alias!r}]"
     if faults := list(conf.find_faults(alias, entry)):
-        hint = "See the table of settings in the README of django-conversation-memory."
+        hint = "See docs/reference/settings.md of django-conversation-memory."
         yield from (Error(fault, hint=hint, id="conversation_memory.E002") for fault in faults)
         return
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from . import conf
-from .browse.browsable import Browsable
+from .browse import Browsable
 from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
@@ -94,25 +94,25 @@ class ConversationIndex(Searchable, Browsable):
         A conversation that is written to meanwhile moves to the front and may be missed; with
         `oldest_first` it moves to the end and appears again.
         """
-        mark = None
+        cursor = None
         while True:
-            batch = self._listing.batch(selection, mark, oldest_first=oldest_first)
-            listed, mark = self._run(batch)
+            batch = self._listing.batch(selection, cursor, oldest_first=oldest_first)
+            listed, cursor = self._run(batch)
             yield from listed
-            if mark is None:
+            if cursor is None:
                 return
 
     async def aselect(
         self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
     ) -> AsyncIterator[Summary]:
         """See select()."""
-        mark = None
+        cursor = None
         while True:
-            batch = self._listing.batch(selection, mark, oldest_first=oldest_first)
-            listed, mark = await self._arun(batch)
-            for one in listed:
-                yield one
-            if mark is None:
+            batch = self._listing.batch(selection, cursor, oldest_first=oldest_first)
+            listed, cursor = await self._arun(batch)
+            for summary in listed:
+                yield summary
+            if cursor is None:
                 return
 
     def _inspect(self, conversation_id: Id) -> Operation[ConversationState]:
@@ -276,8 +276,7 @@ class ConversationIndex(Searchable, Browsable):
                 yield decode(id)
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
-        erases = erasure.foresee if dry_run else erasure.erase
-        return erases(self._layout, _someone(owner))
+        return (erasure.foresee if dry_run else erasure.erase)(self._layout, _someone(owner))
 
     def _logged_event(self, message: str, *counts: int, owner: Id) -> dict[str, Any]:
         name = decode(encode(owner))

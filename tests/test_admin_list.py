@@ -9,7 +9,7 @@ from django.utils.safestring import mark_safe
 
 from conversation_memory import Artifact, Run, indexes
 from conversation_memory.admin import queryset
-from conversation_memory.browse.queries import Span
+from conversation_memory.browse import Span
 from conversation_memory.collection.summaries import LARGEST_GLANCE
 from conversation_memory.models import Conversation
 from conversation_memory.search.results import SearchResults

@@ -13,9 +13,8 @@ from hypothesis import given
 
 from conversation_memory import Run, Selection, exceptions
 from conversation_memory.keys import decode
-from conversation_memory.management.command import MemoryCommand
+from conversation_memory.management.command import MemoryCommand, moment, selection
 from conversation_memory.management.exit_codes import CODES, Exit, failure
-from conversation_memory.management.selection_args import moment, selection
 from conversation_memory.management.terminal import (
     harmless,
     named,

@@ -10,7 +10,7 @@ from django.test import TestCase
 
 from conversation_memory import Run
 from conversation_memory.archive.dump import Dump
-from conversation_memory.browse.queries import Span
+from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationMemoryError
 

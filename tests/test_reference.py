@@ -18,7 +18,7 @@ from conversation_memory import (
     exceptions,
 )
 from conversation_memory.archive import open_archive
-from conversation_memory.browse.browsable import Browsable
+from conversation_memory.browse import Browsable
 from conversation_memory.check import findings
 from conversation_memory.keys import Keys
 from conversation_memory.management.exit_codes import Exit

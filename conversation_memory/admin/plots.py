@@ -11,7 +11,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..browse.stats import Statistics
+from ..browse import Statistics
 from ..clock import milliseconds
 from .formatting import grouped
 

@@ -14,7 +14,7 @@ from django.core.exceptions import FieldError
 from django.db.models import Model, Q, QuerySet
 from django.db.models.query import BaseIterable
 
-from ..browse.queries import Extent, Finds, Span
+from ..browse import Extent, Finds, Span
 from ..clock import milliseconds
 from ..collection.summaries import Summary
 from ..indexes import ConversationIndex, indexes

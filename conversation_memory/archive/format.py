@@ -1,7 +1,7 @@
 """The archive as bytes: header, a line for each conversation, footer. No Redis, no files.
 
 It is JSON Lines with the members in a fixed order, so that equal conversations are equal bytes.
-The README has the specification.
+docs/reference/archive.md has the specification.
 """
 
 import json

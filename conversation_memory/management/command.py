@@ -1,23 +1,32 @@
-"""The base of the management commands."""
+"""The base of the management commands, and the options that they share."""
 
 import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from conversation_memory import ConversationIndex, Erasure, indexes
 from conversation_memory.collection.bulk import Pruning
+from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationMemoryError, counted
 
 from .exit_codes import Exit, failure
 
 # Seconds between two lines of progress.
 EVERY = 10.0
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_ago = re.compile(r"(\d{1,9})([smhdw])").fullmatch
 
 
 class Progress(Protocol):
@@ -156,3 +165,44 @@ def sums(index: ConversationIndex, found: Erasure | Pruning, what: str) -> str:
         f"{index.alias}: {counted(found.conversations, 'conversation')}, "
         f"{counted(found.runs, 'run')}, {counted(found.bytes, 'byte')} {what}"
     )
+
+
+def moment(text: str) -> datetime:
+    """The aware time of `2026-05-31`, `2026-05-31T12:00` (current time zone) or `30d` (ago)."""
+    try:
+        if ago := _ago(text):
+            return timezone.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        time = parse_datetime(text)
+        if time is None:
+            raise ValueError
+        return time if timezone.is_aware(time) else timezone.make_aware(time)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(
+            f"{text[:100]!r} is not a date (2026-05-31), a date and time (2026-05-31T12:00) or an "
+            "age (30d, 12h)."
+        ) from None
+
+
+def add_selection(parser: Any) -> None:
+    parser.add_argument("--owner", help="Only conversations of this owner: a user's primary key.")
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        type=moment,
+        help="Only conversations written to since then: an ISO 8601 date or time, or an age (30d).",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="TIME",
+        type=moment,
+        help="Only conversations not written to since then; a date means its start.",
+    )
+
+
+def selection(owner: Any, since: Any, until: Any, ids: Sequence[str] = ()) -> Selection:
+    try:
+        # call_command() does not parse options, which may be times as strings.
+        since, until = (moment(t) if isinstance(t, str) else t for t in (since, until))
+        return Selection(owner, since, until, ids or None)
+    except (ArgumentTypeError, ValueError) as error:
+        raise CommandError(str(error)) from None

@@ -4,8 +4,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import ConversationIndex, Selection, indexes
 from conversation_memory.collection.bulk import Pruning
-from conversation_memory.management.command import MemoryCommand, sums
-from conversation_memory.management.selection_args import add_selection, selection
+from conversation_memory.management.command import MemoryCommand, add_selection, selection, sums
 
 _REFUSAL = "Nothing was deleted."
 

@@ -8,9 +8,8 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.archive import ChatDump, Dump, files
 from conversation_memory.exceptions import counted
-from conversation_memory.management.command import MemoryCommand
+from conversation_memory.management.command import MemoryCommand, add_selection, selection
 from conversation_memory.management.exit_codes import Exit
-from conversation_memory.management.selection_args import add_selection, selection
 
 FORMATS = {"archive": Dump, "messages": ChatDump}
 

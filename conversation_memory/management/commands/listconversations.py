@@ -8,8 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.collection.summaries import Summary
 from conversation_memory.management import terminal
-from conversation_memory.management.command import MemoryCommand
-from conversation_memory.management.selection_args import add_selection, selection
+from conversation_memory.management.command import MemoryCommand, add_selection, selection
 
 _HEADINGS = ("ID", "UPDATED", "RUNS", "BYTES", "OWNER", "EXPIRES", "TITLE")
 _MEASURED = 100  # conversations that decide the widths of the columns
