@@ -26,7 +26,7 @@ from .strategies import (
 
 STOCK = b'{"runs": [{"type": "Run", "id": "a"}, {"type": "Run", "id": "b"}], "metadata": {"k": 1}}'
 metadata_dicts = st.dictionaries(texts, values, max_size=3)
-loaded_runs = run_texts.map(lambda text: Run.from_wire(text.encode("utf-8", "surrogatepass")))
+loaded_runs = run_texts.map(lambda text: Run.from_text(text.encode("utf-8", "surrogatepass")))
 any_runs = st.lists(run_dicts.map(Run.from_dict) | loaded_runs, max_size=4)
 
 
@@ -293,7 +293,7 @@ class IdTests(SimpleTestCase):
     @given(st.lists(plain_id_texts | string_texts, min_size=1))
     def test_an_id_is_found_however_it_was_escaped(self, written):
         ids = [id.encode("utf-8", "surrogatepass") for id in written]
-        document = reread([Run.from_wire(b'{"type": "Run", "id": %b}' % id) for id in ids])
+        document = reread([Run.from_text(b'{"type": "Run", "id": %b}' % id) for id in ids])
         assert all(document.has(json.loads(id)) for id in ids)
 
     def test_an_id_that_is_no_text_is_found(self):

@@ -194,7 +194,7 @@ class ListTests(RedisTestCase):
 
     def in_list(self, id="42"):
         texts = self.redis.lrange(f"{{{self.index.name}}}:runs:{id}", 0, -1)
-        return ids(map(Run.from_wire, texts))
+        return ids(map(Run.from_text, texts))
 
     @both
     def test_runs_are_in_a_list_and_metadata_in_the_field(self, index):

@@ -21,7 +21,7 @@ class Foreign:
 
 
 def loaded(raw=b'{"type": "Run", "id": "1", "meta": {"n": 1}, "input": {"type": "TextArtifact"}}'):
-    return Run.from_wire(raw)
+    return Run.from_text(raw)
 
 
 def nested(depth, value):
@@ -177,7 +177,7 @@ class ChangeTests(SimpleTestCase):
     @given(run_texts)
     def test_an_untouched_run_is_the_same_bytes(self, text):
         raw = text.encode("utf-8", "surrogatepass")
-        run = Run.from_wire(raw)
+        run = Run.from_text(raw)
         assert run.to_wire() is raw
         run.to_dict(), run.id, run.meta, run.input, run.output  # noqa: B018
         assert run.to_wire() is raw
@@ -243,7 +243,7 @@ class ChangeTests(SimpleTestCase):
 class ComparisonTests(SimpleTestCase):
     def test_runs_are_equal_by_what_they_hold(self):
         run = Run("q", "a")
-        assert run == Run.from_dict(run.to_dict()) == Run.from_wire(run.to_wire())
+        assert run == Run.from_dict(run.to_dict()) == Run.from_text(run.to_wire())
         assert run != Run("q", "a")
         assert run != run.to_dict()
 

@@ -19,6 +19,7 @@ from ..layouts.stored import DERIVE
 from ..records import FIELDS
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
+from ..runs import decoded_runs
 from ..search_index.run_documents import fresh_token
 from .format import NOTHING, Entry, Facts
 
@@ -116,7 +117,7 @@ def _content(
         # In another encoding, `raw` of the document would not be what stands in the field.
         document, value = documents.canonical(field), field
     else:
-        document = _joined(it, field, texts)
+        document = _joined(it, field, texts).whole()
         value = document.raw
     return value, document.count, document.canonical_end, int(document.crc, 16)
 
@@ -127,7 +128,7 @@ def _joined(it: Summary, field: bytes, texts: list[bytes]) -> Document:
     ours = not document.count and form == (len(field), document.crc.encode())
     # If nobody else wrote to field or list, the runs need not be parsed.
     if not (ours and it.number("bytes") == sum(map(len, texts)) and len(texts) == it.length):
-        documents.decoded(texts)  # raises if a run is damaged
+        decoded_runs(texts)  # raises if a run is damaged
     return documents.joined(texts, document)
 
 

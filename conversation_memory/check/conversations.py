@@ -6,7 +6,7 @@ from typing import Any
 from ..collection.listing import forgetting
 from ..collection.selection import split_by_bytes
 from ..collection.summaries import Summary, summaries
-from ..documents import canonical, decoded, joined
+from ..documents import canonical, joined
 from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
@@ -14,6 +14,7 @@ from ..layouts.list import derived_list_fields
 from ..layouts.refs import Snapshot, milliseconds_of, owner_of
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
+from ..runs import decoded_runs
 from . import findings
 from .findings import Finding
 
@@ -121,7 +122,7 @@ def _derive(snapshot: Snapshot) -> dict[str, Any]:
     if not snapshot.is_list:
         return derived_fields(field)
     texts = snapshot.texts or []
-    decoded(texts)
+    decoded_runs(texts)
     if field.count:  # of another program: the next write adopts them, and knows by the length
         return {"runs": joined(texts, field).count}
     return derived_list_fields(texts, field)

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..artifacts import Artifact
 from ..keys import Keys, decode
 from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Command
 from ..redis_io.scripts import Script
-from ..runs import Artifact
 
 SUMMARIES = Script("summaries")
 

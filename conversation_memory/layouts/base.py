@@ -57,6 +57,15 @@ class Layout(StoredConversation, ABC):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
 
     name: ClassVar[str]
+    apart: ClassVar[bool] = False  # True if the runs stand apart from the document
+
+    @abstractmethod
+    def formed(self, document: Document) -> Document:
+        """The document in the form of this layout."""
+
+    @abstractmethod
+    def text_of(self, run: Run) -> bytes:
+        """The JSON text of a run as this layout stores it."""
 
     @abstractmethod
     def encoded(self, document: Document) -> Encoded:
@@ -83,7 +92,7 @@ class Layout(StoredConversation, ABC):
         revision: str | None,
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
-        document = build(runs, dict(metadata))
+        document = build(runs, dict(metadata), apart=self.apart)
         encoded = self._checked(ref, document)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[str | Refusal]:
@@ -94,7 +103,7 @@ class Layout(StoredConversation, ABC):
                 if expected.revision != revision:
                     # A retry after a time-out finds its own document.
                     stored = self.document(ref, expected) if expected.field is not None else None
-                    if stored and stored.raw == document.raw:
+                    if stored and self.encoded(stored) == encoded:
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
@@ -116,7 +125,7 @@ class Layout(StoredConversation, ABC):
         return (yield from self._change(ref, change)).metadata
 
     def edit(self, ref: ConversationRef, run: Run) -> Operation[None]:
-        yield from self._change_run(ref, run.id, "edit", run.to_wire())
+        yield from self._change_run(ref, run.id, "edit", self.text_of(run))
 
     def remove(self, ref: ConversationRef, run_id: str) -> Operation[None]:
         yield from self._change_run(ref, run_id, "remove")
@@ -148,9 +157,11 @@ class Layout(StoredConversation, ABC):
             if snapshot.field is None or self.is_own(snapshot.record, size, count):
                 return False
             ref = self._seen(ref, snapshot)
-            nothing = self.documents.added(()) if self.documents else b""
-            encoded = self._checked(ref, self.document(ref, snapshot))
-            written = yield self._write(ref, encoded, snapshot, nothing, keeps_times=True)
+            document = self.document(ref, snapshot)
+            changed = self.formed(document)
+            change = self.documents.between(document, changed) if self.documents else b""
+            encoded = self._checked(ref, changed)
+            written = yield self._write(ref, encoded, snapshot, change, keeps_times=True)
             return True if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -260,14 +271,15 @@ class Layout(StoredConversation, ABC):
             snapshot = seen[0] if seen else (yield from self._snapshot(ref, digested=digested))
             ref = self._seen(ref, snapshot)
             document = seen[1] if seen else self.document(ref, snapshot)
-            changed = change(document)
+            own = self.formed(document)
+            changed = change(own)
             if changed is None:
                 return [b"changed"] if seen else document
             step = b""
-            if documents and added is not None:
-                step = documents.added((run, run.to_wire()) for run in added)
+            if documents and added is not None and own is document:
+                step = documents.added((run, self.text_of(run)) for run in added)
             elif documents:
-                step = documents.between(document, changed)
+                step = documents.between(own, changed, document.texts)
             encoded = self._checked(ref, changed)
             written: int | Refusal = yield self._write(ref, encoded, snapshot, step)
             if not isinstance(written, int):

@@ -7,8 +7,9 @@ its digest, if the document is short) of those that know no record.
 
 from typing import Any
 
-from ..documents import Document, decoded
+from ..documents import Document
 from ..records import Record
+from ..runs import Run, decoded_runs
 from .base import Layout
 from .refs import Encoded, Snapshot
 
@@ -18,11 +19,18 @@ class HashLayout(Layout):
 
     def _document(self, snapshot: Snapshot) -> Document:
         if snapshot.is_list:  # no run may get into a document unread
-            decoded(snapshot.texts)
+            decoded_runs(snapshot.texts)
         return snapshot.document
 
     def encoded(self, document: Document) -> Encoded:
+        document = document.whole()
         return Encoded(document.raw, [], derived_fields(document))
+
+    def formed(self, document: Document) -> Document:
+        return document.whole()
+
+    def text_of(self, run: Run) -> bytes:
+        return run.to_wire()
 
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         return record.layout != "list" and not runs

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..documents import Document, build, decoded, decoded_run
+from ..documents import Document, build
 from ..exceptions import ConversationCorrupt, ConversationNotFound, RunNotFound, counted
 from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..runs import Run
+from ..runs import Run, decoded_run, decoded_runs, lenient
 from .base import Layout
 from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
 from .stored import Refusal
@@ -40,6 +40,7 @@ class Slice:
 
 class ListLayout(Layout):
     name = "list"
+    apart = True
 
     def _snapshot(
         self, ref: ConversationRef, *, runs: bool = True, digested: bool = False
@@ -50,15 +51,21 @@ class ListLayout(Layout):
         return record.layout == self.name and record.length == size
 
     def encoded(self, document: Document) -> Encoded:
-        texts, field = document.texts, document.with_texts([])
-        return Encoded(field.raw, texts, derived_list_fields(texts, field))
+        document = document.listed()
+        return Encoded(document.raw, document.texts, derived_list_fields(document.texts, document))
+
+    def formed(self, document: Document) -> Document:
+        return document.listed()
+
+    def text_of(self, run: Run) -> bytes:
+        return run.to_list()
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         found = yield self._slice(ref, before, limit)
         part = yield from self._usable(ref, found, before, limit)
         if part is None:
             return (yield from super().page(ref, before, limit))
-        return RunPage(decoded(part.texts, part.start), part.start)
+        return RunPage(decoded_runs(part.texts, part.start), part.start)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
@@ -69,7 +76,7 @@ class ListLayout(Layout):
         if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
         metadata = self.document(ref, Snapshot(field, replace(part.record, runs=None))).metadata
-        runs = decoded(part.texts, part.start) if strict else [*map(Run.from_wire, part.texts)]
+        runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
         return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
 
@@ -77,7 +84,7 @@ class ListLayout(Layout):
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
     ) -> Operation[int | None]:
         # `wanted` need not look at a run, which is decoded only then.
-        found = yield from self._find(ref, lambda text, _: wanted(Run.from_wire(text)), limit)
+        found = yield from self._find(ref, lambda text, _: wanted(Run.from_text(text)), limit)
         if found is None:
             return (yield from super().find(ref, wanted, limit))
         return found[1]
@@ -106,7 +113,7 @@ class ListLayout(Layout):
         revision: str | None,
     ) -> Operation[str]:
         # A store that only adds runs is an append.
-        document = build(runs, dict(metadata))
+        document = build(runs, dict(metadata), apart=True)
         encoded = self.encoded(document)
         snapshot = yield from self._snapshot(ref)
         ref = self._seen(ref, snapshot)
@@ -130,7 +137,7 @@ class ListLayout(Layout):
 
     def _appended(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[list[bytes]]:
         """The change of the search documents, then of each run the digest of its id, its text."""
-        texts = [(run, run.to_wire()) for run in runs]
+        texts = [(run, run.to_list()) for run in runs]
         self._check_runs(ref, [text for _, text in texts])
         documents = yield from self.indexer()
         change = b"" if documents is None else documents.added(texts, with_texts=False)
@@ -161,7 +168,7 @@ class ListLayout(Layout):
             ids: list[str] = []
 
             def is_wanted(stored: bytes, index: int) -> bool:
-                ids.append(decoded_run(stored, index).id)
+                ids.append(decoded_run(stored, f"run {index}").id)
                 return ids[-1] == run_id
 
             found = yield from self._find(ref, is_wanted, LARGEST)

@@ -10,12 +10,12 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from ..clock import milliseconds, now
-from ..documents import Document, build, decoded, fingerprint, joined, read
+from ..documents import Document, build, fingerprint, joined, read
 from ..exceptions import Damaged, counted
 from ..keys import encode
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Operation
-from ..runs import Run
+from ..runs import Run, decoded_runs
 from ..search_index.run_documents import fresh_token
 
 # Another program may write as many bytes as were there. Only a digest tells, at 3 us of server
@@ -103,7 +103,7 @@ class Encoded:
 
     @property
     def digests(self) -> list[bytes]:
-        return [digest(run.id) for run in map(Run.from_wire, self.texts) if run.id]
+        return [digest(run.id) for run in map(Run.from_text, self.texts) if run.id]
 
     @property
     def args(self) -> list[Any]:
@@ -184,7 +184,7 @@ class Snapshot:
             raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
         # As many runs and bytes as the record counts were written by us, and are readable.
         if (self.record.runs, self.size) != (len(self.texts), sum(map(len, self.texts))):
-            decoded(self.texts)  # raises for one that is not
+            decoded_runs(self.texts)  # raises for one that is not
         return joined(self.texts, read(self.field))
 
     @property

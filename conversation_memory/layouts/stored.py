@@ -146,7 +146,7 @@ class StoredConversation(ABC):
             return None
         if snapshot.is_list:
             with suppress(ConversationCorrupt):
-                return self.document(ref, snapshot).raw
+                return self.document(ref, snapshot).whole().raw
         return snapshot.field
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:

@@ -13,9 +13,8 @@ from ..collection.listing import Listing
 from ..exceptions import ConversationMemoryError, Damaged, RedisDenied
 from ..layouts import Layout
 from ..redis_io.operations import Operation, T, single
-from ..runs import Run
+from ..runs import decoded_run
 from ..search_index.index_state import is_unknown_command
-from ..wire import loads
 from . import facets, redisearch
 from .facets import Counts, Grouping
 from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, ScopedRequest, is_timeout
@@ -166,7 +165,7 @@ def _hit(row: ReplyRow, request: Request, is_exact: bool) -> Hit | None:
     """None for a run that was deleted, or does not match. Raises `Damaged`."""
     if row.record is None or row.text is None:
         return None
-    run, query = Run.from_wire(row.text, loads(row.text)), request.query
+    run, query = decoded_run(row.text, "a run"), request.query
     if not is_exact:
         values = {name.decode(): value for name, value in row.fields.items()}
         if not (query.matches(query.stream(run)) and request.filters.matches(values)):
