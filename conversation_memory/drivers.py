@@ -14,7 +14,6 @@ from .conf import IndexSettings, lifetime_in_ms
 from .documents import Runs
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
-from .layouts.refs import Memo
 from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, twins
@@ -94,7 +93,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         self.host, self.port, self.db = settings.host, settings.port, settings.db
         self.username = settings.username
         self._connection, self._layout = connection, layout
-        self._seen, self._memo = ref, Memo()
+        self._seen = ref
 
     def _store(
         self,
@@ -118,7 +117,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         A run whose id is stored already is not added again, so that an unconfirmed append may be
         repeated. Returns the number of runs added.
         """
-        return self._layout.append(self._ref, _runs(runs), self._memo)
+        return self._layout.append(self._ref, _runs(runs))
 
     append, aappend = twins(_append)
 
@@ -153,7 +152,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         conversation of another owner.
         """
         fork = copy(self)
-        fork._seen, fork._memo = self._seen.at(_id(new_id)), Memo()
+        fork._seen = self._seen.at(_id(new_id))
         yield from self._layout.fork(self._ref, fork._ref, until)
         return fork
 
@@ -166,7 +165,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         starts a new conversation with its next append.
         """
         yield from self._layout.rename(self._ref, encode(new_id))
-        self._seen, self._memo = self._seen.at(encode(new_id)), Memo()
+        self._seen = self._seen.at(encode(new_id))
 
     rename, arename = twins(_rename)
 

@@ -11,7 +11,6 @@ from django.views.decorators.debug import sensitive_variables
 from .collection.listing import Listing
 from .keys import decode
 from .layouts import ConversationRef, Layout
-from .layouts.refs import Memo
 from .records import LARGEST, ConversationState, Excerpt, Record, RunPage, page_limit
 from .redis_io.connections import Connection
 from .redis_io.operations import Operation, T, aperform, perform, twins
@@ -26,7 +25,6 @@ class ConversationReader:
 
     _connection: Connection
     _layout: Layout
-    _memo: Memo
     _seen: ConversationRef
 
     @property
@@ -66,7 +64,7 @@ class ConversationReader:
 
     def _read(self) -> Operation[ConversationState]:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._reading(self._layout.read(self._ref, self._memo))
+        return self._reading(self._layout.read(self._ref))
 
     read, aread = twins(_read)
 

@@ -120,9 +120,8 @@ class Run:
 
     @property
     def id(self) -> str:
-        if self._data is None and type(self._value) is list:
-            return self._value[0]  # type: ignore[no-any-return]
-        id = (self._said() if self._data is None else self._data).get("id")
+        value = self._said() if self._data is None else self._data
+        id = value[0] if type(value) is list else value.get("id")
         return "" if id is None else str(id)
 
     @property
@@ -154,9 +153,8 @@ class Run:
     def _artifact(self, side: str, position: int) -> Artifact:
         if self._data is None:
             value = self._value or self._said()
-            part = value[position] if type(value) is list else _text_in(value.get(side))
-            text = part[0] if type(part) is list else part
-            if isinstance(text, str):
+            text = _text_of(value[position] if type(value) is list else value.get(side))
+            if text is not None:
                 return Artifact.of_run(self, side, text)
         return wrap(self.to_dict().get(side))
 
@@ -227,10 +225,15 @@ def _is_plain_text(value: Any) -> bool:
     return type(value.get("id")) is type(value.get("value")) is str
 
 
-def _text_in(data: Any) -> str | None:
-    """The text of an artifact on the wire, if it is nothing but a text."""
-    if type(data) is dict and data.get("type") == "TextArtifact":
-        return data.get("value")
+def _text_of(part: Any) -> str | None:
+    """The text of a side of a run, if it is nothing but a text."""
+    if isinstance(part, str):
+        return part
+    if type(part) is list:
+        return part[0]  # type: ignore[no-any-return]
+    if type(part) is dict and part.get("type") == "TextArtifact":
+        value = part.get("value")
+        return value if isinstance(value, str) else None
     return None
 
 

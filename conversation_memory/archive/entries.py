@@ -115,7 +115,7 @@ def _content(
         if end is not None and form == (len(field), b"%08x" % checksum):
             return field, documents.runs_before(field, end), end, checksum
         # In another encoding, `raw` of the document would not be what stands in the field.
-        document, value = documents.canonical(field), field
+        document, value = documents.read(field), field
     else:
         document = _joined(it, field, texts).whole()
         value = document.raw
@@ -214,7 +214,7 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     pairs = [part for pair in record.items() if pair[1] is not None for part in pair]
     # Only an append to a recent one may still be retried.
     is_recent = item.is_new or (facts.updated or 0) > (time.time() - _RECENT) * 1000
-    digests = encoded.digests if document and is_recent else []
+    told = encoded.told if document and is_recent else []
     score: Any = facts.updated if entry.score is None else entry.score
     if item.is_new:
         score = "now"
@@ -225,9 +225,9 @@ def _args(layout: Layout, item: Item) -> list[Any]:
         "" if entry.expires is None else entry.expires,
         encoded.field,
         len(encoded.texts),
-        len(digests),
+        len(told),
         len(pairs),
         *encoded.texts,
-        *digests,
+        *told,
         *pairs,
     ]

@@ -6,7 +6,7 @@ from typing import Any
 from ..collection.listing import forgetting
 from ..collection.selection import split_by_bytes
 from ..collection.summaries import Summary, summaries
-from ..documents import canonical, joined
+from ..documents import joined, read
 from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
@@ -118,7 +118,7 @@ def _faults(snapshot: Snapshot, scores: Scores, derived: dict[str, Any]) -> Iter
 
 def _derive(snapshot: Snapshot) -> dict[str, Any]:
     # Parsed in any case: a fingerprint that matches does not prove that the runs are readable.
-    field = canonical(snapshot.field or b"")
+    field = read(snapshot.field or b"")
     if not snapshot.is_list:
         return derived_fields(field)
     texts = snapshot.texts or []

@@ -9,8 +9,8 @@ from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
-from ..layouts.base import FORGET
 from ..layouts.refs import Snapshot
+from ..layouts.written import FORGET
 from ..records import LISTED, ConversationState, Page, page_limit
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script

@@ -5,47 +5,41 @@ document without runs. A stock Griptape driver reads an empty conversation from 
 it with its own runs: they are read behind those of the list, and moved there by the next write.
 """
 
+from binascii import unhexlify
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..documents import Document, build
-from ..exceptions import ConversationCorrupt, ConversationNotFound, RunNotFound, counted
-from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
-from ..redis_io.operations import Command, Operation, single
+from ..exceptions import ConversationNotFound, RunNotFound
+from ..records import LARGEST, Excerpt, Record, RunPage
+from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
 from .base import Layout
-from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
+from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, owner_of
 from .stored import Refusal
 
-APPEND = Script("append")
 CHANGE = Script("change")
 
-_EMPTY = build((), {})
 _CHUNK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of a list; `is_list` is True if the list holds the whole conversation."""
+    """A part of a list that holds the whole conversation; of the field, if it was asked for."""
 
     record: Record
     texts: list[bytes]
     start: int
     length: int
-    is_list: bool
+    field: bytes | None
 
 
 class ListLayout(Layout):
     name = "list"
     apart = True
-
-    def _snapshot(
-        self, ref: ConversationRef, *, runs: bool = True, digested: bool = False
-    ) -> Operation[Snapshot]:
-        return super()._snapshot(ref, runs=True, digested=digested)
 
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         return record.layout == self.name and record.length == size
@@ -61,8 +55,7 @@ class ListLayout(Layout):
         return run.to_list()
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
-        found = yield self._slice(ref, before, limit)
-        part = yield from self._usable(ref, found, before, limit)
+        part = yield from self._slice(ref, before, limit)
         if part is None:
             return (yield from super().page(ref, before, limit))
         return RunPage(decoded_runs(part.texts, part.start), part.start)
@@ -70,12 +63,11 @@ class ListLayout(Layout):
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
-        content: Command[bytes] = single("HGET", self.keys.content(ref.id), ref.id)
-        found, field = yield [self._slice(ref, before, limit), content]
-        part = yield from self._usable(ref, found, before, limit)
+        part = yield from self._slice(ref, before, limit, with_field=True)
         if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
-        metadata = self.document(ref, Snapshot(field, replace(part.record, runs=None))).metadata
+        found = Snapshot(part.field, replace(part.record, runs=None))
+        metadata = self.document(ref, found).metadata
         runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
         return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
@@ -89,21 +81,8 @@ class ListLayout(Layout):
             return (yield from super().find(ref, wanted, limit))
         return found[1]
 
-    def append(
-        self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
-    ) -> Operation[int]:
-        runs = identified(runs)
-        args = yield from self._appended(ref, runs)
-
-        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            reply: bytes | Refusal = yield self._append(ref, "", args)
-            if isinstance(reply, bytes):
-                return int(reply.split()[0])
-            if reply[0] == b"changed":  # the field is not ours: take over what stands in it
-                return (yield from Layout.append(self, ref, runs))
-            return reply
-
-        return (yield from self._settled(ref, attempt))
+    def told(self, ref: ConversationRef, run: Run, text: bytes) -> bytes | None:
+        return digest(run.id) + unhexlify(ref.call)[:4]
 
     def store(
         self,
@@ -124,9 +103,9 @@ class ListLayout(Layout):
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)
         )
-        if grown and (added := document.runs[len(stored) :]):
+        if grown and (added := runs[len(stored) :]):
             args = yield from self._appended(ref, added)
-            reply = yield self._append(ref, snapshot.record.version, args)
+            reply = yield self._append(ref, snapshot.record.version, 0, args or [])
             if isinstance(reply, bytes):
                 return f"{int(reply.split()[1])}-{encoded.fingerprint}"
         elif grown:
@@ -134,29 +113,6 @@ class ListLayout(Layout):
                 yield from self.set_lifetime(ref)  # a write, even of the same, slides it
                 return snapshot.revision
         return (yield from super().store(ref, runs, metadata, revision))
-
-    def _appended(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[list[bytes]]:
-        """The change of the search documents, then of each run the digest of its id, its text."""
-        texts = [(run, run.to_list()) for run in runs]
-        self._check_runs(ref, [text for _, text in texts])
-        documents = yield from self.indexer()
-        change = b"" if documents is None else documents.added(texts, with_texts=False)
-        return [change, *(part for run, text in texts for part in (digest(run.id), text))]
-
-    def _append(
-        self, ref: ConversationRef, version: int | str, args: Sequence[bytes]
-    ) -> Command[bytes | Refusal]:
-        # The reply is the number of added runs and the new version, as text.
-        def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
-            if reply[0] == b"large":
-                self._check_size(ref, reply[1])
-            if reply[0] == b"lost":
-                raise self._lost(ref, int(reply[1]))
-            return reply
-
-        own = [*self._lifetimes(ref), _EMPTY.raw, _EMPTY.crc, version, self.max_bytes]
-        command = self._command(self._changing(APPEND), ref, [*own, *args])
-        return replace(command, decode=decoded)
 
     def _change_run(
         self, ref: ConversationRef, run_id: str, operation: str, text: bytes = b""
@@ -197,8 +153,7 @@ class ListLayout(Layout):
         """
         before, looked = None, 0
         while True:
-            found = yield self._slice(ref, before, _CHUNK)
-            part = yield from self._usable(ref, found, before, _CHUNK)
+            part = yield from self._slice(ref, before, _CHUNK)
             if part is None:
                 return None
             for index, text in reversed([*enumerate(part.texts, part.start)]):
@@ -208,47 +163,42 @@ class ListLayout(Layout):
             if before == 0 or looked >= limit:
                 return part.record, None, b""
 
-    def _slice(self, ref: ConversationRef, before: int | None, limit: int) -> Command[Slice]:
-        """At most `limit` elements of the list in front of index `before`, or the last ones."""
-        if before is None:
-            first, last = -limit, -1
-        else:
-            last = before - 1
-            first = max(0, before - limit)
-        runs = self.keys.runs(ref.id)
-        calls = (
-            ("HMGET", self.keys.record(ref.id), *FIELDS),
-            ("HSTRLEN", self.keys.content(ref.id), ref.id),
-            ("LLEN", runs),
-            ("LRANGE", runs, first, last) if last >= first else ("LRANGE", runs, 1, 0),
-        )
-
-        def decoded(replies: list[Any]) -> Slice:
-            fields, size, length, texts = replies
-            record = Record.from_reply(ref.id, fields)
-            is_list = self.is_own(record, size, length)
-            start = (length if before is None else before) - limit
-            return Slice(record, texts, min(max(0, start), length), length, is_list)
-
-        return Command(calls, decoded)
-
-    def _usable(
-        self, ref: ConversationRef, part: Slice, before: int | None, limit: int
+    def _slice(
+        self, ref: ConversationRef, before: int | None, limit: int, *, with_field: bool = False
     ) -> Operation[Slice | None]:
-        """`part`, or the last one if `before` is beyond the end of the list.
+        """At most `limit` elements of the list in front of index `before`, or the last ones.
 
         None if the list is not the whole conversation, or if the caller must not see it.
         """
-        if not part.is_list or not ref.sees(part.record) or (yield from is_past(part.record)):
+        end = 0 if before is None else before
+        first, last = end - limit if before is None else max(0, end - limit), end - 1
+        if before == 0:  # to Redis, -1 is the last one
+            first, last = 1, 0
+        reply = yield self.reading_command(ref, first, last, with_field=with_field)
+        if len(reply) < 5:
+            reply = yield self._long_slice(ref, first, last)
+        (*fields, _), size, length, texts, field = reply
+        record = Record.from_reply(ref.id, fields)
+        is_visible = self.is_own(record, size, length) and ref.sees(record)
+        if not is_visible or (yield from is_past(record)):
             return None
-        if (lost := (part.record.runs or 0) - part.length) > 0:
-            raise self._lost(ref, lost)
-        if before is not None and before > part.length:
-            part = yield self._slice(ref, part.length, limit)
-        return part
+        if (lost := (record.runs or 0) - length) > 0:
+            raise self.lost(ref, lost)
+        if before is not None and before > length:
+            return (yield from self._slice(ref, length, limit, with_field=with_field))
+        start = max(0, (length if before is None else before) - limit)
+        return Slice(record, texts, start, length, field)
 
-    def _lost(self, ref: ConversationRef, count: int) -> ConversationCorrupt:
-        return self.corrupt(ref, b"", f"{counted(count, 'run')} of its list are missing")
+    def _long_slice(self, ref: ConversationRef, first: int, last: int) -> Command[list[Any]]:
+        content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
+        calls = (
+            ("HMGET", self.keys.record(ref.id), *Snapshot.FIELDS),
+            ("HSTRLEN", content, ref.id),
+            ("LLEN", runs),
+            ("LRANGE", runs, first, last),
+            ("HGET", content, ref.id),
+        )
+        return Command(calls)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from ..search_index.run_documents import fresh_token
 # time a kB.
 _DIGESTED = 32 * 1024
 
+# Of how many runs the ids are kept, so that an append that is repeated finds them.
+KNOWN_IDS = 500
+
 # By how much the clocks of a client and of Redis may differ.
 _SKEW = timedelta(hours=1)
 
@@ -73,8 +76,9 @@ def identified(runs: Sequence[Run]) -> list[Run]:
 
 
 def digest(run_id: str) -> bytes:
-    # A member of the sorted set `ids` has 16 bytes, however long the id is.
-    return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    """8 bytes that tell a run in the list of the last ones; see conversation.lua."""
+    text = run_id.encode("utf-8", "surrogatepass")
+    return md5(text, usedforsecurity=False).digest()[:8]
 
 
 def is_past(record: Record) -> Operation[bool]:
@@ -102,14 +106,16 @@ class Encoded:
         return f"{len(self.field)}-{self.record['crc']}"
 
     @property
-    def digests(self) -> list[bytes]:
-        return [digest(run.id) for run in map(Run.from_text, self.texts) if run.id]
+    def told(self) -> list[bytes]:
+        """What tells the last runs, appended by no call that may be sent again."""
+        runs = map(Run.from_text, self.texts[-KNOWN_IDS:])
+        return [digest(run.id) + bytes(4) for run in runs if run.id]
 
     @property
     def args(self) -> list[Any]:
         """The last arguments of write.lua."""
         pairs = [part for pair in self.record.items() for part in pair]
-        return [len(pairs), len(self.texts), *pairs, *self.texts, *self.digests]
+        return [len(pairs), len(self.texts), *pairs, *self.texts, *self.told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,8 @@ class Snapshot:
     @property
     def is_list(self) -> bool:
         """True if the runs are in a list. A list counts even if the record was lost."""
-        return bool(self.texts) or self.record.layout == "list"
+        layout = self.record.layout
+        return layout == "list" or (bool(self.texts) and layout != "hash")
 
     @property
     def document(self) -> Document:
@@ -194,22 +201,3 @@ class Snapshot:
         if self.record.layout != "list" or self.record.length != len(self.field or b""):
             return 0
         return max(0, (self.record.runs or 0) - len(self.texts))
-
-
-class Memo:
-    """The last snapshot that a driver read, with its document, for one write that need not read."""
-
-    __slots__ = ("_seen",)
-
-    def __init__(self) -> None:
-        self._seen: tuple[Snapshot, Document] | None = None
-
-    def keep(self, snapshot: Snapshot, document: Document) -> None:
-        # Not if it could be past its deadline when it is used, and not if only its length would
-        # tell that a stranger has written since.
-        lasting = snapshot.record.expires is None and len(document.raw) <= _DIGESTED
-        self._seen = (snapshot, document) if lasting else None
-
-    def take(self) -> tuple[Snapshot, Document] | None:
-        seen, self._seen = self._seen, None
-        return seen

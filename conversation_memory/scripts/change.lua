@@ -30,7 +30,15 @@ else
   redis.call('LREM', runs, 1, tombstone)
   bytes = bytes - #text
 end
-for i = 10, #ARGV do redis.call('ZREM', ids, ARGV[i]) end
+if #ARGV > 9 then
+  local known = redis.call('GET', ids) or ''
+  for i = 10, #ARGV do
+    local entry = find_known(known, ARGV[i], true)
+    local position = entry and known:find(entry, 1, true)
+    if position then known = known:sub(1, position - 1) .. known:sub(position + 12) end
+  end
+  if known ~= '' then remember(known, {''}) else redis.call('DEL', ids) end
+end
 expire(stored, deadline, stored.size)
 local count = redis.call('LLEN', runs)
 local fields = {'runs', count, 'bytes', math.max(bytes, 0)}

@@ -11,6 +11,7 @@ if owner == '' then owned = nil end  -- the key of another argument then
 
 -- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
+local KNOWN = 500  -- of how many runs the ids are kept
 local LONG = 32768  -- from this length on, in bytes, a digest costs more than other ways to compare
 local NEVER = 32503680000000  -- when a long document expires: in the year 3000, in ms
 
@@ -64,13 +65,13 @@ end
 -- exist, and is deleted if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
-    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed')
+    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed', 'end')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
     runs = number(fields[6]) or 0, layout = fields[7], length = number(fields[8]),
     updated = number(fields[9]), token = fields[10], tag = fields[11] or '',
-    facets = fields[12] or '', indexed = fields[13],
+    facets = fields[12] or '', indexed = fields[13], ends = number(fields[14]),
   }
   if stored.token and not stored.token:find('^' .. ('%x'):rep(16) .. '$') then
     stored.token, stored.indexed = false, false  -- no documents are known by it
@@ -198,12 +199,20 @@ local function difference(stored)
   if length and length > LONG and not is_untouched() then return {'digest'} end
 end
 
--- Layout `list`: keep digests of the ids of runs for an hour, so that an append that is repeated
--- finds them whatever came in between. In layout `hash`, the document tells.
-local function remember(digests)
-  if #digests == 0 then return end
-  local now = clock()
-  redis.call('ZREMRANGEBYSCORE', ids, '-inf', now - IDS)
-  for _, digest in ipairs(digests) do redis.call('ZADD', ids, now, digest) end
-  redis.call('PEXPIRE', ids, IDS)
+-- Layout `list`: `ids` holds for the last runs 12 bytes each, the digest of the id (8) and of the
+-- call that appended it (4), so that an append that is repeated finds them. In layout `hash`, the
+-- document tells. Returns what is known of a run, nil if it is new.
+local function find_known(known, entry, is_list)
+  if not is_list then return known:find(entry, 1, true) end
+  local digest, position = entry:sub(1, 8), 0
+  repeat
+    position = known:find(digest, position + 1, true)
+  until not position or position % 12 == 1
+  return position and known:sub(position, position + 11)
+end
+
+local function remember(known, entries)
+  if #entries == 0 then return end
+  local all = known .. table.concat(entries)
+  redis.call('SET', ids, all:sub(-12 * KNOWN), 'PX', IDS)
 end

@@ -1,7 +1,7 @@
 -- needs: common
 -- Restore a conversation where there is none. Its arguments, from ARGV[first] on:
---   id, score ('' none, 'now'), deadline ('' none), field, number of runs in the list, number of
---   digests of their ids, number of fields and values of the record, then all of those
+--   id, score ('' none, 'now'), deadline ('' none), field, number of runs in the list, of how many
+--   the ids are kept, number of fields and values of the record, then all of those
 -- The keys: content, recent, expiry, and of the conversation record, runs, ids, order of its owner.
 local function restore(content, recent, expiry, record, runs, ids, owned, first)
   local id, score, deadline, field, count, known, facts = unpack(ARGV, first, first + 6)
@@ -15,8 +15,10 @@ local function restore(content, recent, expiry, record, runs, ids, owned, first)
   for i = texts, texts + count - 1, MANY do
     redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, texts + count) - 1))
   end
-  for i = texts + count, texts + count + known - 1 do redis.call('ZADD', ids, now, ARGV[i]) end
-  if tonumber(known) > 0 then redis.call('PEXPIRE', ids, 3600000) end
+  if tonumber(known) > 0 then
+    local told = table.concat({unpack(ARGV, texts + count, texts + count + known - 1)})
+    redis.call('SET', ids, told, 'PX', 3600000)
+  end
   redis.call('HSET', content, id, field)
   if deadline ~= '' then
     redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, id)
