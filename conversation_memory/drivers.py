@@ -127,6 +127,17 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
 
     edit, aedit = twins(_edit)
 
+    def _annotate(
+        self, run_id: str, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
+    ) -> Operation[dict[str, Any]]:
+        """Merge `changes` into the meta of a run and `remove` keys, as for a user's feedback.
+
+        Returns the meta as stored. Raises `RunNotFound` if the run does not exist.
+        """
+        return self._layout.annotate(self._ref, run_id, changes, remove)
+
+    annotate, aannotate = twins(_annotate)
+
     def _remove(self, run_id: str) -> Operation[None]:
         """Remove the run of that id. Raises `RunNotFound` if it does not exist."""
         return self._layout.remove(self._ref, run_id)

@@ -45,7 +45,7 @@ class Documents:
         token = self.redis.hget(self.key(f"record:{conversation_id}"), "token").decode()
         for key in self.redis.scan_iter(self.key(f"run:{token}:*"), count=1000):
             document = self.redis.hgetall(key)
-            if f'"id": "{run_id}"'.encode() in document.get(b"run", b""):
+            if b"run" in document and Run.from_text(document[b"run"]).id == run_id:
                 return document
 
     def expected(self, *ids):

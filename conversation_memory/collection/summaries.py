@@ -26,8 +26,9 @@ _ALL_GLANCES = 16 * 1024 * 1024
 
 _PREVIEW_LENGTH = 120
 _BINARY = {"ImageArtifact": "[image]", "AudioArtifact": "[audio]", "BlobArtifact": "[binary]"}
-_type = re.compile(r'\{"type": "(\w{1,100})"').match
-_value = re.compile(r'"value": "((?:[^"\\]|\\.)*)', re.S).search
+_type = re.compile(r'\{"type": ?"(\w{1,100})"').match
+_plain = re.compile(r'\[?"((?:[^"\\]|\\.)*)', re.S).match
+_value = re.compile(r'"value": ?"((?:[^"\\]|\\.)*)', re.S).search
 
 Bytes = bytes  # in the class, the name is a property
 
@@ -161,15 +162,14 @@ def _preview(beginning: bytes) -> str | None:
     kind = _type(text)
     if kind and kind[1] in _BINARY:
         return _BINARY[kind[1]]
-    try:
+    data = shown = None
+    with suppress(ValueError, RecursionError):  # the artifact may be longer than its beginning
         data, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):  # the artifact is longer than its beginning
-        shown = None
-        if found := _value(text):
-            with suppress(ValueError):
-                shown = json.loads(f'"{found[1]}"', strict=False)
-    else:
-        shown = Artifact.from_dict(data).text if isinstance(data, dict) else None
+    if isinstance(data, dict):
+        shown = Artifact.from_dict(data).text
+    elif found := _plain(text) or _value(text):
+        with suppress(ValueError):
+            shown = json.loads(f'"{found[1]}"', strict=False)
     if shown is None:
         return None
     words = " ".join(shown[: 4 * _PREVIEW_LENGTH].split())

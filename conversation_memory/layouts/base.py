@@ -3,7 +3,7 @@
 Each layout reads what the other wrote, and moves it into its own form with the next write.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -86,7 +86,26 @@ class Layout(WrittenConversation):
         return (yield from self._change(ref, change)).metadata
 
     def edit(self, ref: ConversationRef, run: Run) -> Operation[None]:
-        yield from self._change_run(ref, run.id, "edit", self.text_of(run))
+        yield from self._change_run(ref, run.id, "edit", lambda _: self.text_of(run))
+
+    def annotate(
+        self, ref: ConversationRef, run_id: str, changes: Mapping[str, Any], remove: Sequence[str]
+    ) -> Operation[dict[str, Any]]:
+        """Merge into the meta of a run, and remove keys. Returns the meta as stored."""
+        dumps(dict(changes))  # raises if they are nested too deeply
+        meta: dict[str, Any] = {}
+
+        def annotated(stored: bytes) -> bytes:
+            nonlocal meta
+            run = Run.from_text(stored)
+            if not isinstance(run.meta, dict | None):
+                raise ValueError(f"The meta of run {run_id!r} is not a dict.")
+            kept = {key: value for key, value in (run.meta or {}).items() if key not in remove}
+            run.meta = meta = {**kept, **changes}
+            return self.text_of(run)
+
+        yield from self._change_run(ref, run_id, "edit", annotated)
+        return meta
 
     def remove(self, ref: ConversationRef, run_id: str) -> Operation[None]:
         yield from self._change_run(ref, run_id, "remove")
@@ -95,12 +114,18 @@ class Layout(WrittenConversation):
         yield from self._change_run(ref, after, "truncate")
 
     def _change_run(
-        self, ref: ConversationRef, run_id: str, operation: str, text: bytes = b""
+        self,
+        ref: ConversationRef,
+        run_id: str,
+        operation: str,
+        renewed: Callable[[bytes], bytes] | None = None,
     ) -> Operation[None]:
+        """Make a change that begins at a run; for 'edit', `renewed` makes its new text."""
+
         def change(document: Document) -> Document:
             position, texts = self._position(ref, document.runs, run_id), [*document.texts]
-            if operation == "edit":
-                texts[position] = text
+            if renewed is not None:
+                texts[position] = renewed(texts[position])
             elif operation == "remove":
                 del texts[position]
             else:

@@ -5,7 +5,6 @@ document without runs. A stock Griptape driver reads an empty conversation from 
 it with its own runs: they are read behind those of the list, and moved there by the next write.
 """
 
-from binascii import unhexlify
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -82,7 +81,7 @@ class ListLayout(Layout):
         return found[1]
 
     def told(self, ref: ConversationRef, run: Run, text: bytes) -> bytes | None:
-        return digest(run.id) + unhexlify(ref.call)[:4]
+        return digest(run.id)
 
     def store(
         self,
@@ -115,9 +114,12 @@ class ListLayout(Layout):
         return (yield from super().store(ref, runs, metadata, revision))
 
     def _change_run(
-        self, ref: ConversationRef, run_id: str, operation: str, text: bytes = b""
+        self,
+        ref: ConversationRef,
+        run_id: str,
+        operation: str,
+        renewed: Callable[[bytes], bytes] | None = None,
     ) -> Operation[None]:
-        self._check_runs(ref, [text])
         documents = yield from self.indexer()
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
@@ -134,6 +136,8 @@ class ListLayout(Layout):
             if index is None:
                 raise self._error(RunNotFound, ref, repr(run_id))
             ref = ref.owned_by(owner_of(record))
+            text = b"" if renewed is None else renewed(stored)
+            self._check_runs(ref, [text])
             change = documents.of(operation, stored, text) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[operation]
             args = [*self._lifetimes(ref), operation, index, stored, text, change]
@@ -142,7 +146,7 @@ class ListLayout(Layout):
             return True if isinstance(reply, int) else reply
 
         if not (yield from self._settled(ref, attempt)):
-            yield from super()._change_run(ref, run_id, operation, text)
+            yield from super()._change_run(ref, run_id, operation, renewed)
 
     def _find(
         self, ref: ConversationRef, is_wanted: Callable[[bytes, int], bool], limit: int

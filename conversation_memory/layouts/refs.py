@@ -107,9 +107,9 @@ class Encoded:
 
     @property
     def told(self) -> list[bytes]:
-        """What tells the last runs, appended by no call that may be sent again."""
+        """What tells the last runs; see conversation.lua."""
         runs = map(Run.from_text, self.texts[-KNOWN_IDS:])
-        return [digest(run.id) + bytes(4) for run in runs if run.id]
+        return [digest(run.id) for run in runs if run.id]
 
     @property
     def args(self) -> list[Any]:

@@ -19,7 +19,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.views.decorators.debug import sensitive_variables
-from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import ExecAbortError, NoScriptError, RedisError
 
 from ..exceptions import (
     ConversationMemoryError,
@@ -143,6 +143,8 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
 
 
 def _send(client: Any, step: Step, alias: str) -> Any:
+    if type(step) is Command and len(step.calls) == 1:  # nearly every step
+        return _send_one(client, step, alias)
     if isinstance(step, Pause):
         return time.sleep(step.seconds)
     if isinstance(step, Ahead):
@@ -164,8 +166,25 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     raise failure
 
 
+def _send_one(client: Any, command: Command[T], alias: str) -> T:
+    [call] = command.calls
+    try:
+        try:
+            reply = _as_sent(client).execute_command(*call, NEVER_DECODE=True)
+        except NoScriptError:
+            reply = _as_sent(client).execute_command(*with_source(call), NEVER_DECODE=True)
+        return command.decode(reply)
+    except (RedisError, OSError) as error:
+        if command.otherwise is not _RAISE and is_wrong_type(error):
+            return command.otherwise  # type: ignore[no-any-return]
+        failure = translate(error, alias)
+    raise failure
+
+
 @sensitive_variables()
 async def _asend(client: Any, step: Step, alias: str) -> Any:
+    if type(step) is Command and len(step.calls) == 1:
+        return await _asend_one(client, step, alias)
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
     if isinstance(step, Ahead):
@@ -188,23 +207,29 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     raise failure
 
 
+@sensitive_variables()
+async def _asend_one(client: Any, command: Command[T], alias: str) -> T:
+    [call] = command.calls
+    try:
+        try:
+            reply = await _as_sent(client).execute_command(*call, NEVER_DECODE=True)
+        except NoScriptError:
+            reply = await _as_sent(client).execute_command(*with_source(call), NEVER_DECODE=True)
+        return command.decode(reply)
+    except (RedisError, OSError) as error:
+        if command.otherwise is not _RAISE and is_wrong_type(error):
+            return command.otherwise  # type: ignore[no-any-return]
+        failure = translate(error, alias)
+    raise failure
+
+
 def _exchange(client: Any, calls: list[Call]) -> list[Any]:
     """The reply of each call, an error of the server as a value."""
-    if len(calls) == 1:
-        try:
-            return [_as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
-        except ResponseError as error:
-            return [error]
     return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
 @sensitive_variables()
 async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
-    if len(calls) == 1:
-        try:
-            return [await _as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
-        except ResponseError as error:
-            return [error]
     return await _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 

@@ -22,14 +22,7 @@ local function runs_before(document, ends)
   return count
 end
 
-local stored, refused
--- The ids tell a list whether a call is sent again, so that it need not keep an answer to each.
-if is_list and version == '' then
-  stored = open()
-  refused = refusal(stored)
-else
-  stored, refused = enter()
-end
+local stored, refused = enter()
 if refused then return refused end
 local count, size, length, known, ends = 0, 0, #empty, '', 10
 if stored.exists then
@@ -52,13 +45,13 @@ if stored.exists then
   end
 end
 if version ~= '' and stored.version ~= tonumber(version) then return {'changed'} end
-local new, told, documents, added = {}, {}, {}, 0
+local new, told, documents = {}, {}, {}
 local change = change_of(stored, ARGV[11])
 for i = FIRST, #ARGV, 2 do
   local entry, text = ARGV[i], ARGV[i + 1]
-  local before = version == '' and find_known(known, entry, is_list)
-  if before and not is_list then return {'changed'} end  -- or is it a run inside of another?
-  if not before then
+  local is_known = version == '' and (is_list and place_in(known, entry) or known:find(entry, 1, true))
+  if is_known and not is_list then return {'changed'} end  -- or is it a run inside of another?
+  if not is_known then
     new[#new + 1], told[#told + 1] = text, entry
     size = size + #text
     if change then
@@ -66,13 +59,11 @@ for i = FIRST, #ARGV, 2 do
       if #document % 2 == 1 then document[#document + 1] = text end
       documents[#documents + 1] = document
     end
-  elseif before == entry then
-    added = added + 1  -- by this call, which is sent again
   end
 end
 if not is_list then size = length + size + 2 * #new end
 if size > most then return {'large', size} end
-if #new == 0 then return added .. ' 0' end
+if #new == 0 then return '0 0' end
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 local fields = stored.exists and {} or {'layout', layout}
 local function set(field, value)
@@ -101,5 +92,4 @@ set('runs', count + #new)
 expire(stored, deadline, length)
 if change then change.documents = documents end
 index(stored, change, time, length, fields)
-local reply = added + #new .. ' ' .. note(stored, time, deadline, ARGV[3], fields)
-return is_list and version == '' and reply or answer(reply)
+return answer(#new .. ' ' .. note(stored, time, deadline, ARGV[3], fields))

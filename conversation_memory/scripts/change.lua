@@ -33,9 +33,8 @@ end
 if #ARGV > 9 then
   local known = redis.call('GET', ids) or ''
   for i = 10, #ARGV do
-    local entry = find_known(known, ARGV[i], true)
-    local position = entry and known:find(entry, 1, true)
-    if position then known = known:sub(1, position - 1) .. known:sub(position + 12) end
+    local place = place_in(known, ARGV[i])
+    if place then known = known:sub(1, place - 1) .. known:sub(place + 8) end
   end
   if known ~= '' then remember(known, {''}) else redis.call('DEL', ids) end
 end

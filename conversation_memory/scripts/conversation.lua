@@ -199,20 +199,17 @@ local function difference(stored)
   if length and length > LONG and not is_untouched() then return {'digest'} end
 end
 
--- Layout `list`: `ids` holds for the last runs 12 bytes each, the digest of the id (8) and of the
--- call that appended it (4), so that an append that is repeated finds them. In layout `hash`, the
--- document tells. Returns what is known of a run, nil if it is new.
-local function find_known(known, entry, is_list)
-  if not is_list then return known:find(entry, 1, true) end
-  local digest, position = entry:sub(1, 8), 0
+-- Layout `list`: `ids` holds for the last runs the digests of their ids, 8 bytes each, so that an
+-- append that is repeated finds them. In layout `hash`, the document tells.
+local function place_in(known, digest)
+  local place = 0
   repeat
-    position = known:find(digest, position + 1, true)
-  until not position or position % 12 == 1
-  return position and known:sub(position, position + 11)
+    place = known:find(digest, place + 1, true)
+  until not place or place % 8 == 1
+  return place
 end
 
-local function remember(known, entries)
-  if #entries == 0 then return end
-  local all = known .. table.concat(entries)
-  redis.call('SET', ids, all:sub(-12 * KNOWN), 'PX', IDS)
+local function remember(known, digests)
+  if #digests == 0 then return end
+  redis.call('SET', ids, (known .. table.concat(digests)):sub(-8 * KNOWN), 'PX', IDS)
 end
