@@ -18,6 +18,7 @@ from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
+from ..search_index.reasons import Reason, Reasons, explained
 from ..search_index.run_documents import text_of
 from ..search_index.schema import Schema
 from ..wire import loads
@@ -94,7 +95,7 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
         rows = _fused([rows, found.rows])
         reasons += found.reasons
     if waiting := (yield single("ZCARD", scoped.keys.unembedded())):
-        reasons.append(f"Not embedded yet: {counted(waiting, 'run')}.")
+        reasons.append(Reason("not_embedded", waiting))
     return Reply(len(rows), rows[offset:end], reasons)
 
 
@@ -108,9 +109,10 @@ def recall_request(ref: ConversationRef, k: int, of: str) -> Request:
     return Request(Query(is_blank=True), filters, limit=k)
 
 
-def too_many(alias: str, reason: str, of: str) -> RedisMisconfigured:
+def too_many(alias: str, reasons: Reasons, of: str) -> RedisMisconfigured:
+    why = explained(reasons)
     what = "all conversations of an owner" if of == "owner" else f"more than {FEW:,} runs"
-    return RedisMisconfigured(f"Recalling from {what} needs RediSearch (alias {alias!r}). {reason}")
+    return RedisMisconfigured(f"Recalling from {what} needs RediSearch (alias {alias!r}). {why}")
 
 
 def nearest(runs: Sequence[Run], vectors: Sequence[bytes], to: bytes, k: int) -> list[Run]:

@@ -13,6 +13,7 @@ from ..keys import Keys
 from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
+from ..search_index.reasons import Reason
 from .query import Query, Term
 from .request import Request
 
@@ -20,8 +21,8 @@ TIMEOUT = 1000  # ms
 LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: it returns no hit beyond this one
 _MOST_SUGGESTIONS = 5
 
-CUT_SHORT = "The search took longer than one second and was stopped."
-EXPANDED = "A prefix matches more words than RediSearch looks up; type more of its letters."
+CUT_SHORT = Reason("timeout")
+EXPANDED = Reason("prefix")
 
 
 class ReplyRow(NamedTuple):
@@ -54,7 +55,7 @@ class Reply:
 
     total: int
     rows: list[ReplyRow]
-    reasons: list[str]
+    reasons: list[Reason]
 
     @classmethod
     def of(cls, reply: Any, documents: bytes) -> Reply:
@@ -103,7 +104,7 @@ def limits() -> tuple[Any, ...]:
     return ("TIMEOUT", TIMEOUT, "DIALECT", 2)
 
 
-def timed(search: Command[T]) -> Operation[tuple[T, list[str]]]:
+def timed(search: Command[T]) -> Operation[tuple[T, list[Reason]]]:
     """A reply, and the reason if it took too long."""
     start = time.monotonic()
     reply = yield search
@@ -122,7 +123,7 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
     return (yield from explained(scoped, reply, late))
 
 
-def explained(scoped: ScopedRequest, reply: Reply, late: list[str]) -> Operation[Reply]:
+def explained(scoped: ScopedRequest, reply: Reply, late: list[Reason]) -> Operation[Reply]:
     """The reply with all reasons why there may be more."""
     reasons = [*late, *reply.reasons]
     has_prefix = any(term.is_prefix for term in scoped.request.query.terms)
@@ -168,8 +169,8 @@ def command(scoped: ScopedRequest, search: Call = ()) -> Command[Reply]:
     return single(*(search or call(scoped)), decode=decode)
 
 
-def warnings(reply: Any) -> list[str]:
-    """The warnings of a reply over RESP3, in our words."""
+def warnings(reply: Any) -> list[Reason]:
+    """The warnings of a reply over RESP3."""
     reasons = []
     for warning in reply.get(b"warning", []):
         if b"imeout" in warning:
@@ -177,7 +178,7 @@ def warnings(reply: Any) -> list[str]:
         elif b"expansion" in warning:
             reasons.append(EXPANDED)
         else:
-            reasons.append(f"RediSearch says: {warning[:200].decode(errors='replace')}.")
+            reasons.append(Reason("warning", detail=_text(warning[:200])))
     return reasons
 
 

@@ -17,6 +17,7 @@ from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
+from ..search_index.reasons import Reason
 from ..search_index.run_documents import suffix
 from . import embeddings, redisearch
 from .redisearch import Reply, ScopedRequest
@@ -29,10 +30,6 @@ _MOST_TAGS = 10_000
 # A script holds a second copy of its reply, and the server waits for it.
 _MOST_IN_SCRIPTS = 200
 
-OVERWRITTEN = (
-    "Conversations with hits have runs that are not searchable yet. Run reindexconversations."
-)
-UNINDEXED = "These conversations are not searchable yet. Run reindexconversations."
 
 _is_token = re.compile(rb"[0-9a-f]{16}").fullmatch
 
@@ -71,7 +68,7 @@ class Verifier:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
         return ScopedRequest(request, self._keys, index, tuple(conditions), tag)
 
-    def loss(self, filters: SearchFilters) -> Operation[str]:
+    def loss(self, filters: SearchFilters) -> Operation[Reason | None]:
         """The reason why there may be hits although scoped() returned None."""
         owner, id, keys = filters.owner, filters.conversation, self._keys
         calls: list[Command[Any]] = []
@@ -79,7 +76,7 @@ class Verifier:
             calls.append(single("EXISTS", keys.recency(owner)))
         if id is not None:
             calls.append(single("HEXISTS", keys.content(id), id))
-        return UNINDEXED if all((yield calls)) else ""
+        return Reason("unindexed") if all((yield calls)) else None
 
     def search(self, scoped: ScopedRequest) -> Operation[Reply | None]:
         """The verified reply, see verify(); in one round trip where a script can search."""
@@ -148,7 +145,7 @@ class Verifier:
                 records[token] = it.record
                 version, indexed = it.values.get("version"), it.values.get("indexed") or b""
                 if not indexed.endswith(b"-%b-%d" % (version or b"0", it.size)):  # written since
-                    reasons = [*reply.reasons, OVERWRITTEN]
+                    reasons = [*reply.reasons, Reason("overwritten")]
                     unread.add(token)
         texts = yield from self._texts({it: records[it] for it in records if it in unread})
         rows = [
