@@ -22,7 +22,7 @@ class Refusing(Script):
 
     def __init__(self, *names):
         super().__init__(*names)
-        search = b"redis.pcall(unpack(ARGV, first + 1))"
+        search = b"redis.pcall(unpack(ARGV, 4))"
         refusal = b"redis.error_reply('ERR Cannot block')"
         assert search in self.source
         self.source = self.source.replace(search, refusal)

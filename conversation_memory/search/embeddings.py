@@ -21,6 +21,7 @@ from ..runs import Run
 from ..search_index.reasons import Reason, Reasons, explained
 from ..search_index.run_documents import text_of
 from ..search_index.schema import Schema
+from ..search_index.shared_texts import restored
 from ..wire import loads
 from . import redisearch
 from .query import Query
@@ -84,7 +85,7 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
     query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
     # Without a LIMIT, FT.SEARCH returns ten of the rows that KNN finds.
     rest = ("SORTBY", _DISTANCE, "LIMIT", 0, count, "PARAMS", 2, "vector", request.vector)
-    call = redisearch.ft_search(scoped, query, ("t", "run", _DISTANCE), *rest)
+    call = redisearch.ft_search(scoped, query, ("t", "run", "w", _DISTANCE), *rest)
     reply, late = yield from redisearch.timed(redisearch.command(scoped, call))
     reasons = [*reply.reasons, *late]
     # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
@@ -173,6 +174,6 @@ def _text_to_embed(run: bytes | None, words: bytes | None) -> str:
     if run is None:  # too long for a copy in its document
         return (words or b"").decode("utf-8", "replace")
     try:
-        return text_to_embed(Run.from_dict(loads(run)))
+        return text_to_embed(Run.from_dict(loads(restored(run, words or b""))))
     except Damaged:
         return ""

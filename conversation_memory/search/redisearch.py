@@ -14,6 +14,7 @@ from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
 from ..search_index.reasons import Reason
+from ..search_index.shared_texts import MARK, restored
 from .query import Query, Term
 from .request import Request
 
@@ -23,6 +24,21 @@ _MOST_SUGGESTIONS = 5
 
 CUT_SHORT = Reason("timeout")
 EXPANDED = Reason("prefix")
+
+
+class FoundRecord:
+    """The record of a conversation with hits, as bytes; it is decoded when it is looked at."""
+
+    __slots__ = ("_record", "_values", "id")
+
+    def __init__(self, id: bytes, values: list[bytes | None]):
+        self.id, self._values = id, values
+        self._record: Record | None = None
+
+    def __call__(self) -> Record:
+        if self._record is None:
+            self._record = Record.from_listed(self.id, self._values)
+        return self._record
 
 
 class ReplyRow(NamedTuple):
@@ -37,7 +53,7 @@ class ReplyRow(NamedTuple):
     score: float
     fields: dict[bytes, bytes]
     text: bytes | None = None
-    record: Record | None = None
+    record: FoundRecord | None = None
 
     @property
     def time(self) -> int:
@@ -72,7 +88,10 @@ class Reply:
         rows = []
         for key, score, fields in hits:
             token, _, suffix = key.removeprefix(documents).partition(b":")
-            rows.append(ReplyRow(token, suffix, float(score), fields, fields.get(b"run")))
+            text = fields.get(b"run")
+            if text is not None and MARK in text:
+                text = restored(text, fields.get(b"w", b""))
+            rows.append(ReplyRow(token, suffix, float(score), fields, text))
         return cls(int(total), rows, reasons)
 
 
@@ -141,7 +160,7 @@ def explained(scoped: ScopedRequest, reply: Reply, late: list[Reason]) -> Operat
 
 def call(scoped: ScopedRequest) -> Call:
     request = scoped.request
-    returned = ("t", "run", *sorted(request.filters.fields))
+    returned = ("t", "run", "w", *sorted(request.filters.fields))
     direction = "ASC" if request.order_by == "time" else "DESC"
     # RediSearch sorts by relevance unless told otherwise, and returns scores only if asked.
     order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)

@@ -1,6 +1,6 @@
 """The results of a search."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -26,11 +26,15 @@ class Hit:
     `score` compares the hits of one search; it is 0 if they are ordered by time.
     """
 
-    record: Record
+    _record: Callable[[], Record]
     run: Run
     milliseconds: int | None
     score: float
     _query: Query
+
+    @property
+    def record(self) -> Record:
+        return self._record()
 
     @property
     def conversation_id(self) -> str:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..clock import milliseconds
@@ -64,7 +65,8 @@ class Scan:
 
         def visit(candidate: Candidate, stream: str) -> None:
             score = query.score(stream) if request.by_relevance else 0.0
-            found.append(Hit(candidate.record, candidate.run, None, score, query))
+            record = partial(_same, candidate.record)
+            found.append(Hit(record, candidate.run, None, score, query))
 
         start = request.cursor if request.cursor.is_scan else Cursor(request.cursor.offset)
         yield from self._run(visit, start)
@@ -185,6 +187,10 @@ class Scan:
                 Candidate(record, run, common | _pairs(schema.values(run.meta))) for run in runs
             ]
         return None
+
+
+def _same(record: Record) -> Record:
+    return record
 
 
 def _pairs(flat: list[bytes]) -> dict[str, bytes]:
