@@ -27,19 +27,20 @@ local time = clock()
 local is_tag = owner == '' or redis.call('HGET', owners, owner) == tag
 local reply = {redis.call('ZCOUNT', expiry, '-inf', time), is_tag and 1 or 0, found, names}
 if #names == 0 then return reply end
+local records = root .. 'record:'
 for i, id in ipairs(redis.call('HMGET', tokens, unpack(names))) do
-  local values = id and tolerant('HMGET', root .. 'record:' .. id, 'token', 'indexed', 'owner',
-    'title', 'created', 'updated', 'runs', 'version', 'expires')
-  reply[i + 4] = false
-  if values and values[1] == names[i] and (owner == '' or values[3] == owner) then
-    local size, deadline = redis.call('HSTRLEN', content, id), number(values[9])
-    if size > 0 and not (deadline and deadline <= time) then
-      -- Foreign writes change the size.
-      local written = '-' .. (values[8] or '0') .. '-' .. size
-      local is_current = values[2] and values[2]:sub(-#written) == written
-      values[1], values[2] = id, is_current and 1 or 0
-      reply[i + 4] = values
-    end
+  -- A record of another type has no token.
+  local values = id and redis.pcall('HMGET', records .. id, 'token', 'indexed', 'owner', 'title',
+    'created', 'updated', 'runs', 'version', 'expires')
+  local is_there = values and values[1] == names[i] and (owner == '' or values[3] == owner)
+    and not (values[9] and (number(values[9]) or time + 1) <= time)
+  local size = is_there and redis.call('HSTRLEN', content, id) or 0
+  if size > 0 then
+    -- Foreign writes change the size.
+    local written = '-' .. (values[8] or '0') .. '-' .. size
+    local is_current = values[2] and values[2]:sub(-#written) == written
+    values[1], values[2] = id, is_current and 1 or 0
   end
+  reply[i + 4] = size > 0 and values
 end
 return reply

@@ -89,7 +89,7 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
     reply, late = yield from redisearch.timed(redisearch.command(scoped, call))
     reasons = [*reply.reasons, *late]
     # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
-    rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
+    rows = [replace(row, score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
     if not request.query.is_blank and not request.query.is_hopeless:
         words = replace(request, cursor=Cursor(), limit=min(count, MOST))
         found = yield redisearch.command(replace(scoped, request=words))
@@ -138,7 +138,7 @@ def _fused(rankings: Sequence[list[ReplyRow]]) -> list[ReplyRow]:
         for rank, row in enumerate(ranking, 1):
             key = (row.token, row.suffix)
             score = found[key].score if key in found else 0
-            found[key] = found.get(key, row)._replace(score=score + 1 / (60 + rank))
+            found[key] = replace(found.get(key, row), score=score + 1 / (60 + rank))
     return sorted(found.values(), key=lambda row: -row.score)
 
 

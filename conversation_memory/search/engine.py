@@ -1,7 +1,8 @@
 """The searches of an index: with RediSearch, or by reading the conversations."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
@@ -10,13 +11,13 @@ from typing import Any
 from django.utils import timezone
 
 from ..collection.listing import Listing
+from ..documents import decoded
 from ..exceptions import ConversationMemoryError, Damaged, RedisDenied
 from ..layouts import Layout
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run
 from ..search_index.index_state import is_unknown_command
 from ..search_index.reasons import Reason, Reasons, unique
-from ..wire import loads
 from . import facets, redisearch
 from .facets import Counts, Grouping
 from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, ScopedRequest, is_timeout
@@ -26,6 +27,7 @@ from .scan import Scan
 from .verify import Verifier
 
 APPROXIMATE = Reason("approximate")
+_DAMAGED = Run("", "")  # stands for one that cannot be read
 
 _LOST = re.compile("no such index|unknown index|index not found", re.IGNORECASE).search
 
@@ -136,15 +138,15 @@ def _results(request: Request, reply: Reply, reason: Reason | None) -> SearchRes
     hits: list[Hit] = []
     taken, damaged = 0, 0
     is_exact = request.is_exact or request.vector is not None
-    for row in reply.rows:
+    for row, run in _runs(reply.rows, at_once=is_exact):
         if len(hits) == request.limit:
             break
         taken += 1
-        try:
-            if hit := _hit(row, request, is_exact):
-                hits.append(hit)
-        except Damaged:
+        if run is _DAMAGED:
             damaged += 1
+        elif run and (is_exact or _matches(row, run, request)):
+            assert row.record is not None
+            hits.append(Hit(row.record, run, row.time, row.score, request.query))
     reasons = [reason, *reply.reasons]
     if damaged:
         reasons.append(Reason("damaged", damaged))
@@ -161,13 +163,28 @@ def _results(request: Request, reply: Reply, reason: Reason | None) -> SearchRes
     return SearchResults(hits, reply.total - taken + len(hits), unique(reasons), next)
 
 
-def _hit(row: ReplyRow, request: Request, is_exact: bool) -> Hit | None:
-    """None for a run that was deleted, or does not match. Raises `Damaged`."""
+def _runs(rows: list[ReplyRow], *, at_once: bool) -> Iterator[tuple[ReplyRow, Run | None]]:
+    """Each row with its run: None for one that was deleted or may not be seen, or `_DAMAGED`."""
+    if at_once:
+        texts = [row.text for row in rows if row.record and row.text is not None]
+        with suppress(Damaged):
+            runs = iter(decoded(texts))
+            yield from [
+                (it, next(runs) if it.record and it.text is not None else None) for it in rows
+            ]
+            return
+    for row in rows:
+        yield row, _run(row)
+
+
+def _run(row: ReplyRow) -> Run | None:
     if row.record is None or row.text is None:
         return None
-    run, query = Run.from_wire(row.text, loads(row.text)), request.query
-    if not is_exact:
-        values = {name.decode(): value for name, value in row.fields.items()}
-        if not (query.matches(query.stream(run)) and request.filters.matches(values)):
-            return None
-    return Hit(row.record, run, row.time, row.score, query)
+    with suppress(Damaged):
+        return decoded([row.text])[0]
+    return _DAMAGED
+
+
+def _matches(row: ReplyRow, run: Run, request: Request) -> bool:
+    values = {name.decode(): value for name, value in row.fields.items()}
+    return request.query.matches(request.query.stream(run)) and request.filters.matches(values)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
 from ..keys import Keys
@@ -41,7 +41,8 @@ class FoundRecord:
         return self._record
 
 
-class ReplyRow(NamedTuple):
+@dataclass(slots=True)
+class ReplyRow:
     """A search document that matched.
 
     `text` is the JSON of its run, None if the document has no copy. `record` is that of its
@@ -85,9 +86,9 @@ class Reply:
             ]
         else:
             total, reasons, hits = reply[0], [], _flat_hits(reply[1:])
-        rows = []
+        rows, start = [], len(documents)
         for key, score, fields in hits:
-            token, _, suffix = key.removeprefix(documents).partition(b":")
+            token, _, suffix = key[start:].partition(b":")
             text = fields.get(b"run")
             if text is not None and MARK in text:
                 text = restored(text, fields.get(b"w", b""))

@@ -145,14 +145,11 @@ class Verifier:
                     reasons = [*reply.reasons, Reason("overwritten")]
                     unread.add(token)
         texts = yield from self._texts({it: records[it].id for it in records if it in unread})
-        rows = [
-            row._replace(
-                record=records.get(row.token),
-                text=texts[row.token].get(row.suffix) if row.token in texts else row.text,
-            )
-            for row in reply.rows
-        ]
-        return replace(reply, rows=rows, reasons=reasons)
+        for row in reply.rows:
+            row.record = records.get(row.token)
+            if row.token in texts:
+                row.text = texts[row.token].get(row.suffix)
+        return replace(reply, reasons=reasons)
 
     def _texts(self, ids: dict[bytes, bytes]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
         """The runs of conversations by the suffix of their documents, by token."""
