@@ -42,8 +42,7 @@ _CHARACTERS = {code.encode(): text.encode() for text, code in _CODES.items()}
 
 _special = re.compile(rf"\\.|[{''.join(text for text in _CODES if len(text) == 1)}]").sub
 _coded = re.compile(rb"~.").sub
-# What is not ASCII, other escapes of JSON, and words that are cut.
-_differs = re.compile(rf"[^ -\[\]-~]|[0-9A-Za-z]{{{MAX_LETTERS + 1}}}").search
+_long = re.compile(rf"[0-9A-Za-z]{{{MAX_LETTERS + 1}}}").search
 
 
 def shared(stored: bytes, texts: Sequence[str]) -> tuple[bytes, bytes] | None:
@@ -51,7 +50,10 @@ def shared(stored: bytes, texts: Sequence[str]) -> tuple[bytes, bytes] | None:
     shown, rest, position = [], [], 0
     for text in texts:
         literal = encode_basestring(text)
-        if _differs(short := _special(_code_of, literal[1:-1])):
+        short = literal[1:-1]
+        if not short.isascii() or "\\" in short or "_" in short or "~" in short:
+            short = _special(_code_of, short)
+        if _differs(short):
             return None
         sought = literal.encode()
         start = stored.find(sought, position)
@@ -73,6 +75,13 @@ def restored(run: bytes, words: bytes) -> bytes:
     for text, rest in zip(texts, others, strict=True):
         parts += (_coded(_character_of, text) if b"~" in text else text, rest)
     return b"".join(parts)
+
+
+def _differs(text: str) -> bool:
+    """True for what is not ASCII, other escapes of JSON, and words that are cut."""
+    if not (text.isascii() and text.isprintable()) or "\\" in text:
+        return True
+    return max(map(len, text.split()), default=0) > MAX_LETTERS and _long(text) is not None
 
 
 def _code_of(match: re.Match[str]) -> str:
