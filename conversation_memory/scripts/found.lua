@@ -15,23 +15,18 @@ else
   found = redis.pcall(unpack(ARGV, 4))
   if found.err then return found end
   local first = #root + #'run:' + 1
-  local last = first + 15  -- of a token, behind which is the suffix
   for i = 2, #found, parts do
-    local token = found[i]:sub(first, last)
-    if not known[token] then
-      known[token], names[#names + 1] = true, token
-    end
+    local token = found[i]:sub(first, first + 15)  -- the suffix follows
+    names[#names + 1], known[token] = not known[token] and token or nil, true
   end
 end
 local time = clock()
 local is_tag = owner == '' or redis.call('HGET', owners, owner) == tag
 local reply = {redis.call('ZCOUNT', expiry, '-inf', time), is_tag and 1 or 0, found, names}
 if #names == 0 then return reply end
-local records = root .. 'record:'
 for i, id in ipairs(redis.call('HMGET', tokens, unpack(names))) do
-  -- A record of another type has no token.
-  local values = id and redis.pcall('HMGET', records .. id, 'token', 'indexed', 'owner', 'title',
-    'created', 'updated', 'runs', 'version', 'expires')
+  local values = id and tolerant('HMGET', root .. 'record:' .. id, 'token', 'indexed', 'owner',
+    'title', 'created', 'updated', 'runs', 'version', 'expires')
   local is_there = values and values[1] == names[i] and (owner == '' or values[3] == owner)
     and not (values[9] and (number(values[9]) or time + 1) <= time)
   local size = is_there and redis.call('HSTRLEN', content, id) or 0
