@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
+from ..documents import decoded
 from ..exceptions import Damaged, RedisMisconfigured, counted
 from ..keys import Keys
 from ..layouts import ConversationRef
@@ -22,7 +23,6 @@ from ..search_index.reasons import Reason, Reasons, explained
 from ..search_index.run_documents import text_of
 from ..search_index.schema import Schema
 from ..search_index.shared_texts import restored
-from ..wire import loads
 from . import redisearch
 from .query import Query
 from .redisearch import Reply, ReplyRow, ScopedRequest
@@ -174,6 +174,6 @@ def _text_to_embed(run: bytes | None, words: bytes | None) -> str:
     if run is None:  # too long for a copy in its document
         return (words or b"").decode("utf-8", "replace")
     try:
-        return text_to_embed(Run.from_dict(loads(restored(run, words or b""))))
+        return text_to_embed(decoded([restored(run, words or b"")])[0])
     except Damaged:
         return ""
