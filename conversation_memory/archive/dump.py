@@ -71,8 +71,8 @@ class Dump:
         if self.selection.ids is not None:
             yield from self._select_named(ids)
         else:
-            every, order = self.index._listing.scan, self.index._layout.keys.recency(owner)
-            cursor = ScanCursor(every) if owner is None else members(order)
+            order = self.index._layout.keys.recency(owner)
+            cursor = self.index._listing.ids() if owner is None else members(order)
             yield from self._select_listed(ids, cursor)
         self.total = len(ids)
         return (yield from info("server")).get("redis_version", "")
