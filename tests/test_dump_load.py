@@ -510,7 +510,7 @@ class CostTests:
         for id in ids:
             self.index.driver(id, owner="ann").append(run())
         dumped(self.index)  # the scripts are known from here on
-        contents = 2 * 2  # sizes and contents of two batches
+        contents = 2  # batches
         for selection, to_choose in (
             (Selection(), ["HSCAN", "TIME", "INFO"]),
             (Selection(owner="ann"), ["ZSCAN", "TIME", "INFO"]),

@@ -8,21 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from ..clock import iso, now
 from ..collection.listing import owners_of
 from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, members
-from ..collection.summaries import SIZE_FIELDS, Summary, summaries
+from ..collection.summaries import SIZE_FIELDS, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
 from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, info, single
 from . import format
-from .entries import portions, read
+from .entries import Stored, contents
 from .format import Entry, Header
 
 _BATCH = 200
+
+T = TypeVar("T")
 
 
 class Dump:
@@ -41,29 +43,30 @@ class Dump:
     def __iter__(self) -> Iterator[bytes]:
         with closing(Ids()) as ids:
             yield self._opening(self.index._run(self._select(ids)))
-            for entries in _ahead(self._batches(ids)):
-                yield self._lines(entries)
+            for found in _ahead(self._batches(ids)):
+                yield self._lines(_entries(found))
             yield self._closing()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with closing(Ids()) as ids:
             yield self._opening(await self.index._arun(self._select(ids)))
             for batch in ids.batches(_BATCH):
-                for portion in await self.index._arun(self._portions(batch)):
-                    yield self._lines(await self.index._arun(self._entries(portion)))
+                while batch:
+                    found = await self.index._arun(self._read(batch))
+                    yield self._lines(_entries(found))
+                    batch = batch[len(found) :]
             yield self._closing()
 
-    def _batches(self, ids: Ids) -> Iterator[list[Entry]]:
+    def _batches(self, ids: Ids) -> Iterator[list[Stored]]:
         for batch in ids.batches(_BATCH):
-            for portion in self.index._run(self._portions(batch)):
-                yield self.index._run(self._entries(portion))
+            while batch:
+                found = self.index._run(self._read(batch))
+                yield found
+                batch = batch[len(found) :]
 
-    def _portions(self, ids: Sequence[bytes]) -> Operation[list[list[Summary]]]:
-        return [*portions((yield summaries(self.index._layout.keys, ids, SIZE_FIELDS)))]
-
-    def _entries(self, portion: list[Summary]) -> Operation[list[Entry]]:
-        found = yield from read(self.index._layout, portion)
-        return [one.entry for one in found if one.entry is not None]
+    def _read(self, ids: Sequence[bytes]) -> Operation[list[Stored]]:
+        found: list[Stored] = yield contents(self.index._layout.keys, ids)
+        return found
 
     def _select(self, ids: Ids) -> Operation[str]:
         """Put the selected ids into `ids`. Returns the version of the server."""
@@ -161,7 +164,11 @@ class Ids:
         self._db.close()
 
 
-def _ahead(items: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
+def _entries(found: Sequence[Stored]) -> list[Entry]:
+    return [entry for entry in (it.entry for it in found) if entry is not None]
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
     # The next item is made in a thread while the caller uses the previous one.
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)

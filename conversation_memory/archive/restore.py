@@ -6,7 +6,6 @@ from functools import partial
 
 from ..clock import now
 from ..collection.selection import split_by_bytes
-from ..collection.summaries import SIZE_FIELDS, summaries
 from ..documents import Document
 from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged, counted
 from ..indexes import ConversationIndex
@@ -15,7 +14,7 @@ from ..layouts import ConversationRef
 from ..redis_io.operations import Ahead, Operation, single
 from ..search.reindex import catch_up
 from .archive import Source
-from .entries import Item, permission, portions, read, write
+from .entries import Item, Stored, contents, permission, write
 from .format import Entry, Malformed
 
 POLICIES = ("fail", "skip", "replace", "newest")
@@ -189,17 +188,21 @@ class Restore:
 
     def _decided(self, batch: Batch) -> Operation[list[Item]]:
         """Compare a batch with what is stored."""
-        known, time = yield [summaries(self._layout.keys, [*batch], SIZE_FIELDS), now()]
-        items = [self._item(batch[it.id], None, time) for it in known if it.is_blank]
-        for portion in portions(known):
-            for found in (yield from read(self._layout, portion)):
-                item = self._item(batch[found.summary.id], found.entry, time)
-                if item.outcome in _WRITTEN and found.summary.has_right_types:
-                    item.instead_of = found.expected
-                elif item.outcome in _WRITTEN:
-                    item.outcome = "conflicts" if self.on_conflict == "fail" else "kept"
-                items.append(item)
+        items, ids = [], [*batch]
+        while ids:
+            found, time = yield [contents(self._layout.keys, ids), now()]
+            items += [self._compared(batch[it.id], it, time) for it in found]
+            ids = ids[len(found) :]
         return items
+
+    def _compared(self, entry: Entry, stored: Stored, now: int) -> Item:
+        item = self._item(entry, stored.entry, now)
+        if item.outcome in _WRITTEN and not stored.is_blank:
+            if stored.has_right_types:
+                item.instead_of = stored.expected
+            else:
+                item.outcome = "conflicts" if self.on_conflict == "fail" else "kept"
+        return item
 
     def _item(self, entry: Entry, there: Entry | None, now: int) -> Item:
         is_new = self.source.is_new and entry.facts.updated is None

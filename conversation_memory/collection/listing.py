@@ -91,9 +91,7 @@ class Listing:
         """Every id, as many at a time as cost the server little; see scan()."""
         return ScanCursor(partial(self.scan, count=_IDS_COUNT))
 
-    def scan(
-        self, cursor: bytes, count: int = _SCAN_COUNT
-    ) -> Operation[tuple[bytes, list[bytes]]]:
+    def scan(self, cursor: bytes, count: int = _SCAN_COUNT) -> Operation[tuple[bytes, list[bytes]]]:
         """The next cursor, `b"0"` at the end, and some ids, none of them expired."""
         cursor, ids, earliest, time = yield from self._scan(cursor, count)
         if ids and earliest is not None and earliest <= time:
