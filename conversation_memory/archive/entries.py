@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha1
+from itertools import chain
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -15,11 +17,12 @@ from ..documents import Document
 from ..exceptions import Damaged
 from ..keys import Keys
 from ..layouts import Layout
-from ..layouts.refs import Encoded
+from ..layouts.refs import Encoded, digest
 from ..layouts.stored import DERIVE
 from ..records import number
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
+from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from .format import NOTHING, Entry, Facts
 
@@ -30,6 +33,10 @@ OVERWRITE = Script("overwrite")
 _REPLY = 2 * 2**20  # bytes, and one conversation more
 _SHORT = 200
 _read_short = lru_cache(100)(documents.read)  # most fields beside lists are the same few bytes
+
+_plain_id = re.compile(rb'\{"type": "Run", "id": "([^"\\]+)"').match
+
+_FACTS = (*Facts._fields, "expires")
 
 # In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
 _RECENT = 7200
@@ -229,14 +236,15 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     else:
         sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
         encoded = Encoded(entry.value, list(entry.texts), sizes)
-    record: dict[str, Any] = {}
+    pairs: list[Any] = []
     if item.has_record:
-        known = {**facts._asdict(), "title": facts.title or None, "expires": entry.expires}
-        record = {**encoded.record, **known}
-    pairs = [part for pair in record.items() if pair[1] is not None for part in pair]
+        owner, title, *times = facts
+        known = zip(_FACTS, (owner, title or None, *times, entry.expires), strict=True)
+        record = chain(encoded.record.items(), known)
+        pairs = [part for pair in record if pair[1] is not None for part in pair]
     # Only an append to a recent one may still be retried.
     is_recent = item.is_new or (facts.updated or 0) > (time.time() - _RECENT) * 1000
-    digests = encoded.digests if document and is_recent else []
+    digests = _digests(document) if document and encoded.texts and is_recent else []
     score: Any = facts.updated if entry.score is None else entry.score
     if item.is_new:
         score = "now"
@@ -253,3 +261,12 @@ def _args(layout: Layout, item: Item) -> list[Any]:
         *digests,
         *pairs,
     ]
+
+
+def _digests(document: Document) -> list[bytes]:
+    """Those of the ids of its runs, which are parsed only if the id is not where we write it."""
+    ids = []
+    for text in document.texts:
+        plain = _plain_id(text)
+        ids.append(plain[1].decode("utf-8", "surrogatepass") if plain else Run.from_wire(text).id)
+    return [digest(id) for id in ids if id]

@@ -27,10 +27,9 @@ _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
 _LATEST = 2**53  # milliseconds; JavaScript and jq read larger integers inexactly
 _NUMBERS = ("expires", "score", "runs", "end")
-_HEAD = {"id", "id_base64", "record", "list", *_NUMBERS}
 _FACTS = ("created", "updated", "ttl")
-_RECORD = {"owner", "owner_base64", "title", "title_base64", *_FACTS}
 
+_decoder = json.JSONDecoder()
 _quoted = json.encoder.encode_basestring_ascii
 
 T = TypeVar("T")
@@ -188,16 +187,20 @@ def _numbers(names: Iterable[str], values: Iterable[int | None]) -> list[str]:
 
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
-    id = _read_name(head, "id")
-    record = head.get("record", {})
-    if id is None or not (head.keys() <= _HEAD and record.keys() <= _RECORD):
+    id, list = _taken_name(head, "id"), head.pop("list", ())
+    record = head.pop("record", {})
+    owner, title = _taken_name(record, "owner"), _taken_name(record, "title")
+    created, updated, ttl = [record.pop(name, None) for name in _FACTS]
+    expires, score, runs, end = [head.pop(name, None) for name in _NUMBERS]
+    if id is None or head or record:
         raise Malformed("it has missing or unknown members")
-    owner, title = _read_name(record, "owner"), _read_name(record, "title")
-    facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
-    expires, score, runs, end = (_number(head, name) for name in _NUMBERS)
+    for number in (created, updated, ttl, expires, score, runs, end):
+        if number is not None and not (type(number) is int and 0 <= number < _LATEST):
+            raise Malformed("a number is wrong")
     if kind == b"value" and runs is None:
         raise Malformed("it does not give the number of runs")
-    texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
+    texts = tuple([_taken_name(text, "text") or b"" for text in list])
+    facts = Facts(owner, title or b"", created, updated, ttl)
     return Entry(id, value, checksum, runs, end, facts, expires, score, texts)
 
 
@@ -232,18 +235,11 @@ def _named(name: str, value: bytes) -> str:
         return f'"{name}_base64": "{b64encode(value).decode()}"'
 
 
-def _read_name(members: dict[str, Any], name: str) -> bytes | None:
+def _taken_name(members: dict[str, Any], name: str) -> bytes | None:
     if name in members:
-        return str.encode(members[name])
-    text = members.get(f"{name}_base64")
+        return str.encode(members.pop(name))
+    text = members.pop(f"{name}_base64", None)
     return None if text is None else b64decode(text, validate=True)
-
-
-def _number(members: dict[str, Any], name: str) -> int | None:
-    value = members.get(name)
-    if value is None or (type(value) is int and 0 <= value < _LATEST):
-        return value
-    raise Malformed("a number is wrong")
 
 
 def _with_check(members: dict[str, Any]) -> bytes:
@@ -258,11 +254,15 @@ def _check(line: bytes) -> None:
 
 
 def _object(text: bytes) -> dict[str, Any]:
-    value = _guarded(json.loads, text)
+    value = _guarded(_loads, text)
     if not isinstance(value, dict):
         raise Malformed("it is not a JSON object")
     value.pop("crc32", None)
     return value
+
+
+def _loads(text: bytes) -> Any:
+    return _decoder.decode(text.decode())
 
 
 def _guarded(read: Callable[[Any], T], text: Any) -> T:

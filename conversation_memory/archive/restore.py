@@ -108,6 +108,7 @@ class Restore:
         self.ignore_expiry = ignore_expiry
         self.owners = {encode(old): encode(new) for old, new in (owners or {}).items()}
         self.maps_owners = owners is not None
+        self._is_fresh = False  # True if the conversations of the next batch are likely to be new
 
     def plan(self, *, progress: Progress = bool) -> Counts:
         """Predict the counts of `run`; nothing is written. `progress` gets the counts so far."""
@@ -132,8 +133,10 @@ class Restore:
         yield (yield Ahead(self._check_sizes))
         yield permission(self._layout)
         yield from self._layout.indexer()  # RediSearch needs its index before the first write
-        if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
+        stored = yield single("HLEN", self._layout.keys.index)
+        if self.on_conflict == "fail" and stored:
             self._check_conflicts((yield from self._each_batch(self._foresee, bool)))
+        self._is_fresh = not stored
         return (yield from self._each_batch(self._settle, progress))
 
     def _each_batch(self, work: Work, progress: Progress) -> Operation[Counts]:
@@ -167,7 +170,8 @@ class Restore:
         """Write a batch. Returns those that other writers changed, which must be decided again."""
         items: list[Item] = []
         same: list[bytes] = []  # a previous restore may have stopped before their search documents
-        for item in (yield from self._decided(batch)):
+        decided = yield from (self._hoped(batch) if self._is_fresh else self._decided(batch))
+        for item in decided:
             if item.outcome in _WRITTEN:
                 item.document = self._document(item.entry)
                 items.append(item)
@@ -182,9 +186,15 @@ class Restore:
                 counts.add(item)
             else:
                 left[item.entry.id] = item.entry
+        self._is_fresh = not left and all(item.outcome == "new" for item in decided)
         # Unreadable ones have no search documents.
         yield from catch_up(self._layout, [*same, *written], bool)
         return left
+
+    def _hoped(self, batch: Batch) -> Operation[list[Item]]:
+        """A batch as it is if nothing is stored. The script does not write what is."""
+        time = (yield now()) if any(it.expires is not None for it in batch.values()) else 0
+        return [self._item(entry, None, time) for entry in batch.values()]
 
     def _decided(self, batch: Batch) -> Operation[list[Item]]:
         """Compare a batch with what is stored."""

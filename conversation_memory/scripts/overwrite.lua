@@ -9,5 +9,5 @@ local different = not stored.past and difference(stored)
 if different then return different end
 check_orders(KEYS[#KEYS])
 forget()
-restore(content, recent, expiry, record, runs, ids, ARGV[6] == '1' and KEYS[#KEYS], 7)
+restore(content, recent, expiry, {{7, record, runs, ids, ARGV[6] == '1' and KEYS[#KEYS]}})
 return answer(1)

@@ -7,18 +7,18 @@
 local content, _, recent, expiry, call = unpack(KEYS)
 local before = redis.call('GET', call)
 if before then return before end
-local answers, first = {}, 1
+local answers, free, first = {}, {}, 1
 for k = 6, #KEYS, 4 do
   local record, runs, ids, owned = unpack(KEYS, k, k + 3)
   local is_free = redis.call('EXISTS', record, runs) == 0
     and redis.call('HEXISTS', content, ARGV[first + 1]) == 0
   if is_free then
-    owned = ARGV[first] == '1' and owned
-    restore(content, recent, expiry, record, runs, ids, owned, first + 1)
+    free[#free + 1] = {first + 1, record, runs, ids, ARGV[first] == '1' and owned}
   end
   answers[#answers + 1] = is_free and '1' or '0'
   first = first + 8 + ARGV[first + 5] + ARGV[first + 6] + ARGV[first + 7]
 end
+restore(content, recent, expiry, free)
 local answer = table.concat(answers)
 redis.call('SET', call, answer, 'PX', 300000)
 return answer
