@@ -291,13 +291,13 @@ class ConflictTests:
 
     def test_what_others_write_meanwhile_is_not_overwritten(self):
         index, archive = self.index, archive_of(entry_of("c3", [run()]))
-        write = restoring.write
+        writing = restoring.writing
 
         def overtaken(layout, items):
             self.put("c3", b'{"runs": [], "metadata": {"by": "others"}}')
-            return write(layout, items)
+            return writing(layout, items)
 
-        with mock.patch.object(restoring, "write", overtaken):
+        with mock.patch.object(restoring, "writing", overtaken):
             with pytest.raises(ConversationConflict):
                 restored(index, archive)
         assert b"others" in self.stored("c3")
@@ -509,7 +509,8 @@ class CostTests:
         ids = [f"c{n}" for n in range(201)]
         for id in ids:
             self.index.driver(id, owner="ann").append(run())
-        dumped(self.index)  # the scripts are known from here on
+        for selection in (Selection(), Selection(ids=ids)):  # then the scripts are known
+            dumped(self.index, selection)
         contents = 2  # batches
         for selection, to_choose in (
             (Selection(), ["HSCAN", "TIME", "INFO"]),
@@ -520,6 +521,30 @@ class CostTests:
                 dumped(self.index, selection)
             assert [names[0] for names in sent[: len(to_choose)]] == to_choose
             assert len(sent) == len(to_choose) + contents
+
+    def test_a_restore_asks_what_is_stored_only_if_something_is(self):
+        archive = archive_of(*(entry_of(f"c{n}", [run()]) for n in range(401)))
+        beginning = 2  # permissions, and how many there are
+        restored(self.index, archive)  # the scripts are known from here on
+        self.index.delete(*self.index)
+        with counted() as sent:
+            assert restored(self.index, archive).new == 401
+        assert len(sent) == beginning + 3
+        with counted() as sent:
+            assert restored(self.index, archive, on_conflict="skip").same == 401
+        assert len(sent) == beginning + 3
+
+    def test_a_restore_asks_no_more_once_all_is_new(self):
+        archive = archive_of(*(entry_of(f"c{n}", [run()]) for n in range(601)))
+        self.index.driver("c0").append(run(9))
+        restored(self.index, archive, on_conflict="skip")
+        assert self.index.count() == 601
+        self.index.delete(*(f"c{n}" for n in range(1, 601)))
+        with counted() as sent:
+            counts = restored(self.index, archive, on_conflict="skip")
+        assert (counts.new, counts.skipped) == (600, 1)
+        # The second batch has new ones only, which is known when the third has been compared.
+        assert len(sent) == 2 + 2 + 2 + 2 + 1
 
 
 class Slow(Source):

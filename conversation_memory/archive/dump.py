@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from ..collection.summaries import SIZE_FIELDS, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
 from ..layouts import ConversationRef
-from ..redis_io.operations import Command, Operation, info, single
+from ..redis_io.operations import Command, Operation, begun, info, single
 from . import format
 from .entries import Stored, contents
 from .format import Entry, Header
@@ -170,8 +171,8 @@ def _entries(found: Sequence[Stored]) -> list[Entry]:
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:
     # The next item is made in a thread while the caller uses the previous one.
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, None)
+    with ThreadPoolExecutor(1) as thread:
+        coming = begun(thread, partial(next, items, None))
         while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
+            coming = begun(thread, partial(next, items, None))
             yield item

@@ -20,7 +20,7 @@ from ..layouts import Layout
 from ..layouts.refs import Encoded, digest
 from ..layouts.stored import DERIVE
 from ..records import number
-from ..redis_io.operations import Command, Operation, allowed
+from ..redis_io.operations import Command, allowed
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
@@ -45,6 +45,9 @@ _CATCHING_UP = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS
 
 # Owner, version, length and digest of the field: the state that a script may overwrite.
 Expected = tuple[bytes | None, int, int, str]
+
+
+Written = set[bytes]  # the ids of conversations that were written
 
 
 class _Values(NamedTuple):
@@ -189,38 +192,39 @@ def permission(layout: Layout) -> Command[int]:
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 
-def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
-    """Write conversations with distinct ids in one round trip.
+def writing(layout: Layout, items: Sequence[Item]) -> list[Command[Written]]:
+    """The commands that write conversations with distinct ids, each of which answers what it wrote.
 
-    Returns the ids that were written. The others were not, because something else is stored there.
+    The others were not written, because something else is stored there.
     """
     fresh = [item for item in items if item.instead_of is None]
     others = [item for item in items if item.instead_of is not None]
     commands = [_restore(layout, fresh)] if fresh else []
-    replies = yield [*commands, *(_overwrite(layout, item) for item in others)]
-    answers = [answer == ord("1") for answer in replies[0]] if fresh else []
-    answers += [reply == 1 for reply in replies[len(commands) :]]
-    pairs = zip((*fresh, *others), answers, strict=True)
-    return {item.entry.id for item, is_written in pairs if is_written}
+    return [*commands, *(_overwrite(layout, item) for item in others)]
 
 
-def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
+def _restore(layout: Layout, items: Sequence[Item]) -> Command[Written]:
     # One script for all is faster than one script each.
-    keys, id = layout.keys, items[0].entry.id
-    shared = [keys.content(id), keys.record(id), keys.recency(), keys.expiry()]
+    keys, ids = layout.keys, [item.entry.id for item in items]
+    shared = [keys.content(ids[0]), keys.record(ids[0]), keys.recency(), keys.expiry()]
     own: list[bytes] = []
     for item in items:
         id = item.entry.id
         own += [keys.record(id), keys.runs(id), keys.ids(id), _owned(layout, item)]
     args = [arg for item in items for arg in _args(layout, item)]
-    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),))
+
+    def decoded(reply: bytes) -> Written:
+        return {id for id, answer in zip(ids, reply, strict=True) if answer == ord("1")}
+
+    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),), decoded)
 
 
-def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
+def _overwrite(layout: Layout, item: Item) -> Command[Written]:
     assert item.instead_of is not None
     id, (owner, *expected) = item.entry.id, item.instead_of
     keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
-    return Command((OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)]),))
+    call = OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)])
+    return Command((call,), lambda reply: {id} if reply == 1 else set())
 
 
 def _owned(layout: Layout, item: Item) -> bytes:
