@@ -36,7 +36,7 @@ _read_short = lru_cache(100)(documents.read)  # most fields beside lists are the
 
 _plain_id = re.compile(rb'\{"type": "Run", "id": "([^"\\]+)"').match
 
-_FACTS = (*Facts._fields, "expires")
+_TIMES = ("created", "updated", "ttl", "expires")
 
 # In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
 _RECENT = 7200
@@ -233,38 +233,30 @@ def _owned(layout: Layout, item: Item) -> bytes:
 
 
 def _args(layout: Layout, item: Item) -> list[Any]:
-    """1 if it has an owner, else 0, and the arguments of restored.lua."""
+    """The arguments of restored.lua."""
     entry, facts, document = item.entry, item.entry.facts, item.document
     if document is not None and item.has_record:
         encoded = layout.encoded(document)
     else:
         sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
         encoded = Encoded(entry.value, list(entry.texts), sizes)
-    pairs: list[Any] = []
+    plain, others = "", []
     if item.has_record:
         owner, title, *times = facts
-        known = zip(_FACTS, (owner, title or None, *times, entry.expires), strict=True)
-        record = chain(encoded.record.items(), known)
-        pairs = [part for pair in record if pair[1] is not None for part in pair]
+        known = chain(encoded.record.items(), zip(_TIMES, (*times, entry.expires), strict=True))
+        plain = "".join([f" {name} {value}" for name, value in known if value not in (None, "")])
+        named = ((b"owner", owner), (b"title", title or None))
+        others = [part for pair in named if pair[1] is not None for part in pair]
     # Only an append to a recent one may still be retried.
     is_recent = item.is_new or (facts.updated or 0) > (time.time() - _RECENT) * 1000
     digests = _digests(document) if document and encoded.texts and is_recent else []
     score: Any = facts.updated if entry.score is None else entry.score
     if item.is_new:
         score = "now"
-    return [
-        int(bool(facts.owner)),
-        entry.id,
-        "" if score is None else score,
-        "" if entry.expires is None else entry.expires,
-        encoded.field,
-        len(encoded.texts),
-        len(digests),
-        len(pairs),
-        *encoded.texts,
-        *digests,
-        *pairs,
-    ]
+    counts = f"{len(others)} {len(encoded.texts)} {len(digests)}"
+    when = f"{'-' if score is None else score} {'-' if entry.expires is None else entry.expires}"
+    head = f"{int(bool(facts.owner))} {when} {counts}{plain}"
+    return [head, entry.id, encoded.field, *others, *encoded.texts, *digests]
 
 
 def _digests(document: Document) -> list[bytes]:

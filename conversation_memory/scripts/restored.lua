@@ -1,54 +1,69 @@
 -- needs: common
--- Restore conversations where there are none. `all` has of each the position of its first argument,
--- and the keys of its record, runs, ids and the order of its owner (false without one). The
--- arguments of each:
---   id, score ('' none, 'now'), deadline ('' none), field, number of runs in the list, number of
---   digests of their ids, number of fields and values of the record, then all of those
+-- Restore conversations where there are none. The arguments of each, few because each one costs
+-- the client as much as a command of a script costs the server:
+--   'OWNED SCORE DEADLINE FACTS RUNS DIGESTS NAME VALUE ...': 1 if it has an owner, else 0; score and
+--   deadline ('-' none, 'now'); how many further fields and values of the record, runs in the list,
+--   and digests of their ids follow; the fields and values of the record without a space in them
+--   id, field, then what follows
+
+-- The arguments of one from ARGV[first] on, with its keys: record, runs, their ids, the order of its
+-- owner (or of nobody, if it has none). `stop` is where those of the next one begin.
+local function described(first, record, runs, ids, order)
+  local owned, score, deadline, facts, count, known, rest =
+    ARGV[first]:match('^(%d) (%S+) (%S+) (%d+) (%d+) (%d+)()')
+  local texts = first + 3 + facts
+  local digests = texts + count
+  return {
+    id = ARGV[first + 1], field = ARGV[first + 2], record = record, runs = runs, ids = ids,
+    order = owned == '1' and order, score = score ~= '-' and score,
+    deadline = deadline ~= '-' and deadline, plain = ARGV[first]:sub(rest),
+    facts = first + 3, texts = texts, digests = digests, stop = digests + known,
+  }
+end
+
+local function record_of(it, now)
+  -- What is begun anew must not come by a version it had before: see conversation.lua.
+  local pairs = {'version', now + 1}
+  for part in it.plain:gmatch('%S+') do pairs[#pairs + 1] = part end
+  for i = it.facts, it.texts - 1 do pairs[#pairs + 1] = ARGV[i] end
+  return pairs
+end
+
 local function restore(content, recent, expiry, all)
   local now, scores, fields = clock(), {}, {}
   for _, it in ipairs(all) do
-    local first, owned = it[1], it[5]
-    local id, score, deadline = ARGV[first], ARGV[first + 1], ARGV[first + 2]
-    if score == 'now' then score = now end
-    if score ~= '' then scores[#scores + 1], scores[#scores + 2] = score, id end
-    if score ~= '' and owned then redis.call('ZADD', owned, score, id) end
-    if deadline ~= '' then redis.call('ZADD', expiry, deadline, id) end
-    fields[#fields + 1], fields[#fields + 2] = id, ARGV[first + 3]
+    local score = it.score == 'now' and now or it.score
+    if score then scores[#scores + 1], scores[#scores + 2] = score, it.id end
+    if score and it.order then redis.call('ZADD', it.order, score, it.id) end
+    if it.deadline then redis.call('ZADD', expiry, it.deadline, it.id) end
+    fields[#fields + 1], fields[#fields + 2] = it.id, it.field
   end
   for i = 1, #scores, MANY do
     redis.call('ZADD', recent, unpack(scores, i, math.min(i + MANY - 1, #scores)))
   end
   for _, it in ipairs(all) do
-    local first, _, runs, ids = unpack(it)
-    local texts, digests = first + 7, {}
-    local last = texts + ARGV[first + 4] - 1
-    for i = texts, last, MANY do
-      redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY - 1, last)))
+    local digests = {}
+    for i = it.texts, it.digests - 1, MANY do
+      redis.call('RPUSH', it.runs, unpack(ARGV, i, math.min(i + MANY, it.digests) - 1))
     end
-    for i = last + 1, last + ARGV[first + 5] do
+    for i = it.digests, it.stop - 1 do
       digests[#digests + 1], digests[#digests + 2] = now, ARGV[i]
     end
     for i = 1, #digests, MANY do
-      redis.call('ZADD', ids, unpack(digests, i, math.min(i + MANY - 1, #digests)))
+      redis.call('ZADD', it.ids, unpack(digests, i, math.min(i + MANY - 1, #digests)))
     end
-    if #digests > 0 then redis.call('PEXPIRE', ids, 3600000) end
+    if #digests > 0 then redis.call('PEXPIRE', it.ids, 3600000) end
   end
   for i = 1, #fields, MANY do
     redis.call('HSET', content, unpack(fields, i, math.min(i + MANY - 1, #fields)))
   end
   for _, it in ipairs(all) do
-    local first, record, runs = unpack(it)
-    local id, deadline = ARGV[first], ARGV[first + 2]
-    if deadline ~= '' then
-      redis.pcall('HPEXPIREAT', content, deadline, 'FIELDS', 1, id)
-      redis.pcall('PEXPIREAT', runs, deadline)
+    if it.deadline then
+      redis.pcall('HPEXPIREAT', content, it.deadline, 'FIELDS', 1, it.id)
+      redis.pcall('PEXPIREAT', it.runs, it.deadline)
     end
-    local facts = first + 7 + ARGV[first + 4] + ARGV[first + 5]
-    if ARGV[first + 6] ~= '0' then
-      -- What is begun anew must not come by a version it had before: see conversation.lua.
-      redis.call('HSET', record, 'version', now + 1,
-        unpack(ARGV, facts, facts + ARGV[first + 6] - 1))
-    end
-    if ARGV[first + 1] == 'now' then redis.call('HSET', record, 'created', now, 'updated', now) end
+    local facts = record_of(it, now)
+    if #facts > 2 then redis.call('HSET', it.record, unpack(facts)) end
+    if it.score == 'now' then redis.call('HSET', it.record, 'created', now, 'updated', now) end
   end
 end
