@@ -19,6 +19,7 @@ from conversation_memory.archive import Dump, Restore
 from conversation_memory.archive import restore as restoring
 from conversation_memory.archive.archive import Source
 from conversation_memory.exceptions import (
+    ArchiveDamaged,
     ConversationConflict,
     ConversationCorrupt,
     ConversationTooLarge,
@@ -522,6 +523,14 @@ class CostTests:
             assert [names[0] for names in sent[: len(to_choose)]] == to_choose
             assert len(sent) == len(to_choose) + contents
 
+    def test_a_dump_asks_for_two_megabytes_at_a_time(self):
+        for n in range(5):
+            self.index.driver(n).append(Run("?", "x" * 900_000))
+        expected = dumped(self.index)
+        with counted() as sent:
+            assert body(dumped(self.index)) == body(expected)
+        assert len(sent) == 3 + 2  # three fit, as the third one is begun within the limit
+
     def test_a_restore_asks_what_is_stored_only_if_something_is(self):
         archive = archive_of(*(entry_of(f"c{n}", [run()]) for n in range(401)))
         beginning = 2  # permissions, and how many there are
@@ -563,8 +572,29 @@ class Slow(Source):
             yield entry_of(f"c{n}", [run(n)])
 
 
+class Failing(Source):
+    """A source that turns out to be damaged after its first batch."""
+
+    trusted = True
+
+    def __init__(self):
+        self.longest = 0
+
+    def entries(self):
+        yield from (entry_of(f"c{n}", [run(n)]) for n in range(201))
+        raise ArchiveDamaged("It is damaged.")
+
+
 @each_layout
 class EventLoopTests:
+    def test_a_batch_that_was_sent_is_written_when_the_next_one_fails(self):
+        restore = Restore(self.index, Failing())
+        for run in (restore.run, lambda: wait_for(restore.arun())):
+            with pytest.raises(ArchiveDamaged):
+                run()
+            assert self.index.count() == 200
+            self.index.delete(*self.index)
+
     def test_goes_on_while_a_slow_source_is_read(self):
         source = Slow()
         restore = Restore(self.index, source)

@@ -102,6 +102,9 @@ class Dump:
             in_order: Command[Any] = single("ZMSCORE", keys.recency(), *found)
             present, scores, *owners = yield [now(), in_order, *asked]
             times = [-1 if score is None else int(float(score)) for score in scores]
+            if self.selection == EVERYTHING:
+                ids.add(zip(found, times, strict=True))
+                continue
             rows = zip(found, times, owners or [None] * len(found), strict=True)
             ids.add(
                 (id, time)
