@@ -25,6 +25,13 @@ FOOTER = b'{"conversations": '
 _CHECK = b', "crc32": "'
 _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
+# The usual line up to its value, half as costly to read as JSON.
+_text, _integer = rb'"([ !#-\[\]-~]*)"', rb"(0|[1-9][0-9]{0,14})"
+_usual = re.compile(
+    rb'\{"id": %b(?:, "record": \{(?:"owner": %b, )?(?:"title": %b, )?"created": %b, "updated": %b'
+    rb'(?:, "ttl": %b)?\})?(?:, "expires": %b)?(?:, "score": %b)?, "runs": %b, "end": %b()'
+    rb', "crc32": "([0-9a-f]{8})", "value": ' % (*[_text] * 3, *[_integer] * 7)
+).match
 _LATEST = 2**53  # milliseconds; JavaScript and jq read larger integers inexactly
 _NUMBERS = ("expires", "score", "runs", "end")
 _FACTS = ("created", "updated", "ttl")
@@ -149,18 +156,36 @@ def has_form_of_entry(line: bytes) -> bool:
 
 def read_entry(line: bytes) -> Entry:
     """Raises `Malformed`."""
+    usual = _usual(line)
+    if usual is None or not line.endswith(b"}\n"):
+        return _read_any(line)
+    value = line[usual.end() : -2]
+    checksum = zlib.crc32(value)
+    id, owner, title, *integers, _, stated = usual.groups()
+    _compare(line[: usual.end(11)], checksum, stated)
+    numbers = [None if number is None else int(number) for number in integers]
+    created, updated, ttl, expires, score, runs, end = numbers
+    facts = Facts(owner, title or b"", created, updated, ttl)
+    return Entry(id, value, checksum, runs, end, facts, expires, score)
+
+
+def _read_any(line: bytes) -> Entry:
     head, _, rest = line.partition(_CHECK)
     parts = _value(rest)
     if parts is None or not rest.endswith(b"}\n"):
         raise Malformed("it is not a line of an archive")
     value = _from_json(parts[2], rest[parts.end() : -2])
     checksum = zlib.crc32(value)
-    if zlib.crc32(head, checksum) != int(parts[1], 16):
-        raise Malformed("its checksum does not match")
+    _compare(head, checksum, parts[1])
     try:
         return _entry(_object(head + b"}"), parts[2], value, checksum)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise error if isinstance(error, Malformed) else Malformed("a member is wrong") from None
+
+
+def _compare(head: bytes, checksum: int, stated: bytes) -> None:
+    if zlib.crc32(head, checksum) != int(stated, 16):
+        raise Malformed("its checksum does not match")
 
 
 def _head(entry: Entry) -> str:
