@@ -138,7 +138,6 @@ def summaries(
     *,
     order: bytes = b"",
     glances: bool = False,
-    in_transaction: bool = False,
 ) -> Command[list[Summary]]:
     """The summary of each of a few hundred ids, with its score in `order`, else in that of all.
 
@@ -146,7 +145,6 @@ def summaries(
     """
     own = [key for id in ids for key in (keys.record(id), keys.runs(id))]
     names = tuple(dict.fromkeys(("expires", *fields)))
-    call = SUMMARIES.whole if in_transaction else SUMMARIES.call
 
     def decoded(reply: list[Any]) -> list[Summary]:
         time, *rows = reply
@@ -154,7 +152,9 @@ def summaries(
 
     largest = LARGEST_GLANCE if glances else 0
     args = [largest, _ALL_GLANCES, len(names), *names, *ids]
-    return Command((call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded)
+    return Command(
+        (SUMMARIES.call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded
+    )
 
 
 def _preview(beginning: bytes) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ _DIGESTED = 32 * 1024
 
 # Of how many runs the ids are kept, so that an append that is repeated finds them.
 KNOWN_IDS = 500
+
+_plain_id = re.compile(rb'\["([^"\\]*)",').match
 
 # By how much the clocks of a client and of Redis may differ.
 _SKEW = timedelta(hours=1)
@@ -81,6 +84,11 @@ def digest(run_id: str) -> bytes:
     return md5(text, usedforsecurity=False).digest()[:8]
 
 
+def _id_of(text: bytes) -> str:
+    plain = _plain_id(text)
+    return plain[1].decode("utf-8", "surrogatepass") if plain else Run.from_text(text).id
+
+
 def is_past(record: Record) -> Operation[bool]:
     # The clock of the server counts; it is asked only if the deadline is near.
     if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
@@ -108,8 +116,8 @@ class Encoded:
     @property
     def told(self) -> list[bytes]:
         """What tells the last runs; see conversation.lua."""
-        runs = map(Run.from_text, self.texts[-KNOWN_IDS:])
-        return [digest(run.id) for run in runs if run.id]
+        ids = map(_id_of, self.texts[-KNOWN_IDS:])
+        return [digest(id) for id in ids if id]
 
     @property
     def args(self) -> list[Any]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -150,7 +151,7 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Ahead):
         work = step.work if callable(step.work) else partial(_send, client, step.work, alias)
         thread = ThreadPoolExecutor(1)
-        answer = thread.submit(work)
+        answer = begun(thread, work)
         thread.shutdown(wait=False)
         return answer
     if isinstance(step, _FUTURES):
@@ -179,6 +180,22 @@ def _send_one(client: Any, command: Command[T], alias: str) -> T:
             return command.otherwise  # type: ignore[no-any-return]
         failure = translate(error, alias)
     raise failure
+
+
+def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
+    """Let `thread` do `work`, which has begun on return, and has sent its commands if it is alone.
+
+    Without this, Python would let the caller compute for 5 ms before it lets the thread begin.
+    """
+    is_running = Event()
+
+    def run() -> T:
+        is_running.set()
+        return work()
+
+    answer = thread.submit(run)
+    is_running.wait()
+    return answer
 
 
 @sensitive_variables()
