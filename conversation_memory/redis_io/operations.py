@@ -20,7 +20,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.views.decorators.debug import sensitive_variables
-from redis.exceptions import ExecAbortError, NoScriptError, RedisError
+from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
 
 from ..exceptions import (
     ConversationMemoryError,
@@ -76,6 +76,8 @@ class Ahead:
 
     work: Sequence[Command[Any]] | Callable[[], Any]
 
+
+_REPLIES = (bytes, int, list, type(None))
 
 _FUTURES = (Future, asyncio.Future)
 
@@ -144,8 +146,6 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
 
 
 def _send(client: Any, step: Step, alias: str) -> Any:
-    if type(step) is Command and len(step.calls) == 1:  # nearly every step
-        return _send_one(client, step, alias)
     if isinstance(step, Pause):
         return time.sleep(step.seconds)
     if isinstance(step, Ahead):
@@ -159,25 +159,12 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
+        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
+            return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, _exchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
     except (RedisError, OSError) as error:
-        failure = translate(error, alias)
-    raise failure
-
-
-def _send_one(client: Any, command: Command[T], alias: str) -> T:
-    [call] = command.calls
-    try:
-        try:
-            reply = _as_sent(client).execute_command(*call, NEVER_DECODE=True)
-        except NoScriptError:
-            reply = _as_sent(client).execute_command(*with_source(call), NEVER_DECODE=True)
-        return command.decode(reply)
-    except (RedisError, OSError) as error:
-        if command.otherwise is not _RAISE and is_wrong_type(error):
-            return command.otherwise  # type: ignore[no-any-return]
         failure = translate(error, alias)
     raise failure
 
@@ -200,8 +187,6 @@ def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
 
 @sensitive_variables()
 async def _asend(client: Any, step: Step, alias: str) -> Any:
-    if type(step) is Command and len(step.calls) == 1:
-        return await _asend_one(client, step, alias)
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
     if isinstance(step, Ahead):
@@ -216,6 +201,8 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
+        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
+            return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, await _aexchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
@@ -224,29 +211,23 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     raise failure
 
 
-@sensitive_variables()
-async def _asend_one(client: Any, command: Command[T], alias: str) -> T:
-    [call] = command.calls
-    try:
-        try:
-            reply = await _as_sent(client).execute_command(*call, NEVER_DECODE=True)
-        except NoScriptError:
-            reply = await _as_sent(client).execute_command(*with_source(call), NEVER_DECODE=True)
-        return command.decode(reply)
-    except (RedisError, OSError) as error:
-        if command.otherwise is not _RAISE and is_wrong_type(error):
-            return command.otherwise  # type: ignore[no-any-return]
-        failure = translate(error, alias)
-    raise failure
-
-
 def _exchange(client: Any, calls: list[Call]) -> list[Any]:
     """The reply of each call, an error of the server as a value."""
+    if len(calls) == 1:
+        try:
+            return [_as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
+        except ResponseError as error:
+            return [error]
     return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
 @sensitive_variables()
 async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
+    if len(calls) == 1:
+        try:
+            return [await _as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
+        except ResponseError as error:
+            return [error]
     return await _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
