@@ -13,8 +13,8 @@ from typing import Any
 from ..documents import Document, build
 from ..exceptions import ConversationNotFound, RunNotFound
 from ..records import LARGEST, Excerpt, Record, RunPage
-from ..redis_io.operations import Command, Operation
-from ..redis_io.scripts import Script
+from ..redis_io.operations import Operation
+from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, owner_of
@@ -33,7 +33,7 @@ class Slice:
     texts: list[bytes]
     start: int
     length: int
-    field: bytes | None
+    field: bytes | None = None
 
 
 class ListLayout(Layout):
@@ -178,10 +178,13 @@ class ListLayout(Layout):
         first, last = end - limit if before is None else max(0, end - limit), end - 1
         if before == 0:  # to Redis, -1 is the last one
             first, last = 1, 0
-        reply = yield self.reading_command(ref, first, last, with_field=with_field)
-        if len(reply) < 5:
-            reply = yield self._long_slice(ref, first, last)
-        (*fields, _), size, length, texts, field = reply
+        content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
+        lengths = ("HSTRLEN", content, ref.id), ("LLEN", runs)
+        calls: tuple[Call, ...] = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last))
+        if with_field:
+            calls = (*calls, ("HGET", content, ref.id))
+        replies = yield from self._at_one_moment(ref, calls)
+        (*fields, _), size, length, texts, *field = replies
         record = Record.from_reply(ref.id, fields)
         is_visible = self.is_own(record, size, length) and ref.sees(record)
         if not is_visible or (yield from is_past(record)):
@@ -191,18 +194,7 @@ class ListLayout(Layout):
         if before is not None and before > length:
             return (yield from self._slice(ref, length, limit, with_field=with_field))
         start = max(0, (length if before is None else before) - limit)
-        return Slice(record, texts, start, length, field)
-
-    def _long_slice(self, ref: ConversationRef, first: int, last: int) -> Command[list[Any]]:
-        content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
-        calls = (
-            ("HMGET", self.keys.record(ref.id), *Snapshot.FIELDS),
-            ("HSTRLEN", content, ref.id),
-            ("LLEN", runs),
-            ("LRANGE", runs, first, last),
-            ("HGET", content, ref.id),
-        )
-        return Command(calls)
+        return Slice(record, texts, start, length, *field)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

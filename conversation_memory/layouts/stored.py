@@ -24,14 +24,13 @@ from ..exceptions import (
 from ..keys import Keys, decode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage, number
 from ..redis_io.operations import Command, Operation, T, single
-from ..redis_io.scripts import Script
+from ..redis_io.scripts import Call, Script
 from ..runs import Run
 from ..search_index.index_state import OFF, IndexState, State
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from .refs import ConversationRef, Indexed, Snapshot, is_past, owner_of
 
-READ = Script("read")
 INDEXED = Script("indexed")
 DERIVE = Script("derive")
 
@@ -39,8 +38,7 @@ E = TypeVar("E", bound=ConversationError)
 
 _CHUNK = 50
 
-# Above, in bytes, a MULTI is faster than a script that returns as much.
-_IN_SCRIPTS = 128 * 1024
+_VERSION = Snapshot.FIELDS.index("version")
 
 # Why a script did not write, then details; see conversation.lua.
 Refusal = list[bytes]
@@ -65,36 +63,40 @@ class StoredConversation(ABC):
 
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        reply = yield self.reading_command(ref)
-        if len(reply) < 4:
-            snapshot: Snapshot = yield self.snapshot(ref, strict=True)
-        else:
-            values, _, _, texts, field = reply
-            snapshot = Snapshot.from_replies(ref.id, values, field, texts)
+        replies = yield from self._at_one_moment(ref, self._reads(ref))
+        snapshot = Snapshot.from_replies(ref.id, *replies)
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
         return snapshot.digested() if digested else snapshot
 
-    def reading_command(
-        self, ref: ConversationRef, first: int = 0, last: int = -1, *, with_field: bool = True
-    ) -> Command[list[Any]]:
-        """See read.lua, of the fields of a snapshot."""
-        keys = [self.keys.content(ref.id), self.keys.record(ref.id), self.keys.runs(ref.id)]
-        args = [ref.id, _IN_SCRIPTS, first, last, int(with_field), *Snapshot.FIELDS]
-        return Command((READ.call(keys, args),))
-
-    def snapshot(self, ref: ConversationRef, *, strict: bool = False) -> Command[Any]:
-        """The stored state, expired or not. Unless `strict`, None if a key has another type."""
-        calls = (
-            ("HMGET", self.keys.record(ref.id), *Snapshot.FIELDS),
+    def _reads(self, ref: ConversationRef) -> tuple[Call, ...]:
+        return (
+            self._record_call(ref),
             ("HGET", self.keys.content(ref.id), ref.id),
             ("LRANGE", self.keys.runs(ref.id), 0, -1),
         )
 
+    def _record_call(self, ref: ConversationRef) -> Call:
+        return ("HMGET", self.keys.record(ref.id), *Snapshot.FIELDS)
+
+    def _at_one_moment(self, ref: ConversationRef, calls: tuple[Call, ...]) -> Operation[list[Any]]:
+        """The replies to reads of a conversation, of which the first one is that of its record.
+
+        A transaction costs more than to look at the version again, which all our writes raise.
+        """
+        again = ("HGET", self.keys.record(ref.id), "version")
+        *replies, version = yield [Command((call,)) for call in (*calls, again)]
+        if replies[0][_VERSION] == version:
+            return replies  # type: ignore[no-any-return]
+        return (yield Command(calls))  # type: ignore[no-any-return]
+
+    def snapshot(self, ref: ConversationRef) -> Command[Snapshot | None]:
+        """The stored state, expired or not; None if a key has another type."""
+
         def decoded(replies: list[Any]) -> Snapshot:
             return Snapshot.from_replies(ref.id, *replies)
 
-        return Command(calls, decoded) if strict else Command(calls, decoded, None)
+        return Command(self._reads(ref), decoded, None)
 
     def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is damaged."""
