@@ -20,7 +20,7 @@ from ..layouts import Layout
 from ..layouts.refs import Encoded, digest
 from ..layouts.stored import DERIVE
 from ..records import number
-from ..redis_io.operations import Command, allowed
+from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
@@ -124,18 +124,15 @@ class Stored(NamedTuple):
         return Entry(self.id, value, checksum, runs, end, facts, expires, score, tuple(left))
 
 
-def contents(keys: Keys, ids: Sequence[bytes]) -> Command[list[Stored]]:
+def read(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Stored]]:
     """The first of some conversations, as many as fit into one reply."""
     own = [key for id in ids for key in (keys.record(id), keys.runs(id))]
     names = _Values._fields
     args = [_REPLY, len(names), *names, *ids]
 
-    def decoded(reply: list[Any]) -> list[Stored]:
-        time, *rows = reply
-        return [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
-
     call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
-    return Command((call,), decoded)
+    time, *rows = yield Command((call,))
+    return [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
 
 
 def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, int]:
