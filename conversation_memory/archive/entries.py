@@ -30,7 +30,7 @@ CONTENTS = Script("contents")
 RESTORE = Script("restore")
 OVERWRITE = Script("overwrite")
 
-_REPLY = 2 * 2**20  # bytes, and one conversation more
+_REPLY = 2**19  # bytes, and one conversation more; longer replies are slower to take in
 _SHORT = 200
 _read_short = lru_cache(100)(documents.read)  # most fields beside lists are the same few bytes
 
