@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from .exceptions import Damaged
@@ -25,6 +26,8 @@ _OPENING = b'{"runs": ['
 _RUN = b'{"type": "Run", "id": '
 _BETWEEN = b", " + _RUN
 _CLOSING = b'], "metadata": '
+
+_SHORT = 200
 
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _opening = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
@@ -242,6 +245,14 @@ def read(raw: bytes, record: Record | None = None) -> Document:
     # A document in our form is canonical, whichever program wrote it.
     again = document.with_texts(document.texts)
     return again if again.raw == raw else document
+
+
+_read_short = lru_cache(100)(read)
+
+
+def read_field(raw: bytes) -> Document:
+    """See read(), of the field beside a list: most are the same few bytes."""
+    return _read_short(raw) if len(raw) < _SHORT else read(raw)
 
 
 def _ends_at(raw: bytes, end: int) -> bool:

@@ -523,9 +523,9 @@ class CostTests:
             assert [names[0] for names in sent[: len(to_choose)]] == to_choose
             assert len(sent) == len(to_choose) + contents
 
-    def test_a_dump_asks_for_two_megabytes_at_a_time(self):
+    def test_a_dump_asks_for_half_a_megabyte_at_a_time(self):
         for n in range(5):
-            self.index.driver(n).append(Run("?", "x" * 900_000))
+            self.index.driver(n).append(Run("?", "x" * 200_000))
         expected = dumped(self.index)
         with counted() as sent:
             assert body(dumped(self.index)) == body(expected)

@@ -20,7 +20,7 @@ from ..keys import encode
 from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, begun, info, single
 from . import format
-from .entries import Stored, contents
+from .entries import Stored, read
 from .format import Entry, Header
 
 _BATCH = 200
@@ -66,8 +66,7 @@ class Dump:
                 batch = batch[len(found) :]
 
     def _read(self, ids: Sequence[bytes]) -> Operation[list[Stored]]:
-        found: list[Stored] = yield contents(self.index._layout.keys, ids)
-        return found
+        return read(self.index._layout.keys, ids)
 
     def _select(self, ids: Ids) -> Operation[str]:
         """Put the selected ids into `ids`. Returns the version of the server."""

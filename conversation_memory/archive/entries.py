@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha1
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from ..layouts import Layout
 from ..layouts.refs import Encoded
 from ..layouts.stored import DERIVE
 from ..records import Record, number
-from ..redis_io.operations import Command, allowed
+from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
 from ..search_index.run_documents import fresh_token
@@ -29,9 +28,7 @@ CONTENTS = Script("contents")
 RESTORE = Script("restore")
 OVERWRITE = Script("overwrite")
 
-_REPLY = 2 * 2**20  # bytes, and one conversation more
-_SHORT = 200
-_read_short = lru_cache(100)(documents.read)  # most fields beside lists are the same few bytes
+_REPLY = 2**19  # bytes, and one conversation more; longer replies are slower to take in
 
 
 _TIMES = ("created", "updated", "ttl", "expires")
@@ -122,18 +119,15 @@ class Stored(NamedTuple):
         return Entry(self.id, value, checksum, runs, end, facts, expires, score, tuple(left))
 
 
-def contents(keys: Keys, ids: Sequence[bytes]) -> Command[list[Stored]]:
+def read(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Stored]]:
     """The first of some conversations, as many as fit into one reply."""
     own = [key for id in ids for key in (keys.record(id), keys.runs(id))]
     names = _Values._fields
     args = [_REPLY, len(names), *names, *ids]
 
-    def decoded(reply: list[Any]) -> list[Stored]:
-        time, *rows = reply
-        return [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
-
     call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
-    return Command((call,), decoded)
+    time, *rows = yield Command((call,))
+    return [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
 
 
 def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, int]:
@@ -154,7 +148,7 @@ def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, i
 
 
 def _joined(it: Stored, field: bytes) -> Document:
-    document = _read_short(field) if len(field) < _SHORT else documents.read(field)
+    document = documents.read_field(field)
     form, texts = (number(it.values.length), it.values.crc), it.texts
     ours = not document.count and form == (len(field), document.crc.encode())
     # If nobody else wrote to field or list, the runs need not be parsed.

@@ -21,7 +21,7 @@ from ..layouts import ConversationRef
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search.reindex import catch_up
 from .archive import Source
-from .entries import Item, Stored, Written, contents, permission, writing
+from .entries import Item, Stored, Written, permission, read, writing
 from .format import Entry, Malformed
 
 POLICIES = ("fail", "skip", "replace", "newest")
@@ -224,14 +224,15 @@ class Restore:
 
     def _hoped(self, batch: Batch) -> Operation[list[Item]]:
         """A batch as it is if nothing is stored. The script does not write what is."""
-        time = (yield now()) if any(it.expires is not None for it in batch.values()) else 0
+        time = yield from _time(batch)
         return [self._item(entry, None, time) for entry in batch.values()]
 
     def _decided(self, batch: Batch) -> Operation[list[Item]]:
         """Compare a batch with what is stored."""
+        time = yield from _time(batch)
         items, ids = [], [*batch]
         while ids:
-            found, time = yield [contents(self._layout.keys, ids), now()]
+            found = yield from read(self._layout.keys, ids)
             items += [self._compared(batch[it.id], it, time) for it in found]
             ids = ids[len(found) :]
         return items
@@ -318,3 +319,9 @@ class Restore:
             f"record for {counted(counts.conflicts, 'conversation')}: {names}"
             f"{' …' if counts.conflicts > _EXAMPLES else ''}. They were not changed."
         )
+
+
+def _time(batch: Batch) -> Operation[int]:
+    """The time of the server; 0 if no conversation has a deadline that it matters to."""
+    time: int = (yield now()) if any(it.expires is not None for it in batch.values()) else 0
+    return time

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from ..clock import milliseconds, now
-from ..documents import Document, build, fingerprint, joined, read
+from ..documents import Document, build, fingerprint, joined, read, read_field
 from ..exceptions import Damaged, counted
 from ..keys import encode
 from ..records import FIELDS, Record, number
@@ -200,7 +200,7 @@ class Snapshot:
         # As many runs and bytes as the record counts were written by us, and are readable.
         if (self.record.runs, self.size) != (len(self.texts), sum(map(len, self.texts))):
             decoded_runs(self.texts)  # raises for one that is not
-        return joined(self.texts, read(self.field))
+        return joined(self.texts, read_field(self.field))
 
     @property
     def lost(self) -> int:
