@@ -64,14 +64,6 @@ class Artifact:
         artifact._data = data
         return artifact
 
-    @classmethod
-    def of_run(cls, run: Run, side: str, text: str) -> Artifact:
-        """The plain text that is the `side` of a run, 'input' or 'output'."""
-        artifact = cls.__new__(cls)
-        artifact._data = None
-        artifact._run, artifact._side, artifact._plain = run, side, text
-        return artifact
-
     def to_dict(self) -> dict[str, Any]:
         """The dict on the wire itself: what you change in it is changed in the artifact."""
         if self._data is None:
@@ -80,7 +72,7 @@ class Artifact:
 
     @property
     def _is_plain(self) -> bool:
-        return self._data is None and not self._run.is_expanded
+        return self._data is None and self._run._data is None
 
     @property
     def type(self) -> str:
@@ -120,7 +112,7 @@ class Artifact:
     @property
     def text(self) -> str:
         """The artifact as text, whatever its type; a binary as a short description of it."""
-        if self._data is None and not self._run.is_expanded:
+        if self._data is None and self._run._data is None:
             return self._plain
         try:
             return self._text()
@@ -153,6 +145,17 @@ class Artifact:
         return self.to_dict() == other.to_dict() if isinstance(other, Artifact) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # mutable
+
+
+_new = Artifact.__new__
+
+
+def plain_text(run: Run, side: str, text: str) -> Artifact:
+    """The plain text that is a side of a run, 'input' or 'output'."""
+    artifact = _new(Artifact)
+    artifact._data = None
+    artifact._run, artifact._side, artifact._plain = run, side, text
+    return artifact
 
 
 def artifact(value: Any) -> dict[str, Any]:

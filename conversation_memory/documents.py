@@ -213,7 +213,17 @@ def opening_of(text: bytes) -> bytes | None:
 def joined(texts: Sequence[bytes], field: Document) -> Document:
     """The document of runs that are kept in a list, and of the field."""
     if not field.count:
-        return replace(field, pieces=[*texts], number=len(texts), apart=True)
+        return Document(
+            field.raw,
+            len(texts),
+            field.end,
+            field.metadata_start,
+            field.metadata_end,
+            [*texts],
+            field.members,
+            field.fingerprint,
+            apart=True,
+        )
     # Another program, which knows no list, wrote runs into the field.
     known = {run.id for run in decoded_runs(texts)} - {""}
     others = [run.to_list() for run in field.runs if run.id not in known]

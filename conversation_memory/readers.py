@@ -57,8 +57,7 @@ class ConversationReader:
 
         Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        conversation = yield from self._read()
-        return conversation.runs, conversation.metadata
+        return self._reading(self._layout.load(self._ref))
 
     load, aload = twins(_load)
 

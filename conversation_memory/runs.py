@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
-from .artifacts import Artifact, artifact, wrap
+from .artifacts import Artifact, artifact, plain_text, wrap
 from .exceptions import Damaged
 from .wire import dumps, dumps_unchecked, filled, loads_any, loads_together
 
@@ -38,7 +38,8 @@ class Run:
     that were read unless it was changed.
     """
 
-    # The text that was read; what it says, as decoded; and the dict that was handed out.
+    # The text that was read; what it says, as decoded; and the dict that was handed out, which may
+    # have been changed since.
     __slots__ = ("_data", "_raw", "_value")
 
     _data: dict[str, Any] | None
@@ -74,11 +75,6 @@ class Run:
         run = cls.__new__(cls)
         run._raw, run._value, run._data = raw, None, None
         return run
-
-    @property
-    def is_expanded(self) -> bool:
-        """True if the dict on the wire was asked for, so that it may have been changed."""
-        return self._data is not None
 
     def to_dict(self) -> dict[str, Any]:
         """The dict on the wire itself: what you change in it is changed in the run.
@@ -136,6 +132,9 @@ class Run:
 
     @property
     def input(self) -> Artifact:
+        value = self._value
+        if type(value) is list and self._data is None and type(value[1]) is str:
+            return plain_text(self, "input", value[1])
         return self._artifact("input", 1)
 
     @input.setter
@@ -144,6 +143,9 @@ class Run:
 
     @property
     def output(self) -> Artifact:
+        value = self._value
+        if type(value) is list and self._data is None and type(value[2]) is str:
+            return plain_text(self, "output", value[2])
         return self._artifact("output", 2)
 
     @output.setter
@@ -155,7 +157,7 @@ class Run:
             value = self._value or self._said()
             text = _text_of(value[position] if type(value) is list else value.get(side))
             if text is not None:
-                return Artifact.of_run(self, side, text)
+                return plain_text(self, side, text)
         return wrap(self.to_dict().get(side))
 
     def __repr__(self) -> str:
@@ -167,6 +169,9 @@ class Run:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
 
+_new = Run.__new__
+
+
 def decoded_runs(texts: Sequence[bytes], start: int = 0) -> list[Run]:
     """The runs of stored JSON texts, the first at position `start`.
 
@@ -175,15 +180,16 @@ def decoded_runs(texts: Sequence[bytes], start: int = 0) -> list[Run]:
     values = loads_together(texts)
     if values is None:
         values = [None] * len(texts)
-    runs, new = [], Run.__new__
-    for position, (raw, value) in enumerate(zip(texts, values, strict=True), start):
-        if _is_plain(value):
-            run = new(Run)
-            run._raw, run._value, run._data = raw, value, None
-        else:
-            run = decoded_run(raw, f"run {position}")
-        runs.append(run)
-    return runs
+    return [
+        _known(raw, value) if _is_plain(value) else decoded_run(raw, f"run {position}")
+        for position, (raw, value) in enumerate(zip(texts, values, strict=True), start)
+    ]
+
+
+def _known(raw: bytes, value: Any) -> Run:
+    run = _new(Run)
+    run._raw, run._value, run._data = raw, value, None
+    return run
 
 
 def lenient(texts: Sequence[bytes]) -> list[Run]:
@@ -201,9 +207,7 @@ def decoded_run(raw: bytes, name: str) -> Run:
             raise Damaged("it is not an object", raw)
     except Damaged as error:
         raise Damaged(f"{name} is damaged: {error.reason}", raw) from None
-    run = Run.from_text(raw)
-    run._value = value
-    return run
+    return _known(raw, value)
 
 
 def _is_plain(value: Any) -> bool:

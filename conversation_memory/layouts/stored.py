@@ -128,6 +128,14 @@ class StoredConversation(ABC):
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         """True if this record, a field of `size` bytes and a list of `runs` are in our form."""
 
+    def load(self, ref: ConversationRef) -> Operation[tuple[Runs, dict[str, Any]]]:
+        """The runs and the metadata; see read()."""
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return Runs(), {}
+        document = self.document(ref, snapshot)
+        return document.runs, document.metadata
+
     def read(self, ref: ConversationRef) -> Operation[ConversationState]:
         """The whole conversation; one without runs if it does not exist."""
         snapshot = yield from self._snapshot(ref)
