@@ -24,7 +24,7 @@ from ..search_index.run_documents import fresh_token
 _DIGESTED = 32 * 1024
 
 # Of how many runs the ids are kept, so that an append that is repeated finds them.
-KNOWN_IDS = 500
+KNOWN_IDS = 256
 
 _plain_id = re.compile(rb'\["([^"\\]*)",').match
 

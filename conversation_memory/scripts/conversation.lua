@@ -11,7 +11,7 @@ if owner == '' then owned = nil end  -- the key of another argument then
 
 -- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
-local KNOWN = 500  -- of how many runs the ids are kept
+local KNOWN = 256  -- of how many runs at least the ids are kept
 local LONG = 32768  -- from this length on, in bytes, a digest costs more than other ways to compare
 local NEVER = 32503680000000  -- when a long document expires: in the year 3000, in ms
 
@@ -211,5 +211,6 @@ end
 
 local function remember(known, digests)
   if #digests == 0 then return end
-  redis.call('SET', ids, (known .. table.concat(digests)):sub(-8 * KNOWN), 'PX', IDS)
+  local all = known .. table.concat(digests)
+  redis.call('SET', ids, all:sub(-8 * math.max(KNOWN, #digests)), 'PX', IDS)
 end
