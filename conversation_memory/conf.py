@@ -7,10 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from django.conf import settings
-from django.views.decorators.debug import sensitive_variables
 from redis.connection import parse_url
 
-from .exceptions import InvalidIndexError
+from .exceptions import InvalidIndexError, sensitive
 from .keys import Keys
 
 DEFAULT_INDEX = "conversations"
@@ -109,7 +108,7 @@ def lends(cache: str) -> bool:
     return "redis" in str(settings.CACHES[cache].get("BACKEND", "")).lower()
 
 
-@sensitive_variables()
+@sensitive
 def get(alias: str) -> IndexSettings:
     """The settings of `alias`. Raises `InvalidIndexError` with all errors of its entry."""
     if alias not in entries() and alias not in settings.CACHES:

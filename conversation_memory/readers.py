@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from django.views.decorators.debug import sensitive_variables
-
 from .collection.listing import Listing
+from .exceptions import sensitive
 from .keys import decode
 from .layouts import ConversationRef, Layout
 from .layouts.refs import Memo
@@ -128,7 +127,7 @@ class ConversationReader:
 
     window, awindow = twins(_window)
 
-    @sensitive_variables()
+    @sensitive
     def recall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """The `k` runs of the conversation that are most related to `text`, the closest first.
 
@@ -145,7 +144,7 @@ class ConversationReader:
         vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
         return embedding.nearest(runs, vectors, vector, k)
 
-    @sensitive_variables()
+    @sensitive
     async def arecall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """See recall()."""
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
