@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -84,15 +85,30 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
             hint="Use database 0.",
             id="conversation_memory.W002",
         )
-    if index.search and index.search.embed:
-        try:
-            import_string(index.search.embed)
-        except ImportError as error:
-            yield Error(
-                f"EMBED in SEARCH of {where} cannot be imported: {error}.",
-                hint="Name a callable, as in 'project.embeddings.embed'.",
-                id="conversation_memory.E008",
-            )
+    embed = index.search.embed if index.search else None
+    if embed and (fault := _fault_of(embed)):
+        yield Error(
+            f"EMBED in SEARCH of {where} {fault}.",
+            hint="Name a callable, as in 'project.embeddings.embed'.",
+            id="conversation_memory.E008",
+        )
+    if index.title is not None and (fault := _fault_of(index.title, may_be_async=False)):
+        yield Error(
+            f"TITLE of {where} {fault}.",
+            hint="Name a function from a run to a text, as in 'project.titles.title', or None.",
+            id="conversation_memory.E009",
+        )
+
+
+def _fault_of(path: str, *, may_be_async: bool = True) -> str:
+    """What is wrong with the dotted path of a callable; '' if nothing is."""
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        return f"cannot be imported: {error}"
+    if not callable(found):
+        return "is not callable"
+    return "is async" if iscoroutinefunction(found) and not may_be_async else ""
 
 
 def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:

@@ -17,7 +17,9 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 
 _ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
-_STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT".split()
+_STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT TITLE".split()
+# os.environ.get() returns None for a missing variable; a TITLE of None turns titles off.
+_OPTIONAL = "USERNAME PASSWORD TITLE".split()
 # The lowest and the highest value, 0 for no limit.
 _INTEGERS = {"PORT": (1, 65535), "DB": (0, 0), "MAX_BYTES": (1, 0), "MAX_RUN_BYTES": (1, 0)}
 
@@ -52,6 +54,7 @@ class IndexSettings:
     ttl: float | timedelta | None = None
     ttl_on_read: bool = False
     on_user_delete: str | None = None
+    title: str | None = "conversation_memory.titles.first_line"
     search: SearchSettings | None = None
     cache: str | None = None
     url: str | None = field(default=None, repr=False)
@@ -136,8 +139,7 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
         yield f"{where} is not a dict."
         return
     yield from _key_faults(where, entry, IndexSettings)
-    # os.environ.get() returns None for a missing variable.
-    optional = {key for key in ("USERNAME", "PASSWORD") if entry.get(key) is None}
+    optional = {key for key in _OPTIONAL if entry.get(key) is None}
     if mistyped := [
         key for key in _STRINGS if key not in optional and not isinstance(entry.get(key, ""), str)
     ]:

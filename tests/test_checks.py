@@ -73,6 +73,19 @@ class ChecksTests(SimpleTestCase):
                 assert "SentinelClient" not in message.msg
                 assert "django_redis.cache.RedisCache" in message.hint
 
+    def test_a_title_that_is_not_made_by_a_plain_function(self):
+        for title, fault in (
+            ("no.such.function", "cannot be imported: No module named 'no'"),
+            ("tests.test_checks.URL", "is not callable"),
+            ("tests.test_titles.waiting", "is async"),
+        ):
+            with self.subTest(title):
+                [message] = messages(REDIS={"default": {"URL": URL, "TITLE": title}})
+                assert message.id == "conversation_memory.E009"
+                assert message.msg == f"TITLE of settings.REDIS['default'] {fault}."
+        for title in (None, "tests.test_titles.shouting"):
+            assert ids_of({"TITLE": title}) == []
+
     def test_options_that_redis_py_does_not_take(self):
         for options in (
             {"sokcet_timeout": 1},

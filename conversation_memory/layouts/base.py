@@ -23,6 +23,7 @@ from ..redis_io.operations import Command, Operation, Pause, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
+from ..titles import MAX_TITLE, proposed
 from ..wire import dumps
 from .refs import ConversationRef, Encoded, Memo, Snapshot, identified
 from .stored import Refusal, StoredConversation
@@ -34,8 +35,6 @@ OWNER = Script("owner")
 FORGET = Script("forget")
 RENAME = Script("rename")
 ERASE = Script("erase")
-
-MAX_TITLE = 1000
 
 # The pauses between them add up to about seven seconds, with a random part against lockstep.
 _ATTEMPTS = 300
@@ -84,7 +83,7 @@ class Layout(StoredConversation, ABC):
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
         document = build(runs, dict(metadata))
-        encoded = self._checked(ref, document)
+        encoded, title = self._checked(ref, document), self._title(runs)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[str | Refusal]:
             expected = None
@@ -98,7 +97,7 @@ class Layout(StoredConversation, ABC):
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
-            written = yield self._write(ref, encoded, expected, change)
+            written = yield self._write(ref, encoded, expected, change, title=title)
             return f"{written}-{encoded.fingerprint}" if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -149,8 +148,12 @@ class Layout(StoredConversation, ABC):
                 return False
             ref = self._seen(ref, snapshot)
             nothing = self.documents.added(()) if self.documents else b""
-            encoded = self._checked(ref, self.document(ref, snapshot))
-            written = yield self._write(ref, encoded, snapshot, nothing, keeps_times=True)
+            document = self.document(ref, snapshot)
+            encoded = self._checked(ref, document)
+            title = b"" if snapshot.record.runs else self._title(document.runs)
+            written = yield self._write(
+                ref, encoded, snapshot, nothing, title=title, keeps_times=True
+            )
             return True if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -268,13 +271,16 @@ class Layout(StoredConversation, ABC):
                 step = documents.added((run, run.to_wire()) for run in added)
             elif documents:
                 step = documents.between(document, changed)
-            encoded = self._checked(ref, changed)
-            written: int | Refusal = yield self._write(ref, encoded, snapshot, step)
+            encoded, title = self._checked(ref, changed), b""
+            if not snapshot.record.runs:
+                title = self._title(document.runs or added or changed.runs)
+            written: int | Refusal = yield self._write(ref, encoded, snapshot, step, title=title)
             if not isinstance(written, int):
                 return written
             if memo is not None:
                 owner = None if ref.owner is None else decode(ref.owner)
-                record = replace(snapshot.record, owner=owner, version=written)
+                runs = changed.count
+                record = replace(snapshot.record, owner=owner, version=written, runs=runs)
                 memo.keep(Snapshot(encoded.field, record), changed)
             return changed
 
@@ -315,6 +321,10 @@ class Layout(StoredConversation, ABC):
             self._check_runs(ref, document.texts)
         return encoded
 
+    def _title(self, runs: Sequence[Run]) -> bytes:
+        """The title to propose for a conversation that begins with `runs`."""
+        return proposed(self.title, runs[0], self.alias) if runs else b""
+
     def _write(
         self,
         ref: ConversationRef,
@@ -322,9 +332,11 @@ class Layout(StoredConversation, ABC):
         expected: Snapshot | None,
         change: bytes,
         *,
+        title: bytes = b"",
         keeps_times: bool = False,
     ) -> Command[int | Refusal]:
         """Write if all is as `expected`: the new version. `change` is that of search documents."""
         known = expected.expectation if expected else ("", "", "")
-        what = [encoded.field, *self._lifetimes(ref), change, int(keeps_times), *encoded.args]
+        what = [encoded.field, *self._lifetimes(ref), change, int(keeps_times), title]
+        what += encoded.args
         return self._command(self._changing(WRITE), ref, [*known, *what])

@@ -129,12 +129,13 @@ class ListLayout(Layout):
         return (yield from super().store(ref, runs, metadata, revision))
 
     def _appended(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[list[bytes]]:
-        """The change of the search documents, then of each run the digest of its id, its text."""
+        """Title and change of search documents, then of each run the digest of its id, its text."""
         texts = [(run, run.to_wire()) for run in runs]
         self._check_runs(ref, [text for _, text in texts])
         documents = yield from self.indexer()
         change = b"" if documents is None else documents.added(texts, with_texts=False)
-        return [change, *(part for run, text in texts for part in (digest(run.id), text))]
+        parts = (part for run, text in texts for part in (digest(run.id), text))
+        return [self._title(runs), change, *parts]
 
     def _append(
         self, ref: ConversationRef, version: int | str, args: Sequence[bytes]

@@ -53,6 +53,7 @@ class StoredConversation(ABC):
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
+        self.title = settings.title
         self.slides_on_read = settings.ttl_on_read
         self.keys = Keys(settings.index)
         self.schema = Schema.of(settings, self.keys)

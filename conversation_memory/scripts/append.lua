@@ -1,8 +1,8 @@
 -- needs: conversation, documents
 -- Layout `list`: add runs that are not known yet.
 -- ARGV  id, owner, lifetime, default lifetime, the empty document, its CRC-32, version ('' any;
---       with one, the runs are known to be new), most bytes, change of search documents (a document
---       of each run), then of each run the digest of its id and its text
+--       with one, the runs are known to be new), most bytes, title ('' none), change of search
+--       documents (a document of each run), then of each run the digest of its id and its text
 -- Returns 'added version', a refusal (conversation.lua), {'large', bytes}, {'lost', runs} if so
 -- many are missing, or {'changed'} if the version is another, or another program wrote the field.
 local stored, refused = enter()
@@ -14,15 +14,16 @@ if stored.exists then
   if count < stored.runs then return {'lost', stored.runs - count} end
 end
 if ARGV[7] ~= '' and stored.version ~= tonumber(ARGV[7]) then return {'changed'} end
+local title = count == 0 and ARGV[9]  -- it is that of the first run
 local new, digests, documents = {}, {}, {}
-local change = change_of(stored, ARGV[9])
-for i = 10, #ARGV, 2 do
+local change = change_of(stored, ARGV[10])
+for i = 11, #ARGV, 2 do
   if ARGV[7] ~= '' or not (stored.exists and redis.call('ZSCORE', ids, ARGV[i])) then
     new[#new + 1] = ARGV[i + 1]
     size = size + #ARGV[i + 1]
     digests[#digests + 1] = ARGV[i]
     if change then
-      local document = change.documents[i / 2 - 4]
+      local document = change.documents[(i - 9) / 2]
       if #document % 2 == 1 then document[#document + 1] = ARGV[i + 1] end
       documents[#documents + 1] = document
     end
@@ -43,4 +44,4 @@ remember(digests)
 expire(stored, deadline, length)
 if change then change.documents = documents end
 index(stored, change, time, length, fields)
-return answer(#new .. ' ' .. note(stored, time, deadline, ARGV[3], fields))
+return answer(#new .. ' ' .. note(stored, time, deadline, ARGV[3], fields, title))
