@@ -32,8 +32,34 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     except InvalidIndexError as error:
         hint = 'Write REDIS = {"default": {"URL": "redis://localhost:6379/0"}}.'
         return [Error(str(error), hint=hint, id="conversation_memory.E001")]
+    if not entries:
+        return list(_check_default_cache())
     found = [message for alias, entry in entries.items() for message in _check_entry(alias, entry)]
-    return found or list(_check_sharing(entries))
+    is_usable = not any(message.is_serious() for message in found)
+    return [*found, *(_check_sharing(entries) if is_usable else ())]
+
+
+def _check_default_cache() -> Iterator[CheckMessage]:
+    """Without REDIS, the default cache lends its connection."""
+    if conf.lends("default"):
+        yield _clears("default")
+        return
+    yield Warning(
+        "There is no settings.REDIS, and the cache 'default' does not use Redis: "
+        "indexes['default'] cannot be used.",
+        hint='Write REDIS = {"default": {"URL": "redis://localhost:6379/0"}}.',
+        id="conversation_memory.W008",
+    )
+
+
+def _clears(cache: str) -> Warning:
+    return Warning(
+        f"Conversations and the cache {cache!r} share a database of Redis: cache.clear() deletes "
+        "every conversation.",
+        hint="Give the entry of REDIS a URL instead of a CACHE, with another database than that "
+        "of the cache. If nothing ever clears the cache, add 'CACHE_IS_SHARED': True.",
+        id="conversation_memory.W007",
+    )
 
 
 def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
@@ -65,6 +91,9 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
             hint=clients.LENDERS if index.cache else options,
             id=f"conversation_memory.{'E004' if index.cache else 'E005'}",
         )
+    else:
+        if index.cache and not index.cache_is_shared:
+            yield _clears(index.cache)
 
     # redis-py also takes the arguments of the query, the last of each name.
     query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
@@ -138,11 +167,22 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
 def check_servers(**kwargs: Any) -> list[CheckMessage]:
     if any(message.is_serious() for message in check_settings()):
         return []
-    return [message for alias in conf.entries() for message in _check_server(alias)]
+    aliases = [*conf.entries()] or [alias for alias in conf.aliases() if alias == "default"]
+    return [message for alias in aliases for message in _check_server(alias)]
 
 
 def _check_server(alias: str) -> Iterator[CheckMessage]:
     index, kind, reason = indexes[alias], "", ""
+    try:
+        index.count()
+    except ConversationMemoryError as error:
+        yield Warning(
+            f"settings.REDIS[{alias!r}] cannot be used: {error}",
+            hint="Start the server, or correct the entry. errors.md of the documentation names "
+            "the cure of each message.",
+            id="conversation_memory.W009",
+        )
+        return
     if index.settings.search:
         try:
             state = index.search_state()
@@ -157,7 +197,7 @@ def _check_server(alias: str) -> Iterator[CheckMessage]:
         )
 
     memory: dict[str, str] = {}
-    with suppress(ConversationMemoryError):  # an unreachable server evicts nothing
+    with suppress(ConversationMemoryError):  # it has gone away since
         memory = index._run(info("memory"))
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys-") and memory.get("maxmemory", "0") != "0":

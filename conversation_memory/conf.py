@@ -57,6 +57,7 @@ class IndexSettings:
     title: str | None = "conversation_memory.titles.first_line"
     search: SearchSettings | None = None
     cache: str | None = None
+    cache_is_shared: bool = False
     url: str | None = field(default=None, repr=False)
     host: str = "localhost"
     port: int = 6379
@@ -153,6 +154,8 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
             yield f"{key} of {where} must be an integer {span}."
     yield from _index_faults(where, entry)
     yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
+    if entry.get("CACHE_IS_SHARED") and "CACHE" not in entry:
+        yield f"CACHE_IS_SHARED of {where} has no effect without CACHE."
     options = entry.get("OPTIONS", {})
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
         yield f"OPTIONS of {where} is not a dict of keyword arguments."
@@ -198,8 +201,9 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
-    if not isinstance(entry.get("TTL_ON_READ", False), bool):
-        yield f"TTL_ON_READ of {where} must be True or False."
+    for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
+        if not isinstance(entry.get(key, False), bool):
+            yield f"{key} of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
         yield f"ON_USER_DELETE of {where} must be 'erase', 'anonymise' or None."
     try:
