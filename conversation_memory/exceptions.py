@@ -89,7 +89,10 @@ class RunNotFound(ConversationNotFound):
 
 
 class ConversationTooLarge(ConversationError):
-    """The conversation would exceed MAX_BYTES, or a run MAX_RUN_BYTES; nothing was written."""
+    """The conversation would exceed MAX_BYTES, or a run MAX_RUN_BYTES; nothing was written.
+
+    Or its last run alone exceeds the `max_tokens` of a strict `window()`.
+    """
 
 
 class ConversationCorrupt(ConversationError):

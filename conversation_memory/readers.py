@@ -117,13 +117,16 @@ class ConversationReader:
         max_runs: int | None = None,
         max_tokens: int | None = None,
         count: Callable[[Run], int] = estimate_tokens,
+        strict: bool = False,
     ) -> Operation[list[Run]]:
         """The last whole runs that fit into a prompt, oldest first; changes nothing stored.
 
-        `max_tokens` limits the sum of `count(run)`, which by default counts four characters as a
-        token.
+        `max_tokens` limits the sum of `count(run)`, which by default counts four characters of
+        input and output as a token. If the last run alone exceeds it, the window is that run; if
+        `strict`, raises `ConversationTooLarge`.
         """
-        return self._reading(self._layout.window(self._ref, max_runs, max_tokens, count))
+        window = self._layout.window(self._ref, max_runs, max_tokens, count, strict=strict)
+        return self._reading(window)
 
     window, awindow = twins(_window)
 
