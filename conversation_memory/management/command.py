@@ -116,7 +116,8 @@ class MemoryCommand(BaseCommand):
         else:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            stream, scaled = self.stderr, bool(unit)
+            # Not Django's wrapper, which ends each write with a line break and colours it red.
+            stream, scaled = self.stderr._out, bool(unit)
             with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
 
                 def show(done: int, words: str = "") -> None:
