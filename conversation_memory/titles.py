@@ -24,7 +24,7 @@ def first_line(run: Run) -> str:
     """The first line of the question that is not blank, cut at a word; '' without a text."""
     for line in text_of(run.input)[:_LOOKED_AT].splitlines():
         words = " ".join(line.split())[: 4 * _LENGTH]
-        if title := "".join(filter(_is_shown, words)).strip():
+        if title := words if words.isprintable() else _shown(words):
             return _cut(title)
     return ""
 
@@ -52,9 +52,9 @@ def _checked(title: Any) -> str:
     return title or ""
 
 
-def _is_shown(character: str) -> bool:
-    # No controls, marks of direction and lone surrogates.
-    return character.isprintable() or character in _JOINERS
+def _shown(text: str) -> str:
+    """`text` without controls, marks of direction and lone surrogates."""
+    return "".join(one for one in text if one.isprintable() or one in _JOINERS).strip()
 
 
 def _cut(line: str) -> str:

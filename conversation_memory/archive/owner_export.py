@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -71,9 +71,11 @@ class OwnerExport(Dump):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with self._open():
-            async for _ in super().__aiter__():
-                # Rendering takes longer than the event loop may stand still.
-                yield await asyncio.to_thread(self._rendered)
+            parts: Any = super().__aiter__()
+            async with aclosing(parts):  # an export may be abandoned
+                async for _ in parts:
+                    # Rendering takes longer than the event loop may stand still.
+                    yield await asyncio.to_thread(self._rendered)
 
     @contextmanager
     def _open(self) -> Iterator[None]:
