@@ -150,6 +150,17 @@ class OwnerExportTests:
         assert "1 conversation cannot be read" in files["index.html"].decode()
         assert manifest(files)["conversations"] == 2
 
+    @both
+    def test_one_whose_record_cannot_be_read_is_not_left_out(self, index):
+        self.fill()
+        record = f"{{{index.name}}}:record:second"
+        self.redis.delete(record)
+        self.redis.set(record, "a string")
+        files = exported(index)
+        assert manifest(files)["conversations"] == 2 and "secret" not in str(files)
+        [name] = [name for name in files if b'"id": "second"' in files[name]]
+        assert len(json.loads(files[name])["conversation"]["runs"]) == 2
+
     def test_an_expired_conversation_is_left_out(self):
         self.fill()
         self.index.driver("past", owner=7, ttl=0.001).append(Run("long past", ""))

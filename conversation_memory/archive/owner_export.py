@@ -20,16 +20,17 @@ from django.utils.translation import get_language, get_language_bidi
 
 from .. import documents
 from ..clock import iso, moment
-from ..collection.selection import Selection
+from ..collection.selection import Selection, members
 from ..documents import Document
 from ..exceptions import Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id
+from ..redis_io.operations import Operation, single
 from ..rendering import Budget, Look, Shown, image_type, label, pick, show, visible
 from ..rendering.artifacts import pretty
 from ..runs import Run
 from ..wire import dumps
-from .dump import Dump
+from .dump import Dump, Ids
 from .format import Entry
 
 VERSION = 1
@@ -76,6 +77,19 @@ class OwnerExport(Dump):
                 async for _ in parts:
                     # Rendering takes longer than the event loop may stand still.
                     yield await asyncio.to_thread(self._rendered)
+
+    def _select(self, ids: Ids) -> Operation[str]:
+        version = yield from super()._select(ids)
+        # Of a record that cannot be read, only the recency index tells the owner.
+        keys = self.index._layout.keys
+        cursor = members(keys.recency(self.selection.owner_key))
+        while cursor.goes_on:
+            found = yield from cursor.next()
+            types = (yield [single("TYPE", keys.record(id)) for id in found]) if found else []
+            pairs = zip(found, types, strict=True)
+            ids.add((id, -1) for id, type in pairs if type not in (b"hash", b"none"))
+        self.total = len(ids)
+        return version
 
     @contextmanager
     def _open(self) -> Iterator[None]:
