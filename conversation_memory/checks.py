@@ -41,7 +41,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 def _check_default_cache() -> Iterator[CheckMessage]:
     """Without REDIS, the default cache lends its connection."""
-    if conf.lends("default"):
+    if "default" in conf.aliases():
         yield _clears("default")
         return
     yield Warning(
