@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from .conf import IndexSettings, lifetime_in_ms
 from .documents import Runs
+from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
 from .readers import ConversationReader
@@ -95,21 +96,33 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         self._connection, self._layout = connection, layout
         self._seen = ref
 
-    def _store(
+    # Not twins(): pyright takes the type of a plain attribute from the base class.
+    @sensitive
+    def store(
         self,
         runs: Sequence[Run | dict[str, Any]],
         metadata: Mapping[str, Any] | None = None,
         *,
         revision: str | None = None,
-    ) -> Operation[str]:
+    ) -> str:
         """Overwrite the conversation with `runs`, oldest first, and `metadata`.
 
         With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since,
         including a stock Griptape driver. Returns the new revision.
         """
-        return self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
+        return self._run(self._layout.store(self._ref, _runs(runs), metadata or {}, revision))
 
-    store, astore = twins(_store)
+    @sensitive
+    async def astore(
+        self,
+        runs: Sequence[Run | dict[str, Any]],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        revision: str | None = None,
+    ) -> str:
+        """See store()."""
+        stored = self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
+        return await self._arun(stored)
 
     def _append(self, *runs: Run | dict[str, Any]) -> Operation[int]:
         """Append `runs`; other writers may append at the same time.

@@ -18,6 +18,7 @@ from .collection.selection import EVERYTHING, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
 from .exceptions import InvalidIndexError
+from .exports import Exportable
 from .keys import Id, decode, encode
 from .layouts import layout
 from .records import ConversationState, Page
@@ -35,7 +36,7 @@ _ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r
 _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
 
-class ConversationIndex(Searchable, Browsable):
+class ConversationIndex(Searchable, Browsable, Exportable):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -70,8 +71,7 @@ class ConversationIndex(Searchable, Browsable):
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
         """The number of conversations, of all or of one owner."""
-        key = None if owner is None else encode(owner)
-        return int((yield counting(self._layout.keys, key)))
+        return int((yield counting(self._layout.keys, None if owner is None else encode(owner))))
 
     count, acount = twins(_count)
 

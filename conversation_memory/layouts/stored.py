@@ -55,6 +55,7 @@ class StoredConversation(ABC):
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
+        self.title = settings.title
         self.slides_on_read = settings.ttl_on_read
         self.keys = Keys(settings.index)
         self.schema = Schema.of(settings, self.keys)
@@ -195,8 +196,10 @@ class StoredConversation(ABC):
         max_runs: int | None,
         max_tokens: int | None,
         count: Callable[[Run], int],
+        *,
+        strict: bool,
     ) -> Operation[list[Run]]:
-        """The last runs that fit, oldest first; never a part of one."""
+        """The last runs that fit, oldest first; never a part of one, and never without the last."""
         chosen: list[Run] = []
         tokens, before = 0, None
         max_runs = None if max_runs is None else min(max_runs, LARGEST)
@@ -204,10 +207,13 @@ class StoredConversation(ABC):
             wanted = _CHUNK if max_runs is None else max_runs - len(chosen)
             page = yield from self.page(ref, before, wanted)
             for run in reversed(page.runs):
-                if max_tokens is not None:
-                    tokens += count(run)
-                    if tokens > max_tokens:
-                        return chosen[::-1]
+                tokens += 0 if max_tokens is None else count(run)
+                if max_tokens is not None and tokens > max_tokens:
+                    if strict and not chosen:
+                        limit = f"{max_tokens:,} are allowed (max_tokens)"
+                        reason = f"has a last run of {tokens:,} tokens, {limit}."
+                        raise self._error(ConversationTooLarge, ref, reason)
+                    return chosen[::-1] or [run]
                 chosen.append(run)
             before = page.start
         return chosen[::-1]
