@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from conversation_memory import Run
+from conversation_memory.check import findings
 from conversation_memory.exceptions import (
     ConversationNotFound,
     ConversationTooLarge,
@@ -349,3 +350,25 @@ class LifeTests:
         assert self.index.driver("c", owner="ann").open_runs() == []
         assert [run.owner for run in self.index.driver("c", owner="bob").open_runs()] == ["bob"]
         assert [run.owner for run in self.index.open_runs()] == ["bob"]
+
+    def test_a_check_finds_and_lists_open_runs(self):
+        self.begin()
+        assert self.index.check().problems == {}
+        self.redis.delete(f"{{{self.index.name}}}:opened")
+        report = self.index.check(fix=True)
+        assert [*report.problems] == [findings.STRAY_REPLY]
+        assert report.left == 0
+        assert [run.run_id for run in self.index.open_runs()] == ["r:1"]
+
+    def test_a_check_names_what_is_left_of_open_runs(self):
+        self.begin()
+        prefix = f"{{{self.index.name}}}"
+        self.redis.hdel(self.index.name, "c")
+        self.redis.xadd(f"{prefix}:chunks:1:x:r", {"t": "text"})
+        self.redis.set(f"{prefix}:open:d", "text")
+        report = self.index.check(fix=True)
+        assert set(report.problems[findings.STRAY_REPLY].examples) == {
+            f"{prefix}:open:c",
+            f"{prefix}:chunks:1:x:r",
+        }
+        assert report.problems[findings.WRONG_TYPE].examples == (f"{prefix}:open:d",)
