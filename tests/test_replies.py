@@ -12,6 +12,7 @@ from conversation_memory.exceptions import (
     ReplyLost,
 )
 
+from .archives import dumped, restored
 from .utils import both, close_connections, each_layout
 
 
@@ -364,6 +365,7 @@ class LifeTests:
         self.begin()
         prefix = f"{{{self.index.name}}}"
         self.redis.hdel(self.index.name, "c")
+        self.redis.delete(f"{prefix}:record:c")
         self.redis.xadd(f"{prefix}:chunks:1:x:r", {"t": "text"})
         self.redis.set(f"{prefix}:open:d", "text")
         report = self.index.check(fix=True)
@@ -372,3 +374,30 @@ class LifeTests:
             f"{prefix}:chunks:1:x:r",
         }
         assert report.problems[findings.WRONG_TYPE].examples == (f"{prefix}:open:d",)
+
+    def test_an_archive_has_the_open_runs(self):
+        driver = self.begin()
+        failed = driver.begin("Who?", run_id="f")
+        failed.claim().fail("Overloaded.")
+        archive = dumped(self.index)
+        self.wipe()
+        assert restored(self.index, archive).new == 1
+        states = {run.run_id: (run.state, run.reason) for run in driver.open_runs()}
+        assert states == {"r:1": ("waiting", ""), "f": ("failed", "Overloaded.")}
+        assert len(self.index.open_runs()) == 2
+        assert dumped(self.index).splitlines()[1] == archive.splitlines()[1]
+        assert restored(self.index, archive).same == 1
+        reply = driver.reply("r:1", resume=True)
+        assert reply.text == "half"
+        reply.write(" and half")
+        reply.finish()
+        assert driver.load()[0][-1].output.text == "half and half"
+        assert self.index.check().problems == {}
+
+    def test_an_interrupted_restore_is_completed(self):
+        driver = self.begin()
+        archive = dumped(self.index)
+        driver.discard("r:1")
+        self.redis.delete(f"{{{self.index.name}}}:open:c")
+        assert restored(self.index, archive).same == 1
+        assert [run.run_id for run in driver.open_runs()] == ["r:1"]
