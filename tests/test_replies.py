@@ -103,6 +103,22 @@ class ReplyTests:
         driver.reply("r")
         assert "another worker" in str(raised(ReplyLost, driver.reply, "r"))
 
+    def test_a_worker_may_claim_its_reply_again(self):
+        driver = self.driver()
+        reply = driver.begin("Why?", run_id="r").claim()
+        reply.claim()
+        reply.write("one ")
+        reply.claim(resume=True)
+        reply.write("two")
+        reply.finish()
+        assert driver.load()[0][0].output.text == "one two"
+        assert "".join(chunk.text for chunk in driver.follow("r")) == "one two"
+
+    def test_a_reply_that_nobody_has_claimed_is_not_written(self):
+        reply = self.driver().begin("Why?")
+        for call in (lambda: reply.write("so"), reply.flush, reply.finish):
+            assert "claim() first" in str(raised(ReplyLost, call))
+
     def test_a_lost_reply_is_begun_anew_or_resumed(self):
         driver = self.driver()
         driver.begin("Why?", run_id="r")
@@ -253,6 +269,25 @@ class ReplyTests:
 
         asyncio.run(run())
         assert driver.load()[0][0].output.text == "ab"
+
+    def test_the_timer_tells_the_next_write_of_a_cancel(self):
+        driver = self.driver()
+
+        async def run():
+            reply = await (await driver.abegin("Why?", run_id="r")).aclaim()
+            await reply.awrite("a")
+            await driver.acancel("r")
+            await reply.awrite("b")
+            await asyncio.sleep(0.15)
+            try:
+                await reply.awrite("c")
+            except ReplyCancelled:
+                return True
+            finally:
+                await close_connections()
+
+        assert asyncio.run(run())
+        assert driver.load()[0][0].output.text == "a"
 
     def test_what_nobody_finished_fails_after_a_time(self):
         driver = self.driver()
