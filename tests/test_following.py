@@ -158,14 +158,15 @@ class FollowTests:
         async def run():
             followers = [asyncio.create_task(collect()) for _ in range(100)]
             await asyncio.sleep(0.3)
-            pool = self.index._connection.async_follower.connection_pool
-            assert len(pool._in_use_connections) == 1
             followers[0].cancel()
             async with await self.driver.areply("r") as reply:
                 for number in range(50):
                     await reply.awrite(f"{number} ")
             found = await asyncio.gather(*followers[1:])
             assert self.index._connection.reads == {}
+            pool = self.index._connection.async_follower.connection_pool
+            made = [*pool._in_use_connections, *pool._available_connections]
+            assert 1 <= len(made) <= 20  # those who are not as far as the others read alone
             await close_connections()
             return found
 
