@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..documents import Document, build
-from ..exceptions import ConversationCorrupt, counted
+from ..exceptions import ConversationCorrupt, ReplyLost, counted
+from ..keys import decode
 from ..redis_io.operations import Command, Operation, Pause, T
 from ..redis_io.scripts import Script
 from ..runs import Run
@@ -194,6 +195,8 @@ class WrittenConversation(StoredConversation, ABC):
             # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
             yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
+        if reason == b"reply":
+            raise self._error(ReplyLost, ref, decode(names[0]))
         if reason != b"owner":
             return ref
         if ref.scoped:
