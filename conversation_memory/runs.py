@@ -1,30 +1,26 @@
-"""Run: one exchange of a conversation, and the JSON texts that stand for it.
-
-In the wire format a run is an object. A plain text in it goes without the members that Griptape
-fills in: `reference`, `meta`, and `name`, which is the id. In a list a run is an array, `[id,
-input, output]` or `[id, input, output, meta]`. There a plain text is a string; `[text, id]` if its
-id does not follow from that of the run; and any other artifact the object that it is on the wire.
-"""
+"""Run: one exchange of a conversation."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 from .artifacts import Artifact, artifact, plain_text, wrap
+from .compact import (
+    Parts,
+    expanded,
+    is_plain,
+    is_short,
+    list_text,
+    shortened,
+    side_of,
+    spellings,
+    wire_text,
+)
 from .exceptions import Damaged
-from .wire import dumps, dumps_unchecked, filled, loads_any, loads_together
-
-# A run in short: id, input, output, and meta unless that is None. Input and output are a text, a
-# text and its id, or a dict.
-Parts = list[Any]
-
-_SIDES = ("input", "output")
-_SHORT = ("type", "id", "value")
-_FULL = ("type", "id", "reference", "meta", "name", "value")
+from .wire import dumps, dumps_unchecked, loads_any, loads_together
 
 
 class Run:
@@ -58,8 +54,8 @@ class Run:
                 "type": "Run",
                 "id": id,
                 "meta": meta,
-                "input": _side(id, "input", input),
-                "output": _side(id, "output", output),
+                "input": side_of(id, "input", input),
+                "output": side_of(id, "output", output),
             }
 
     @classmethod
@@ -83,7 +79,7 @@ class Run:
         """
         if self._data is None:
             parts = self._short()
-            self._data = self._value if parts is None else _expanded(parts)
+            self._data = self._value if parts is None else expanded(parts)
         return self._data
 
     def _said(self) -> Any:
@@ -95,7 +91,7 @@ class Run:
     def _short(self) -> Parts | None:
         """The run in short; None if that would lose something."""
         value = self._said()
-        return value if type(value) is list else _shortened(value)
+        return value if type(value) is list else shortened(value)
 
     def _decode(self) -> Run:
         return decoded_run(self._raw or b"", "a stored run")
@@ -181,7 +177,7 @@ def decoded_runs(texts: Sequence[bytes], start: int = 0) -> list[Run]:
     if values is None:
         values = [None] * len(texts)
     return [
-        _known(raw, value) if _is_plain(value) else decoded_run(raw, f"run {position}")
+        _known(raw, value) if is_plain(value) else decoded_run(raw, f"run {position}")
         for position, (raw, value) in enumerate(zip(texts, values, strict=True), start)
     ]
 
@@ -203,30 +199,11 @@ def decoded_run(raw: bytes, name: str) -> Run:
     """The run of a stored JSON text. Raises `Damaged`, naming it."""
     try:
         value = loads_any(raw)
-        if type(value) is not dict and not _is_short(value):
+        if type(value) is not dict and not is_short(value):
             raise Damaged("it is not an object", raw)
     except Damaged as error:
         raise Damaged(f"{name} is damaged: {error.reason}", raw) from None
     return _known(raw, value)
-
-
-def _is_plain(value: Any) -> bool:
-    """True if a value, as decoded from JSON, is a run of two plain texts, in short or as a dict."""
-    if type(value) is list:
-        return len(value) == 3 and type(value[0]) is type(value[1]) is type(value[2]) is str
-    if type(value) is not dict or len(value) != 4 or value.get("type") != "Run":
-        return False
-    return (
-        type(value.get("id")) is str
-        and _is_plain_text(value.get("input"))
-        and _is_plain_text(value.get("output"))
-    )
-
-
-def _is_plain_text(value: Any) -> bool:
-    if type(value) is not dict or len(value) != 3 or value.get("type") != "TextArtifact":
-        return False
-    return type(value.get("id")) is type(value.get("value")) is str
 
 
 def _text_of(part: Any) -> str | None:
@@ -245,7 +222,7 @@ def _text(run: Run, form: Callable[[Parts], bytes], opening: bytes) -> bytes:
     """The text of a run in the form `form`, whose texts begin with `opening`."""
     raw, data = run._raw, run._data
     if raw is None:
-        parts = run._value if data is None else _shortened(data)
+        parts = run._value if data is None else shortened(data)
         return form(parts) if parts is not None else dumps(data)
     # As text, because 1 == 1.0 == True in Python. Of any depth: others may have stored it.
     if data is not None and dumps_unchecked(data) != dumps_unchecked(run._decode().to_dict()):
@@ -255,121 +232,9 @@ def _text(run: Run, form: Callable[[Parts], bytes], opening: bytes) -> bytes:
     with suppress(Damaged):
         parts = run._short()
         # Only an equal text proves that no digit of a number and no repeated key is lost.
-        if parts is not None and (raw.startswith(b"[") or raw in _spellings(parts)):
+        if parts is not None and (raw.startswith(b"[") or raw in spellings(parts)):
             return form(parts)
     return raw
-
-
-def _spellings(parts: Parts) -> Iterator[bytes]:
-    """The wire format as we write it, and as Griptape does."""
-    yield wire_text(parts)
-    yield json.dumps(_expanded(parts)).encode()
-
-
-def wire_text(parts: Parts) -> bytes:
-    if all(type(part) is str for part in parts):
-        id, input, output = parts
-        return filled(
-            '{"type": "Run", "id": %s, "input": {"type": "TextArtifact", "id": %s, "value": %s}, '
-            '"output": {"type": "TextArtifact", "id": %s, "value": %s}}',
-            (id, f"{id}-input", input, f"{id}-output", output),
-        )
-    id, *sides = parts[:3]
-    meta = {"meta": parts[3]} if len(parts) > 3 else {}
-    wired = {name: _wired(id, name, part) for name, part in zip(_SIDES, sides, strict=True)}
-    return dumps({"type": "Run", "id": id, **meta, **wired})
-
-
-def list_text(parts: Parts) -> bytes:
-    if all(type(part) is str for part in parts):
-        return filled("[%s,%s,%s]", parts)
-    return dumps(parts, compact=True)
-
-
-def _expanded(parts: Parts) -> dict[str, Any]:
-    """The dict on the wire, with what Griptape fills in."""
-    id, input, output, *meta = parts
-    return {
-        "type": "Run",
-        "id": id,
-        "meta": meta[0] if meta else None,
-        "input": _full(id, "input", input),
-        "output": _full(id, "output", output),
-    }
-
-
-def _full(run_id: str, side: str, part: Any) -> dict[str, Any]:
-    if isinstance(part, dict):
-        return part
-    text, id = (part, f"{run_id}-{side}") if isinstance(part, str) else part
-    return {
-        "type": "TextArtifact",
-        "id": id,
-        "reference": None,
-        "meta": {},
-        "name": id,
-        "value": text,
-    }
-
-
-def _wired(run_id: str, side: str, part: Any) -> dict[str, Any]:
-    full = _full(run_id, side, part)
-    return full if isinstance(part, dict) else {key: full[key] for key in _SHORT}
-
-
-def _side(run_id: Any, side: str, value: Any) -> dict[str, Any]:
-    return _full(run_id, side, value) if isinstance(value, str) else artifact(value)
-
-
-def _is_short(value: Any) -> bool:
-    """True if a value, as decoded from JSON, is a run in short."""
-    if type(value) is not list or len(value) not in (3, 4) or type(value[0]) is not str:
-        return False
-    return _is_part(value[1]) and _is_part(value[2])
-
-
-def _is_part(value: Any) -> bool:
-    if type(value) is list:
-        return len(value) == 2 and type(value[0]) is type(value[1]) is str
-    return type(value) in (str, dict)
-
-
-def _shortened(data: Any) -> Parts | None:
-    """The run of a dict on the wire in short; None if that would lose something."""
-    if type(data) is not dict or data.get("type") != "Run":
-        return None
-    names = (*data,)
-    if names == ("type", "id", "meta", "input", "output"):
-        meta = [] if data["meta"] is None else [data["meta"]]
-    elif names == ("type", "id", "input", "output"):
-        meta = []
-    else:
-        return None
-    id, input, output = data["id"], data["input"], data["output"]
-    if not (isinstance(id, str) and type(input) is dict and type(output) is dict):
-        return None
-    return [id, _shortened_side(id, "input", input), _shortened_side(id, "output", output), *meta]
-
-
-def _shortened_side(run_id: str, side: str, data: dict[str, Any]) -> Any:
-    names = (*data,)
-    if names != _SHORT and not (names == _FULL and _has_defaults(data)):
-        return data
-    id, text = data["id"], data["value"]
-    if data["type"] != "TextArtifact" or not (isinstance(id, str) and isinstance(text, str)):
-        return data
-    return text if id == f"{run_id}-{side}" else [text, id]
-
-
-def _has_defaults(data: dict[str, Any]) -> bool:
-    """True if a plain text has what Griptape fills in."""
-    meta = data["meta"]
-    return (
-        data["reference"] is None
-        and meta == {}
-        and type(meta) is dict
-        and data["name"] == data["id"]
-    )
 
 
 def as_run(value: Any) -> Run:

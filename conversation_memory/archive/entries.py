@@ -15,8 +15,8 @@ from ..documents import Document
 from ..exceptions import Damaged
 from ..keys import Keys
 from ..layouts import Layout
+from ..layouts.indexed import DERIVE
 from ..layouts.refs import Encoded
-from ..layouts.stored import DERIVE
 from ..records import Record, number
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script

@@ -22,17 +22,14 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import Keys, decode
-from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage, number
+from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
-from ..search_index.index_state import OFF, IndexState, State
+from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
-from .refs import ConversationRef, Indexed, Snapshot, is_past, owner_of
-
-INDEXED = Script("indexed")
-DERIVE = Script("derive")
+from .refs import ConversationRef, Snapshot, is_past, owner_of
 
 E = TypeVar("E", bound=ConversationError)
 
@@ -220,50 +217,6 @@ class StoredConversation(ABC):
                 chosen.append(run)
             before = page.start
         return chosen[::-1]
-
-    def indexer(self) -> Operation[Documents | None]:
-        """The maker of search documents; None if writes need none."""
-        if self.index_state is None or not (yield from self.index_state.wants_documents()):
-            return None
-        return self.documents
-
-    def search_state(self) -> Operation[State]:
-        return OFF if self.index_state is None else (yield from self.index_state.ready())
-
-    def indexed_command(self, ref: ConversationRef, *, whole: bool = False) -> Command[Indexed]:
-        """The documents that a conversation has; `whole` for a command inside a MULTI."""
-        assert self.schema is not None
-        digest, keys = self.schema.digest.encode(), self.keys
-
-        def decoded(reply: list[Any]) -> Indexed:
-            indexed, facets, suffixes, version, size, runs, intact = reply
-            is_current = intact and indexed == b"%b-%b-%d" % (digest, version or b"0", size)
-            length = max(size, number(runs) or 0)
-            return Indexed(indexed, facets, suffixes, size, length, bool(is_current))
-
-        names = [keys.content(ref.id), keys.record(ref.id), keys.root]
-        call = (INDEXED.whole if whole else INDEXED.call)(names, [ref.id])
-        return single(*call, decode=decoded, otherwise=Indexed(b"", b"", [], 0, 0, False))
-
-    def index_command(
-        self, ref: ConversationRef, snapshot: Snapshot, change: bytes, time: int | str
-    ) -> Command[int | Refusal | None]:
-        """Change the documents if the conversation is still as in `snapshot`.
-
-        `time` (ms) is that of runs without a document. Returns how many documents were written,
-        None if a key has another type.
-        """
-        args = [ref.id, ref.owner or b"", *snapshot.expectation, change, time, ""]
-        call = DERIVE.call(self.keys.of(ref.id, ref.owner, ref.call), args)
-        return Command((call,), otherwise=None)
-
-    def _change_to(self, ref: ConversationRef, document: Document) -> Operation[bytes]:
-        """The change from the present search documents to those of `document`."""
-        documents = yield from self.indexer()
-        if documents is None:
-            return b""
-        known: Indexed = yield self.indexed_command(ref)
-        return documents.whole_after(document, known.indexed, known.facets, known.suffixes)
 
     def guarded(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
         """`operation` on one conversation, with damage told as an error about it."""

@@ -13,8 +13,9 @@ from ..redis_io.operations import Command, Operation, Pause, T
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..titles import proposed
+from .indexed import IndexedConversation
 from .refs import ConversationRef, Encoded, Snapshot, identified
-from .stored import Refusal, StoredConversation
+from .stored import Refusal
 
 APPEND = Script("append")
 WRITE = Script("write")
@@ -35,7 +36,7 @@ _ATTEMPTS = 300
 Attempt = Callable[[ConversationRef, bool], Operation[T | Refusal]]
 
 
-class WrittenConversation(StoredConversation, ABC):
+class WrittenConversation(IndexedConversation, ABC):
     """Writes a conversation in the form of a layout."""
 
     name: ClassVar[str]

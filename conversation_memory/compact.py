@@ -1,0 +1,155 @@
+"""The forms of a run: an object in the wire format, and an array in a list.
+
+In the wire format, a plain text goes without the members that Griptape fills in: `reference`,
+`meta`, and `name`, which is the id. The array is `[id, input, output]` or `[id, input, output,
+meta]`. There a plain text is a string; `[text, id]` if its id does not follow from that of the run;
+and any other artifact the object that it is on the wire.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from .artifacts import artifact
+from .wire import dumps, filled
+
+# A run in short, as it stands in the array: id, input, output, and meta unless that is None. Input
+# and output are a text, a text and its id, or a dict.
+Parts = list[Any]
+
+_SIDES = ("input", "output")
+_SHORT = ("type", "id", "value")
+_FULL = ("type", "id", "reference", "meta", "name", "value")
+
+
+def is_plain(value: Any) -> bool:
+    """True if a value, as decoded from JSON, is a run of two plain texts, in short or as a dict."""
+    if type(value) is list:
+        return len(value) == 3 and type(value[0]) is type(value[1]) is type(value[2]) is str
+    if type(value) is not dict or len(value) != 4 or value.get("type") != "Run":
+        return False
+    return (
+        type(value.get("id")) is str
+        and _is_plain_text(value.get("input"))
+        and _is_plain_text(value.get("output"))
+    )
+
+
+def _is_plain_text(value: Any) -> bool:
+    if type(value) is not dict or len(value) != 3 or value.get("type") != "TextArtifact":
+        return False
+    return type(value.get("id")) is type(value.get("value")) is str
+
+
+def spellings(parts: Parts) -> Iterator[bytes]:
+    """The wire format as we write it, and as Griptape does."""
+    yield wire_text(parts)
+    yield json.dumps(expanded(parts)).encode()
+
+
+def wire_text(parts: Parts) -> bytes:
+    if all(type(part) is str for part in parts):
+        id, input, output = parts
+        return filled(
+            '{"type": "Run", "id": %s, "input": {"type": "TextArtifact", "id": %s, "value": %s}, '
+            '"output": {"type": "TextArtifact", "id": %s, "value": %s}}',
+            (id, f"{id}-input", input, f"{id}-output", output),
+        )
+    id, *sides = parts[:3]
+    meta = {"meta": parts[3]} if len(parts) > 3 else {}
+    wired = {name: _wired(id, name, part) for name, part in zip(_SIDES, sides, strict=True)}
+    return dumps({"type": "Run", "id": id, **meta, **wired})
+
+
+def list_text(parts: Parts) -> bytes:
+    if all(type(part) is str for part in parts):
+        return filled("[%s,%s,%s]", parts)
+    return dumps(parts, compact=True)
+
+
+def expanded(parts: Parts) -> dict[str, Any]:
+    """The dict on the wire, with what Griptape fills in."""
+    id, input, output, *meta = parts
+    return {
+        "type": "Run",
+        "id": id,
+        "meta": meta[0] if meta else None,
+        "input": _full(id, "input", input),
+        "output": _full(id, "output", output),
+    }
+
+
+def _full(run_id: str, side: str, part: Any) -> dict[str, Any]:
+    if isinstance(part, dict):
+        return part
+    text, id = (part, f"{run_id}-{side}") if isinstance(part, str) else part
+    return {
+        "type": "TextArtifact",
+        "id": id,
+        "reference": None,
+        "meta": {},
+        "name": id,
+        "value": text,
+    }
+
+
+def _wired(run_id: str, side: str, part: Any) -> dict[str, Any]:
+    full = _full(run_id, side, part)
+    return full if isinstance(part, dict) else {key: full[key] for key in _SHORT}
+
+
+def side_of(run_id: Any, side: str, value: Any) -> dict[str, Any]:
+    return _full(run_id, side, value) if isinstance(value, str) else artifact(value)
+
+
+def is_short(value: Any) -> bool:
+    """True if a value, as decoded from JSON, is a run in short."""
+    if type(value) is not list or len(value) not in (3, 4) or type(value[0]) is not str:
+        return False
+    return _is_part(value[1]) and _is_part(value[2])
+
+
+def _is_part(value: Any) -> bool:
+    if type(value) is list:
+        return len(value) == 2 and type(value[0]) is type(value[1]) is str
+    return type(value) in (str, dict)
+
+
+def shortened(data: Any) -> Parts | None:
+    """The run of a dict on the wire in short; None if that would lose something."""
+    if type(data) is not dict or data.get("type") != "Run":
+        return None
+    names = (*data,)
+    if names == ("type", "id", "meta", "input", "output"):
+        meta = [] if data["meta"] is None else [data["meta"]]
+    elif names == ("type", "id", "input", "output"):
+        meta = []
+    else:
+        return None
+    id, input, output = data["id"], data["input"], data["output"]
+    if not (isinstance(id, str) and type(input) is dict and type(output) is dict):
+        return None
+    return [id, _shortened_side(id, "input", input), _shortened_side(id, "output", output), *meta]
+
+
+def _shortened_side(run_id: str, side: str, data: dict[str, Any]) -> Any:
+    names = (*data,)
+    if names != _SHORT and not (names == _FULL and _has_defaults(data)):
+        return data
+    id, text = data["id"], data["value"]
+    if data["type"] != "TextArtifact" or not (isinstance(id, str) and isinstance(text, str)):
+        return data
+    return text if id == f"{run_id}-{side}" else [text, id]
+
+
+def _has_defaults(data: dict[str, Any]) -> bool:
+    """True if a plain text has what Griptape fills in."""
+    meta = data["meta"]
+    return (
+        data["reference"] is None
+        and meta == {}
+        and type(meta) is dict
+        and data["name"] == data["id"]
+    )
