@@ -5,6 +5,7 @@ from html import unescape
 from unittest import mock
 
 from django.contrib import admin
+from django.utils.html import strip_tags
 from django.utils.safestring import mark_safe
 
 from conversation_memory import Artifact, Run, indexes
@@ -176,6 +177,28 @@ class PageTests(AdminTestCase):
         for text in ("the-id", "A title", ">ada<", "An answer", "bytes", "1 conversation"):
             assert text in page, text
         assert f"Conversations of default: {self.index.name}" in page
+
+    def test_the_title_is_the_link_and_the_id_is_short(self):
+        id = "0123456789abcdef0123456789abcdef"
+        self.index.driver(id).append(Run("q", "a"))
+        link = r'<th class="field-shown_title"><a href="[^"]*">(.*?)</a>'
+        assert re.findall(link, self.list().content.decode()) == [
+            f'<bdi class="cm-id cm-cell" title="{id}">01234567…</bdi>'
+        ]
+        self.index.driver(id).set_title("A title")
+        [shown] = re.findall(link, self.list().content.decode())
+        assert strip_tags(shown) == "A title01234567…"
+
+    def test_what_others_wrote_shows_when_it_was_first_seen(self):
+        self.put("theirs", b'{"runs": [], "metadata": {}}')
+        assert self.shown(age="day") == ["theirs"]
+        assert "first seen" in self.list(age="day").content.decode()
+
+    def test_during_a_search_a_column_tells_where_a_row_was_found(self):
+        self.fill(1)
+        page = self.list(q="c0").content.decode()
+        assert "Last message" not in page and "in id or title" in page
+        assert "Last message" in self.list().content.decode()
 
     def test_pages_and_their_count(self):
         self.fill(205)

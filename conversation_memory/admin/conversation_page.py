@@ -11,7 +11,6 @@ from django.contrib import messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
@@ -94,7 +93,11 @@ class ConversationPage(RedisAdmin):
                 marks=_marks(request, found),
                 may_remove=self.has_change_permission(request, found),
             )
-        context |= {"address": found.address, "raw_url": self.link("raw", key)}
+        context |= {
+            "address": found.address,
+            "raw_url": self.link("raw", key),
+            "may_export": self.has_export_permission(request),
+        }
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -112,18 +115,24 @@ class ConversationPage(RedisAdmin):
             if given["expires"] is None:
                 driver.persist()
             else:
-                driver.expire(max(1, (given["expires"] - timezone.now()).total_seconds()))
+                driver.expire(given["expires"])
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """The old and the new values, where Django names the fields only."""
+        return form.history()
 
     @method_decorator(require_GET)
     @guarded
     def raw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The JSON, indented; with `exact`, the stored bytes as a file."""
+        """The JSON, indented; with `exact`, the stored bytes as a file for whom may export."""
         found = self._visible(request, object_id)
         raw = found.address.driver().raw()
         if raw is None:
             raise Http404
         name = f"{found.conversation_id}.json"
-        return download(raw, name) if "exact" in request.GET else _readable(raw, name)
+        return self._json(request, raw, name, exact="exact" in request.GET)
 
     @method_decorator(require_GET)
     @guarded
@@ -131,7 +140,7 @@ class ConversationPage(RedisAdmin):
         self, request: HttpRequest, object_id: str, position: int, tag: str
     ) -> HttpResponse:
         run = _run_at(self._visible(request, object_id), position, tag)
-        return _readable(run.to_wire(), f"run-{position + 1}")
+        return self._json(request, run.to_wire(), f"run-{position + 1}")
 
     @method_decorator(require_GET)
     @guarded
@@ -180,6 +189,17 @@ class ConversationPage(RedisAdmin):
         self.message_user(request, _("The run was removed."), messages.SUCCESS)
         return HttpResponseRedirect(page)
 
+    def _json(
+        self, request: HttpRequest, raw: bytes, name: str, *, exact: bool = False
+    ) -> HttpResponse:
+        """Indented JSON to look at; if it is long, no JSON, or wanted `exact`, a file to keep."""
+        shown = None if exact or len(raw) > MOST_INDENTED else _indented(raw)
+        if shown is not None:
+            return plain(shown)
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        return download(raw, name)
+
     def _visible(self, request: HttpRequest, object_id: str) -> Conversation:
         found: Conversation | None = self.get_object(request, object_id)
         if not self.has_view_permission(request, found):
@@ -226,12 +246,8 @@ def _run_at(found: Conversation, position: int, tag: str) -> Run:
     return page.runs[0]
 
 
-def _readable(raw: bytes, name: str) -> HttpResponse:
-    """Indented JSON; a download if `raw` is not JSON, or very long."""
-    if len(raw) > MOST_INDENTED:
-        return download(raw, name)
+def _indented(raw: bytes) -> bytes | None:
     try:
-        value: Any = json.loads(raw)
-        return plain(visible(json.dumps(value, ensure_ascii=False, indent=2)).encode())
+        return visible(json.dumps(json.loads(raw), ensure_ascii=False, indent=2)).encode()
     except (ValueError, RecursionError):
-        return download(raw, name)
+        return None

@@ -33,6 +33,11 @@ def isolated(text: str, most: int = MOST_SHOWN) -> str:
     return format_html('<bdi class="cm-cell">{}</bdi>', Truncator(text).chars(most))
 
 
+def shortened(id: str) -> str:
+    """The beginning of an id, enough to tell it from others; a uuid to its first hyphen or so."""
+    return id if len(id) <= 12 else f"{id[:8]}…"
+
+
 def ago(then: datetime | None) -> str | None:
     if then is None:
         return None

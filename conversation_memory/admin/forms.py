@@ -8,6 +8,8 @@ from django import forms
 from django.contrib.admin import widgets
 from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
+from django.utils.formats import localize
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..layouts.base import MAX_TITLE
@@ -116,12 +118,42 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
         }
         return changes, [key for key in shown if key not in metadata]
 
+    def history(self) -> str:
+        """The changes in words, as the history keeps them: of metadata the keys only."""
+        return " ".join(
+            self._metadata_history() if name == "metadata" else self._change_of(name)
+            for name in self.changed_data
+        ) or gettext("No fields changed.")
+
+    def _change_of(self, name: str) -> str:
+        field = self._meta.model._meta.get_field(name).verbose_name
+        old, new = (_in_words(values.get(name)) for values in (self.initial, self.cleaned_data))
+        text = gettext("Changed %(field)s from %(old)s to %(new)s.")
+        return text % {"field": field, "old": old, "new": new}
+
+    def _metadata_history(self) -> str:
+        changes, removed = self.metadata_changes()
+        texts = (
+            (gettext("Changed metadata: %s."), changes),
+            (gettext("Removed metadata: %s."), removed),
+        )
+        return " ".join(
+            text % ", ".join(label(key)[:60] for key in keys) for text, keys in texts if keys
+        )
+
     def _shown_metadata(self) -> dict[str, Any]:
         shown = self.data.get(self.add_initial_prefix("metadata"))
         try:
             return dict(self.fields["metadata"].to_python(shown) or {})
         except forms.ValidationError:
             return self.stored
+
+
+def _in_words(value: Any) -> str:
+    """A value as a sentence of the history names it."""
+    if isinstance(value, datetime):
+        return localize(timezone.localtime(value))
+    return label(str(value))[:200] if value else gettext("nothing")
 
 
 def differs(one: Any, other: Any) -> bool:

@@ -15,7 +15,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.query import BaseIterable
 
 from ..browse import Extent, Finds, Span
-from ..clock import milliseconds
+from ..clock import milliseconds, moment
 from ..collection.summaries import Summary
 from ..indexes import ConversationIndex, indexes
 from ..keys import encode
@@ -289,6 +289,6 @@ def _instances(index: ConversationIndex, summaries: Iterable[Summary]) -> list[C
             expires=record.expires,
         )
         made._state.adding = False  # or Django takes it for one that is not stored yet
-        made.address, made.summary = address, summary
+        made.address, made.summary, made.listed = address, summary, moment(summary.score)
         found.append(made)
     return found

@@ -18,13 +18,15 @@ from ..records import Excerpt
 from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
 from ..rendering.artifacts import pretty
 from ..rendering.safe_text import cut
-from ..runs import Run
+from ..runs import Artifact, Run
 
 PER_PAGE = 50
 # Characters of a text, of an unreadable document, and of a value of metadata.
 MAX_CHARACTERS = 20_000
 MAX_BEGINNING = 4_000
 MAX_VALUE = 2_000
+# A message with more characters or lines is folded.
+FOLDED_FROM, FOLDED_LINES = 3_000, 40
 SIDES = ("input", "output")
 
 # The wire format has no time of a message: the first of these keys that is in `meta` tells it.
@@ -42,6 +44,7 @@ class ShownMessage:
     side: str
     shown: Shown
     time: datetime | None
+    is_long: bool = False
 
     @property
     def speaker(self) -> str:
@@ -144,7 +147,14 @@ def messages_of(run: Run, look: Look) -> Iterator[ShownMessage]:
         if artifact.value in ("", None) and not artifact.mime_type:
             continue
         look = replace(look, markdown=side == "output")
-        yield ShownMessage(side=side, shown=show(artifact, side, look), time=time)
+        shown = show(artifact, side, look)
+        yield ShownMessage(side=side, shown=shown, time=time, is_long=_is_long(artifact))
+
+
+def _is_long(artifact: Artifact) -> bool:
+    """True if the text would fill more than a screen; that of a binary is a few words."""
+    text = artifact.text[: FOLDED_FROM + 1]
+    return len(text) > FOLDED_FROM or text.count("\n") > FOLDED_LINES
 
 
 def facts(values: Any, marks: Marks = NO_MARKS) -> Iterator[tuple[str, SafeString]]:

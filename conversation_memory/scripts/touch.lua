@@ -1,6 +1,7 @@
 -- needs: conversation
 -- Set the title of a conversation; or let its deadline slide, or give it another lifetime.
--- ARGV  id, owner, 1 if only that owner's counts, 'title', title; or 'lifetime', lifetime, default
+-- ARGV  id, owner, 1 if only that owner's counts, 'title', title; or 'lifetime', lifetime, default,
+--       the deadline ('' for that of the lifetime)
 -- Returns whether the conversation exists (for that owner).
 local stored, before = enter()
 if type(before) == 'number' then return before end
@@ -9,7 +10,10 @@ if ARGV[4] == 'title' then
   redis.call('HSET', record, 'title', ARGV[5])
   return answer(1)
 end
-local deadline = deadline_of(stored, clock(), ARGV[5], ARGV[6])
+local time, lifetime = clock(), ARGV[5]
+-- From a given deadline the lifetime is made here: the clock of the caller may be another one.
+if ARGV[7] ~= '' then lifetime = math.max(1, tonumber(ARGV[7]) - time) end
+local deadline = deadline_of(stored, time, lifetime, ARGV[6])
 list_deadline(deadline)
 -- What another program wrote over a long document must not look untouched by getting a time.
 if stored.size > LONG and not is_untouched() then
@@ -17,5 +21,5 @@ if stored.size > LONG and not is_untouched() then
 end
 expire(stored, deadline, stored.size)
 redis.call('HSET', record, 'expires', deadline or '')
-if ARGV[5] ~= '' then redis.call('HSET', record, 'ttl', ARGV[5]) end
+if lifetime ~= '' then redis.call('HSET', record, 'ttl', lifetime) end
 return answer(1)
