@@ -60,6 +60,8 @@ class Conversation(models.Model):
     address: Any
     summary: Any
     listed: Any
+    owner_name: str = ""
+    owner_url: str | None = None
     found: Any = None
     excerpt: Any
     metadata: dict[str, Any]

@@ -1,7 +1,7 @@
 """The admin of conversations: their list, its notes, deletion, and the addresses of all views."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -15,14 +15,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..models import Conversation
+from .bulk_actions import BulkActions
 from .conversation_page import ConversationPage
 from .formatting import grouped, isolated
-from .index_views import IndexViews
 from .list_columns import Columns
-from .list_filters import AgeFilter, IndexFilter, OwnerFilter, UnreadableFilter
+from .list_filters import AgeFilter, IndexFilter, OwnerFilter, StateFilter
 from .list_notes import notes
 from .queryset import ConversationQuerySet, ListReader, delete_rows
 from .restoring import Restoring
+from .usage_page import UsagePage
 
 # The confirmation has a field for each, and Django refuses forms of more than 1,000.
 MOST_DELETED = 500
@@ -44,6 +45,16 @@ class ConversationChangeList(ChangeList):
             parameters.pop("start", None)
         return super().get_queryset(request, *args, **kwargs)
 
+    def get_results(self, request: HttpRequest) -> None:
+        """Django's own, with the names of owners, all of a page at once."""
+        super().get_results(request)
+        admin = cast(Columns, self.model_admin)
+        owners = {row.owner for row in self.result_list if row.owner}
+        names = admin.get_owner_names(request, owners) if owners else {}
+        for row in self.result_list:
+            row.owner_name = names.get(row.owner, "")
+            row.owner_url = admin.get_owner_url(request, row.owner) if row.owner_name else None
+
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
         given = new_params or {}
         if self.start and (PAGE_VAR in given or ALL_VAR in given):
@@ -60,7 +71,7 @@ class ConversationChangeList(ChangeList):
 
 
 class ConversationList(Columns):
-    list_filter = (IndexFilter, OwnerFilter, AgeFilter, UnreadableFilter)
+    list_filter = (IndexFilter, OwnerFilter, AgeFilter, StateFilter)
     list_per_page = 100
     list_max_show_all = 500
     search_fields = ("conversation_id", "title")
@@ -84,7 +95,7 @@ class ConversationList(Columns):
         index = queryset.selection.index
         # Django's "Clear all filters" would leave the index.
         changelist.clear_all_filters_qs = f"?{urlencode({'index': str(index)} if index else {})}"
-        narrowing = {"owner", "age", "unreadable"}
+        narrowing = {"owner", "named", "age", "since", "until", "state"}
         changelist.has_active_filters = not narrowing.isdisjoint(changelist.filter_params)
         name = index.index_name if index else "–"
         return {
@@ -139,8 +150,8 @@ class ConversationList(Columns):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(Restoring, IndexViews, ConversationPage, ConversationList):
-    actions = ("export_selected", "delete_selected")
+class ConversationAdmin(Restoring, UsagePage, BulkActions, ConversationPage, ConversationList):
+    actions = ("export_selected", "set_owner", "set_expiry", "add_tag", "delete_selected")
 
     def get_urls(self) -> list[URLPattern]:
         run = "<str:object_id>/runs/<int:position>/<str:tag>/"
@@ -151,6 +162,7 @@ class ConversationAdmin(Restoring, IndexViews, ConversationPage, ConversationLis
             "remove": (run + "remove/", self.remove_view),
             "erase": ("erase/<str:key>/", self.erase_view),
             "restore": ("restore/<str:key>/", self.restore_view),
+            "usage": ("usage/<str:key>/", self.usage_view),
         }
         prefix = f"{self.opts.app_label}_{self.opts.model_name}"
         ours = [

@@ -22,8 +22,11 @@ from ..rendering import Look, Marks, label, pick, visible
 from ..rendering.serving import download, plain, serve
 from ..runs import Artifact, Run
 from ..search_index.tokens import Words
+from .formatting import usage_words
 from .forms import ConversationForm
-from .redis_admin import RedisAdmin, guarded
+from .owner_names import OwnerNames
+from .redis_admin import guarded
+from .run_facts import Usage, usage_of
 from .transcript import (
     MAX_CHARACTERS,
     PER_PAGE,
@@ -37,11 +40,16 @@ from .transcript import (
 
 # Indenting more would keep the user waiting; the exact bytes are sent at once.
 MOST_INDENTED = 8 * 1024 * 1024
+# Runs whose usage is summed on request.
+MOST_SUMMED = 10_000
 
 
-class ConversationPage(RedisAdmin):
+class ConversationPage(OwnerNames):
     form = ConversationForm
     change_form_template = "admin/conversation_memory/conversation/change_form.html"
+
+    class Media:
+        js = ["conversation_memory/copy.js"]
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -86,6 +94,8 @@ class ConversationPage(RedisAdmin):
                 "is_cut": len(corrupt.raw) > len(beginning.encode()),
             }
         else:
+            if "sums" in request.GET:
+                context["sums"] = usage_words(_usage_of_all(found))
             context["transcript"] = transcript(
                 found,
                 lambda view, *parts: self.link(view, key, *parts),
@@ -93,12 +103,26 @@ class ConversationPage(RedisAdmin):
                 marks=_marks(request, found),
                 may_remove=self.has_change_permission(request, found),
             )
+        context |= self._about_owner(request, found)
         context |= {
             "address": found.address,
             "raw_url": self.link("raw", key),
             "may_export": self.has_export_permission(request),
         }
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _about_owner(self, request: HttpRequest, found: Conversation) -> dict[str, Any]:
+        """The name of the owner, and the way to all that they have."""
+        if not found.owner:
+            return {}
+        name = self.get_owner_names(request, [found.owner]).get(found.owner, "")
+        about: dict[str, Any] = {"owner_name": name}
+        if name:
+            about["owner_url"] = self.get_owner_url(request, found.owner)
+        stored = found.summary.record.owner
+        if found.owner == stored:  # valid UTF-8, so that a link can hold it
+            about["owner_list_url"] = self.list_url(found.address, owner=found.owner)
+        return {**about, "owner_count": found.address.index().count(stored)}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         # Only what was changed: others may have written the rest since the page was shown.
@@ -218,6 +242,13 @@ def _excerpt(request: HttpRequest, found: Conversation) -> Excerpt:
         until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
     page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE, strict=False)
     return page
+
+
+def _usage_of_all(found: Conversation) -> Usage:
+    """The usage of the last 10,000 runs, more than a page shows."""
+    driver = found.address.driver()
+    runs = driver.excerpt(limit=MOST_SUMMED, strict=False).runs
+    return sum((usage_of(run) for run in runs if not damage_of(run)), Usage())
 
 
 def _hit_test(request: HttpRequest, marks: Marks) -> Any:

@@ -16,7 +16,7 @@ from ..layouts.base import MAX_TITLE
 from ..models import Conversation
 from ..rendering import label, visible
 
-_LONGEST = timedelta(days=365 * 300)
+LONGEST = timedelta(days=365 * 300)
 
 
 class MetadataField(forms.JSONField):
@@ -93,7 +93,7 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
         if expires and "expires" in self.changed_data:
             if expires <= timezone.now():
                 raise forms.ValidationError(_("Enter a time in the future."))
-            if expires > timezone.now() + _LONGEST:
+            if expires > timezone.now() + LONGEST:
                 raise forms.ValidationError(_("Enter a time within the next 300 years."))
         return expires
 
@@ -121,15 +121,11 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
     def history(self) -> str:
         """The changes in words, as the history keeps them: of metadata the keys only."""
         return " ".join(
-            self._metadata_history() if name == "metadata" else self._change_of(name)
+            self._metadata_history()
+            if name == "metadata"
+            else changed(name, self.initial.get(name), self.cleaned_data.get(name))
             for name in self.changed_data
         ) or gettext("No fields changed.")
-
-    def _change_of(self, name: str) -> str:
-        field = self._meta.model._meta.get_field(name).verbose_name
-        old, new = (_in_words(values.get(name)) for values in (self.initial, self.cleaned_data))
-        text = gettext("Changed %(field)s from %(old)s to %(new)s.")
-        return text % {"field": field, "old": old, "new": new}
 
     def _metadata_history(self) -> str:
         changes, removed = self.metadata_changes()
@@ -149,8 +145,16 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
             return self.stored
 
 
+def changed(name: str, old: Any, new: Any) -> str:
+    """The change of a field as a sentence of the history."""
+    field = {"title": gettext("title"), "owner": gettext("owner"), "expires": gettext("expiry")}[
+        name
+    ]
+    text = gettext("Changed %(field)s from %(old)s to %(new)s.")
+    return text % {"field": field, "old": _in_words(old), "new": _in_words(new)}
+
+
 def _in_words(value: Any) -> str:
-    """A value as a sentence of the history names it."""
     if isinstance(value, datetime):
         return localize(timezone.localtime(value))
     return label(str(value))[:200] if value else gettext("nothing")

@@ -12,10 +12,10 @@ from django.utils.translation import gettext_lazy
 from ..models import Conversation
 from ..rendering import label
 from .formatting import MOST_SHOWN, ago, ahead, isolated, shortened
-from .redis_admin import RedisAdmin
+from .owner_names import OwnerNames
 
 
-class Columns(RedisAdmin):
+class Columns(OwnerNames):
     # The times come before the texts, so that a narrow screen does not cut them off.
     list_display = (
         "shown_title",
@@ -27,6 +27,12 @@ class Columns(RedisAdmin):
         "shown_size",
     )
     list_display_links = ("shown_title",)
+    ordering = ("-updated",)
+
+    def get_sortable_by(self, request: HttpRequest) -> Any:
+        """Not what a search has found: that is in the order of its own."""
+        is_search = request.GET.get("q", "").strip() or request.GET.get("state")
+        return () if is_search else ("updated_ago", "runs", "shown_size")
 
     def get_list_display(self, request: HttpRequest) -> Any:
         names = super().get_list_display(request)
@@ -44,19 +50,25 @@ class Columns(RedisAdmin):
 
     @admin.display(description=gettext_lazy("owner"), empty_value="")
     def shown_owner(self, conversation: Conversation) -> str:
-        owner = conversation.owner
+        """The name, linked to the page of the owner, and the id, linked to all they have."""
+        owner, name = conversation.owner, conversation.owner_name
         if not owner:
             return ""
-        if owner != conversation.summary.record.owner:  # not valid UTF-8, so not for a link
-            return isolated(owner)
-        link = self.list_url(conversation.address, owner=owner)
-        return format_html('<a href="{}">{}</a>', link, isolated(owner))
+        shown = isolated(owner)
+        if owner == conversation.summary.record.owner:  # valid UTF-8, so that a link can hold it
+            link, about = self.list_url(conversation.address, owner=owner), _("All of this owner")
+            shown = format_html('<a href="{}" title="{}">{}</a>', link, about, shown)
+        if not name:
+            return shown
+        page = conversation.owner_url
+        named = format_html('<a href="{}">{}</a>', page, isolated(name)) if page else isolated(name)
+        return format_html('{}<span class="cm-below">{}</span>', named, shown)
 
-    @admin.display(description=gettext_lazy("size"))
+    @admin.display(description=gettext_lazy("size"), ordering="size")
     def shown_size(self, conversation: Conversation) -> str:
         return filesizeformat(conversation.size)
 
-    @admin.display(description=gettext_lazy("last write"))
+    @admin.display(description=gettext_lazy("last write"), ordering="updated")
     def updated_ago(self, conversation: Conversation) -> str | None:
         """Other programs do not say when they write: the time when it was listed first is known."""
         if conversation.updated is None and conversation.listed:

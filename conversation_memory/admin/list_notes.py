@@ -7,6 +7,7 @@ from django.contrib.admin.views.main import PAGE_VAR
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ..browse import Finds
 from ..search.results import SearchResults
 from .formatting import Note, grouped
 from .queryset import ListReader, ListSelection
@@ -16,7 +17,7 @@ def notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Iter
     if selection.index is None:
         yield Note(_("There is no index that you may view."))
         return
-    if selection.is_search:
+    if selection.is_search or selection.is_sorted:
         yield from _search_notes(changelist, reader, selection)
     if long := sum(row.address.is_too_long for row in changelist.result_list):
         text = ngettext(
@@ -44,18 +45,16 @@ def _search_notes(changelist: Any, reader: ListReader, selection: ListSelection)
         yield Note(_("Only unreadable conversations are shown."))
     elif texts is not None:
         yield from _text_notes(texts)
+    elif selection.with_run:
+        yield Note(_("Conversations were read to find these."))
+    elif selection.is_sorted:
+        pass
     elif selection.start:
         yield Note(_("Ids and titles were searched."))
     else:
         yield Note(_("Ids and titles were searched, but not messages: this index has no search."))
     if finds.next is not None or selection.start:
-        text = _("Conversations %(first)s to %(last)s were searched, newest first.") % {
-            "first": grouped(selection.start + 1),
-            "last": grouped(selection.start + finds.looked_at),
-        }
-        start = {"start": finds.next}
-        url = "" if finds.next is None else changelist.get_query_string(start)
-        yield Note(text, url, _("Continue the search"))
+        yield _extent_note(changelist, finds, selection)
     if finds.skipped:
         text = ngettext(
             "%(count)s conversation is too large to check here. Run checkconversations.",
@@ -63,6 +62,27 @@ def _search_notes(changelist: Any, reader: ListReader, selection: ListSelection)
             finds.skipped,
         )
         yield Note(text % {"count": grouped(finds.skipped)})
+
+
+def _extent_note(changelist: Any, finds: Finds, selection: ListSelection) -> Note:
+    """Which part of the index was examined, and the way to the next one."""
+    text, link = (
+        (
+            _("Only conversations %(first)s to %(last)s, from the newest on, were sorted."),
+            _("Sort the next"),
+        )
+        if selection.is_sorted
+        else (
+            _("Conversations %(first)s to %(last)s were searched, newest first."),
+            _("Continue the search"),
+        )
+    )
+    text %= {
+        "first": grouped(selection.start + 1),
+        "last": grouped(selection.start + finds.looked_at),
+    }
+    start = {"start": finds.next}
+    return Note(text, "" if finds.next is None else changelist.get_query_string(start), link)
 
 
 def _text_notes(texts: SearchResults) -> Iterator[Note]:

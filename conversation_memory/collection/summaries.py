@@ -12,7 +12,7 @@ from typing import Any
 from ..keys import Keys, decode
 from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record, number
-from ..redis_io.operations import Command
+from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
 from ..runs import Artifact
 
@@ -154,6 +154,12 @@ def summaries(
     largest = LARGEST_GLANCE if glances else 0
     args = [largest, _ALL_GLANCES, len(names), *names, *ids]
     return Command((call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded)
+
+
+def shown(keys: Keys, ids: Sequence[bytes], *, glances: bool = True) -> Operation[list[Summary]]:
+    """The summaries of those of `ids` that exist."""
+    found = (yield summaries(keys, ids, glances=glances)) if ids else []
+    return [summary for summary in found if summary.exists]
 
 
 def _preview(beginning: bytes) -> str | None:
