@@ -6,7 +6,7 @@ from django.conf import settings
 from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
 
-from conversation_memory import Run, browse, conf, indexes
+from conversation_memory import Run, conf, indexes
 from conversation_memory.admin import formatting, plots
 from conversation_memory.collection import statistics
 from conversation_memory.collection.statistics import Statistics
