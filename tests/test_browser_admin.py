@@ -102,7 +102,7 @@ class JourneyTests(AdminBrowserTestCase):
         ada = User.objects.create_user("ada", first_name="Ada", last_name="Lovelace")
         for n in range(3):
             self.store(f"c{n}", Run("q", "a"), title=f"Number {n}", owner=ada.pk)
-        self.store("other", Run("q", "a"), owner="8")
+        self.store("other", Run("q", "a"), owner="guest")
         page = self.open(self.url("conversation_changelist"), user=self.root, **DESK)
         page.get_by_label("Owner or name").fill("lovelace")
         page.get_by_label("Owner or name").press("Enter")
