@@ -1,12 +1,13 @@
 """The memory of LLM conversations, in Redis."""
 
+from .artifacts import Artifact
 from .collection.erase import Erasure
 from .collection.selection import Selection
 from .drivers import BaseConversationMemoryDriver, RedisConversationMemoryDriver
 from .indexes import ConversationIndex, indexes
 from .owners import owner_of
 from .records import ConversationState, Page, Record
-from .runs import Artifact, Run
+from .runs import Run
 
 __all__ = [
     "Artifact",

@@ -12,14 +12,14 @@ from .collection.listing import Listing, counting
 from .collection.statistics import Discovery, Statistics, discover, statistics
 from .collection.summaries import Summary, shown
 from .conf import IndexSettings
-from .documents import decoded_run, read
+from .documents import read
 from .exceptions import Damaged
 from .keys import Id, Keys, encode
 from .layouts import Layout
 from .layouts.refs import Snapshot
 from .redis_io.operations import Command, Operation, Performing, single, twins
 from .redis_io.scripts import Script
-from .runs import Run
+from .runs import Run, lenient
 
 BROWSE = Script("browse")
 
@@ -252,6 +252,5 @@ def _has_run(
 ) -> bool:
     with suppress(Damaged):  # the runs before a damaged one count
         document = Snapshot(field, summary.record, texts or []).document
-        runs = (decoded_run(text, n) for n, text in enumerate(document.texts))
-        return any(is_wanted(summary, run) for run in runs)
+        return any(is_wanted(summary, run) for run in lenient(document.texts))
     return False

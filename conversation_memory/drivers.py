@@ -17,7 +17,6 @@ from .conf import IndexSettings, lifetime_in_ms
 from .documents import Runs
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
-from .layouts.refs import Memo
 from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, twins
@@ -97,7 +96,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         self.host, self.port, self.db = settings.host, settings.port, settings.db
         self.username = settings.username
         self._connection, self._layout = connection, layout
-        self._seen, self._memo = ref, Memo()
+        self._seen = ref
 
     def _store(
         self,
@@ -121,7 +120,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         A run whose id is stored already is not added again, so that an unconfirmed append may be
         repeated. Returns the number of runs added.
         """
-        return self._layout.append(self._ref, _runs(runs), self._memo)
+        return self._layout.append(self._ref, _runs(runs))
 
     append, aappend = twins(_append)
 
@@ -130,6 +129,17 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         return self._layout.edit(self._ref, as_run(run))
 
     edit, aedit = twins(_edit)
+
+    def _annotate(
+        self, run_id: str, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
+    ) -> Operation[dict[str, Any]]:
+        """Merge `changes` into the meta of a run and `remove` keys, as for a user's feedback.
+
+        Returns the meta as stored. Raises `RunNotFound` if the run does not exist.
+        """
+        return self._layout.annotate(self._ref, run_id, changes, remove)
+
+    annotate, aannotate = twins(_annotate)
 
     def _remove(self, run_id: str) -> Operation[None]:
         """Remove the run of that id. Raises `RunNotFound` if it does not exist."""
@@ -156,7 +166,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         conversation of another owner.
         """
         fork = copy(self)
-        fork._seen, fork._memo = self._seen.at(_id(new_id)), Memo()
+        fork._seen = self._seen.at(_id(new_id))
         yield from self._layout.fork(self._ref, fork._ref, until)
         return fork
 
@@ -169,7 +179,7 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         starts a new conversation with its next append.
         """
         yield from self._layout.rename(self._ref, encode(new_id))
-        self._seen, self._memo = self._seen.at(encode(new_id)), Memo()
+        self._seen = self._seen.at(encode(new_id))
 
     rename, arename = twins(_rename)
 

@@ -14,7 +14,7 @@ from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing, counting
-from .collection.selection import EVERYTHING, ScanCursor, Selection
+from .collection.selection import EVERYTHING, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
 from .exceptions import InvalidIndexError
@@ -265,12 +265,12 @@ class ConversationIndex(Searchable, Browsable):
         An id that exists from start to end comes at least once; it may come twice if the index
         grows meanwhile.
         """
-        cursor = ScanCursor(self._listing.scan)
+        cursor = self._listing.ids()
         while cursor.goes_on:
             yield from map(decode, self._run(cursor.next()))
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        cursor = ScanCursor(self._listing.scan)
+        cursor = self._listing.ids()
         while cursor.goes_on:
             for id in await self._arun(cursor.next()):
                 yield decode(id)

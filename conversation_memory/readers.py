@@ -11,7 +11,6 @@ from django.views.decorators.debug import sensitive_variables
 from .collection.listing import Listing
 from .keys import decode
 from .layouts import ConversationRef, Layout
-from .layouts.refs import Memo
 from .records import LARGEST, ConversationState, Excerpt, Record, RunPage, page_limit
 from .redis_io.connections import Connection
 from .redis_io.operations import Operation, T, aperform, perform, twins
@@ -26,7 +25,6 @@ class ConversationReader:
 
     _connection: Connection
     _layout: Layout
-    _memo: Memo
     _seen: ConversationRef
 
     @property
@@ -59,14 +57,13 @@ class ConversationReader:
 
         Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        conversation = yield from self._read()
-        return conversation.runs, conversation.metadata
+        return self._reading(self._layout.load(self._ref))
 
     load, aload = twins(_load)
 
     def _read(self) -> Operation[ConversationState]:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._reading(self._layout.read(self._ref, self._memo))
+        return self._reading(self._layout.read(self._ref))
 
     read, aread = twins(_read)
 
@@ -175,7 +172,7 @@ class ConversationReader:
             return [hit.run for hit in found], True
         runs = (yield from self._tail(embedding.FEW + 1)) if of == "conversation" else []
         if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
+            raise embedding.too_many(self._layout.alias, found.reasons, of)
         return runs, False
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:

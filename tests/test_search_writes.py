@@ -15,6 +15,8 @@ from redis import Redis
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
 from conversation_memory.search_index.run_documents import fresh_token, packed, suffix, text_of
+from conversation_memory.search_index.shared_texts import restored
+from conversation_memory.search_index.tokens import Words
 
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, each_layout, monitored
@@ -24,6 +26,10 @@ FIELDS = {"topic": "tag", "score": "numeric", "note": "text"}
 
 def run(id, output="an answer", **meta):
     return Run(f"question {id}", output, meta or None, id=id)
+
+
+def _words(text):
+    return " ".join(Words().of(text))
 
 
 class Documents:
@@ -38,14 +44,15 @@ class Documents:
         for key in self.redis.scan_iter(self.key("run:*"), count=1000):
             document = self.redis.hgetall(key)
             id = self.redis.hget(self.key("tokens"), document[b"c"])
-            found.setdefault(id and id.decode(), []).append(document[b"w"].decode())
+            found.setdefault(id and id.decode(), []).append(_words(document[b"w"].decode()))
         return {id: sorted(words) for id, words in found.items()}
 
     def document(self, conversation_id, run_id):
         token = self.redis.hget(self.key(f"record:{conversation_id}"), "token").decode()
         for key in self.redis.scan_iter(self.key(f"run:{token}:*"), count=1000):
             document = self.redis.hgetall(key)
-            if f'"id": "{run_id}"'.encode() in document.get(b"run", b""):
+            text = restored(document.get(b"run", b"{}"), document[b"w"])
+            if Run.from_text(text).id == run_id:
                 return document
 
     def expected(self, *ids):
@@ -53,7 +60,7 @@ class Documents:
         words = self.index._layout.schema.words
         return {
             id: sorted(
-                words.stream(text_of(run.input), text_of(run.output))
+                _words(words.stream(text_of(run.input), text_of(run.output)))
                 for run in self.index.driver(id).load()[0]
             )
             for id in ids

@@ -397,7 +397,7 @@ class ContentTests(ServerTestCase):
 
     def test_conflict(self):
         driver = self.index.driver("c")
-        driver.append(run())
+        driver.append(run("stored"))
         self.assert_nothing_said(error_of(lambda: self.WRITES[3](driver)))
         self.assert_nothing_said(error_of(lambda: run_async(self.AWRITES[3], driver)))
 

@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 
 from ..browse import Finds
 from ..search.results import SearchResults
+from ..search_index.reasons import explained
 from .formatting import Note, grouped
 from .queryset import ListReader, ListSelection
 
@@ -91,5 +92,5 @@ def _text_notes(texts: SearchResults) -> Iterator[Note]:
         text = _("%(total)s runs were found; the best %(shown)s are shown.")
         numbers = {"shown": grouped(len(texts)), "total": grouped(texts.total)}
         yield Note(text % numbers)
-    if texts.reason:
-        yield Note(texts.reason)
+    if texts.reasons:
+        yield Note(explained(texts.reasons))

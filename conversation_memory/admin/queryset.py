@@ -22,6 +22,7 @@ from ..keys import encode
 from ..models import Conversation
 from ..rendering import label
 from ..search.results import Hit, SearchResults
+from ..search_index.reasons import Reason
 from .addresses import Address
 from .run_facts import RUN_TESTS
 
@@ -227,7 +228,7 @@ class ListReader:
                 limit=MOST_HITS,
             )
         except ValueError as error:
-            return SearchResults([], reason=str(error))
+            return SearchResults([], reasons=(Reason("invalid", detail=str(error)),))
 
     def _index(self, selection: ListSelection) -> ConversationIndex | None:
         address = selection.index

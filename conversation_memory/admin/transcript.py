@@ -14,13 +14,14 @@ from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from ..artifacts import Artifact
 from ..exceptions import Damaged
 from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
 from ..rendering.artifacts import pretty
 from ..rendering.safe_text import cut
-from ..runs import Artifact, Run
+from ..runs import Run
 from .formatting import usage_words
 from .run_facts import Feedback, Usage, calls_of, feedback_of, usage_of
 

@@ -25,11 +25,19 @@ FOOTER = b'{"conversations": '
 _CHECK = b', "crc32": "'
 _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
+# The usual line up to its value, half as costly to read as JSON.
+_text, _integer = rb'"([ !#-\[\]-~]*)"', rb"(0|[1-9][0-9]{0,14})"
+_usual = re.compile(
+    rb'\{"id": %b(?:, "record": \{(?:"owner": %b, )?(?:"title": %b, )?"created": %b, "updated": %b'
+    rb'(?:, "ttl": %b)?\})?(?:, "expires": %b)?(?:, "score": %b)?, "runs": %b, "end": %b()'
+    rb', "crc32": "([0-9a-f]{8})", "value": ' % (*[_text] * 3, *[_integer] * 7)
+).match
 _LATEST = 2**53  # milliseconds; JavaScript and jq read larger integers inexactly
 _NUMBERS = ("expires", "score", "runs", "end")
-_HEAD = {"id", "id_base64", "record", "list", *_NUMBERS}
 _FACTS = ("created", "updated", "ttl")
-_RECORD = {"owner", "owner_base64", "title", "title_base64", *_FACTS}
+
+_decoder = json.JSONDecoder()
+_quoted = json.encoder.encode_basestring_ascii
 
 T = TypeVar("T")
 
@@ -135,7 +143,7 @@ def is_signed(footer: dict[str, Any]) -> bool:
 
 
 def entry_line(entry: Entry) -> bytes:
-    head = dumps(_head(entry))[:-1]
+    head = _head(entry).encode()
     checksum = zlib.crc32(head, entry.checksum)
     kind, text = _as_json(entry)
     return b'%b%b%08x", "%b": %b}\n' % (head, _CHECK, checksum, kind, text)
@@ -148,48 +156,76 @@ def has_form_of_entry(line: bytes) -> bool:
 
 def read_entry(line: bytes) -> Entry:
     """Raises `Malformed`."""
+    usual = _usual(line)
+    if usual is None or not line.endswith(b"}\n"):
+        return _read_any(line)
+    value = line[usual.end() : -2]
+    checksum = zlib.crc32(value)
+    id, owner, title, *integers, _, stated = usual.groups()
+    _compare(line[: usual.end(11)], checksum, stated)
+    numbers = [None if number is None else int(number) for number in integers]
+    created, updated, ttl, expires, score, runs, end = numbers
+    facts = Facts(owner, title or b"", created, updated, ttl)
+    return Entry(id, value, checksum, runs, end, facts, expires, score)
+
+
+def _read_any(line: bytes) -> Entry:
     head, _, rest = line.partition(_CHECK)
     parts = _value(rest)
     if parts is None or not rest.endswith(b"}\n"):
         raise Malformed("it is not a line of an archive")
     value = _from_json(parts[2], rest[parts.end() : -2])
     checksum = zlib.crc32(value)
-    if zlib.crc32(head, checksum) != int(parts[1], 16):
-        raise Malformed("its checksum does not match")
+    _compare(head, checksum, parts[1])
     try:
         return _entry(_object(head + b"}"), parts[2], value, checksum)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise error if isinstance(error, Malformed) else Malformed("a member is wrong") from None
 
 
-def _head(entry: Entry) -> dict[str, Any]:
-    head, facts = _named("id", entry.id), entry.facts
+def _compare(head: bytes, checksum: int, stated: bytes) -> None:
+    if zlib.crc32(head, checksum) != int(stated, 16):
+        raise Malformed("its checksum does not match")
+
+
+def _head(entry: Entry) -> str:
+    """The members in front of the checksum, put together by hand: json.dumps costs three times."""
+    id, _, _, runs, end, facts, expires, score, texts = entry
+    members = [_named("id", id)]
     if facts != NOTHING:
-        owner = {} if facts.owner is None else _named("owner", facts.owner)
-        title = _named("title", facts.title) if facts.title else {}
-        head["record"] = {**owner, **title, **_numbers(facts, _FACTS)}
-    head |= _numbers(entry, _NUMBERS)
-    if entry.texts:
-        head["list"] = [_named("text", text) for text in entry.texts]
-    return head
+        owner, title, *times = facts
+        record = [] if owner is None else [_named("owner", owner)]
+        if title:
+            record.append(_named("title", title))
+        record += _numbers(_FACTS, times)
+        members.append(f'"record": {{{", ".join(record)}}}')
+    members += _numbers(_NUMBERS, (expires, score, runs, end))
+    if texts:
+        elements = ", ".join(f"{{{_named('text', text)}}}" for text in texts)
+        members.append(f'"list": [{elements}]')
+    return "{" + ", ".join(members)
 
 
-def _numbers(values: Facts | Entry, names: Iterable[str]) -> dict[str, int]:
-    numbers = {name: getattr(values, name) for name in names}
-    return {name: number for name, number in numbers.items() if number is not None}
+def _numbers(names: Iterable[str], values: Iterable[int | None]) -> list[str]:
+    pairs = zip(names, values, strict=True)
+    return [f'"{name}": {value}' for name, value in pairs if value is not None]
 
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
-    id = _read_name(head, "id")
-    record = head.get("record", {})
-    if id is None or not (head.keys() <= _HEAD and record.keys() <= _RECORD):
+    id, list = _taken_name(head, "id"), head.pop("list", ())
+    record = head.pop("record", {})
+    owner, title = _taken_name(record, "owner"), _taken_name(record, "title")
+    created, updated, ttl = [record.pop(name, None) for name in _FACTS]
+    expires, score, runs, end = [head.pop(name, None) for name in _NUMBERS]
+    if id is None or head or record:
         raise Malformed("it has missing or unknown members")
-    owner, title = _read_name(record, "owner"), _read_name(record, "title")
-    facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
-    expires, score, runs, end = (_number(head, name) for name in _NUMBERS)
+    for number in (created, updated, ttl, expires, score, runs, end):
+        if number is not None and not (type(number) is int and 0 <= number < _LATEST):
+            raise Malformed("a number is wrong")
     if kind == b"value" and runs is None:
         raise Malformed("it does not give the number of runs")
-    texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
+    texts = tuple([_taken_name(text, "text") or b"" for text in list])
+    facts = Facts(owner, title or b"", created, updated, ttl)
     return Entry(id, value, checksum, runs, end, facts, expires, score, texts)
 
 
@@ -217,25 +253,18 @@ def _from_json(kind: bytes, text: bytes) -> bytes:
     return _guarded(lambda text: b64decode(text, validate=True), value)
 
 
-def _named(name: str, value: bytes) -> dict[str, Any]:
+def _named(name: str, value: bytes) -> str:
     try:
-        return {name: value.decode()}
+        return f'"{name}": {_quoted(value.decode())}'
     except UnicodeDecodeError:
-        return {f"{name}_base64": b64encode(value).decode()}
+        return f'"{name}_base64": "{b64encode(value).decode()}"'
 
 
-def _read_name(members: dict[str, Any], name: str) -> bytes | None:
+def _taken_name(members: dict[str, Any], name: str) -> bytes | None:
     if name in members:
-        return str.encode(members[name])
-    text = members.get(f"{name}_base64")
+        return str.encode(members.pop(name))
+    text = members.pop(f"{name}_base64", None)
     return None if text is None else b64decode(text, validate=True)
-
-
-def _number(members: dict[str, Any], name: str) -> int | None:
-    value = members.get(name)
-    if value is None or (type(value) is int and 0 <= value < _LATEST):
-        return value
-    raise Malformed("a number is wrong")
 
 
 def _with_check(members: dict[str, Any]) -> bytes:
@@ -250,11 +279,15 @@ def _check(line: bytes) -> None:
 
 
 def _object(text: bytes) -> dict[str, Any]:
-    value = _guarded(json.loads, text)
+    value = _guarded(_loads, text)
     if not isinstance(value, dict):
         raise Malformed("it is not a JSON object")
     value.pop("crc32", None)
     return value
+
+
+def _loads(text: bytes) -> Any:
+    return _decoder.decode(text.decode())
 
 
 def _guarded(read: Callable[[Any], T], text: Any) -> T:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -75,6 +76,8 @@ class Ahead:
 
     work: Sequence[Command[Any]] | Callable[[], Any]
 
+
+_REPLIES = (bytes, int, list, type(None))
 
 _FUTURES = (Future, asyncio.Future)
 
@@ -148,7 +151,7 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Ahead):
         work = step.work if callable(step.work) else partial(_send, client, step.work, alias)
         thread = ThreadPoolExecutor(1)
-        answer = thread.submit(work)
+        answer = begun(thread, work)
         thread.shutdown(wait=False)
         return answer
     if isinstance(step, _FUTURES):
@@ -156,12 +159,30 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
+        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
+            return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, _exchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
     except (RedisError, OSError) as error:
         failure = translate(error, alias)
     raise failure
+
+
+def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
+    """Let `thread` do `work`, which has begun on return, and has sent its commands if it is alone.
+
+    Without this, Python would let the caller compute for 5 ms before it lets the thread begin.
+    """
+    is_running = Event()
+
+    def run() -> T:
+        is_running.set()
+        return work()
+
+    answer = thread.submit(run)
+    is_running.wait()
+    return answer
 
 
 @sensitive_variables()
@@ -180,6 +201,8 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
+        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
+            return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, await _aexchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)

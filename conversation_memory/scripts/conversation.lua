@@ -11,6 +11,7 @@ if owner == '' then owned = nil end  -- the key of another argument then
 
 -- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
+local KNOWN = 256  -- of how many runs at least the ids are kept
 local LONG = 32768  -- from this length on, in bytes, a digest costs more than other ways to compare
 local NEVER = 32503680000000  -- when a long document expires: in the year 3000, in ms
 
@@ -64,13 +65,13 @@ end
 -- exist, and is deleted if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
-    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed')
+    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed', 'end')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
     runs = number(fields[6]) or 0, layout = fields[7], length = number(fields[8]),
     updated = number(fields[9]), token = fields[10], tag = fields[11] or '',
-    facets = fields[12] or '', indexed = fields[13],
+    facets = fields[12] or '', indexed = fields[13], ends = number(fields[14]),
   }
   if stored.token and not stored.token:find('^' .. ('%x'):rep(16) .. '$') then
     stored.token, stored.indexed = false, false  -- no documents are known by it
@@ -198,12 +199,18 @@ local function difference(stored)
   if length and length > LONG and not is_untouched() then return {'digest'} end
 end
 
--- Layout `list`: keep digests of the ids of runs for an hour, so that an append that is repeated
--- finds them whatever came in between. In layout `hash`, the document tells.
-local function remember(digests)
+-- Layout `list`: `ids` holds for the last runs the digests of their ids, 8 bytes each, so that an
+-- append that is repeated finds them. In layout `hash`, the document tells.
+local function place_in(known, digest)
+  local place = 0
+  repeat
+    place = known:find(digest, place + 1, true)
+  until not place or place % 8 == 1
+  return place
+end
+
+local function remember(known, digests)
   if #digests == 0 then return end
-  local now = clock()
-  redis.call('ZREMRANGEBYSCORE', ids, '-inf', now - IDS)
-  for _, digest in ipairs(digests) do redis.call('ZADD', ids, now, digest) end
-  redis.call('PEXPIRE', ids, IDS)
+  local all = known .. table.concat(digests)
+  redis.call('SET', ids, all:sub(-8 * math.max(KNOWN, #digests)), 'PX', IDS)
 end

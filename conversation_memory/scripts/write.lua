@@ -2,7 +2,7 @@
 -- Write a document over what is stored, in the form of either layout.
 -- ARGV  id, owner, what difference() compares, field, lifetime, default lifetime, change of search
 --       documents, 1 to keep the times (conversation.lua), how many fields and values of the record
---       ('layout' first), how many texts of runs, then those, and the digests of the ids of runs
+--       ('layout' first), how many texts of runs, then those, and what tells the last of them
 -- Returns the new version, a refusal, {'changed'}, {'digest'}, or {'documents'} if some are
 -- missing.
 local stored, refused = enter()
@@ -22,9 +22,7 @@ end
 redis.call('HSET', content, id, field)
 -- Whoever converts an index of old conversations would fill the memory with ids for an hour.
 if ARGV[10] ~= '1' or (stored.updated or 0) > clock() - IDS then
-  local digests = {}
-  for i = first + count, #ARGV do digests[#digests + 1] = ARGV[i] end
-  remember(digests)
+  remember('', {unpack(ARGV, first + count)})
 end
 expire(stored, deadline, #field)
 index(stored, change, time, #field, fields)

@@ -1,9 +1,9 @@
 """Search documents, which RediSearch indexes, and how a write changes them.
 
 The document of a run is a hash with these fields: `w` the words, `c` the token of the conversation,
-`o` the tag of the owner, `t` the time of the run (ms), `run` its JSON text unless that is very
-long, and a field for each of FIELDS. Tokens and tags are random: only the hashes `tokens` and
-`owners` tell what they mean, so that documents hold no ids.
+`o` the tag of the owner, `t` the time of the run (ms), `run` its JSON text (see shared_texts.py)
+unless that is very long, and a field for each of FIELDS. Tokens and tags are random: only the
+hashes `tokens` and `owners` tell what they mean, so that documents hold no ids.
 """
 
 import os
@@ -13,9 +13,11 @@ from hashlib import sha1
 from random import Random
 from typing import Any
 
+from ..artifacts import Artifact
 from ..documents import Document
-from ..runs import Artifact, Run
+from ..runs import Run
 from .schema import Schema
+from .shared_texts import MARK, shared
 
 # A run of more bytes, such as an image, is not copied into its document.
 LONGEST_RUN = 64 * 1024
@@ -67,7 +69,7 @@ class Documents:
         """For runs that are appended. A script may get their JSON texts in another argument."""
         documents = [self._document(run, text) for run, text in runs]
         for document in documents:
-            if not with_texts and document[-2] == b"run":
+            if not with_texts and document[-2] == b"run" and MARK not in document[-1]:
                 document.pop()
         return self._pack(documents)
 
@@ -78,28 +80,30 @@ class Documents:
         """
         removed = [suffix(old)] if operation != "truncate" and old != new else []
         is_edit = operation == "edit"
-        documents = [self._document(Run.from_wire(new), new, suffix(old))] if is_edit else []
+        documents = [self._document(Run.from_text(new), new, suffix(old))] if is_edit else []
         return self._pack(documents, removed)
 
-    def between(self, old: Document, new: Document) -> bytes:
-        """For a document that replaces another."""
+    def between(self, old: Document, new: Document, stored: Sequence[bytes] = ()) -> bytes:
+        """For a document that replaces another, whose runs are `stored` if in another form."""
         if self.facets(new) != self.facets(old):
             return self.whole(new, ())
-        before, after = old.texts, new.texts
+        before, after = stored or old.texts, new.texts
         removed, added = {*before} - {*after}, {*after} - {*before}
-        replaced = dict(zip(after, before, strict=False)) if len(after) == len(before) else {}
+        replaced = dict(zip(old.texts, before, strict=True))
+        if len(after) == len(before):
+            replaced |= dict(zip(after, before, strict=True))
         documents = []
         for text in added:
             old_text = replaced.get(text)
             predecessor = suffix(old_text) if old_text in removed else b""
-            documents.append(self._document(Run.from_wire(text), text, predecessor))
+            documents.append(self._document(Run.from_text(text), text, predecessor))
         return self._pack(documents, [suffix(text) for text in removed])
 
     def whole(self, document: Document, known: Container[bytes]) -> bytes:
         """For all runs of a conversation; those with a `known` suffix have their documents."""
         texts = {suffix(text): text for text in document.texts}
         missing = [text for key, text in texts.items() if key not in known]
-        documents = [self._document(Run.from_wire(text), text) for text in missing]
+        documents = [self._document(Run.from_text(text), text) for text in missing]
         return self._pack(documents, (), [*texts], self.facets(document))
 
     def none(self) -> bytes:
@@ -122,10 +126,12 @@ class Documents:
     def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
         """Suffix, suffix of the document whose time it keeps, then field, value, field, value, …"""
         fields = self.schema.values(run.meta) if self.schema.fields else []
-        words = self.schema.words.stream(text_of(run.input), text_of(run.output))
-        fields += [b"w", words.encode()]
-        if len(text) <= LONGEST_RUN:
-            fields += [b"run", text]
+        texts, words = (text_of(run.input), text_of(run.output)), self.schema.words
+        once = None if words.language else shared(text, texts)
+        shown, copy = once or (words.stream(*texts).encode(), text)
+        fields += [b"w", shown]
+        if len(copy) <= LONGEST_RUN:
+            fields += [b"run", copy]
         return [suffix(text), predecessor, *fields]
 
     def _pack(
