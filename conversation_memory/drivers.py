@@ -15,11 +15,12 @@ from django.utils.timezone import is_naive
 from .clock import milliseconds
 from .conf import IndexSettings, lifetime_in_ms
 from .documents import Runs
+from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
-from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, twins
+from .replies import ReplyingDriver
 from .runs import Run, as_run
 
 
@@ -35,7 +36,7 @@ class BaseConversationMemoryDriver(ABC):
         """The runs, oldest first, and the metadata; empty if nothing was stored yet."""
 
 
-class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDriver):
+class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver):
     """One conversation in a Redis hash, as Griptape's driver of this name keeps it.
 
     The arguments are those of the original: `host`, `port`, `db`, `username` and `password` of the
@@ -98,21 +99,33 @@ class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDr
         self._connection, self._layout = connection, layout
         self._seen = ref
 
-    def _store(
+    # Not twins(): pyright takes the type of a plain attribute from the base class.
+    @sensitive
+    def store(
         self,
         runs: Sequence[Run | dict[str, Any]],
         metadata: Mapping[str, Any] | None = None,
         *,
         revision: str | None = None,
-    ) -> Operation[str]:
+    ) -> str:
         """Overwrite the conversation with `runs`, oldest first, and `metadata`.
 
         With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since,
         including a stock Griptape driver. Returns the new revision.
         """
-        return self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
+        return self._run(self._layout.store(self._ref, _runs(runs), metadata or {}, revision))
 
-    store, astore = twins(_store)
+    @sensitive
+    async def astore(
+        self,
+        runs: Sequence[Run | dict[str, Any]],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        revision: str | None = None,
+    ) -> str:
+        """See store()."""
+        stored = self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
+        return await self._arun(stored)
 
     def _append(self, *runs: Run | dict[str, Any]) -> Operation[int]:
         """Append `runs`; other writers may append at the same time.

@@ -157,6 +157,16 @@ class HashByHandTests(RedisTestCase):
                     step = operation.send([b"changed"])
         assert 3 < waited < 15
 
+    def test_a_read_that_a_write_came_between_is_repeated_in_a_transaction(self):
+        owned = [b"ann", *NO_RECORD[1:]]
+        owned[Snapshot.FIELDS.index("version")] = b"7"
+        operation = self.layout.load(ConversationRef(b"42", b"ann", scoped=True))
+        calls = [command.calls[0] for command in next(operation)]
+        again = operation.send([owned, document(run("a")), [], b"8"])
+        assert list(again.calls) == calls[:-1]
+        theirs = [b"bob", *owned[1:]]
+        assert self.result(operation, [theirs, document(run("b")), []]) == ([], {})
+
     def test_store_reads_nothing(self):
         stored = run("a")
         [write] = next(self.layout.store(ConversationRef(b"42"), [stored], {}, None)).calls
@@ -477,8 +487,10 @@ class InterruptedTests(Interruption):
             self.other(owner="bob").append(self.new("b"))
 
         index.driver("42", owner="ann").append(self.new("a"))
-        with self.interrupted("read", act):
+        with self.interrupted("load", act):
             assert index.driver("42", owner="ann").load() == ([], {})
+        with self.interrupted("read", act):
+            assert not index.driver("42", owner="ann").read().exists
 
 
 @each_layout

@@ -12,9 +12,9 @@ from django.utils.formats import localize
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..layouts.base import MAX_TITLE
 from ..models import Conversation
 from ..rendering import label, visible
+from ..titles import MAX_TITLE
 
 LONGEST = timedelta(days=365 * 300)
 

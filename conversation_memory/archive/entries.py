@@ -22,6 +22,7 @@ from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
 from ..search_index.run_documents import fresh_token
+from . import questions
 from .format import NOTHING, Entry, Facts
 
 CONTENTS = Script("contents")
@@ -49,6 +50,7 @@ class _Values(NamedTuple):
     """Of a record, as stored; empty where its key is not a hash."""
 
     expires: bytes | None = None
+    replies: bytes | None = None
     owner: bytes | None = None
     title: bytes | None = None
     created: bytes | None = None
@@ -76,15 +78,18 @@ class Stored(NamedTuple):
     score: bytes | None = None
     texts: Sequence[bytes] = ()
     values: _Values = _Values()
+    open: Sequence[bytes] = ()  # fields and values of its open runs, then what they say
+    questions: tuple[questions.Question, ...] = ()
 
     @classmethod
     def of(cls, id: bytes, time: int | None, row: list[Any] | None) -> Stored:
         """From a row as contents.lua returns it."""
         if row is None:
             return cls(id, time)
-        field, score, texts, *values = row
+        field, score, texts, open, *values = row
         is_right = texts is not None and bool(values)
-        return cls(id, time, False, is_right, field, score, texts or (), _Values(*values))
+        known = _Values(*values)
+        return cls(id, time, False, is_right, field, score, texts or (), known, open or ())
 
     @property
     def expected(self) -> Expected:
@@ -111,23 +116,27 @@ class Stored(NamedTuple):
         except Damaged:
             value, runs, end, checksum = self.field, None, None, crc32(self.field)
             left = self.texts if self.is_list else ()
-        _, owner, title, created, updated, ttl, *_ = self.values
+        _, _, owner, title, created, updated, ttl, *_ = self.values
         facts = Facts(owner or None, title or b"", number(created), number(updated), number(ttl))
         score = None if self.score is None else max(0, int(float(self.score)))
         if score == facts.updated:
             score = None
-        return Entry(self.id, value, checksum, runs, end, facts, expires, score, tuple(left))
+        rest = tuple(left), self.questions
+        return Entry(self.id, value, checksum, runs, end, facts, expires, score, *rest)
 
 
 def read(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Stored]]:
     """The first of some conversations, as many as fit into one reply."""
-    own = [key for id in ids for key in (keys.record(id), keys.runs(id))]
+    own = [key for id in ids for key in (keys.record(id), keys.runs(id), keys.open(id))]
     names = _Values._fields
     args = [_REPLY, len(names), *names, *ids]
-
     call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
     time, *rows = yield Command((call,))
-    return [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
+    found = [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
+    if any(it.open for it in found):
+        opened = yield from questions.read(keys, {it.id: it.open for it in found if it.open})
+        found = [it._replace(questions=opened.get(it.id, ())) for it in found]
+    return found
 
 
 def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, int]:
@@ -181,6 +190,7 @@ class Item:
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
     commands = [*RESTORE.commands, *OVERWRITE.commands, *CONTENTS.commands]
+    commands += questions.RESTORE_REPLIES.commands
     commands += [*DERIVE.commands, *_CATCHING_UP] if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
@@ -194,6 +204,13 @@ def writing(layout: Layout, items: Sequence[Item]) -> list[Command[Written]]:
     others = [item for item in items if item.instead_of is not None]
     commands = [_restore(layout, fresh)] if fresh else []
     return [*commands, *(_overwrite(layout, item) for item in others)]
+
+
+def restore_open_runs(layout: Layout, entries: Sequence[Entry]) -> Operation[None]:
+    """Open the runs of conversations that are there, unless they are known."""
+    calls = [questions.restoring(layout.keys, it.id, it.open) for it in entries if it.open]
+    if calls:
+        yield calls
 
 
 def _restore(layout: Layout, items: Sequence[Item]) -> Command[Written]:

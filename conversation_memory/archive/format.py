@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from ..wire import dumps
+from .questions import STATUSES, Question
 
 FORMAT = "conversation_memory"
 VERSION = 1
@@ -81,7 +82,8 @@ class Entry(NamedTuple):
 
     `runs` is None if the value is not a conversation; `texts` are the elements of its list then.
     `end` is where the runs of a canonical document end. `score` is that in the recency index if it
-    differs from the time of the last write, `checksum` the CRC-32 of the value.
+    differs from the time of the last write, `checksum` the CRC-32 of the value, `open` the open
+    runs.
     """
 
     id: bytes
@@ -93,11 +95,13 @@ class Entry(NamedTuple):
     expires: int | None = None
     score: int | None = None
     texts: tuple[bytes, ...] = ()
+    open: tuple[Question, ...] = ()
 
     @property
     def size(self) -> int:
-        """The bytes of its value and its texts."""
-        return len(self.value) + sum(map(len, self.texts))
+        """The bytes of its value, its texts and its open runs."""
+        open = sum(len(it.question) + len(it.text) for it in self.open)
+        return len(self.value) + sum(map(len, self.texts)) + open
 
 
 def header_line(header: Header) -> bytes:
@@ -190,7 +194,7 @@ def _compare(head: bytes, checksum: int, stated: bytes) -> None:
 
 def _head(entry: Entry) -> str:
     """The members in front of the checksum, put together by hand: json.dumps costs three times."""
-    id, _, _, runs, end, facts, expires, score, texts = entry
+    id, _, _, runs, end, facts, expires, score, texts, _ = entry
     members = [_named("id", id)]
     if facts != NOTHING:
         owner, title, *times = facts
@@ -203,7 +207,30 @@ def _head(entry: Entry) -> str:
     if texts:
         elements = ", ".join(f"{{{_named('text', text)}}}" for text in texts)
         members.append(f'"list": [{elements}]')
+    if entry.open:
+        members.append(f'"open": [{", ".join(map(_open, entry.open))}]')
     return "{" + ", ".join(members)
+
+
+def _open(it: Question) -> str:
+    texts = (_named("id", it.id), _named("question", it.question), _named("text", it.text))
+    known = f'"status": "{it.status}", "begun": {it.begun}, "reason": {it.reason.decode()}'
+    return f"{{{', '.join(texts)}, {known}}}"
+
+
+def _read_open(members: dict[str, Any]) -> Question:
+    id, question, text = (_taken_name(members, name) for name in ("id", "question", "text"))
+    status, begun, reason = members["status"], members["begun"], members["reason"]
+    if id is None or question is None or status not in STATUSES:
+        raise Malformed("an open run is wrong")
+    _object(question)
+    if not _is_number(begun):
+        raise Malformed("a number is wrong")
+    return Question(id, question, status, begun, json.dumps(str(reason)).encode(), text or b"")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _LATEST
 
 
 def _numbers(names: Iterable[str], values: Iterable[int | None]) -> list[str]:
@@ -213,6 +240,7 @@ def _numbers(names: Iterable[str], values: Iterable[int | None]) -> list[str]:
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
     id, list = _taken_name(head, "id"), head.pop("list", ())
+    open = tuple(map(_read_open, head.pop("open", ())))
     record = head.pop("record", {})
     owner, title = _taken_name(record, "owner"), _taken_name(record, "title")
     created, updated, ttl = [record.pop(name, None) for name in _FACTS]
@@ -220,13 +248,13 @@ def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> En
     if id is None or head or record:
         raise Malformed("it has missing or unknown members")
     for number in (created, updated, ttl, expires, score, runs, end):
-        if number is not None and not (type(number) is int and 0 <= number < _LATEST):
+        if number is not None and not _is_number(number):
             raise Malformed("a number is wrong")
     if kind == b"value" and runs is None:
         raise Malformed("it does not give the number of runs")
     texts = tuple([_taken_name(text, "text") or b"" for text in list])
     facts = Facts(owner, title or b"", created, updated, ttl)
-    return Entry(id, value, checksum, runs, end, facts, expires, score, texts)
+    return Entry(id, value, checksum, runs, end, facts, expires, score, texts, open)
 
 
 def _as_json(entry: Entry) -> tuple[bytes, bytes]:

@@ -21,7 +21,7 @@ from ..layouts import ConversationRef
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search.reindex import catch_up
 from .archive import Source
-from .entries import Item, Stored, Written, permission, read, writing
+from .entries import Item, Stored, Written, permission, read, restore_open_runs, writing
 from .format import Entry, Malformed
 
 POLICIES = ("fail", "skip", "replace", "newest")
@@ -218,6 +218,9 @@ class Restore:
             self._check_conflicts(counts)
             same += [id] if item.outcome == "same" else []
         self._is_fresh = not left and all(item.outcome == "new" for item in items)
+        there = {*same, *written}
+        opened = [item.entry for item in items if item.entry.id in there]
+        yield from restore_open_runs(self._layout, opened)
         # Unreadable ones have no search documents.
         yield from catch_up(self._layout, [*same, *written], bool)
         return left
@@ -259,7 +262,7 @@ class Restore:
             return "expired"
         if there is None:
             return "new"
-        if there == entry:
+        if there._replace(open=()) == entry._replace(open=()):
             return "same"
         if self.on_conflict == "fail":
             return "conflicts"

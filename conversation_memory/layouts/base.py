@@ -20,6 +20,7 @@ from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
+from ..titles import MAX_TITLE
 from ..wire import dumps
 from .refs import ConversationRef
 from .stored import Refusal
@@ -30,8 +31,6 @@ TOUCH = Script("touch")
 OWNER = Script("owner")
 RENAME = Script("rename")
 ERASE = Script("erase")
-
-MAX_TITLE = 1000
 
 
 def erasing(
@@ -54,7 +53,7 @@ class Layout(WrittenConversation):
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
         document = build(runs, dict(metadata), apart=self.apart)
-        encoded = self._checked(ref, document)
+        encoded, title = self._checked(ref, document), self._title(runs)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[str | Refusal]:
             expected = None
@@ -68,7 +67,7 @@ class Layout(WrittenConversation):
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
-            written = yield self._write(ref, encoded, expected, change)
+            written = yield self._write(ref, encoded, expected, change, title=title)
             return f"{written}-{encoded.fingerprint}" if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -147,7 +146,10 @@ class Layout(WrittenConversation):
             changed = self.formed(document)
             change = self.documents.between(document, changed) if self.documents else b""
             encoded = self._checked(ref, changed)
-            written = yield self._write(ref, encoded, snapshot, change, keeps_times=True)
+            title = b"" if snapshot.record.runs else self._title(document.runs)
+            written = yield self._write(
+                ref, encoded, snapshot, change, title=title, keeps_times=True
+            )
             return True if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))

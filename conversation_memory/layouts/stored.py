@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..conf import IndexSettings
+from ..conf import IndexSettings, lifetime_in_ms
 from ..documents import Document, Runs
 from ..exceptions import (
     ConversationConflict,
@@ -55,7 +55,11 @@ class StoredConversation(ABC):
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
+        self.title = settings.title
         self.slides_on_read = settings.ttl_on_read
+        self.reply_lease = lifetime_in_ms(settings.reply_lease)
+        self.reply_timeout = lifetime_in_ms(settings.reply_timeout)
+        self.max_followers = settings.max_followers
         self.keys = Keys(settings.index)
         self.schema = Schema.of(settings, self.keys)
         self.documents = Documents(self.schema) if self.schema else None
@@ -195,8 +199,10 @@ class StoredConversation(ABC):
         max_runs: int | None,
         max_tokens: int | None,
         count: Callable[[Run], int],
+        *,
+        strict: bool,
     ) -> Operation[list[Run]]:
-        """The last runs that fit, oldest first; never a part of one."""
+        """The last runs that fit, oldest first; never a part of one, and never without the last."""
         chosen: list[Run] = []
         tokens, before = 0, None
         max_runs = None if max_runs is None else min(max_runs, LARGEST)
@@ -204,10 +210,13 @@ class StoredConversation(ABC):
             wanted = _CHUNK if max_runs is None else max_runs - len(chosen)
             page = yield from self.page(ref, before, wanted)
             for run in reversed(page.runs):
-                if max_tokens is not None:
-                    tokens += count(run)
-                    if tokens > max_tokens:
-                        return chosen[::-1]
+                tokens += 0 if max_tokens is None else count(run)
+                if max_tokens is not None and tokens > max_tokens:
+                    if strict and not chosen:
+                        limit = f"{max_tokens:,} are allowed (max_tokens)"
+                        reason = f"has a last run of {tokens:,} tokens, {limit}."
+                        raise self._error(ConversationTooLarge, ref, reason)
+                    return chosen[::-1] or [run]
                 chosen.append(run)
             before = page.start
         return chosen[::-1]
@@ -272,7 +281,11 @@ class StoredConversation(ABC):
 
     def mistyped(self, ref: ConversationRef) -> Operation[ConversationMemoryError | None]:
         """The error for a conversation of which a key has another type; None if all are right."""
-        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list"}
+        open = self.keys.open(ref.id)
+        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list", open: b"hash"}
+        for name in (yield single("HKEYS", open, otherwise=[])):
+            if name.startswith(b"state:"):
+                keys[self.keys.chunks(ref.id, name[6:])] = b"stream"
         calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
         calls.append(single("HGET", self.keys.content(ref.id), ref.id))
         # If the record has another type, only the recency index of the owner tells the owner.
@@ -308,7 +321,11 @@ class StoredConversation(ABC):
     ) -> Command[Any]:
         """A script on one conversation, with arguments and keys beyond those of all."""
         all_keys = [*self.keys.of(ref.id, ref.owner, ref.call), *keys]
-        return Command((script.call(all_keys, [ref.id, ref.owner or b"", *args]),))
+        all_args = [ref.id, ref.owner or b"", *args]
+        if ref.settles is not None:
+            script, settles = script.settling, ref.settles
+            all_keys, all_args = [*all_keys, *settles.keys], [*all_args, *settles.args]
+        return Command((script.call(all_keys, all_args),))
 
     def _position(self, ref: ConversationRef, runs: Sequence[Run], run_id: str) -> int:
         # From the end, as each run is decoded when it is looked at.

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..documents import Document, build
-from ..exceptions import ConversationCorrupt, counted
+from ..exceptions import ConversationCorrupt, ReplyLost, counted
+from ..keys import decode
 from ..redis_io.operations import Command, Operation, Pause, T
 from ..redis_io.scripts import Script
 from ..runs import Run
+from ..titles import proposed
 from .refs import ConversationRef, Encoded, Snapshot, identified
 from .stored import Refusal, StoredConversation
 
@@ -98,7 +100,7 @@ class WrittenConversation(StoredConversation, ABC):
         return written if isinstance(written, list) else len(added)
 
     def _appended(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[list[bytes] | None]:
-        """The change of the search documents, then of each run what tells it and its text.
+        """Title, change of the search documents, then of each run what tells it and its text.
 
         None if no script can append them.
         """
@@ -112,7 +114,7 @@ class WrittenConversation(StoredConversation, ABC):
             args += (told, text)
         documents = yield from self.indexer()
         change = b"" if documents is None else documents.added(texts, with_texts=False)
-        return [change, *args]
+        return [self._title(runs), change, *args]
 
     def _append(
         self, ref: ConversationRef, version: int | str, most: int, args: Sequence[bytes]
@@ -166,8 +168,10 @@ class WrittenConversation(StoredConversation, ABC):
             step = documents.added((run, self.text_of(run)) for run in added)
         elif documents:
             step = documents.between(own, changed, document.texts)
-        encoded = self._checked(ref, changed)
-        written: int | Refusal = yield self._write(ref, encoded, snapshot, step)
+        encoded, title = self._checked(ref, changed), b""
+        if not snapshot.record.runs:
+            title = self._title(document.runs or added or changed.runs)
+        written: int | Refusal = yield self._write(ref, encoded, snapshot, step, title=title)
         return changed if isinstance(written, int) else written
 
     def _settled(self, ref: ConversationRef, attempt: Attempt[T]) -> Operation[T]:
@@ -191,6 +195,8 @@ class WrittenConversation(StoredConversation, ABC):
             # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
             yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
+        if reason == b"reply":
+            raise self._error(ReplyLost, ref, decode(names[0]))
         if reason != b"owner":
             return ref
         if ref.scoped:
@@ -205,6 +211,10 @@ class WrittenConversation(StoredConversation, ABC):
             self._check_runs(ref, document.texts)
         return encoded
 
+    def _title(self, runs: Sequence[Run]) -> bytes:
+        """The title to propose for a conversation that begins with `runs`."""
+        return proposed(self.title, runs[0], self.alias) if runs else b""
+
     def _write(
         self,
         ref: ConversationRef,
@@ -212,9 +222,11 @@ class WrittenConversation(StoredConversation, ABC):
         expected: Snapshot | None,
         change: bytes,
         *,
+        title: bytes = b"",
         keeps_times: bool = False,
     ) -> Command[int | Refusal]:
         """Write if all is as `expected`: the new version. `change` is that of search documents."""
         known = expected.expectation if expected else ("", "", "")
-        what = [encoded.field, *self._lifetimes(ref), change, int(keeps_times), *encoded.args]
+        what = [encoded.field, *self._lifetimes(ref), change, int(keeps_times), title]
+        what += encoded.args
         return self._command(self._changing(WRITE), ref, [*known, *what])

@@ -12,7 +12,6 @@ import redis.asyncio.sentinel
 import redis.connection
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.exceptions import ImproperlyConfigured
-from django.views.decorators.debug import sensitive_variables
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.driver_info import DriverInfo
@@ -22,7 +21,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from ..conf import IndexSettings
-from ..exceptions import InvalidIndexError
+from ..exceptions import InvalidIndexError, sensitive
 
 LENDERS = (
     "Use django_redis.cache.RedisCache with its default or its Sentinel client, or "
@@ -42,6 +41,8 @@ _LENT = frozenset(
 )
 
 _DRIVER_INFO = DriverInfo().add_upstream_driver("conversation-memory", "0.1")
+
+LONGEST_WAIT = 15.0  # in seconds; of commands that wait
 
 # No health checks: a server that cannot save to its disk rejects their PING, although it would
 # serve the read that follows.
@@ -76,14 +77,14 @@ class AsyncReconnectingRetry(_Reconnecting, AsyncRetry):  # type: ignore[misc]
     """The retry of async clients."""
 
 
-@sensitive_variables()
+@sensitive
 def own(settings: IndexSettings) -> redis.Redis:
     """A sync client for the address of `settings`."""
     options = {**_DEFAULTS, "retry": ReconnectingRetry(), **dict(settings.options)}
     return redis.Redis.from_pool(_pool(redis, settings, options))
 
 
-@sensitive_variables()
+@sensitive
 def own_async(settings: IndexSettings) -> Any:
     """An async client for the address of `settings`."""
     options = {**_DEFAULTS, "retry": AsyncReconnectingRetry(), **dict(settings.options)}
@@ -94,7 +95,7 @@ def own_async(settings: IndexSettings) -> Any:
     return redis.asyncio.Redis.from_pool(_pool(redis.asyncio, settings, options))
 
 
-@sensitive_variables()
+@sensitive
 def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
     if options.pop("ssl", False):  # an argument of the client, but not of its pool
         options["connection_class"] = module.SSLConnection
@@ -131,7 +132,7 @@ def borrow(settings: IndexSettings) -> Any:
     )
 
 
-@sensitive_variables()
+@sensitive
 def async_twin(client: Any) -> Any:
     """An async client for the server of a sync one, since no cache backend lends one."""
     pool = client.connection_pool
@@ -148,7 +149,7 @@ def async_twin(client: Any) -> Any:
     return redis.asyncio.Redis.from_pool(twin)
 
 
-@sensitive_variables()
+@sensitive
 def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     manager = pool.sentinel_manager
     clients = [sentinel.connection_pool.connection_kwargs for sentinel in manager.sentinels]
@@ -161,3 +162,18 @@ def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     options = {key: value for key, value in options.items() if key not in ("host", "port")}
     ssl = issubclass(pool.connection_class, redis.connection.SSLConnection)
     return sentinel.master_for(pool.service_name, ssl=ssl, **options)
+
+
+@sensitive
+def waiting(client: Any) -> Any:
+    """A client of the same kind and server for commands that wait, such as XREAD with BLOCK."""
+    pool = client.connection_pool
+    options = {k: v for k, v in pool.connection_kwargs.items() if k != "connection_pool"}
+    options |= {"socket_timeout": LONGEST_WAIT + 5.0, "connection_class": pool.connection_class}
+    options["max_connections"] = 2**31  # MAX_FOLLOWERS is the limit; that of redis-py is 100
+    kind = redis.asyncio if isinstance(client, redis.asyncio.Redis) else redis
+    if hasattr(pool, "sentinel_manager"):
+        own = type(pool)(pool.service_name, pool.sentinel_manager, **options)
+    else:
+        own = kind.ConnectionPool(**options)
+    return kind.Redis.from_pool(own)

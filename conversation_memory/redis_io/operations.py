@@ -19,7 +19,6 @@ from threading import Event
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from django.views.decorators.debug import sensitive_variables
 from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
 
 from ..exceptions import (
@@ -27,6 +26,7 @@ from ..exceptions import (
     RedisDenied,
     RedisMisconfigured,
     is_wrong_type,
+    sensitive,
     translate,
 )
 from .scripts import Call, Script, with_source
@@ -109,7 +109,7 @@ def info(section: str) -> Operation[dict[str, str]]:
     return {}
 
 
-@sensitive_variables()
+@sensitive
 def perform(client: Any, operation: Operation[T], alias: str) -> T:
     """Run `operation` to its end with a sync client."""
     try:
@@ -127,7 +127,7 @@ def perform(client: Any, operation: Operation[T], alias: str) -> T:
         raise error.with_traceback(None) from error.__cause__
 
 
-@sensitive_variables()
+@sensitive
 async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
     """See perform()."""
     try:
@@ -185,7 +185,7 @@ def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
     return answer
 
 
-@sensitive_variables()
+@sensitive
 async def _asend(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
@@ -221,7 +221,7 @@ def _exchange(client: Any, calls: list[Call]) -> list[Any]:
     return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
-@sensitive_variables()
+@sensitive
 async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
     if len(calls) == 1:
         try:
@@ -317,11 +317,11 @@ def twins(
     arguments, which may be messages.
     """
 
-    @sensitive_variables()
+    @sensitive
     def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._run(operation(self, *args, **kwargs))
 
-    @sensitive_variables()
+    @sensitive
     async def arun(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._arun(operation(self, *args, **kwargs))
 

@@ -2,14 +2,15 @@
 -- Append runs that are not known yet.
 -- ARGV  id, owner, lifetime, default lifetime, layout, the empty document, its CRC-32, version (''
 --       any; with one, the runs are known to be new), most bytes of the conversation, most bytes of
---       a document that is changed here, change of search documents (a document of each run), then
---       of each run what tells it (layout `list`: see remember(); `hash`: how it begins), its text
+--       a document that is changed here, title ('' none), change of search documents (a document of
+--       each run), then of each run what tells it (layout `list`: see remember(); `hash`: how it
+--       begins), its text
 -- Returns 'added version', a refusal (conversation.lua), {'large', bytes}, {'lost', runs} if so
 -- many are missing, {'changed'} if the version is another, another program wrote the field, or only
 -- the caller can tell, or {'long', fields of the record, field} for a longer document, to be changed
 -- by the caller.
 local layout, empty, version, most = ARGV[5], ARGV[6], ARGV[8], tonumber(ARGV[9])
-local is_list, FIRST = layout == 'list', 12
+local is_list, FIRST = layout == 'list', 13
 
 -- How many runs a document has; see documents.py.
 local function runs_before(document, ends)
@@ -45,8 +46,9 @@ if stored.exists then
   end
 end
 if version ~= '' and stored.version ~= tonumber(version) then return {'changed'} end
+local title = count == 0 and ARGV[11]  -- it is that of the first run
 local new, told, documents = {}, {}, {}
-local change = change_of(stored, ARGV[11])
+local change = change_of(stored, ARGV[12])
 for i = FIRST, #ARGV, 2 do
   local entry, text = ARGV[i], ARGV[i + 1]
   local is_known = version == '' and (is_list and place_in(known, entry) or known:find(entry, 1, true))
@@ -92,4 +94,4 @@ set('runs', count + #new)
 expire(stored, deadline, length)
 if change then change.documents = documents end
 index(stored, change, time, length, fields)
-return answer(#new .. ' ' .. note(stored, time, deadline, ARGV[3], fields))
+return answer(#new .. ' ' .. note(stored, time, deadline, ARGV[3], fields, title))

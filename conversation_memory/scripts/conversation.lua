@@ -51,7 +51,22 @@ local function disown()
   if redis.call('EXISTS', owned) == 0 then redis.call('HDEL', root .. 'owners', owner) end
 end
 
+-- Delete the open runs and what was said of their outputs, also what is kept for a while of those
+-- that are settled. The names are made here and in keys.py: only the server knows the ids of runs.
+local function drop_replies()
+  local open = root .. 'open:' .. id
+  for _, field in ipairs(tolerant('HKEYS', open) or {}) do
+    if field:sub(1, 6) == 'state:' then
+      local reply = #id .. ':' .. id .. ':' .. field:sub(7)
+      redis.call('DEL', root .. 'chunks:' .. reply)
+      redis.pcall('ZREM', root .. 'opened', reply)
+    end
+  end
+  redis.call('DEL', open)
+end
+
 local function forget()
+  if redis.call('HGET', record, 'replies') then drop_replies() end
   redis.call('HDEL', content, id)
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end
@@ -65,13 +80,14 @@ end
 -- exist, and is deleted if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
-    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed', 'end')
+    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed', 'end', 'title')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
     runs = number(fields[6]) or 0, layout = fields[7], length = number(fields[8]),
     updated = number(fields[9]), token = fields[10], tag = fields[11] or '',
     facets = fields[12] or '', indexed = fields[13], ends = number(fields[14]),
+    titled = fields[15] ~= false,
   }
   if stored.token and not stored.token:find('^' .. ('%x'):rep(16) .. '$') then
     stored.token, stored.indexed = false, false  -- no documents are known by it
@@ -162,8 +178,9 @@ local function indexed_as(schema, version, size)
   return string.format('%s-%d-%d', schema, version, size)
 end
 
--- Write `fields` of the record, and those that every write changes. Returns the new version.
-local function note(stored, time, deadline, lifetime, fields)
+-- Write `fields` of the record, and those that every write changes, with the proposed `title` if
+-- none was set. Returns the new version.
+local function note(stored, time, deadline, lifetime, fields, title)
   -- A conversation that is deleted and begun anew must not come by a version it had before.
   local version = (stored.known and stored.version or clock()) + 1
   local function set(field, value)
@@ -175,6 +192,7 @@ local function note(stored, time, deadline, lifetime, fields)
   if not stored.exists then set('created', time) end
   if owned then set('owner', owner) end
   if lifetime ~= '' then set('ttl', lifetime) end
+  if title and title ~= '' and not stored.titled then set('title', title) end
   if stored.schema then
     set('indexed', indexed_as(stored.schema, version, stored.written))
   elseif stored.token then  -- a writer without SEARCH, or of one run among others without documents

@@ -10,9 +10,8 @@ from typing import Any
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
-from django.views.decorators.debug import sensitive_variables
 
-from ..exceptions import Damaged, RedisMisconfigured, counted
+from ..exceptions import Damaged, RedisMisconfigured, counted, sensitive
 from ..keys import Keys
 from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
@@ -37,7 +36,7 @@ SCOPES = ("conversation", "owner")
 FEW = 200
 
 
-@sensitive_variables()
+@sensitive
 def vectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     """The vector of each text as documents hold it: of 32-bit floats, of length one."""
     embed = _callable(schema)
@@ -45,7 +44,7 @@ def vectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     return _packed(schema, texts, call([*texts]))
 
 
-@sensitive_variables()
+@sensitive
 async def avectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     """See vectors()."""
     embed = _callable(schema)
