@@ -1,23 +1,25 @@
-"""An index as staff browse it: numbered pages, searches by name, statistics, other indexes."""
+"""An index as staff browse it: numbered pages, searches and sorting by reading, statistics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
-from .clock import moment
-from .collection.listing import Listing, counting, score
-from .collection.summaries import Summary, summaries
+from .collection.listing import Listing, counting
+from .collection.statistics import Discovery, Statistics, discover, statistics
+from .collection.summaries import Summary, shown
 from .conf import IndexSettings
 from .documents import read
-from .exceptions import Damaged, RedisDenied, RedisMisconfigured
-from .keys import Id, Keys, decode, encode
+from .exceptions import Damaged
+from .keys import Id, Keys, encode
 from .layouts import Layout
-from .redis_io.operations import Command, Operation, Performing, info, single, twins
+from .layouts.refs import Snapshot
+from .redis_io.operations import Command, Operation, Performing, single, twins
 from .redis_io.scripts import Script
+from .runs import Run, lenient
 
 BROWSE = Script("browse")
 
@@ -27,24 +29,18 @@ MOST_READ = 32 * 1024 * 1024
 _STEP = 1000
 _ATTEMPTS = 3
 
-# The number of random conversations that are measured, and of those whose keys are weighed.
-SAMPLE = 500
-_WEIGHED = 50
-# MEMORY USAGE extrapolates the size of a hash from so many fields.
-_FIELDS_WEIGHED = 50
-
-# 10,000 keys are about 2 ms of server time for a SCAN.
-_KEYS_A_STEP = 10_000
-_MOST_STEPS = 100
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A part of an index: of one owner, last written to from `since` on and before `until` (ms)."""
+    """A part of an index: of one owner, last written to from `since` on and before `until` (ms).
+
+    Its conversations are numbered from the newest on, or with `oldest_first` from the oldest on.
+    """
 
     owner: bytes | None = None
     since: int | None = None
     until: int | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,8 @@ class Finds:
 def numbered(keys: Keys, span: Span, offset: int, limit: int) -> Command[tuple[int, list[bytes]]]:
     """The number of conversations in the span, and the ids from number `offset` on."""
     times = ["" if time is None else time for time in (span.since, span.until)]
-    return Command((BROWSE.call([keys.recency(span.owner)], [offset, limit, *times]),), tuple)
+    args = [offset, limit, *times, "oldest" if span.oldest_first else ""]
+    return Command((BROWSE.call([keys.recency(span.owner)], args),), tuple)
 
 
 def total(keys: Keys, span: Span) -> Command[int]:
@@ -77,100 +74,10 @@ def total(keys: Keys, span: Span) -> Command[int]:
     return Command(numbered(keys, span, 0, 0).calls, lambda reply: reply[0])
 
 
-def shown(keys: Keys, ids: Sequence[bytes], *, glances: bool = True) -> Operation[list[Summary]]:
-    """The summaries of those of `ids` that exist."""
-    found = (yield summaries(keys, ids, glances=glances)) if ids else []
-    return [summary for summary in found if summary.exists]
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """The size and activity of an index."""
-
-    conversations: int
-    newest: datetime | None = None  # the last write to any of them
-    active: list[int] = field(default_factory=list)  # last written to in each requested span
-    sizes: list[int] = field(default_factory=list)  # of a sample, in bytes
-    # None where the Redis user may not ask.
-    memory: int | None = None  # an estimate in bytes
-    version: str | None = None  # like "Redis 7.4.1"
-
-
-@dataclass(frozen=True, slots=True)
-class Discovery:
-    """Names of hashes that INDEXES matches, sorted; incomplete if the server has too many keys."""
-
-    names: list[str]
-    is_complete: bool = True
-
-
-def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
-    order = keys.recency()
-    spans: list[Command[int]] = [
-        single("ZCOUNT", order, start, f"({end}")
-        for start, end in zip(edges, edges[1:], strict=False)
-    ]
-    newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
-    random: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
-    conversations, last, ids, *active = yield [counting(keys), newest, random, *spans]
-    sample = yield from shown(keys, ids, glances=False)
-    memory = None
-    with suppress(RedisDenied, RedisMisconfigured):  # the server may refuse MEMORY USAGE
-        memory = yield from _memory(keys, sample[:_WEIGHED], conversations)
-    sizes, version = [summary.bytes for summary in sample], (yield from _version())
-    return Statistics(conversations, moment(last), active, sizes, memory, version)
-
-
-def discover(settings: IndexSettings) -> Operation[Discovery]:
-    """The hashes that INDEXES of `settings` matches, among a million keys at most."""
-    exact = [name for name in settings.indexes if not set(name) & set("*?")]
-    patterns = [pattern for pattern in settings.indexes if set(pattern) & set("*?")]
-    types = (yield [single("TYPE", Keys(name).index) for name in exact]) if exact else []
-    names = {name for name, type in zip(exact, types, strict=True) if type == b"hash"}
-    cursors = dict.fromkeys(patterns, b"0")
-    for _ in range(_MOST_STEPS):
-        if not cursors:
-            break
-        replies = yield [
-            single("SCAN", cursor, "MATCH", pattern, "COUNT", _KEYS_A_STEP, "TYPE", "hash")
-            for pattern, cursor in cursors.items()
-        ]
-        for pattern, (cursor, found) in zip(list(cursors), replies, strict=True):
-            names |= {decode(name) for name in found}
-            cursors[pattern] = cursor
-        cursors = {pattern: cursor for pattern, cursor in cursors.items() if cursor != b"0"}
-    ours = (name for name in names if settings.covers(name) and not set(name) & set("{}"))
-    return Discovery(sorted(ours), not cursors)
-
-
-def _memory(keys: Keys, sample: Sequence[Summary], conversations: int) -> Operation[int]:
-    """Estimated bytes: the shared keys, and all conversations as those of a sample."""
-    shared: list[Command[int | None]] = [
-        single("MEMORY", "USAGE", keys.index, "SAMPLES", _FIELDS_WEIGHED),
-        single("MEMORY", "USAGE", keys.recency()),
-        single("MEMORY", "USAGE", keys.expiry()),
-    ]
-    own: list[Command[int | None]] = [
-        single("MEMORY", "USAGE", key, "SAMPLES", _FIELDS_WEIGHED)
-        for summary in sample
-        for key in (keys.record(summary.id), keys.runs(summary.id))
-    ]
-    index, order, expiry, *each = [size or 0 for size in (yield [*shared, *own])]
-    owned = sum(summary.owner is not None for summary in sample)
-    share = conversations / len(sample) if sample else 0
-    # Each owned conversation is in a second recency index, that of its owner.
-    return int(index + order + expiry + share * sum(each) + order * owned / max(1, len(sample)))
-
-
-def _version() -> Operation[str | None]:
-    lines = yield from info("server")
-    for name in ("valkey", "dragonfly", "redis"):
-        if version := lines.get(f"{name}_version"):
-            return f"{name.capitalize()} {version}"
-    return "" if lines else None
-
-
 EVERYTHING = Span()
+
+# Takes a conversation and one of its runs.
+RunTest = Callable[[Summary, Run], bool]
 
 
 class Browsable(Performing):
@@ -188,7 +95,7 @@ class Browsable(Performing):
     extent, aextent = twins(_extent)
 
     def _browse(self, span: Span, offset: int, limit: int) -> Operation[list[Summary]]:
-        """The conversations of a span from number `offset` on, newest first.
+        """The conversations of a span from number `offset` on.
 
         Any page costs the same few round trips, and no document is fetched.
         """
@@ -223,9 +130,45 @@ class Browsable(Performing):
         def is_wanted(summary: Summary) -> bool:  # unless it has the length that we wrote
             return not summary.is_list and summary.number("length") != summary.size
 
-        return self._walk(span, start, is_wanted, reads=True)
+        return self._walk(span, start, is_wanted, read=self._unreadable)
 
     find_unreadable, afind_unreadable = twins(_find_unreadable)
+
+    def _find_with_run(
+        self, is_wanted: RunTest, span: Span = EVERYTHING, *, start: int = 0
+    ) -> Operation[Finds]:
+        """Those of 10,000 conversations with a run that `is_wanted`, from number `start` on.
+
+        `is_wanted` is called with the summary and each run that can be read, until it is true.
+        """
+
+        def read(small: list[Summary]) -> Operation[list[Summary]]:
+            return self._with_run(small, is_wanted)
+
+        return self._walk(span, start, lambda summary: True, read=read)
+
+    find_with_run, afind_with_run = twins(_find_with_run)
+
+    def _find_sorted(
+        self,
+        measure: Callable[[Summary], int],
+        span: Span = EVERYTHING,
+        *,
+        start: int = 0,
+        descending: bool = True,
+    ) -> Operation[Finds]:
+        """10,000 conversations from number `start` on, sorted by what `measure` tells of each."""
+        measured: dict[bytes, int] = {}
+
+        def is_wanted(summary: Summary) -> bool:
+            measured[summary.id] = measure(summary)
+            return True
+
+        found = yield from self._walk(span, start, is_wanted)
+        ids = sorted(found.ids, key=measured.__getitem__, reverse=descending)
+        return replace(found, ids=ids)
+
+    find_sorted, afind_sorted = twins(_find_sorted)
 
     def _statistics(self, edges: Sequence[int] = ()) -> Operation[Statistics]:
         """Statistics of the index; `edges` are times in milliseconds, ascending.
@@ -244,28 +187,50 @@ class Browsable(Performing):
     discover, adiscover = twins(_discover)
 
     def _walk(
-        self, span: Span, start: int, is_wanted: Callable[[Summary], bool], *, reads: bool = False
+        self,
+        span: Span,
+        start: int,
+        is_wanted: Callable[[Summary], bool],
+        *,
+        read: Callable[[list[Summary]], Operation[list[Summary]]] | None = None,
     ) -> Operation[Finds]:
-        """The ids of wanted conversations; if it `reads`, of those that cannot be read."""
+        """The ids of wanted conversations; with `read`, of those that it returns of them."""
         found: list[bytes] = []
         skipped, looked_at, room = 0, 0, MOST_READ
         for offset in range(start, start + MOST_LOOKED_AT, _STEP):
             count, ids = yield numbered(self._layout.keys, span, offset, _STEP)
             listed = yield from shown(self._layout.keys, ids, glances=False)
             wanted = [summary for summary in listed if is_wanted(summary)]
-            if reads:
+            if read is not None:
                 small = []
                 for summary in wanted:
                     if summary.bytes <= room:
                         small.append(summary)
                         room -= summary.bytes
                 skipped += len(wanted) - len(small)
-                wanted = yield from self._unreadable(small)
+                wanted = yield from read(small)
             found += [summary.id for summary in wanted]
             looked_at += len(ids)
             if offset + _STEP >= count:
                 return Finds(found, None, skipped, looked_at)
         return Finds(found, start + MOST_LOOKED_AT, skipped, looked_at)
+
+    def _with_run(self, listed: list[Summary], is_wanted: RunTest) -> Operation[list[Summary]]:
+        keys = self._layout.keys
+        # In no transaction, which a user who may only read may lack the permission for.
+        fields: list[Command[Any]] = [
+            single("HGET", keys.content(it.id), it.id, otherwise=None) for it in listed
+        ]
+        lists: list[Command[Any]] = [
+            single("LRANGE", keys.runs(it.id), 0, -1, otherwise=None) for it in listed if it.length
+        ]
+        replies = iter((yield [*fields, *lists]) if listed else [])
+        found = list(zip(listed, islice(replies, len(listed)), strict=True))
+        return [
+            summary
+            for summary, field in found
+            if _has_run(summary, field, next(replies) if summary.length else [], is_wanted)
+        ]
 
     def _unreadable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
         content = self._layout.keys.content
@@ -280,3 +245,12 @@ class Browsable(Performing):
             except Damaged:
                 found.append(summary)
         return found
+
+
+def _has_run(
+    summary: Summary, field: bytes | None, texts: list[bytes] | None, is_wanted: RunTest
+) -> bool:
+    with suppress(Damaged):  # the runs before a damaged one count
+        document = Snapshot(field, summary.record, texts or []).document
+        return any(is_wanted(summary, run) for run in lenient(document.texts))
+    return False

@@ -6,10 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from django.utils.timezone import is_naive
+
+from .clock import milliseconds
 from .conf import IndexSettings, lifetime_in_ms
 from .documents import Runs
 from .exceptions import sensitive
@@ -202,8 +205,16 @@ class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver
 
     move_to, amove_to = twins(_move_to)
 
-    def _expire(self, ttl: float | timedelta) -> Operation[None]:
-        """Expire the conversation `ttl` (seconds or a timedelta) after its last write."""
+    def _expire(self, ttl: float | timedelta | datetime) -> Operation[None]:
+        """Expire the conversation `ttl` (seconds or a timedelta) after its last write.
+
+        With an aware datetime it expires at that time, to the millisecond, and each later write
+        extends it by the period that is left now.
+        """
+        if isinstance(ttl, datetime):
+            if is_naive(ttl):
+                raise ValueError("The time at which a conversation expires requires a time zone.")
+            return self._layout.set_lifetime(self._ref, milliseconds(ttl))
         return self._layout.set_lifetime(replace(self._ref, lifetime=lifetime_in_ms(ttl)))
 
     expire, aexpire = twins(_expire)

@@ -55,10 +55,13 @@ class Conversation(models.Model):
     updated = models.DateTimeField(_("last write"), null=True, editable=False)
     expires = models.DateTimeField(_("expires"), null=True, blank=True)
 
-    # Set by the admin: the first two always, the third by a search of messages, the others on the
-    # page of the conversation.
+    # Set by the admin: the first three always, `found` by a search of messages, the others on the
+    # page of the conversation. `listed` is the time by which lists are sorted.
     address: Any
     summary: Any
+    listed: Any
+    owner_name: str = ""
+    owner_url: str | None = None
     found: Any = None
     excerpt: Any
     metadata: dict[str, Any]

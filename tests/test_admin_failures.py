@@ -106,7 +106,10 @@ class FailureTestCase(AdminMixin, ServerTestCase, TestCase):
         return {
             "list": lambda: self.client.get(changelist),
             "search": lambda: self.client.get(changelist, {"q": "c"}),
-            "unreadable": lambda: self.client.get(changelist, {"unreadable": "1"}),
+            "unreadable": lambda: self.client.get(changelist, {"state": "unreadable"}),
+            "state": lambda: self.client.get(changelist, {"state": "error"}),
+            "sorted": lambda: self.client.get(changelist, {"o": "-7"}),
+            "usage": lambda: self.client.get(self.url("conversation_usage", self.address())),
             "owner": lambda: self.client.get(changelist, {"owner": "7"}),
             "age": lambda: self.client.get(changelist, {"age": "day"}),
             "conversation": lambda: self.client.get(self.url("conversation_change", self.key)),

@@ -31,7 +31,9 @@ class FailuresTests(AdminMixin, ServerTestCase, TestCase):
             self.url("conversation_erase", index): {"owner": "7"},
             self.url("conversation_restore", index): {},
         }
+        many = {"action": "set_owner", "_selected_action": str(key), "confirmed": "yes"}
         self.writes = {
+            self.url("conversation_changelist"): {**many, "value": "8"},
             entry.remove_url: {},
             self.url("conversation_change", key): form,
             self.url("conversation_erase", index): {"owner": "7", "confirmed": "yes"},

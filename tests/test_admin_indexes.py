@@ -6,9 +6,10 @@ from django.conf import settings
 from django.test import SimpleTestCase, override_settings
 from django.utils import timezone
 
-from conversation_memory import Run, browse, conf, indexes
+from conversation_memory import Run, conf, indexes
 from conversation_memory.admin import formatting, plots
-from conversation_memory.browse import Statistics
+from conversation_memory.collection import statistics
+from conversation_memory.collection.statistics import Statistics
 from conversation_memory.exceptions import InvalidIndexError
 
 from .admin import AdminTestCase
@@ -90,7 +91,7 @@ class DiscoveryTests(RedisTestCase):
         for number in range(300):
             pipeline.set(f"{{{self.prefix}}}:{number}", "")
         pipeline.execute()
-        with mock.patch.multiple(browse, _KEYS_A_STEP=1, _MOST_STEPS=1):
+        with mock.patch.multiple(statistics, _KEYS_A_STEP=1, _MOST_STEPS=1):
             assert not self.opened(f"{self.prefix}-*").discover().is_complete
 
     def test_opens_what_indexes_are_about_and_nothing_else(self):

@@ -5,9 +5,11 @@ from html import unescape
 from unittest import mock
 
 from django.contrib import admin
+from django.utils import timezone
+from django.utils.html import strip_tags
 from django.utils.safestring import mark_safe
 
-from conversation_memory import Artifact, Run, indexes
+from conversation_memory import Artifact, Run, browse, indexes
 from conversation_memory.admin import queryset
 from conversation_memory.browse import Span
 from conversation_memory.collection.summaries import LARGEST_GLANCE
@@ -137,6 +139,35 @@ class BrowsingTests:
         assert (finds.next, finds.skipped) == (None, 0)
 
     @both
+    def test_those_with_a_wanted_run_are_found(self, index):
+        self.fill(3)
+        self.index.driver("c1").append(Run("q", "wanted"), Run("q", "last"))
+        self.put("bad", b'{"runs": [1]}')
+        index.extent()
+        seen = []
+
+        def is_wanted(summary, run):
+            seen.append(summary.id.decode())
+            return run.output.text == "wanted"
+
+        assert index.find_with_run(is_wanted).ids == [b"c1"]
+        assert sorted(seen) == ["c0", "c1", "c1", "c2"]
+        assert index.find_with_run(is_wanted, Span(owner=b"7")).ids == []
+        with mock.patch.object(browse, "MOST_READ", 10):
+            assert index.find_with_run(is_wanted).skipped == 4
+
+    @both
+    def test_they_are_sorted_by_any_measure(self, index):
+        for number, id in enumerate("cab"):
+            self.index.driver(id).append(*(Run("q", "a") for _ in range(number + 1)))
+
+        def runs(summary):
+            return summary.record.runs
+
+        assert index.find_sorted(runs).ids == [b"b", b"a", b"c"]
+        assert index.find_sorted(runs, descending=False).ids == [b"c", b"a", b"b"]
+
+    @both
     def test_a_name_is_found_in_id_and_title_in_whatever_case(self, index):
         self.fill(2)
         self.index.driver("c1").set_title("About STRASSEN")
@@ -177,6 +208,29 @@ class PageTests(AdminTestCase):
         for text in ("the-id", "A title", ">ada<", "An answer", "bytes", "1 conversation"):
             assert text in page, text
         assert f"Conversations of default: {self.index.name}" in page
+
+    def test_the_title_is_the_link_and_the_id_is_short(self):
+        id = "0123456789abcdef0123456789abcdef"
+        self.index.driver(id).append(Run("q", "a"))
+        self.index.driver(id).set_title("")
+        link = r'<th class="field-shown_title"><a href="[^"]*">(.*?)</a>'
+        assert re.findall(link, self.list().content.decode()) == [
+            f'<bdi class="cm-id cm-cell" title="{id}">01234567…</bdi>'
+        ]
+        self.index.driver(id).set_title("A title")
+        [shown] = re.findall(link, self.list().content.decode())
+        assert strip_tags(shown) == "A title01234567…"
+
+    def test_what_others_wrote_shows_when_it_was_first_seen(self):
+        self.put("theirs", b'{"runs": [], "metadata": {}}')
+        assert self.shown(age="day") == ["theirs"]
+        assert "first seen" in self.list(age="day").content.decode()
+
+    def test_during_a_search_a_column_tells_where_a_row_was_found(self):
+        self.fill(1)
+        page = self.list(q="c0").content.decode()
+        assert "Last message" not in page and "in id or title" in page
+        assert "Last message" in self.list().content.decode()
 
     def test_pages_and_their_count(self):
         self.fill(205)
@@ -228,12 +282,57 @@ class PageTests(AdminTestCase):
         assert self.shown(age="older") == ["c1"]
         assert self.list(age="nonsense").status_code == 302
 
+    def test_filters_by_a_range_of_days(self):
+        self.fill(3)
+        age(self.index, self.redis, "c0", days=2)
+        age(self.index, self.redis, "c1", days=40)
+        day = timezone.localdate() - timedelta(days=2)
+        assert self.shown(since=f"{day}", until=f"{day}") == ["c0"]
+        assert self.shown(since=f"{day}") == ["c2", "c0"]
+        assert self.shown(until=f"{day}", since="") == ["c0", "c1"]
+        for text in ("x", "9999-12-31", "2026-02-30"):
+            assert self.list(until=text).status_code == 302, text
+        page = self.list(since=f"{day}").content.decode()
+        assert f'name="since" id="cm-since" value="{day}"' in page
+
+    def test_sorts_by_last_write_size_and_runs(self):
+        for id, runs in (("one", 1), ("three", 3), ("two", 2)):
+            self.index.driver(id).append(*(Run("q", "a" * 100 * runs) for _ in range(runs)))
+        assert self.shown() == self.shown(o="-2") == ["two", "three", "one"]
+        assert self.shown(o="2") == ["one", "three", "two"]
+        for column in (6, 7):
+            assert self.shown(o=f"-{column}") == ["three", "two", "one"]
+            assert self.shown(o=f"{column}") == ["one", "two", "three"]
+        assert self.shown(o="99.x.1") == ["two", "three", "one"]
+
+    def test_the_oldest_first_within_filters_and_pages(self):
+        self.fill(205, owner="7")
+        assert self.shown(o="2", owner="7", p=3) == [f"c{n}" for n in range(200, 205)]
+        age(self.index, self.redis, "c9", days=2)
+        assert self.shown(o="2", age="day")[:2] == ["c0", "c1"]
+        assert self.shown(o="2")[:2] == ["c9", "c0"]
+
+    def test_a_sorting_of_a_part_says_so(self):
+        self.fill(3)
+        with mock.patch.multiple(browse, MOST_LOOKED_AT=2, _STEP=2):
+            assert self.shown(o="-7") == ["c2", "c1"]
+            [note] = self.list(o="-7").context["notes"]
+            assert note.text == "Only conversations 1 to 2, from the newest on, were sorted."
+            url = self.url("conversation_changelist") + note.url
+            further = self.client.get(url).context["cl"].result_list
+            assert [row.conversation_id for row in further] == ["c0"]
+
+    def test_what_a_search_has_found_is_not_sorted(self):
+        self.fill(1)
+        assert "sortable" in self.list().content.decode()
+        assert "sortable" not in self.list(q="c").content.decode()
+
     def test_filters_what_is_unreadable(self):
         self.fill(1)
         self.put("bad", b"nonsense")
-        assert self.shown(unreadable="1") == ["bad"]
+        assert self.shown(state="unreadable") == ["bad"]
         assert "unreadable" in self.list().content.decode()
-        assert self.notes(unreadable="1") == ["Only unreadable conversations are shown."]
+        assert self.notes(state="unreadable") == ["Only unreadable conversations are shown."]
 
     def test_searches_ids_and_titles_and_says_so(self):
         self.fill(3)
@@ -251,7 +350,7 @@ class PageTests(AdminTestCase):
         self.fill(1, owner="7")
         self.put("bad-1", b"nonsense")
         self.put("bad-2", b"nonsense")
-        assert self.shown(q="bad-2", unreadable="1") == ["bad-2"]
+        assert self.shown(q="bad-2", state="unreadable") == ["bad-2"]
         assert self.shown(q="c", owner="8") == []
         assert self.shown(q="c0", owner="8") == []
 

@@ -45,6 +45,27 @@ class PermissionTests(AdminTestCase):
         self.delete_by_action(self.pk, post="yes")
         assert [*self.index] == ["c1"]
 
+    def test_to_download_the_json_needs_the_permission_to_export(self):
+        self.put("bad", b"nonsense")
+        raw = self.url("conversation_raw", self.pk)
+        bad = self.url("conversation_raw", self.address("bad"))
+        page = self.url("conversation_change", self.pk)
+        self.staff("view_conversation")
+        assert self.client.get(raw).headers["Content-Type"].startswith("text/plain")
+        assert self.client.get(raw, {"exact": ""}).status_code == 403
+        assert self.client.get(bad).status_code == 403
+        assert "Download the JSON" not in self.client.get(page).content.decode()
+        self.client.force_login(self.root)
+        assert self.client.get(raw, {"exact": ""}).content == self.stored("c1")
+        assert "Download the JSON" in self.client.get(page).content.decode()
+
+    def test_a_confirmation_shows_ids_and_no_markup(self):
+        self.index.driver("c1").set_title("A lamp")
+        self.index.driver("other").append(Run("<i>", "a"))
+        page = self.delete_by_action(self.pk, str(self.address("other"))).content.decode()
+        assert 'Conversation: <bdi class="cm-cell">A lamp</bdi>' in page
+        assert "&lt;i&gt;" in page and "&lt;bdi" not in page
+
     def test_nobody_adds_conversations_or_indexes_or_changes_an_index(self):
         for model_admin in (site.get_model_admin(Conversation), site.get_model_admin(Index)):
             request = RequestFactory().get("/")

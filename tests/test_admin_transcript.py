@@ -137,6 +137,14 @@ class TranscriptTests(PageMixin):
         self.put("c1", json.dumps({"runs": [run], "metadata": None}))
         assert "Input and output are empty." in self.page()
 
+    def test_a_long_message_is_folded_unless_a_search_has_found_it(self):
+        self.store(Run("short", "word\n\n" * 60), Run("word " * 700, "short"))
+        folded = '<details><summary><span class="cm-more">Show more'
+        assert self.page().count(folded) == 2
+        assert self.page(q="word").count(folded) == 0
+        self.store(Run("short", "word\n" * 30))
+        assert folded not in self.page()
+
     def test_without_runs(self):
         self.store()
         assert "There are no runs" in self.page()
@@ -198,7 +206,10 @@ class ChangeTests(PageTestCase):
         assert self.index.driver("c1").read().metadata == {"keep": 1.0, "edit": 4, "new": [True]}
         entry = LogEntry.objects.get()
         assert entry.object_id == str(self.address("c1"))
-        assert entry.get_change_message() == "Changed Title, Owner and Metadata."
+        assert entry.get_change_message() == (
+            "Changed title from a to New title. Changed owner from 1 to 7. "
+            "Changed metadata: edit, new. Removed metadata: drop."
+        )
 
     def test_what_was_not_touched_is_not_written(self):
         self.store(Run("a", "b"), metadata={"a": 1})
@@ -243,13 +254,13 @@ class ChangeTests(PageTestCase):
         self.change(owner="")
         assert self.index.driver("c1").record().owner is None
 
-    def test_a_deadline_is_set_and_taken_away(self):
+    def test_a_deadline_is_set_exactly_and_taken_away(self):
         self.store(Run("a", "b"))
-        tomorrow = timezone.now() + timedelta(days=1)
-        date, time = f"{tomorrow:%Y-%m-%d}", f"{tomorrow:%H:%M:%S}"
-        self.change(expires_0=date, expires_1=time)
-        expires = self.index.driver("c1").record().expires
-        assert abs(expires - tomorrow) < timedelta(seconds=5)
+        tomorrow = timezone.localtime().replace(hour=10, minute=0, second=0, microsecond=0)
+        tomorrow += timedelta(days=1)
+        self.change(expires_0=f"{tomorrow:%Y-%m-%d}", expires_1="10:00:00")
+        assert self.index.driver("c1").record().expires == tomorrow
+        assert 'value="10:00:00"' in self.page()
         self.change(expires_0="", expires_1="")
         assert self.index.driver("c1").record().expires is None
 

@@ -7,6 +7,7 @@ from unittest import mock
 from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.core.management import load_command_class
 from django.test import override_settings
 
 from conversation_memory import Run, indexes
@@ -104,7 +105,7 @@ class RestoreTests(TransferTestCase):
         assert "in conflict" not in page
         assert not self.index.driver("a").exists()
         page = self.confirm().content.decode()
-        assert "1 new, 0 replaced, 1 unchanged." in page
+        assert "1 new, 0 replaced, 1 unchanged, 1 skipped." in page
         assert self.index.driver("a").load()[0][0].input.text == "question of a"
         assert self.index.driver("a").record().owner == "7"
         assert len(self.index.driver("b").load()[0]) == 2
@@ -138,6 +139,38 @@ class RestoreTests(TransferTestCase):
                 self.confirm()
                 assert not self.index.driver("a").exists()
         assert "The submitted file is empty" in self.preview(b"").content.decode()
+
+    def test_an_error_names_the_uploaded_file_and_not_the_temporary_one(self):
+        page = self.preview(self.archive("a")[:-20], name="of <b>.jsonl").content.decode()
+        assert "“of &lt;b&gt;.jsonl”" in page
+        assert "conversation-memory-" not in page.partition("errornote")[2]
+
+    def test_a_conversation_that_was_kept_is_in_the_result(self):
+        archive = self.archive("a", "b")
+        self.put("b", b"nonsense")
+        self.index.delete("a")
+        self.preview(archive, on_conflict="replace")
+        page = self.confirm(on_conflict="replace").content.decode()
+        assert "1 was kept because the conversation stored here is unreadable: b." in page
+        assert self.stored("b") == b"nonsense"
+
+    def test_the_button_is_there_only_if_something_would_be_written(self):
+        archive = self.archive("a", "b")
+        button = 'value="Restore"'
+        assert button not in self.preview(archive).content.decode()  # all is stored already
+        self.index.driver("b").append(Run("newer", "newer"))
+        assert button not in self.preview(archive).content.decode()
+        assert button in self.preview(archive, on_conflict="replace").content.decode()
+        self.index.delete("a")
+        assert button not in self.preview(archive, on_conflict="fail").content.decode()
+        assert button in self.preview(archive).content.decode()
+
+    def test_a_conflict_has_the_default_of_the_command(self):
+        parser = load_command_class("conversation_memory", "loadconversations").create_parser(
+            "manage.py", "loadconversations"
+        )
+        page = self.client.get(self.restore_url).content.decode()
+        assert f'<option value="{parser.get_default("on_conflict")}" selected' in page
 
     def test_a_file_that_is_too_large_is_not_kept(self):
         with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10**6):

@@ -48,7 +48,7 @@ class JourneyTests(AdminBrowserTestCase):
         page.locator("#searchbar").fill("lamp")
         page.get_by_role("button", name="Search").click()
         page.get_by_text("but not messages: this index has no search").wait_for()
-        page.get_by_role("link", name="lamp", exact=True).click()
+        page.get_by_role("link", name="A broken lamp").click()
         page.get_by_text("answer 119.").wait_for()
         page.get_by_role("link", name="Earlier").first.click()
         page.get_by_text("answer 69.").wait_for()
@@ -81,7 +81,7 @@ class JourneyTests(AdminBrowserTestCase):
         self.store("c1", *runs)
         url = self.url("conversation_change", self.address("c1"))
         page = self.open(f"{url}?q=answer+31#hit", user=self.root, **DESK)
-        page.locator("#hit mark", has_text="31").first.wait_for()
+        page.locator(".cm-hit mark", has_text="31").first.wait_for()
         assert page.evaluate("scrollY") > 500
 
     def test_a_run_is_removed_and_the_title_changed_without_scripts_and_by_keyboard(self):
@@ -97,6 +97,83 @@ class JourneyTests(AdminBrowserTestCase):
         page.locator("#id_title").press("Enter")
         page.get_by_text("was changed successfully").wait_for()
         assert self.index.driver("c1").record().title == "Lamps"
+
+    def test_an_owner_is_found_by_name_and_all_that_they_have_is_one_click_away(self):
+        ada = User.objects.create_user("ada", first_name="Ada", last_name="Lovelace")
+        for n in range(3):
+            self.store(f"c{n}", Run("q", "a"), title=f"Number {n}", owner=ada.pk)
+        self.store("other", Run("q", "a"), owner="guest")
+        page = self.open(self.url("conversation_changelist"), user=self.root, **DESK)
+        page.get_by_label("Owner or name").fill("lovelace")
+        page.get_by_label("Owner or name").press("Enter")
+        page.get_by_text("3 conversations").first.wait_for()
+        page.get_by_role("link", name="Number 1").click()
+        page.get_by_role("link", name="Ada Lovelace").wait_for()
+        page.get_by_role("link", name="3 conversations").click()
+        page.get_by_text("3 results").wait_for()
+        page.get_by_role("link", name="Last write").click()
+        page.locator("#result_list tbody tr").first.get_by_text("Number 0").wait_for()
+        page.get_by_role("link", name="Ada Lovelace").first.click()
+        assert page.url.endswith(f"/auth/user/{ada.pk}/change/")
+
+    def test_many_are_tagged_at_once_and_errors_filtered(self):
+        failed = Artifact("Too many requests", type="ErrorArtifact")
+        for n in range(3):
+            self.store(f"c{n}", Run("q", failed if n else "a"), title=f"Number {n}")
+        page = self.open(self.url("conversation_changelist"), user=self.root, **DESK)
+        page.get_by_role("link", name="With an error").click()
+        page.get_by_text("2 results").wait_for()
+        page.locator("#action-toggle").check()
+        self.choose(page, "add_tag")
+        page.get_by_label("Tag").fill("quota")
+        page.get_by_role("button", name="Add a tag").click()
+        page.get_by_text("2 conversations were changed.").wait_for()
+        assert self.index.driver("c2").read().metadata["tags"] == ["quota"]
+
+    def test_a_long_message_is_unfolded_and_what_is_needed_copied(self):
+        self.store("c1", Run("Why?", "Because. " * 900, {"usage": {"input_tokens": 7}}, id="r1"))
+        page = self.page_of("c1", permissions=["clipboard-read", "clipboard-write"], **DESK)
+        page.get_by_text("7 tokens in").first.wait_for()
+        folded = page.locator(".cm-folded")
+        before = folded.bounding_box()["height"]
+        page.get_by_text("Show more").click()
+        assert folded.bounding_box()["height"] > before + 100
+        page.get_by_role("button", name="Copy: Input").click()
+        page.get_by_text("Copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == "Why?"
+        page.get_by_role("button", name="Copy link to run 1").click()
+        link = page.evaluate("navigator.clipboard.readText()")
+        assert "?run=r1#run-" in link
+        page.goto(link)
+        page.locator(".cm-run:target").wait_for()
+
+    def test_the_usage_of_an_index_is_plotted(self):
+        meta = {"model": "m-1", "usage": {"input_tokens": 90, "output_tokens": 10}}
+        self.store("c1", Run("q", "a", meta), owner="guest")
+        page = self.open(self.url("conversation_changelist"), user=self.root, **DESK)
+        page.get_by_role("link", name="Usage").click()
+        page.get_by_text("90 tokens in").wait_for()
+        page.locator("svg.cm-bars").first.wait_for()
+        page.get_by_role("link", name="guest").click()
+        page.get_by_text("1 result").wait_for()
+
+    def test_times_are_visible_on_a_desk_and_title_time_and_owner_on_a_phone(self):
+        self.store("f" * 32, Run("q", "word " * 40), title="A lamp " * 20, owner="o" * 32)
+        self.index.driver("f" * 32).expire(10_000)
+        url = self.url("conversation_changelist")
+        page = self.open(url, user=self.root, viewport={"width": 1400, "height": 900})
+        for name in ("shown_title", "updated_ago", "expires_in", "shown_owner", "last_words"):
+            assert self.is_in_view(page, name), name
+        page = self.open(url, user=self.root, **PHONE)
+        for name in ("shown_title", "updated_ago", "shown_owner"):
+            assert self.is_in_view(page, name), name
+        assert not page.locator("td.field-last_words").is_visible()
+
+    def is_in_view(self, page, column):
+        """True if the column is neither hidden nor cut off by the table that scrolls."""
+        cell = page.locator(f".field-{column}").first.bounding_box()
+        table = page.locator(".results").bounding_box()
+        return cell and cell["x"] + cell["width"] <= table["x"] + table["width"] + 1
 
     def test_nothing_stored_runs(self):
         nasty = "<script>document.title='ran'</script><img src=x onerror=\"document.title='ran'\">"
@@ -116,6 +193,10 @@ class LooksTests(AdminBrowserTestCase):
             if sample.conversation_id in ("sample-orbit", "sample-errors", "sample-lighthouse"):
                 self.store(sample.conversation_id, *sample.runs, title=sample.title, owner="1")
         self.put("damaged", b'{"runs": [')
+        tools = [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "find"}}]}]
+        feedback = {"rating": "down", "comment": "No " * 200}
+        meta = {"model": "m", "cost": 0.5, "feedback": feedback, "messages": tools}
+        self.store("facts", Run("Why? " * 900, "word\n\n" * 90, meta), owner=str(self.root.pk))
         self.store("wide", Run("x" * 5000, "y" * 5000), title="z" * 900, owner="o" * 500)
 
     def check(self, **options):
@@ -130,6 +211,10 @@ class LooksTests(AdminBrowserTestCase):
                 for id in ("sample-orbit", "sample-errors", "sample-lighthouse", "damaged", "wide")
             ),
             self.url("conversation_delete", self.address("wide")),
+            self.url("conversation_usage", self.address()),
+            self.url("conversation_changelist") + "?q=a",
+            self.url("conversation_changelist") + "?named=nobody&since=2026-01-01&o=-7",
+            self.url("conversation_change", self.address("facts")),
             self.url("conversation_erase", self.address()),
             self.url("conversation_erase", self.address()) + "?owner=1",
         ]

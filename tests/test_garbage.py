@@ -189,6 +189,8 @@ def calls(index, chance):
         "glance": lambda: index.glance("bad", "good", "copy"),
         "named": lambda: index.find_named("a", span),
         "unreadable": lambda: index.find_unreadable(span),
+        "with run": lambda: index.find_with_run(lambda summary, run: bool(run.meta), span),
+        "sorted": lambda: index.find_sorted(lambda summary: summary.bytes, span),
         "statistics": lambda: index.statistics([0, 2**45]),
         "dump": lambda: b"".join(Dump(getattr(index, "subject", index))),
         "export": lambda: b"".join(OwnerExport(getattr(index, "subject", index), owner or 2)),

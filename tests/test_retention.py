@@ -111,6 +111,26 @@ class LifetimeTests:
         assert not driver.exists()
 
     @both
+    def test_expires_at_a_given_time_to_the_millisecond_and_slides_by_what_was_left(self, index):
+        driver = index.driver("42")
+        driver.append(run())
+        time = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+        driver.expire(time)
+        assert driver.record().expires == time
+        driver.append(run("b"))
+        assert time <= driver.record().expires < time + timedelta(minutes=1)
+        with pytest.raises(ValueError, match="requires a time zone"):
+            driver.expire(time.replace(tzinfo=None))
+
+    @both
+    def test_expires_at_once_at_a_time_that_is_past(self, index):
+        driver = index.driver("42")
+        driver.append(run())
+        driver.expire(datetime.now(UTC) - timedelta(days=1))
+        wait()
+        assert not driver.exists()
+
+    @both
     def test_of_what_does_not_exist_cannot_be_set(self, index):
         for change in (lambda driver: driver.expire(1), lambda driver: driver.persist()):
             with pytest.raises(ConversationNotFound):

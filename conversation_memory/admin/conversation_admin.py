@@ -1,7 +1,7 @@
 """The admin of conversations: their list, its notes, deletion, and the addresses of all views."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -9,23 +9,21 @@ from django.contrib.admin.actions import delete_selected
 from django.contrib.admin.views.main import ALL_VAR, PAGE_VAR, ChangeList
 from django.db.models import Model
 from django.http import HttpRequest
-from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from ..models import Conversation
-from ..rendering import label
-from ..search.results import SearchResults
-from ..search_index.reasons import explained
+from .bulk_actions import BulkActions
 from .conversation_page import ConversationPage
-from .formatting import MOST_SHOWN, Note, ago, ahead, grouped, isolated
-from .index_views import IndexViews
-from .list_filters import AgeFilter, IndexFilter, OwnerFilter, UnreadableFilter
-from .queryset import ConversationQuerySet, ListReader, ListSelection, delete_rows
-from .redis_admin import RedisAdmin
+from .formatting import grouped, isolated
+from .list_columns import Columns
+from .list_filters import AgeFilter, IndexFilter, OwnerFilter, StateFilter
+from .list_notes import notes
+from .queryset import ConversationQuerySet, ListReader, delete_rows
 from .restoring import Restoring
+from .usage_page import UsagePage
 
 # The confirmation has a field for each, and Django refuses forms of more than 1,000.
 MOST_DELETED = 500
@@ -47,6 +45,16 @@ class ConversationChangeList(ChangeList):
             parameters.pop("start", None)
         return super().get_queryset(request, *args, **kwargs)
 
+    def get_results(self, request: HttpRequest) -> None:
+        """Django's own, with the names of owners, all of a page at once."""
+        super().get_results(request)
+        admin = cast(Columns, self.model_admin)
+        owners = {row.owner for row in self.result_list if row.owner}
+        names = admin.get_owner_names(request, owners) if owners else {}
+        for row in self.result_list:
+            row.owner_name = names.get(row.owner, "")
+            row.owner_url = admin.get_owner_url(request, row.owner) if row.owner_name else None
+
     def get_query_string(self, new_params: Any = None, remove: Any = None) -> str:
         given = new_params or {}
         if self.start and (PAGE_VAR in given or ALL_VAR in given):
@@ -62,18 +70,8 @@ class ConversationChangeList(ChangeList):
         return f"{url}#hit" if self.query else url
 
 
-class ConversationList(RedisAdmin):
-    list_display = (
-        "shown_id",
-        "shown_title",
-        "last_words",
-        "shown_owner",
-        "runs",
-        "shown_size",
-        "updated_ago",
-        "expires_in",
-    )
-    list_filter = (IndexFilter, OwnerFilter, AgeFilter, UnreadableFilter)
+class ConversationList(Columns):
+    list_filter = (IndexFilter, OwnerFilter, AgeFilter, StateFilter)
     list_per_page = 100
     list_max_show_all = 500
     search_fields = ("conversation_id", "title")
@@ -97,54 +95,15 @@ class ConversationList(RedisAdmin):
         index = queryset.selection.index
         # Django's "Clear all filters" would leave the index.
         changelist.clear_all_filters_qs = f"?{urlencode({'index': str(index)} if index else {})}"
-        narrowing = {"owner", "age", "unreadable"}
+        narrowing = {"owner", "named", "age", "since", "until", "state"}
         changelist.has_active_filters = not narrowing.isdisjoint(changelist.filter_params)
         name = index.index_name if index else "–"
         return {
             **super().list_context(request, changelist),
-            "notes": list(_notes(changelist, queryset.source, queryset.selection)),
+            "notes": list(notes(changelist, queryset.source, queryset.selection)),
             "index_address": str(index or ""),
             "title": _("Conversations of %(index)s") % {"index": name},
         }
-
-    @admin.display(description=gettext_lazy("conversation id"))
-    def shown_id(self, conversation: Conversation) -> str:
-        return isolated(conversation.conversation_id or "–")
-
-    @admin.display(description=gettext_lazy("title"), empty_value="")
-    def shown_title(self, conversation: Conversation) -> str:
-        return isolated(conversation.title)
-
-    @admin.display(description=gettext_lazy("owner"), empty_value="")
-    def shown_owner(self, conversation: Conversation) -> str:
-        owner = conversation.owner
-        if not owner:
-            return ""
-        if owner != conversation.summary.record.owner:  # not valid UTF-8, so not for a link
-            return isolated(owner)
-        link = self.list_url(conversation.address, owner=owner)
-        return format_html('<a href="{}">{}</a>', link, isolated(owner))
-
-    @admin.display(description=gettext_lazy("size"))
-    def shown_size(self, conversation: Conversation) -> str:
-        return filesizeformat(conversation.size)
-
-    @admin.display(description=gettext_lazy("last write"))
-    def updated_ago(self, conversation: Conversation) -> str | None:
-        return ago(conversation.updated)
-
-    @admin.display(description=gettext_lazy("expires"))
-    def expires_in(self, conversation: Conversation) -> str | None:
-        return ahead(conversation.expires)
-
-    @admin.display(description=gettext_lazy("last message"))
-    def last_words(self, conversation: Conversation) -> str | None:
-        if conversation.found:
-            return format_html('<bdi class="cm-cell">{}</bdi>', conversation.found.snippet_html)
-        if conversation.summary.is_damaged:
-            return format_html('<span class="cm-unreadable">{}</span>', _("unreadable"))
-        words = conversation.summary.last_words
-        return None if words is None else isolated(label(words), MOST_SHOWN * 2)
 
     @admin.action(
         permissions=["delete"],
@@ -165,7 +124,7 @@ class ConversationList(RedisAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         # Django's collector would look for related rows in tables.
-        shown = [_("Conversation: %s") % isolated(str(conversation)) for conversation in objs]
+        shown = [format_html(_("Conversation: {}"), isolated(str(one))) for one in objs]
         name = str(self.opts.verbose_name_plural)
         needed = set() if self.has_delete_permission(request) else {name}
         return shown, {name: len(shown)}, needed, []
@@ -191,8 +150,8 @@ class ConversationList(RedisAdmin):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(Restoring, IndexViews, ConversationPage, ConversationList):
-    actions = ("export_selected", "delete_selected")
+class ConversationAdmin(Restoring, UsagePage, BulkActions, ConversationPage, ConversationList):
+    actions = ("export_selected", "set_owner", "set_expiry", "add_tag", "delete_selected")
 
     def get_urls(self) -> list[URLPattern]:
         run = "<str:object_id>/runs/<int:position>/<str:tag>/"
@@ -203,6 +162,7 @@ class ConversationAdmin(Restoring, IndexViews, ConversationPage, ConversationLis
             "remove": (run + "remove/", self.remove_view),
             "erase": ("erase/<str:key>/", self.erase_view),
             "restore": ("restore/<str:key>/", self.restore_view),
+            "usage": ("usage/<str:key>/", self.usage_view),
         }
         prefix = f"{self.opts.app_label}_{self.opts.model_name}"
         ours = [
@@ -210,66 +170,3 @@ class ConversationAdmin(Restoring, IndexViews, ConversationPage, ConversationLis
             for name, (route, view) in views.items()
         ]
         return ours + super().get_urls()
-
-
-def _notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Iterator[Note]:
-    if selection.index is None:
-        yield Note(_("There is no index that you may view."))
-        return
-    if selection.is_search:
-        yield from _search_notes(changelist, reader, selection)
-    if long := sum(row.address.is_too_long for row in changelist.result_list):
-        text = ngettext(
-            "%(count)s conversation on this page cannot be opened: its id is too long.",
-            "%(count)s conversations on this page cannot be opened: their ids are too long.",
-            long,
-        )
-        yield Note(text % {"count": long})
-    if unlisted := reader.extent(selection).unlisted:
-        text = ngettext(
-            "%(count)s more conversation, written by another program, is not listed yet. "
-            "Reload the page to list it.",
-            "%(count)s more conversations, written by another program, are not listed yet. "
-            "Reload the page to list more of them.",
-            unlisted,
-        )
-        text %= {"count": grouped(unlisted)}
-        url = changelist.get_query_string({PAGE_VAR: changelist.page_num})
-        yield Note(text, url, _("Reload"))
-
-
-def _search_notes(changelist: Any, reader: ListReader, selection: ListSelection) -> Iterator[Note]:
-    finds, texts = reader.finds(selection), reader.texts(selection)
-    if selection.unreadable:
-        yield Note(_("Only unreadable conversations are shown."))
-    elif texts is not None:
-        yield from _text_notes(texts)
-    elif selection.start:
-        yield Note(_("Ids and titles were searched."))
-    else:
-        yield Note(_("Ids and titles were searched, but not messages: this index has no search."))
-    if finds.next is not None or selection.start:
-        text = _("Conversations %(first)s to %(last)s were searched, newest first.") % {
-            "first": grouped(selection.start + 1),
-            "last": grouped(selection.start + finds.looked_at),
-        }
-        start = {"start": finds.next}
-        url = "" if finds.next is None else changelist.get_query_string(start)
-        yield Note(text, url, _("Continue the search"))
-    if finds.skipped:
-        text = ngettext(
-            "%(count)s conversation is too large to check here. Run checkconversations.",
-            "%(count)s conversations are too large to check here. Run checkconversations.",
-            finds.skipped,
-        )
-        yield Note(text % {"count": grouped(finds.skipped)})
-
-
-def _text_notes(texts: SearchResults) -> Iterator[Note]:
-    yield Note(_("Ids, titles and messages were searched."))
-    if texts.total > len(texts):
-        text = _("%(total)s runs were found; the best %(shown)s are shown.")
-        numbers = {"shown": grouped(len(texts)), "total": grouped(texts.total)}
-        yield Note(text % numbers)
-    if texts.reasons:
-        yield Note(explained(texts.reasons))

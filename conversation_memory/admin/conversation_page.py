@@ -11,7 +11,6 @@ from django.contrib import messages
 from django.contrib.admin.utils import quote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
@@ -24,8 +23,11 @@ from ..rendering import Look, Marks, label, pick, visible
 from ..rendering.serving import download, plain, serve
 from ..runs import Run
 from ..search_index.tokens import Words
+from .formatting import usage_words
 from .forms import ConversationForm
-from .redis_admin import RedisAdmin, guarded
+from .owner_names import OwnerNames
+from .redis_admin import guarded
+from .run_facts import Usage, usage_of
 from .transcript import (
     MAX_CHARACTERS,
     PER_PAGE,
@@ -39,11 +41,16 @@ from .transcript import (
 
 # Indenting more would keep the user waiting; the exact bytes are sent at once.
 MOST_INDENTED = 8 * 1024 * 1024
+# Runs whose usage is summed on request.
+MOST_SUMMED = 10_000
 
 
-class ConversationPage(RedisAdmin):
+class ConversationPage(OwnerNames):
     form = ConversationForm
     change_form_template = "admin/conversation_memory/conversation/change_form.html"
+
+    class Media:
+        js = ["conversation_memory/copy.js"]
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None
@@ -88,6 +95,8 @@ class ConversationPage(RedisAdmin):
                 "is_cut": len(corrupt.raw) > len(beginning.encode()),
             }
         else:
+            if "sums" in request.GET:
+                context["sums"] = usage_words(_usage_of_all(found))
             context["transcript"] = transcript(
                 found,
                 lambda view, *parts: self.link(view, key, *parts),
@@ -95,8 +104,26 @@ class ConversationPage(RedisAdmin):
                 marks=_marks(request, found),
                 may_remove=self.has_change_permission(request, found),
             )
-        context |= {"address": found.address, "raw_url": self.link("raw", key)}
+        context |= self._about_owner(request, found)
+        context |= {
+            "address": found.address,
+            "raw_url": self.link("raw", key),
+            "may_export": self.has_export_permission(request),
+        }
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _about_owner(self, request: HttpRequest, found: Conversation) -> dict[str, Any]:
+        """The name of the owner, and the way to all that they have."""
+        if not found.owner:
+            return {}
+        name = self.get_owner_names(request, [found.owner]).get(found.owner, "")
+        about: dict[str, Any] = {"owner_name": name}
+        if name:
+            about["owner_url"] = self.get_owner_url(request, found.owner)
+        stored = found.summary.record.owner
+        if found.owner == stored:  # valid UTF-8, so that a link can hold it
+            about["owner_list_url"] = self.list_url(found.address, owner=found.owner)
+        return {**about, "owner_count": found.address.index().count(stored)}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         # Only what was changed: others may have written the rest since the page was shown.
@@ -113,18 +140,24 @@ class ConversationPage(RedisAdmin):
             if given["expires"] is None:
                 driver.persist()
             else:
-                driver.expire(max(1, (given["expires"] - timezone.now()).total_seconds()))
+                driver.expire(given["expires"])
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """The old and the new values, where Django names the fields only."""
+        return form.history()
 
     @method_decorator(require_GET)
     @guarded
     def raw_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """The JSON, indented; with `exact`, the stored bytes as a file."""
+        """The JSON, indented; with `exact`, the stored bytes as a file for whom may export."""
         found = self._visible(request, object_id)
         raw = found.address.driver().raw()
         if raw is None:
             raise Http404
         name = f"{found.conversation_id}.json"
-        return download(raw, name) if "exact" in request.GET else _readable(raw, name)
+        return self._json(request, raw, name, exact="exact" in request.GET)
 
     @method_decorator(require_GET)
     @guarded
@@ -132,7 +165,7 @@ class ConversationPage(RedisAdmin):
         self, request: HttpRequest, object_id: str, position: int, tag: str
     ) -> HttpResponse:
         run = _run_at(self._visible(request, object_id), position, tag)
-        return _readable(run.to_wire(), f"run-{position + 1}")
+        return self._json(request, run.to_wire(), f"run-{position + 1}")
 
     @method_decorator(require_GET)
     @guarded
@@ -181,6 +214,17 @@ class ConversationPage(RedisAdmin):
         self.message_user(request, _("The run was removed."), messages.SUCCESS)
         return HttpResponseRedirect(page)
 
+    def _json(
+        self, request: HttpRequest, raw: bytes, name: str, *, exact: bool = False
+    ) -> HttpResponse:
+        """Indented JSON to look at; if it is long, no JSON, or wanted `exact`, a file to keep."""
+        shown = None if exact or len(raw) > MOST_INDENTED else _indented(raw)
+        if shown is not None:
+            return plain(shown)
+        if not self.has_export_permission(request):
+            raise PermissionDenied
+        return download(raw, name)
+
     def _visible(self, request: HttpRequest, object_id: str) -> Conversation:
         found: Conversation | None = self.get_object(request, object_id)
         if not self.has_view_permission(request, found):
@@ -199,6 +243,13 @@ def _excerpt(request: HttpRequest, found: Conversation) -> Excerpt:
         until = None if found.hit is None else found.hit + 1 + PER_PAGE // 2
     page: Excerpt = driver.excerpt(before=until, limit=PER_PAGE, strict=False)
     return page
+
+
+def _usage_of_all(found: Conversation) -> Usage:
+    """The usage of the last 10,000 runs, more than a page shows."""
+    driver = found.address.driver()
+    runs = driver.excerpt(limit=MOST_SUMMED, strict=False).runs
+    return sum((usage_of(run) for run in runs if not damage_of(run)), Usage())
 
 
 def _hit_test(request: HttpRequest, marks: Marks) -> Any:
@@ -227,12 +278,8 @@ def _run_at(found: Conversation, position: int, tag: str) -> Run:
     return page.runs[0]
 
 
-def _readable(raw: bytes, name: str) -> HttpResponse:
-    """Indented JSON; a download if `raw` is not JSON, or very long."""
-    if len(raw) > MOST_INDENTED:
-        return download(raw, name)
+def _indented(raw: bytes) -> bytes | None:
     try:
-        value: Any = json.loads(raw)
-        return plain(visible(json.dumps(value, ensure_ascii=False, indent=2)).encode())
+        return visible(json.dumps(json.loads(raw), ensure_ascii=False, indent=2)).encode()
     except (ValueError, RecursionError):
-        return download(raw, name)
+        return None

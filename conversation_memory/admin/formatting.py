@@ -11,6 +11,9 @@ from django.utils.timesince import timesince, timeuntil
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ..rendering import label
+from .run_facts import Usage
+
 MOST_SHOWN = 60
 _MINUTE = timedelta(minutes=1)
 
@@ -31,6 +34,29 @@ def grouped(number: int) -> str:
 def isolated(text: str, most: int = MOST_SHOWN) -> str:
     """Stored text that can neither change the direction of its surroundings nor widen the page."""
     return format_html('<bdi class="cm-cell">{}</bdi>', Truncator(text).chars(most))
+
+
+def usage_words(usage: Usage) -> list[str]:
+    """What is known of a usage, such as "1,200 tokens in" and "0.8 s"."""
+    words = [label(model)[:MOST_SHOWN] for model in usage.models[:5]]
+    is_split = None not in (usage.input, usage.output)
+    for text, number in (
+        (_("%s tokens in"), usage.input),
+        (_("%s tokens out"), usage.output),
+        (_("%s tokens"), None if is_split else usage.total),
+    ):
+        if number is not None:
+            words.append(text % grouped(number))
+    if usage.seconds is not None:
+        words.append(_("%s s") % number_format(round(usage.seconds, 2)))
+    if usage.cost is not None:
+        words.append(_("cost %s") % number_format(f"{usage.cost:.6f}".rstrip("0").rstrip(".")))
+    return words
+
+
+def shortened(id: str) -> str:
+    """The beginning of an id, enough to tell it from others; a uuid to its first hyphen or so."""
+    return id if len(id) <= 12 else f"{id[:8]}…"
 
 
 def ago(then: datetime | None) -> str | None:

@@ -8,13 +8,15 @@ from django import forms
 from django.contrib.admin import widgets
 from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
+from django.utils.formats import localize
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..models import Conversation
 from ..rendering import label, visible
 from ..titles import MAX_TITLE
 
-_LONGEST = timedelta(days=365 * 300)
+LONGEST = timedelta(days=365 * 300)
 
 
 class MetadataField(forms.JSONField):
@@ -91,7 +93,7 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
         if expires and "expires" in self.changed_data:
             if expires <= timezone.now():
                 raise forms.ValidationError(_("Enter a time in the future."))
-            if expires > timezone.now() + _LONGEST:
+            if expires > timezone.now() + LONGEST:
                 raise forms.ValidationError(_("Enter a time within the next 300 years."))
         return expires
 
@@ -116,12 +118,46 @@ class ConversationForm(forms.ModelForm):  # type: ignore[type-arg]  # takes none
         }
         return changes, [key for key in shown if key not in metadata]
 
+    def history(self) -> str:
+        """The changes in words, as the history keeps them: of metadata the keys only."""
+        return " ".join(
+            self._metadata_history()
+            if name == "metadata"
+            else changed(name, self.initial.get(name), self.cleaned_data.get(name))
+            for name in self.changed_data
+        ) or gettext("No fields changed.")
+
+    def _metadata_history(self) -> str:
+        changes, removed = self.metadata_changes()
+        texts = (
+            (gettext("Changed metadata: %s."), changes),
+            (gettext("Removed metadata: %s."), removed),
+        )
+        return " ".join(
+            text % ", ".join(label(key)[:60] for key in keys) for text, keys in texts if keys
+        )
+
     def _shown_metadata(self) -> dict[str, Any]:
         shown = self.data.get(self.add_initial_prefix("metadata"))
         try:
             return dict(self.fields["metadata"].to_python(shown) or {})
         except forms.ValidationError:
             return self.stored
+
+
+def changed(name: str, old: Any, new: Any) -> str:
+    """The change of a field as a sentence of the history."""
+    field = {"title": gettext("title"), "owner": gettext("owner"), "expires": gettext("expiry")}[
+        name
+    ]
+    text = gettext("Changed %(field)s from %(old)s to %(new)s.")
+    return text % {"field": field, "old": _in_words(old), "new": _in_words(new)}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, datetime):
+        return localize(timezone.localtime(value))
+    return label(str(value))[:200] if value else gettext("nothing")
 
 
 def differs(one: Any, other: Any) -> bool:

@@ -33,17 +33,11 @@ class OwnerForm(forms.Form):
 
 
 class IndexViews(RedisAdmin):
-    def has_export_permission(self, request: HttpRequest) -> bool:
-        return self.has_codename(request, "export_conversation")
-
     def has_erase_permission(self, request: HttpRequest) -> bool:
         return self.has_codename(request, "erase_owner")
 
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return self.has_codename(request, "restore_conversation")
-
-    def has_codename(self, request: HttpRequest, codename: str) -> bool:
-        return bool(request.user.has_perm(f"{self.opts.app_label}.{codename}"))
 
     def list_context(self, request: HttpRequest, changelist: Any) -> dict[str, Any]:
         return {

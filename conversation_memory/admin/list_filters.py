@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest
+from django.utils.timezone import make_aware
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from ..exceptions import InvalidIndexError
 from ..indexes import indexes
 from .addresses import Address
+from .run_facts import RUN_TESTS
 
 
 class IndexFilter(SimpleListFilter):
@@ -58,33 +60,76 @@ class IndexFilter(SimpleListFilter):
         return queryset.select(index=self.chosen)
 
 
-class OwnerFilter(SimpleListFilter):
-    """A field to enter an owner: there may be a million of them."""
+class FieldsFilter(SimpleListFilter):
+    """A filter with fields to enter, whose values are the `further` parameters."""
+
+    further: tuple[str, ...] = ()
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], *args: Any):
+        super().__init__(request, params, *args)
+        self.used_parameters |= {
+            name: params.pop(name)[-1] for name in self.further if name in params
+        }
+
+    def expected_parameters(self) -> list[Any]:
+        return [self.parameter_name, *self.further]
+
+    def form(self, changelist: Any) -> dict[str, Any]:
+        """What the template needs for its form: the other parameters, and the way out of it."""
+        own = self.expected_parameters()
+        return {
+            "others": [pair for pair in changelist.params.items() if pair[0] not in own],
+            "all": changelist.get_query_string(remove=own),
+            "is_used": any(self.used_parameters.get(name) for name in own),
+        }
+
+
+class OwnerFilter(FieldsFilter):
+    """A field to enter an owner or a name: there may be a million of them.
+
+    `owner` is exact, as links have it. What was entered is `named`: an owner with that name, or
+    else the owner that is written so; if several have that name, the filter lists them.
+    """
 
     title = gettext_lazy("owner")
     parameter_name = "owner"
+    further = ("named",)
     template = "admin/conversation_memory/owner_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        self.entered = request.GET.get("named", "").strip()
+        self.candidates = model_admin.find_owners(request, self.entered) if self.entered else {}
         return [("", "")]  # Django omits a filter without lookups
 
+    @property
+    def owner(self) -> str | None:
+        """The owner who is selected; None for all."""
+        if self.entered and len(self.candidates) == 1:
+            return str(next(iter(self.candidates)))
+        return self.entered or str(self.value() or "") or None
+
     def choices(self, changelist: Any) -> Iterator[Any]:
-        name = self.parameter_name
+        candidates = self.candidates if len(self.candidates) > 1 else {}
         yield {
-            "value": self.value() or "",
-            "name": name,
-            "others": [pair for pair in changelist.params.items() if pair[0] != name],
-            "all": changelist.get_query_string(remove=[name]),
+            **self.form(changelist),
+            "value": self.entered or self.value() or "",
+            "candidates": [
+                (changelist.get_query_string({"owner": owner}, ["named"]), owner, name)
+                for owner, name in candidates.items()
+            ],
         }
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        owner = self.value()
-        return queryset.select(owner=owner) if owner else queryset
+        return queryset.select(owner=self.owner) if self.owner else queryset
 
 
-class AgeFilter(SimpleListFilter):
+class AgeFilter(FieldsFilter):
+    """The time of the last write: a period until now, or a range of days."""
+
     title = gettext_lazy("last write")
     parameter_name = "age"
+    further = ("since", "until")
+    template = "admin/conversation_memory/age_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [
@@ -94,22 +139,61 @@ class AgeFilter(SimpleListFilter):
             ("older", _("Older than 30 days")),
         ]
 
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        first: dict[str, Any]
+        first, *others = map(dict, super().choices(changelist))
+        form = self.form(changelist)
+        days = {name: self.used_parameters.get(name) or "" for name in self.further}
+        first |= {"query_string": form["all"], "selected": not form["is_used"], **form, **days}
+        yield first
+        for choice, (value, _name) in zip(others, self.lookup_choices, strict=True):
+            url = changelist.get_query_string({self.parameter_name: value}, list(self.further))
+            yield {**choice, "query_string": url}
+
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        days = {"day": 1, "week": 7, "month": 30, "older": 30, None: 0}.get(self.value())
+        days = {"day": 1, "week": 7, "month": 30, "older": 30, None: 0}.get(self.value() or None)
         if days is None:
             raise IncorrectLookupParameters
-        if not days:
-            return queryset
         limit = datetime.now(UTC) - timedelta(days=days)
-        return queryset.select(**{"until" if self.value() == "older" else "since": limit})
+        is_older = self.value() == "older"
+        since, until = self._day("since"), self._day("until")
+        if days:
+            since, until = (since, limit) if is_older else (limit, until)
+        return queryset.select(since=since, until=until)
+
+    def _day(self, name: str) -> datetime | None:
+        """Where the range begins or ends: `until` is the last day that is in it."""
+        if not (text := self.used_parameters.get(name)):
+            return None
+        try:
+            day = date.fromisoformat(text) + timedelta(days=name == "until")
+            return make_aware(datetime.combine(day, time()))
+        except (ValueError, OverflowError) as error:
+            raise IncorrectLookupParameters from error
 
 
-class UnreadableFilter(SimpleListFilter):
+class StateFilter(SimpleListFilter):
+    """What only the runs tell, so that conversations are read, 10,000 at a time."""
+
     title = gettext_lazy("state")
-    parameter_name = "unreadable"
+    parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("1", _("Unreadable"))]
+        return [
+            ("unreadable", _("Unreadable")),
+            ("error", _("With an error")),
+            ("up", _("Rated up")),
+            ("down", _("Rated down")),
+            ("comment", _("With a comment")),
+            ("tools", _("With tool calls")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        return queryset.select(unreadable=True) if self.value() else queryset
+        value = self.value()
+        if not value:
+            return queryset
+        if value == "unreadable":
+            return queryset.select(unreadable=True)
+        if value not in RUN_TESTS:
+            raise IncorrectLookupParameters
+        return queryset.select(with_run=value)

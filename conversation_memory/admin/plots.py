@@ -1,8 +1,8 @@
 """The plots of the indexes, as SVG without scripts, coloured by the admin's style sheet."""
 
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -11,8 +11,8 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from ..browse import Statistics
 from ..clock import milliseconds
+from ..collection.statistics import Statistics
 from .formatting import grouped
 
 # The area of the bars in plot.html.
@@ -20,6 +20,8 @@ _WIDTH, _HEIGHT = 322, 118
 _GAP = 0.25
 
 DAYS = 30
+# Where the bars of latencies begin.
+_SECONDS = (1, 2, 5, 10, 30, 60)
 _SIZES = [2**power for power in (0, 10, 12, 14, 16, 18, 20)]  # 1 kB, 4 kB … 1 MB
 
 
@@ -44,6 +46,7 @@ class Plot:
     name: str
     value: str
     note: str = ""
+    nothing: str = ""  # instead of an empty plot
 
     @property
     def top(self) -> int:
@@ -91,18 +94,36 @@ def edges(of: Sequence[date]) -> list[int]:
 
 def activity(of: Sequence[date], found: Iterable[Statistics]) -> Plot:
     totals = [sum(day) for day in zip(*(one.active for one in found), strict=True)]
+    note = _("Each conversation is counted on the day of its last write.")
+    counts = dict(zip(of, totals, strict=True))
+    plot = daily(_("Conversations active per day"), of, counts, _("conversations"))
+    return replace(plot, note=note)
+
+
+def daily(
+    title: str, of: Sequence[date], counts: Mapping[Any, int], value: str, nothing: str = ""
+) -> Plot:
     bars = [
         # A label at each Monday: a phone has no room for more.
-        Bar(total, formatted(day, "DATE_FORMAT"), "" if day.weekday() else formatted(day, "j M"))
-        for day, total in zip(of, totals, strict=True)
+        Bar(
+            counts.get(day, 0),
+            formatted(day, "DATE_FORMAT"),
+            "" if day.weekday() else formatted(day, "j M"),
+        )
+        for day in of
     ]
-    return Plot(
-        _("Conversations active per day"),
-        bars,
-        _("day"),
-        _("conversations"),
-        _("Each conversation is counted on the day of its last write."),
-    )
+    return Plot(title, bars, _("day"), value, nothing=nothing)
+
+
+def latencies(seconds: Iterable[float]) -> Plot:
+    """How many runs took how long."""
+    counts = [0] * (len(_SECONDS) + 1)
+    for each in seconds:
+        counts[bisect(_SECONDS, each)] += 1
+    between = (f"{start}–{end} s" for start, end in zip(_SECONDS, _SECONDS[1:], strict=False))
+    names = [f"< {_SECONDS[0]} s", *between, f"≥ {_SECONDS[-1]} s"]
+    bars = [Bar(count, name, name) for count, name in zip(counts, names, strict=True)]
+    return Plot(_("Time per run"), bars, _("time"), _("runs"), nothing=_("No run tells its time."))
 
 
 def sizes(found: Sequence[Statistics]) -> Plot:

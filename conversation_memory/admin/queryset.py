@@ -15,7 +15,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.query import BaseIterable
 
 from ..browse import Extent, Finds, Span
-from ..clock import milliseconds
+from ..clock import milliseconds, moment
 from ..collection.summaries import Summary
 from ..indexes import ConversationIndex, indexes
 from ..keys import encode
@@ -24,9 +24,18 @@ from ..rendering import label
 from ..search.results import Hit, SearchResults
 from ..search_index.reasons import Reason
 from .addresses import Address
+from .run_facts import RUN_TESTS
 
 # Each hit comes with its run, of about 1 kB.
 MOST_HITS = 200
+
+
+# What a list may be sorted by, and how it is measured; Redis itself has the order of `updated`.
+ORDERS: dict[str, Callable[[Summary], int]] = {
+    "updated": lambda summary: summary.score or 0,
+    "runs": lambda summary: summary.record.runs or 0,
+    "size": lambda summary: summary.bytes,
+}
 
 
 class _Rows(BaseIterable):  # type: ignore[type-arg]  # takes none at run time
@@ -49,6 +58,7 @@ class RedisQuerySet(QuerySet[Any]):
     row_model: type[Model]
     source: Any
     selection: Any = None
+    ordered = True  # for Django's paginator
     _chain: Callable[[], Any]
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -73,6 +83,10 @@ class RedisQuerySet(QuerySet[Any]):
         if lookups or name not in ("pk", "id", "pk__in", "id__in"):
             raise FieldError(f"Rows from Redis cannot be filtered by {name!r}.")
         return self.choose(map(str, value if name.endswith("__in") else [value]))
+
+    def order_by(self, *names: Any) -> Any:
+        """Rows have the order of their source, unless a subclass knows another."""
+        return self._chain()
 
     def exclude(self, *args: Any, **kwargs: Any) -> Any:
         raise FieldError("Rows from Redis cannot be excluded.")
@@ -109,8 +123,10 @@ def _lookups(condition: Q) -> Iterator[tuple[str, Any]]:
 class ListSelection:
     """The conversations of an `index` that match all else, or only the `chosen` ones.
 
-    `text` is searched for in ids, titles and messages; `start` is the number of conversations that
-    the search skips because an earlier page has examined them.
+    `text` is searched for in ids, titles and messages; `with_run` names a test of RUN_TESTS that
+    one run must pass. `start` is the number of conversations that a search or a sorting skips
+    because an earlier page has examined them. `order` is a name of ORDERS, with `-` for the largest
+    first.
     """
 
     index: Address | None = None
@@ -119,7 +135,9 @@ class ListSelection:
     until: datetime | None = None
     text: str = ""
     unreadable: bool = False
+    with_run: str = ""
     start: int = 0
+    order: str = "-updated"
     chosen: tuple[Address, ...] | None = None
 
     @property
@@ -128,11 +146,17 @@ class ListSelection:
             owner=encode(self.owner) if self.owner else None,
             since=None if self.since is None else milliseconds(self.since),
             until=None if self.until is None else milliseconds(self.until),
+            oldest_first=self.order == "updated",
         )
 
     @property
     def is_search(self) -> bool:
-        return bool(self.text) or self.unreadable
+        return bool(self.text or self.with_run) or self.unreadable
+
+    @property
+    def is_sorted(self) -> bool:
+        """True if Redis does not have the order: conversations are read and sorted."""
+        return not self.is_search and self.order.lstrip("-") != "updated"
 
 
 class ListReader:
@@ -150,11 +174,12 @@ class ListReader:
     def count(self, selection: ListSelection) -> int:
         if selection.chosen is not None:
             return len(self._chosen(selection.chosen))
-        if selection.is_search:
+        if selection.is_search or selection.is_sorted:
             return len(self.finds(selection).ids)
         extent = self.extent(selection)
         # Conversations that the recency index does not have yet are on no page.
-        missing = extent.unlisted if selection.span == Span() else 0
+        span = selection.span
+        missing = extent.unlisted if (span.owner, span.since, span.until) == (None,) * 3 else 0
         return extent.conversations - missing
 
     def rows(self, selection: ListSelection, low: int, high: int | None) -> list[Conversation]:
@@ -162,12 +187,12 @@ class ListReader:
             return self._chosen(selection.chosen)[low:high]
         if not (index := self._index(selection)):
             return []
-        if selection.is_search:
+        if selection.is_search or selection.is_sorted:
             found = _instances(index, index.glance(*self.finds(selection).ids[low:high]))
             hits = self._hits(selection)
             for conversation in found:
                 conversation.found = hits.get(conversation.summary.id)
-            return found
+            return found  # glance() keeps the order of the ids
         limit = (self.count(selection) if high is None else high) - low
         return _instances(index, index.browse(selection.span, low, limit)) if limit > 0 else []
 
@@ -190,7 +215,8 @@ class ListReader:
     def _texts(self, selection: ListSelection) -> SearchResults | None:
         """The hits in messages; None where they were not searched."""
         index = self._index(selection)
-        asks = selection.text and not (selection.unreadable or selection.start)
+        narrowed = selection.unreadable or selection.with_run or selection.start
+        asks = selection.text and not narrowed
         if not index or not index.settings.search or not asks:
             return None
         try:
@@ -234,6 +260,10 @@ class ConversationQuerySet(RedisQuerySet):
         clone.selection = replace(self.selection, **changes)
         return clone
 
+    def order_by(self, *names: Any) -> Any:
+        order = next((name for name in names if str(name).lstrip("-") in ORDERS), "-updated")
+        return self.select(order=order)
+
     def choose(self, keys: Iterable[str]) -> Self:
         chosen: list[Address] = []
         for key in keys:
@@ -260,8 +290,15 @@ def delete_rows(conversations: Iterable[Conversation]) -> int:
 
 def _find(index: ConversationIndex, selection: ListSelection) -> Finds:
     span, start, text = selection.span, selection.start, selection.text
-    if selection.unreadable:
-        found = index.find_unreadable(span, start=start)
+    if selection.is_sorted:
+        order = selection.order
+        measure = ORDERS[order.lstrip("-")]
+        return index.find_sorted(measure, span, start=start, descending=order.startswith("-"))
+    if selection.unreadable or selection.with_run:
+        if selection.unreadable:
+            found = index.find_unreadable(span, start=start)
+        else:
+            found = index.find_with_run(RUN_TESTS[selection.with_run], span, start=start)
         if not text:
             return found
         return replace(found, ids=[it.id for it in index.glance(*found.ids) if it.is_named(text)])
@@ -290,6 +327,6 @@ def _instances(index: ConversationIndex, summaries: Iterable[Summary]) -> list[C
             expires=record.expires,
         )
         made._state.adding = False  # or Django takes it for one that is not stored yet
-        made.address, made.summary = address, summary
+        made.address, made.summary, made.listed = address, summary, moment(summary.score)
         found.append(made)
     return found

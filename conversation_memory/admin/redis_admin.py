@@ -67,6 +67,12 @@ class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run tim
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_export_permission(self, request: HttpRequest) -> bool:
+        return self.has_codename(request, "export_conversation")
+
+    def has_codename(self, request: HttpRequest, codename: str) -> bool:
+        return bool(request.user.has_perm(f"{self.opts.app_label}.{codename}"))
+
     def index_at(self, key: str, request: HttpRequest, *, may: bool) -> Address:
         """The index with that key, if the user may see it and `may` do what the view does."""
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile, gettempdir
 from typing import Any
@@ -24,7 +24,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
@@ -58,12 +58,12 @@ class RestoreForm(forms.Form):
     on_conflict = forms.ChoiceField(
         label=gettext_lazy("If a conversation exists and differs"),
         choices=[
+            ("fail", gettext_lazy("restore nothing")),
             ("skip", gettext_lazy("keep the existing one")),
             ("newest", gettext_lazy("keep the newer of the two")),
             ("replace", gettext_lazy("replace it with the one in the archive")),
-            ("fail", gettext_lazy("restore nothing")),
         ],
-        initial="skip",
+        initial="fail",  # as of the command,
     )
     ignore_expiry = forms.BooleanField(
         label=gettext_lazy("Ignore expiry: keep restored conversations forever"), required=False
@@ -133,7 +133,7 @@ class Restoring(IndexViews):
             return self._form(request, address, form)
         file = form.cleaned_data["archive"]
         try:
-            with self._archive(_keep(request, file, address)) as opened:
+            with self._archive(_keep(request, file, address), file.name) as opened:
                 counts = archive.Restore(address.index(), opened, **form.options).plan()
         except ConversationMemoryError as error:
             _discard(request)
@@ -143,6 +143,7 @@ class Restoring(IndexViews):
             "title": _("Restore an archive"),
             "file": label(file.name),
             "lines": list(_effects(counts, form.options["on_conflict"])),
+            "writes": _writes(counts, form.options["on_conflict"]),
             "options": form.options,
         }
         return self.index_page(request, "restore_preview.html", address, context)
@@ -155,17 +156,21 @@ class Restoring(IndexViews):
             text = _("The uploaded file is no longer available. Choose it again.")
             self.message_user(request, text, messages.ERROR)
             return self._form(request, address, RestoreForm())
-        with self._archive(path) as opened:
-            counts = archive.Restore(address.index(), opened, **form.options).run()
         name = request.session[_KEY]["as"]
+        with self._archive(path, name) as opened:
+            counts = archive.Restore(address.index(), opened, **form.options).run()
         _discard(request)
-        text = _("Restored “%(name)s”: %(new)s new, %(replaced)s replaced, %(same)s unchanged.")
-        numbers = {key: grouped(getattr(counts, key)) for key in ("new", "replaced", "same")}
-        return self.finish(request, address, text % {"name": label(name), **numbers})
+        return self.finish(request, address, _outcome(counts, name))
 
-    def _archive(self, path: Path) -> Any:
+    @contextmanager
+    def _archive(self, path: Path, name: str | None) -> Iterator[archive.Archive]:
         most, most_bytes = self.max_archive_conversations, self.max_archive_bytes
-        return archive.open_archive(path, most=most, most_bytes=most_bytes)
+        shown = f"“{label(name or path.suffix)}”"  # not that of the temporary file
+        with (
+            path.open("rb") as file,
+            archive.open_archive(file, most=most, most_bytes=most_bytes, name=shown) as opened,
+        ):
+            yield opened
 
 
 def _effects(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
@@ -175,6 +180,31 @@ def _effects(counts: Any, policy: str) -> Iterator[dict[str, Any]]:
         if count or key in ("new", "same"):
             examples = [label(id) for id in counts.examples.get(key, ())]
             yield {"name": name, "count": count, "examples": examples}
+
+
+def _writes(counts: Any, policy: str) -> bool:
+    """True if restoring changes anything."""
+    is_refused = policy == "fail" and counts.conflicts
+    return bool(counts.new or counts.replaced) and not is_refused
+
+
+def _outcome(counts: Any, name: str) -> str:
+    text = _(
+        "Restored “%(name)s”: %(new)s new, %(replaced)s replaced, %(same)s unchanged, "
+        "%(skipped)s skipped."
+    )
+    numbers = {key: grouped(getattr(counts, key)) for key in ("new", "replaced", "same")}
+    numbers["skipped"] = grouped(counts.skipped + counts.expired)
+    text %= {"name": label(name), **numbers}
+    if not counts.kept:
+        return text
+    kept = ngettext(
+        "%(count)s was kept because the conversation stored here is unreadable: %(ids)s.",
+        "%(count)s were kept because the conversations stored here are unreadable: %(ids)s.",
+        counts.kept,
+    )
+    ids = ", ".join(label(id)[:60] for id in counts.examples["kept"])
+    return f"{text} {kept % {'count': grouped(counts.kept), 'ids': ids}}"
 
 
 def _keep(request: HttpRequest, file: UploadedFile[Any], address: Address) -> Path:

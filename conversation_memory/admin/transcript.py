@@ -1,9 +1,11 @@
 """The transcript: a part of a conversation as its page shows it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 from zlib import crc32
 
 from django.utils.dateparse import parse_datetime
@@ -12,6 +14,7 @@ from django.utils.timezone import is_naive
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from ..artifacts import Artifact
 from ..exceptions import Damaged
 from ..models import Conversation
 from ..records import Excerpt
@@ -19,12 +22,18 @@ from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
 from ..rendering.artifacts import pretty
 from ..rendering.safe_text import cut
 from ..runs import Run
+from .formatting import usage_words
+from .run_facts import Feedback, Usage, calls_of, feedback_of, usage_of
 
 PER_PAGE = 50
 # Characters of a text, of an unreadable document, and of a value of metadata.
 MAX_CHARACTERS = 20_000
 MAX_BEGINNING = 4_000
 MAX_VALUE = 2_000
+# A message with more characters or lines is folded.
+FOLDED_FROM, FOLDED_LINES = 3_000, 40
+# Calls of tools that a run shows.
+MAX_CALLS = 50
 SIDES = ("input", "output")
 
 # The wire format has no time of a message: the first of these keys that is in `meta` tells it.
@@ -39,9 +48,14 @@ Link = Callable[..., str]
 
 @dataclass(frozen=True, kw_only=True)
 class ShownMessage:
+    """An input, an output, or between them a call of a tool, with its arguments and its result."""
+
     side: str
-    shown: Shown
-    time: datetime | None
+    shown: Shown | None = None
+    time: datetime | None = None
+    is_long: bool = False
+    call: tuple[str, SafeString, SafeString | None] | None = None
+    is_found: bool = False
 
     @property
     def speaker(self) -> str:
@@ -53,14 +67,22 @@ class ShownRun:
     """A run. If it is unreadable, `damaged` is the reason, and `beginning` the stored text."""
 
     number: int
+    tag: str
     raw_url: str
+    permalink: str = ""
     remove_url: str = ""
     id: str = ""
     messages: Sequence[ShownMessage] = ()
     meta: Sequence[tuple[str, SafeString]] = ()
+    usage: Usage = field(default_factory=Usage)
+    feedback: Feedback | None = None
     damaged: str = ""
     beginning: str = ""
     is_hit: bool = False
+
+    @property
+    def usage_words(self) -> list[str]:
+        return usage_words(self.usage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +119,15 @@ class Transcript:
         return min(PER_PAGE, self.total)
 
     @property
+    def usage(self) -> Usage:
+        """That of the runs on the page."""
+        return sum((entry.usage for entry in self.entries), Usage())
+
+    @property
+    def usage_words(self) -> list[str]:
+        return usage_words(self.usage)
+
+    @property
     def is_paged(self) -> bool:
         return len(self.entries) < self.total
 
@@ -125,26 +156,60 @@ def _shown_run(
 ) -> ShownRun:
     tag = tag_of(run)
     look = replace(look, url=lambda path: link("file", position, tag, path))
-    shown = ShownRun(number=position + 1, raw_url=link("run", position, tag), is_hit=is_hit)
+    number, raw_url = position + 1, link("run", position, tag)
+    shown = ShownRun(number=number, tag=tag, raw_url=raw_url, is_hit=is_hit)
     if reason := damage_of(run):
-        return replace(shown, damaged=reason, beginning=beginning_of(run.to_wire()))
+        beginning = beginning_of(run.to_wire())
+        return replace(shown, damaged=reason, beginning=beginning, permalink=_permalink(shown))
     return replace(
         shown,
         id=label(run.id),
+        permalink=_permalink(shown, run.id),
+        usage=usage_of(run),
+        feedback=feedback_of(run),
         messages=list(messages_of(run, look)),
         meta=list(facts(run.meta, look.marks)),
         remove_url=link("remove", position, tag) if run.id and may_remove else "",
     )
 
 
+def _permalink(shown: ShownRun, run_id: str = "") -> str:
+    """The page that has the run, wherever it has moved to, and the place on it."""
+    page = {"run": run_id} if run_id else {"until": shown.number}
+    return f"?{urlencode(page, errors='replace')}#run-{shown.tag}"
+
+
 def messages_of(run: Run, look: Look) -> Iterator[ShownMessage]:
-    """The sides of a run that are not empty; models write Markdown, people write text."""
+    """The sides of a run that are not empty, and the tools that were called in between.
+
+    Models write Markdown, people write text.
+    """
     sides = (("input", run.input, asked_at(run)), ("output", run.output, answered_at(run)))
     for side, artifact, time in sides:
+        if side == "output":
+            yield from _calls_of(run, look)
         if artifact.value in ("", None) and not artifact.mime_type:
             continue
         look = replace(look, markdown=side == "output")
-        yield ShownMessage(side=side, shown=show(artifact, side, look), time=time)
+        shown = show(artifact, side, look)
+        yield ShownMessage(side=side, shown=shown, time=time, is_long=_is_long(artifact))
+
+
+def _calls_of(run: Run, look: Look) -> Iterator[ShownMessage]:
+    for call in islice(calls_of(run), MAX_CALLS):
+        given, result = (
+            cut(pretty(value), MAX_VALUE)[0] for value in (call.arguments, call.result)
+        )
+        html = look.marks.html
+        shown = label(call.name)[:200], html(given), html(result) if call.result else None
+        is_found = look.marks.found_in(given) or look.marks.found_in(result)
+        yield ShownMessage(side="tool", call=shown, is_found=is_found)
+
+
+def _is_long(artifact: Artifact) -> bool:
+    """True if the text would fill more than a screen; that of a binary is a few words."""
+    text = artifact.text[: FOLDED_FROM + 1]
+    return len(text) > FOLDED_FROM or text.count("\n") > FOLDED_LINES
 
 
 def facts(values: Any, marks: Marks = NO_MARKS) -> Iterator[tuple[str, SafeString]]:

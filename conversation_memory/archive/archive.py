@@ -172,16 +172,17 @@ def open_archive(
     longest: int = LONGEST,
     most: int | None = None,
     most_bytes: int | None = None,
+    name: str = "The file",
     progress: Progress = bool,
 ) -> Iterator[Archive]:
-    """The verified archive in a path or a binary file.
+    """The verified archive in a path or a binary file, which errors call `name`.
 
     `longest` limits the bytes of a line, `most` the number of conversations, and `most_bytes` their
     unpacked bytes; `progress` is called with the position in the file.
 
     Raises `NotAnArchive`, `ArchiveTooLarge`, `ArchiveDamaged` or OSError.
     """
-    with files.reading(source) as (file, name):
+    with files.reading(source, name) as (file, name):
         archive = Archive(file, name, longest, most, most_bytes)
         archive.verify(progress)
         yield archive

@@ -84,10 +84,11 @@ def compressing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def reading(source: str | Path | IO[bytes]) -> Iterator[tuple[IO[bytes], str]]:
-    """A file that can be read repeatedly, and its name for messages."""
+def reading(
+    source: str | Path | IO[bytes], name: str = "The file"
+) -> Iterator[tuple[IO[bytes], str]]:
+    """A file that can be read repeatedly, and its name for messages: `name`, or that of a path."""
     with ExitStack() as stack:
-        name = "The file"
         if isinstance(source, str | Path):
             name, path = repr(str(source)), Path(source)
             if path.is_dir():

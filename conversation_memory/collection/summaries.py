@@ -13,7 +13,7 @@ from ..artifacts import Artifact
 from ..keys import Keys, decode
 from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record, number
-from ..redis_io.operations import Command
+from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
 
 SUMMARIES = Script("summaries")
@@ -155,6 +155,12 @@ def summaries(
     return Command(
         (SUMMARIES.call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded
     )
+
+
+def shown(keys: Keys, ids: Sequence[bytes], *, glances: bool = True) -> Operation[list[Summary]]:
+    """The summaries of those of `ids` that exist."""
+    found = (yield summaries(keys, ids, glances=glances)) if ids else []
+    return [summary for summary in found if summary.exists]
 
 
 def _preview(beginning: bytes) -> str | None:

@@ -186,9 +186,13 @@ class Layout(WrittenConversation):
             raise ValueError(f"A title has at most {MAX_TITLE:,} characters.")
         yield from self._touch(ref, "title", title.encode("utf-8", "replace"))
 
-    def set_lifetime(self, ref: ConversationRef) -> Operation[None]:
-        """Let the deadline slide, after giving the lifetime of `ref` if it has one."""
-        yield from self._touch(ref, "lifetime", *self._lifetimes(ref))
+    def set_lifetime(self, ref: ConversationRef, until: int | None = None) -> Operation[None]:
+        """Let the deadline slide, after giving the lifetime of `ref` if it has one.
+
+        With `until` (ms), the deadline is that, and the lifetime what is left until then.
+        """
+        deadline = "" if until is None else until
+        yield from self._touch(ref, "lifetime", *self._lifetimes(ref), deadline)
 
     def _touch(self, ref: ConversationRef, *args: Any) -> Operation[None]:
         if not (yield self._command(TOUCH, ref, [int(ref.scoped), *args])):

@@ -1,7 +1,8 @@
 -- needs: conversation
--- Let the deadline of a conversation slide, after giving it another lifetime ('' for none).
-local function slide(stored, lifetime, default)
-  local deadline = deadline_of(stored, clock(), lifetime, default)
+-- Let the deadline of a conversation slide, after giving it another lifetime ('' for none)
+-- that begins at `time`, by default now.
+local function slide(stored, lifetime, default, time)
+  local deadline = deadline_of(stored, time or clock(), lifetime, default)
   list_deadline(deadline)
   -- What another program wrote over a long document must not look untouched by getting a time.
   if stored.size > LONG and not is_untouched() then

@@ -1,6 +1,7 @@
 -- needs: slide
 -- Set the title of a conversation; or let its deadline slide, or give it another lifetime.
--- ARGV  id, owner, 1 if only that owner's counts, 'title', title; or 'lifetime', lifetime, default
+-- ARGV  id, owner, 1 if only that owner's counts, 'title', title; or 'lifetime', lifetime, default,
+--       the deadline ('' for that of the lifetime)
 -- Returns whether the conversation exists (for that owner).
 local stored, before = enter()
 if type(before) == 'number' then return before end
@@ -9,5 +10,8 @@ if ARGV[4] == 'title' then
   redis.call('HSET', record, 'title', ARGV[5])
   return answer(1)
 end
-slide(stored, ARGV[5], ARGV[6])
+local lifetime, time = ARGV[5], clock()
+-- From a given deadline the lifetime is made here: the clock of the caller may be another one.
+if ARGV[7] ~= '' then lifetime = math.max(1, tonumber(ARGV[7]) - time) end
+slide(stored, lifetime, ARGV[6], time)
 return answer(1)

@@ -58,7 +58,10 @@ def pages(bare) -> None:
         "list, last page of the small one": {"p": SMALL // 100},
         "list, owner": {"owner": "7"},
         "list, last 24 hours": {"age": "day"},
-        "search of ids and titles": {"q": "nothing"},
+        "list, oldest first": {"o": "2"},
+        "list by size, of 10,000": {"o": "-7"},
+        "list of those with an error, of 10,000": {"state": "error"},
+        "search of ids and titles, of 10,000": {"q": "nothing"},
     }
 
     def get(name: str, query: dict[str, object]) -> None:
@@ -76,6 +79,10 @@ def pages(bare) -> None:
     table("Pages of 100 conversations in the admin: medians in milliseconds", COLUMNS, rows)
     spent = [server_time(bare, calls["list", name], 10) for name in ("small", "large")]
     print(f"\nServer time of a list page: {spent[0]:,.0f} and {spent[1]:,.0f} microseconds")
+    key = Address("large", indexes["large"].name)
+    usage = f"/office/conversation_memory/conversation/usage/{key}/"
+    survey = interleaved({"": lambda: client.get(usage)}, 5)
+    print(f"The page of usage, of 10,000 conversations: {survey[''] / 1000:,.0f} milliseconds")
     overview = interleaved({"": lambda: client.get("/office/conversation_memory/index/")}, 5)
     print(f"The page of both indexes: {overview[''] / 1000:,.0f} milliseconds")
 
