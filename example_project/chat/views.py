@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -11,8 +12,16 @@ from django.urls import reverse
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from conversation_memory import RedisConversationMemoryDriver, Run, indexes, rendering
+from conversation_memory import (
+    Page,
+    Record,
+    RedisConversationMemoryDriver,
+    Run,
+    indexes,
+    rendering,
+)
 from conversation_memory.rendering.serving import serve
+from conversation_memory.search.results import ConversationHits, SearchResults
 from example_project.chat import memory, tasks
 from example_project.chat.forms import MessageForm, NewConversationForm, TitleForm
 
@@ -47,17 +56,29 @@ def conversations(request):
 @login_required
 @require_GET
 def search(request):
-    """Search the user's own conversations."""
-    text, results = request.GET.get("q", ""), None
-    if text.strip():
-        after = request.GET.get("after")
-        try:
-            results = indexes["default"].search(
-                text, owner=request.user.pk, limit=PER_PAGE, after=after
-            )
-        except ValueError as error:
-            raise Http404("Not a cursor.") from error
-    return render(request, "chat/search.html", {"text": text, "results": results})
+    """Search the user's own conversations: what was said in them, and their titles."""
+    text, after = request.GET.get("q", ""), request.GET.get("after")
+    if not text.strip():
+        return render(request, "chat/search.html", {"text": text})
+    index, owner = indexes["default"], request.user.pk
+    try:
+        results = index.search(text, owner=owner, limit=PER_PAGE, after=after)
+    except ValueError as error:
+        raise Http404("Not a cursor.") from error
+    # All titles are on the first page.
+    titles = index.titled(text, owner=owner) if after is None else Page([])
+    context = {"text": text, "results": results, "titles": titles}
+    context |= {"groups": grouped(titles[:PER_PAGE], results), "more_titles": titles[PER_PAGE:]}
+    return render(request, "chat/search.html", context)
+
+
+def grouped(titles: Sequence[Record], results: SearchResults) -> list[ConversationHits]:
+    """The conversations with such a title, then the others, each with its hits."""
+    groups = {record.conversation_id: ConversationHits(record, []) for record in titles}
+    for found in results.conversations:
+        group = groups.setdefault(found.conversation_id, ConversationHits(found.record, []))
+        group.hits.extend(found.hits)
+    return list(groups.values())
 
 
 @login_required
