@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,16 @@ import django
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The data of the demo: the SQLite file and the data of the Redis that it starts.
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or BASE_DIR / ".demo")
+# Its addresses while it runs, as the site and its Redis may be on any port.
+DEMO_ADDRESSES = DEMO_DIR / "running.json"
+
+
+def redis_of_the_demo() -> str | None:
+    try:
+        return json.loads(DEMO_ADDRESSES.read_text())["redis"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
 
 # Good enough for a demo on your own machine only.
 SECRET_KEY = os.environ.get("SECRET_KEY", "the-demo-has-no-secrets")
@@ -68,7 +79,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS = {
     "default": {
-        "URL": os.environ.get("REDIS_URL", "redis://localhost:6379/0"),
+        "URL": os.environ.get("REDIS_URL") or redis_of_the_demo() or "redis://localhost:6379/0",
         "INDEX": "conversations",
         "SEARCH": True,
     },
@@ -84,6 +95,9 @@ CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", "example_project.chat.responde
 CHAT_THINKING_SECONDS = 0.8
 # After this time without a reply, the page offers to try again.
 CHAT_PATIENCE_SECONDS = 45
+
+# A form with a text beyond its limit comes back with an error and the text.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "chat:index"
