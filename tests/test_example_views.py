@@ -203,6 +203,24 @@ class WritingTests(ChatTestCase):
         assert "This field is required." in response.content.decode()
         assert self.driver().record().runs == 1
 
+    def test_a_pasted_text_is_stored_whole_or_comes_back_with_a_reason(self):
+        self.driver().store([Run("a", "b")])
+        self.write("word " * 5000 + "end")
+        assert self.driver().load()[0][1].input.text.endswith("end")
+        assert "maxlength" not in self.page().partition("<textarea")[2].partition(">")[0]
+        response, _ = self.write("word " * 20_000 + "end")
+        page = response.content.decode()
+        assert "Your message has 100,003 characters. Shorten it to 100,000" in page
+        assert "word end</textarea>" in page
+        assert self.driver().record().runs == 2
+
+    def test_a_long_message_is_folded(self):
+        self.driver().store([Run("short", "b"), Run("long " * 400, "b" * 5000, id="r1")])
+        page = self.page()
+        assert page.count("Show more") == 1
+        assert "<details open>" in self.page("/c/c1/?run=r1")
+        assert "<details>" in page
+
     def test_a_message_without_an_id_is_refused(self):
         response = self.client.post("/new/", {"text": "Hello", "run": "x", "conversation": "y"})
         assert response.status_code == 200
