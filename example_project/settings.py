@@ -93,6 +93,7 @@ TASKS = {"default": {"BACKEND": "example_project.chat.thread_pool.ThreadPoolBack
 CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", "example_project.chat.responders.rules.respond")
 # A short pause of the rules shows that the page does not wait for the reply.
 CHAT_THINKING_SECONDS = 0.8
+CHAT_WORD_SECONDS = 0.06
 # After this time without a reply, the page offers to try again.
 CHAT_PATIENCE_SECONDS = 45
 

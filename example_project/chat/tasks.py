@@ -22,7 +22,7 @@ def reply(conversation_id: str, owner: str, run_id: str) -> None:
         return
     earlier = list(takewhile(lambda other: other.id != run_id, runs))
     try:
-        output, outcome = get_responder()(earlier, run.input.text), "answered"
+        output, outcome = "".join(get_responder()(earlier, run.input.text)), "answered"
     except ResponderError as error:
         output, outcome = {"type": "ErrorArtifact", "value": str(error)}, "failed"
     memory.complete(driver, run_id, output, outcome)
