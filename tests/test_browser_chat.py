@@ -89,6 +89,23 @@ class JourneyTests(ChatTestCase):
         live = page.locator("[aria-live=polite]")
         live.get_by_text("What is on your mind?").wait_for()
 
+    def test_a_long_message_is_folded(self):
+        page = self.open(self.store("c1", Run("start " + "word " * 1000, "b")), user=self.user)
+        message = page.get_by_text("start word")
+        height = message.evaluate("e => e.closest('.message').clientHeight")
+        page.get_by_text("Show more").click()
+        unfolded = message.evaluate("e => e.closest('.message').clientHeight")
+        assert height < 320 < unfolded
+        page.get_by_text("Show less").click()
+        assert message.evaluate("e => e.closest('.message').clientHeight") == height
+
+    def test_what_is_pasted_is_not_cut(self):
+        page = self.open("/new/", user=self.user)
+        page.get_by_label("Message").fill("x" * 100_001)
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("Shorten it to 100,000").wait_for()
+        assert len(page.get_by_label("Message").input_value()) == 100_001
+
     def test_a_conversation_opens_at_its_end(self):
         self.store("c1", *(Run(f"question {n}.", f"answer {n}.") for n in range(60)), title="Long")
         page = self.open(user=self.user)
@@ -122,6 +139,7 @@ class LooksTests(ChatTestCase):
             "waiting", Run("Hello", "x" * 500), memory.pending_run("y" * 500, "r1"), title="z" * 90
         )
         refused = Run("a", {"type": "ErrorArtifact", "value": "No."}, {"status": "failed"})
+        self.store("long", Run("word " * 2000, "b"), title="It is long")
         self.store("failed", refused, title="It failed")
 
     def check(self, **options):
@@ -132,7 +150,9 @@ class LooksTests(ChatTestCase):
             "/",
             "/new/",
             "/search/?q=the",
+            "/search/?q=lisbon",
             "/search/?q=nosuchword",
+            "/c/long/",
             "/c/sample-errors/",
             "/c/sample-code/",
             "/c/sample-lighthouse/",
