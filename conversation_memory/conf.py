@@ -20,7 +20,8 @@ MAX_RUN_BYTES = 16 * 1024 * 1024
 _ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
 _STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT".split()
 # The lowest and the highest value, 0 for no limit.
-_INTEGERS = {"PORT": (1, 65535), "DB": (0, 0), "MAX_BYTES": (1, 0), "MAX_RUN_BYTES": (1, 0)}
+_INTEGERS = {"PORT": (1, 65535), "DB": (0, 0)}
+_INTEGERS |= dict.fromkeys(("MAX_BYTES", "MAX_RUN_BYTES", "MAX_FOLLOWERS"), (1, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,9 @@ class IndexSettings:
     ttl: float | timedelta | None = None
     ttl_on_read: bool = False
     on_user_delete: str | None = None
+    reply_lease: float | timedelta = 30
+    reply_timeout: float | timedelta = 3600
+    max_followers: int = 1000
     search: SearchSettings | None = None
     cache: str | None = None
     url: str | None = field(default=None, repr=False)
@@ -201,10 +205,11 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"TTL_ON_READ of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
         yield f"ON_USER_DELETE of {where} must be 'erase', 'anonymise' or None."
-    try:
-        lifetime_in_ms(1 if entry.get("TTL") is None else entry["TTL"])
-    except (TypeError, ValueError) as error:
-        yield f"TTL of {where} cannot be used. {error}"
+    for key in ("TTL", "REPLY_LEASE", "REPLY_TIMEOUT"):
+        try:
+            lifetime_in_ms(1 if key == "TTL" and entry.get(key) is None else entry.get(key, 1))
+        except (TypeError, ValueError) as error:
+            yield f"{key} of {where} cannot be used. {error}"
 
 
 def _search_faults(where: str, search: Any) -> Iterator[str]:

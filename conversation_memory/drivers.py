@@ -15,9 +15,9 @@ from .documents import Runs
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
 from .layouts.refs import Memo
-from .readers import ConversationReader
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, twins
+from .replies import ReplyingDriver
 from .runs import Run, as_run
 
 
@@ -33,7 +33,7 @@ class BaseConversationMemoryDriver(ABC):
         """The runs, oldest first, and the metadata; empty if nothing was stored yet."""
 
 
-class RedisConversationMemoryDriver(ConversationReader, BaseConversationMemoryDriver):
+class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver):
     """One conversation in a Redis hash, as Griptape's driver of this name keeps it.
 
     The arguments are those of the original: `host`, `port`, `db`, `username` and `password` of the

@@ -110,6 +110,24 @@ class Damaged(ConversationCorrupt):
     """A stored text is not a conversation or not a run; the caller knows which one."""
 
 
+class ReplyError(ConversationError):
+    """An error about an open run, whose answer is being written."""
+
+    sentence = "A reply in conversation {where} {reason}."
+
+
+class ReplyCancelled(ReplyError):
+    """The reply was cancelled: the worker should stop. What was said before is kept."""
+
+
+class ReplyLost(ReplyError):
+    """The reply is not this worker's: another one has it, or it is not open (any more)."""
+
+
+class TooManyFollowers(RedisUnavailable):
+    """This process follows as many replies as MAX_FOLLOWERS allows."""
+
+
 class OwnerRequired(ConversationMemoryError, PermissionDenied):
     """The user is not logged in or not saved yet, so there is no owner."""
 

@@ -23,6 +23,7 @@ from .layouts import layout
 from .records import ConversationState, Page
 from .redis_io import connections
 from .redis_io.operations import Operation, T, aperform, perform, twins
+from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
 from .search.reindex import Failure, Reindexing, reindex
@@ -36,7 +37,7 @@ _ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r
 _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
 
-class ConversationIndex(Searchable, Browsable):
+class ConversationIndex(Searchable, Browsable, ReplyingIndex):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -174,8 +175,7 @@ class ConversationIndex(Searchable, Browsable):
     def _reap(self) -> Operation[int]:
         """Delete expired conversations, 500 at a time. Returns how many.
 
-        No reader sees an expired conversation; this frees its memory on servers whose hash fields
-        cannot expire, and removes it from the recency indexes on all.
+        No reader sees one; this frees its memory, and removes it from the recency indexes.
         """
         return bulk.reap(self._layout, self._listing)
 
@@ -232,9 +232,9 @@ class ConversationIndex(Searchable, Browsable):
     ) -> Operation[bulk.Conversion]:
         """Convert every conversation to the layout that the index has in settings.
 
-        Owner, times and deadline stay as they are; converted conversations are skipped. `progress`
-        is called about every 1,000 conversations, `failure` with the error of each that cannot be
-        read or written, and stays as it is. Returns the counts.
+        Owner, times and deadline stay; converted conversations are skipped. `progress` is called
+        about every 1,000 conversations, `failure` with the error of each that cannot be read or
+        written, and stays as it is. Returns the counts.
         """
         return bulk.convert(self._layout, self._listing, progress, failure)
 
@@ -259,9 +259,9 @@ class ConversationIndex(Searchable, Browsable):
     ) -> Operation[Reindexing]:
         """Give every run its search document, as SEARCH in settings defines it.
 
-        Indexed conversations are skipped. RediSearch indexes of an older definition answer until
-        the end and are then dropped. `progress` is called at most every 100 conversations,
-        `failure` with the error of each that cannot be read. Returns the counts.
+        Indexed conversations are skipped. RediSearch indexes of an older definition answer to the
+        end, and are dropped then. `progress` is called at most every 100 conversations, `failure`
+        with the error of each that cannot be read. Returns the counts.
         """
         return reindex(self._layout, self._listing, progress, failure)
 

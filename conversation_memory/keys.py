@@ -82,6 +82,28 @@ class Keys:
         """Sorted set: conversation id by deadline, of those that have one."""
         return self.root + b"expiry"
 
+    def open(self, conversation_id: bytes) -> bytes:
+        """Hash: the open runs, a field for the question and one for the state of each."""
+        return self.root + b"open:" + conversation_id
+
+    def opened(self) -> bytes:
+        """Sorted set: `reply()` of every open run by the time of its question."""
+        return self.root + b"opened"
+
+    def chunks(self, conversation_id: bytes, run_id: bytes) -> bytes:
+        """Stream: what was said so far of the output of an open run."""
+        return self.root + b"chunks:" + self.reply(conversation_id, run_id)
+
+    def reply(self, conversation_id: bytes, run_id: bytes) -> bytes:
+        """The name of an open run in the index. The length tells where the run id begins."""
+        return b"%d:%b:%b" % (len(conversation_id), conversation_id, run_id)
+
+    def read_reply(self, name: bytes) -> tuple[bytes, bytes] | None:
+        """The conversation id and the run id in such a name; None if it is not one."""
+        length, _, rest = name.partition(b":")
+        size = int(length) if length.isdigit() and len(length) < 10 else len(rest)
+        return (rest[:size], rest[size + 1 :]) if rest[size : size + 1] == b":" else None
+
     def pattern(self, start: bytes = b"") -> bytes:
         """A glob for SCAN that matches every key of ours, or those that begin with `start`."""
         return re.sub(rb"[][*?\\]", rb"\\\g<0>", start or self.root) + b"*"
@@ -91,7 +113,8 @@ class Keys:
         kind, _, name = key.removeprefix(self.root).partition(b":")
         return kind, name
 
-    # conversation.lua and documents.lua make the names of the keys below too.
+    # conversation.lua and documents.lua make the names of the keys below too, and conversation.lua
+    # those of open runs.
 
     def documents(self) -> bytes:
         """The prefix of the keys of search documents."""

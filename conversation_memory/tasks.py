@@ -23,9 +23,10 @@ except ImportError:
 def reap_conversations(alias: str | None = None) -> dict[str, int]:
     """Delete expired conversations of one index or all. Returns the number for each alias.
 
-    A failing index does not stop the others; the first failure is raised at the end.
+    Replies that no worker has finished in time are failed; see `index.fail_abandoned()`. A failing
+    index does not stop the others; the first failure is raised at the end.
     """
-    return _in_each([*indexes] if alias is None else [alias], ConversationIndex.reap)
+    return _in_each([*indexes] if alias is None else [alias], _reap)
 
 
 @task
@@ -36,6 +37,12 @@ def embed_conversations(alias: str | None = None) -> dict[str, int]:
     """
     embedding = [name for name in indexes if indexes[name].embeds]
     return _in_each(embedding if alias is None else [alias], ConversationIndex.embed)
+
+
+def _reap(index: ConversationIndex) -> int:
+    reaped = index.reap()
+    index.fail_abandoned()
+    return reaped
 
 
 def _in_each(aliases: list[str], operation: Callable[[ConversationIndex], int]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from ..records import FIELDS
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..search_index.run_documents import fresh_token
+from . import replies
 from .format import NOTHING, Entry, Facts
 
 RESTORE = Script("restore")
@@ -67,15 +68,22 @@ def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
     # EVAL, as an unknown digest of EVALSHA does not stop the other calls of a MULTI.
     known = summaries(keys, ids, (*FIELDS, "bytes", "ttl"), in_transaction=True)
     fields = ("HMGET", keys.content(ids[0]), *ids)
+    answering = [it.id for it in portion if it.values.get("replies")]
     ranges = [("LRANGE", keys.runs(id), 0, -1) for id in lists]
-    reply, values, *elements = yield Command((*known.calls, fields, *ranges))
+    opens = replies.reading(keys, answering)
+    reply, values, *others = yield Command((*known.calls, fields, *ranges, *opens))
+    elements, opened = others[: len(lists)], others[len(lists) :]
+    questions = yield from replies.read(keys, answering, opened)
     texts = dict(zip(lists, elements, strict=True))
     found = []
     for it, field in zip(known.decode(reply), values, strict=True):
         if it.is_list and it.length and it.id not in texts:  # it was converted meanwhile
             found += yield from read(layout, [it])
         else:
-            found.append(Stored(it, _entry(it, field, texts.get(it.id, [])), field))
+            entry = _entry(it, field, texts.get(it.id, []))
+            if entry is not None and it.id in questions:
+                entry = entry._replace(open=questions[it.id])
+            found.append(Stored(it, entry, field))
     return found
 
 
@@ -155,6 +163,7 @@ class Item:
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
     commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
+    commands += replies.RESTORE_REPLIES.commands
     commands += DERIVE.commands if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
@@ -167,11 +176,18 @@ def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
     fresh = [item for item in items if item.instead_of is None]
     others = [item for item in items if item.instead_of is not None]
     commands = [_restore(layout, fresh)] if fresh else []
-    replies = yield [*commands, *(_overwrite(layout, item) for item in others)]
-    answers = [answer == ord("1") for answer in replies[0]] if fresh else []
-    answers += [reply == 1 for reply in replies[len(commands) :]]
+    answered = yield [*commands, *(_overwrite(layout, item) for item in others)]
+    answers = [answer == ord("1") for answer in answered[0]] if fresh else []
+    answers += [reply == 1 for reply in answered[len(commands) :]]
     pairs = zip((*fresh, *others), answers, strict=True)
     return {item.entry.id for item, is_written in pairs if is_written}
+
+
+def restore_open_runs(layout: Layout, entries: Sequence[Entry]) -> Operation[None]:
+    """Open the runs of conversations that are there, unless they are known."""
+    calls = [replies.restoring(layout.keys, it.id, it.open) for it in entries if it.open]
+    if calls:
+        yield calls
 
 
 def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from ..wire import dumps
+from .replies import STATUSES, Question
 
 FORMAT = "conversation_memory"
 VERSION = 1
@@ -27,7 +28,7 @@ _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
 _LATEST = 2**53  # milliseconds; JavaScript and jq read larger integers inexactly
 _NUMBERS = ("expires", "score", "runs", "end")
-_HEAD = {"id", "id_base64", "record", "list", *_NUMBERS}
+_HEAD = {"id", "id_base64", "record", "list", "open", *_NUMBERS}
 _FACTS = ("created", "updated", "ttl")
 _RECORD = {"owner", "owner_base64", "title", "title_base64", *_FACTS}
 
@@ -73,7 +74,8 @@ class Entry(NamedTuple):
 
     `runs` is None if the value is not a conversation; `texts` are the elements of its list then.
     `end` is where the runs of a canonical document end. `score` is that in the recency index if it
-    differs from the time of the last write, `checksum` the CRC-32 of the value.
+    differs from the time of the last write, `checksum` the CRC-32 of the value, `open` the open
+    runs.
     """
 
     id: bytes
@@ -85,11 +87,13 @@ class Entry(NamedTuple):
     expires: int | None = None
     score: int | None = None
     texts: tuple[bytes, ...] = ()
+    open: tuple[Question, ...] = ()
 
     @property
     def size(self) -> int:
-        """The bytes of its value and its texts."""
-        return len(self.value) + sum(map(len, self.texts))
+        """The bytes of its value, its texts and its open runs."""
+        open = sum(len(it.question) + len(it.text) for it in self.open)
+        return len(self.value) + sum(map(len, self.texts)) + open
 
 
 def header_line(header: Header) -> bytes:
@@ -171,7 +175,25 @@ def _head(entry: Entry) -> dict[str, Any]:
     head |= _numbers(entry, _NUMBERS)
     if entry.texts:
         head["list"] = [_named("text", text) for text in entry.texts]
+    if entry.open:
+        head["open"] = [_open(question) for question in entry.open]
     return head
+
+
+def _open(it: Question) -> dict[str, Any]:
+    texts = [_named("id", it.id), _named("question", it.question), _named("text", it.text)]
+    known = {"status": it.status, "begun": it.begun, "reason": json.loads(it.reason)}
+    return {name: value for part in (*texts, known) for name, value in part.items()}
+
+
+def _read_open(members: dict[str, Any]) -> Question:
+    id, question, text = (_read_name(members, name) for name in ("id", "question", "text"))
+    status, begun = members["status"], _number(members, "begun")
+    if id is None or question is None or status not in STATUSES:
+        raise Malformed("an open run is wrong")
+    _object(question)
+    reason = dumps(str(members["reason"]))
+    return Question(id, question, status, begun or 0, reason, text or b"")
 
 
 def _numbers(values: Facts | Entry, names: Iterable[str]) -> dict[str, int]:
@@ -190,7 +212,8 @@ def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> En
     if kind == b"value" and runs is None:
         raise Malformed("it does not give the number of runs")
     texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
-    return Entry(id, value, checksum, runs, end, facts, expires, score, texts)
+    open = tuple(map(_read_open, head.get("open", ())))
+    return Entry(id, value, checksum, runs, end, facts, expires, score, texts, open)
 
 
 def _as_json(entry: Entry) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ from ..layouts import ConversationRef
 from ..redis_io.operations import Ahead, Operation, single
 from ..search.reindex import catch_up
 from .archive import Source
-from .entries import Item, permission, portions, read, write
+from .entries import Item, permission, portions, read, restore_open_runs, write
 from .format import Entry, Malformed
 
 POLICIES = ("fail", "skip", "replace", "newest")
@@ -167,7 +167,7 @@ class Restore:
     def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
         """Write a batch. Returns those that other writers changed, which must be decided again."""
         items: list[Item] = []
-        same: list[bytes] = []  # a previous restore may have stopped before their search documents
+        same: list[bytes] = []  # a previous restore may have stopped before what follows here
         for item in (yield from self._decided(batch)):
             if item.outcome in _WRITTEN:
                 item.document = self._document(item.entry)
@@ -183,6 +183,8 @@ class Restore:
                 counts.add(item)
             else:
                 left[item.entry.id] = item.entry
+        there = [batch[id] for id in (*same, *written)]
+        yield from restore_open_runs(self._layout, there)
         # Unreadable ones have no search documents.
         yield from catch_up(self._layout, [*same, *written], bool)
         return left
@@ -214,7 +216,7 @@ class Restore:
             return "expired"
         if there is None:
             return "new"
-        if there == entry:
+        if there._replace(open=()) == entry._replace(open=()):
             return "same"
         if self.on_conflict == "fail":
             return "conflicts"

@@ -16,6 +16,7 @@ from ..search.reindex import batches
 from ..search_index.sweep import tokens_of
 from .conversations import inspect_conversations, inspect_keys, inspect_scores, inspect_types
 from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
+from .open_runs import inspect_replies
 from .search_documents import (
     inspect_count,
     inspect_documents,
@@ -65,7 +66,8 @@ class Check:
     def _wrong_types(self) -> Operation[list[Finding]]:
         # A key of the wrong type would break off every other inspection.
         keys = self._keys
-        expected = {keys.index: b"hash", keys.recency(): b"zset", keys.expiry(): b"zset"}
+        expected = {keys.index: b"hash", keys.opened(): b"zset"}
+        expected |= {keys.recency(): b"zset", keys.expiry(): b"zset"}
         if self._is_searched:
             expected |= dict.fromkeys((keys.tokens(), keys.owners(), keys.search()), b"hash")
             expected |= {keys.stale(): b"set", keys.unembedded(): b"zset"}
@@ -94,6 +96,7 @@ class Check:
         while cursor.goes_on:
             names = yield from cursor.next()
             yield from self._look(partial(inspect_keys, self._keys), names)
+            yield from self._look(partial(inspect_replies, self._keys), names)
             yield from self._owners([n for n in names if self._keys.family(n)[0] == b"owner"])
             if self._is_searched:
                 documents = [n for n in names if n.startswith(self._keys.documents())]

@@ -16,6 +16,7 @@ from ..exceptions import (
     RedisDenied,
     RedisMisconfigured,
     RedisReadOnly,
+    ReplyLost,
     is_wrong_type,
 )
 from ..keys import Keys, decode
@@ -301,6 +302,8 @@ class Layout(StoredConversation, ABC):
             # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
             yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
+        if reason == b"reply":
+            raise self._error(ReplyLost, ref, decode(names[0]))
         if reason != b"owner":
             return ref
         if ref.scoped:

@@ -27,12 +27,21 @@ _SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Settlement:
+    """The last keys and arguments of a script that settles an open run; see replies.lua."""
+
+    keys: tuple[bytes, ...]
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationRef:
     """A conversation as one caller may see it.
 
     `owner` is the owner as far as known, None for nobody. A `scoped` caller sees the conversations
     of that owner only; any other caller learns the true owner from the server. `lifetime` is the
-    wanted one in milliseconds, 0 for ever, None for no change.
+    wanted one in milliseconds, 0 for ever, None for no change. With `settles`, a write settles the
+    open run whose output it is.
     """
 
     id: bytes
@@ -41,6 +50,7 @@ class ConversationRef:
     lifetime: int | None = None
     # redis-py sends a write again after a lost connection: the token of each tells repetitions.
     call: bytes = field(default_factory=fresh_token, compare=False)
+    settles: Settlement | None = None
 
     def at(self, id: bytes) -> ConversationRef:
         """The same caller's view of another conversation."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..conf import IndexSettings
+from ..conf import IndexSettings, lifetime_in_ms
 from ..documents import Document, Runs
 from ..exceptions import (
     ConversationConflict,
@@ -54,6 +54,9 @@ class StoredConversation(ABC):
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
         self.slides_on_read = settings.ttl_on_read
+        self.reply_lease = lifetime_in_ms(settings.reply_lease)
+        self.reply_timeout = lifetime_in_ms(settings.reply_timeout)
+        self.max_followers = settings.max_followers
         self.keys = Keys(settings.index)
         self.schema = Schema.of(settings, self.keys)
         self.documents = Documents(self.schema) if self.schema else None
@@ -293,7 +296,11 @@ class StoredConversation(ABC):
     ) -> Command[Any]:
         """A script on one conversation, with arguments and keys beyond those of all."""
         all_keys = [*self.keys.of(ref.id, ref.owner, ref.call), *keys]
-        return Command((script.call(all_keys, [ref.id, ref.owner or b"", *args]),))
+        all_args = [ref.id, ref.owner or b"", *args]
+        if ref.settles is not None:
+            script, settles = script.settling, ref.settles
+            all_keys, all_args = [*all_keys, *settles.keys], [*all_args, *settles.args]
+        return Command((script.call(all_keys, all_args),))
 
     def _position(self, ref: ConversationRef, runs: Sequence[Run], run_id: str) -> int:
         # From the end, as each run is decoded when it is looked at.

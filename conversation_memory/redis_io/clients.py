@@ -43,6 +43,8 @@ _LENT = frozenset(
 
 _DRIVER_INFO = DriverInfo().add_upstream_driver("conversation-memory", "0.1")
 
+LONGEST_WAIT = 15.0  # in seconds; of commands that wait
+
 # No health checks: a server that cannot save to its disk rejects their PING, although it would
 # serve the read that follows.
 _DEFAULTS: dict[str, Any] = {
@@ -161,3 +163,17 @@ def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     options = {key: value for key, value in options.items() if key not in ("host", "port")}
     ssl = issubclass(pool.connection_class, redis.connection.SSLConnection)
     return sentinel.master_for(pool.service_name, ssl=ssl, **options)
+
+
+@sensitive_variables()
+def waiting(client: Any) -> Any:
+    """A client of the same kind and server for commands that wait, such as XREAD with BLOCK."""
+    pool = client.connection_pool
+    options = {k: v for k, v in pool.connection_kwargs.items() if k != "connection_pool"}
+    options |= {"socket_timeout": LONGEST_WAIT + 5.0, "connection_class": pool.connection_class}
+    kind = redis.asyncio if isinstance(client, redis.asyncio.Redis) else redis
+    if hasattr(pool, "sentinel_manager"):
+        own = type(pool)(pool.service_name, pool.sentinel_manager, **options)
+    else:
+        own = kind.ConnectionPool(**options)
+    return kind.Redis.from_pool(own)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import redis.asyncio
 
 from ..conf import IndexSettings
-from ..exceptions import InvalidIndexError
+from ..exceptions import InvalidIndexError, TooManyFollowers
 from . import clients
 
 Guard = AsyncGenerator[None, None]
@@ -74,6 +74,9 @@ class Connection:
         self._client: Any = None
         self._lock = Lock()
         self._async_clients = AsyncClients()
+        self._follower: Any = None
+        self._async_followers = AsyncClients()
+        self._followers = 0
 
     @property
     def client(self) -> Any:
@@ -92,6 +95,36 @@ class Connection:
         return self._async_clients.get(lambda: clients.own_async(self.settings))
 
     @property
+    def follower(self) -> Any:
+        """A sync client whose commands may wait, with connections besides those of the others."""
+        client = self.client
+        with self._lock:
+            if self._follower is None:
+                self._follower = clients.waiting(client)
+            return self._follower
+
+    @property
+    def async_follower(self) -> Any:
+        """See `follower`; that of the running event loop."""
+        return self._async_followers.get(lambda: clients.waiting(self.async_client))
+
+    @contextmanager
+    def following(self, alias: str, limit: int) -> Iterator[None]:
+        """Count one of those who wait. Raises `TooManyFollowers` beyond `limit`."""
+        with self._lock:
+            if self._followers >= limit:
+                raise TooManyFollowers(
+                    f"This process follows {limit:,} replies of the Redis of alias {alias!r} at "
+                    "once, which is the limit (MAX_FOLLOWERS)."
+                )
+            self._followers += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._followers -= 1
+
+    @property
     def address(self) -> str:
         """The address of the server without credentials: `localhost:6379/0`."""
         pool = self.client.connection_pool
@@ -105,7 +138,11 @@ class Connection:
         client, self._client = self._client, None
         if client is not None and not self._is_borrowed:
             client.close()
+        follower, self._follower = self._follower, None
+        if follower is not None:
+            follower.close()
         self._async_clients.close()
+        self._async_followers.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -119,6 +156,7 @@ class Connection:
 
 # A caller may make a driver for each request with one client: they share one async pool.
 _twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
+_following_twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
 
 
 class LentConnection(Connection):
@@ -128,7 +166,9 @@ class LentConnection(Connection):
         super().__init__(settings)
         self._is_borrowed = True
         self._client = client
-        self._async_clients = _twins.setdefault(client.connection_pool, AsyncClients())
+        pool = client.connection_pool
+        self._async_clients = _twins.setdefault(pool, AsyncClients())
+        self._async_followers = _following_twins.setdefault(pool, AsyncClients())
         self._is_async = isinstance(client, redis.asyncio.Redis)
 
     @property
@@ -167,3 +207,4 @@ async def aclose_all() -> None:
     """Close the async clients of the running loop."""
     for connection in list(_connections.values()):
         await connection._async_clients.aclose()
+        await connection._async_followers.aclose()

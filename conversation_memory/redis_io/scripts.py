@@ -13,8 +13,8 @@ Call = tuple[Any, ...]
 
 # Commands that write. A script that is denied the second of them would leave half a write.
 _WRITES = frozenset(
-    "DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM ZADD ZREM "
-    "ZREMRANGEBYSCORE".split()
+    "DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM XADD XTRIM "
+    "ZADD ZREM ZREMRANGEBYSCORE".split()
 )
 
 _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
@@ -29,10 +29,11 @@ class Script:
     A script that writes first asks if the user may run all its commands.
     """
 
-    def __init__(self, name: str, *, documents: bool = True):
-        parts = [*dict.fromkeys(_parts(name, documents=documents))]
+    def __init__(self, name: str, *, documents: bool = True, settles: bool = False):
+        *needed, own = dict.fromkeys(_parts(name, documents=documents))
+        parts = [*needed, *(["replies", "settles"] if settles else []), own]
         code = "\n".join(map(_code, parts))
-        self._name = name
+        self._name, self._documents = name, documents
         self.commands = sorted({*_called(code)})
         if not _WRITES.isdisjoint(self.commands):
             commands = ", ".join(f"'{command}'" for command in self.commands)
@@ -45,6 +46,11 @@ class Script:
     def without_documents(self) -> Script:
         """The script without the code for search documents, for an index without SEARCH."""
         return Script(self._name, documents=False)
+
+    @cached_property
+    def settling(self) -> Script:
+        """The script, which also settles the open run whose output it writes; see settles.lua."""
+        return Script(self._name, documents=self._documents, settles=True)
 
     def call(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
         return ("EVALSHA", self.sha, len(keys), *keys, *args)

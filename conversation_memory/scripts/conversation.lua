@@ -50,7 +50,22 @@ local function disown()
   if redis.call('EXISTS', owned) == 0 then redis.call('HDEL', root .. 'owners', owner) end
 end
 
+-- Delete the open runs and what was said of their outputs, also what is kept for a while of those
+-- that are settled. The names are made here and in keys.py: only the server knows the ids of runs.
+local function drop_replies()
+  local open = root .. 'open:' .. id
+  for _, field in ipairs(tolerant('HKEYS', open) or {}) do
+    if field:sub(1, 6) == 'state:' then
+      local reply = #id .. ':' .. id .. ':' .. field:sub(7)
+      redis.call('DEL', root .. 'chunks:' .. reply)
+      redis.pcall('ZREM', root .. 'opened', reply)
+    end
+  end
+  redis.call('DEL', open)
+end
+
 local function forget()
+  if redis.call('HGET', record, 'replies') then drop_replies() end
   redis.call('HDEL', content, id)
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end

@@ -22,6 +22,22 @@ redis.call('HDEL', content, id)
 for from, to in pairs({[record] = renamed, [runs] = moved, [ids] = known}) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
+if redis.call('HGET', renamed, 'replies') then
+  local open, fields = root .. 'open:', tolerant('HKEYS', root .. 'open:' .. id) or {}
+  for _, field in ipairs(fields) do
+    local was = #id .. ':' .. id .. ':' .. field:sub(7)
+    local is = #target .. ':' .. target .. ':' .. field:sub(7)
+    local time = field:sub(1, 6) == 'state:' and redis.call('ZSCORE', root .. 'opened', was)
+    if time then
+      redis.call('ZREM', root .. 'opened', was)
+      redis.call('ZADD', root .. 'opened', time, is)
+    end
+    if field:sub(1, 6) == 'state:' and redis.call('EXISTS', root .. 'chunks:' .. was) == 1 then
+      redis.call('RENAME', root .. 'chunks:' .. was, root .. 'chunks:' .. is)
+    end
+  end
+  if #fields > 0 then redis.call('RENAME', open .. id, open .. target) end
+end
 if stored.token then redis.call('HSET', root .. 'tokens', stored.token, target) end
 for _, order in ipairs({recent, expiry, owned}) do
   local score = redis.call('ZSCORE', order, id)

@@ -1,4 +1,4 @@
--- needs: conversation
+-- needs: slide
 -- Set the title of a conversation; or let its deadline slide, or give it another lifetime.
 -- ARGV  id, owner, 1 if only that owner's counts, 'title', title; or 'lifetime', lifetime, default
 -- Returns whether the conversation exists (for that owner).
@@ -9,13 +9,5 @@ if ARGV[4] == 'title' then
   redis.call('HSET', record, 'title', ARGV[5])
   return answer(1)
 end
-local deadline = deadline_of(stored, clock(), ARGV[5], ARGV[6])
-list_deadline(deadline)
--- What another program wrote over a long document must not look untouched by getting a time.
-if stored.size > LONG and not is_untouched() then
-  redis.call('HSET', record, 'version', stored.version + 1)
-end
-expire(stored, deadline, stored.size)
-redis.call('HSET', record, 'expires', deadline or '')
-if ARGV[5] ~= '' then redis.call('HSET', record, 'ttl', ARGV[5]) end
+slide(stored, ARGV[5], ARGV[6])
 return answer(1)

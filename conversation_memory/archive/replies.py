@@ -1,0 +1,80 @@
+"""The open runs of a conversation in an archive."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..keys import Keys
+from ..redis_io.operations import Command, Operation, single
+from ..redis_io.scripts import Call, Script
+from ..replies.open_runs import State, chunk, said, write_reason, write_text
+
+RESTORE_REPLIES = Script("restore_replies")
+
+# A claim is not archived: the run waits for another worker then.
+STATUSES = ("waiting", "failed", "cancelled")
+
+
+class Question(NamedTuple):
+    """An open run as it is archived: its question, and the text that was said so far."""
+
+    id: bytes
+    question: bytes
+    status: str = "waiting"
+    begun: int = 0
+    reason: bytes = b'""'
+    text: bytes = b""
+
+    @property
+    def state(self) -> bytes:
+        """See scripts/replies.lua."""
+        claims = 1 if self.text else 0
+        times = f"{self.begun} {self.begun} 0 {claims} -"
+        return f"{self.status} {times} ".encode() + self.reason
+
+
+def reading(keys: Keys, ids: Sequence[bytes]) -> list[Call]:
+    """The calls that read the open runs of conversations."""
+    return [("HGETALL", keys.open(id)) for id in ids]
+
+
+def read(
+    keys: Keys, ids: Sequence[bytes], replies: Sequence[Any]
+) -> Operation[dict[bytes, tuple[Question, ...]]]:
+    """The open runs by conversation, from the replies to `reading`; and their texts."""
+    found = {id: _questions(reply) for id, reply in zip(ids, replies, strict=True)}
+    named = [(id, question) for id, questions in found.items() for question in questions]
+    streams: list[Command[Any]] = [
+        single("XRANGE", keys.chunks(id, question.id), "-", "+", otherwise=[])
+        for id, question in named
+    ]
+    entries = (yield streams) if streams else []
+    whole: dict[bytes, tuple[Question, ...]] = {}
+    for (id, question), stream in zip(named, entries, strict=True):
+        text = write_text(said([chunk(entry) for entry in stream]))
+        whole[id] = (*whole.get(id, ()), question._replace(text=text))
+    return whole
+
+
+def _questions(reply: Any) -> list[Question]:
+    fields: Mapping[bytes, bytes] = (
+        reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
+    )
+    questions = []
+    for name, text in sorted(fields.items()):
+        run_id = name.removeprefix(b"question:")
+        state = State.read(fields.get(b"state:" + run_id))
+        if run_id != name and state is not None:
+            status = state.status if state.status in STATUSES else "waiting"
+            reason = write_reason(state.reason)
+            questions.append(Question(run_id, text, status, state.begun, reason))
+    return questions
+
+
+def restoring(keys: Keys, id: bytes, questions: Sequence[Question]) -> Command[int]:
+    """Open the runs that are not known yet, if the conversation exists. Returns how many."""
+    names = [keys.content(id), keys.record(id), keys.open(id), keys.opened()]
+    names += [keys.chunks(id, question.id) for question in questions]
+    args: list[Any] = [id]
+    for it in questions:
+        args += [it.id, keys.reply(id, it.id), it.begun, it.state, it.question, it.text]
+    return Command((RESTORE_REPLIES.call(names, args),))

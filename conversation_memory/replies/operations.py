@@ -1,0 +1,259 @@
+"""What happens to open runs, as operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..clock import now
+from ..exceptions import (
+    ConversationConflict,
+    ConversationNotFound,
+    ReplyCancelled,
+    ReplyError,
+    ReplyLost,
+)
+from ..keys import encode
+from ..layouts import ConversationRef, Layout
+from ..layouts.refs import Settlement
+from ..layouts.stored import Refusal
+from ..redis_io.operations import Command, Operation, Pause, single
+from ..redis_io.scripts import Script
+from ..runs import Run
+from .open_runs import Chunk, OpenRun, State, chunk, said, write_reason, write_text
+
+BEGIN = Script("begin")
+CLAIM = Script("claim")
+CHUNK = Script("chunk")
+SETTLE = Script("settle")
+
+_ATTEMPTS = 100
+
+# Why a reply is not the worker's, by the word that the scripts return.
+_REASONS = {
+    "absent": "is not open: it was finished or removed, or it was never begun",
+    "claimed": "is being written by another worker",
+    "taken": "was claimed by another worker",
+    "waiting": "is not claimed; call claim() first",
+    "finished": "was finished",
+    "failed": "was failed by somebody else",
+    "removed": "was removed",
+    "cancelled": "was cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The last text of a reply and its number; with `anew`, it stands for all that was said before.
+
+    `last` is the id of the chunk that must be the last one, "" for any.
+    """
+
+    number: int = 1
+    rest: str = ""
+    anew: bool = False
+    last: str = ""
+
+
+NO_ENDING = Ending()
+
+
+class Replies:
+    """The open runs of one conversation, as one caller sees it."""
+
+    def __init__(self, layout: Layout, ref: ConversationRef):
+        self.layout = layout
+        self.ref = ref
+        self._keys = layout.keys
+
+    def begin(self, question: Run) -> Operation[None]:
+        """Keep a question; nothing happens if that was done before."""
+        text, layout = question.to_wire(), self.layout
+        layout._check_runs(self.ref, [text])
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
+            args = [*layout._lifetimes(ref), text]
+            reply: Any = yield self._command(BEGIN, ref, question.id, args)
+            return reply  # type: ignore[no-any-return]
+
+        for _ in range(_ATTEMPTS):
+            if (yield from layout._settled(self.ref, attempt)) != b"absent":
+                return
+            yield from self._create()
+        raise layout._conflict(self.ref, "kept changing")
+
+    def _create(self) -> Operation[None]:
+        # An empty conversation, so that it is listed and has its owner.
+        try:
+            yield from self.layout.store(self.ref.for_a_call(), (), {}, "0-absent")
+        except ConversationConflict:  # another caller was faster
+            return
+
+    def claim(
+        self, run_id: str, token: bytes, lease: int, *, resume: bool
+    ) -> Operation[tuple[int, Run, list[Chunk]]]:
+        """The number of the claim, the question, and what was said before if it is to go on."""
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
+            reply: Any = yield self._command(CLAIM, ref, run_id, [token, lease, int(resume)])
+            return reply  # type: ignore[no-any-return]
+
+        try:
+            found = yield from self.layout._settled(self.ref, attempt)
+        except ReplyLost as error:
+            raise self.error(run_id, error.reason) from None
+        except ConversationNotFound:
+            raise self.error(run_id, "absent") from None
+        text, _, question = found.partition(b"\n")
+        state = State.read(text)
+        assert state is not None
+        chunks = (yield from self.chunks(run_id)) if resume else []
+        return state.claims, Run.from_wire(question), chunks
+
+    def chunks(self, run_id: str) -> Operation[list[Chunk]]:
+        """Everything in the stream of a reply."""
+        key = self._keys.chunks(self.ref.id, encode(run_id))
+        return [chunk(entry) for entry in (yield single("XRANGE", key, "-", "+"))]
+
+    def add(self, run_id: str, token: bytes, lease: int, number: int, text: str) -> Operation[None]:
+        """Add a chunk, and extend the lease when half of it is over."""
+        keys, args = self._last(self.ref, run_id)
+        own = [token, lease, number, write_text(text)]
+        answer = yield Command((CHUNK.call(keys, [*own, *args]),))
+        if answer != 1:
+            raise self.error(run_id, answer.decode())
+
+    def finish(
+        self, run: Run, token: bytes, ending: Ending, status: str = "finished"
+    ) -> Operation[None]:
+        """Append the run and close the reply, in one step; nothing if that was done before."""
+        settlement = self._settlement(run.id, token, status, "", ending)
+        try:
+            added = yield from self.layout.append(replace(self.ref, settles=settlement), [run])
+        except ReplyLost as error:
+            if error.reason != "repeated":
+                raise self.error(run.id, error.reason) from None
+            return
+        if not added:  # somebody else has appended a run of that id
+            yield from self._settle(run.id, settlement, closes=True)
+
+    def settle(
+        self, run_id: str, token: bytes, status: str, reason: str, ending: Ending = NO_ENDING
+    ) -> Operation[None]:
+        """Settle a reply without appending it; "removed" gives up the question too."""
+        settlement = self._settlement(run_id, token, status, reason, ending)
+        yield from self._settle(run_id, settlement, closes=status == "removed")
+
+    def _settle(self, run_id: str, settlement: Settlement, *, closes: bool) -> Operation[None]:
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            args = [int(closes), *settlement.args]
+            reply: Any = yield self.layout._command(SETTLE, ref, args, settlement.keys)
+            return reply  # type: ignore[no-any-return]
+
+        try:
+            yield from self.layout._settled(self.ref.for_a_call(), attempt)
+        except ReplyLost as error:
+            if error.reason != "repeated":
+                raise self.error(run_id, error.reason) from None
+
+    def cancel(self, run_id: str) -> Operation[bool]:
+        """Keep what was said so far as the output, or without any, the question."""
+        for _ in range(_ATTEMPTS):
+            found = yield from self.get(run_id)
+            if found is None:
+                return (yield from self._was_cancelled(run_id))
+            chunks = yield from self.chunks(run_id)
+            ending, text = Ending(last=chunks[-1].id if chunks else "0-0"), said(chunks)
+            try:
+                if text:
+                    run = answered(found.question, text, {"cancelled": True})
+                    yield from self.finish(run, b"", ending, "cancelled")
+                else:
+                    yield from self.settle(run_id, b"", "cancelled", "", ending)
+                return True
+            except ReplyError:  # it goes on, or it was just finished
+                yield Pause(0.01)
+        raise self.layout._conflict(self.ref, "kept changing")
+
+    def _was_cancelled(self, run_id: str) -> Operation[bool]:
+        if (yield from self.layout.record(self.ref)) is None:
+            return False
+        field = b"state:" + encode(run_id)
+        state = State.read((yield single("HGET", self._keys.open(self.ref.id), field)))
+        return state is not None and state.status == "cancelled"
+
+    def give_up(self, run_id: str, status: str, reason: str) -> Operation[bool]:
+        """Let a reply fail, or remove it. Returns False if it is not open."""
+        try:
+            yield from self.settle(run_id, b"", status, reason)
+        except (ReplyError, ConversationNotFound):
+            return False
+        return True
+
+    def get(self, run_id: str) -> Operation[OpenRun | None]:
+        """The open run of that id; None if there is none that the caller may see."""
+        found = yield from self.all(run_id)
+        return found[0] if found else None
+
+    def all(self, run_id: str | None = None) -> Operation[list[OpenRun]]:
+        """Every open run of the conversation, or only one, the oldest first."""
+        record = yield from self.layout.record(self.ref)
+        if record is None:
+            return []
+        open = self._keys.open(self.ref.id)
+        if run_id is None:
+            flat, time = yield [single("HGETALL", open), now()]
+            # RESP3 returns a dict, RESP2 a flat list.
+            pairs = flat if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+            fields = dict(pairs)
+        else:
+            names = [kind + encode(run_id) for kind in (b"question:", b"state:")]
+            values, time = yield [single("HMGET", open, *names), now()]
+            fields = dict(zip(names, values, strict=True))
+        return read_open_runs(self.ref.id, record.owner, fields, time)
+
+    def _command(
+        self, script: Script, ref: ConversationRef, run_id: str, args: Sequence[Any]
+    ) -> Command[Any]:
+        keys, last = self._last(ref, run_id)
+        return self.layout._command(script, ref, [*args, *last], keys)
+
+    def _last(self, ref: ConversationRef, run_id: str) -> tuple[list[bytes], list[bytes]]:
+        """The last keys and arguments of the scripts on open runs."""
+        keys, run = self._keys, encode(run_id)
+        names = [keys.open(ref.id), keys.opened(), keys.chunks(ref.id, run)]
+        return names, [run, keys.reply(ref.id, run)]
+
+    def _settlement(
+        self, run_id: str, token: bytes, status: str, reason: str, ending: Ending
+    ) -> Settlement:
+        keys, args = self._last(self.ref, run_id)
+        text = (ending.number, write_text(ending.rest), int(ending.anew), ending.last)
+        return Settlement(tuple(keys), (token, status, write_reason(reason), *text, *args))
+
+    def error(self, run_id: str, why: str) -> ReplyError:
+        """The error for a worker that may not write."""
+        kind = ReplyCancelled if why == "cancelled" else ReplyLost
+        return self.layout._error(kind, self.ref, f"({run_id!r}) {_REASONS.get(why, why)}")
+
+
+def read_open_runs(
+    id: bytes, owner: str | None, fields: dict[bytes, bytes | None], now: int
+) -> list[OpenRun]:
+    """The open runs of the fields of a hash, the oldest first."""
+    found = []
+    for name, question in fields.items():
+        run_id = name.removeprefix(b"question:")
+        state = State.read(fields.get(b"state:" + run_id))
+        if run_id != name and question is not None and state is not None:
+            found.append(OpenRun.of(id, owner, run_id, state, question, now))
+    return sorted(found, key=lambda run: (run.begun, run.run_id))
+
+
+def answered(question: Run, output: Any, meta: dict[str, Any] | None) -> Run:
+    """The whole run: a question, its output, and more of its `meta`."""
+    whole = Run(question.input, output, question.meta, id=question.id)
+    if meta:
+        whole.meta = {**(question.meta or {}), **meta}
+    return whole

@@ -1,0 +1,29 @@
+-- needs: slide, replies
+-- Keep the question of a run whose output is to come, beside the conversation.
+-- ARGV  id, owner, lifetime, default lifetime, question; what replies.lua says
+-- Returns the state, of a run that was begun before too; a refusal (conversation.lua), or 'absent'
+-- without a conversation.
+local stored, refused = enter()
+if refused then return refused end
+if not stored.exists then return 'absent' end
+local state = read()
+if state then return text_of(state) end
+redis.call('ZCARD', opened)
+local now = clock()
+list_at(now)
+for _, field in ipairs(redis.call('HKEYS', open)) do
+  local other = field:match('^state:(.*)$')
+  if other and redis.call('HEXISTS', open, 'question:' .. other) == 0 then
+    local past = state_of(redis.call('HGET', open, field))
+    if not past or past.changed + KEPT < now then redis.call('HDEL', open, field) end
+  end
+end
+local time = string.format('%.0f', now)
+state = {status = 'waiting', begun = time, changed = time, lease = 0, claims = 0, token = '-',
+  reason = '""'}
+redis.call('ZADD', opened, now, reply)
+redis.call('HSET', open, QUESTION, ARGV[5], STATE, text_of(state))
+redis.call('PERSIST', open)
+redis.call('HSET', record, 'updated', now, 'replies', 1)
+slide(stored, ARGV[3], ARGV[4])
+return text_of(state)

@@ -1,0 +1,24 @@
+-- needs: conversation, replies
+-- Let a worker answer an open run, unless another one does.
+-- ARGV  id, owner, token, how long the lease is (ms), 1 to go on behind the chunks there are; what
+--       replies.lua says
+-- Returns the state, a newline and the question, or a refusal; {'reply', status} if it is not to be
+-- claimed.
+local stored, refused = enter()
+if refused then return refused end
+local state, question = read()
+if not stored.exists or not state then return {'reply', 'absent'} end
+if not question then return {'reply', state.status} end
+local now = clock()
+if not (state.status == 'claimed' and state.token == ARGV[3]) then
+  if state.status == 'claimed' and state.lease > now then return {'reply', 'claimed'} end
+  state.status, state.claims, state.reason = 'claimed', state.claims + 1, '""'
+  if ARGV[5] ~= '1' and redis.call('XLEN', chunks) > 0 then
+    add(state, 0, 'k', 'restart', 't', '')
+    redis.call('XTRIM', chunks, 'MAXLEN', 1)
+  end
+end
+state.token, state.lease = ARGV[3], now + ARGV[4]
+state.changed = string.format('%.0f', now)
+keep(state)
+return text_of(state) .. '\n' .. question

@@ -1,0 +1,58 @@
+-- needs: replies
+-- Stands before a script on a conversation: what it writes is the output of an open run, which it
+-- settles with its answer; or settle.lua does, without an output. The last arguments before those
+-- of replies.lua are
+--   token of the claim ('' for anyone, '-' while nobody has claimed it), status that it gets, reason as JSON, number of the last
+--   chunk and its text ('' for none), 1 if it stands for all chunks before, id of the chunk that
+--   must be the last one ('' for any)
+-- Refuses with {'reply', why}: 'repeated' if just this was done before, 'moved' if there are more
+-- chunks, 'absent', or the status that the run has by another caller.
+local last, anew, text, number = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV),
+  table.remove(ARGV)
+local reason, status, token = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
+local state, question = read()
+
+local function unsettled()
+  redis.call('ZCARD', opened)  -- fails on a key of another type
+  local newest = redis.call('XREVRANGE', chunks, '+', '-', 'COUNT', 1)[1]
+  if not state then return {'reply', 'absent'} end
+  if state.status == status and (token == '' or token == state.token) then
+    return {'reply', 'repeated'}
+  end
+  local is_held = state.status == 'claimed' or token == '-'
+  if not question or token ~= '' and (token ~= state.token or not is_held) then
+    return {'reply', state.status}
+  end
+  if last ~= '' and (newest and newest[1] or '0-0') ~= last then return {'reply', 'moved'} end
+end
+
+-- Keep only the state, for as long as the chunks; the run is in the conversation, or given up.
+local function close()
+  redis.call('HDEL', open, QUESTION)
+  redis.call('ZREM', opened, reply)
+  redis.call('PEXPIRE', chunks, KEPT)
+  for _, field in ipairs(redis.call('HKEYS', open)) do
+    if field:sub(1, 9) == 'question:' then return end
+  end
+  redis.call('PEXPIRE', open, KEPT)
+end
+
+local function settle(is_closed)
+  if anew == '1' then add(state, number, 'k', 'restart') end
+  if text ~= '' then add(state, number + anew, 't', text) end
+  state.status, state.reason, state.changed = status, reason, string.format('%.0f', clock())
+  add(state, LAST, 'k', status, 't', reason)
+  keep(state)
+  if is_closed then close() end
+end
+
+local entered, answered = enter, answer
+local function enter()
+  local stored, refused = entered()
+  return stored, refused or unsettled()
+end
+
+local function answer(value)
+  settle(true)
+  return answered(value)
+end
