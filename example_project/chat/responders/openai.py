@@ -16,14 +16,13 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from conversation_memory import Run
-from example_project.chat.responders import ResponderError
+from example_project.chat.responders import UNAVAILABLE, ResponderError
 
 logger = logging.getLogger(__name__)
 
 # Most models accept this much, and it is affordable in a demo.
 REMEMBERED_RUNS = 40
 MAX_BYTES = 4 * 1024 * 1024
-UNAVAILABLE = "The assistant is not available at the moment. Please try again later."
 SLOW = "The assistant took too long to answer. Please try again."
 
 

@@ -14,8 +14,6 @@ FOLDED_LINES = 24
 register = template.Library()
 
 register.filter("asked", memory.asked)
-register.filter("is_waiting", memory.is_waiting)
-register.filter("status", memory.status)
 
 
 @register.simple_tag(takes_context=True)
