@@ -5,7 +5,7 @@
 // `src` is the address of a view that returns stream_reply(), `result` that of the reply as HTML,
 // to show when there is an outcome. docs/howto/stream.md describes it.
 {
-  const OUTCOMES = ["finished", "failed", "cancelled"];
+  const OUTCOMES = ["finished", "failed", "cancelled", "removed"];
   const LONGEST_PAUSE = 30; // seconds
 
   const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
@@ -43,9 +43,10 @@
       if (this.#source || this.#isOver) return;
       this.#isFresh = true;
       this.#source = new EventSource(this.getAttribute("src"));
-      this.#source.onopen = () => (this.#failures = 0);
-      this.#source.onmessage = ({ data }) => this.#write(data);
+      this.#source.onopen = () => this.#begin();
+      this.#source.addEventListener("text", ({ data }) => this.#write(JSON.parse(data).text));
       this.#source.addEventListener("restart", () => this.#restart());
+      this.#source.addEventListener("lost", () => this.#miss());
       for (const outcome of OUTCOMES) {
         this.#source.addEventListener(outcome, () => this.#end(outcome));
       }
@@ -56,6 +57,13 @@
       this.#source?.close();
       this.#source = null;
     };
+
+    #begin() {
+      this.#failures = 0;
+      if (this.getAttribute("state") === "offline") {
+        this.#change(this.#text.textContent ? "writing" : "waiting");
+      }
+    }
 
     #write(piece) {
       if (this.#isFresh) this.#text.textContent = "";
