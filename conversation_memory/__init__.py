@@ -6,19 +6,25 @@ from .drivers import BaseConversationMemoryDriver, RedisConversationMemoryDriver
 from .indexes import ConversationIndex, indexes
 from .owners import owner_of
 from .records import ConversationState, Page, Record
+from .replies import Chunk, OpenRun, Reply, astream_reply, stream_reply
 from .runs import Artifact, Run
 
 __all__ = [
     "Artifact",
     "BaseConversationMemoryDriver",
+    "Chunk",
     "ConversationState",
     "ConversationIndex",
     "Erasure",
+    "OpenRun",
     "Page",
     "Record",
+    "Reply",
     "RedisConversationMemoryDriver",
     "Run",
     "Selection",
+    "astream_reply",
     "indexes",
     "owner_of",
+    "stream_reply",
 ]

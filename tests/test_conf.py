@@ -90,6 +90,18 @@ class EntryTests(SimpleTestCase):
                 {"URL": URL, "MAX_RUN_BYTES": 0},
                 "MAX_RUN_BYTES of settings.REDIS['support'] must be",
             ),
+            (
+                {"URL": URL, "REPLY_LEASE": None},
+                "REPLY_LEASE of settings.REDIS['support'] cannot be used.",
+            ),
+            (
+                {"URL": URL, "REPLY_TIMEOUT": 0},
+                "REPLY_TIMEOUT of settings.REDIS['support'] cannot be used.",
+            ),
+            (
+                {"URL": URL, "MAX_FOLLOWERS": 0},
+                "MAX_FOLLOWERS of settings.REDIS['support'] must be",
+            ),
             ({"URL": URL, "TTL": 0}, "at least a millisecond"),
             ({"URL": URL, "TTL": "1h"}, "a number of seconds or a timedelta"),
             ({"URL": URL, "TTL_ON_READ": "no"}, "must be True or False"),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 from io import StringIO
+from unittest import mock
 
 from django.core.management import CommandError, call_command
 from django.test import TestCase
@@ -13,6 +14,7 @@ from conversation_memory.archive.dump import Dump
 from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationMemoryError
+from conversation_memory.replies import follow
 
 from .admin import AdminMixin, AdminTestCase
 from .servers import ServerTestCase
@@ -55,7 +57,8 @@ class Vandal:
 
     def strike(self):
         """Returns what was done."""
-        deed = self.chance.choice([self.field, self.record, self.element, self.key, self.document])
+        deeds = [self.field, self.record, self.element, self.key, self.document, self.reply]
+        deed = self.chance.choice(deeds)
         return deed.__name__, deed()
 
     def field(self):
@@ -85,6 +88,19 @@ class Vandal:
         )
         put_key(self.redis, f"{self.root}{family}:bad", kind)
         return family, kind
+
+    def reply(self):
+        open, chunks = f"{self.root}open:bad", f"{self.root}chunks:3:bad:a"
+        states = [b"claimed 1 2 3 4 - x", b"failed 1 1 1 1 - " + VALUES[0]]
+        value = self.chance.choice([*VALUES, *states])
+        if self.redis.type(open) in (b"hash", b"none"):
+            self.redis.hset(open, self.chance.choice(["state:a", "question:a", "a"]), value)
+        if self.redis.type(chunks) in (b"stream", b"none"):
+            self.redis.xadd(chunks, {self.chance.choice(["t", "k", "x"]): value})
+        if self.chance.random() < 0.2:
+            put_key(self.redis, chunks, self.chance.choice(KINDS))
+        self.redis.zadd(f"{self.root}opened", {self.chance.choice(["3:bad:a", b"\xff", "9:x"]): 1})
+        return value[:60]
 
     def document(self):
         bad = self.redis.hget(f"{self.root}record:good", "token") or b""
@@ -149,6 +165,15 @@ def calls(index, chance):
         "index.delete": lambda: index.delete("bad", "copy"),
         "prune": lambda: index.prune(selection, dry_run=chance.random() < 0.5),
         "reap": index.reap,
+        "begin": lambda: driver.begin("q", run_id=chance.choice("abc")),
+        "reply": lambda: driver.reply(chance.choice("abc")).write("a"),
+        "follow": lambda: [*zip(driver.follow("a").with_pauses(), "ab", strict=False)],
+        "cancel": lambda: driver.cancel("a"),
+        "fail": lambda: driver.fail("b", "Stopped."),
+        "discard": lambda: driver.discard("c"),
+        "open_runs": driver.open_runs,
+        "index.open_runs": index.open_runs,
+        "fail_abandoned": index.fail_abandoned,
         "erase": lambda: index.erase(owner=2, dry_run=chance.random() < 0.5),
         "anonymise": lambda: index.anonymise(owner=2),
         "convert": lambda: index.convert(failure=bool),
@@ -176,6 +201,7 @@ class GarbageTests:
     def test_every_call_raises_our_errors_or_none_and_breaks_nobody(self):
         seed = random.randrange(2**32)
         chance = random.Random(seed)
+        self.enterContext(mock.patch.object(follow, "HEARTBEAT", 0.01))
         with asyncio.Runner() as runner:
             subjects = [self.index, Awaited(self.index, runner.run)]
             try:

@@ -9,7 +9,7 @@ from conversation_memory import indexes
 from conversation_memory.exceptions import RedisDenied
 
 from .archives import dumped, restored
-from .test_resends import WRITES, map_runs, run
+from .test_resends import WRITES, map_runs, open_runs, run
 from .utils import RedisTestCase, alternating, each_layout, monitored
 
 
@@ -37,10 +37,17 @@ class PermissionTests:
             driver = self.index.driver(id, owner="ann")
             driver.append(*map_runs(5))
             driver.update_metadata({"a": 1})
+        open_runs(self.index.driver("c"))
         self.put("stock", b'{"runs": [], "metadata": {}}')
 
     def dump(self):
-        return {key: self.redis.dump(key) for key in self.keys()}
+        # A read may move the fields of a large hash, and so change its dump.
+        return {
+            key: self.redis.hgetall(key)
+            if self.redis.type(key) == b"hash"
+            else self.redis.dump(key)
+            for key in self.keys()
+        }
 
     def commands_of(self, write):
         """The names of what a write sends, and of what its scripts call."""
@@ -76,7 +83,7 @@ class PermissionTests:
     def test_each_write(self):
         with alternating(self.limited) as ways:
             for name, (write, _) in WRITES.items():
-                if name.startswith("store"):  # those read as well
+                if name.startswith(("store", "reply")):  # those read as well, or write twice
                     continue
 
                 def written(index, write=write):

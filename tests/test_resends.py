@@ -66,7 +66,29 @@ WRITES = {
     "erase": (lambda index, c: index.erase(owner="ann").conversations, 2),
     "anonymise": (lambda index, c: index.anonymise(owner="ann"), 2),
     "adopt": (lambda index, c: index.adopt(), 1),
+    "begin a reply": (lambda index, c: c.begin("Why?", run_id="n").run_id, "n"),
+    "claim a reply": (lambda index, c: c.reply("waiting").run_id, "waiting"),
+    "cancel a reply": (lambda index, c: c.cancel("claimed"), True),
+    "cancel a question": (lambda index, c: c.cancel("waiting"), True),
+    "fail a reply": (lambda index, c: c.fail("claimed", "Stopped."), True),
+    "discard a reply": (lambda index, c: c.discard("claimed"), True),
+    "reply": (lambda index, c: said(c.reply("waiting")), "one two three"),
 }
+
+
+def said(reply):
+    """Write and finish a reply."""
+    for word in ("one", " two", " three"):
+        reply.write(word)
+        reply.flush()
+    return reply.finish().output.text
+
+
+def open_runs(driver):
+    """Let a conversation have a reply that is being written, and one that waits."""
+    driver.begin("Why?", run_id="waiting")
+    driver.begin("Why?", run_id="claimed")
+    driver.reply("claimed").write("half")
 
 
 def map_runs(count):
@@ -89,6 +111,7 @@ class LostAnswerTests:
             driver = self.index.driver(id, owner="ann")
             driver.append(*map_runs(5))
             driver.update_metadata({"a": 1})
+        open_runs(self.index.driver("c"))
         document = b'{"runs": [], "metadata": {}}'
         self.put("stock", document)
 
@@ -100,7 +123,8 @@ class LostAnswerTests:
             record = conversation.record
             texts = [run.input.text for run in conversation.runs]
             facts = (record.owner, record.title, record.runs, record.expires is None)
-            found[id] = (texts, conversation.metadata, facts)
+            states = [(run.run_id, run.state) for run in self.index.driver(id).open_runs()]
+            found[id] = (texts, conversation.metadata, facts, sorted(states))
         owners = {owner: self.listed(owner) for owner in (None, "ann", "bob")}
         return found, owners, self.redis.zcard(f"{{{self.index.name}}}:expiry")
 

@@ -1,6 +1,6 @@
 """The open runs of a conversation in an archive."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..keys import Keys
@@ -8,6 +8,7 @@ from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Call, Script
 from ..replies.open_runs import State, chunk, said, write_reason, write_text
 
+OPEN_RUNS = Script("open_runs")
 RESTORE_REPLIES = Script("restore_replies")
 
 # A claim is not archived: the run waits for another worker then.
@@ -33,15 +34,15 @@ class Question(NamedTuple):
 
 
 def reading(keys: Keys, ids: Sequence[bytes]) -> list[Call]:
-    """The calls that read the open runs of conversations."""
-    return [("HGETALL", keys.open(id)) for id in ids]
+    """The call, inside a MULTI, that reads the open runs of conversations; none without any."""
+    return [OPEN_RUNS.whole([keys.open(id) for id in ids], [])] if ids else []
 
 
 def read(
     keys: Keys, ids: Sequence[bytes], replies: Sequence[Any]
 ) -> Operation[dict[bytes, tuple[Question, ...]]]:
-    """The open runs by conversation, from the replies to `reading`; and their texts."""
-    found = {id: _questions(reply) for id, reply in zip(ids, replies, strict=True)}
+    """The open runs by conversation, from the reply to `reading`; and their texts."""
+    found = {id: _questions(flat) for id, flat in zip(ids, *replies, strict=True)} if ids else {}
     named = [(id, question) for id, questions in found.items() for question in questions]
     streams: list[Command[Any]] = [
         single("XRANGE", keys.chunks(id, question.id), "-", "+", otherwise=[])
@@ -55,10 +56,8 @@ def read(
     return whole
 
 
-def _questions(reply: Any) -> list[Question]:
-    fields: Mapping[bytes, bytes] = (
-        reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
-    )
+def _questions(flat: Sequence[bytes]) -> list[Question]:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
     questions = []
     for name, text in sorted(fields.items()):
         run_id = name.removeprefix(b"question:")

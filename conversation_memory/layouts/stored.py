@@ -260,7 +260,11 @@ class StoredConversation(ABC):
 
     def mistyped(self, ref: ConversationRef) -> Operation[ConversationMemoryError | None]:
         """The error for a conversation of which a key has another type; None if all are right."""
-        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list"}
+        open = self.keys.open(ref.id)
+        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list", open: b"hash"}
+        for name in (yield single("HKEYS", open, otherwise=[])):
+            if name.startswith(b"state:"):
+                keys[self.keys.chunks(ref.id, name[6:])] = b"stream"
         calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
         calls.append(single("HGET", self.keys.content(ref.id), ref.id))
         # If the record has another type, only the recency index of the owner tells the owner.

@@ -171,6 +171,7 @@ def waiting(client: Any) -> Any:
     pool = client.connection_pool
     options = {k: v for k, v in pool.connection_kwargs.items() if k != "connection_pool"}
     options |= {"socket_timeout": LONGEST_WAIT + 5.0, "connection_class": pool.connection_class}
+    options["max_connections"] = 2**31  # MAX_FOLLOWERS is the limit; that of redis-py is 100
     kind = redis.asyncio if isinstance(client, redis.asyncio.Redis) else redis
     if hasattr(pool, "sentinel_manager"):
         own = type(pool)(pool.service_name, pool.sentinel_manager, **options)

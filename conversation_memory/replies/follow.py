@@ -88,7 +88,7 @@ class Following:
             return self._removed()
         state, newest, time = yield [
             single("HGET", self._open, b"state:" + encode(self._run_id), decode=State.read),
-            single("XREVRANGE", self._chunks, "+", "-", "COUNT", 1),
+            single("XREVRANGE", self._chunks, "+", "-", "COUNT", 1, otherwise=[]),
             now(),
         ]
         if state is None or (state.status == "finished" and not newest):

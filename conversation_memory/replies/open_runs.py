@@ -16,7 +16,9 @@ from ..runs import Artifact, Run
 # Follow those of scripts/replies.lua.
 OUTCOMES = ("finished", "failed", "cancelled", "removed")
 
-_state = re.compile(rb"([a-z]+) (\d+) (\d+) (\d+) (\d+) (\S+) (.*)", re.S).fullmatch
+_state = re.compile(
+    rb"([a-z]+) (\d{1,15}) (\d{1,15}) (\d{1,15}) (\d{1,9}) (\S+) (.*)", re.S
+).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def chunk(entry: Sequence[Any]) -> Chunk:
     kind, text = fields.get(b"k"), fields.get(b"t", b"")
     if kind is None:
         return Chunk(id.decode(), "text", read_text(text))
-    return Chunk(id.decode(), kind.decode(), read_reason(text))
+    return Chunk(id.decode(), read_text(kind), read_reason(text))
 
 
 def said(chunks: Sequence[Chunk]) -> str:
@@ -129,7 +131,10 @@ def write_text(text: str) -> bytes:
 
 
 def read_text(text: bytes) -> str:
-    return text.decode("utf-8", "surrogatepass")
+    try:
+        return text.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace")
 
 
 def write_reason(reason: str) -> bytes:
@@ -139,7 +144,7 @@ def write_reason(reason: str) -> bytes:
 def read_reason(text: bytes) -> str:
     try:
         return str(json.loads(text)) if text else ""
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
 
 

@@ -114,7 +114,7 @@ class Replies:
     def chunks(self, run_id: str) -> Operation[list[Chunk]]:
         """Everything in the stream of a reply."""
         key = self._keys.chunks(self.ref.id, encode(run_id))
-        return [chunk(entry) for entry in (yield single("XRANGE", key, "-", "+"))]
+        return [chunk(entry) for entry in (yield single("XRANGE", key, "-", "+", otherwise=[]))]
 
     def add(self, run_id: str, token: bytes, lease: int, number: int, text: str) -> Operation[None]:
         """Add a chunk, and extend the lease when half of it is over."""
@@ -247,8 +247,8 @@ def read_open_runs(
         run_id = name.removeprefix(b"question:")
         state = State.read(fields.get(b"state:" + run_id))
         if run_id != name and question is not None and state is not None:
-            found.append(OpenRun.of(id, owner, run_id, state, question, now))
-    return sorted(found, key=lambda run: (run.begun, run.run_id))
+            found.append((state.begun, OpenRun.of(id, owner, run_id, state, question, now)))
+    return [run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].run_id))]
 
 
 def answered(question: Run, output: Any, meta: dict[str, Any] | None) -> Run:

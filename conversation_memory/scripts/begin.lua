@@ -6,7 +6,7 @@
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
-local state = read()
+local state, question = read()
 if state then return text_of(state) end
 redis.call('ZCARD', opened)
 local now = clock()
@@ -22,7 +22,7 @@ local time = string.format('%.0f', now)
 state = {status = 'waiting', begun = time, changed = time, lease = 0, claims = 0, token = '-',
   reason = '""'}
 redis.call('ZADD', opened, now, reply)
-redis.call('HSET', open, QUESTION, ARGV[5], STATE, text_of(state))
+redis.call('HSET', open, QUESTION, question or ARGV[5], STATE, text_of(state))
 redis.call('PERSIST', open)
 redis.call('HSET', record, 'updated', now, 'replies', 1)
 slide(stored, ARGV[3], ARGV[4])

@@ -8,7 +8,7 @@ if not state then return 'absent' end
 if state.status ~= 'claimed' then return state.status end
 if state.token ~= ARGV[1] or not question then return 'taken' end
 local now = clock()
-if ARGV[4] ~= '' then add(state, ARGV[3], 't', ARGV[4]) end
+if ARGV[4] ~= '' then add(state, tonumber(ARGV[3]), 't', ARGV[4]) end
 if state.lease - now < ARGV[2] / 2 then
   state.lease = now + ARGV[2]
   keep(state)

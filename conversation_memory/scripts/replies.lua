@@ -36,10 +36,16 @@ local function keep(state)
   redis.call('HSET', open, STATE, text_of(state))
 end
 
+local function newest()
+  local entry = redis.call('XREVRANGE', chunks, '+', '-', 'COUNT', 1)[1]
+  return entry and entry[1] or '0-0'
+end
+
 -- Add an entry to the stream, unless it is there already.
 local function add(state, number, ...)
-  local id = string.format('%d-%d', state.claims, number)
-  local reply = redis.pcall('XADD', chunks, id, ...)
-  if type(reply) == 'table' and not reply.err:find('equal or smaller', 1, true) then error(reply) end
-  return id
+  local claim, last = newest():match('^(%d+)-(%d+)$')
+  claim, last = tonumber(claim), tonumber(last)
+  if claim < state.claims or claim == state.claims and last < number then
+    redis.call('XADD', chunks, string.format('%d-%d', state.claims, number), ...)
+  end
 end

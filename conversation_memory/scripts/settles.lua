@@ -9,12 +9,12 @@
 -- chunks, 'absent', or the status that the run has by another caller.
 local last, anew, text, number = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV),
   table.remove(ARGV)
+number = tonumber(number)
 local reason, status, token = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
 local state, question = read()
 
 local function unsettled()
   redis.call('ZCARD', opened)  -- fails on a key of another type
-  local newest = redis.call('XREVRANGE', chunks, '+', '-', 'COUNT', 1)[1]
   if not state then return {'reply', 'absent'} end
   if state.status == status and (token == '' or token == state.token) then
     return {'reply', 'repeated'}
@@ -23,7 +23,8 @@ local function unsettled()
   if not question or token ~= '' and (token ~= state.token or not is_held) then
     return {'reply', state.status}
   end
-  if last ~= '' and (newest and newest[1] or '0-0') ~= last then return {'reply', 'moved'} end
+  local before = newest()  -- fails on a key of another type too
+  if last ~= '' and before ~= last then return {'reply', 'moved'} end
 end
 
 -- Keep only the state, for as long as the chunks; the run is in the conversation, or given up.

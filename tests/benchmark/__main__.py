@@ -17,7 +17,7 @@ from django.conf import settings
 
 from example_project.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("workloads", "driver", "lists", "archives", "search", "indexing", "admin")
+SECTIONS = ("workloads", "driver", "lists", "archives", "search", "indexing", "admin", "replies")
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 
