@@ -86,7 +86,9 @@ class DemoTests(TestCase):
             found = browser.get("search/?q=tulips")
             assert "found" in found and "Some results may be missing" not in found
             path = "c/sample-lisbon/"
-            browser.post(path, browser.get(path), text="Remember that I like figs")
+            page = browser.post(path, browser.get(path), text="Remember that I like figs")
+            stream = browser.get(re.search(r'src="/(c/[^"]+/stream/)"', page)[1])
+            assert "event: text" in stream and "event: finished" in stream
             browser.post("c/sample-thai/delete/", browser.get("c/sample-thai/delete/"))
             assert (
                 "text/css"

@@ -16,11 +16,11 @@ from conversation_memory import (
     Record,
     RedisConversationMemoryDriver,
     Run,
+    astream_reply,
     indexes,
     rendering,
 )
 from conversation_memory.rendering.serving import serve
-from conversation_memory.replies import astream_reply
 from conversation_memory.search.results import ConversationHits, SearchResults
 from example_project.chat import memory
 from example_project.chat.forms import MessageForm, NewConversationForm, TitleForm

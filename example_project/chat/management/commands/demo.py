@@ -15,7 +15,7 @@ from django.test.utils import override_settings
 
 from conversation_memory import indexes
 from conversation_memory.exceptions import ConversationMemoryError
-from example_project.chat import seeding, thread_pool
+from example_project.chat import memory, seeding, thread_pool
 from example_project.chat.samples import samples
 from example_project.embedded_redis import EmbeddedRedisError, is_in_use, redis_server
 
@@ -52,6 +52,7 @@ class Command(BaseCommand):
             stack.callback(indexes.close)
             stack.callback(thread_pool.close)
             self.prepare()
+            enqueue_again()
             address = address_of(host, listener.getsockname()[1])
             if has_its_own_redis:
                 stack.enter_context(kept(site=address, redis=url))
@@ -83,6 +84,14 @@ class Command(BaseCommand):
             self.stdout.write(self.style.WARNING(f"\n{note}"))
         self.stdout.write("\nStop with Ctrl-C.")
         self.stdout.flush()
+
+
+def enqueue_again() -> None:
+    """Enqueue what was in the queue when the demo was stopped, which is in its memory only."""
+    index = indexes["default"]
+    for run in index.open_runs():
+        if run.state == "waiting":
+            memory.enqueue(index.driver(run.conversation_id, owner=run.owner), run.run_id)
 
 
 def address_of(host: str, port: int) -> str:
