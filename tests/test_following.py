@@ -151,24 +151,41 @@ class FollowTests:
         assert raised(RunNotFound, list, self.index.driver("c", owner="bob").follow("r"))
         assert raised(ValueError, self.driver.follow, "r", after="1-1 BLOCK 0")
 
-    def test_a_hundred_followers_get_every_word_on_connections_of_their_own(self):
+    def test_a_hundred_followers_of_one_reply_share_a_read(self):
         async def collect():
             return [chunk async for chunk in self.driver.follow("r")]
 
         async def run():
             followers = [asyncio.create_task(collect()) for _ in range(100)]
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
+            followers[0].cancel()
             async with await self.driver.areply("r") as reply:
                 for number in range(50):
                     await reply.awrite(f"{number} ")
-            found = await asyncio.gather(*followers)
-            pool = self.index._connection.async_client.connection_pool
-            assert len(pool._connections if hasattr(pool, "_connections") else []) <= 100
+            found = await asyncio.gather(*followers[1:])
+            assert self.index._connection.reads == {}
+            pool = self.index._connection.async_follower.connection_pool
+            made = [*pool._in_use_connections, *pool._available_connections]
+            assert 1 <= len(made) <= 20  # those who are not as far as the others read alone
             await close_connections()
             return found
 
         expected = [("text", "".join(f"{n} " for n in range(50))), ("finished", "")]
         assert all(told(chunks) == expected for chunks in asyncio.run(run()))
+        assert self.index._connection._followers == 0
+
+    def test_the_read_of_followers_that_went_away_ends(self):
+        async def run():
+            follower = asyncio.create_task(anext(aiter(self.driver.follow("r"))))
+            await asyncio.sleep(0.02)
+            [read] = self.index._connection.reads.values()
+            follower.cancel()
+            await asyncio.wait([follower, read._task])
+            assert self.index._connection.reads == {}
+            await close_connections()
+
+        with mock.patch.object(follow, "HEARTBEAT", 5):
+            asyncio.run(run())
         assert self.index._connection._followers == 0
 
     def test_more_followers_than_allowed_are_refused(self):

@@ -42,12 +42,8 @@ class PermissionTests:
 
     def dump(self):
         # A read may move the fields of a large hash, and so change its dump.
-        return {
-            key: self.redis.hgetall(key)
-            if self.redis.type(key) == b"hash"
-            else self.redis.dump(key)
-            for key in self.keys()
-        }
+        ways = {b"hash": self.redis.hgetall}
+        return {key: ways.get(self.redis.type(key), self.redis.dump)(key) for key in self.keys()}
 
     def commands_of(self, write):
         """The names of what a write sends, and of what its scripts call."""

@@ -2,6 +2,11 @@
 
 import asyncio
 import time
+from io import StringIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from django.core.management import call_command
 
 from conversation_memory import Run
 from conversation_memory.check import findings
@@ -13,6 +18,7 @@ from conversation_memory.exceptions import (
 )
 
 from .archives import dumped, restored
+from .searching import Settled
 from .utils import both, close_connections, each_layout
 
 
@@ -45,6 +51,7 @@ class ReplyTests:
         reply = driver.begin("Why?", meta={"model": "m"})
         [run] = driver.open_runs()
         assert driver.load() == ([], {})
+        assert b"Why?" not in self.stored("c")
         assert (run.run_id, run.state, run.input.text) == (reply.run_id, "waiting", "Why?")
         assert (run.owner, run.meta, run.conversation_id) == ("ann", {"model": "m"}, "c")
         assert [record.conversation_id for record in index.recent(owner="ann")] == ["c"]
@@ -102,6 +109,22 @@ class ReplyTests:
         driver.begin("Why?", run_id="r")
         driver.reply("r")
         assert "another worker" in str(raised(ReplyLost, driver.reply, "r"))
+
+    def test_a_worker_may_claim_its_reply_again(self):
+        driver = self.driver()
+        reply = driver.begin("Why?", run_id="r").claim()
+        reply.claim()
+        reply.write("one ")
+        reply.claim(resume=True)
+        reply.write("two")
+        reply.finish()
+        assert driver.load()[0][0].output.text == "one two"
+        assert "".join(chunk.text for chunk in driver.follow("r")) == "one two"
+
+    def test_a_reply_that_nobody_has_claimed_is_not_written(self):
+        reply = self.driver().begin("Why?")
+        for call in (lambda: reply.write("so"), reply.flush, reply.finish):
+            assert "claim() first" in str(raised(ReplyLost, call))
 
     def test_a_lost_reply_is_begun_anew_or_resumed(self):
         driver = self.driver()
@@ -254,6 +277,25 @@ class ReplyTests:
         asyncio.run(run())
         assert driver.load()[0][0].output.text == "ab"
 
+    def test_the_timer_tells_the_next_write_of_a_cancel(self):
+        driver = self.driver()
+
+        async def run():
+            reply = await (await driver.abegin("Why?", run_id="r")).aclaim()
+            await reply.awrite("a")
+            await driver.acancel("r")
+            await reply.awrite("b")
+            await asyncio.sleep(0.15)
+            try:
+                await reply.awrite("c")
+            except ReplyCancelled:
+                return True
+            finally:
+                await close_connections()
+
+        assert asyncio.run(run())
+        assert driver.load()[0][0].output.text == "a"
+
     def test_what_nobody_finished_fails_after_a_time(self):
         driver = self.driver()
         for run_id in ("new", "waiting", "lost", "alive"):
@@ -401,3 +443,41 @@ class LifeTests:
         self.redis.delete(f"{{{self.index.name}}}:open:c")
         assert restored(self.index, archive).same == 1
         assert [run.run_id for run in driver.open_runs()] == ["r:1"]
+
+    def test_the_reaper_fails_what_was_abandoned(self):
+        self.begin()
+        key = f"{{{self.index.name}}}:open:c"
+        state = self.redis.hget(key, "state:r:1").split(b" ", 4)
+        self.redis.hset(key, "state:r:1", b" ".join([*state[:3], b"1", state[4]]))
+        out = StringIO()
+        call_command("reapconversations", stdout=out, stderr=out)
+        said = "default: deleted 0 expired conversations, failed 1 abandoned reply\n"
+        assert out.getvalue() == said
+        assert [run.state for run in self.index.open_runs()] == ["failed"]
+
+    def test_a_chat_export_has_whole_exchanges_only(self):
+        self.begin()
+        out = StringIO()
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "chats.jsonl"
+            options = {"output": str(path), "format": "messages", "stdout": out, "stderr": out}
+            call_command("dumpconversations", **options)
+            assert "And?" in path.read_text()
+            assert "Why?" not in path.read_text()
+
+
+@each_layout
+class SearchedReplyTests(Settled):
+    entry = {"SEARCH": True}
+
+    def test_a_reply_is_found_when_it_is_finished(self):
+        driver = self.index.driver("c", owner="ann")
+        driver.begin("Why are lighthouses tall?", run_id="r")
+        reply = driver.reply("r")
+        reply.write("To be seen.")
+        reply.flush()
+        assert len(self.index.search("lighthouses")) == 0
+        reply.finish()
+        driver.begin("And red?")
+        assert len(self.index.search("lighthouses")) == 1
+        assert self.index.check().problems == {}

@@ -77,6 +77,7 @@ class Connection:
         self._follower: Any = None
         self._async_followers = AsyncClients()
         self._followers = 0
+        self._reads = WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Any]]()
 
     @property
     def client(self) -> Any:
@@ -107,6 +108,11 @@ class Connection:
     def async_follower(self) -> Any:
         """See `follower`; that of the running event loop."""
         return self._async_followers.get(lambda: clients.waiting(self.async_client))
+
+    @property
+    def reads(self) -> dict[Any, Any]:
+        """The reads of the running event loop that several followers wait for together."""
+        return self._reads.setdefault(asyncio.get_running_loop(), {})
 
     @contextmanager
     def following(self, alias: str, limit: int) -> Iterator[None]:

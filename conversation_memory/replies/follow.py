@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Coroutine,
+    Generator,
+    Iterator,
+    Sequence,
+)
 from contextlib import AbstractContextManager, aclosing
+from typing import Any
 
 from ..clock import now
 from ..exceptions import RunNotFound
@@ -19,6 +28,27 @@ from .open_runs import OUTCOMES, Chunk, State, chunk, position
 HEARTBEAT = 5.0
 
 _MANY = 500  # chunks of one read
+
+
+class SharedRead:
+    """A read for all who await its result; it ends with the last of them."""
+
+    def __init__(self, read: Coroutine[Any, Any, list[Chunk]]):
+        self._task = asyncio.ensure_future(read)
+        self._waiting = 0
+
+    async def result(self) -> list[Chunk]:
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self._task)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._task.cancel()
+
+    @property
+    def is_over(self) -> bool:
+        return self._task.done() or not self._waiting
 
 
 class Following:
@@ -60,7 +90,7 @@ class Following:
                 if self._is_over:
                     return
                 client = self._connection.follower
-                chunks = perform(client, self._read(), self._layout.alias)
+                chunks = self._told(perform(client, self._read(), self._layout.alias))
                 chunks = chunks or [*self._reader._run(self.look()), None]
 
     async def awith_pauses(self) -> AsyncGenerator[Chunk | None, None]:
@@ -72,8 +102,7 @@ class Following:
                     yield chunk
                 if self._is_over:
                     return
-                client = self._connection.async_follower
-                chunks = await aperform(client, self._read(), self._layout.alias)
+                chunks = self._told(await self._aread())
                 chunks = chunks or [*(await self._reader._arun(self.look())), None]
 
     def _counted(self) -> AbstractContextManager[None]:
@@ -108,7 +137,25 @@ class Following:
         if not reply:
             return []
         [[_, entries]] = reply.items() if isinstance(reply, dict) else reply
-        found = [chunk(entry) for entry in entries]
+        return [chunk(entry) for entry in entries]
+
+    async def _aread(self) -> list[Chunk]:
+        """See _read(). Followers that are as far wait for one read together."""
+        reads: dict[Any, SharedRead] = self._connection.reads
+        place = (self._chunks, self._after)
+        if place not in reads:
+            client = self._connection.async_follower
+            reads[place] = SharedRead(aperform(client, self._read(), self._layout.alias))
+        try:
+            return await reads[place].result()
+        finally:
+            if place in reads and reads[place].is_over:
+                del reads[place]
+
+    def _told(self, found: list[Chunk]) -> list[Chunk]:
+        """What the follower gets of the chunks that were read."""
+        if not found:
+            return []
         self._after = found[-1].id
         # An outcome that a retry has overtaken is not one; it may do so behind a full reply.
         last = found[-1] if found[-1].is_outcome and len(found) < _MANY else None

@@ -38,8 +38,9 @@ class Reply:
     the next `write()`, by `flush()`, or at the end.
 
     A worker whose reply was cancelled, or claimed by another worker, gets `ReplyCancelled` or
-    `ReplyLost` from every method that writes; nothing of it gets into the conversation. A method
-    that raised `RedisUnavailable` may be repeated: nothing is written twice.
+    `ReplyLost` from every method that writes; nothing of it gets into the conversation. A `write()`
+    that raised `RedisUnavailable` or `RedisReadOnly` has kept its text: go on with the next token.
+    The other methods may be repeated then. Nothing is written twice.
     """
 
     def __init__(self, driver: Performing, layout: Layout, ref: ConversationRef, question: Run):
@@ -50,7 +51,7 @@ class Reply:
         self._start(0, "")
         self._lock = asyncio.Lock()
         self._timer: asyncio.Task[None] | None = None
-        self._failure: ConversationMemoryError | None = None
+        self._failure: ReplyError | None = None
 
     def _start(self, claims: int, text: str) -> None:
         self._claims = claims
@@ -191,10 +192,12 @@ class Reply:
     async def _flush_later(self) -> None:
         await asyncio.sleep(INTERVAL)
         try:
-            if self._kept:
+            if self._kept or self._sending:
                 await self.aflush()
-        except ConversationMemoryError as error:
+        except ReplyError as error:
             self._failure = error
+        except ConversationMemoryError:  # the next write sends the text again, and raises
+            return
 
     def _add(self, text: str) -> None:
         failure, self._failure = self._failure, None

@@ -89,9 +89,9 @@ class ReplyingDriver(ConversationReader):
         The last one is always an outcome. `after` is the id of the last chunk that is known: what
         follows it comes. A reply that was finished a while ago comes from the conversation.
 
-        Each follower waits on a connection of its own, besides those of the other commands. The
-        loop raises `TooManyFollowers` beyond `MAX_FOLLOWERS`, and `RunNotFound` for a run that the
-        driver does not see.
+        A follower waits on a connection of its own, besides those of the other commands; the async
+        followers of one reply in one event loop share one. The loop raises `TooManyFollowers`
+        beyond `MAX_FOLLOWERS`, and `RunNotFound` for a run that the driver does not see.
         """
         return Following(self, self._connection, self._layout, self._ref, run_id, after)
 

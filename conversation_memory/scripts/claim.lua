@@ -10,8 +10,12 @@ local state, question = read()
 if not stored.exists or not state then return {'reply', 'absent'} end
 if not question then return {'reply', state.status} end
 local now = clock()
-if not (state.status == 'claimed' and state.token == ARGV[3]) then
-  if state.status == 'claimed' and state.lease > now then return {'reply', 'claimed'} end
+local is_own = state.status == 'claimed' and state.token == ARGV[3]
+if state.status == 'claimed' and not is_own and state.lease > now then
+  return {'reply', 'claimed'}
+end
+-- A claim that is sent again has no chunks yet.
+if not is_own or newest():find('^' .. state.claims .. '%-[1-9]') then
   state.status, state.claims, state.reason = 'claimed', state.claims + 1, '""'
   if ARGV[5] ~= '1' and redis.call('XLEN', chunks) > 0 then
     add(state, 0, 'k', 'restart', 't', '')
