@@ -14,6 +14,7 @@ from .exceptions import ConversationMemoryError, InvalidIndexError
 from .indexes import indexes
 from .redis_io import clients
 from .redis_io.operations import info
+from .search_index.reasons import explained
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
 _HINTS = {
@@ -130,7 +131,7 @@ def _check_server(alias: str) -> Iterator[CheckMessage]:
     if index.settings.search:
         try:
             state = index.search_state()
-            kind, reason = state.kind, "" if state.complete else state.reason
+            kind, reason = state.kind, "" if state.complete else explained([state.reason])
         except ConversationMemoryError as error:
             reason = str(error)
     if reason:

@@ -175,7 +175,7 @@ class ConversationReader:
             return [hit.run for hit in found], True
         runs = (yield from self._tail(embedding.FEW + 1)) if of == "conversation" else []
         if of == "owner" or len(runs) > embedding.FEW:
-            raise embedding.too_many(self._layout.alias, found.reason, of)
+            raise embedding.too_many(self._layout.alias, found.reasons, of)
         return runs, False
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:

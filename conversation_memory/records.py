@@ -64,6 +64,11 @@ class Record:
             number(end),
         )
 
+    @classmethod
+    def from_listed(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
+        """See from_reply(), from the values of LISTED only."""
+        return cls.from_reply(conversation_id, [*reply, None, None, None, None])
+
     @property
     def fingerprint(self) -> str:
         """See documents.fingerprint(): of the field as the app wrote it last."""

@@ -13,6 +13,7 @@ from conversation_memory.browse import Span
 from conversation_memory.collection.summaries import LARGEST_GLANCE
 from conversation_memory.models import Conversation
 from conversation_memory.search.results import SearchResults
+from conversation_memory.search_index.reasons import Reason
 
 from .admin import AdminTestCase
 from .utils import RedisTestCase, both, each_layout
@@ -310,14 +311,14 @@ class PageTests(AdminTestCase):
         hits = [mock.Mock(run_id="run 7", snippet_html=snippet) for _ in range(2)]
         for hit, id in zip(hits, ["c1", "gone"], strict=True):
             hit.conversation_id = hit.record.conversation_id = id
-        found = SearchResults(hits, total=9, reason="The index is new.")
+        found = SearchResults(hits, total=9, reasons=(Reason("older"),))
         with mock.patch.object(queryset.ListReader, "_texts", return_value=found):
             page = self.list(q="c0").content.decode()
             assert self.shown(q="c0") == ["c0", "c1"]
             assert self.notes(q="c0") == [
                 "Ids, titles and messages were searched.",
                 "9 runs were found; the best 2 are shown.",
-                "The index is new.",
+                "Runs from before SEARCH was set are not searchable yet. Run reindexconversations.",
             ]
         assert "an <mark>apple</mark>" in page
         assert re.search(r"run=run\+7[^\"]*#hit", page)

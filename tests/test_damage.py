@@ -16,6 +16,7 @@ from conversation_memory.exceptions import (
     RedisMisconfigured,
 )
 from conversation_memory.layouts import LAYOUTS
+from conversation_memory.search_index.reasons import Reason
 from conversation_memory.wire import MAX_DEPTH
 
 from .archives import dumped, restored
@@ -90,7 +91,7 @@ class BrokenRunTests(RedisTestCase):
         for _ in self.each():
             assert index.driver("good").tail(3)[0].input.text == "word"
             assert {hit.conversation_id for hit in index.search("word")} == {"good"}
-            assert "cannot be read: 1" in index.search("word").reason
+            assert Reason("unreadable", 1) in index.search("word").reasons
             assert sum(index.activity().values()) == 3
             assert {record.conversation_id for record in index.recent()} == {"bad", "good"}
             assert len(index.browse(mock.Mock(owner=None, since=None, until=None), 0, 9)) == 2
@@ -308,7 +309,7 @@ class WrongTypeTests:
             assert "good" in {hit.conversation_id for hit in index.search("word", owner=1)}
             assert len(index.search("word", conversation="good")) == 1
             index.search("word", conversation="bad")
-            assert index.activity().complete or index.activity().reason
+            assert index.activity().complete or index.activity().reasons
             assert index.raw("good")
             index.raw("bad")
             assert "keys of the wrong type" in index.check().problems
@@ -431,7 +432,7 @@ class WrongTypeSearchTests:
             self.redis.hset(one, "run", text)
             results = index.search("word")
             assert [hit.run.id for hit in results] == ["2"]
-            assert "cannot be read: 1" in results.reason
+            assert Reason("damaged", 1) in results.reasons
         self.redis.hset(f"{root}run:zzz", mapping={"w": "word", "t": 1, "c": "zzz"})
         assert "2" in [hit.run.id for hit in index.search("word")]
 

@@ -1,6 +1,8 @@
 from unittest import mock
 
-from conversation_memory import Run
+from django.conf import settings
+
+from conversation_memory import Run, indexes
 from example_project.chat import views
 
 from .searching import Settled
@@ -87,6 +89,14 @@ class SearchTests(Settled, ChatTestCase):
         for text in ("*", '"', "-", "@o:{1}", "a" * 5000, "\0", "<script>"):
             response = self.client.get("/search/", {"q": text})
             assert response.status_code == 200 and b"<script>" not in response.content, text
+
+    def test_what_may_be_missing_is_said_in_words_for_users(self):
+        self.driver().append(Run("harbour", "sea"))
+        with self.settings(REDIS={"default": {**settings.REDIS["default"], "SEARCH": False}}):
+            indexes["default"].driver("c2", owner=self.user.pk).append(Run("harbour", "sea"))
+        page = self.page("/search/?q=harbour")
+        assert "Some of your messages may not be found yet." in page
+        assert "reindex" not in page and "not_indexed" not in page
 
     def test_needs_a_login(self):
         self.client.logout()

@@ -28,7 +28,7 @@ class FacetTests(Settled):
         self.fill()
         found = index.facets("topic")
         assert [*found.items()] == [("billing", 3), ("sales & more", 1)]
-        assert (found.complete, found.reason) == (True, "")
+        assert (found.complete, found.reasons) == (True, ())
         assert dict(index.facets("score")) == {"2.5": 1, "3": 1}
 
     @both

@@ -10,6 +10,7 @@ from conversation_memory import ConversationIndex, conf
 from conversation_memory.archive import restore
 from conversation_memory.check import findings
 from conversation_memory.search_index import sweep as sweeping
+from conversation_memory.search_index.reasons import Reason, explained
 
 from .archives import dumped, restored
 from .searching import Settled, settled
@@ -139,7 +140,7 @@ class LossTests(Repair):
             self.redis.delete(key)
             state = self.state()
             assert (state.kind, state.complete) == ("incomplete", False)
-            assert "1 search document" in state.reason
+            assert state.reason == Reason("lost", 1)
 
         self.mended(index, spoil)
 
@@ -257,7 +258,7 @@ class CompleteTests(Repair):
         plain = self.plain()
         plain.driver("1", owner="ann").append(run("1c"))
         assert self.state().kind == "incomplete"
-        assert "1 conversation" in self.state().reason
+        assert self.state().reason == Reason("partly_indexed", 1)
         index.driver("1").append(run("1d"))
         assert self.state().kind == "incomplete"
         index.driver("1").rename("3")
@@ -296,7 +297,7 @@ class CompleteTests(Repair):
         self.put("1", json.dumps({"runs": runs, "metadata": {}}).encode())
         results = index.search("question", owner="ann")
         assert not results.complete
-        assert "reindexconversations" in results.reason
+        assert "reindexconversations" in explained(results.reasons)
         index.reindex()
         assert index.search("question", owner="ann").complete
 

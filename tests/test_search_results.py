@@ -11,6 +11,7 @@ from conversation_memory.redis_io import scripts
 from conversation_memory.redis_io.scripts import Script
 from conversation_memory.search import engine, redisearch, verify
 from conversation_memory.search_index.index_state import IndexState, State
+from conversation_memory.search_index.reasons import Reason
 
 from .searching import SEARCH, SearchTests
 from .utils import RedisTestCase, both, each_layout, monitored
@@ -21,7 +22,7 @@ class Refusing(Script):
 
     def __init__(self, *names):
         super().__init__(*names)
-        search = b"redis.pcall(unpack(ARGV, first + 1))"
+        search = b"redis.pcall(unpack(ARGV, 4))"
         refusal = b"redis.error_reply('ERR Cannot block')"
         assert search in self.source
         self.source = self.source.replace(search, refusal)
@@ -37,7 +38,7 @@ class RediSearchTests(SearchTests):
     def test_the_results_are_complete_and_no_scan(self, index):
         self.fill(a="word")
         results = index.search("word")
-        assert (results.complete, results.reason, results.scanned) == (True, "", False)
+        assert (results.complete, results.reasons, results.scanned) == (True, (), False)
         assert results[0].time is not None
 
     @both
@@ -97,14 +98,14 @@ class RediSearchTests(SearchTests):
         words = " ".join(f"word{number}" for number in range(250))
         self.index.driver("a").append(Run(words, ""))
         results = self.index.search("word*")
-        assert (results.complete, results.reason) == (False, redisearch.EXPANDED)
+        assert (results.complete, results.reasons) == (False, (redisearch.EXPANDED,))
         assert self.index.search("word24*").complete
 
     def test_a_search_that_took_too_long_is_not_complete(self):
         self.fill(a="word")
         with mock.patch.object(redisearch, "TIMEOUT", 0):  # for RediSearch, no limit
-            assert self.index.search("word").reason == redisearch.CUT_SHORT
-            assert self.index.activity().reason == redisearch.CUT_SHORT
+            assert self.index.search("word").reasons == (redisearch.CUT_SHORT,)
+            assert self.index.activity().reasons == (redisearch.CUT_SHORT,)
 
     def test_a_phrase_that_repeats_a_word_is_right_but_counts_too_much(self):
         self.fill(twice="人人都好", once="人都好")
@@ -112,7 +113,7 @@ class RediSearchTests(SearchTests):
         assert [hit.conversation_id for hit in results] == ["twice"]
         assert (results.total, results.complete) == (1, True)
         self.index.driver("more").append(*(Run("人", "", id=f"{n}") for n in range(9)))
-        assert self.index.search("人人", limit=1).reason == engine.APPROXIMATE
+        assert self.index.search("人人", limit=1).reasons == (engine.APPROXIMATE,)
 
     def sent_by(self, **options):
         """The names of the commands of a search that finds one run."""
@@ -155,7 +156,7 @@ class ReplyTests(SimpleTestCase):
         warnings = [b"Timeout limit was reached", b"Max prefix expansions limit was reached", b"?"]
         reply = {b"total_results": 1, b"results": [], b"warning": warnings}
         assert redisearch.Reply.of(reply, b"").reasons == [
-            *(redisearch.CUT_SHORT, redisearch.EXPANDED, "RediSearch says: ?.")
+            *(redisearch.CUT_SHORT, redisearch.EXPANDED, Reason("warning", detail="?"))
         ]
 
 
@@ -174,11 +175,11 @@ class StateTests(RedisTestCase):
     @both
     def test_an_index_that_is_not_complete_says_so(self, index):
         self.index.driver("a").append(Run("word", ""))
-        state = State("building", "RediSearch is still reading.", self.index._layout.schema.name)
+        state = State("building", Reason("building", 50), self.index._layout.schema.name)
         with mock.patch.object(IndexState, "ready", lambda self: _returns(state)):
             results = index.search("word")
         assert (len(results), results.complete) == (1, False)
-        assert results.reason == "RediSearch is still reading."
+        assert results.reasons == (Reason("building", 50),)
 
     @both
     def test_without_search_in_settings_conversations_are_read(self, index):

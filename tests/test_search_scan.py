@@ -3,6 +3,7 @@ from unittest import mock
 
 from conversation_memory import Run
 from conversation_memory.search import scan as scanning
+from conversation_memory.search_index.reasons import Reason
 
 from .searching import SEARCH, SearchTests
 from .servers import ServerTestCase
@@ -30,9 +31,7 @@ class ScanTests(SearchTests):
         self.put("bad", b"{{{")
         results = index.search("word")
         assert [hit.conversation_id for hit in results] == ["a"]
-        assert (
-            results.reason == "This server has no RediSearch. Conversations that cannot be read: 1."
-        )
+        assert results.reasons == (Reason("absent"), Reason("unreadable", 1))
 
     @both
     def test_only_so_much_is_read_at_once(self, index):
@@ -40,7 +39,7 @@ class ScanTests(SearchTests):
         with mock.patch.multiple(scanning, CONVERSATIONS=3, _BATCH=3):
             page = index.search("word", limit=2)
             assert (page.total, page.complete) == (3, False)
-            assert "Only 3 conversations read so far." in page.reason
+            assert Reason("unread", 3) in page.reasons
             seen = [hit.conversation_id for hit in page]
             while page.next:
                 page = index.search("word", limit=2, after=page.next)
@@ -61,14 +60,14 @@ class ScanTests(SearchTests):
         with mock.patch.object(scanning, "BYTES", 2000):
             results = index.search("word")
         assert [hit.conversation_id for hit in results] == ["a"]
-        assert "Conversations too long to search: 1." in results.reason
+        assert Reason("too_large", 1) in results.reasons
 
     @both
     def test_times_are_those_of_conversations_and_that_is_said(self, index):
         self.fill(a="word")
         results = index.search("word", since=datetime.now(UTC) - timedelta(hours=1))
         assert len(results) == 1
-        assert results.reason.endswith("Times are those of the last write to a conversation.")
+        assert results.reasons[-1] == Reason("last_write")
 
     @both
     def test_what_is_older_is_not_read(self, index):

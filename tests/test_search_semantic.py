@@ -7,6 +7,7 @@ from django.core.management import CommandError, call_command
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import RedisMisconfigured
 from conversation_memory.search import embeddings
+from conversation_memory.search_index.reasons import Reason
 from conversation_memory.tasks import embed_conversations
 
 from .embedders import DIMENSIONS
@@ -61,7 +62,7 @@ class EmbeddingTests(Settled):
     def test_runs_without_a_vector_are_counted(self, index):
         self.fill()
         results = index.search(like="dogs")
-        assert (len(results), results.reason) == (0, "Not embedded yet: 4 runs.")
+        assert (len(results), results.reasons) == (0, (Reason("not_embedded", 4),))
 
     @both
     def test_only_what_changed_is_embedded_again(self, index):
@@ -161,5 +162,5 @@ class WithoutRediSearchTests(ServerTestCase):
         index.driver("a").append(Run("dogs", ""))
         results = index.search("dogs", like="cats")
         assert (len(results), results.complete) == (1, False)
-        assert "similar meanings are not found" in results.reason
+        assert Reason("no_likeness") in results.reasons
         assert not index.search(like="dogs")

@@ -30,6 +30,11 @@ class FoldingTests(SimpleTestCase):
     def test_case_and_accents_do_not_count(self):
         assert words("Héllo WÖRLD, Łódź Ærø") == ["hello", "world", "lodz", "aero"]
 
+    def test_ascii_is_folded_as_every_text(self):
+        for letter in map(chr, range(128)):
+            assert [*words(f"a{letter}B"), "e"] == words(f"a{letter}B é"), letter
+            assert WORDS.aligned(f"a{letter}B") + "e" == WORDS.aligned(f"a{letter}Bé"), letter
+
     def test_letters_that_are_written_in_several_ways_are_one(self):
         assert words("STRASSE Straße ΌΣΟΣ όσος ﬁne ｆｕｌｌ") == [
             *("strasse", "strasse", "οσοσ", "οσοσ", "fine", "full")

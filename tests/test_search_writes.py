@@ -15,6 +15,7 @@ from redis import Redis
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
 from conversation_memory.search_index.run_documents import fresh_token, packed, suffix, text_of
+from conversation_memory.search_index.tokens import Words
 
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, each_layout, monitored
@@ -24,6 +25,10 @@ FIELDS = {"topic": "tag", "score": "numeric", "note": "text"}
 
 def run(id, output="an answer", **meta):
     return Run(f"question {id}", output, meta or None, id=id)
+
+
+def _words(text):
+    return " ".join(Words().of(text))
 
 
 class Documents:
@@ -38,7 +43,7 @@ class Documents:
         for key in self.redis.scan_iter(self.key("run:*"), count=1000):
             document = self.redis.hgetall(key)
             id = self.redis.hget(self.key("tokens"), document[b"c"])
-            found.setdefault(id and id.decode(), []).append(document[b"w"].decode())
+            found.setdefault(id and id.decode(), []).append(_words(document[b"w"].decode()))
         return {id: sorted(words) for id, words in found.items()}
 
     def document(self, conversation_id, run_id):
@@ -53,7 +58,7 @@ class Documents:
         words = self.index._layout.schema.words
         return {
             id: sorted(
-                words.stream(text_of(run.input), text_of(run.output))
+                _words(words.stream(text_of(run.input), text_of(run.output)))
                 for run in self.index.driver(id).load()[0]
             )
             for id in ids

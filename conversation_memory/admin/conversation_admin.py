@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from ..models import Conversation
 from ..rendering import label
 from ..search.results import SearchResults
+from ..search_index.reasons import explained
 from .conversation_page import ConversationPage
 from .formatting import MOST_SHOWN, Note, ago, ahead, grouped, isolated
 from .index_views import IndexViews
@@ -270,5 +271,5 @@ def _text_notes(texts: SearchResults) -> Iterator[Note]:
         text = _("%(total)s runs were found; the best %(shown)s are shown.")
         numbers = {"shown": grouped(len(texts)), "total": grouped(texts.total)}
         yield Note(text % numbers)
-    if texts.reason:
-        yield Note(texts.reason)
+    if texts.reasons:
+        yield Note(explained(texts.reasons))

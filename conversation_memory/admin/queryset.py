@@ -22,6 +22,7 @@ from ..keys import encode
 from ..models import Conversation
 from ..rendering import label
 from ..search.results import Hit, SearchResults
+from ..search_index.reasons import Reason
 from .addresses import Address
 
 # Each hit comes with its run, of about 1 kB.
@@ -201,7 +202,7 @@ class ListReader:
                 limit=MOST_HITS,
             )
         except ValueError as error:
-            return SearchResults([], reason=str(error))
+            return SearchResults([], reasons=(Reason("invalid", detail=str(error)),))
 
     def _index(self, selection: ListSelection) -> ConversationIndex | None:
         address = selection.index

@@ -12,15 +12,17 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
 
+from ..documents import decoded
 from ..exceptions import Damaged, RedisMisconfigured, counted
 from ..keys import Keys
 from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run
+from ..search_index.reasons import Reason, Reasons, explained
 from ..search_index.run_documents import text_of
 from ..search_index.schema import Schema
-from ..wire import loads
+from ..search_index.shared_texts import restored
 from . import redisearch
 from .query import Query
 from .redisearch import Reply, ReplyRow, ScopedRequest
@@ -83,18 +85,18 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
     query = b"(%b)=>[KNN %d @v $vector AS %b]" % (filters, count, _DISTANCE.encode())
     # Without a LIMIT, FT.SEARCH returns ten of the rows that KNN finds.
     rest = ("SORTBY", _DISTANCE, "LIMIT", 0, count, "PARAMS", 2, "vector", request.vector)
-    call = redisearch.ft_search(scoped, query, ("t", "run", _DISTANCE), *rest)
+    call = redisearch.ft_search(scoped, query, ("t", "run", "w", _DISTANCE), *rest)
     reply, late = yield from redisearch.timed(redisearch.command(scoped, call))
     reasons = [*reply.reasons, *late]
     # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
-    rows = [row._replace(score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
+    rows = [replace(row, score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
     if not request.query.is_blank and not request.query.is_hopeless:
         words = replace(request, cursor=Cursor(), limit=min(count, MOST))
         found = yield redisearch.command(replace(scoped, request=words))
         rows = _fused([rows, found.rows])
         reasons += found.reasons
     if waiting := (yield single("ZCARD", scoped.keys.unembedded())):
-        reasons.append(f"Not embedded yet: {counted(waiting, 'run')}.")
+        reasons.append(Reason("not_embedded", waiting))
     return Reply(len(rows), rows[offset:end], reasons)
 
 
@@ -108,9 +110,10 @@ def recall_request(ref: ConversationRef, k: int, of: str) -> Request:
     return Request(Query(is_blank=True), filters, limit=k)
 
 
-def too_many(alias: str, reason: str, of: str) -> RedisMisconfigured:
+def too_many(alias: str, reasons: Reasons, of: str) -> RedisMisconfigured:
+    why = explained(reasons)
     what = "all conversations of an owner" if of == "owner" else f"more than {FEW:,} runs"
-    return RedisMisconfigured(f"Recalling from {what} needs RediSearch (alias {alias!r}). {reason}")
+    return RedisMisconfigured(f"Recalling from {what} needs RediSearch (alias {alias!r}). {why}")
 
 
 def nearest(runs: Sequence[Run], vectors: Sequence[bytes], to: bytes, k: int) -> list[Run]:
@@ -135,7 +138,7 @@ def _fused(rankings: Sequence[list[ReplyRow]]) -> list[ReplyRow]:
         for rank, row in enumerate(ranking, 1):
             key = (row.token, row.suffix)
             score = found[key].score if key in found else 0
-            found[key] = found.get(key, row)._replace(score=score + 1 / (60 + rank))
+            found[key] = replace(found.get(key, row), score=score + 1 / (60 + rank))
     return sorted(found.values(), key=lambda row: -row.score)
 
 
@@ -171,6 +174,6 @@ def _text_to_embed(run: bytes | None, words: bytes | None) -> str:
     if run is None:  # too long for a copy in its document
         return (words or b"").decode("utf-8", "replace")
     try:
-        return text_to_embed(Run.from_dict(loads(run)))
+        return text_to_embed(decoded([restored(run, words or b"")])[0])
     except Damaged:
         return ""

@@ -1,7 +1,8 @@
 """The searches of an index: with RediSearch, or by reading the conversations."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
@@ -10,26 +11,23 @@ from typing import Any
 from django.utils import timezone
 
 from ..collection.listing import Listing
+from ..documents import decoded
 from ..exceptions import ConversationMemoryError, Damaged, RedisDenied
 from ..layouts import Layout
 from ..redis_io.operations import Operation, T, single
 from ..runs import Run
 from ..search_index.index_state import is_unknown_command
-from ..wire import loads
+from ..search_index.reasons import Reason, Reasons, unique
 from . import facets, redisearch
 from .facets import Counts, Grouping
 from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, ScopedRequest, is_timeout
 from .request import Cursor, Request
-from .results import Activity, Facets, Hit, SearchResults, sentences
+from .results import Activity, Facets, Hit, SearchResults
 from .scan import Scan
 from .verify import Verifier
 
-APPROXIMATE = (
-    "A phrase repeats a word or ends in *: the total may include runs that do not match exactly."
-)
-CHANGING = "The index kept changing during the search."
-SHORTENED = "The query was truncated."
-TOO_LONG = "The query is too long."
+APPROXIMATE = Reason("approximate")
+_DAMAGED = Run("", "")  # stands for one that cannot be read
 
 _LOST = re.compile("no such index|unknown index|index not found", re.IGNORECASE).search
 
@@ -45,7 +43,8 @@ class Engine:
 
     def search(self, request: Request) -> Operation[SearchResults]:
         if request.is_hopeless:
-            return SearchResults([], reason=TOO_LONG if request.query.is_shortened else "")
+            reasons = (Reason("too_long"),) if request.query.is_shortened else ()
+            return SearchResults([], reasons=reasons)
         read = Scan(self._layout, self._listing, request).search
         return (yield from self._answer(request, self._hits, read, partial(SearchResults, [], 0)))
 
@@ -53,31 +52,31 @@ class Engine:
         if self._schema is None or self._schema.fields.get(name) not in ("tag", "numeric"):
             raise ValueError(f"{name[:100]!r} is not a tag or number among the FIELDS of SEARCH.")
         field, kind = self._schema.field(name)
-        counts, reason = yield from self._counts(request, facets.by_value(field, kind))
-        return Facets(facets.named(counts, kind, limit), reason)
+        counts, reasons = yield from self._counts(request, facets.by_value(field, kind))
+        return Facets(facets.named(counts, kind, limit), reasons)
 
     def activity(self, request: Request, by: str, zone: tzinfo | None) -> Operation[Activity]:
         if by not in facets.PERIODS:
             raise ValueError(f"by must be one of {', '.join(facets.PERIODS)}.")
         zone = zone or timezone.get_current_timezone()
         step = facets.step_of(zone)
-        counts, reason = yield from self._counts(request, facets.by_time(step))
-        return Activity(facets.in_periods(counts, step, by, zone), reason)
+        counts, reasons = yield from self._counts(request, facets.by_time(step))
+        return Activity(facets.in_periods(counts, step, by, zone), reasons)
 
-    def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, str]]:
+    def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, Reasons]]:
         if request.is_hopeless:
-            return Counts(), ""
+            return Counts(), ()
         aggregate, values = grouping
         ask = partial(self._aggregate, aggregate)
         read = partial(Scan(self._layout, self._listing, request).count, values)
-        return (yield from self._answer(request, ask, read, lambda reason: (Counts(), reason)))
+        return (yield from self._answer(request, ask, read, lambda reasons: (Counts(), reasons)))
 
     def _answer(
         self,
         request: Request,
-        ask: Callable[[ScopedRequest, str], Operation[T | None]],
-        read: Callable[[str], Operation[T]],
-        nothing: Callable[[str], T],
+        ask: Callable[[ScopedRequest, Reason | None], Operation[T | None]],
+        read: Callable[[Reason | None], Operation[T]],
+        nothing: Callable[[Reasons], T],
     ) -> Operation[T]:
         """The result of `ask`, or of `read` where RediSearch is not available.
 
@@ -96,14 +95,14 @@ class Engine:
                     scoped = yield from self._verifier.scoped(request, state.name)
                     if scoped is None:
                         loss = yield from self._verifier.loss(request.filters)
-                        return nothing(state.reason or loss)
+                        return nothing(unique([state.reason or loss]))
                     answer = yield from ask(scoped, state.reason)
                     if answer is not None:
                         return answer
-                return nothing(CHANGING)
+                return nothing((Reason("changing"),))
             except ConversationMemoryError as error:
                 if is_timeout(error):
-                    return nothing(CUT_SHORT)
+                    return nothing((CUT_SHORT,))
                 # The index may be dropped, or the ACL changed, while the state is cached.
                 is_lost = is_unknown_command(error) or _LOST(str(error.__cause__))
                 if not is_lost and not isinstance(error, RedisDenied):
@@ -112,7 +111,9 @@ class Engine:
                 self._layout.index_state.forget()
         return (yield from read(state.reason))
 
-    def _hits(self, scoped: ScopedRequest, reason: str) -> Operation[SearchResults | None]:
+    def _hits(
+        self, scoped: ScopedRequest, reason: Reason | None
+    ) -> Operation[SearchResults | None]:
         reply = yield from self._verifier.search(scoped)
         if reply is None:
             return None
@@ -122,35 +123,35 @@ class Engine:
         return replace(results, suggestions=(yield from redisearch.suggestions(scoped)))
 
     def _aggregate(
-        self, aggregate: list[Any], scoped: ScopedRequest, reason: str
-    ) -> Operation[tuple[Counts, str] | None]:
+        self, aggregate: list[Any], scoped: ScopedRequest, reason: Reason | None
+    ) -> Operation[tuple[Counts, Reasons] | None]:
         start = ("FT.AGGREGATE", scoped.index, redisearch.expression(scoped), "VERBATIM")
         command = single(*start, *aggregate, *redisearch.limits(), decode=facets.counted)
         (counts, reasons), late = yield from redisearch.timed(command)
         if (yield from self._verifier.verify(Reply(0, [], []), scoped)) is None:
             return None
-        vague = "" if scoped.request.is_exact else APPROXIMATE
-        return counts, sentences([reason, *reasons, *late, vague])
+        vague = None if scoped.request.is_exact else APPROXIMATE
+        return counts, unique([reason, *reasons, *late, vague])
 
 
-def _results(request: Request, reply: Reply, reason: str) -> SearchResults:
+def _results(request: Request, reply: Reply, reason: Reason | None) -> SearchResults:
     hits: list[Hit] = []
     taken, damaged = 0, 0
     is_exact = request.is_exact or request.vector is not None
-    for row in reply.rows:
+    for row, run in _runs(reply.rows, at_once=is_exact):
         if len(hits) == request.limit:
             break
         taken += 1
-        try:
-            if hit := _hit(row, request, is_exact):
-                hits.append(hit)
-        except Damaged:
+        if run is _DAMAGED:
             damaged += 1
+        elif run and (is_exact or _matches(row, run, request)):
+            assert row.record is not None
+            hits.append(Hit(row.record, run, row.time, row.score, request.query))
     reasons = [reason, *reply.reasons]
     if damaged:
-        reasons.append(f"Runs that cannot be read: {damaged:,}.")
+        reasons.append(Reason("damaged", damaged))
     if request.query.is_shortened:
-        reasons.append(SHORTENED)
+        reasons.append(Reason("shortened"))
     end = request.cursor.offset + taken
     more = taken and end < min(reply.total, LAST)
     if not is_exact and (more or request.cursor.offset):
@@ -159,16 +160,31 @@ def _results(request: Request, reply: Reply, reason: str) -> SearchResults:
     if request.order_by == "-time" and not newest and hits:
         newest = hits[0].milliseconds or 0
     next = str(Cursor(end, newest)) if more else None
-    return SearchResults(hits, reply.total - taken + len(hits), sentences(reasons), next)
+    return SearchResults(hits, reply.total - taken + len(hits), unique(reasons), next)
 
 
-def _hit(row: ReplyRow, request: Request, is_exact: bool) -> Hit | None:
-    """None for a run that was deleted, or does not match. Raises `Damaged`."""
+def _runs(rows: list[ReplyRow], *, at_once: bool) -> Iterator[tuple[ReplyRow, Run | None]]:
+    """Each row with its run: None for one that was deleted or may not be seen, or `_DAMAGED`."""
+    if at_once:
+        texts = [row.text for row in rows if row.record and row.text is not None]
+        with suppress(Damaged):
+            runs = iter(decoded(texts))
+            yield from [
+                (it, next(runs) if it.record and it.text is not None else None) for it in rows
+            ]
+            return
+    for row in rows:
+        yield row, _run(row)
+
+
+def _run(row: ReplyRow) -> Run | None:
     if row.record is None or row.text is None:
         return None
-    run, query = Run.from_wire(row.text, loads(row.text)), request.query
-    if not is_exact:
-        values = {name.decode(): value for name, value in row.fields.items()}
-        if not (query.matches(query.stream(run)) and request.filters.matches(values)):
-            return None
-    return Hit(row.record, run, row.time, row.score, query)
+    with suppress(Damaged):
+        return decoded([row.text])[0]
+    return _DAMAGED
+
+
+def _matches(row: ReplyRow, run: Run, request: Request) -> bool:
+    values = {name.decode(): value for name, value in row.fields.items()}
+    return request.query.matches(request.query.stream(run)) and request.filters.matches(values)

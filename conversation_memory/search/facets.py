@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 
 from ..clock import milliseconds
+from ..search_index.reasons import Reason
 from ..search_index.schema import SEPARATOR
 from ..search_index.tokens import untag
 from .redisearch import warnings
@@ -52,7 +53,7 @@ def _aggregate(field: str, *group: Any) -> list[Any]:
     return [*exists, *group, "REDUCE", "COUNT", 0, "AS", "count", "LIMIT", 0, MOST]
 
 
-def counted(reply: Any) -> tuple[Counts, list[str]]:
+def counted(reply: Any) -> tuple[Counts, list[Reason]]:
     """The counts in the reply to an FT.AGGREGATE, and the reasons why there may be more."""
     if isinstance(reply, dict):
         rows, reasons = [row[b"extra_attributes"] for row in reply[b"results"]], warnings(reply)

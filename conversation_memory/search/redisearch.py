@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
 from ..keys import Keys
 from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
+from ..search_index.reasons import Reason
+from ..search_index.shared_texts import MARK, restored
 from .query import Query, Term
 from .request import Request
 
@@ -20,11 +22,27 @@ TIMEOUT = 1000  # ms
 LAST = 1_000_000  # MAXSEARCHRESULTS of RediSearch: it returns no hit beyond this one
 _MOST_SUGGESTIONS = 5
 
-CUT_SHORT = "The search took longer than one second and was stopped."
-EXPANDED = "A prefix matches more words than RediSearch looks up; type more of its letters."
+CUT_SHORT = Reason("timeout")
+EXPANDED = Reason("prefix")
 
 
-class ReplyRow(NamedTuple):
+class FoundRecord:
+    """The record of a conversation with hits, as bytes; it is decoded when it is looked at."""
+
+    __slots__ = ("_record", "_values", "id")
+
+    def __init__(self, id: bytes, values: list[bytes | None]):
+        self.id, self._values = id, values
+        self._record: Record | None = None
+
+    def __call__(self) -> Record:
+        if self._record is None:
+            self._record = Record.from_listed(self.id, self._values)
+        return self._record
+
+
+@dataclass(slots=True)
+class ReplyRow:
     """A search document that matched.
 
     `text` is the JSON of its run, None if the document has no copy. `record` is that of its
@@ -36,7 +54,7 @@ class ReplyRow(NamedTuple):
     score: float
     fields: dict[bytes, bytes]
     text: bytes | None = None
-    record: Record | None = None
+    record: FoundRecord | None = None
 
     @property
     def time(self) -> int:
@@ -54,7 +72,7 @@ class Reply:
 
     total: int
     rows: list[ReplyRow]
-    reasons: list[str]
+    reasons: list[Reason]
 
     @classmethod
     def of(cls, reply: Any, documents: bytes) -> Reply:
@@ -68,10 +86,13 @@ class Reply:
             ]
         else:
             total, reasons, hits = reply[0], [], _flat_hits(reply[1:])
-        rows = []
+        rows, start = [], len(documents)
         for key, score, fields in hits:
-            token, _, suffix = key.removeprefix(documents).partition(b":")
-            rows.append(ReplyRow(token, suffix, float(score), fields, fields.get(b"run")))
+            token, _, suffix = key[start:].partition(b":")
+            text = fields.get(b"run")
+            if text is not None and MARK in text:
+                text = restored(text, fields.get(b"w", b""))
+            rows.append(ReplyRow(token, suffix, float(score), fields, text))
         return cls(int(total), rows, reasons)
 
 
@@ -103,7 +124,7 @@ def limits() -> tuple[Any, ...]:
     return ("TIMEOUT", TIMEOUT, "DIALECT", 2)
 
 
-def timed(search: Command[T]) -> Operation[tuple[T, list[str]]]:
+def timed(search: Command[T]) -> Operation[tuple[T, list[Reason]]]:
     """A reply, and the reason if it took too long."""
     start = time.monotonic()
     reply = yield search
@@ -122,7 +143,7 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
     return (yield from explained(scoped, reply, late))
 
 
-def explained(scoped: ScopedRequest, reply: Reply, late: list[str]) -> Operation[Reply]:
+def explained(scoped: ScopedRequest, reply: Reply, late: list[Reason]) -> Operation[Reply]:
     """The reply with all reasons why there may be more."""
     reasons = [*late, *reply.reasons]
     has_prefix = any(term.is_prefix for term in scoped.request.query.terms)
@@ -140,7 +161,7 @@ def explained(scoped: ScopedRequest, reply: Reply, late: list[str]) -> Operation
 
 def call(scoped: ScopedRequest) -> Call:
     request = scoped.request
-    returned = ("t", "run", *sorted(request.filters.fields))
+    returned = ("t", "run", "w", *sorted(request.filters.fields))
     direction = "ASC" if request.order_by == "time" else "DESC"
     # RediSearch sorts by relevance unless told otherwise, and returns scores only if asked.
     order = ("WITHSCORES",) if request.by_relevance else ("SORTBY", "t", direction)
@@ -168,8 +189,8 @@ def command(scoped: ScopedRequest, search: Call = ()) -> Command[Reply]:
     return single(*(search or call(scoped)), decode=decode)
 
 
-def warnings(reply: Any) -> list[str]:
-    """The warnings of a reply over RESP3, in our words."""
+def warnings(reply: Any) -> list[Reason]:
+    """The warnings of a reply over RESP3."""
     reasons = []
     for warning in reply.get(b"warning", []):
         if b"imeout" in warning:
@@ -177,7 +198,7 @@ def warnings(reply: Any) -> list[str]:
         elif b"expansion" in warning:
             reasons.append(EXPANDED)
         else:
-            reasons.append(f"RediSearch says: {warning[:200].decode(errors='replace')}.")
+            reasons.append(Reason("warning", detail=_text(warning[:200])))
     return reasons
 
 

@@ -16,6 +16,7 @@ from ..exceptions import (
 from ..layouts import ConversationRef, Layout
 from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Ahead, Command, Operation, single
+from ..search_index.reasons import explained
 from ..search_index.sweep import sweep
 
 # The limits of a batch: enough for a good pipeline, little to keep in memory.
@@ -62,7 +63,8 @@ def reindex(
     index_state.forget()
     state = yield from index_state.ready()
     if not state.answers:
-        raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {state.reason}")
+        why = explained([state.reason])
+        raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {why}")
     indexer, cursor = _Indexer(layout, failure), ScanCursor(listing.scan)
     refs, commands = indexer.prepare([])
     while cursor.goes_on:

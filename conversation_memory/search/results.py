@@ -1,6 +1,6 @@
 """The results of a search."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
@@ -11,6 +11,7 @@ from django.utils.safestring import SafeString
 from ..clock import moment
 from ..records import Record
 from ..runs import Run
+from ..search_index.reasons import Reasons
 from ..search_index.run_documents import text_of
 from .query import Query
 from .snippets import Snippet, snippet
@@ -25,11 +26,15 @@ class Hit:
     `score` compares the hits of one search; it is 0 if they are ordered by time.
     """
 
-    record: Record
+    _record: Callable[[], Record]
     run: Run
     milliseconds: int | None
     score: float
     _query: Query
+
+    @property
+    def record(self) -> Record:
+        return self._record()
 
     @property
     def conversation_id(self) -> str:
@@ -91,15 +96,15 @@ class SearchResults(Sequence[Hit]):
     """A page of hits.
 
     `total` is the number of runs on all pages. Unless the results are `complete`, there may be
-    more, or for a moment fewer; `reason` says why in a sentence. `next` is the `after` of the next
-    page, None on the last; a page may have fewer hits than `limit`. `scanned` is true if the
-    conversations were read because RediSearch was not available. `suggestions` are words that
-    would find something, if nothing was found.
+    more, or for a moment fewer; `reasons` says why, in codes and numbers. `next` is
+    the `after` of the next page, None on the last; a page may have fewer hits than `limit`.
+    `scanned` is true if the conversations were read because RediSearch was not available.
+    `suggestions` are words that would find something, if nothing was found.
     """
 
     hits: list[Hit]
     total: int = 0
-    reason: str = ""
+    reasons: Reasons = ()
     next: str | None = None
     suggestions: list[str] = field(default_factory=list)
     scanned: bool = False
@@ -107,7 +112,7 @@ class SearchResults(Sequence[Hit]):
     @property
     def complete(self) -> bool:
         """True if everything was searched."""
-        return not self.reason
+        return not self.reasons
 
     @property
     def conversations(self) -> list[ConversationHits]:
@@ -129,14 +134,14 @@ class SearchResults(Sequence[Hit]):
 
 @dataclass(frozen=True, slots=True)
 class RunCounts(Mapping[K, int]):
-    """Counts of runs. See `SearchResults` for `complete` and `reason`."""
+    """Counts of runs. See `SearchResults` for `complete` and `reasons`."""
 
     counts: dict[K, int]
-    reason: str = ""
+    reasons: Reasons = ()
 
     @property
     def complete(self) -> bool:
-        return not self.reason
+        return not self.reasons
 
     def __getitem__(self, key: K) -> int:
         return self.counts[key]
@@ -161,8 +166,3 @@ class Activity(RunCounts[date]):
     """
 
     __slots__ = ()
-
-
-def sentences(reasons: Iterable[str]) -> str:
-    """Reasons as one text, each once."""
-    return " ".join(filter(None, dict.fromkeys(reasons)))

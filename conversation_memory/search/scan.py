@@ -8,19 +8,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..clock import milliseconds
 from ..collection.listing import Listing
 from ..documents import Document, decoded
-from ..exceptions import ConversationCorrupt, Damaged, counted
+from ..exceptions import ConversationCorrupt, Damaged
 from ..keys import encode
 from ..layouts import ConversationRef, Layout
 from ..records import Page, Record, number
 from ..redis_io.operations import Command, Operation, single
 from ..runs import Run
+from ..search_index.reasons import Reason, Reasons, unique
 from .request import Cursor, Request
-from .results import Hit, SearchResults, sentences
+from .results import Hit, SearchResults
 from .verify import document_command
 
 CONVERSATIONS = 2000
@@ -28,8 +30,7 @@ BYTES = 32 * 1024 * 1024
 SECONDS = 1.0
 _BATCH = 50
 _ALL = 10**9  # conversations, of a part that reaches to the end of the index
-UNREADABLE = "Conversations that cannot be read"
-_NO_LIKENESS = "Without RediSearch, similar meanings are not found, only words."
+_NO_LIKENESS = Reason("no_likeness")
 
 
 class Candidate(NamedTuple):
@@ -56,15 +57,16 @@ class Scan:
         self._bytes = 0
         self._skipped: Counter[str] = Counter()
 
-    def search(self, why: str) -> Operation[SearchResults]:
+    def search(self, why: Reason | None) -> Operation[SearchResults]:
         request, query = self._request, self._request.query
         if request.vector is not None and (query.is_blank or query.is_hopeless):
-            return SearchResults([], reason=sentences([why, _NO_LIKENESS]), scanned=True)
+            return SearchResults([], reasons=unique([why, _NO_LIKENESS]), scanned=True)
         found: list[Hit] = []
 
         def visit(candidate: Candidate, stream: str) -> None:
             score = query.score(stream) if request.by_relevance else 0.0
-            found.append(Hit(candidate.record, candidate.run, None, score, query))
+            record = partial(_same, candidate.record)
+            found.append(Hit(record, candidate.run, None, score, query))
 
         start = request.cursor if request.cursor.is_scan else Cursor(request.cursor.offset)
         yield from self._run(visit, start)
@@ -79,19 +81,19 @@ class Scan:
             next = str(Cursor(end, count=count, before=start.before, is_scan=True))
         elif self._before is not None:
             next = str(Cursor(before=self._before, is_scan=True))
-        hits, reason = found[start.offset : end], self._reason(why)
-        return SearchResults(hits, len(found), reason, next, scanned=True)
+        hits, reasons = found[start.offset : end], self._reasons(why)
+        return SearchResults(hits, len(found), reasons, next, scanned=True)
 
     def count(
-        self, values: Callable[[Candidate], list[str]], why: str
-    ) -> Operation[tuple[Counter[str], str]]:
+        self, values: Callable[[Candidate], list[str]], why: Reason | None
+    ) -> Operation[tuple[Counter[str], Reasons]]:
         counts: Counter[str] = Counter()
 
         def visit(candidate: Candidate, stream: str) -> None:
             counts.update({*values(candidate)} - {""})
 
         yield from self._run(visit, Cursor())
-        return counts, self._reason(why)
+        return counts, self._reasons(why)
 
     def _run(self, visit: Visit, start: Cursor) -> Operation[None]:
         """Call `visit` with each run that matches and with its words, the latest first."""
@@ -102,26 +104,26 @@ class Scan:
             self._before = None if self._is_last(page) else page.next
             self._count += len(page)
             if page.unlisted:
-                self._skipped["Conversations that are not listed yet"] = page.unlisted
+                self._skipped["unlisted"] = page.unlisted
             yield from self._read(page.records, visit)
             is_full = self._count >= (start.count or CONVERSATIONS)
             is_spent = self._bytes >= BYTES or time.monotonic() >= end
             if self._before is None or is_full or (is_spent and not start.count):
                 return
 
-    def _reason(self, why: str) -> str:
-        """The reasons why there may be more hits; '' if everything was read."""
+    def _reasons(self, why: Reason | None) -> Reasons:
+        """The reasons why there may be more hits; none if everything was read."""
         reasons = []
         if self._before is not None:
-            reasons.append(f"Only {counted(self._count, 'conversation')} read so far.")
-        reasons += [f"{what}: {count:,}." for what, count in self._skipped.items()]
+            reasons.append(Reason("unread", self._count))
+        reasons += [Reason(code, count) for code, count in self._skipped.items()]
         if self._request.cursor.before:
-            reasons.append("Earlier conversations were searched for the previous pages.")
+            reasons.append(Reason("earlier"))
         if self._request.vector is not None:
             reasons.append(_NO_LIKENESS)
         if self._request.filters.since is not None or self._request.filters.until is not None:
-            reasons.append("Times are those of the last write to a conversation.")
-        return sentences([why, *reasons]) if reasons else ""
+            reasons.append(Reason("last_write"))
+        return unique([why, *reasons]) if reasons else ()
 
     def _is_last(self, page: Page) -> bool:
         # The latest comes first: all others were last written before `since`, too.
@@ -136,7 +138,7 @@ class Scan:
         with suppress(ConversationCorrupt):
             record = yield from self._layout.record(ConversationRef(id, owner, owner is not None))
             return Page([record] if record else [])
-        self._skipped[UNREADABLE] += 1
+        self._skipped["unreadable"] += 1
         return Page([])
 
     def _read(self, records: list[Record], visit: Visit) -> Operation[None]:
@@ -148,13 +150,13 @@ class Scan:
         small = [record for record, size in zip(records, sizes, strict=True) if size <= BYTES]
         self._bytes += sum(size for size in sizes if size <= BYTES)
         if len(small) < len(records):
-            self._skipped["Conversations too long to search"] += len(records) - len(small)
+            self._skipped["too_large"] += len(records) - len(small)
         commands = [document_command(self._layout, record) for record in small]
         documents = (yield commands) if commands else []
         for record, document in zip(small, documents, strict=True):
             candidates = self._candidates(record, document)
             if candidates is None:
-                self._skipped[UNREADABLE] += 1
+                self._skipped["unreadable"] += 1
             for candidate in reversed(candidates or []):
                 if filters.matches(candidate.values):
                     stream = query.stream(candidate.run)
@@ -185,6 +187,10 @@ class Scan:
                 Candidate(record, run, common | _pairs(schema.values(run.meta))) for run in runs
             ]
         return None
+
+
+def _same(record: Record) -> Record:
+    return record
 
 
 def _pairs(flat: list[bytes]) -> dict[str, bytes]:

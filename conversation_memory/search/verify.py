@@ -8,31 +8,26 @@ from typing import Any
 
 from ..collection.bulk import reap
 from ..collection.listing import Listing
-from ..collection.summaries import Summary
 from ..documents import Document
 from ..exceptions import Damaged, RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import encode
-from ..layouts import Layout
+from ..layouts import ConversationRef, Layout
 from ..layouts.refs import Snapshot
-from ..records import FIELDS, Record
+from ..records import Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
+from ..search_index.reasons import Reason
 from ..search_index.run_documents import suffix
 from . import embeddings, redisearch
-from .redisearch import Reply, ScopedRequest
+from .redisearch import FoundRecord, Reply, ScopedRequest
 from .request import Request, SearchFilters
 
 FOUND = Script("found")
 
-_FIELDS = (*FIELDS, "indexed", "token")
 _MOST_TAGS = 10_000
 # A script holds a second copy of its reply, and the server waits for it.
 _MOST_IN_SCRIPTS = 200
 
-OVERWRITTEN = (
-    "Conversations with hits have runs that are not searchable yet. Run reindexconversations."
-)
-UNINDEXED = "These conversations are not searchable yet. Run reindexconversations."
 
 _is_token = re.compile(rb"[0-9a-f]{16}").fullmatch
 
@@ -71,7 +66,7 @@ class Verifier:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
         return ScopedRequest(request, self._keys, index, tuple(conditions), tag)
 
-    def loss(self, filters: SearchFilters) -> Operation[str]:
+    def loss(self, filters: SearchFilters) -> Operation[Reason | None]:
         """The reason why there may be hits although scoped() returned None."""
         owner, id, keys = filters.owner, filters.conversation, self._keys
         calls: list[Command[Any]] = []
@@ -79,7 +74,7 @@ class Verifier:
             calls.append(single("EXISTS", keys.recency(owner)))
         if id is not None:
             calls.append(single("HEXISTS", keys.content(id), id))
-        return UNINDEXED if all((yield calls)) else ""
+        return Reason("unindexed") if all((yield calls)) else None
 
     def search(self, scoped: ScopedRequest) -> Operation[Reply | None]:
         """The verified reply, see verify(); in one round trip where a script can search."""
@@ -103,7 +98,7 @@ class Verifier:
         parts = 3 if scoped.request.by_relevance else 2
         command = self._command(scoped, parts, redisearch.call(scoped))
         found, late = yield from redisearch.timed(command)
-        reply = Reply.of(found[3], self._keys.documents())
+        reply = Reply.of(found[2], self._keys.documents())
         verified = yield from self._verified(reply, scoped.request.filters, found)
         if verified is None:
             return None
@@ -124,13 +119,13 @@ class Verifier:
     ) -> Command[list[Any]]:
         keys, owner = self._keys, scoped.request.filters.owner or b""
         names = [keys.index, keys.expiry(), keys.tokens(), keys.owners(), keys.root]
-        args = [owner, scoped.tag, len(_FIELDS), *_FIELDS, parts, *rest]
+        args = [owner, scoped.tag, parts, *rest]
         return Command((FOUND.call(names, args),))
 
     def _verified(
         self, reply: Reply, filters: SearchFilters, found: list[Any]
     ) -> Operation[Reply | None]:
-        now, overdue, is_tag, _, tokens, *conversations = found
+        overdue, is_tag, _, tokens, *conversations = found
         if not is_tag:
             self._tags.pop(filters.owner or b"", None)
             return None
@@ -140,35 +135,36 @@ class Verifier:
                 if (yield from reap(self._layout, self._listing, batches=1)):
                     return None
         unread = {row.token for row in reply.rows if row.text is None}
-        records: dict[bytes, Record] = {}
+        records: dict[bytes, FoundRecord] = {}
         reasons = reply.reasons
         for token, row in zip(tokens, conversations, strict=True):
-            it = Summary.of(row[0], now, _FIELDS, row[1:]) if row else None
-            if it and _is_visible(token, it, filters):
-                records[token] = it.record
-                version, indexed = it.values.get("version"), it.values.get("indexed") or b""
-                if not indexed.endswith(b"-%b-%d" % (version or b"0", it.size)):  # written since
-                    reasons = [*reply.reasons, OVERWRITTEN]
+            if row and filters.conversation in (None, row[0]):
+                id, is_current, *values = row
+                records[token] = FoundRecord(id, values)
+                if not is_current:  # written since
+                    reasons = [*reply.reasons, Reason("overwritten")]
                     unread.add(token)
-        texts = yield from self._texts({it: records[it] for it in records if it in unread})
-        rows = [
-            row._replace(
-                record=records.get(row.token),
-                text=texts[row.token].get(row.suffix) if row.token in texts else row.text,
-            )
-            for row in reply.rows
-        ]
-        return replace(reply, rows=rows, reasons=reasons)
+        texts = yield from self._texts({it: records[it].id for it in records if it in unread})
+        for row in reply.rows:
+            row.record = records.get(row.token)
+            if row.token in texts:
+                row.text = texts[row.token].get(row.suffix)
+        return replace(reply, reasons=reasons)
 
-    def _texts(self, records: dict[bytes, Record]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
+    def _texts(self, ids: dict[bytes, bytes]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
         """The runs of conversations by the suffix of their documents, by token."""
-        if not records:
+        if not ids:
             return {}
-        documents = yield [document_command(self._layout, it) for it in records.values()]
-        return {
-            token: {suffix(text): text for text in (document.texts if document else ())}
-            for token, document in zip(records, documents, strict=True)
-        }
+        snapshots = yield [self._layout.snapshot(ConversationRef(id)) for id in ids.values()]
+        return {token: _texts_of(it) for token, it in zip(ids, snapshots, strict=True)}
+
+
+def _texts_of(snapshot: Snapshot | None) -> dict[bytes, bytes]:
+    """Those of a conversation that can be read."""
+    with suppress(Damaged):
+        document = snapshot.document if snapshot else None
+        return {suffix(text): text for text in (document.texts if document else ())}
+    return {}
 
 
 def document_command(layout: Layout, record: Record) -> Command[Document | None]:
@@ -182,9 +178,3 @@ def document_command(layout: Layout, record: Record) -> Command[Document | None]
 
     calls = (("HGET", layout.keys.content(id), id), ("LRANGE", layout.keys.runs(id), 0, -1))
     return Command(calls, decoded, otherwise=None)
-
-
-def _is_visible(token: bytes, it: Summary, filters: SearchFilters) -> bool:
-    """True for a conversation that exists, has that token and belongs to the caller."""
-    is_theirs = filters.owner in (None, it.owner) and filters.conversation in (None, it.id)
-    return it.size > 0 and not it.is_expired and it.values.get("token") == token and is_theirs

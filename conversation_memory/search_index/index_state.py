@@ -13,10 +13,10 @@ from ..exceptions import (
     RedisDenied,
     RedisMisconfigured,
     RedisReadOnly,
-    counted,
 )
 from ..keys import COUNT, decode
 from ..redis_io.operations import Command, Operation, Pause, info, single
+from .reasons import Reason
 from .schema import Schema
 
 # For how many seconds each state is kept; others are asked for every time.
@@ -34,11 +34,11 @@ class State:
 
     RediSearch `answers` in the first three, from the index `name`, which has the `fields` (name ->
     kind). While a changed definition is being built, these are of the old one. Unless results are
-    `complete`, `reason` says in a sentence why not.
+    `complete`, `reason` says why not.
     """
 
     kind: str
-    reason: str = ""
+    reason: Reason | None = None
     name: bytes = b""
     fields: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,9 +87,7 @@ class _Information:
         return fields
 
 
-OFF = State("off", "SEARCH is not switched on for this alias.")
-_REMEDY = "Run reindexconversations."
-_OLDER = f"Runs from before SEARCH was set are not searchable yet. {_REMEDY}"
+OFF = State("off", Reason("off"))
 
 
 class IndexState:
@@ -161,21 +159,17 @@ class IndexState:
         try:
             information = yield from self._info_of_created()
         except RedisDenied:
-            return State(
-                "denied",
-                "The ACL of this user does not allow RediSearch: FT.INFO, FT.CREATE, FT.SEARCH, "
-                "FT.AGGREGATE and FT._LIST are required.",
-            )
+            return State("denied", Reason("denied"))
         except RedisReadOnly:
-            return State("missing", "There is no search index yet, and this server is read-only.")
+            return State("missing", Reason("read_only"))
         except RedisMisconfigured as error:
             if is_unknown_command(error):
-                return State("absent", "This server has no RediSearch.")
+                return State("absent", Reason("absent"))
             if "db != 0" in str(error.__cause__):
-                return State("absent", "RediSearch indexes database 0 only.")
-            return State("absent", f"RediSearch cannot create the index. {error}")
+                return State("absent", Reason("database"))
+            return State("absent", Reason("not_created", detail=str(error)))
         if not (yield from self._merges()):
-            return State("partial", "This cluster returns only a part of the results.")
+            return State("partial", Reason("partial"))
         return (yield from self._state_of(information))
 
     def _info_of_created(self) -> Operation[_Information]:
@@ -203,17 +197,17 @@ class IndexState:
         if since is None or information.is_building:
             other = yield from self._other()
             if other is None and since is None:
-                return State("incomplete", _OLDER, name, fields)
+                return State("incomplete", Reason("older"), name, fields)
             if other is None:
-                reason = f"RediSearch is still indexing ({information.indexed * 100:.0f} % done)."
+                reason = Reason("building", round(information.indexed * 100))
                 return State("building", reason, name, fields)
             name, information = other
             fields = information.fields
-        reason = yield from self._gap(information)
-        return State("incomplete" if reason else "ready", reason, name, fields)
+        gap = yield from self._gap(information)
+        return State("incomplete" if gap else "ready", gap, name, fields)
 
-    def _gap(self, information: _Information) -> Operation[str]:
-        """A sentence on the documents that are missing according to the counts; '' if none are."""
+    def _gap(self, information: _Information) -> Operation[Reason | None]:
+        """The documents that are missing according to the counts."""
         conversations, known, stale, count = yield [
             single("HLEN", self._keys.index),
             single("HLEN", self._keys.tokens()),
@@ -224,12 +218,12 @@ class IndexState:
         lost = min(int(count or 0), information.before) - information.documents
         missing = conversations - known
         if missing > 0:
-            return f"{_conversations_are(missing)} not searchable yet. {_REMEDY}"
+            return Reason("not_indexed", missing)
         if stale:
-            return f"{_conversations_are(stale)} only partly searchable. {_REMEDY}"
+            return Reason("partly_indexed", stale)
         if lost > 0:
-            return f"Redis lost {counted(lost, 'search document')}. {_REMEDY}"
-        return ""
+            return Reason("lost", lost)
+        return None
 
     def _other(self) -> Operation[tuple[bytes, _Information] | None]:
         """Name and FT.INFO of a complete index that answers until this one is complete."""
@@ -274,10 +268,6 @@ def is_unknown_command(error: ConversationMemoryError) -> bool:
 
 def _digest(name: bytes) -> bytes:
     return name.rpartition(b"-")[2]
-
-
-def _conversations_are(number: int) -> str:
-    return f"{counted(number, 'conversation')} {'is' if number == 1 else 'are'}"
 
 
 def _total(reply: Any) -> int:

@@ -1,9 +1,9 @@
 """Search documents, which RediSearch indexes, and how a write changes them.
 
 The document of a run is a hash with these fields: `w` the words, `c` the token of the conversation,
-`o` the tag of the owner, `t` the time of the run (ms), `run` its JSON text unless that is very
-long, and a field for each of FIELDS. Tokens and tags are random: only the hashes `tokens` and
-`owners` tell what they mean, so that documents hold no ids.
+`o` the tag of the owner, `t` the time of the run (ms), `run` its JSON text (see shared_texts.py)
+unless that is very long, and a field for each of FIELDS. Tokens and tags are random: only the
+hashes `tokens` and `owners` tell what they mean, so that documents hold no ids.
 """
 
 import os
@@ -16,6 +16,7 @@ from typing import Any
 from ..documents import Document
 from ..runs import Artifact, Run
 from .schema import Schema
+from .shared_texts import MARK, shared
 
 # A run of more bytes, such as an image, is not copied into its document.
 LONGEST_RUN = 64 * 1024
@@ -67,7 +68,7 @@ class Documents:
         """For runs that are appended. A script may get their JSON texts in another argument."""
         documents = [self._document(run, text) for run, text in runs]
         for document in documents:
-            if not with_texts and document[-2] == b"run":
+            if not with_texts and document[-2] == b"run" and MARK not in document[-1]:
                 document.pop()
         return self._pack(documents)
 
@@ -122,10 +123,12 @@ class Documents:
     def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
         """Suffix, suffix of the document whose time it keeps, then field, value, field, value, …"""
         fields = self.schema.values(run.meta) if self.schema.fields else []
-        words = self.schema.words.stream(text_of(run.input), text_of(run.output))
-        fields += [b"w", words.encode()]
-        if len(text) <= LONGEST_RUN:
-            fields += [b"run", text]
+        texts, words = (text_of(run.input), text_of(run.output)), self.schema.words
+        once = None if words.language else shared(text, texts)
+        shown, copy = once or (words.stream(*texts).encode(), text)
+        fields += [b"w", shown]
+        if len(copy) <= LONGEST_RUN:
+            fields += [b"run", copy]
         return [suffix(text), predecessor, *fields]
 
     def _pack(

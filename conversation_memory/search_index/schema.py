@@ -14,7 +14,7 @@ from ..redis_io.scripts import Call
 from .tokens import Words, tag
 
 SEPARATOR = "\x1f"  # no tag contains it
-_VERSION = 1  # of the content of documents; a new one makes reindexing write them all
+_VERSION = 2  # of the content of documents; a new one makes reindexing write them all
 _EXACT = ("TAG", "SEPARATOR", SEPARATOR, "CASESENSITIVE")
 _KINDS: dict[str, tuple[str, ...]] = {
     "tag": _EXACT,

@@ -49,7 +49,7 @@ class Words:
 
     def of(self, text: str) -> list[str]:
         """The words of `text`, in its order."""
-        words = composed(text).translate(_FOLDS).split()
+        words = _folded(text).split()
         if self._stem or max(map(len, words), default=0) > MAX_LETTERS:
             return [self._finished(word) for word in words]
         return words
@@ -66,6 +66,8 @@ class Words:
         """
         if self._stem:
             return None
+        if text.isascii():
+            return _folded(text)
         words = text.translate(_ALIGNED)
         return None if _NO_LETTER in words else words
 
@@ -173,6 +175,12 @@ _FOLDS = _Folds({ord("Й"): "й", ord("й"): "й"})
 _ALIGNED = _Aligned()
 
 
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.encode().translate(_ASCII).decode()
+    return composed(text).translate(_FOLDS)
+
+
 def _is_accent(letter: str) -> bool:
     # Overlays, points of Hebrew and Arabic, accents; not the vowels and viramas of Asia.
     kind = combining(letter)
@@ -193,3 +201,7 @@ def _spaced(letter: str) -> str:
         return f" {letter} " if _ALONE(letter) else letter
     # Soft hyphens and joiners are within a word, but Thai puts a zero-width space between two.
     return "" if kind == "Cf" and letter != "\u200b" else " "
+
+
+# The same as _FOLDS for the bytes of ASCII, in a tenth of the time.
+_ASCII = bytes(ord(_FOLDS[code]) if code < 128 else 32 for code in range(256))

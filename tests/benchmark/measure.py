@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 
 from ..utils import monitored
 
@@ -25,6 +25,32 @@ def interleaved(
             if round >= 0:
                 times[name].append(perf_counter() - start)
     return {name: median(values) * 1e6 for name, values in times.items()}
+
+
+def processor_times(
+    client, calls: Calls, rounds: int = 15, batch: int = 20
+) -> dict[str, tuple[float, float]]:
+    """The medians of what each call costs the client and the server, in microseconds of CPU.
+
+    Other work on the machine counts less in it than in the time on the wall.
+    """
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            before, start = _server_cpu(client), process_time()
+            for _ in range(batch):
+                call()
+            spent = process_time() - start
+            times[name].append((spent / batch, (_server_cpu(client) - before) / batch))
+    return {
+        name: (median(ours for ours, _ in found) * 1e6, median(its for _, its in found) * 1e6)
+        for name, found in times.items()
+    }
+
+
+def _server_cpu(client) -> float:
+    found = client.info("cpu")
+    return float(found["used_cpu_user"]) + float(found["used_cpu_sys"])
 
 
 def server_time(client, call: Callable[[], object], times: int = 50) -> float:
