@@ -14,6 +14,7 @@
     #source = null;
     #text = null;
     #failures = 0;
+    #losses = 0;
     #isFresh = true; // the next piece begins the text
     #isOver = false;
 
@@ -73,6 +74,7 @@
     }
 
     #restart() {
+      this.#losses = 0;
       this.#text.textContent = "";
       this.#change("waiting");
     }
@@ -81,7 +83,7 @@
     async #miss() {
       this.#change("lost");
       this.#close();
-      await pause(1);
+      await pause(Math.min(2 ** this.#losses++, LONGEST_PAUSE));
       if (this.isConnected) this.#look();
     }
 
@@ -110,7 +112,7 @@
     async #fetchResult() {
       if (!this.hasAttribute("result")) return;
       const response = await fetch(this.getAttribute("result"));
-      if (!response.ok || response.redirected) throw new Error(response.status);
+      if (response.status !== 200 || response.redirected) throw new Error(response.status);
       const hadFocus = this.contains(document.activeElement);
       this.innerHTML = trusted(await response.text());
       if (hadFocus) this.#focus();
@@ -126,8 +128,12 @@
       const form = event.target;
       if (!("stay" in form.dataset)) return;
       event.preventDefault();
-      const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
-      if (!response.ok) form.submit();
+      try {
+        const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
+        if (!response.ok) throw new Error(response.status);
+      } catch {
+        form.submit();
+      }
     };
 
     #change(state) {
