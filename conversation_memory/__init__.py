@@ -1,5 +1,6 @@
 """The memory of LLM conversations, in Redis."""
 
+from .artifacts import Artifact
 from .collection.erase import Erasure
 from .collection.selection import Selection
 from .drivers import BaseConversationMemoryDriver, RedisConversationMemoryDriver
@@ -7,7 +8,7 @@ from .indexes import ConversationIndex, indexes
 from .owners import owner_of
 from .records import ConversationState, Page, Record
 from .replies import Chunk, OpenRun, Reply, astream_reply, stream_reply
-from .runs import Artifact, Run
+from .runs import Run
 
 __all__ = [
     "Artifact",

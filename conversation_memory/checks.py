@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -32,8 +33,34 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     except InvalidIndexError as error:
         hint = 'Write REDIS = {"default": {"URL": "redis://localhost:6379/0"}}.'
         return [Error(str(error), hint=hint, id="conversation_memory.E001")]
+    if not entries:
+        return list(_check_default_cache())
     found = [message for alias, entry in entries.items() for message in _check_entry(alias, entry)]
-    return found or list(_check_sharing(entries))
+    is_usable = not any(message.is_serious() for message in found)
+    return [*found, *(_check_sharing(entries) if is_usable else ())]
+
+
+def _check_default_cache() -> Iterator[CheckMessage]:
+    """Without REDIS, the default cache lends its connection."""
+    if "default" in conf.aliases():
+        yield _clears("default")
+        return
+    yield Warning(
+        "There is no settings.REDIS, and the cache 'default' does not use Redis: "
+        "indexes['default'] cannot be used.",
+        hint='Write REDIS = {"default": {"URL": "redis://localhost:6379/0"}}.',
+        id="conversation_memory.W008",
+    )
+
+
+def _clears(cache: str) -> Warning:
+    return Warning(
+        f"Conversations and the cache {cache!r} share a database of Redis: cache.clear() deletes "
+        "every conversation.",
+        hint="Give the entry of REDIS a URL instead of a CACHE, with another database than that "
+        "of the cache. If nothing ever clears the cache, add 'CACHE_IS_SHARED': True.",
+        id="conversation_memory.W007",
+    )
 
 
 def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
@@ -65,6 +92,9 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
             hint=clients.LENDERS if index.cache else options,
             id=f"conversation_memory.{'E004' if index.cache else 'E005'}",
         )
+    else:
+        if index.cache and not index.cache_is_shared:
+            yield _clears(index.cache)
 
     # redis-py also takes the arguments of the query, the last of each name.
     query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
@@ -85,15 +115,30 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
             hint="Use database 0.",
             id="conversation_memory.W002",
         )
-    if index.search and index.search.embed:
-        try:
-            import_string(index.search.embed)
-        except ImportError as error:
-            yield Error(
-                f"EMBED in SEARCH of {where} cannot be imported: {error}.",
-                hint="Name a callable, as in 'project.embeddings.embed'.",
-                id="conversation_memory.E008",
-            )
+    embed = index.search.embed if index.search else None
+    if embed and (fault := _fault_of(embed)):
+        yield Error(
+            f"EMBED in SEARCH of {where} {fault}.",
+            hint="Name a callable, as in 'project.embeddings.embed'.",
+            id="conversation_memory.E008",
+        )
+    if index.title is not None and (fault := _fault_of(index.title, may_be_async=False)):
+        yield Error(
+            f"TITLE of {where} {fault}.",
+            hint="Name a function from a run to a text, as in 'project.titles.title', or None.",
+            id="conversation_memory.E009",
+        )
+
+
+def _fault_of(path: str, *, may_be_async: bool = True) -> str:
+    """What is wrong with the dotted path of a callable; '' if nothing is."""
+    try:
+        found = import_string(path)
+    except ImportError as error:
+        return f"cannot be imported: {error}"
+    if not callable(found):
+        return "is not callable"
+    return "is async" if iscoroutinefunction(found) and not may_be_async else ""
 
 
 def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
@@ -123,11 +168,22 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
 def check_servers(**kwargs: Any) -> list[CheckMessage]:
     if any(message.is_serious() for message in check_settings()):
         return []
-    return [message for alias in conf.entries() for message in _check_server(alias)]
+    aliases = [*conf.entries()] or [alias for alias in conf.aliases() if alias == "default"]
+    return [message for alias in aliases for message in _check_server(alias)]
 
 
 def _check_server(alias: str) -> Iterator[CheckMessage]:
     index, kind, reason = indexes[alias], "", ""
+    try:
+        index.count()
+    except ConversationMemoryError as error:
+        yield Warning(
+            f"settings.REDIS[{alias!r}] cannot be used: {error}",
+            hint="Start the server, or correct the entry. errors.md of the documentation names "
+            "the cure of each message.",
+            id="conversation_memory.W009",
+        )
+        return
     if index.settings.search:
         try:
             state = index.search_state()
@@ -142,7 +198,7 @@ def _check_server(alias: str) -> Iterator[CheckMessage]:
         )
 
     memory: dict[str, str] = {}
-    with suppress(ConversationMemoryError):  # an unreachable server evicts nothing
+    with suppress(ConversationMemoryError):  # it has gone away since
         memory = index._run(info("memory"))
     policy = memory.get("maxmemory_policy", "")
     if policy.startswith("allkeys-") and memory.get("maxmemory", "0") != "0":

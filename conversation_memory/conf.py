@@ -7,10 +7,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from django.conf import settings
-from django.views.decorators.debug import sensitive_variables
 from redis.connection import parse_url
 
-from .exceptions import InvalidIndexError
+from .exceptions import InvalidIndexError, sensitive
 from .keys import Keys
 
 DEFAULT_INDEX = "conversations"
@@ -18,7 +17,9 @@ MAX_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 
 _ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
-_STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT".split()
+_STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT TITLE".split()
+# os.environ.get() returns None for a missing variable; a TITLE of None turns titles off.
+_OPTIONAL = "USERNAME PASSWORD TITLE".split()
 # The lowest and the highest value, 0 for no limit.
 _INTEGERS = {"PORT": (1, 65535), "DB": (0, 0)}
 _INTEGERS |= dict.fromkeys(("MAX_BYTES", "MAX_RUN_BYTES", "MAX_FOLLOWERS"), (1, 0))
@@ -54,11 +55,13 @@ class IndexSettings:
     ttl: float | timedelta | None = None
     ttl_on_read: bool = False
     on_user_delete: str | None = None
+    title: str | None = "conversation_memory.titles.first_line"
     reply_lease: float | timedelta = 30
     reply_timeout: float | timedelta = 3600
     max_followers: int = 1000
     search: SearchSettings | None = None
     cache: str | None = None
+    cache_is_shared: bool = False
     url: str | None = field(default=None, repr=False)
     host: str = "localhost"
     port: int = 6379
@@ -113,7 +116,7 @@ def lends(cache: str) -> bool:
     return "redis" in str(settings.CACHES[cache].get("BACKEND", "")).lower()
 
 
-@sensitive_variables()
+@sensitive
 def get(alias: str) -> IndexSettings:
     """The settings of `alias`. Raises `InvalidIndexError` with all errors of its entry."""
     if alias not in entries() and alias not in settings.CACHES:
@@ -141,8 +144,7 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
         yield f"{where} is not a dict."
         return
     yield from _key_faults(where, entry, IndexSettings)
-    # os.environ.get() returns None for a missing variable.
-    optional = {key for key in ("USERNAME", "PASSWORD") if entry.get(key) is None}
+    optional = {key for key in _OPTIONAL if entry.get(key) is None}
     if mistyped := [
         key for key in _STRINGS if key not in optional and not isinstance(entry.get(key, ""), str)
     ]:
@@ -156,6 +158,8 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
             yield f"{key} of {where} must be an integer {span}."
     yield from _index_faults(where, entry)
     yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
+    if entry.get("CACHE_IS_SHARED") and "CACHE" not in entry:
+        yield f"CACHE_IS_SHARED of {where} has no effect without CACHE."
     options = entry.get("OPTIONS", {})
     if not isinstance(options, Mapping) or not all(isinstance(key, str) for key in options):
         yield f"OPTIONS of {where} is not a dict of keyword arguments."
@@ -201,8 +205,9 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
-    if not isinstance(entry.get("TTL_ON_READ", False), bool):
-        yield f"TTL_ON_READ of {where} must be True or False."
+    for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
+        if not isinstance(entry.get(key, False), bool):
+            yield f"{key} of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
         yield f"ON_USER_DELETE of {where} must be 'erase', 'anonymise' or None."
     for key in ("TTL", "REPLY_LEASE", "REPLY_TIMEOUT"):

@@ -12,9 +12,9 @@ from uuid import uuid4
 
 from .conf import IndexSettings, lifetime_in_ms
 from .documents import Runs
+from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
-from .layouts.refs import Memo
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, twins
 from .replies import ReplyingDriver
@@ -94,23 +94,35 @@ class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver
         self.host, self.port, self.db = settings.host, settings.port, settings.db
         self.username = settings.username
         self._connection, self._layout = connection, layout
-        self._seen, self._memo = ref, Memo()
+        self._seen = ref
 
-    def _store(
+    # Not twins(): pyright takes the type of a plain attribute from the base class.
+    @sensitive
+    def store(
         self,
         runs: Sequence[Run | dict[str, Any]],
         metadata: Mapping[str, Any] | None = None,
         *,
         revision: str | None = None,
-    ) -> Operation[str]:
+    ) -> str:
         """Overwrite the conversation with `runs`, oldest first, and `metadata`.
 
         With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since,
         including a stock Griptape driver. Returns the new revision.
         """
-        return self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
+        return self._run(self._layout.store(self._ref, _runs(runs), metadata or {}, revision))
 
-    store, astore = twins(_store)
+    @sensitive
+    async def astore(
+        self,
+        runs: Sequence[Run | dict[str, Any]],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        revision: str | None = None,
+    ) -> str:
+        """See store()."""
+        stored = self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
+        return await self._arun(stored)
 
     def _append(self, *runs: Run | dict[str, Any]) -> Operation[int]:
         """Append `runs`; other writers may append at the same time.
@@ -118,7 +130,7 @@ class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver
         A run whose id is stored already is not added again, so that an unconfirmed append may be
         repeated. Returns the number of runs added.
         """
-        return self._layout.append(self._ref, _runs(runs), self._memo)
+        return self._layout.append(self._ref, _runs(runs))
 
     append, aappend = twins(_append)
 
@@ -127,6 +139,17 @@ class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver
         return self._layout.edit(self._ref, as_run(run))
 
     edit, aedit = twins(_edit)
+
+    def _annotate(
+        self, run_id: str, changes: Mapping[str, Any], *, remove: Sequence[str] = ()
+    ) -> Operation[dict[str, Any]]:
+        """Merge `changes` into the meta of a run and `remove` keys, as for a user's feedback.
+
+        Returns the meta as stored. Raises `RunNotFound` if the run does not exist.
+        """
+        return self._layout.annotate(self._ref, run_id, changes, remove)
+
+    annotate, aannotate = twins(_annotate)
 
     def _remove(self, run_id: str) -> Operation[None]:
         """Remove the run of that id. Raises `RunNotFound` if it does not exist."""
@@ -153,7 +176,7 @@ class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver
         conversation of another owner.
         """
         fork = copy(self)
-        fork._seen, fork._memo = self._seen.at(_id(new_id)), Memo()
+        fork._seen = self._seen.at(_id(new_id))
         yield from self._layout.fork(self._ref, fork._ref, until)
         return fork
 
@@ -166,7 +189,7 @@ class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver
         starts a new conversation with its next append.
         """
         yield from self._layout.rename(self._ref, encode(new_id))
-        self._seen, self._memo = self._seen.at(encode(new_id)), Memo()
+        self._seen = self._seen.at(encode(new_id))
 
     rename, arename = twins(_rename)
 

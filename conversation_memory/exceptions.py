@@ -5,11 +5,15 @@ or secrets. redis-py quotes arguments in some errors, so these are redacted befo
 """
 
 import re
+from collections.abc import Callable
 from copyreg import __newobj__  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.views.decorators.debug import sensitive_variables
 from redis import exceptions as redis
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ConversationMemoryError(Exception):
@@ -85,7 +89,10 @@ class RunNotFound(ConversationNotFound):
 
 
 class ConversationTooLarge(ConversationError):
-    """The conversation would exceed MAX_BYTES, or a run MAX_RUN_BYTES; nothing was written."""
+    """The conversation would exceed MAX_BYTES, or a run MAX_RUN_BYTES; nothing was written.
+
+    Or its last run alone exceeds the `max_tokens` of a strict `window()`.
+    """
 
 
 class ConversationCorrupt(ConversationError):
@@ -215,6 +222,13 @@ def translate(error: Exception, alias: str) -> ConversationMemoryError:
     ours = kind(f"Redis of alias {alias!r} {sentence}{address}.")
     ours.__cause__ = cause
     return ours
+
+
+def sensitive(function: F) -> F:
+    """Hide the variables of `function` in Django's error reports."""
+    # Django's decorator has no types: without django-stubs, what it decorates would be Any.
+    hidden: F = sensitive_variables()(function)
+    return hidden
 
 
 def is_wrong_type(error: Exception) -> bool:

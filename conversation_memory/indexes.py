@@ -14,10 +14,11 @@ from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing, counting
-from .collection.selection import EVERYTHING, ScanCursor, Selection
+from .collection.selection import EVERYTHING, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
 from .exceptions import InvalidIndexError
+from .exports import Exportable
 from .keys import Id, decode, encode
 from .layouts import layout
 from .records import ConversationState, Page
@@ -37,7 +38,7 @@ _ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r
 _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
 
-class ConversationIndex(Searchable, Browsable, ReplyingIndex):
+class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -72,8 +73,7 @@ class ConversationIndex(Searchable, Browsable, ReplyingIndex):
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
         """The number of conversations, of all or of one owner."""
-        key = None if owner is None else encode(owner)
-        return int((yield counting(self._layout.keys, key)))
+        return int((yield counting(self._layout.keys, None if owner is None else encode(owner))))
 
     count, acount = twins(_count)
 
@@ -279,12 +279,12 @@ class ConversationIndex(Searchable, Browsable, ReplyingIndex):
         An id that exists from start to end comes at least once; it may come twice if the index
         grows meanwhile.
         """
-        cursor = ScanCursor(self._listing.scan)
+        cursor = self._listing.ids()
         while cursor.goes_on:
             yield from map(decode, self._run(cursor.next()))
 
     async def __aiter__(self) -> AsyncIterator[str]:
-        cursor = ScanCursor(self._listing.scan)
+        cursor = self._listing.ids()
         while cursor.goes_on:
             for id in await self._arun(cursor.next()):
                 yield decode(id)

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from django.views.decorators.debug import sensitive_variables
-
 from .collection.listing import Listing
+from .exceptions import sensitive
 from .keys import decode
 from .layouts import ConversationRef, Layout
-from .layouts.refs import Memo
 from .records import LARGEST, ConversationState, Excerpt, Record, RunPage, page_limit
 from .redis_io.connections import Connection
 from .redis_io.operations import Operation, T, aperform, perform, twins
@@ -26,7 +24,6 @@ class ConversationReader:
 
     _connection: Connection
     _layout: Layout
-    _memo: Memo
     _seen: ConversationRef
 
     @property
@@ -59,14 +56,13 @@ class ConversationReader:
 
         Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        conversation = yield from self._read()
-        return conversation.runs, conversation.metadata
+        return self._reading(self._layout.load(self._ref))
 
     load, aload = twins(_load)
 
     def _read(self) -> Operation[ConversationState]:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._reading(self._layout.read(self._ref, self._memo))
+        return self._reading(self._layout.read(self._ref))
 
     read, aread = twins(_read)
 
@@ -118,17 +114,20 @@ class ConversationReader:
         max_runs: int | None = None,
         max_tokens: int | None = None,
         count: Callable[[Run], int] = estimate_tokens,
+        strict: bool = False,
     ) -> Operation[list[Run]]:
         """The last whole runs that fit into a prompt, oldest first; changes nothing stored.
 
-        `max_tokens` limits the sum of `count(run)`, which by default counts four characters as a
-        token.
+        `max_tokens` limits the sum of `count(run)`, which by default counts four characters of
+        input and output as a token. If the last run alone exceeds it, the window is that run; if
+        `strict`, raises `ConversationTooLarge`.
         """
-        return self._reading(self._layout.window(self._ref, max_runs, max_tokens, count))
+        window = self._layout.window(self._ref, max_runs, max_tokens, count, strict=strict)
+        return self._reading(window)
 
     window, awindow = twins(_window)
 
-    @sensitive_variables()
+    @sensitive
     def recall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """The `k` runs of the conversation that are most related to `text`, the closest first.
 
@@ -145,7 +144,7 @@ class ConversationReader:
         vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
         return embedding.nearest(runs, vectors, vector, k)
 
-    @sensitive_variables()
+    @sensitive
     async def arecall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """See recall()."""
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 from .clock import moment
 from .keys import decode
@@ -120,7 +120,13 @@ class RunPage(Sequence[Run]):
     runs: list[Run]
     start: int
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Run]: ...
+
+    def __getitem__(self, index: int | slice) -> Run | list[Run]:
         return self.runs[index]
 
     def __len__(self) -> int:
@@ -139,7 +145,13 @@ class Page(Sequence[Record]):
     next: str | None = None
     unlisted: int = 0
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
         return self.records[index]
 
     def __len__(self) -> int:

@@ -1,138 +1,30 @@
-"""Run and Artifact."""
+"""Run: one exchange of a conversation, and the JSON texts that stand for it.
+
+In the wire format a run is an object. A plain text in it goes without the members that Griptape
+fills in: `reference`, `meta`, and `name`, which is the id. In a list a run is an array, `[id,
+input, output]` or `[id, input, output, meta]`. There a plain text is a string; `[text, id]` if its
+id does not follow from that of the run; and any other artifact the object that it is on the wire.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from base64 import b64encode
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
+from .artifacts import Artifact, artifact, plain_text, wrap
 from .exceptions import Damaged
-from .wire import MAX_DEPTH, dumps, dumps_unchecked, loads, too_deep
+from .wire import dumps, dumps_unchecked, filled, loads_any, loads_together
 
-_BINARY = {
-    "BlobArtifact": "application/octet-stream",
-    "ImageArtifact": "image",
-    "AudioArtifact": "audio",
-}
+# A run in short: id, input, output, and meta unless that is None. Input and output are a text, a
+# text and its id, or a dict.
+Parts = list[Any]
 
-_unescaped = re.compile(r"[ !#-\[\]-~]*").fullmatch
-
-
-class Artifact:
-    """One typed value of a run: what a user said, what a model answered.
-
-    `value` is what the wire holds: text for most types, base64 for images, audio and blobs, a list
-    of artifact dicts for a `ListArtifact`. Bytes are encoded and nested artifacts turned into dicts
-    on the way in. `fields` are the further keys of a type, such as `format`, `width`, `height`.
-    """
-
-    __slots__ = ("_data",)
-
-    def __init__(
-        self,
-        value: Any,
-        *,
-        type: str = "TextArtifact",
-        id: str | None = None,
-        name: str | None = None,
-        meta: dict[str, Any] | None = None,
-        reference: Any = None,
-        **fields: Any,
-    ):
-        id = id or uuid4().hex
-        self._data: dict[str, Any] = {
-            "type": type,
-            "id": id,
-            "reference": reference,
-            "meta": {} if meta is None else meta,
-            "name": name or id,
-            "value": _plain(value),
-            **fields,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Artifact:
-        """The artifact that `data` is on the wire; every key is kept, known or not."""
-        artifact = cls.__new__(cls)
-        artifact._data = data
-        return artifact
-
-    def to_dict(self) -> dict[str, Any]:
-        """The dict on the wire itself: what you change in it is changed in the artifact."""
-        return self._data
-
-    @property
-    def type(self) -> str:
-        return str(self._data.get("type", ""))
-
-    @property
-    def id(self) -> str | None:
-        return self._data.get("id")
-
-    @property
-    def name(self) -> str:
-        return str(self._data.get("name") or "")
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        meta = self._data.get("meta")
-        return meta if isinstance(meta, dict) else {}
-
-    @property
-    def value(self) -> Any:
-        return self._data.get("value")
-
-    @property
-    def items(self) -> list[Artifact]:
-        """The artifacts inside a `ListArtifact`; empty for every other type."""
-        if self.type != "ListArtifact" or not isinstance(self.value, list):
-            return []
-        return [_wrap(item) for item in self.value]
-
-    @property
-    def mime_type(self) -> str | None:
-        """`image/png` and the like; None for an artifact that is not a binary."""
-        kind = _BINARY.get(self.type)
-        return f"{kind}/{self._data.get('format', '*')}" if kind in ("image", "audio") else kind
-
-    @property
-    def text(self) -> str:
-        """The artifact as text, whatever its type; a binary as a short description of it."""
-        try:
-            return self._text()
-        except RecursionError:
-            return "[nested too deeply to read]"
-
-    def to_text(self) -> str:
-        """Griptape's name for `text`."""
-        return self.text
-
-    def _text(self) -> str:
-        value = self.value
-        if self.mime_type:
-            size = len(value.rstrip("=")) * 3 // 4 if isinstance(value, str) else 0
-            return f"[{self.mime_type}, {size:,} bytes]"
-        if self.type == "ListArtifact":
-            separator = self._data.get("item_separator")
-            separator = separator if isinstance(separator, str) else "\n\n"
-            return separator.join(item.text for item in self.items)
-        if isinstance(value, str):
-            return value
-        return "" if value is None else json.dumps(value, ensure_ascii=False)
-
-    __str__ = to_text
-
-    def __repr__(self) -> str:
-        return f"<{self.type or 'Artifact'} {self.id}>"  # never the content
-
-    def __eq__(self, other: object) -> bool:
-        return self._data == other._data if isinstance(other, Artifact) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # mutable
+_SIDES = ("input", "output")
+_SHORT = ("type", "id", "value")
+_FULL = ("type", "id", "reference", "meta", "name", "value")
 
 
 class Run:
@@ -146,31 +38,42 @@ class Run:
     that were read unless it was changed.
     """
 
-    __slots__ = ("_data", "_raw")
+    # The text that was read; what it says, as decoded; and the dict that was handed out, which may
+    # have been changed since.
+    __slots__ = ("_data", "_raw", "_value")
+
+    _data: dict[str, Any] | None
+    _raw: bytes | None
+    _value: Any
 
     def __init__(
         self, input: Any, output: Any, meta: dict[str, Any] | None = None, *, id: str | None = None
     ):
-        self._raw: bytes | None = None
-        self._data: dict[str, Any] | None = {
-            "type": "Run",
-            "id": id or uuid4().hex,
-            "meta": meta,
-            "input": _artifact(input),
-            "output": _artifact(output),
-        }
+        id = id or uuid4().hex
+        self._raw = self._value = self._data = None
+        if isinstance(input, str) and isinstance(output, str) and isinstance(id, str):
+            self._value = [id, input, output] if meta is None else [id, input, output, meta]
+        else:
+            self._data = {
+                "type": "Run",
+                "id": id,
+                "meta": meta,
+                "input": _side(id, "input", input),
+                "output": _side(id, "output", output),
+            }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Run:
         """The run that `data` is on the wire; every key is kept, known or not."""
-        return cls.from_wire(None, data)
+        run = cls.__new__(cls)
+        run._raw, run._value, run._data = None, None, data
+        return run
 
     @classmethod
-    def from_wire(cls, raw: bytes | None, data: dict[str, Any] | None = None) -> Run:
-        """The run of the JSON text `raw`, decoded on first use unless `data` is at hand."""
+    def from_text(cls, raw: bytes) -> Run:
+        """The run of a stored JSON text, which is decoded when it is first looked at."""
         run = cls.__new__(cls)
-        run._raw = raw
-        run._data = data
+        run._raw, run._value, run._data = raw, None, None
         return run
 
     def to_dict(self) -> dict[str, Any]:
@@ -179,25 +82,31 @@ class Run:
         Raises `ConversationCorrupt` if the stored text is not a run.
         """
         if self._data is None:
-            self._data = self._decoded()
+            parts = self._short()
+            self._data = self._value if parts is None else _expanded(parts)
         return self._data
 
-    def _decoded(self) -> dict[str, Any]:
-        raw = self._raw or b""
-        try:
-            return loads(raw)
-        except Damaged as error:
-            raise Damaged(f"a stored run is damaged: {error.reason}", raw) from None
+    def _said(self) -> Any:
+        """What the text says, decoded now if need be."""
+        if self._value is None:
+            self._value = self._decode()._value
+        return self._value
+
+    def _short(self) -> Parts | None:
+        """The run in short; None if that would lose something."""
+        value = self._said()
+        return value if type(value) is list else _shortened(value)
+
+    def _decode(self) -> Run:
+        return decoded_run(self._raw or b"", "a stored run")
 
     def to_wire(self) -> bytes:
-        """The JSON text of the run: the bytes that were read, if nothing was changed since."""
-        data = self._data
-        if self._raw is None:
-            return dumps(data)
-        # As text, because 1 == 1.0 == True in Python. Of any depth: others may have stored it.
-        if data is not None and dumps_unchecked(data) != dumps_unchecked(self._decoded()):
-            return dumps(data)
-        return self._raw
+        """The JSON text of the run in the wire format."""
+        return _text(self, wire_text, b"{")
+
+    def to_list(self) -> bytes:
+        """The JSON text of the run in a list: an array, unless only the object gives it back."""
+        return _text(self, list_text, b"[")
 
     def with_id(self, id: str) -> Run:
         """The same run with another id; a new one comes behind the type, as in Griptape."""
@@ -206,25 +115,15 @@ class Run:
         return Run.from_dict({**({} if "id" in data else opening), **data, "id": id})
 
     @property
-    def is_loaded(self) -> bool:
-        """True if the run was read from a document, so that its bytes are at hand."""
-        return self._raw is not None
-
-    @property
-    def opens_as_usual(self) -> bool:
-        """True if its JSON begins as Griptape's, with type and id, and the id has no escape."""
-        data = self.to_dict()
-        if [*islice(data, 2)] != ["type", "id"] or data["type"] != "Run":
-            return False
-        return isinstance(data["id"], str) and _unescaped(data["id"]) is not None
-
-    @property
     def id(self) -> str:
-        id = self.to_dict().get("id")
+        value = self._said() if self._data is None else self._data
+        id = value[0] if type(value) is list else value.get("id")
         return "" if id is None else str(id)
 
     @property
     def meta(self) -> dict[str, Any] | None:
+        if self._data is None and type(self._value) is list and len(self._value) == 3:
+            return None
         return self.to_dict().get("meta")
 
     @meta.setter
@@ -233,19 +132,33 @@ class Run:
 
     @property
     def input(self) -> Artifact:
-        return _wrap(self.to_dict().get("input"))
+        value = self._value
+        if type(value) is list and self._data is None and type(value[1]) is str:
+            return plain_text(self, "input", value[1])
+        return self._artifact("input", 1)
 
     @input.setter
     def input(self, value: Any) -> None:
-        self.to_dict()["input"] = _artifact(value)
+        self.to_dict()["input"] = artifact(value)
 
     @property
     def output(self) -> Artifact:
-        return _wrap(self.to_dict().get("output"))
+        value = self._value
+        if type(value) is list and self._data is None and type(value[2]) is str:
+            return plain_text(self, "output", value[2])
+        return self._artifact("output", 2)
 
     @output.setter
     def output(self, value: Any) -> None:
-        self.to_dict()["output"] = _artifact(value)
+        self.to_dict()["output"] = artifact(value)
+
+    def _artifact(self, side: str, position: int) -> Artifact:
+        if self._data is None:
+            value = self._value or self._said()
+            text = _text_of(value[position] if type(value) is list else value.get(side))
+            if text is not None:
+                return plain_text(self, side, text)
+        return wrap(self.to_dict().get(side))
 
     def __repr__(self) -> str:
         return f"<Run {self.id}>"  # never the content
@@ -254,6 +167,209 @@ class Run:
         return self.to_dict() == other.to_dict() if isinstance(other, Run) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # mutable
+
+
+_new = Run.__new__
+
+
+def decoded_runs(texts: Sequence[bytes], start: int = 0) -> list[Run]:
+    """The runs of stored JSON texts, the first at position `start`.
+
+    Raises `Damaged`, naming the run.
+    """
+    values = loads_together(texts)
+    if values is None:
+        values = [None] * len(texts)
+    return [
+        _known(raw, value) if _is_plain(value) else decoded_run(raw, f"run {position}")
+        for position, (raw, value) in enumerate(zip(texts, values, strict=True), start)
+    ]
+
+
+def _known(raw: bytes, value: Any) -> Run:
+    run = _new(Run)
+    run._raw, run._value, run._data = raw, value, None
+    return run
+
+
+def lenient(texts: Sequence[bytes]) -> list[Run]:
+    """See decoded_runs(), but a damaged run is an error only when it is looked at."""
+    with suppress(Damaged):
+        return decoded_runs(texts)
+    return [*map(Run.from_text, texts)]
+
+
+def decoded_run(raw: bytes, name: str) -> Run:
+    """The run of a stored JSON text. Raises `Damaged`, naming it."""
+    try:
+        value = loads_any(raw)
+        if type(value) is not dict and not _is_short(value):
+            raise Damaged("it is not an object", raw)
+    except Damaged as error:
+        raise Damaged(f"{name} is damaged: {error.reason}", raw) from None
+    return _known(raw, value)
+
+
+def _is_plain(value: Any) -> bool:
+    """True if a value, as decoded from JSON, is a run of two plain texts, in short or as a dict."""
+    if type(value) is list:
+        return len(value) == 3 and type(value[0]) is type(value[1]) is type(value[2]) is str
+    if type(value) is not dict or len(value) != 4 or value.get("type") != "Run":
+        return False
+    return (
+        type(value.get("id")) is str
+        and _is_plain_text(value.get("input"))
+        and _is_plain_text(value.get("output"))
+    )
+
+
+def _is_plain_text(value: Any) -> bool:
+    if type(value) is not dict or len(value) != 3 or value.get("type") != "TextArtifact":
+        return False
+    return type(value.get("id")) is type(value.get("value")) is str
+
+
+def _text_of(part: Any) -> str | None:
+    """The text of a side of a run, if it is nothing but a text."""
+    if isinstance(part, str):
+        return part
+    if type(part) is list:
+        return part[0]  # type: ignore[no-any-return]
+    if type(part) is dict and part.get("type") == "TextArtifact":
+        value = part.get("value")
+        return value if isinstance(value, str) else None
+    return None
+
+
+def _text(run: Run, form: Callable[[Parts], bytes], opening: bytes) -> bytes:
+    """The text of a run in the form `form`, whose texts begin with `opening`."""
+    raw, data = run._raw, run._data
+    if raw is None:
+        parts = run._value if data is None else _shortened(data)
+        return form(parts) if parts is not None else dumps(data)
+    # As text, because 1 == 1.0 == True in Python. Of any depth: others may have stored it.
+    if data is not None and dumps_unchecked(data) != dumps_unchecked(run._decode().to_dict()):
+        return _text(Run.from_dict(data), form, opening)
+    if raw.startswith(opening):
+        return raw
+    with suppress(Damaged):
+        parts = run._short()
+        # Only an equal text proves that no digit of a number and no repeated key is lost.
+        if parts is not None and (raw.startswith(b"[") or raw in _spellings(parts)):
+            return form(parts)
+    return raw
+
+
+def _spellings(parts: Parts) -> Iterator[bytes]:
+    """The wire format as we write it, and as Griptape does."""
+    yield wire_text(parts)
+    yield json.dumps(_expanded(parts)).encode()
+
+
+def wire_text(parts: Parts) -> bytes:
+    if all(type(part) is str for part in parts):
+        id, input, output = parts
+        return filled(
+            '{"type": "Run", "id": %s, "input": {"type": "TextArtifact", "id": %s, "value": %s}, '
+            '"output": {"type": "TextArtifact", "id": %s, "value": %s}}',
+            (id, f"{id}-input", input, f"{id}-output", output),
+        )
+    id, *sides = parts[:3]
+    meta = {"meta": parts[3]} if len(parts) > 3 else {}
+    wired = {name: _wired(id, name, part) for name, part in zip(_SIDES, sides, strict=True)}
+    return dumps({"type": "Run", "id": id, **meta, **wired})
+
+
+def list_text(parts: Parts) -> bytes:
+    if all(type(part) is str for part in parts):
+        return filled("[%s,%s,%s]", parts)
+    return dumps(parts, compact=True)
+
+
+def _expanded(parts: Parts) -> dict[str, Any]:
+    """The dict on the wire, with what Griptape fills in."""
+    id, input, output, *meta = parts
+    return {
+        "type": "Run",
+        "id": id,
+        "meta": meta[0] if meta else None,
+        "input": _full(id, "input", input),
+        "output": _full(id, "output", output),
+    }
+
+
+def _full(run_id: str, side: str, part: Any) -> dict[str, Any]:
+    if isinstance(part, dict):
+        return part
+    text, id = (part, f"{run_id}-{side}") if isinstance(part, str) else part
+    return {
+        "type": "TextArtifact",
+        "id": id,
+        "reference": None,
+        "meta": {},
+        "name": id,
+        "value": text,
+    }
+
+
+def _wired(run_id: str, side: str, part: Any) -> dict[str, Any]:
+    full = _full(run_id, side, part)
+    return full if isinstance(part, dict) else {key: full[key] for key in _SHORT}
+
+
+def _side(run_id: Any, side: str, value: Any) -> dict[str, Any]:
+    return _full(run_id, side, value) if isinstance(value, str) else artifact(value)
+
+
+def _is_short(value: Any) -> bool:
+    """True if a value, as decoded from JSON, is a run in short."""
+    if type(value) is not list or len(value) not in (3, 4) or type(value[0]) is not str:
+        return False
+    return _is_part(value[1]) and _is_part(value[2])
+
+
+def _is_part(value: Any) -> bool:
+    if type(value) is list:
+        return len(value) == 2 and type(value[0]) is type(value[1]) is str
+    return type(value) in (str, dict)
+
+
+def _shortened(data: Any) -> Parts | None:
+    """The run of a dict on the wire in short; None if that would lose something."""
+    if type(data) is not dict or data.get("type") != "Run":
+        return None
+    names = (*data,)
+    if names == ("type", "id", "meta", "input", "output"):
+        meta = [] if data["meta"] is None else [data["meta"]]
+    elif names == ("type", "id", "input", "output"):
+        meta = []
+    else:
+        return None
+    id, input, output = data["id"], data["input"], data["output"]
+    if not (isinstance(id, str) and type(input) is dict and type(output) is dict):
+        return None
+    return [id, _shortened_side(id, "input", input), _shortened_side(id, "output", output), *meta]
+
+
+def _shortened_side(run_id: str, side: str, data: dict[str, Any]) -> Any:
+    names = (*data,)
+    if names != _SHORT and not (names == _FULL and _has_defaults(data)):
+        return data
+    id, text = data["id"], data["value"]
+    if data["type"] != "TextArtifact" or not (isinstance(id, str) and isinstance(text, str)):
+        return data
+    return text if id == f"{run_id}-{side}" else [text, id]
+
+
+def _has_defaults(data: dict[str, Any]) -> bool:
+    """True if a plain text has what Griptape fills in."""
+    meta = data["meta"]
+    return (
+        data["reference"] is None
+        and meta == {}
+        and type(meta) is dict
+        and data["name"] == data["id"]
+    )
 
 
 def as_run(value: Any) -> Run:
@@ -270,26 +386,3 @@ def as_run(value: Any) -> Run:
 def estimate_tokens(run: Run) -> int:
     """About how many tokens a run has, at four characters each."""
     return (len(run.input.text) + len(run.output.text)) // 4 + 1
-
-
-def _artifact(value: Any) -> dict[str, Any]:
-    plain = Artifact(value).to_dict() if isinstance(value, str) else _plain(value)
-    if not isinstance(plain, dict) or "type" not in plain:
-        raise TypeError(
-            f"An artifact is a str, an Artifact or a dict with a type, not {type(value).__name__}."
-        )
-    return plain
-
-
-def _plain(value: Any, depth: int = 1) -> Any:
-    if isinstance(value, bytes):
-        return b64encode(value).decode()
-    if isinstance(value, (list, tuple)):
-        if depth > MAX_DEPTH:
-            raise too_deep()
-        return [_plain(item, depth + 1) for item in value]
-    return value.to_dict() if hasattr(value, "to_dict") else value
-
-
-def _wrap(value: Any) -> Artifact:
-    return Artifact.from_dict(value if isinstance(value, dict) else {"type": "", "value": value})

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
@@ -17,37 +18,53 @@ _READABLE_DEPTH = 500
 _strings = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _no_brackets = bytes({*range(256)} - {*b"[]{}"})
 
+_readers: list[Callable[[bytes], Any]] = [json.loads]
+with suppress(ImportError):
+    import orjson
+
+    _readers.insert(0, orjson.loads)
+
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 _space = re.compile(r"[ \t\n\r]*").match
 _comma = re.compile(r"[ \t\n\r]*,[ \t\n\r]*").match
 
 
-def dumps(value: Any) -> bytes:
-    """`value` as Griptape would write it: ASCII, default separators, NaN as `NaN`.
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ascii = json.JSONEncoder(separators=(",", ":"))
+
+
+def dumps(value: Any, *, compact: bool = False) -> bytes:
+    """`value` as JSON in UTF-8, with Griptape's separators unless `compact`, NaN as `NaN`.
 
     Raises ValueError if it is nested more than `MAX_DEPTH` levels deep.
     """
-    text = dumps_unchecked(value)
+    text = dumps_unchecked(value, compact=compact)
     if _depth(text) > MAX_DEPTH:
         raise too_deep()
     return text
 
 
-def dumps_unchecked(value: Any) -> bytes:
+def dumps_unchecked(value: Any, *, compact: bool = False) -> bytes:
     """See dumps(), without the limit of depth."""
     try:
-        return json.dumps(value).encode()
+        return (_compact.encode if compact else _encoded)(value).encode()
+    except UnicodeEncodeError:  # UTF-8 has no lone surrogates
+        return (_ascii.encode(value) if compact else json.dumps(value)).encode()
     except RecursionError:
         raise too_deep() from None
 
 
-def is_shallow(text: bytes) -> bool:
-    # Most texts have too few brackets to be nested too deeply.
-    return text.count(b"[") + text.count(b"{") <= MAX_DEPTH
+def filled(template: str, texts: Iterable[str]) -> bytes:
+    """A JSON text whose `%s` stand for strings."""
+    try:
+        return (template % (*map(_encoded, texts),)).encode()
+    except UnicodeEncodeError:
+        return (template % (*map(json.dumps, texts),)).encode()
 
 
 def _depth(text: bytes) -> int:
-    if is_shallow(text):
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:  # too few to be nested too deeply
         return 0
     brackets = _strings.sub(b"", text).translate(None, _no_brackets)
     return max(accumulate(1 if bracket in b"[{" else -1 for bracket in brackets), default=0)
@@ -59,15 +76,34 @@ def too_deep() -> ValueError:
 
 def loads(raw: bytes) -> dict[str, Any]:
     """The object of a stored JSON text. Raises `Damaged` if it is not an object."""
-    if _depth(raw) > _READABLE_DEPTH:
-        raise damage(RecursionError(), raw)
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise damage(error, raw) from None
+    value = loads_any(raw)
     if not isinstance(value, dict):
         raise Damaged("it is not an object", raw)
     return value
+
+
+def loads_any(raw: bytes) -> Any:
+    """The value of a stored JSON text. Raises `Damaged` if it is not JSON."""
+    if _depth(raw) > _READABLE_DEPTH:
+        raise damage(RecursionError(), raw)
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise damage(error, raw) from None
+
+
+def loads_together(texts: Sequence[bytes]) -> list[Any] | None:
+    """The values of JSON texts, read at a time; None if they must be read one by one.
+
+    Only their strings are exact: orjson, if it is installed, rounds large integers. Any depth.
+    """
+    joined = b"[%b]" % b",".join(texts)
+    for read in _readers:
+        with suppress(ValueError, RecursionError):  # orjson reads no NaN and no lone surrogate
+            values = read(joined)
+            # A damaged text can hold a part of a value, or two.
+            return values if len(values) == len(texts) else None
+    return None
 
 
 def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:

@@ -106,7 +106,9 @@ class Reader:
         exec(text, written)
         found = {name: written[name] for name in _settings if name in written}
         with override_settings(**found):
-            assert not run_checks(tags=["conversation_memory"]), text
+            messages = run_checks(tags=["conversation_memory"])
+            # The pages that borrow a cache tell of its clear() themselves.
+            assert {message.id for message in messages} <= {"conversation_memory.W007"}, text
         found["REDIS"] = {
             alias: self.entry(entry) for alias, entry in found.get("REDIS", {}).items()
         } or {"default": {"URL": settings.REDIS_URL, "INDEX": self.case.index.name}}

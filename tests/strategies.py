@@ -1,6 +1,10 @@
 """Hostile values for property tests: ids, JSON values, and JSON texts as anyone may write them."""
 
+import json
+
 from hypothesis import strategies as st
+
+from conversation_memory import Run
 
 # What the quick reader of documents looks for: it must not find it in the content of a run.
 LOOKALIKES = (
@@ -34,15 +38,42 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=8,
 )
-run_dicts = st.fixed_dictionaries(
-    {"type": st.just("Run"), "id": texts},
-    optional={
-        "meta": values | st.just({"type": "Run", "id": "inner"}),
-        "input": st.fixed_dictionaries({"type": st.just("TextArtifact"), "value": texts}),
-        "output": values,
-        "unknown": values,
-    },
-) | st.dictionaries(st.sampled_from(["type", "id", "meta"]), values)
+
+
+@st.composite
+def _griptape_artifacts(draw, run_id, side):
+    id = draw(texts | st.just(f"{run_id}-{side}"))
+    return {
+        "type": draw(st.just("TextArtifact") | st.sampled_from(["ErrorArtifact", "JsonArtifact"])),
+        "id": id,
+        "reference": draw(st.none() | values),
+        "meta": draw(st.just({}) | values),
+        "name": draw(st.just(id) | texts),
+        "value": draw(texts | values),
+    }
+
+
+@st.composite
+def griptape_runs(draw):
+    """Runs with all members that Griptape writes, most of which are as it fills them in."""
+    id = draw(texts)
+    sides = {side: draw(_griptape_artifacts(id, side)) for side in ("input", "output")}
+    return {"type": "Run", "id": id, "meta": draw(st.none() | values), **sides}
+
+
+run_dicts = (
+    griptape_runs()
+    | st.fixed_dictionaries(
+        {"type": st.just("Run"), "id": texts},
+        optional={
+            "meta": values | st.just({"type": "Run", "id": "inner"}),
+            "input": st.fixed_dictionaries({"type": st.just("TextArtifact"), "value": texts}),
+            "output": values,
+            "unknown": values,
+        },
+    )
+    | st.dictionaries(st.sampled_from(["type", "id", "meta"]), values)
+)
 
 ids = (
     st.text(st.characters(codec="utf-8"))
@@ -121,8 +152,17 @@ _run_members = (
     | st.tuples(st.sampled_from(['"type"', '"id"', '"meta"', '"input"', '"output"']), json_texts)
     | st.tuples(string_texts, json_texts)
 )
-run_texts = object_texts(_run_members, max_size=4) | json_texts.map(
-    '{{"type": "Run", "meta": {}}}'.format
+run_texts = (
+    object_texts(_run_members, max_size=4)
+    | json_texts.map('{{"type": "Run", "meta": {}}}'.format)
+    | json_texts.map(
+        '{{"type": "Run", "id": "a", "meta": {}, '
+        '"input": {{"type": "TextArtifact", "id": "a-input", "value": "q"}}, '
+        '"output": {{"type": "TextArtifact", "id": "o", "value": "a"}}}}'.format
+    )
+    | griptape_runs().map(json.dumps)
+    | griptape_runs().map(lambda run: json.dumps(run, ensure_ascii=False))
+    | griptape_runs().map(lambda run: Run.from_dict(run).to_wire().decode())
 )
 metadata_texts = st.just("null") | object_texts(st.tuples(string_texts, json_texts))
 _runs_members = st.tuples(st.sampled_from(['"runs"', '"\\u0072uns"']), array_texts(run_texts))

@@ -63,6 +63,21 @@ class LineTests(SimpleTestCase):
         assert line.isascii()
         json.loads(line)
 
+    @given(
+        st.sampled_from(["42", "a b", "a\\b", 'a"b', "ä", "", "\x7f"]),
+        st.builds(
+            Facts,
+            st.sampled_from([None, b"7", b'"', b"\xff"]),
+            st.sampled_from([b"", b"Boats", b'Two "boats"', "Böte".encode()]),
+            *[st.sampled_from([None, 0, 7, 1795714913889, 10**15, 2**53 - 1])] * 3,
+        ),
+        *[st.sampled_from([None, 0, 1795714913889])] * 2,
+    )
+    def test_usual_lines_are_read_as_all_others(self, id, facts, expires, score):
+        entry = entry_of(id, [RUN], facts=facts, expires=expires, score=score)
+        line = format.entry_line(entry)
+        assert format.read_entry(line) == format._read_any(line) == entry
+
     def test_a_conversation_stands_in_its_line_as_json(self):
         line = json.loads(format.entry_line(entry_of("a", [RUN])))
         assert line["id"] == "a"

@@ -152,6 +152,7 @@ class CheckTests(Broken):
     @both
     def test_a_wrong_fingerprint_is_put_right(self, index):
         self.write(index)
+        index.driver("1").update_metadata({"with": "a checksum"})
         before = self.redis.hgetall(self.key("record:1"))
         for field in {b"length", b"crc", b"end"} & {*before}:
             self.redis.hset(self.key("record:1"), field, before[field] + b"1")

@@ -1,4 +1,5 @@
 import socket
+from unittest import mock
 
 from django.conf import settings
 from django.core import checks
@@ -32,13 +33,39 @@ class ChecksTests(SimpleTestCase):
             {"URL": "rediss://me:word@h?ssl_ca_certs=/etc/ca.pem"},
             {"URL": "unix:///run/redis.sock?db=1", "OPTIONS": {"protocol": 2}},
             {"HOST": "h", "PASSWORD": None, "OPTIONS": {"ssl": True, "max_connections": 5}},
-            {"CACHE": "default", "INDEX": "conversations"},
+            {"CACHE": "default", "INDEX": "conversations", "CACHE_IS_SHARED": True},
         ):
             with self.subTest(entry=entry):
                 assert messages(CACHES=caches, REDIS={"default": entry}) == []
 
     def test_no_settings(self):
-        assert ids(REDIS={}) == []
+        with mock.patch.object(settings, "REDIS"):
+            del settings.REDIS
+            for backend, says in (
+                ("django.core.cache.backends.locmem.LocMemCache", ["W008"]),
+                ("django_redis.cache.RedisCache", ["W007"]),
+                ("django.core.cache.backends.redis.RedisCache", ["W007"]),
+            ):
+                with self.subTest(backend):
+                    assert ids(CACHES={"default": {**DJANGO_REDIS, "BACKEND": backend}}) == says
+
+    def test_no_settings_and_no_redis_as_the_default_cache(self):
+        locmem = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+        [message] = messages(REDIS={}, CACHES={"default": locmem, "other": DJANGO_REDIS})
+        assert message.id == "conversation_memory.W008"
+        assert 'REDIS = {"default": {"URL": "redis://localhost:6379/0"}}' in message.hint
+
+    def test_a_cache_whose_clear_would_delete_conversations(self):
+        caches = {"default": DJANGO_REDIS, "other": DJANGO_REDIS}
+        [message] = messages(CACHES=caches, REDIS={"default": {"CACHE": "other"}})
+        assert message.id == "conversation_memory.W007"
+        assert "the cache 'other'" in message.msg and "CACHE_IS_SHARED" in message.hint
+
+    def test_a_warning_hides_no_error(self):
+        one = {"CACHE": "default"}
+        other = {**one, "LAYOUT": "list"}
+        found = ids(CACHES={"default": DJANGO_REDIS}, REDIS={"default": one, "other": other})
+        assert found == ["W007", "W007", "E006"]
 
     def test_settings_that_are_no_dict(self):
         assert ids(REDIS=[URL]) == ["E001"]
@@ -72,6 +99,19 @@ class ChecksTests(SimpleTestCase):
                 assert message.id == "conversation_memory.E004"
                 assert "SentinelClient" not in message.msg
                 assert "django_redis.cache.RedisCache" in message.hint
+
+    def test_a_title_that_is_not_made_by_a_plain_function(self):
+        for title, fault in (
+            ("no.such.function", "cannot be imported: No module named 'no'"),
+            ("tests.test_checks.URL", "is not callable"),
+            ("tests.test_titles.waiting", "is async"),
+        ):
+            with self.subTest(title):
+                [message] = messages(REDIS={"default": {"URL": URL, "TITLE": title}})
+                assert message.id == "conversation_memory.E009"
+                assert message.msg == f"TITLE of settings.REDIS['default'] {fault}."
+        for title in (None, "tests.test_titles.shouting"):
+            assert ids_of({"TITLE": title}) == []
 
     def test_options_that_redis_py_does_not_take(self):
         for options in (
@@ -143,7 +183,8 @@ class ChecksTests(SimpleTestCase):
                     "LOCATION": url,
                 },
             }
-            entries = {alias: {"CACHE": alias} for alias in caches} | {"url": {"URL": url}}
+            entries = {alias: {"CACHE": alias, "CACHE_IS_SHARED": True} for alias in caches}
+            entries["url"] = {"URL": url}
             assert messages(CACHES=caches, REDIS=entries) == []
             listener.settimeout(0.1)
             with self.assertRaises(TimeoutError):
@@ -182,10 +223,26 @@ class EvictionTests(ServerTestCase):
             assert checks.run_checks(tags=["conversation_memory"]) == []
 
     def test_a_server_that_does_not_tell_is_fine(self):
-        for url in (
-            self.user("allkeys", "allcommands", "-info"),
-            f"redis://127.0.0.1:{free_port()}",
+        url = self.user("allkeys", "allcommands", "-info")
+        with self.config(maxmemory="100mb", maxmemory_policy="allkeys-lru"):
+            with self.settings(REDIS={"default": {**settings.REDIS["default"], "URL": url}}):
+                assert self.found() == []
+
+    def test_a_server_that_cannot_be_used_is_a_warning(self):
+        nobody = self.server.url.replace("://", "://nobody:hush@")
+        for url, reason in (
+            (f"redis://127.0.0.1:{free_port()}", "cannot be reached"),
+            (nobody, "rejects the user name or the password"),
         ):
-            with self.config(maxmemory="100mb", maxmemory_policy="allkeys-lru"):
-                with self.settings(REDIS={"default": {**settings.REDIS["default"], "URL": url}}):
-                    assert self.found() == []
+            entry = {**settings.REDIS["default"], "URL": url, "SEARCH": True}
+            with self.subTest(reason), self.settings(REDIS={"default": entry}):
+                [message] = self.found()
+                assert message.id == "conversation_memory.W009"
+                assert reason in message.msg and "settings.REDIS['default']" in message.msg
+                assert "hush" not in str(message)
+                assert checks.run_checks(tags=["conversation_memory"]) == []
+
+    def test_the_default_cache_is_asked_where_there_are_no_settings(self):
+        cache = {**DJANGO_REDIS, "LOCATION": f"redis://127.0.0.1:{free_port()}"}
+        with self.settings(REDIS={}, CACHES={"default": cache}):
+            assert [message.id[-4:] for message in self.found()] == ["W007", "W009"]

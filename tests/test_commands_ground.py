@@ -1,6 +1,9 @@
 import errno
+import os
+import pty
 import re
 import subprocess
+import time
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 from unittest import mock
@@ -106,6 +109,24 @@ class ProgressTests(SimpleTestCase):
 
     def test_a_terminal_shows_a_bar(self):
         assert "Doing: 100%" in self.shown(Terminal())
+
+    def test_the_bar_stays_on_one_line_of_a_terminal(self):
+        for options in ({"no_color": True}, {"force_color": True}):
+            terminal, side = pty.openpty()
+            with os.fdopen(side, "w") as stream, os.fdopen(terminal, "rb", 0) as screen:
+                command = MemoryCommand(stderr=stream, **options)
+                with command.progress("Doing", total=10) as show:
+                    for done in range(11):
+                        show(done, f"{done} bytes")
+                        time.sleep(0.03)
+                stream.flush()
+                printed = b""
+                while b"100%" not in printed or not printed.endswith(b"\n"):
+                    printed += screen.read(100_000)
+            lines = printed.split(b"\n")
+            assert len(lines) == 2 and lines[1] == b""  # the end of the bar
+            assert lines[0].count(b"\rDoing: ") > 1 and b"Doing: 100%" in lines[0]
+            assert b"\x1b" not in printed
 
     def test_elsewhere_it_is_a_line_now_and_then(self):
         stream = mock.Mock(wraps=Terminal(), isatty=lambda: False)

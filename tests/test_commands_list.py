@@ -38,7 +38,8 @@ class ListTests:
         today = f"{self.index.driver('1').record().updated:%Y-%m-%d}"
         assert [row[0] for row in rows] == ["2", "1"]
         assert rows[0][1] == today
-        assert rows[0][3:] == ["2", f"{sum(map(len, self.index.raw('2'))):,}", "-", "-"]
+        size = f"{sum(map(len, self.index.raw('2'))):,}"
+        assert rows[0][3:] == ["2", size, "-", "-", *run().input.text.split()]
         assert rows[1][5] == "ann"
         assert rows[1][8:] == ["A", "title"]
 
@@ -83,7 +84,7 @@ class ListTests:
         assert second == {
             "id": "1",
             "owner": "ann",
-            "title": "",
+            "title": run().input.text,
             "runs": 1,
             "bytes": sum(map(len, self.index.raw("1"))),
             "created": record.created.isoformat(),

@@ -58,7 +58,10 @@ class EntryTests(SimpleTestCase):
         for entry, says in (
             ("redis://", "is not a dict"),
             (None, "is not a dict"),
-            ({"URL": URL, "Index": "a"}, "unknown key 'Index'; known are CACHE, DB, HOST"),
+            (
+                {"URL": URL, "Index": "a"},
+                "unknown key 'Index'; known are CACHE, CACHE_IS",
+            ),
             ({"URL": URL, 1: 2}, "unknown key '1'"),
             ({"INDEX": "a"}, "it has none of them"),
             ({}, "it has none of them"),
@@ -105,6 +108,9 @@ class EntryTests(SimpleTestCase):
             ({"URL": URL, "TTL": 0}, "at least a millisecond"),
             ({"URL": URL, "TTL": "1h"}, "a number of seconds or a timedelta"),
             ({"URL": URL, "TTL_ON_READ": "no"}, "must be True or False"),
+            ({"CACHE": "default", "CACHE_IS_SHARED": 1}, "must be True or False"),
+            ({"URL": URL, "CACHE_IS_SHARED": True}, "has no effect without CACHE"),
+            ({"URL": URL, "TITLE": 1}, "TITLE of settings.REDIS['support'] is not a string"),
             ({"URL": URL, "OPTIONS": [1]}, "OPTIONS of settings.REDIS['support'] is not a dict"),
             ({"URL": URL, "OPTIONS": {1: 2}}, "is not a dict of keyword arguments"),
             ({"CACHE": "default", "OPTIONS": {"db": 1}}, "has no effect"),

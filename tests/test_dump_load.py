@@ -19,6 +19,7 @@ from conversation_memory.archive import Dump, Restore
 from conversation_memory.archive import restore as restoring
 from conversation_memory.archive.archive import Source
 from conversation_memory.exceptions import (
+    ArchiveDamaged,
     ConversationConflict,
     ConversationCorrupt,
     ConversationTooLarge,
@@ -291,13 +292,13 @@ class ConflictTests:
 
     def test_what_others_write_meanwhile_is_not_overwritten(self):
         index, archive = self.index, archive_of(entry_of("c3", [run()]))
-        write = restoring.write
+        writing = restoring.writing
 
         def overtaken(layout, items):
             self.put("c3", b'{"runs": [], "metadata": {"by": "others"}}')
-            return write(layout, items)
+            return writing(layout, items)
 
-        with mock.patch.object(restoring, "write", overtaken):
+        with mock.patch.object(restoring, "writing", overtaken):
             with pytest.raises(ConversationConflict):
                 restored(index, archive)
         assert b"others" in self.stored("c3")
@@ -509,8 +510,9 @@ class CostTests:
         ids = [f"c{n}" for n in range(201)]
         for id in ids:
             self.index.driver(id, owner="ann").append(run())
-        dumped(self.index)  # the scripts are known from here on
-        contents = 2 * 2  # sizes and contents of two batches
+        for selection in (Selection(), Selection(ids=ids)):  # then the scripts are known
+            dumped(self.index, selection)
+        contents = 2  # batches
         for selection, to_choose in (
             (Selection(), ["HSCAN", "TIME", "INFO"]),
             (Selection(owner="ann"), ["ZSCAN", "TIME", "INFO"]),
@@ -520,6 +522,38 @@ class CostTests:
                 dumped(self.index, selection)
             assert [names[0] for names in sent[: len(to_choose)]] == to_choose
             assert len(sent) == len(to_choose) + contents
+
+    def test_a_dump_asks_for_half_a_megabyte_at_a_time(self):
+        for n in range(5):
+            self.index.driver(n).append(Run("?", "x" * 200_000))
+        expected = dumped(self.index)
+        with counted() as sent:
+            assert body(dumped(self.index)) == body(expected)
+        assert len(sent) == 3 + 2  # three fit, as the third one is begun within the limit
+
+    def test_a_restore_asks_what_is_stored_only_if_something_is(self):
+        archive = archive_of(*(entry_of(f"c{n}", [run()]) for n in range(401)))
+        beginning = 2  # permissions, and how many there are
+        restored(self.index, archive)  # the scripts are known from here on
+        self.index.delete(*self.index)
+        with counted() as sent:
+            assert restored(self.index, archive).new == 401
+        assert len(sent) == beginning + 3
+        with counted() as sent:
+            assert restored(self.index, archive, on_conflict="skip").same == 401
+        assert len(sent) == beginning + 3
+
+    def test_a_restore_asks_no_more_once_all_is_new(self):
+        archive = archive_of(*(entry_of(f"c{n}", [run()]) for n in range(601)))
+        self.index.driver("c0").append(run(9))
+        restored(self.index, archive, on_conflict="skip")
+        assert self.index.count() == 601
+        self.index.delete(*(f"c{n}" for n in range(1, 601)))
+        with counted() as sent:
+            counts = restored(self.index, archive, on_conflict="skip")
+        assert (counts.new, counts.skipped) == (600, 1)
+        # The second batch has new ones only, which is known when the third has been compared.
+        assert len(sent) == 2 + 2 + 2 + 2 + 1
 
 
 class Slow(Source):
@@ -538,8 +572,29 @@ class Slow(Source):
             yield entry_of(f"c{n}", [run(n)])
 
 
+class Failing(Source):
+    """A source that turns out to be damaged after its first batch."""
+
+    trusted = True
+
+    def __init__(self):
+        self.longest = 0
+
+    def entries(self):
+        yield from (entry_of(f"c{n}", [run(n)]) for n in range(201))
+        raise ArchiveDamaged("It is damaged.")
+
+
 @each_layout
 class EventLoopTests:
+    def test_a_batch_that_was_sent_is_written_when_the_next_one_fails(self):
+        restore = Restore(self.index, Failing())
+        for run in (restore.run, lambda: wait_for(restore.arun())):
+            with pytest.raises(ArchiveDamaged):
+                run()
+            assert self.index.count() == 200
+            self.index.delete(*self.index)
+
     def test_goes_on_while_a_slow_source_is_read(self):
         source = Slow()
         restore = Restore(self.index, source)

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from conversation_memory import Run
+from conversation_memory.exceptions import ConversationTooLarge
 
 from .utils import both, each_layout
 
@@ -114,3 +115,45 @@ class RawTests:
         index.driver("c1", owner=1).store(runs(1))
         assert index.driver("c1", owner=2).raw() is None
         assert index.driver("c2").raw() is None
+
+
+@each_layout
+class WindowTests:
+    def ids(self, index, **options):
+        return [run.id for run in index.driver("c1").window(**options)]
+
+    @both
+    def test_is_the_last_runs_that_fit(self, index):
+        index.driver("c1").store(runs(120))
+        for options, count in (
+            ({}, 120),
+            ({"max_runs": 3}, 3),
+            ({"max_runs": 0}, 0),
+            ({"max_tokens": 70, "count": lambda run: 1}, 70),
+            ({"max_tokens": 70, "count": lambda run: 1, "max_runs": 60}, 60),
+            ({"max_tokens": 70, "count": lambda run: 20}, 3),
+        ):
+            for strict in (False, True):
+                found = self.ids(index, **options, strict=strict)
+                assert found == [f"r{n}" for n in range(120)][120 - count :]
+
+    @both
+    def test_has_the_last_run_even_if_that_does_not_fit(self, index):
+        index.driver("c1").store(runs(3))
+        for most in (9, 0, -1):
+            assert self.ids(index, max_tokens=most, count=lambda run: 10) == ["r2"]
+
+    @both
+    def test_that_is_strict_raises_if_the_last_run_does_not_fit(self, index):
+        index.driver("c1").store([Run("question", "a long answer " * 100)])
+        with pytest.raises(ConversationTooLarge, match="last run of 353 tokens, 50 are allowed"):
+            index.driver("c1").window(max_tokens=50, strict=True)
+
+    @both
+    def test_counts_the_output(self, index):
+        index.driver("c1").store([*runs(1), Run("short", "x" * 4000, id="long")])
+        assert self.ids(index, max_tokens=900) == ["long"]
+
+    @both
+    def test_of_nothing_is_empty(self, index):
+        assert self.ids(index, max_tokens=1, strict=True) == []

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import TestCase
 
 from conversation_memory import Run
-from conversation_memory.archive.dump import Dump
+from conversation_memory.archive import Dump, OwnerExport
 from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationMemoryError
@@ -192,6 +192,7 @@ def calls(index, chance):
         "unreadable": lambda: index.find_unreadable(span),
         "statistics": lambda: index.statistics([0, 2**45]),
         "dump": lambda: b"".join(Dump(getattr(index, "subject", index))),
+        "export": lambda: b"".join(OwnerExport(getattr(index, "subject", index), owner or 2)),
     }
 
 

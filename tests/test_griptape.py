@@ -131,11 +131,15 @@ class WireTests(GriptapeTestCase):
                 run = Run("q", "a", meta)
                 assert GriptapeRun.from_dict(run.to_dict()).to_dict() == run.to_dict()
 
-    def test_we_write_the_bytes_that_griptape_writes(self):
-        runs = [griptape_run(artifact, meta={"n": 1}) for artifact, _ in ARTIFACTS]
-        self.griptape("theirs").store(runs, {"k": "é"})
-        self.index.driver("ours").store(runs, {"k": "é"})
-        assert self.stored("ours") == self.stored("theirs")
+    def test_griptape_reads_of_us_what_it_would_have_written(self):
+        for meta in (None, {"n": 1}):
+            runs = [griptape_run(artifact, meta=meta) for artifact, _ in ARTIFACTS]
+            self.griptape("theirs").store(runs, {"k": "é"})
+            self.index.driver("ours").store(runs, {"k": "é"})
+            ours, theirs = self.griptape("ours").load(), self.griptape("theirs").load()
+            assert [run.to_dict() for run in ours[0]] == [run.to_dict() for run in theirs[0]]
+            assert ours[1] == theirs[1]
+            assert len(self.stored("ours")) < len(self.stored("theirs"))
 
 
 class MetadataTests(GriptapeTestCase):

@@ -388,9 +388,9 @@ class IterationTests:
 
     @both
     def test_takes_batches(self, index):
-        self.redis.hset(self.index.name, mapping=dict.fromkeys(range(5000), STOCK))
+        self.redis.hset(self.index.name, mapping=dict.fromkeys(range(25_000), STOCK))
         with monitored(self.redis) as commands:
-            assert len({*index}) == 5000
+            assert len({*index}) == 25_000
         scans = [sent["command"] for sent in commands if sent["command"].startswith("HSCAN")]
         assert 3 < len(scans) < 20
 

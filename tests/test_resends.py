@@ -290,20 +290,19 @@ class LongDocumentTests(RedisTestCase):
     def write_in_between(self, index, write):
         from conversation_memory.layouts.base import Layout
 
-        original, done = Layout._snapshot, []
+        original, done = Layout._write, []
 
-        def snapshot(layout, place, **options):
-            found = yield from original(layout, place, **options)
-            if not done and place.id == b"c":
+        def write_over(layout, ref, *args, **options):
+            if not done and ref.id == b"c":
                 done.append(True)
                 self.overwrite()
-            return found
+            return original(layout, ref, *args, **options)
 
-        Layout._snapshot = snapshot
+        Layout._write = write_over
         try:
             write(index.driver("c"))
         finally:
-            Layout._snapshot = original
+            Layout._write = original
 
     @both
     def test_what_a_stock_driver_writes_in_the_round_trip_of_an_append_stays(self, index):

@@ -1,7 +1,5 @@
 """Whatever an id, a run or the metadata hold, it comes back from a real Redis as it was."""
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,11 +38,6 @@ class RoundTripTests(RedisTestCase):
         driver = self.index.driver(id)
         driver.store(runs, metadata)
         assert same(contents(driver), (runs, metadata))
-
-    @given(ids, run_lists, metadata_dicts)
-    def test_what_is_stored_is_what_griptape_writes(self, id, runs, metadata):
-        self.index.driver(id).store(runs, metadata)
-        assert self.stored(encode(id)) == json.dumps({"runs": runs, "metadata": metadata}).encode()
 
     @given(ids, run_lists, st.integers(0, 3))
     def test_what_is_appended_is_behind_what_was_stored(self, id, runs, middle):

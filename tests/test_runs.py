@@ -5,9 +5,11 @@ from django.test import SimpleTestCase
 from hypothesis import given
 
 from conversation_memory import Artifact, Run
-from conversation_memory.runs import as_run
+from conversation_memory.exceptions import Damaged
+from conversation_memory.runs import as_run, decoded_runs
 
-from .strategies import run_texts, values
+from .oracle import as_griptape_reads, same
+from .strategies import run_dicts, run_texts, values
 
 
 class Foreign:
@@ -21,7 +23,7 @@ class Foreign:
 
 
 def loaded(raw=b'{"type": "Run", "id": "1", "meta": {"n": 1}, "input": {"type": "TextArtifact"}}'):
-    return Run.from_wire(raw)
+    return Run.from_text(raw)
 
 
 def nested(depth, value):
@@ -177,7 +179,7 @@ class ChangeTests(SimpleTestCase):
     @given(run_texts)
     def test_an_untouched_run_is_the_same_bytes(self, text):
         raw = text.encode("utf-8", "surrogatepass")
-        run = Run.from_wire(raw)
+        run = Run.from_text(raw)
         assert run.to_wire() is raw
         run.to_dict(), run.id, run.meta, run.input, run.output  # noqa: B018
         assert run.to_wire() is raw
@@ -243,7 +245,7 @@ class ChangeTests(SimpleTestCase):
 class ComparisonTests(SimpleTestCase):
     def test_runs_are_equal_by_what_they_hold(self):
         run = Run("q", "a")
-        assert run == Run.from_dict(run.to_dict()) == Run.from_wire(run.to_wire())
+        assert run == Run.from_dict(run.to_dict()) == Run.from_text(run.to_wire())
         assert run != Run("q", "a")
         assert run != run.to_dict()
 
@@ -259,3 +261,86 @@ class ComparisonTests(SimpleTestCase):
             assert "secret" not in shown
         assert run.id in repr(run)
         assert "TextArtifact" in repr(run.input)
+
+
+class FormTests(SimpleTestCase):
+    """The texts of a run: in the wire format, and shorter in a list."""
+
+    def test_a_plain_run_in_the_wire_format(self):
+        assert Run("q é", "a", id="1").to_wire().decode() == (
+            '{"type": "Run", "id": "1", '
+            '"input": {"type": "TextArtifact", "id": "1-input", "value": "q é"}, '
+            '"output": {"type": "TextArtifact", "id": "1-output", "value": "a"}}'
+        )
+
+    def test_a_plain_run_in_a_list(self):
+        assert Run('q "é"', "a", id="1").to_list().decode() == '["1","q \\"é\\"","a"]'
+        assert Run("q", "a", {"n": 1.0}, id="1").to_list() == b'["1","q","a",{"n":1.0}]'
+
+    def test_an_artifact_with_an_id_of_its_own_in_a_list(self):
+        run = Run(Artifact("q", id="x"), Artifact("a", id="y", name="z"), id="1")
+        [id, question, answer] = json.loads(run.to_list())
+        assert (id, question, answer) == ("1", ["q", "x"], run.output.to_dict())
+
+    def test_a_lone_surrogate_is_escaped(self):
+        run = Run("\ud800", "é", id="1")
+        assert run.to_list() == rb'["1","\ud800","\u00e9"]'
+        assert Run.from_text(run.to_list()) == Run.from_text(run.to_wire()) == run
+
+    @given(run_dicts)
+    def test_both_forms_keep_every_value(self, run):
+        for text in (Run.from_dict(run).to_wire(), Run.from_dict(run).to_list()):
+            assert same(Run.from_text(text).to_dict(), run)
+            assert same(Run.from_text(Run.from_text(text).to_wire()).to_dict(), run)
+            assert same(Run.from_text(Run.from_text(text).to_list()).to_dict(), run)
+
+    @given(run_texts)
+    def test_a_text_is_shortened_only_if_it_can_be_told_from_the_short_one(self, text):
+        raw = text.encode("utf-8", "surrogatepass")
+        short = Run.from_text(raw).to_list()
+        found = Run.from_text(short)
+        assert same(found.to_dict(), as_griptape_reads(json.loads(raw)))
+        # The text of numbers, and members that stand there twice.
+        spellings = short, found.to_wire(), json.dumps(found.to_dict()).encode()
+        assert raw in spellings
+
+    def test_a_number_that_would_be_written_otherwise_is_kept_as_it_is(self):
+        for number in ("1.10", "1E2", "-0", "1.0"):
+            text = Run("q", "a", {"n": 1.0}).to_wire().replace(b"1.0", number.encode())
+            assert Run.from_text(text).to_list().startswith(b"[") == (number == "1.0")
+
+    @given(run_dicts)
+    def test_runs_that_are_read_together_are_those_that_are_read_one_by_one(self, run):
+        texts = [
+            Run("q", "a").to_list(),
+            Run.from_dict(run).to_list(),
+            Run.from_dict(run).to_wire(),
+        ]
+        found = decoded_runs(texts)
+        assert [read.to_list() for read in found] == [Run.from_text(it).to_list() for it in texts]
+        assert all(same(read.to_dict(), run) for read in found[1:])
+
+    def test_a_change_of_a_loaded_run_is_written_in_either_form(self):
+        for text in (Run("q", "a", {"n": 1}, id="1").to_list(), Run("q", "a", {"n": 1}).to_wire()):
+            for form in (Run.to_list, Run.to_wire):
+                run = Run.from_text(text)
+                run.meta["n"] = 2
+                run.output = "other"
+                again = Run.from_text(form(run))
+                assert (again.meta, again.output.text, again.input.text) == ({"n": 2}, "other", "q")
+
+    def test_what_is_changed_in_the_dict_of_a_plain_artifact_is_changed_in_the_run(self):
+        run = Run.from_text(Run("q", "a").to_list())
+        question = run.input
+        assert question.text == "q"
+        question.to_dict()["value"] = "other"
+        assert run.input.text == question.text == "other"
+        assert b"other" in run.to_list()
+
+    def test_an_array_that_is_no_run_is_damaged(self):
+        for text in (b"[]", b'["a"]', b'["a","b"]', b'[1,"q","a"]', b'["1",["q"],"a"]', b"[[]]"):
+            with pytest.raises(Damaged):
+                Run.from_text(text).to_dict()
+            with pytest.raises(Damaged, match="run 1 is damaged"):
+                decoded_runs([Run("q", "a").to_list(), text])
+            assert Run.from_text(text).to_wire() == Run.from_text(text).to_list() == text

@@ -56,7 +56,7 @@ class RediSearchTests(SearchTests):
     @both
     def test_what_another_program_overwrote_is_not_shown(self, index):
         self.index.driver("a").append(Run("old words", "", id="1"), Run("kept words", "", id="2"))
-        kept = Run.from_wire(self.index.driver("a").load()[0][1].to_wire())
+        kept = Run.from_text(self.index.driver("a").load()[0][1].to_wire())
         self.put("a", b'{"runs": [%b], "metadata": {}}' % kept.to_wire())
         hits = sorted(hit.run_id for hit in index.search("words"))
         assert hits == (["2"] if self.index.settings.layout == "hash" else ["1", "2"])

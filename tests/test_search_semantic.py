@@ -136,8 +136,10 @@ class SettingsTests(RedisTestCase):
         for ask in (lambda: index.search(like="x"), lambda: index.driver("a").recall("x")):
             with pytest.raises(ImproperlyConfigured, match="needs EMBED in SEARCH"):
                 ask()
-        with pytest.raises(CommandError, match="SEARCH of alias 'default' has no EMBED"):
-            call_command("embedconversations", using="default")
+        for using, who in (("default", "Alias 'default' does not have"), (None, "No alias has")):
+            with pytest.raises(CommandError, match=f"{who} EMBED in SEARCH") as caught:
+                call_command("embedconversations", using=using)
+            assert caught.value.returncode == 2
 
 
 class WithoutRediSearchTests(ServerTestCase):

@@ -15,6 +15,7 @@ from redis import Redis
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
 from conversation_memory.search_index.run_documents import fresh_token, packed, suffix, text_of
+from conversation_memory.search_index.shared_texts import restored
 from conversation_memory.search_index.tokens import Words
 
 from .servers import ServerTestCase
@@ -50,7 +51,8 @@ class Documents:
         token = self.redis.hget(self.key(f"record:{conversation_id}"), "token").decode()
         for key in self.redis.scan_iter(self.key(f"run:{token}:*"), count=1000):
             document = self.redis.hgetall(key)
-            if f'"id": "{run_id}"'.encode() in document.get(b"run", b""):
+            text = restored(document.get(b"run", b"{}"), document[b"w"])
+            if Run.from_text(text).id == run_id:
                 return document
 
     def expected(self, *ids):

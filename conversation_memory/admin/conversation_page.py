@@ -16,12 +16,13 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from ..artifacts import Artifact
 from ..exceptions import ConversationCorrupt, RunNotFound
 from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import Look, Marks, label, pick, visible
 from ..rendering.serving import download, plain, serve
-from ..runs import Artifact, Run
+from ..runs import Run
 from ..search_index.tokens import Words
 from .forms import ConversationForm
 from .redis_admin import RedisAdmin, guarded

@@ -10,9 +10,9 @@ from django.forms.fields import InvalidJSONInput
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..layouts.base import MAX_TITLE
 from ..models import Conversation
 from ..rendering import label, visible
+from ..titles import MAX_TITLE
 
 _LONGEST = timedelta(days=365 * 300)
 

@@ -6,6 +6,7 @@ from .chat_exports import ChatDump, Chats
 from .dump import Dump
 from .files import reading
 from .format import Entry, Header
+from .owner_export import OwnerExport
 from .restore import POLICIES, Counts, Restore
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Dump",
     "Entry",
     "Header",
+    "OwnerExport",
     "Restore",
     "files",
     "open_archive",

@@ -66,7 +66,7 @@ class Source:
             return None
         if self.trusted and entry.end is not None:
             return documents.opened(entry.value, entry.runs, entry.end, entry.checksum)
-        found = documents.canonical(entry.value)
+        found = documents.read(entry.value)
         if (found.count, found.canonical_end) != (entry.runs, entry.end):
             raise Malformed("it does not give the position of the runs")
         return found

@@ -14,10 +14,11 @@ from contextlib import closing
 from hashlib import sha256
 from typing import IO, Any
 
+from ..artifacts import Artifact
 from ..clock import iso, moment, parse
 from ..documents import build
 from ..keys import encode
-from ..runs import Artifact, Run
+from ..runs import Run
 from .archive import Progress, Source
 from .dump import Dump, Ids
 from .format import Entry, Facts

@@ -7,22 +7,25 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from ..clock import iso, now
 from ..collection.listing import owners_of
 from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, members
-from ..collection.summaries import SIZE_FIELDS, Summary, summaries
+from ..collection.summaries import SIZE_FIELDS, summaries
 from ..indexes import ConversationIndex
 from ..keys import encode
 from ..layouts import ConversationRef
-from ..redis_io.operations import Command, Operation, info, single
+from ..redis_io.operations import Command, Operation, begun, info, single
 from . import format
-from .entries import portions, read
+from .entries import Stored, read
 from .format import Entry, Header
 
 _BATCH = 200
+
+T = TypeVar("T")
 
 
 class Dump:
@@ -41,29 +44,29 @@ class Dump:
     def __iter__(self) -> Iterator[bytes]:
         with closing(Ids()) as ids:
             yield self._opening(self.index._run(self._select(ids)))
-            for entries in _ahead(self._batches(ids)):
-                yield self._lines(entries)
+            for found in _ahead(self._batches(ids)):
+                yield self._lines(_entries(found))
             yield self._closing()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with closing(Ids()) as ids:
             yield self._opening(await self.index._arun(self._select(ids)))
             for batch in ids.batches(_BATCH):
-                for portion in await self.index._arun(self._portions(batch)):
-                    yield self._lines(await self.index._arun(self._entries(portion)))
+                while batch:
+                    found = await self.index._arun(self._read(batch))
+                    yield self._lines(_entries(found))
+                    batch = batch[len(found) :]
             yield self._closing()
 
-    def _batches(self, ids: Ids) -> Iterator[list[Entry]]:
+    def _batches(self, ids: Ids) -> Iterator[list[Stored]]:
         for batch in ids.batches(_BATCH):
-            for portion in self.index._run(self._portions(batch)):
-                yield self.index._run(self._entries(portion))
+            while batch:
+                found = self.index._run(self._read(batch))
+                yield found
+                batch = batch[len(found) :]
 
-    def _portions(self, ids: Sequence[bytes]) -> Operation[list[list[Summary]]]:
-        return [*portions((yield summaries(self.index._layout.keys, ids, SIZE_FIELDS)))]
-
-    def _entries(self, portion: list[Summary]) -> Operation[list[Entry]]:
-        found = yield from read(self.index._layout, portion)
-        return [one.entry for one in found if one.entry is not None]
+    def _read(self, ids: Sequence[bytes]) -> Operation[list[Stored]]:
+        return read(self.index._layout.keys, ids)
 
     def _select(self, ids: Ids) -> Operation[str]:
         """Put the selected ids into `ids`. Returns the version of the server."""
@@ -71,8 +74,8 @@ class Dump:
         if self.selection.ids is not None:
             yield from self._select_named(ids)
         else:
-            every, order = self.index._listing.scan, self.index._layout.keys.recency(owner)
-            cursor = ScanCursor(every) if owner is None else members(order)
+            order = self.index._layout.keys.recency(owner)
+            cursor = self.index._listing.ids() if owner is None else members(order)
             yield from self._select_listed(ids, cursor)
         self.total = len(ids)
         return (yield from info("server")).get("redis_version", "")
@@ -98,6 +101,9 @@ class Dump:
             in_order: Command[Any] = single("ZMSCORE", keys.recency(), *found)
             present, scores, *owners = yield [now(), in_order, *asked]
             times = [-1 if score is None else int(float(score)) for score in scores]
+            if self.selection == EVERYTHING:
+                ids.add(zip(found, times, strict=True))
+                continue
             rows = zip(found, times, owners or [None] * len(found), strict=True)
             ids.add(
                 (id, time)
@@ -161,10 +167,14 @@ class Ids:
         self._db.close()
 
 
-def _ahead(items: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
+def _entries(found: Sequence[Stored]) -> list[Entry]:
+    return [entry for entry in (it.entry for it in found) if entry is not None]
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
     # The next item is made in a thread while the caller uses the previous one.
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, None)
+    with ThreadPoolExecutor(1) as thread:
+        coming = begun(thread, partial(next, items, None))
         while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
+            coming = begun(thread, partial(next, items, None))
             yield item

@@ -1,141 +1,168 @@
 """Reading and writing many conversations at a time, as entries of an archive."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha1
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from .. import documents
-from ..collection.selection import split_by_bytes
-from ..collection.summaries import SUMMARIES, Summary, summaries
 from ..documents import Document
 from ..exceptions import Damaged
+from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.refs import Encoded
 from ..layouts.stored import DERIVE
-from ..records import FIELDS
+from ..records import Record, number
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
+from ..runs import decoded_runs
 from ..search_index.run_documents import fresh_token
-from . import replies
+from . import questions
 from .format import NOTHING, Entry, Facts
 
+CONTENTS = Script("contents")
 RESTORE = Script("restore")
 OVERWRITE = Script("overwrite")
 
-_REPLY = 2 * 2**20  # bytes, unless a single conversation has more
-_SHORT = 200
-_read_short = lru_cache(100)(documents.read)  # most fields beside lists are the same few bytes
+_REPLY = 2**19  # bytes, and one conversation more; longer replies are slower to take in
+
+
+_TIMES = ("created", "updated", "ttl", "expires")
 
 # In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
 _RECENT = 7200
 
-_READS = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS", "TIME")
+_CATCHING_UP = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS")
 
 # Owner, version, length and digest of the field: the state that a script may overwrite.
 Expected = tuple[bytes | None, int, int, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A conversation that was read; `entry` is None if it does not exist or has expired."""
+Written = set[bytes]  # the ids of conversations that were written
 
-    summary: Summary
-    entry: Entry | None
-    field: bytes | None
+
+class _Values(NamedTuple):
+    """Of a record, as stored; empty where its key is not a hash."""
+
+    expires: bytes | None = None
+    replies: bytes | None = None
+    owner: bytes | None = None
+    title: bytes | None = None
+    created: bytes | None = None
+    updated: bytes | None = None
+    ttl: bytes | None = None
+    version: bytes | None = None
+    layout: bytes | None = None
+    length: bytes | None = None
+    crc: bytes | None = None
+    end: bytes | None = None
+    bytes: bytes | None = None
+
+
+class Stored(NamedTuple):
+    """A conversation as it was at `time` (ms), None unless one that was read with it can expire.
+
+    `field` is None without one, `texts` if the key of the list has another type.
+    """
+
+    id: bytes
+    time: int | None
+    is_blank: bool = True  # nothing at all is stored
+    has_right_types: bool = True
+    field: bytes | None = None
+    score: bytes | None = None
+    texts: Sequence[bytes] = ()
+    values: _Values = _Values()
+    open: Sequence[bytes] = ()  # fields and values of its open runs, then what they say
+    questions: tuple[questions.Question, ...] = ()
+
+    @classmethod
+    def of(cls, id: bytes, time: int | None, row: list[Any] | None) -> Stored:
+        """From a row as contents.lua returns it."""
+        if row is None:
+            return cls(id, time)
+        field, score, texts, open, *values = row
+        is_right = texts is not None and bool(values)
+        known = _Values(*values)
+        return cls(id, time, False, is_right, field, score, texts or (), known, open or ())
 
     @property
     def expected(self) -> Expected:
         size, digest = -1, ""
         if self.field is not None:
             size, digest = len(self.field), sha1(self.field).hexdigest()
-        return self.summary.owner, self.summary.number("version") or 0, size, digest
+        return self.values.owner or None, number(self.values.version) or 0, size, digest
+
+    @property
+    def is_list(self) -> bool:
+        """True if the runs are in the list, as the layouts see it."""
+        layout = self.values.layout
+        return layout == b"list" or (bool(self.texts) and layout != b"hash")
+
+    @property
+    def entry(self) -> Entry | None:
+        """None if it does not exist or has expired."""
+        expires = number(self.values.expires)
+        if self.field is None or (expires is not None and expires <= (self.time or 0)):
+            return None
+        left: Sequence[bytes] = ()
+        try:
+            value, runs, end, checksum = _content(self, self.field)
+        except Damaged:
+            value, runs, end, checksum = self.field, None, None, crc32(self.field)
+            left = self.texts if self.is_list else ()
+        _, _, owner, title, created, updated, ttl, *_ = self.values
+        facts = Facts(owner or None, title or b"", number(created), number(updated), number(ttl))
+        score = None if self.score is None else max(0, int(float(self.score)))
+        if score == facts.updated:
+            score = None
+        rest = tuple(left), self.questions
+        return Entry(self.id, value, checksum, runs, end, facts, expires, score, *rest)
 
 
-def portions(found: Sequence[Summary]) -> Iterator[list[Summary]]:
-    """Split stored conversations into parts that fit into one reply."""
-    stored = [summary for summary in found if not summary.is_blank]
-    return split_by_bytes(stored, lambda summary: summary.bytes, _REPLY)
-
-
-def read(layout: Layout, portion: Sequence[Summary]) -> Operation[list[Stored]]:
-    """Read a portion in one transaction."""
-    ids, keys = [it.id for it in portion], layout.keys
-    lists = [it.id for it in portion if it.length]
-    # EVAL, as an unknown digest of EVALSHA does not stop the other calls of a MULTI.
-    known = summaries(keys, ids, (*FIELDS, "bytes", "ttl"), in_transaction=True)
-    fields = ("HMGET", keys.content(ids[0]), *ids)
-    answering = [it.id for it in portion if it.values.get("replies")]
-    ranges = [("LRANGE", keys.runs(id), 0, -1) for id in lists]
-    opens = replies.reading(keys, answering)
-    reply, values, *others = yield Command((*known.calls, fields, *ranges, *opens))
-    elements, opened = others[: len(lists)], others[len(lists) :]
-    questions = yield from replies.read(keys, answering, opened)
-    texts = dict(zip(lists, elements, strict=True))
-    found = []
-    for it, field in zip(known.decode(reply), values, strict=True):
-        if it.is_list and it.length and it.id not in texts:  # it was converted meanwhile
-            found += yield from read(layout, [it])
-        else:
-            entry = _entry(it, field, texts.get(it.id, []))
-            if entry is not None and it.id in questions:
-                entry = entry._replace(open=questions[it.id])
-            found.append(Stored(it, entry, field))
+def read(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Stored]]:
+    """The first of some conversations, as many as fit into one reply."""
+    own = [key for id in ids for key in (keys.record(id), keys.runs(id), keys.open(id))]
+    names = _Values._fields
+    args = [_REPLY, len(names), *names, *ids]
+    call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
+    time, *rows = yield Command((call,))
+    found = [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
+    if any(it.open for it in found):
+        opened = yield from questions.read(keys, {it.id: it.open for it in found if it.open})
+        found = [it._replace(questions=opened.get(it.id, ())) for it in found]
     return found
 
 
-def _entry(it: Summary, field: bytes | None, texts: list[bytes]) -> Entry | None:
-    if field is None or it.is_expired:
-        return None
-    left: list[bytes] = []
-    try:
-        value, runs, end, checksum = _content(it, field, texts)
-    except Damaged:
-        value, runs, end, checksum = field, None, None, crc32(field)
-        left = texts if it.is_list else []
-    times = (it.number(name) for name in ("created", "updated", "ttl"))
-    facts = Facts(it.owner, it.values.get("title") or b"", *times)
-    return Entry(
-        id=it.id,
-        value=value,
-        checksum=checksum,
-        runs=runs,
-        end=end,
-        facts=facts,
-        expires=it.number("expires"),
-        score=None if it.score == facts.updated else it.score,
-        texts=tuple(left),
-    )
-
-
-def _content(
-    it: Summary, field: bytes, texts: list[bytes]
-) -> tuple[bytes, int | None, int | None, int]:
+def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, int]:
     """The document in the form of layout `hash`, how many runs it has, where they end if it is
     canonical, and its checksum: the same with or without a record. Raises `Damaged`."""
     if not it.is_list:
-        checksum, end = crc32(field), it.number("end")
-        form = it.number("length"), it.values.get("crc")
+        checksum, end = crc32(field), number(it.values.end)
+        form = number(it.values.length), it.values.crc
         if end is not None and form == (len(field), b"%08x" % checksum):
             return field, documents.runs_before(field, end), end, checksum
         # In another encoding, `raw` of the document would not be what stands in the field.
-        document, value = documents.canonical(field), field
+        known = Record("", length=form[0], end=None if form[1] else end)
+        document, value = documents.read(field, known), field
     else:
-        document = _joined(it, field, texts)
+        document = _joined(it, field).whole()
         value = document.raw
     return value, document.count, document.canonical_end, int(document.crc, 16)
 
 
-def _joined(it: Summary, field: bytes, texts: list[bytes]) -> Document:
-    document = _read_short(field) if len(field) < _SHORT else documents.read(field)
-    form = it.number("length"), it.values.get("crc")
+def _joined(it: Stored, field: bytes) -> Document:
+    document = documents.read_field(field)
+    form, texts = (number(it.values.length), it.values.crc), it.texts
     ours = not document.count and form == (len(field), document.crc.encode())
     # If nobody else wrote to field or list, the runs need not be parsed.
-    if not (ours and it.number("bytes") == sum(map(len, texts)) and len(texts) == it.length):
-        documents.decoded(texts)  # raises if a run is damaged
+    if not (ours and number(it.values.bytes) == sum(map(len, texts))):
+        decoded_runs(texts)  # raises if a run is damaged
     return documents.joined(texts, document)
 
 
@@ -162,51 +189,52 @@ class Item:
 
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
-    commands = [*RESTORE.commands, *OVERWRITE.commands, *SUMMARIES.commands, *_READS]
-    commands += replies.RESTORE_REPLIES.commands
-    commands += DERIVE.commands if layout.schema is not None else []
+    commands = [*RESTORE.commands, *OVERWRITE.commands, *CONTENTS.commands]
+    commands += questions.RESTORE_REPLIES.commands
+    commands += [*DERIVE.commands, *_CATCHING_UP] if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 
-def write(layout: Layout, items: Sequence[Item]) -> Operation[set[bytes]]:
-    """Write conversations with distinct ids in one round trip.
+def writing(layout: Layout, items: Sequence[Item]) -> list[Command[Written]]:
+    """The commands that write conversations with distinct ids, each of which answers what it wrote.
 
-    Returns the ids that were written. The others were not, because something else is stored there.
+    The others were not written, because something else is stored there.
     """
     fresh = [item for item in items if item.instead_of is None]
     others = [item for item in items if item.instead_of is not None]
     commands = [_restore(layout, fresh)] if fresh else []
-    answered = yield [*commands, *(_overwrite(layout, item) for item in others)]
-    answers = [answer == ord("1") for answer in answered[0]] if fresh else []
-    answers += [reply == 1 for reply in answered[len(commands) :]]
-    pairs = zip((*fresh, *others), answers, strict=True)
-    return {item.entry.id for item, is_written in pairs if is_written}
+    return [*commands, *(_overwrite(layout, item) for item in others)]
 
 
 def restore_open_runs(layout: Layout, entries: Sequence[Entry]) -> Operation[None]:
     """Open the runs of conversations that are there, unless they are known."""
-    calls = [replies.restoring(layout.keys, it.id, it.open) for it in entries if it.open]
+    calls = [questions.restoring(layout.keys, it.id, it.open) for it in entries if it.open]
     if calls:
         yield calls
 
 
-def _restore(layout: Layout, items: Sequence[Item]) -> Command[bytes]:
+def _restore(layout: Layout, items: Sequence[Item]) -> Command[Written]:
     # One script for all is faster than one script each.
-    keys, id = layout.keys, items[0].entry.id
-    shared = [keys.content(id), keys.record(id), keys.recency(), keys.expiry()]
+    keys, ids = layout.keys, [item.entry.id for item in items]
+    shared = [keys.content(ids[0]), keys.record(ids[0]), keys.recency(), keys.expiry()]
     own: list[bytes] = []
     for item in items:
         id = item.entry.id
         own += [keys.record(id), keys.runs(id), keys.ids(id), _owned(layout, item)]
     args = [arg for item in items for arg in _args(layout, item)]
-    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),))
+
+    def decoded(reply: bytes) -> Written:
+        return {id for id, answer in zip(ids, reply, strict=True) if answer == ord("1")}
+
+    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),), decoded)
 
 
-def _overwrite(layout: Layout, item: Item) -> Command[int | list[bytes]]:
+def _overwrite(layout: Layout, item: Item) -> Command[Written]:
     assert item.instead_of is not None
     id, (owner, *expected) = item.entry.id, item.instead_of
     keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
-    return Command((OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)]),))
+    call = OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)])
+    return Command((call,), lambda reply: {id} if reply == 1 else set())
 
 
 def _owned(layout: Layout, item: Item) -> bytes:
@@ -215,34 +243,27 @@ def _owned(layout: Layout, item: Item) -> bytes:
 
 
 def _args(layout: Layout, item: Item) -> list[Any]:
-    """1 if it has an owner, else 0, and the arguments of restored.lua."""
+    """The arguments of restored.lua."""
     entry, facts, document = item.entry, item.entry.facts, item.document
     if document is not None and item.has_record:
         encoded = layout.encoded(document)
     else:
         sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
         encoded = Encoded(entry.value, list(entry.texts), sizes)
-    record: dict[str, Any] = {}
+    plain, others = "", []
     if item.has_record:
-        known = {**facts._asdict(), "title": facts.title or None, "expires": entry.expires}
-        record = {**encoded.record, **known}
-    pairs = [part for pair in record.items() if pair[1] is not None for part in pair]
+        owner, title, *times = facts
+        known = chain(encoded.record.items(), zip(_TIMES, (*times, entry.expires), strict=True))
+        plain = "".join([f" {name} {value}" for name, value in known if value not in (None, "")])
+        named = ((b"owner", owner), (b"title", title or None))
+        others = [part for pair in named if pair[1] is not None for part in pair]
     # Only an append to a recent one may still be retried.
     is_recent = item.is_new or (facts.updated or 0) > (time.time() - _RECENT) * 1000
-    digests = encoded.digests if document and is_recent else []
+    told = encoded.told if document and encoded.texts and is_recent else []
     score: Any = facts.updated if entry.score is None else entry.score
     if item.is_new:
         score = "now"
-    return [
-        int(bool(facts.owner)),
-        entry.id,
-        "" if score is None else score,
-        "" if entry.expires is None else entry.expires,
-        encoded.field,
-        len(encoded.texts),
-        len(digests),
-        len(pairs),
-        *encoded.texts,
-        *digests,
-        *pairs,
-    ]
+    counts = f"{len(others)} {len(encoded.texts)} {len(told)}"
+    when = f"{'-' if score is None else score} {'-' if entry.expires is None else entry.expires}"
+    head = f"{int(bool(facts.owner))} {when} {counts}{plain}"
+    return [head, entry.id, encoded.field, *others, *encoded.texts, *told]

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from ..wire import dumps
-from .replies import STATUSES, Question
+from .questions import STATUSES, Question
 
 FORMAT = "conversation_memory"
 VERSION = 1
@@ -26,11 +26,19 @@ FOOTER = b'{"conversations": '
 _CHECK = b', "crc32": "'
 _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
+# The usual line up to its value, half as costly to read as JSON.
+_text, _integer = rb'"([ !#-\[\]-~]*)"', rb"(0|[1-9][0-9]{0,14})"
+_usual = re.compile(
+    rb'\{"id": %b(?:, "record": \{(?:"owner": %b, )?(?:"title": %b, )?"created": %b, "updated": %b'
+    rb'(?:, "ttl": %b)?\})?(?:, "expires": %b)?(?:, "score": %b)?, "runs": %b, "end": %b()'
+    rb', "crc32": "([0-9a-f]{8})", "value": ' % (*[_text] * 3, *[_integer] * 7)
+).match
 _LATEST = 2**53  # milliseconds; JavaScript and jq read larger integers inexactly
 _NUMBERS = ("expires", "score", "runs", "end")
-_HEAD = {"id", "id_base64", "record", "list", "open", *_NUMBERS}
 _FACTS = ("created", "updated", "ttl")
-_RECORD = {"owner", "owner_base64", "title", "title_base64", *_FACTS}
+
+_decoder = json.JSONDecoder()
+_quoted = json.encoder.encode_basestring_ascii
 
 T = TypeVar("T")
 
@@ -139,7 +147,7 @@ def is_signed(footer: dict[str, Any]) -> bool:
 
 
 def entry_line(entry: Entry) -> bytes:
-    head = dumps(_head(entry))[:-1]
+    head = _head(entry).encode()
     checksum = zlib.crc32(head, entry.checksum)
     kind, text = _as_json(entry)
     return b'%b%b%08x", "%b": %b}\n' % (head, _CHECK, checksum, kind, text)
@@ -152,67 +160,100 @@ def has_form_of_entry(line: bytes) -> bool:
 
 def read_entry(line: bytes) -> Entry:
     """Raises `Malformed`."""
+    usual = _usual(line)
+    if usual is None or not line.endswith(b"}\n"):
+        return _read_any(line)
+    value = line[usual.end() : -2]
+    checksum = zlib.crc32(value)
+    id, owner, title, *integers, _, stated = usual.groups()
+    _compare(line[: usual.end(11)], checksum, stated)
+    numbers = [None if number is None else int(number) for number in integers]
+    created, updated, ttl, expires, score, runs, end = numbers
+    facts = Facts(owner, title or b"", created, updated, ttl)
+    return Entry(id, value, checksum, runs, end, facts, expires, score)
+
+
+def _read_any(line: bytes) -> Entry:
     head, _, rest = line.partition(_CHECK)
     parts = _value(rest)
     if parts is None or not rest.endswith(b"}\n"):
         raise Malformed("it is not a line of an archive")
     value = _from_json(parts[2], rest[parts.end() : -2])
     checksum = zlib.crc32(value)
-    if zlib.crc32(head, checksum) != int(parts[1], 16):
-        raise Malformed("its checksum does not match")
+    _compare(head, checksum, parts[1])
     try:
         return _entry(_object(head + b"}"), parts[2], value, checksum)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise error if isinstance(error, Malformed) else Malformed("a member is wrong") from None
 
 
-def _head(entry: Entry) -> dict[str, Any]:
-    head, facts = _named("id", entry.id), entry.facts
+def _compare(head: bytes, checksum: int, stated: bytes) -> None:
+    if zlib.crc32(head, checksum) != int(stated, 16):
+        raise Malformed("its checksum does not match")
+
+
+def _head(entry: Entry) -> str:
+    """The members in front of the checksum, put together by hand: json.dumps costs three times."""
+    id, _, _, runs, end, facts, expires, score, texts, _ = entry
+    members = [_named("id", id)]
     if facts != NOTHING:
-        owner = {} if facts.owner is None else _named("owner", facts.owner)
-        title = _named("title", facts.title) if facts.title else {}
-        head["record"] = {**owner, **title, **_numbers(facts, _FACTS)}
-    head |= _numbers(entry, _NUMBERS)
-    if entry.texts:
-        head["list"] = [_named("text", text) for text in entry.texts]
+        owner, title, *times = facts
+        record = [] if owner is None else [_named("owner", owner)]
+        if title:
+            record.append(_named("title", title))
+        record += _numbers(_FACTS, times)
+        members.append(f'"record": {{{", ".join(record)}}}')
+    members += _numbers(_NUMBERS, (expires, score, runs, end))
+    if texts:
+        elements = ", ".join(f"{{{_named('text', text)}}}" for text in texts)
+        members.append(f'"list": [{elements}]')
     if entry.open:
-        head["open"] = [_open(question) for question in entry.open]
-    return head
+        members.append(f'"open": [{", ".join(map(_open, entry.open))}]')
+    return "{" + ", ".join(members)
 
 
-def _open(it: Question) -> dict[str, Any]:
-    texts = [_named("id", it.id), _named("question", it.question), _named("text", it.text)]
-    known = {"status": it.status, "begun": it.begun, "reason": json.loads(it.reason)}
-    return {name: value for part in (*texts, known) for name, value in part.items()}
+def _open(it: Question) -> str:
+    texts = (_named("id", it.id), _named("question", it.question), _named("text", it.text))
+    known = f'"status": "{it.status}", "begun": {it.begun}, "reason": {it.reason.decode()}'
+    return f"{{{', '.join(texts)}, {known}}}"
 
 
 def _read_open(members: dict[str, Any]) -> Question:
-    id, question, text = (_read_name(members, name) for name in ("id", "question", "text"))
-    status, begun = members["status"], _number(members, "begun")
+    id, question, text = (_taken_name(members, name) for name in ("id", "question", "text"))
+    status, begun, reason = members["status"], members["begun"], members["reason"]
     if id is None or question is None or status not in STATUSES:
         raise Malformed("an open run is wrong")
     _object(question)
-    reason = dumps(str(members["reason"]))
-    return Question(id, question, status, begun or 0, reason, text or b"")
+    if not _is_number(begun):
+        raise Malformed("a number is wrong")
+    return Question(id, question, status, begun, json.dumps(str(reason)).encode(), text or b"")
 
 
-def _numbers(values: Facts | Entry, names: Iterable[str]) -> dict[str, int]:
-    numbers = {name: getattr(values, name) for name in names}
-    return {name: number for name, number in numbers.items() if number is not None}
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _LATEST
+
+
+def _numbers(names: Iterable[str], values: Iterable[int | None]) -> list[str]:
+    pairs = zip(names, values, strict=True)
+    return [f'"{name}": {value}' for name, value in pairs if value is not None]
 
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:
-    id = _read_name(head, "id")
-    record = head.get("record", {})
-    if id is None or not (head.keys() <= _HEAD and record.keys() <= _RECORD):
+    id, list = _taken_name(head, "id"), head.pop("list", ())
+    open = tuple(map(_read_open, head.pop("open", ())))
+    record = head.pop("record", {})
+    owner, title = _taken_name(record, "owner"), _taken_name(record, "title")
+    created, updated, ttl = [record.pop(name, None) for name in _FACTS]
+    expires, score, runs, end = [head.pop(name, None) for name in _NUMBERS]
+    if id is None or head or record:
         raise Malformed("it has missing or unknown members")
-    owner, title = _read_name(record, "owner"), _read_name(record, "title")
-    facts = Facts(owner, title or b"", *(_number(record, name) for name in _FACTS))
-    expires, score, runs, end = (_number(head, name) for name in _NUMBERS)
+    for number in (created, updated, ttl, expires, score, runs, end):
+        if number is not None and not _is_number(number):
+            raise Malformed("a number is wrong")
     if kind == b"value" and runs is None:
         raise Malformed("it does not give the number of runs")
-    texts = tuple(_read_name(text, "text") or b"" for text in head.get("list", ()))
-    open = tuple(map(_read_open, head.get("open", ())))
+    texts = tuple([_taken_name(text, "text") or b"" for text in list])
+    facts = Facts(owner, title or b"", created, updated, ttl)
     return Entry(id, value, checksum, runs, end, facts, expires, score, texts, open)
 
 
@@ -240,25 +281,18 @@ def _from_json(kind: bytes, text: bytes) -> bytes:
     return _guarded(lambda text: b64decode(text, validate=True), value)
 
 
-def _named(name: str, value: bytes) -> dict[str, Any]:
+def _named(name: str, value: bytes) -> str:
     try:
-        return {name: value.decode()}
+        return f'"{name}": {_quoted(value.decode())}'
     except UnicodeDecodeError:
-        return {f"{name}_base64": b64encode(value).decode()}
+        return f'"{name}_base64": "{b64encode(value).decode()}"'
 
 
-def _read_name(members: dict[str, Any], name: str) -> bytes | None:
+def _taken_name(members: dict[str, Any], name: str) -> bytes | None:
     if name in members:
-        return str.encode(members[name])
-    text = members.get(f"{name}_base64")
+        return str.encode(members.pop(name))
+    text = members.pop(f"{name}_base64", None)
     return None if text is None else b64decode(text, validate=True)
-
-
-def _number(members: dict[str, Any], name: str) -> int | None:
-    value = members.get(name)
-    if value is None or (type(value) is int and 0 <= value < _LATEST):
-        return value
-    raise Malformed("a number is wrong")
 
 
 def _with_check(members: dict[str, Any]) -> bytes:
@@ -273,11 +307,15 @@ def _check(line: bytes) -> None:
 
 
 def _object(text: bytes) -> dict[str, Any]:
-    value = _guarded(json.loads, text)
+    value = _guarded(_loads, text)
     if not isinstance(value, dict):
         raise Malformed("it is not a JSON object")
     value.pop("crc32", None)
     return value
+
+
+def _loads(text: bytes) -> Any:
+    return _decoder.decode(text.decode())
 
 
 def _guarded(read: Callable[[Any], T], text: Any) -> T:

@@ -3,24 +3,30 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from ..clock import now
 from ..collection.selection import split_by_bytes
-from ..collection.summaries import SIZE_FIELDS, summaries
 from ..documents import Document
-from ..exceptions import ArchiveDamaged, ConversationConflict, Damaged, counted
+from ..exceptions import (
+    ArchiveDamaged,
+    ConversationConflict,
+    ConversationMemoryError,
+    Damaged,
+    counted,
+)
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
-from ..redis_io.operations import Ahead, Operation, single
+from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search.reindex import catch_up
 from .archive import Source
-from .entries import Item, permission, portions, read, restore_open_runs, write
+from .entries import Item, Stored, Written, permission, read, restore_open_runs, writing
 from .format import Entry, Malformed
 
 POLICIES = ("fail", "skip", "replace", "newest")
 
-_BATCH_BYTES = 2 * 2**20
+_BATCH_BYTES = 2**19  # with more, the memory for each batch is got from the system anew
 _BATCH = 200
 _EXAMPLES = 10
 _OWNERS = 100
@@ -76,7 +82,6 @@ class Counts:
 
 Progress = Callable[[Counts], object]
 Batch = dict[bytes, Entry]
-Work = Callable[[Batch, Counts], Operation[None]]
 
 
 class Restore:
@@ -109,14 +114,15 @@ class Restore:
         self.ignore_expiry = ignore_expiry
         self.owners = {encode(old): encode(new) for old, new in (owners or {}).items()}
         self.maps_owners = owners is not None
+        self._is_fresh = False  # True if the conversations of the next batch are likely to be new
 
     def plan(self, *, progress: Progress = bool) -> Counts:
         """Predict the counts of `run`; nothing is written. `progress` gets the counts so far."""
-        return self.index._run(self._each_batch(self._foresee, progress))
+        return self.index._run(self._foresee(progress))
 
     async def aplan(self, *, progress: Progress = bool) -> Counts:
         """See plan()."""
-        return await self.index._arun(self._each_batch(self._foresee, progress))
+        return await self.index._arun(self._foresee(progress))
 
     def run(self, *, progress: Progress = bool) -> Counts:
         """Write; `progress` gets the counts after each batch.
@@ -133,75 +139,115 @@ class Restore:
         yield (yield Ahead(self._check_sizes))
         yield permission(self._layout)
         yield from self._layout.indexer()  # RediSearch needs its index before the first write
-        if self.on_conflict == "fail" and (yield single("HLEN", self._layout.keys.index)):
-            self._check_conflicts((yield from self._each_batch(self._foresee, bool)))
-        return (yield from self._each_batch(self._settle, progress))
+        stored = yield single("HLEN", self._layout.keys.index)
+        if self.on_conflict == "fail" and stored:
+            self._check_conflicts((yield from self._foresee(bool)))
+        self._is_fresh = not stored
+        return (yield from self._write_all(progress))
 
-    def _each_batch(self, work: Work, progress: Progress) -> Operation[Counts]:
+    def _foresee(self, progress: Progress) -> Operation[Counts]:
         counts = Counts()
-        # A thread reads each batch while the previous one is written.
+        # A thread reads each batch while the previous one is compared.
         read_on = Ahead(partial(next, self._batches(counts), None))
         coming = yield read_on
         while batch := (yield coming):
             coming = yield read_on
-            yield from work(batch, counts)
+            for item in (yield from self._decided(batch)):
+                counts.add(item)
             progress(counts)
         return counts
 
-    def _foresee(self, batch: Batch, counts: Counts) -> Operation[None]:
-        for item in (yield from self._decided(batch)):
-            counts.add(item)
+    def _write_all(self, progress: Progress) -> Operation[Counts]:
+        counts, sent = Counts(), None
+        # In a thread, for the event loop's sake: while the server writes a batch, the next one is
+        # read and prepared.
+        read_on = Ahead(partial(next, self._batches(counts), None))
+        try:
+            while batch := (yield (yield read_on)):
+                items, commands = yield from self._prepared(batch)
+                if sent:
+                    yield from self._settle(*sent, counts, progress)
+                sent = items, (yield Ahead(commands)) if commands else None
+        except ConversationMemoryError:
+            if sent and sent[1]:
+                yield sent[1]  # it is being written
+            raise
+        if sent:
+            yield from self._settle(*sent, counts, progress)
+        return counts
 
-    def _settle(self, batch: Batch, counts: Counts) -> Operation[None]:
+    def _prepared(self, batch: Batch) -> Operation[tuple[list[Item], list[Command[Written]]]]:
+        """What to do with each conversation of a batch, and the commands that do it."""
+        items = yield from (self._hoped(batch) if self._is_fresh else self._decided(batch))
+        chosen = [item for item in items if item.outcome in _WRITTEN]
+        for item in chosen:
+            item.document = self._document(item.entry)
+        return items, writing(self._layout, chosen)
+
+    def _settle(
+        self, items: list[Item], replies: Any, counts: Counts, progress: Progress
+    ) -> Operation[None]:
+        """Count a batch that was sent. What other writers changed is decided and sent again."""
         for _ in range(_ATTEMPTS):
-            batch = yield from self._write(batch, counts)
-            if not batch:
+            left = yield from self._settled(items, (yield replies) if replies else [], counts)
+            if not left:
+                progress(counts)
                 return
+            items, commands = yield from self._prepared(left)
+            replies = (yield Ahead(commands)) if commands else None
         raise ConversationConflict(
             "kept changing. The conversations before it were restored.",
             alias=self.index.alias,
             index=self.index.name,
-            conversation_id=decode(next(iter(batch))),
+            conversation_id=decode(next(iter(left))),
         )
 
-    def _write(self, batch: Batch, counts: Counts) -> Operation[Batch]:
-        """Write a batch. Returns those that other writers changed, which must be decided again."""
-        items: list[Item] = []
-        same: list[bytes] = []  # a previous restore may have stopped before what follows here
-        for item in (yield from self._decided(batch)):
-            if item.outcome in _WRITTEN:
-                item.document = self._document(item.entry)
-                items.append(item)
-            else:
-                counts.add(item)
-                self._check_conflicts(counts)
-                same += [item.entry.id] if item.outcome == "same" else []
-        written = (yield from write(self._layout, items)) if items else set()
+    def _settled(
+        self, items: list[Item], replies: list[Written], counts: Counts
+    ) -> Operation[Batch]:
+        """Count a batch. Returns those that other writers changed."""
+        written = set().union(*replies)
         left: Batch = {}
+        same: list[bytes] = []  # a previous restore may have stopped before their search documents
         for item in items:
-            if item.entry.id in written:
-                counts.add(item)
-            else:
-                left[item.entry.id] = item.entry
-        there = [batch[id] for id in (*same, *written)]
-        yield from restore_open_runs(self._layout, there)
+            id = item.entry.id
+            if item.outcome in _WRITTEN and id not in written:
+                left[id] = item.entry
+                continue
+            counts.add(item)
+            self._check_conflicts(counts)
+            same += [id] if item.outcome == "same" else []
+        self._is_fresh = not left and all(item.outcome == "new" for item in items)
+        there = {*same, *written}
+        opened = [item.entry for item in items if item.entry.id in there]
+        yield from restore_open_runs(self._layout, opened)
         # Unreadable ones have no search documents.
         yield from catch_up(self._layout, [*same, *written], bool)
         return left
 
+    def _hoped(self, batch: Batch) -> Operation[list[Item]]:
+        """A batch as it is if nothing is stored. The script does not write what is."""
+        time = yield from _time(batch)
+        return [self._item(entry, None, time) for entry in batch.values()]
+
     def _decided(self, batch: Batch) -> Operation[list[Item]]:
         """Compare a batch with what is stored."""
-        known, time = yield [summaries(self._layout.keys, [*batch], SIZE_FIELDS), now()]
-        items = [self._item(batch[it.id], None, time) for it in known if it.is_blank]
-        for portion in portions(known):
-            for found in (yield from read(self._layout, portion)):
-                item = self._item(batch[found.summary.id], found.entry, time)
-                if item.outcome in _WRITTEN and found.summary.has_right_types:
-                    item.instead_of = found.expected
-                elif item.outcome in _WRITTEN:
-                    item.outcome = "conflicts" if self.on_conflict == "fail" else "kept"
-                items.append(item)
+        time = yield from _time(batch)
+        items, ids = [], [*batch]
+        while ids:
+            found = yield from read(self._layout.keys, ids)
+            items += [self._compared(batch[it.id], it, time) for it in found]
+            ids = ids[len(found) :]
         return items
+
+    def _compared(self, entry: Entry, stored: Stored, now: int) -> Item:
+        item = self._item(entry, stored.entry, now)
+        if item.outcome in _WRITTEN and not stored.is_blank:
+            if stored.has_right_types:
+                item.instead_of = stored.expected
+            else:
+                item.outcome = "conflicts" if self.on_conflict == "fail" else "kept"
+        return item
 
     def _item(self, entry: Entry, there: Entry | None, now: int) -> Item:
         is_new = self.source.is_new and entry.facts.updated is None
@@ -276,3 +322,9 @@ class Restore:
             f"record for {counted(counts.conflicts, 'conversation')}: {names}"
             f"{' …' if counts.conflicts > _EXAMPLES else ''}. They were not changed."
         )
+
+
+def _time(batch: Batch) -> Operation[int]:
+    """The time of the server; 0 if no conversation has a deadline that it matters to."""
+    time: int = (yield now()) if any(it.expires is not None for it in batch.values()) else 0
+    return time

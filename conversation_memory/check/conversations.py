@@ -6,7 +6,7 @@ from typing import Any
 from ..collection.listing import forgetting
 from ..collection.selection import split_by_bytes
 from ..collection.summaries import Summary, summaries
-from ..documents import canonical, decoded, joined
+from ..documents import joined, read
 from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
@@ -14,6 +14,7 @@ from ..layouts.list import derived_list_fields
 from ..layouts.refs import Snapshot, milliseconds_of, owner_of
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
+from ..runs import decoded_runs
 from . import findings
 from .findings import Finding
 
@@ -105,6 +106,8 @@ def _faults(snapshot: Snapshot, scores: Scores, derived: dict[str, Any]) -> Iter
         yield findings.WRONG_COUNT
     form = {"layout": record.layout, "length": record.length, "crc": record.crc, "end": record.end}
     stated = {name: "" if value is None else value for name, value in form.items()}
+    if not record.crc:  # of a document that a script has changed
+        stated.pop("crc")
     if record.layout and any(stated.get(name, value) != value for name, value in derived.items()):
         yield findings.WRONG_FINGERPRINT
     if score == "" or milliseconds_of(record.updated) not in ("", score):
@@ -117,11 +120,11 @@ def _faults(snapshot: Snapshot, scores: Scores, derived: dict[str, Any]) -> Iter
 
 def _derive(snapshot: Snapshot) -> dict[str, Any]:
     # Parsed in any case: a fingerprint that matches does not prove that the runs are readable.
-    field = canonical(snapshot.field or b"")
+    field = read(snapshot.field or b"")
     if not snapshot.is_list:
         return derived_fields(field)
     texts = snapshot.texts or []
-    decoded(texts)
+    decoded_runs(texts)
     if field.count:  # of another program: the next write adopts them, and knows by the length
         return {"runs": joined(texts, field).count}
     return derived_list_fields(texts, field)

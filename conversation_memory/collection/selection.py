@@ -135,10 +135,11 @@ def split_by_bytes(
     part: list[T] = []
     room = most_bytes
     for item in items:
-        if part and (size(item) > room or len(part) == most):
+        length = size(item)
+        if part and (length > room or len(part) == most):
             yield part
             part, room = [], most_bytes
         part.append(item)
-        room -= size(item)
+        room -= length
     if part:
         yield part

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..artifacts import Artifact
 from ..keys import Keys, decode
 from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Command
 from ..redis_io.scripts import Script
-from ..runs import Artifact
 
 SUMMARIES = Script("summaries")
 
@@ -26,8 +26,9 @@ _ALL_GLANCES = 16 * 1024 * 1024
 
 _PREVIEW_LENGTH = 120
 _BINARY = {"ImageArtifact": "[image]", "AudioArtifact": "[audio]", "BlobArtifact": "[binary]"}
-_type = re.compile(r'\{"type": "(\w{1,100})"').match
-_value = re.compile(r'"value": "((?:[^"\\]|\\.)*)', re.S).search
+_type = re.compile(r'\{"type": ?"(\w{1,100})"').match
+_plain = re.compile(r'\[?"((?:[^"\\]|\\.)*)', re.S).match
+_value = re.compile(r'"value": ?"((?:[^"\\]|\\.)*)', re.S).search
 
 Bytes = bytes  # in the class, the name is a property
 
@@ -137,7 +138,6 @@ def summaries(
     *,
     order: bytes = b"",
     glances: bool = False,
-    in_transaction: bool = False,
 ) -> Command[list[Summary]]:
     """The summary of each of a few hundred ids, with its score in `order`, else in that of all.
 
@@ -145,7 +145,6 @@ def summaries(
     """
     own = [key for id in ids for key in (keys.record(id), keys.runs(id))]
     names = tuple(dict.fromkeys(("expires", *fields)))
-    call = SUMMARIES.whole if in_transaction else SUMMARIES.call
 
     def decoded(reply: list[Any]) -> list[Summary]:
         time, *rows = reply
@@ -153,7 +152,9 @@ def summaries(
 
     largest = LARGEST_GLANCE if glances else 0
     args = [largest, _ALL_GLANCES, len(names), *names, *ids]
-    return Command((call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded)
+    return Command(
+        (SUMMARIES.call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded
+    )
 
 
 def _preview(beginning: bytes) -> str | None:
@@ -161,15 +162,14 @@ def _preview(beginning: bytes) -> str | None:
     kind = _type(text)
     if kind and kind[1] in _BINARY:
         return _BINARY[kind[1]]
-    try:
+    data = shown = None
+    with suppress(ValueError, RecursionError):  # the artifact may be longer than its beginning
         data, _ = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):  # the artifact is longer than its beginning
-        shown = None
-        if found := _value(text):
-            with suppress(ValueError):
-                shown = json.loads(f'"{found[1]}"', strict=False)
-    else:
-        shown = Artifact.from_dict(data).text if isinstance(data, dict) else None
+    if isinstance(data, dict):
+        shown = Artifact.from_dict(data).text
+    elif found := _plain(text) or _value(text):
+        with suppress(ValueError):
+            shown = json.loads(f'"{found[1]}"', strict=False)
     if shown is None:
         return None
     words = " ".join(shown[: 4 * _PREVIEW_LENGTH].split())

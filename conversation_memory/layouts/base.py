@@ -1,14 +1,11 @@
-"""The contract of a layout, and the writes, which one compare-and-set loop repeats.
+"""The contract of a layout: everything that can be done with one conversation.
 
 Each layout reads what the other wrote, and moves it into its own form with the next write.
 """
 
-import random
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from ..documents import Document, build
 from ..exceptions import (
@@ -16,34 +13,24 @@ from ..exceptions import (
     RedisDenied,
     RedisMisconfigured,
     RedisReadOnly,
-    ReplyLost,
     is_wrong_type,
 )
-from ..keys import Keys, decode
-from ..redis_io.operations import Command, Operation, Pause, T, single
+from ..keys import Keys
+from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
+from ..titles import MAX_TITLE
 from ..wire import dumps
-from .refs import ConversationRef, Encoded, Memo, Snapshot, identified
-from .stored import Refusal, StoredConversation
+from .refs import ConversationRef
+from .stored import Refusal
+from .written import WrittenConversation
 
-WRITE = Script("write")
 DELETE = Script("delete")
 TOUCH = Script("touch")
 OWNER = Script("owner")
-FORGET = Script("forget")
 RENAME = Script("rename")
 ERASE = Script("erase")
-
-MAX_TITLE = 1000
-
-# The pauses between them add up to about seven seconds, with a random part against lockstep.
-_ATTEMPTS = 300
-
-# One attempt at a write: its result, or the refusal of its script. It is told whether the script
-# has asked for the digest of a long document, which is not computed otherwise.
-Attempt = Callable[[ConversationRef, bool], Operation[T | Refusal]]
 
 
 def erasing(
@@ -54,27 +41,8 @@ def erasing(
     return Command((ERASE.call(keys.of(id, owner, fresh_token()), args),))
 
 
-class Layout(StoredConversation, ABC):
+class Layout(WrittenConversation):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def encoded(self, document: Document) -> Encoded:
-        """The document as this layout stores it."""
-
-    def append(
-        self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
-    ) -> Operation[int]:
-        added: list[Run] = []
-        runs = identified(runs)
-
-        def change(document: Document) -> Document | None:
-            added[:] = [run for run in runs if not document.has(run.id)]
-            return document.appended(added) if added else None
-
-        yield from self._change(ref, change, memo=memo, added=added)
-        return len(added)
 
     def store(
         self,
@@ -84,8 +52,8 @@ class Layout(StoredConversation, ABC):
         revision: str | None,
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
-        document = build(runs, dict(metadata))
-        encoded = self._checked(ref, document)
+        document = build(runs, dict(metadata), apart=self.apart)
+        encoded, title = self._checked(ref, document), self._title(runs)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[str | Refusal]:
             expected = None
@@ -95,11 +63,11 @@ class Layout(StoredConversation, ABC):
                 if expected.revision != revision:
                     # A retry after a time-out finds its own document.
                     stored = self.document(ref, expected) if expected.field is not None else None
-                    if stored and stored.raw == document.raw:
+                    if stored and self.encoded(stored) == encoded:
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
-            written = yield self._write(ref, encoded, expected, change)
+            written = yield self._write(ref, encoded, expected, change, title=title)
             return f"{written}-{encoded.fingerprint}" if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -117,7 +85,26 @@ class Layout(StoredConversation, ABC):
         return (yield from self._change(ref, change)).metadata
 
     def edit(self, ref: ConversationRef, run: Run) -> Operation[None]:
-        yield from self._change_run(ref, run.id, "edit", run.to_wire())
+        yield from self._change_run(ref, run.id, "edit", lambda _: self.text_of(run))
+
+    def annotate(
+        self, ref: ConversationRef, run_id: str, changes: Mapping[str, Any], remove: Sequence[str]
+    ) -> Operation[dict[str, Any]]:
+        """Merge into the meta of a run, and remove keys. Returns the meta as stored."""
+        dumps(dict(changes))  # raises if they are nested too deeply
+        meta: dict[str, Any] = {}
+
+        def annotated(stored: bytes) -> bytes:
+            nonlocal meta
+            run = Run.from_text(stored)
+            if not isinstance(run.meta, dict | None):
+                raise ValueError(f"The meta of run {run_id!r} is not a dict.")
+            kept = {key: value for key, value in (run.meta or {}).items() if key not in remove}
+            run.meta = meta = {**kept, **changes}
+            return self.text_of(run)
+
+        yield from self._change_run(ref, run_id, "edit", annotated)
+        return meta
 
     def remove(self, ref: ConversationRef, run_id: str) -> Operation[None]:
         yield from self._change_run(ref, run_id, "remove")
@@ -126,12 +113,18 @@ class Layout(StoredConversation, ABC):
         yield from self._change_run(ref, after, "truncate")
 
     def _change_run(
-        self, ref: ConversationRef, run_id: str, operation: str, text: bytes = b""
+        self,
+        ref: ConversationRef,
+        run_id: str,
+        operation: str,
+        renewed: Callable[[bytes], bytes] | None = None,
     ) -> Operation[None]:
+        """Make a change that begins at a run; for 'edit', `renewed` makes its new text."""
+
         def change(document: Document) -> Document:
             position, texts = self._position(ref, document.runs, run_id), [*document.texts]
-            if operation == "edit":
-                texts[position] = text
+            if renewed is not None:
+                texts[position] = renewed(texts[position])
             elif operation == "remove":
                 del texts[position]
             else:
@@ -144,14 +137,19 @@ class Layout(StoredConversation, ABC):
         """Bring a conversation into the form of this layout. Returns False if it had that."""
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
-            snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
+            snapshot = yield from self._snapshot(ref, digested=digested)
             size, count = len(snapshot.field or b""), len(snapshot.texts)
             if snapshot.field is None or self.is_own(snapshot.record, size, count):
                 return False
             ref = self._seen(ref, snapshot)
-            nothing = self.documents.added(()) if self.documents else b""
-            encoded = self._checked(ref, self.document(ref, snapshot))
-            written = yield self._write(ref, encoded, snapshot, nothing, keeps_times=True)
+            document = self.document(ref, snapshot)
+            changed = self.formed(document)
+            change = self.documents.between(document, changed) if self.documents else b""
+            encoded = self._checked(ref, changed)
+            title = b"" if snapshot.record.runs else self._title(document.runs)
+            written = yield self._write(
+                ref, encoded, snapshot, change, title=title, keeps_times=True
+            )
             return True if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -162,7 +160,7 @@ class Layout(StoredConversation, ABC):
         time = int(float((yield single("ZSCORE", self.keys.recency(), ref.id)) or 0))
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            snapshot = yield from self._snapshot(ref, runs=True, digested=digested)
+            snapshot = yield from self._snapshot(ref, digested=digested)
             if snapshot.field is None or self.documents is None:
                 return 0
             ref = self._seen(ref, snapshot)
@@ -241,93 +239,3 @@ class Layout(StoredConversation, ABC):
             return reply
 
         return (yield from self._settled(ref, attempt))
-
-    def _change(
-        self,
-        ref: ConversationRef,
-        change: Callable[[Document], Document | None],
-        *,
-        memo: Memo | None = None,
-        added: Sequence[Run] | None = None,
-    ) -> Operation[Document]:
-        """Apply `change` to the document until nobody else has written meanwhile.
-
-        If it adds runs and nothing else, `added` holds them then. The first attempt is at `memo`.
-        """
-        documents = yield from self.indexer()
-
-        def attempt(ref: ConversationRef, digested: bool) -> Operation[Document | Refusal]:
-            seen = memo.take() if memo else None
-            snapshot = seen[0] if seen else (yield from self._snapshot(ref, digested=digested))
-            ref = self._seen(ref, snapshot)
-            document = seen[1] if seen else self.document(ref, snapshot)
-            changed = change(document)
-            if changed is None:
-                return [b"changed"] if seen else document
-            step = b""
-            if documents and added is not None:
-                step = documents.added((run, run.to_wire()) for run in added)
-            elif documents:
-                step = documents.between(document, changed)
-            encoded = self._checked(ref, changed)
-            written: int | Refusal = yield self._write(ref, encoded, snapshot, step)
-            if not isinstance(written, int):
-                return written
-            if memo is not None:
-                owner = None if ref.owner is None else decode(ref.owner)
-                record = replace(snapshot.record, owner=owner, version=written)
-                memo.keep(Snapshot(encoded.field, record), changed)
-            return changed
-
-        return (yield from self._settled(ref, attempt))
-
-    def _settled(self, ref: ConversationRef, attempt: Attempt[T]) -> Operation[T]:
-        """The result of `attempt`, which is repeated until its script accepts."""
-        digested = False
-        for number in range(_ATTEMPTS):
-            reply = yield from attempt(ref, digested)
-            if not isinstance(reply, list):
-                return reply
-            if reply[0] == b"digest":
-                digested = True
-                continue
-            ref = yield from self._refused(ref, reply)
-            yield Pause(random.uniform(0, min(number / 1000, 0.05)))
-        raise self._conflict(ref, "kept changing")
-
-    def _refused(self, ref: ConversationRef, refusal: Refusal) -> Operation[ConversationRef]:
-        """The reference to try again with. Raises if the caller must not see the conversation."""
-        reason, *names = refusal
-        if reason == b"past":
-            # It leaves the recency index of its owner, who need not be the next one.
-            owner, id = names
-            yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
-        if reason == b"reply":
-            raise self._error(ReplyLost, ref, decode(names[0]))
-        if reason != b"owner":
-            return ref
-        if ref.scoped:
-            raise self.not_found(ref)
-        return ref.owned_by(names[0] or None)
-
-    def _checked(self, ref: ConversationRef, document: Document) -> Encoded:
-        """The encoded document. Raises `ConversationTooLarge`."""
-        encoded = self.encoded(document)
-        self._check_size(ref, encoded.size)
-        if encoded.size > self.max_run_bytes:
-            self._check_runs(ref, document.texts)
-        return encoded
-
-    def _write(
-        self,
-        ref: ConversationRef,
-        encoded: Encoded,
-        expected: Snapshot | None,
-        change: bytes,
-        *,
-        keeps_times: bool = False,
-    ) -> Command[int | Refusal]:
-        """Write if all is as `expected`: the new version. `change` is that of search documents."""
-        known = expected.expectation if expected else ("", "", "")
-        what = [encoded.field, *self._lifetimes(ref), change, int(keeps_times), *encoded.args]
-        return self._command(self._changing(WRITE), ref, [*known, *what])

@@ -1,16 +1,17 @@
 """Layout `hash`: one document in one hash field, the format of Griptape.
 
-An append reads the document, puts the run behind the others and writes the document back if nobody
-wrote in between: the version of the record tells of our own writers, the length of the field (and
-its digest, if the document is short) of those that know no record.
+A script puts a run behind the others in a short document. A longer one is read, changed and written
+back if nobody wrote in between: the version of the record tells of our own writers, the length of
+the field (and its digest, if the document is short) of those that know no record.
 """
 
 from typing import Any
 
-from ..documents import Document, decoded
+from ..documents import Document, opening_of
 from ..records import Record
+from ..runs import Run, decoded_runs
 from .base import Layout
-from .refs import Encoded, Snapshot
+from .refs import ConversationRef, Encoded, Snapshot
 
 
 class HashLayout(Layout):
@@ -18,11 +19,21 @@ class HashLayout(Layout):
 
     def _document(self, snapshot: Snapshot) -> Document:
         if snapshot.is_list:  # no run may get into a document unread
-            decoded(snapshot.texts)
+            decoded_runs(snapshot.texts)
         return snapshot.document
 
     def encoded(self, document: Document) -> Encoded:
+        document = document.whole()
         return Encoded(document.raw, [], derived_fields(document))
+
+    def formed(self, document: Document) -> Document:
+        return document.whole()
+
+    def text_of(self, run: Run) -> bytes:
+        return run.to_wire()
+
+    def told(self, ref: ConversationRef, run: Run, text: bytes) -> bytes | None:
+        return opening_of(text)
 
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         return record.layout != "list" and not runs

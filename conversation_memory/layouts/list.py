@@ -10,66 +10,64 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..documents import Document, build, decoded, decoded_run
-from ..exceptions import ConversationCorrupt, ConversationNotFound, RunNotFound, counted
-from ..records import FIELDS, LARGEST, Excerpt, Record, RunPage
-from ..redis_io.operations import Command, Operation, single
-from ..redis_io.scripts import Script
-from ..runs import Run
+from ..documents import Document, build
+from ..exceptions import ConversationNotFound, RunNotFound
+from ..records import LARGEST, Excerpt, Record, RunPage
+from ..redis_io.operations import Operation
+from ..redis_io.scripts import Call, Script
+from ..runs import Run, decoded_run, decoded_runs, lenient
 from .base import Layout
-from .refs import ConversationRef, Encoded, Memo, Snapshot, digest, identified, is_past, owner_of
+from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, owner_of
 from .stored import Refusal
 
-APPEND = Script("append")
 CHANGE = Script("change")
 
-_EMPTY = build((), {})
 _CHUNK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of a list; `is_list` is True if the list holds the whole conversation."""
+    """A part of a list that holds the whole conversation; of the field, if it was asked for."""
 
     record: Record
     texts: list[bytes]
     start: int
     length: int
-    is_list: bool
+    field: bytes | None = None
 
 
 class ListLayout(Layout):
     name = "list"
-
-    def _snapshot(
-        self, ref: ConversationRef, *, runs: bool = True, digested: bool = False
-    ) -> Operation[Snapshot]:
-        return super()._snapshot(ref, runs=True, digested=digested)
+    apart = True
 
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         return record.layout == self.name and record.length == size
 
     def encoded(self, document: Document) -> Encoded:
-        texts, field = document.texts, document.with_texts([])
-        return Encoded(field.raw, texts, derived_list_fields(texts, field))
+        document = document.listed()
+        return Encoded(document.raw, document.texts, derived_list_fields(document.texts, document))
+
+    def formed(self, document: Document) -> Document:
+        return document.listed()
+
+    def text_of(self, run: Run) -> bytes:
+        return run.to_list()
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
-        found = yield self._slice(ref, before, limit)
-        part = yield from self._usable(ref, found, before, limit)
+        part = yield from self._slice(ref, before, limit)
         if part is None:
             return (yield from super().page(ref, before, limit))
-        return RunPage(decoded(part.texts, part.start), part.start)
+        return RunPage(decoded_runs(part.texts, part.start), part.start)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
-        content: Command[bytes] = single("HGET", self.keys.content(ref.id), ref.id)
-        found, field = yield [self._slice(ref, before, limit), content]
-        part = yield from self._usable(ref, found, before, limit)
+        part = yield from self._slice(ref, before, limit, with_field=True)
         if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
-        metadata = self.document(ref, Snapshot(field, replace(part.record, runs=None))).metadata
-        runs = decoded(part.texts, part.start) if strict else [*map(Run.from_wire, part.texts)]
+        found = Snapshot(part.field, replace(part.record, runs=None))
+        metadata = self.document(ref, found).metadata
+        runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
         return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
 
@@ -77,26 +75,13 @@ class ListLayout(Layout):
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
     ) -> Operation[int | None]:
         # `wanted` need not look at a run, which is decoded only then.
-        found = yield from self._find(ref, lambda text, _: wanted(Run.from_wire(text)), limit)
+        found = yield from self._find(ref, lambda text, _: wanted(Run.from_text(text)), limit)
         if found is None:
             return (yield from super().find(ref, wanted, limit))
         return found[1]
 
-    def append(
-        self, ref: ConversationRef, runs: Sequence[Run], memo: Memo | None = None
-    ) -> Operation[int]:
-        runs = identified(runs)
-        args = yield from self._appended(ref, runs)
-
-        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            reply: bytes | Refusal = yield self._append(ref, "", args)
-            if isinstance(reply, bytes):
-                return int(reply.split()[0])
-            if reply[0] == b"changed":  # the field is not ours: take over what stands in it
-                return (yield from Layout.append(self, ref, runs))
-            return reply
-
-        return (yield from self._settled(ref, attempt))
+    def told(self, ref: ConversationRef, run: Run, text: bytes) -> bytes | None:
+        return digest(run.id)
 
     def store(
         self,
@@ -106,7 +91,7 @@ class ListLayout(Layout):
         revision: str | None,
     ) -> Operation[str]:
         # A store that only adds runs is an append.
-        document = build(runs, dict(metadata))
+        document = build(runs, dict(metadata), apart=True)
         encoded = self.encoded(document)
         snapshot = yield from self._snapshot(ref)
         ref = self._seen(ref, snapshot)
@@ -117,9 +102,9 @@ class ListLayout(Layout):
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)
         )
-        if grown and (added := document.runs[len(stored) :]):
+        if grown and (added := runs[len(stored) :]):
             args = yield from self._appended(ref, added)
-            reply = yield self._append(ref, snapshot.record.version, args)
+            reply = yield self._append(ref, snapshot.record.version, 0, args or [])
             if isinstance(reply, bytes):
                 return f"{int(reply.split()[1])}-{encoded.fingerprint}"
         elif grown:
@@ -128,40 +113,20 @@ class ListLayout(Layout):
                 return snapshot.revision
         return (yield from super().store(ref, runs, metadata, revision))
 
-    def _appended(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[list[bytes]]:
-        """The change of the search documents, then of each run the digest of its id, its text."""
-        texts = [(run, run.to_wire()) for run in runs]
-        self._check_runs(ref, [text for _, text in texts])
-        documents = yield from self.indexer()
-        change = b"" if documents is None else documents.added(texts, with_texts=False)
-        return [change, *(part for run, text in texts for part in (digest(run.id), text))]
-
-    def _append(
-        self, ref: ConversationRef, version: int | str, args: Sequence[bytes]
-    ) -> Command[bytes | Refusal]:
-        # The reply is the number of added runs and the new version, as text.
-        def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
-            if reply[0] == b"large":
-                self._check_size(ref, reply[1])
-            if reply[0] == b"lost":
-                raise self._lost(ref, int(reply[1]))
-            return reply
-
-        own = [*self._lifetimes(ref), _EMPTY.raw, _EMPTY.crc, version, self.max_bytes]
-        command = self._command(self._changing(APPEND), ref, [*own, *args])
-        return replace(command, decode=decoded)
-
     def _change_run(
-        self, ref: ConversationRef, run_id: str, operation: str, text: bytes = b""
+        self,
+        ref: ConversationRef,
+        run_id: str,
+        operation: str,
+        renewed: Callable[[bytes], bytes] | None = None,
     ) -> Operation[None]:
-        self._check_runs(ref, [text])
         documents = yield from self.indexer()
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
             ids: list[str] = []
 
             def is_wanted(stored: bytes, index: int) -> bool:
-                ids.append(decoded_run(stored, index).id)
+                ids.append(decoded_run(stored, f"run {index}").id)
                 return ids[-1] == run_id
 
             found = yield from self._find(ref, is_wanted, LARGEST)
@@ -171,6 +136,8 @@ class ListLayout(Layout):
             if index is None:
                 raise self._error(RunNotFound, ref, repr(run_id))
             ref = ref.owned_by(owner_of(record))
+            text = b"" if renewed is None else renewed(stored)
+            self._check_runs(ref, [text])
             change = documents.of(operation, stored, text) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[operation]
             args = [*self._lifetimes(ref), operation, index, stored, text, change]
@@ -179,7 +146,7 @@ class ListLayout(Layout):
             return True if isinstance(reply, int) else reply
 
         if not (yield from self._settled(ref, attempt)):
-            yield from super()._change_run(ref, run_id, operation, text)
+            yield from super()._change_run(ref, run_id, operation, renewed)
 
     def _find(
         self, ref: ConversationRef, is_wanted: Callable[[bytes, int], bool], limit: int
@@ -190,8 +157,7 @@ class ListLayout(Layout):
         """
         before, looked = None, 0
         while True:
-            found = yield self._slice(ref, before, _CHUNK)
-            part = yield from self._usable(ref, found, before, _CHUNK)
+            part = yield from self._slice(ref, before, _CHUNK)
             if part is None:
                 return None
             for index, text in reversed([*enumerate(part.texts, part.start)]):
@@ -201,47 +167,34 @@ class ListLayout(Layout):
             if before == 0 or looked >= limit:
                 return part.record, None, b""
 
-    def _slice(self, ref: ConversationRef, before: int | None, limit: int) -> Command[Slice]:
-        """At most `limit` elements of the list in front of index `before`, or the last ones."""
-        if before is None:
-            first, last = -limit, -1
-        else:
-            last = before - 1
-            first = max(0, before - limit)
-        runs = self.keys.runs(ref.id)
-        calls = (
-            ("HMGET", self.keys.record(ref.id), *FIELDS),
-            ("HSTRLEN", self.keys.content(ref.id), ref.id),
-            ("LLEN", runs),
-            ("LRANGE", runs, first, last) if last >= first else ("LRANGE", runs, 1, 0),
-        )
-
-        def decoded(replies: list[Any]) -> Slice:
-            fields, size, length, texts = replies
-            record = Record.from_reply(ref.id, fields)
-            is_list = self.is_own(record, size, length)
-            start = (length if before is None else before) - limit
-            return Slice(record, texts, min(max(0, start), length), length, is_list)
-
-        return Command(calls, decoded)
-
-    def _usable(
-        self, ref: ConversationRef, part: Slice, before: int | None, limit: int
+    def _slice(
+        self, ref: ConversationRef, before: int | None, limit: int, *, with_field: bool = False
     ) -> Operation[Slice | None]:
-        """`part`, or the last one if `before` is beyond the end of the list.
+        """At most `limit` elements of the list in front of index `before`, or the last ones.
 
         None if the list is not the whole conversation, or if the caller must not see it.
         """
-        if not part.is_list or not ref.sees(part.record) or (yield from is_past(part.record)):
+        end = 0 if before is None else before
+        first, last = end - limit if before is None else max(0, end - limit), end - 1
+        if before == 0:  # to Redis, -1 is the last one
+            first, last = 1, 0
+        content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
+        lengths = ("HSTRLEN", content, ref.id), ("LLEN", runs)
+        calls: tuple[Call, ...] = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last))
+        if with_field:
+            calls = (*calls, ("HGET", content, ref.id))
+        replies = yield from self._at_one_moment(ref, calls)
+        (*fields, _), size, length, texts, *field = replies
+        record = Record.from_reply(ref.id, fields)
+        is_visible = self.is_own(record, size, length) and ref.sees(record)
+        if not is_visible or (yield from is_past(record)):
             return None
-        if (lost := (part.record.runs or 0) - part.length) > 0:
-            raise self._lost(ref, lost)
-        if before is not None and before > part.length:
-            part = yield self._slice(ref, part.length, limit)
-        return part
-
-    def _lost(self, ref: ConversationRef, count: int) -> ConversationCorrupt:
-        return self.corrupt(ref, b"", f"{counted(count, 'run')} of its list are missing")
+        if (lost := (record.runs or 0) - length) > 0:
+            raise self.lost(ref, lost)
+        if before is not None and before > length:
+            return (yield from self._slice(ref, length, limit, with_field=with_field))
+        start = max(0, (length if before is None else before) - limit)
+        return Slice(record, texts, start, length, *field)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

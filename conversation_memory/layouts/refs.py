@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,17 +11,22 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from ..clock import milliseconds, now
-from ..documents import Document, build, decoded, fingerprint, joined, read
+from ..documents import Document, build, fingerprint, joined, read, read_field
 from ..exceptions import Damaged, counted
 from ..keys import encode
 from ..records import FIELDS, Record, number
 from ..redis_io.operations import Operation
-from ..runs import Run
+from ..runs import Run, decoded_runs
 from ..search_index.run_documents import fresh_token
 
 # Another program may write as many bytes as were there. Only a digest tells, at 3 us of server
 # time a kB.
 _DIGESTED = 32 * 1024
+
+# Of how many runs the ids are kept, so that an append that is repeated finds them.
+KNOWN_IDS = 256
+
+_plain_id = re.compile(rb'\["([^"\\]*)",').match
 
 # By how much the clocks of a client and of Redis may differ.
 _SKEW = timedelta(hours=1)
@@ -83,8 +89,14 @@ def identified(runs: Sequence[Run]) -> list[Run]:
 
 
 def digest(run_id: str) -> bytes:
-    # A member of the sorted set `ids` has 16 bytes, however long the id is.
-    return md5(run_id.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    """8 bytes that tell a run in the list of the last ones; see conversation.lua."""
+    text = run_id.encode("utf-8", "surrogatepass")
+    return md5(text, usedforsecurity=False).digest()[:8]
+
+
+def _id_of(text: bytes) -> str:
+    plain = _plain_id(text)
+    return plain[1].decode("utf-8", "surrogatepass") if plain else Run.from_text(text).id
 
 
 def is_past(record: Record) -> Operation[bool]:
@@ -112,14 +124,16 @@ class Encoded:
         return f"{len(self.field)}-{self.record['crc']}"
 
     @property
-    def digests(self) -> list[bytes]:
-        return [digest(run.id) for run in map(Run.from_wire, self.texts) if run.id]
+    def told(self) -> list[bytes]:
+        """What tells the last runs; see conversation.lua."""
+        ids = map(_id_of, self.texts[-KNOWN_IDS:])
+        return [digest(id) for id in ids if id]
 
     @property
     def args(self) -> list[Any]:
         """The last arguments of write.lua."""
         pairs = [part for pair in self.record.items() for part in pair]
-        return [len(pairs), len(self.texts), *pairs, *self.texts, *self.digests]
+        return [len(pairs), len(self.texts), *pairs, *self.texts, *self.told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +195,8 @@ class Snapshot:
     @property
     def is_list(self) -> bool:
         """True if the runs are in a list. A list counts even if the record was lost."""
-        return bool(self.texts) or self.record.layout == "list"
+        layout = self.record.layout
+        return layout == "list" or (bool(self.texts) and layout != "hash")
 
     @property
     def document(self) -> Document:
@@ -194,8 +209,8 @@ class Snapshot:
             raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
         # As many runs and bytes as the record counts were written by us, and are readable.
         if (self.record.runs, self.size) != (len(self.texts), sum(map(len, self.texts))):
-            decoded(self.texts)  # raises for one that is not
-        return joined(self.texts, read(self.field))
+            decoded_runs(self.texts)  # raises for one that is not
+        return joined(self.texts, read_field(self.field))
 
     @property
     def lost(self) -> int:
@@ -204,22 +219,3 @@ class Snapshot:
         if self.record.layout != "list" or self.record.length != len(self.field or b""):
             return 0
         return max(0, (self.record.runs or 0) - len(self.texts))
-
-
-class Memo:
-    """The last snapshot that a driver read, with its document, for one write that need not read."""
-
-    __slots__ = ("_seen",)
-
-    def __init__(self) -> None:
-        self._seen: tuple[Snapshot, Document] | None = None
-
-    def keep(self, snapshot: Snapshot, document: Document) -> None:
-        # Not if it could be past its deadline when it is used, and not if only its length would
-        # tell that a stranger has written since.
-        lasting = snapshot.record.expires is None and len(document.raw) <= _DIGESTED
-        self._seen = (snapshot, document) if lasting else None
-
-    def take(self) -> tuple[Snapshot, Document] | None:
-        seen, self._seen = self._seen, None
-        return seen

@@ -23,13 +23,13 @@ from ..exceptions import (
 )
 from ..keys import Keys, decode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage, number
-from ..redis_io.operations import Command, Operation, Step, T, single
+from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
 from ..search_index.index_state import OFF, IndexState, State
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
-from .refs import ConversationRef, Indexed, Memo, Snapshot, is_past, owner_of
+from .refs import ConversationRef, Indexed, Snapshot, is_past, owner_of
 
 INDEXED = Script("indexed")
 DERIVE = Script("derive")
@@ -37,6 +37,8 @@ DERIVE = Script("derive")
 E = TypeVar("E", bound=ConversationError)
 
 _CHUNK = 50
+
+_VERSION = Snapshot.FIELDS.index("version")
 
 # Why a script did not write, then details; see conversation.lua.
 Refusal = list[bytes]
@@ -53,6 +55,7 @@ class StoredConversation(ABC):
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
+        self.title = settings.title
         self.slides_on_read = settings.ttl_on_read
         self.reply_lease = lifetime_in_ms(settings.reply_lease)
         self.reply_timeout = lifetime_in_ms(settings.reply_timeout)
@@ -62,35 +65,42 @@ class StoredConversation(ABC):
         self.documents = Documents(self.schema) if self.schema else None
         self.index_state = IndexState(self.schema) if self.schema else None
 
-    def _snapshot(
-        self, ref: ConversationRef, *, runs: bool = False, digested: bool = False
-    ) -> Operation[Snapshot]:
+    def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        calls = self._reads(ref, runs=runs)
-        # One transaction where the parts must belong together: owner, content and list.
-        is_one = runs or ref.scoped
-        step: Step = Command(tuple(calls)) if is_one else [single(*call) for call in calls]
-        snapshot = Snapshot.from_replies(ref.id, *(yield step))
+        replies = yield from self._at_one_moment(ref, self._reads(ref))
+        snapshot = Snapshot.from_replies(ref.id, *replies)
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
-        layout, field = snapshot.record.layout, snapshot.field or b""
-        # The record says that there is a list; or it is lost, and the field is empty.
-        may_be_list = layout == "list" or (layout != "hash" and field.startswith(b'{"runs": [],'))
-        if may_be_list and not runs:
-            return (yield from self._snapshot(ref, runs=True, digested=digested))
         return snapshot.digested() if digested else snapshot
 
-    def _reads(self, ref: ConversationRef, *, runs: bool) -> list[Call]:
-        calls: list[Call] = [
-            ("HMGET", self.keys.record(ref.id), *Snapshot.FIELDS),
+    def _reads(self, ref: ConversationRef) -> tuple[Call, ...]:
+        return (
+            self._record_call(ref),
             ("HGET", self.keys.content(ref.id), ref.id),
-        ]
-        return [*calls, ("LRANGE", self.keys.runs(ref.id), 0, -1)] if runs else calls
+            ("LRANGE", self.keys.runs(ref.id), 0, -1),
+        )
+
+    def _record_call(self, ref: ConversationRef) -> Call:
+        return ("HMGET", self.keys.record(ref.id), *Snapshot.FIELDS)
+
+    def _at_one_moment(self, ref: ConversationRef, calls: tuple[Call, ...]) -> Operation[list[Any]]:
+        """The replies to reads of a conversation, of which the first one is that of its record.
+
+        A transaction costs more than to look at the version again, which all our writes raise.
+        """
+        again = ("HGET", self.keys.record(ref.id), "version")
+        *replies, version = yield [Command((call,)) for call in (*calls, again)]
+        if replies[0][_VERSION] == version:
+            return replies  # type: ignore[no-any-return]
+        return (yield Command(calls))  # type: ignore[no-any-return]
 
     def snapshot(self, ref: ConversationRef) -> Command[Snapshot | None]:
-        """The stored state, expired or not; None if a key of it has another type."""
-        calls = tuple(self._reads(ref, runs=True))
-        return Command(calls, lambda replies: Snapshot.from_replies(ref.id, *replies), None)
+        """The stored state, expired or not; None if a key has another type."""
+
+        def decoded(replies: list[Any]) -> Snapshot:
+            return Snapshot.from_replies(ref.id, *replies)
+
+        return Command(self._reads(ref), decoded, None)
 
     def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is damaged."""
@@ -122,14 +132,20 @@ class StoredConversation(ABC):
     def is_own(self, record: Record, size: int, runs: int) -> bool:
         """True if this record, a field of `size` bytes and a list of `runs` are in our form."""
 
-    def read(self, ref: ConversationRef, memo: Memo | None = None) -> Operation[ConversationState]:
+    def load(self, ref: ConversationRef) -> Operation[tuple[Runs, dict[str, Any]]]:
+        """The runs and the metadata; see read()."""
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return Runs(), {}
+        document = self.document(ref, snapshot)
+        return document.runs, document.metadata
+
+    def read(self, ref: ConversationRef) -> Operation[ConversationState]:
         """The whole conversation; one without runs if it does not exist."""
         snapshot = yield from self._snapshot(ref)
         if snapshot.field is None or not ref.sees(snapshot.record):
             return ConversationState(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(ref, snapshot)
-        if memo is not None and not snapshot.is_list:
-            memo.keep(snapshot, document)
         is_list, version = snapshot.is_list, snapshot.record.version
         revision = snapshot.revision if is_list else f"{version}-{document.fingerprint}"
         runs = document.runs
@@ -149,7 +165,7 @@ class StoredConversation(ABC):
             return None
         if snapshot.is_list:
             with suppress(ConversationCorrupt):
-                return self.document(ref, snapshot).raw
+                return self.document(ref, snapshot).whole().raw
         return snapshot.field
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
@@ -183,8 +199,10 @@ class StoredConversation(ABC):
         max_runs: int | None,
         max_tokens: int | None,
         count: Callable[[Run], int],
+        *,
+        strict: bool,
     ) -> Operation[list[Run]]:
-        """The last runs that fit, oldest first; never a part of one."""
+        """The last runs that fit, oldest first; never a part of one, and never without the last."""
         chosen: list[Run] = []
         tokens, before = 0, None
         max_runs = None if max_runs is None else min(max_runs, LARGEST)
@@ -192,10 +210,13 @@ class StoredConversation(ABC):
             wanted = _CHUNK if max_runs is None else max_runs - len(chosen)
             page = yield from self.page(ref, before, wanted)
             for run in reversed(page.runs):
-                if max_tokens is not None:
-                    tokens += count(run)
-                    if tokens > max_tokens:
-                        return chosen[::-1]
+                tokens += 0 if max_tokens is None else count(run)
+                if max_tokens is not None and tokens > max_tokens:
+                    if strict and not chosen:
+                        limit = f"{max_tokens:,} are allowed (max_tokens)"
+                        reason = f"has a last run of {tokens:,} tokens, {limit}."
+                        raise self._error(ConversationTooLarge, ref, reason)
+                    return chosen[::-1] or [run]
                 chosen.append(run)
             before = page.start
         return chosen[::-1]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,6 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from conversation_memory import ConversationIndex, Erasure, indexes
+from conversation_memory.archive import files
 from conversation_memory.collection.bulk import Pruning
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationMemoryError, counted
@@ -85,6 +87,18 @@ class MemoryCommand(BaseCommand):
             code = failure(next(iter(failed.values()))).returncode
             raise CommandError(f"Failed: {', '.join(map(repr, failed))}.", returncode=code)
 
+    @contextmanager
+    def writer(self, output: str) -> Iterator[Callable[[bytes], object]]:
+        """A function that writes bytes to the file `output`, which '-' is for stdout."""
+        if output != "-":
+            with files.written(Path(output)) as file:
+                yield file.write
+        elif buffer := getattr(self.stdout, "buffer", None):
+            yield buffer.write
+            buffer.flush()
+        else:  # call_command() with a StringIO
+            yield lambda chunk: self.stdout.write(chunk.decode(), ending="")
+
     def say(self, text: str) -> None:
         if self.verbosity:
             self.stdout.write(text)
@@ -116,7 +130,8 @@ class MemoryCommand(BaseCommand):
         else:
             from tqdm import tqdm  # type: ignore[import-untyped]
 
-            stream, scaled = self.stderr, bool(unit)
+            # Not Django's wrapper, which ends each write with a line break and colours it red.
+            stream, scaled = self.stderr._out, bool(unit)
             with tqdm(total=total, unit=unit, unit_scale=scaled, file=stream, desc=doing) as bar:
 
                 def show(done: int, words: str = "") -> None:

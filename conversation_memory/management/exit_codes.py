@@ -10,9 +10,10 @@ from conversation_memory.exceptions import ConversationMemoryError
 
 
 class Exit(IntEnum):
-    """The exit codes, besides 0 for success and 2 for a usage error of argparse."""
+    """The exit codes, besides 0 for success."""
 
     FAILED = 1
+    USAGE = 2  # as argparse
     SETTINGS = 3
     UNAVAILABLE = 4
     READ_ONLY = 5

@@ -12,7 +12,6 @@ import redis.asyncio.sentinel
 import redis.connection
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.exceptions import ImproperlyConfigured
-from django.views.decorators.debug import sensitive_variables
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.driver_info import DriverInfo
@@ -22,7 +21,7 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from ..conf import IndexSettings
-from ..exceptions import InvalidIndexError
+from ..exceptions import InvalidIndexError, sensitive
 
 LENDERS = (
     "Use django_redis.cache.RedisCache with its default or its Sentinel client, or "
@@ -78,14 +77,14 @@ class AsyncReconnectingRetry(_Reconnecting, AsyncRetry):  # type: ignore[misc]
     """The retry of async clients."""
 
 
-@sensitive_variables()
+@sensitive
 def own(settings: IndexSettings) -> redis.Redis:
     """A sync client for the address of `settings`."""
     options = {**_DEFAULTS, "retry": ReconnectingRetry(), **dict(settings.options)}
     return redis.Redis.from_pool(_pool(redis, settings, options))
 
 
-@sensitive_variables()
+@sensitive
 def own_async(settings: IndexSettings) -> Any:
     """An async client for the address of `settings`."""
     options = {**_DEFAULTS, "retry": AsyncReconnectingRetry(), **dict(settings.options)}
@@ -96,7 +95,7 @@ def own_async(settings: IndexSettings) -> Any:
     return redis.asyncio.Redis.from_pool(_pool(redis.asyncio, settings, options))
 
 
-@sensitive_variables()
+@sensitive
 def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
     if options.pop("ssl", False):  # an argument of the client, but not of its pool
         options["connection_class"] = module.SSLConnection
@@ -133,7 +132,7 @@ def borrow(settings: IndexSettings) -> Any:
     )
 
 
-@sensitive_variables()
+@sensitive
 def async_twin(client: Any) -> Any:
     """An async client for the server of a sync one, since no cache backend lends one."""
     pool = client.connection_pool
@@ -150,7 +149,7 @@ def async_twin(client: Any) -> Any:
     return redis.asyncio.Redis.from_pool(twin)
 
 
-@sensitive_variables()
+@sensitive
 def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     manager = pool.sentinel_manager
     clients = [sentinel.connection_pool.connection_kwargs for sentinel in manager.sentinels]
@@ -165,7 +164,7 @@ def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     return sentinel.master_for(pool.service_name, ssl=ssl, **options)
 
 
-@sensitive_variables()
+@sensitive
 def waiting(client: Any) -> Any:
     """A client of the same kind and server for commands that wait, such as XREAD with BLOCK."""
     pool = client.connection_pool

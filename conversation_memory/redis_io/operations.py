@@ -15,10 +15,10 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from django.views.decorators.debug import sensitive_variables
 from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
 
 from ..exceptions import (
@@ -26,6 +26,7 @@ from ..exceptions import (
     RedisDenied,
     RedisMisconfigured,
     is_wrong_type,
+    sensitive,
     translate,
 )
 from .scripts import Call, Script, with_source
@@ -76,6 +77,8 @@ class Ahead:
     work: Sequence[Command[Any]] | Callable[[], Any]
 
 
+_REPLIES = (bytes, int, list, type(None))
+
 _FUTURES = (Future, asyncio.Future)
 
 Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Future[Any] | asyncio.Future[Any]
@@ -106,7 +109,7 @@ def info(section: str) -> Operation[dict[str, str]]:
     return {}
 
 
-@sensitive_variables()
+@sensitive
 def perform(client: Any, operation: Operation[T], alias: str) -> T:
     """Run `operation` to its end with a sync client."""
     try:
@@ -124,7 +127,7 @@ def perform(client: Any, operation: Operation[T], alias: str) -> T:
         raise error.with_traceback(None) from error.__cause__
 
 
-@sensitive_variables()
+@sensitive
 async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
     """See perform()."""
     try:
@@ -148,7 +151,7 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Ahead):
         work = step.work if callable(step.work) else partial(_send, client, step.work, alias)
         thread = ThreadPoolExecutor(1)
-        answer = thread.submit(work)
+        answer = begun(thread, work)
         thread.shutdown(wait=False)
         return answer
     if isinstance(step, _FUTURES):
@@ -156,6 +159,8 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
+        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
+            return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, _exchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
@@ -164,7 +169,23 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     raise failure
 
 
-@sensitive_variables()
+def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
+    """Let `thread` do `work`, which has begun on return, and has sent its commands if it is alone.
+
+    Without this, Python would let the caller compute for 5 ms before it lets the thread begin.
+    """
+    is_running = Event()
+
+    def run() -> T:
+        is_running.set()
+        return work()
+
+    answer = thread.submit(run)
+    is_running.wait()
+    return answer
+
+
+@sensitive
 async def _asend(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
         return await asyncio.sleep(step.seconds)
@@ -180,6 +201,8 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
+        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
+            return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, await _aexchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
@@ -198,7 +221,7 @@ def _exchange(client: Any, calls: list[Call]) -> list[Any]:
     return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
-@sensitive_variables()
+@sensitive
 async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
     if len(calls) == 1:
         try:
@@ -294,11 +317,11 @@ def twins(
     arguments, which may be messages.
     """
 
-    @sensitive_variables()
+    @sensitive
     def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._run(operation(self, *args, **kwargs))
 
-    @sensitive_variables()
+    @sensitive
     async def arun(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._arun(operation(self, *args, **kwargs))
 

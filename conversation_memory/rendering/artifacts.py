@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from ..runs import Artifact
+from ..artifacts import Artifact
 from . import markdown
 from .markdown import Budget
 from .safe_text import NO_MARKS, Marks, cut, label, visible

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.text import get_valid_filename
 
-from ..runs import Artifact
+from ..artifacts import Artifact
 
 # Only types that browsers show as a picture and nothing else: an SVG can carry scripts.
 IMAGE_TYPES = {name: f"image/{name}" for name in ("avif", "gif", "jpeg", "png", "webp")}

@@ -14,8 +14,8 @@ from ..keys import decode, encode
 from ..layouts import ConversationRef, Layout
 from ..records import number, page_limit
 from ..redis_io.operations import Command, Operation, Performing, single, twins
+from .lifecycle import Replies
 from .open_runs import OpenRun, State
-from .operations import Replies
 
 ABANDONED = "No worker has finished this reply in time."
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..artifacts import Artifact
 from ..clock import moment
 from ..keys import decode
-from ..runs import Artifact, Run
+from ..runs import Run
 
 # Follow those of scripts/replies.lua.
 OUTCOMES = ("finished", "failed", "cancelled", "removed")
@@ -79,7 +80,7 @@ class OpenRun:
             moment(state.lease) if claimed else None,
             state.claims,
             state.reason,
-            Run.from_wire(question),
+            Run.from_text(question),
         )
 
     @property

@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Self
 
+from ..artifacts import Artifact
 from ..exceptions import ConversationMemoryError, ConversationTooLarge, ReplyError
 from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Operation, Performing, T, twins
-from ..runs import Artifact, Run
+from ..runs import Run
 from ..search_index.run_documents import fresh_token
+from .lifecycle import Ending, Replies, answered
 from .open_runs import said, write_text
-from .operations import Ending, Replies, answered
 
 # Text is kept back until it is as old or as long: then 200 tokens a second are ten commands.
 INTERVAL = 0.1  # seconds

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+from ..artifacts import Artifact
 from ..readers import ConversationReader
 from ..redis_io.operations import Operation, twins
-from ..runs import Artifact, Run
+from ..runs import Run
 from .follow import Following
+from .lifecycle import Replies
 from .open_runs import OpenRun
-from .operations import Replies
 from .reply import Reply
 
 

@@ -30,7 +30,14 @@ else
   redis.call('LREM', runs, 1, tombstone)
   bytes = bytes - #text
 end
-for i = 10, #ARGV do redis.call('ZREM', ids, ARGV[i]) end
+if #ARGV > 9 then
+  local known = redis.call('GET', ids) or ''
+  for i = 10, #ARGV do
+    local place = place_in(known, ARGV[i])
+    if place then known = known:sub(1, place - 1) .. known:sub(place + 8) end
+  end
+  if known ~= '' then remember(known, {''}) else redis.call('DEL', ids) end
+end
 expire(stored, deadline, stored.size)
 local count = redis.call('LLEN', runs)
 local fields = {'runs', count, 'bytes', math.max(bytes, 0)}

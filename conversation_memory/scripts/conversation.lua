@@ -11,6 +11,7 @@ if owner == '' then owned = nil end  -- the key of another argument then
 
 -- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
+local KNOWN = 256  -- of how many runs at least the ids are kept
 local LONG = 32768  -- from this length on, in bytes, a digest costs more than other ways to compare
 local NEVER = 32503680000000  -- when a long document expires: in the year 3000, in ms
 
@@ -79,13 +80,14 @@ end
 -- exist, and is deleted if the caller knows its owner, whose order is a key of its own.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
-    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed')
+    'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed', 'end', 'title')
   local stored = {
     owner = fields[1] or '', known = fields[2] ~= false, version = number(fields[2]) or 0,
     expires = number(fields[3]), ttl = number(fields[4]), bytes = number(fields[5]) or 0,
     runs = number(fields[6]) or 0, layout = fields[7], length = number(fields[8]),
     updated = number(fields[9]), token = fields[10], tag = fields[11] or '',
-    facets = fields[12] or '', indexed = fields[13],
+    facets = fields[12] or '', indexed = fields[13], ends = number(fields[14]),
+    titled = fields[15] ~= false,
   }
   if stored.token and not stored.token:find('^' .. ('%x'):rep(16) .. '$') then
     stored.token, stored.indexed = false, false  -- no documents are known by it
@@ -176,8 +178,9 @@ local function indexed_as(schema, version, size)
   return string.format('%s-%d-%d', schema, version, size)
 end
 
--- Write `fields` of the record, and those that every write changes. Returns the new version.
-local function note(stored, time, deadline, lifetime, fields)
+-- Write `fields` of the record, and those that every write changes, with the proposed `title` if
+-- none was set. Returns the new version.
+local function note(stored, time, deadline, lifetime, fields, title)
   -- A conversation that is deleted and begun anew must not come by a version it had before.
   local version = (stored.known and stored.version or clock()) + 1
   local function set(field, value)
@@ -189,6 +192,7 @@ local function note(stored, time, deadline, lifetime, fields)
   if not stored.exists then set('created', time) end
   if owned then set('owner', owner) end
   if lifetime ~= '' then set('ttl', lifetime) end
+  if title and title ~= '' and not stored.titled then set('title', title) end
   if stored.schema then
     set('indexed', indexed_as(stored.schema, version, stored.written))
   elseif stored.token then  -- a writer without SEARCH, or of one run among others without documents
@@ -213,12 +217,18 @@ local function difference(stored)
   if length and length > LONG and not is_untouched() then return {'digest'} end
 end
 
--- Layout `list`: keep digests of the ids of runs for an hour, so that an append that is repeated
--- finds them whatever came in between. In layout `hash`, the document tells.
-local function remember(digests)
+-- Layout `list`: `ids` holds for the last runs the digests of their ids, 8 bytes each, so that an
+-- append that is repeated finds them. In layout `hash`, the document tells.
+local function place_in(known, digest)
+  local place = 0
+  repeat
+    place = known:find(digest, place + 1, true)
+  until not place or place % 8 == 1
+  return place
+end
+
+local function remember(known, digests)
   if #digests == 0 then return end
-  local now = clock()
-  redis.call('ZREMRANGEBYSCORE', ids, '-inf', now - IDS)
-  for _, digest in ipairs(digests) do redis.call('ZADD', ids, now, digest) end
-  redis.call('PEXPIRE', ids, IDS)
+  local all = known .. table.concat(digests)
+  redis.call('SET', ids, all:sub(-8 * math.max(KNOWN, #digests)), 'PX', IDS)
 end

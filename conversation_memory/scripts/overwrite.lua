@@ -1,7 +1,7 @@
 -- needs: conversation, restored
 -- For the archive: restore a conversation over one that is unchanged since it was read, or expired.
 -- KEYS  ..., order of the owner it gets, last
--- ARGV  id, owner, what difference() compares, whether it gets an owner, what restored.lua says
+-- ARGV  id, owner, what difference() compares, what restored.lua says
 -- Returns 1, a refusal (conversation.lua), {'changed'} or {'digest'}.
 local stored, refused = enter()
 if refused then return refused end
@@ -9,5 +9,5 @@ local different = not stored.past and difference(stored)
 if different then return different end
 check_orders(KEYS[#KEYS])
 forget()
-restore(content, recent, expiry, record, runs, ids, ARGV[6] == '1' and KEYS[#KEYS], 7)
+restore(content, recent, expiry, {described(6, record, runs, ids, KEYS[#KEYS])})
 return answer(1)

@@ -17,11 +17,35 @@ local function output_in(text)
   return at and text:sub(at, at + SHOWN) or false
 end
 
+-- Where the JSON value at a position ends.
+local function behind(text, at)
+  local depth = 0
+  while at do
+    local character = text:sub(at, at)
+    if character == '"' then
+      at = text:find('["\\]', at + 1)
+      while at and text:sub(at, at) == '\\' do at = text:find('["\\]', at + 2) end
+    else
+      depth = depth + (character:find('[%[{]') and 1 or -1)
+    end
+    if at and depth == 0 then return at + 1 end
+    at = at and text:find('["%[%]{}]', at + 1)
+  end
+end
+
+-- The same of an array: id, input, output.
+local function third_of(text)
+  local at = 1
+  for _ = 1, 2 do at = at and behind(text, at + 1) end
+  return at and text:sub(at + 1, at + 1 + SHOWN) or false
+end
+
 -- The first and the last byte, which tell what is not an object, and the start of the last output.
 local function content_of(id, runs, size, is_list)
   if is_list then
     local text = tolerant('LINDEX', runs, -1)
-    return '', text and #text <= largest and output_in(text)
+    local find = text and text:sub(1, 1) == '[' and third_of or output_in
+    return '', text and #text <= largest and find(text)
   end
   if size > largest or size > room then return '', false end
   room = room - size

@@ -1,8 +1,9 @@
 -- needs: conversation, documents
 -- Write a document over what is stored, in the form of either layout.
 -- ARGV  id, owner, what difference() compares, field, lifetime, default lifetime, change of search
---       documents, 1 to keep the times (conversation.lua), how many fields and values of the record
---       ('layout' first), how many texts of runs, then those, and the digests of the ids of runs
+--       documents, 1 to keep the times (conversation.lua), title ('' none), how many fields and
+--       values of the record ('layout' first), how many texts of runs, then those, and what tells
+--       the last of them
 -- Returns the new version, a refusal, {'changed'}, {'digest'}, or {'documents'} if some are
 -- missing.
 local stored, refused = enter()
@@ -10,8 +11,8 @@ refused = refused or difference(stored)
 if refused then return refused end
 local change = change_of(stored, ARGV[9])
 if lacks(stored, change) then return {'documents'} end
-local field, count, first = ARGV[6], tonumber(ARGV[12]), 13 + ARGV[11]
-local fields = {unpack(ARGV, 13, first - 1)}
+local field, count, first = ARGV[6], tonumber(ARGV[13]), 14 + ARGV[12]
+local fields = {unpack(ARGV, 14, first - 1)}
 local layout = fields[2]
 local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
 if layout == 'list' or stored.layout ~= 'hash' then redis.call('DEL', runs, ids) end
@@ -22,10 +23,8 @@ end
 redis.call('HSET', content, id, field)
 -- Whoever converts an index of old conversations would fill the memory with ids for an hour.
 if ARGV[10] ~= '1' or (stored.updated or 0) > clock() - IDS then
-  local digests = {}
-  for i = first + count, #ARGV do digests[#digests + 1] = ARGV[i] end
-  remember(digests)
+  remember('', {unpack(ARGV, first + count)})
 end
 expire(stored, deadline, #field)
 index(stored, change, time, #field, fields)
-return answer(note(stored, time, deadline, ARGV[7], fields))
+return answer(note(stored, time, deadline, ARGV[7], fields, ARGV[11]))

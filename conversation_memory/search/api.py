@@ -7,8 +7,7 @@ from dataclasses import replace
 from datetime import date, tzinfo
 from typing import Any, Concatenate, ParamSpec
 
-from django.views.decorators.debug import sensitive_variables
-
+from ..exceptions import sensitive
 from ..keys import Id
 from ..layouts import Layout
 from ..redis_io.operations import Operation, Performing, describe, twins
@@ -28,7 +27,7 @@ def _searches(
 ]:
     """See twins(). The callable of EMBED is not part of an operation: it is the project's own."""
 
-    @sensitive_variables()
+    @sensitive
     def search(self: Searchable, /, *args: P.args, **kwargs: P.kwargs) -> SearchResults:
         request, like = asked(self, *args, **kwargs)
         if like:
@@ -36,7 +35,7 @@ def _searches(
             request = replace(request, vector=vector)
         return self._run(self._engine.search(request))
 
-    @sensitive_variables()
+    @sensitive
     async def asearch(self: Searchable, /, *args: P.args, **kwargs: P.kwargs) -> SearchResults:
         request, like = asked(self, *args, **kwargs)
         if like:
@@ -142,7 +141,7 @@ class Searchable(Performing):
         """True if SEARCH has EMBED, so that runs get vectors."""
         return self._layout.schema is not None and self._layout.schema.embed is not None
 
-    @sensitive_variables()
+    @sensitive
     def embed(self) -> int:
         """Embed the runs that have no vector yet, 64 at a time. Returns how many.
 
@@ -155,7 +154,7 @@ class Searchable(Performing):
             embedded += self._run(embeddings.put(keys, [name for name, _ in batch], vectors))
         return embedded
 
-    @sensitive_variables()
+    @sensitive
     async def aembed(self) -> int:
         """See embed()."""
         schema, keys, embedded = self._layout.schema, self._layout.keys, 0

@@ -10,15 +10,13 @@ from typing import Any
 from asgiref.sync import async_to_sync, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
-from django.views.decorators.debug import sensitive_variables
 
-from ..documents import decoded
-from ..exceptions import Damaged, RedisMisconfigured, counted
+from ..exceptions import Damaged, RedisMisconfigured, counted, sensitive
 from ..keys import Keys
 from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..runs import Run
+from ..runs import Run, decoded_runs
 from ..search_index.reasons import Reason, Reasons, explained
 from ..search_index.run_documents import text_of
 from ..search_index.schema import Schema
@@ -38,7 +36,7 @@ SCOPES = ("conversation", "owner")
 FEW = 200
 
 
-@sensitive_variables()
+@sensitive
 def vectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     """The vector of each text as documents hold it: of 32-bit floats, of length one."""
     embed = _callable(schema)
@@ -46,7 +44,7 @@ def vectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     return _packed(schema, texts, call([*texts]))
 
 
-@sensitive_variables()
+@sensitive
 async def avectors(schema: Schema | None, texts: Sequence[str]) -> list[bytes]:
     """See vectors()."""
     embed = _callable(schema)
@@ -174,6 +172,6 @@ def _text_to_embed(run: bytes | None, words: bytes | None) -> str:
     if run is None:  # too long for a copy in its document
         return (words or b"").decode("utf-8", "replace")
     try:
-        return text_to_embed(decoded([restored(run, words or b"")])[0])
+        return text_to_embed(decoded_runs([restored(run, words or b"")])[0])
     except Damaged:
         return ""

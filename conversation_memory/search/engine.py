@@ -11,11 +11,10 @@ from typing import Any
 from django.utils import timezone
 
 from ..collection.listing import Listing
-from ..documents import decoded
 from ..exceptions import ConversationMemoryError, Damaged, RedisDenied
 from ..layouts import Layout
 from ..redis_io.operations import Operation, T, single
-from ..runs import Run
+from ..runs import Run, decoded_runs
 from ..search_index.index_state import is_unknown_command
 from ..search_index.reasons import Reason, Reasons, unique
 from . import facets, redisearch
@@ -168,7 +167,7 @@ def _runs(rows: list[ReplyRow], *, at_once: bool) -> Iterator[tuple[ReplyRow, Ru
     if at_once:
         texts = [row.text for row in rows if row.record and row.text is not None]
         with suppress(Damaged):
-            runs = iter(decoded(texts))
+            runs = iter(decoded_runs(texts))
             yield from [
                 (it, next(runs) if it.record and it.text is not None else None) for it in rows
             ]
@@ -181,7 +180,7 @@ def _run(row: ReplyRow) -> Run | None:
     if row.record is None or row.text is None:
         return None
     with suppress(Damaged):
-        return decoded([row.text])[0]
+        return decoded_runs([row.text])[0]
     return _DAMAGED
 
 

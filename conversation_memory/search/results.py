@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar, overload
 
 from django.utils.safestring import SafeString
 
@@ -122,7 +122,13 @@ class SearchResults(Sequence[Hit]):
             groups.setdefault(hit.conversation_id, []).append(hit)
         return [ConversationHits(hits[0].record, hits) for hits in groups.values()]
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Hit]: ...
+
+    def __getitem__(self, index: int | slice) -> Hit | list[Hit]:
         return self.hits[index]
 
     def __len__(self) -> int:

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from ..clock import milliseconds
 from ..collection.listing import Listing
-from ..documents import Document, decoded
+from ..documents import Document
 from ..exceptions import ConversationCorrupt, Damaged
 from ..keys import encode
 from ..layouts import ConversationRef, Layout
 from ..records import Page, Record, number
 from ..redis_io.operations import Command, Operation, single
-from ..runs import Run
+from ..runs import Run, decoded_runs
 from ..search_index.reasons import Reason, Reasons, unique
 from .request import Cursor, Request
 from .results import Hit, SearchResults
@@ -179,7 +179,7 @@ class Scan:
             return None
         schema = self._layout.schema
         with suppress(Damaged):
-            runs = decoded(document.texts)
+            runs = decoded_runs(document.texts)
             if schema is None:  # then damaged metadata costs nothing
                 return [Candidate(record, run, {}) for run in runs]
             common = _pairs(schema.values(document.metadata))

@@ -13,8 +13,9 @@ from hashlib import sha1
 from random import Random
 from typing import Any
 
+from ..artifacts import Artifact
 from ..documents import Document
-from ..runs import Artifact, Run
+from ..runs import Run
 from .schema import Schema
 from .shared_texts import MARK, shared
 
@@ -79,28 +80,30 @@ class Documents:
         """
         removed = [suffix(old)] if operation != "truncate" and old != new else []
         is_edit = operation == "edit"
-        documents = [self._document(Run.from_wire(new), new, suffix(old))] if is_edit else []
+        documents = [self._document(Run.from_text(new), new, suffix(old))] if is_edit else []
         return self._pack(documents, removed)
 
-    def between(self, old: Document, new: Document) -> bytes:
-        """For a document that replaces another."""
+    def between(self, old: Document, new: Document, stored: Sequence[bytes] = ()) -> bytes:
+        """For a document that replaces another, whose runs are `stored` if in another form."""
         if self.facets(new) != self.facets(old):
             return self.whole(new, ())
-        before, after = old.texts, new.texts
+        before, after = stored or old.texts, new.texts
         removed, added = {*before} - {*after}, {*after} - {*before}
-        replaced = dict(zip(after, before, strict=False)) if len(after) == len(before) else {}
+        replaced = dict(zip(old.texts, before, strict=True))
+        if len(after) == len(before):
+            replaced |= dict(zip(after, before, strict=True))
         documents = []
         for text in added:
             old_text = replaced.get(text)
             predecessor = suffix(old_text) if old_text in removed else b""
-            documents.append(self._document(Run.from_wire(text), text, predecessor))
+            documents.append(self._document(Run.from_text(text), text, predecessor))
         return self._pack(documents, [suffix(text) for text in removed])
 
     def whole(self, document: Document, known: Container[bytes]) -> bytes:
         """For all runs of a conversation; those with a `known` suffix have their documents."""
         texts = {suffix(text): text for text in document.texts}
         missing = [text for key, text in texts.items() if key not in known]
-        documents = [self._document(Run.from_wire(text), text) for text in missing]
+        documents = [self._document(Run.from_text(text), text) for text in missing]
         return self._pack(documents, (), [*texts], self.facets(document))
 
     def none(self) -> bytes:

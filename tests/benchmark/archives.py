@@ -3,6 +3,9 @@
 Two floors. The barest moves the values as they are, and makes nothing that could be checked, nor
 read again if a value has a line break. The other is what a person would write: a line of JSON with
 id and value, a batch at a time. Neither keeps owner, title, times or deadline.
+
+The processor time is that of the client and the server together. It tells what the work costs on a
+machine that does other things; the rate tells how much of it is done at the same time.
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
-from typing import Any
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
 import redis
 
@@ -30,10 +33,38 @@ from conversation_memory.indexes import ConversationIndex
 from .driver import run_dict
 from .measure import table
 
-CONVERSATIONS = 5_000  # of 10 kB
 BATCH = 200
 ROUNDS = 5
 FLOOR = "benchmark:floor"
+
+
+class Shape(NamedTuple):
+    """So many conversations of so many runs, which have 1,050 bytes each."""
+
+    name: str
+    conversations: int
+    runs: int
+
+
+SHAPES = (Shape("10 kB", 5_000, 9), Shape("1 kB", 20_000, 1))
+# Of the rate to JSON Lines.
+TARGETS = {
+    ("dump", "10 kB", "hash"): 0.85,
+    ("dump", "10 kB", "list"): 0.85,
+    ("restore", "10 kB", "hash"): 0.75,
+    ("restore", "10 kB", "list"): 0.7,
+    ("dump", "1 kB", "hash"): 0.5,
+    ("dump", "1 kB", "list"): 0.5,
+    ("restore", "1 kB", "hash"): 0.5,
+    ("restore", "1 kB", "list"): 0.5,
+}
+
+
+class Cost(NamedTuple):
+    """Medians in seconds: of the clock, and of the processors that client and server used."""
+
+    wall: float
+    processor: float
 
 
 def main() -> None:
@@ -41,8 +72,9 @@ def main() -> None:
     bare = redis.Redis.from_url(url)
     try:
         with TemporaryDirectory() as folder:
-            for layout in ("hash", "list"):
-                speed(index_of(url, layout), bare, Path(folder))
+            for shape in SHAPES:
+                for layout in ("hash", "list"):
+                    speed(index_of(url, layout), bare, Path(folder), shape)
             if os.environ.get("BENCHMARK_MEMORY"):
                 memory(url, bare, Path(folder))
     finally:
@@ -67,12 +99,12 @@ def batches(items, size: int = BATCH) -> Iterator[list]:
         yield batch
 
 
-def fill(index, bare, count: int = CONVERSATIONS) -> int:
-    """Conversations of 10 kB, the same bytes bare. Returns how many bytes."""
+def fill(index, bare, shape: Shape) -> int:
+    """The conversations, and the same bytes bare. Returns how many bytes."""
     wipe(bare)
     size = 0
-    for number in range(count):
-        runs = [Run.from_dict(run_dict(10 * number + n)) for n in range(9)]
+    for number in range(shape.conversations):
+        runs = [Run.from_dict(run_dict(10 * number + n)) for n in range(shape.runs)]
         size += len(raw := build(runs, {}).raw)
         index.driver(f"{number}", owner=number % 100).append(*runs)
         if index.settings.layout == "list":
@@ -82,9 +114,9 @@ def fill(index, bare, count: int = CONVERSATIONS) -> int:
     return size
 
 
-def speed(index, bare, folder: Path) -> None:
+def speed(index, bare, folder: Path, shape: Shape) -> None:
     layout = index.settings.layout
-    size, floor = fill(index, bare), Floor(bare, layout)
+    size, floor = fill(index, bare, shape), Floor(bare, layout)
     dumps: dict[str, Callable[[], object]] = {
         "raw": lambda: floor.dump_raw(folder / "raw"),
         "json": lambda: floor.dump_json(folder / "json"),
@@ -92,39 +124,58 @@ def speed(index, bare, folder: Path) -> None:
         "dump, zstd": lambda: dump(index, folder / "a.jsonl.zst"),
         "dump, gzip": lambda: dump(index, folder / "a.jsonl.gz"),
     }
-    written = rates(dumps, size, lambda: None)
+    written = costs(bare, dumps, lambda: None)
     loads: dict[str, Callable[[], object]] = {
         "raw": lambda: floor.load_raw(folder / "raw"),
         "json": lambda: floor.load_json(folder / "json"),
-        "restore": lambda: restore(index, folder / "a.jsonl"),
-        "restore, zstd": lambda: restore(index, folder / "a.jsonl.zst"),
-        "restore, gzip": lambda: restore(index, folder / "a.jsonl.gz"),
+        "restore": lambda: restore(index, folder / "a.jsonl", shape),
+        "restore, zstd": lambda: restore(index, folder / "a.jsonl.zst", shape),
+        "restore, gzip": lambda: restore(index, folder / "a.jsonl.gz", shape),
     }
-    read = rates(loads, size, lambda: wipe(bare))
+    read = costs(bare, loads, lambda: wipe(bare))
     commands = ("HSCAN", "HSET") if layout == "hash" else ("HSCAN and LRANGE", "HSET and RPUSH")
     titles = (f"Dump: {commands[0]}, write", f"Restore: pipelined {commands[1]}")
+    header = ("what", "MB/s", "to raw", "to JSON Lines", "target", "processor ms", "to JSON Lines")
     for title, found in zip(titles, (written, read), strict=True):
         table(
-            f"{title}, layout {layout}: MB/s of {size / 1e6:.0f} MB",
-            ("what", "MB/s", "to raw", "to JSON Lines", "target"),
-            [
-                (name, f"{rate:.0f}", f"{rate / found['raw']:.2f}", f"{rate / found['json']:.2f}")
-                + ("0.5" if "zstd" in name else "0.6" if name in ("dump", "restore") else "",)
-                for name, rate in found.items()
-            ],
+            f"{title}, layout {layout}: {size / 1e6:.0f} MB in conversations of {shape.name}",
+            header,
+            [row(name, shape, layout, size, found) for name in found],
         )
 
 
-def rates(calls: dict, size: int, before: Callable[[], object]) -> dict[str, float]:
-    """The median rate of each in MB/s, taken in turn."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
+def row(name: str, shape: Shape, layout: str, size: int, found: dict[str, Cost]) -> tuple[str, ...]:
+    cost, raw, json = found[name], found["raw"], found["json"]
+    return (
+        name,
+        f"{size / 1e6 / cost.wall:.0f}",
+        f"{raw.wall / cost.wall:.2f}",
+        f"{json.wall / cost.wall:.2f}",
+        str(TARGETS.get((name, shape.name, layout), "")),
+        f"{cost.processor * 1e3:.0f}",
+        f"{json.processor / cost.processor:.2f}",
+    )
+
+
+def costs(bare, calls: dict, before: Callable[[], object]) -> dict[str, Cost]:
+    """What each costs, taken in turn."""
+    found: dict[str, list[Cost]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for name, call in calls.items():
             before()
-            start = perf_counter()
+            start, spent = perf_counter(), processor(bare)
             call()
-            times[name].append(perf_counter() - start)
-    return {name: size / 1e6 / median(found) for name, found in times.items()}
+            found[name].append(Cost(perf_counter() - start, processor(bare) - spent))
+    return {
+        name: Cost(*(median(values) for values in zip(*each, strict=True)))
+        for name, each in found.items()
+    }
+
+
+def processor(bare) -> float:
+    """Seconds of the processors that this process and the server have used."""
+    spent = bare.info("cpu")
+    return process_time() + float(spent["used_cpu_user"]) + float(spent["used_cpu_sys"])
 
 
 class Floor:
@@ -194,10 +245,10 @@ def dump(index, path: Path) -> None:
             file.write(chunk)
 
 
-def restore(index, path: Path) -> None:
+def restore(index, path: Path, shape: Shape) -> None:
     with open_archive(path) as archive:
         counts = Restore(index, archive).run()
-    assert counts.new == CONVERSATIONS
+    assert counts.new == shape.conversations
 
 
 def memory(url: str, bare, folder: Path) -> None:
@@ -205,7 +256,7 @@ def memory(url: str, bare, folder: Path) -> None:
     rows = []
     for count in (1_000, 100_000):
         index = index_of(url, "hash")
-        size = fill(index, bare, count)
+        size = fill(index, bare, Shape("10 kB", count, 9))
         path = folder / "large.jsonl"
         needed = [peak(url, "dump", path)]
         wipe(bare)

@@ -1,12 +1,9 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
-from conversation_memory.archive import ChatDump, Dump, files
+from conversation_memory.archive import ChatDump, Dump
 from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand, add_selection, selection
 from conversation_memory.management.exit_codes import Exit
@@ -59,14 +56,3 @@ class Command(MemoryCommand):
             raise CommandError(text, returncode=Exit.FAILED)
         if dump.unreadable:
             self.warn(f"Unreadable, dumped as stored: {dump.unreadable:,}.")
-
-    @contextmanager
-    def writer(self, output: str) -> Iterator[Callable[[bytes], object]]:
-        if output != "-":
-            with files.written(Path(output)) as file:
-                yield file.write
-        elif buffer := getattr(self.stdout, "buffer", None):
-            yield buffer.write
-            buffer.flush()
-        else:  # call_command() with a StringIO
-            yield lambda chunk: self.stdout.write(chunk.decode(), ending="")

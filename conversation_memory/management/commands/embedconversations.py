@@ -5,6 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 from conversation_memory import indexes
 from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
+from conversation_memory.management.exit_codes import Exit
 
 
 class Command(MemoryCommand):
@@ -14,8 +15,10 @@ class Command(MemoryCommand):
         self.add_using(parser, "Alias of the index (default: every index with EMBED).", None)
 
     def handle(self, *args: Any, using: str | None, **options: Any) -> None:
-        if using is not None and not indexes[using].embeds:
-            raise CommandError(f"SEARCH of alias {using!r} has no EMBED.")
-        embedding = [alias for alias in indexes if indexes[alias].embeds]
-        aliases = embedding if using is None else [using]
+        asked = [*indexes] if using is None else [using]
+        aliases = [alias for alias in asked if indexes[alias].embeds]
+        if not aliases:
+            where = "No alias has" if using is None else f"Alias {using!r} does not have"
+            text = f"{where} EMBED in SEARCH, which makes vectors. Nothing was embedded."
+            raise CommandError(text, returncode=Exit.USAGE)
         self.in_each(aliases, lambda index: f"embedded {counted(index.embed(), 'run')}")

@@ -1,14 +1,13 @@
 """The open runs of a conversation in an archive."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
-from ..redis_io.scripts import Call, Script
+from ..redis_io.scripts import Script
 from ..replies.open_runs import State, chunk, said, write_reason, write_text
 
-OPEN_RUNS = Script("open_runs")
 RESTORE_REPLIES = Script("restore_replies")
 
 # A claim is not archived: the run waits for another worker then.
@@ -33,16 +32,11 @@ class Question(NamedTuple):
         return f"{self.status} {times} ".encode() + self.reason
 
 
-def reading(keys: Keys, ids: Sequence[bytes]) -> list[Call]:
-    """The call, inside a MULTI, that reads the open runs of conversations; none without any."""
-    return [OPEN_RUNS.whole([keys.open(id) for id in ids], [])] if ids else []
-
-
 def read(
-    keys: Keys, ids: Sequence[bytes], replies: Sequence[Any]
+    keys: Keys, opened: Mapping[bytes, Sequence[bytes]]
 ) -> Operation[dict[bytes, tuple[Question, ...]]]:
-    """The open runs by conversation, from the reply to `reading`; and their texts."""
-    found = {id: _questions(flat) for id, flat in zip(ids, *replies, strict=True)} if ids else {}
+    """The open runs by conversation, with their texts, from the fields and values of each."""
+    found = {id: _questions(flat) for id, flat in opened.items()}
     named = [(id, question) for id, questions in found.items() for question in questions]
     streams: list[Command[Any]] = [
         single("XRANGE", keys.chunks(id, question.id), "-", "+", otherwise=[])

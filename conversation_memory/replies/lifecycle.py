@@ -109,7 +109,7 @@ class Replies:
         state = State.read(text)
         assert state is not None
         chunks = (yield from self.chunks(run_id)) if resume else []
-        return state.claims, Run.from_wire(question), chunks
+        return state.claims, Run.from_text(question), chunks
 
     def chunks(self, run_id: str) -> Operation[list[Chunk]]:
         """Everything in the stream of a reply."""

@@ -1,0 +1,293 @@
+"""All conversations of an owner as a ZIP: pages to read, and JSON to take along."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Any, NamedTuple
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from django.template.backends.base import BaseEngine
+from django.template.backends.django import DjangoTemplates
+from django.utils.translation import get_language, get_language_bidi
+
+from .. import documents
+from ..clock import iso, moment
+from ..collection.selection import Selection, members
+from ..documents import Document
+from ..exceptions import Damaged
+from ..indexes import ConversationIndex
+from ..keys import Id
+from ..redis_io.operations import Operation, single
+from ..rendering import Budget, Look, Shown, image_type, label, pick, show, visible
+from ..rendering.artifacts import pretty
+from ..runs import Run, decoded_runs
+from ..wire import dumps
+from .dump import Dump, Ids
+from .format import Entry
+
+VERSION = 1
+
+# Seconds of CPU for the Markdown of a whole export; beyond, texts are shown as text.
+_MARKDOWN = 60.0
+# Rows of the page that lists the conversations are kept in memory up to so many bytes.
+_IN_MEMORY = 2**20
+# A member that may be longer than 2 GB has to say so before it is written.
+_LARGE = 2**27
+_TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+class Side(NamedTuple):
+    """The input or the output of a run."""
+
+    name: str
+    shown: Shown
+
+
+class OwnerExport(Dump):
+    """A ZIP of all conversations of an owner, as an iterator of bytes, sync or async.
+
+    It holds `index.html`, a page and a JSON file for each conversation, and `manifest.json`. The
+    counts are those of a `Dump`; `runs` is the number of runs. `unreadable` conversations are in
+    it as their stored bytes.
+    """
+
+    def __init__(self, index: ConversationIndex, owner: Id):
+        super().__init__(index, Selection(owner))
+        if owner is None:
+            raise ValueError("`owner` is required.")
+        self.runs = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._open():
+            for _ in super().__iter__():
+                yield self._rendered()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with self._open():
+            parts: Any = super().__aiter__()
+            async with aclosing(parts):  # an export may be abandoned
+                async for _ in parts:
+                    # Rendering takes longer than the event loop may stand still.
+                    yield await asyncio.to_thread(self._rendered)
+
+    def _select(self, ids: Ids) -> Operation[str]:
+        version = yield from super()._select(ids)
+        # Of a record that cannot be read, only the recency index tells the owner.
+        keys = self.index._layout.keys
+        cursor = members(keys.recency(self.selection.owner_key))
+        while cursor.goes_on:
+            found = yield from cursor.next()
+            types = (yield [single("TYPE", keys.record(id)) for id in found]) if found else []
+            pairs = zip(found, types, strict=True)
+            ids.add((id, -1) for id, type in pairs if type not in (b"hash", b"none"))
+        self.total = len(ids)
+        return version
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        self._made = datetime.now(UTC)
+        self._budget = Budget(_MARKDOWN)
+        self._problems: list[dict[str, Any]] = []
+        self._entries: Sequence[Entry] = ()
+        self._pipe = _Pipe()
+        with SpooledTemporaryFile(_IN_MEMORY) as self._rows:
+            with ZipFile(self._pipe, "w", ZIP_DEFLATED) as self._zip:
+                yield
+
+    # Dump calls these three. What they return is not used, as rendering comes after reading.
+
+    def _opening(self, server: str) -> bytes:
+        self.count = self.unreadable = self.runs = 0
+        return b""
+
+    def _lines(self, entries: Sequence[Entry]) -> bytes:
+        self._entries = entries
+        return b""
+
+    def _closing(self) -> bytes:
+        self._entries = ()
+        facts = {"owner": self._owner, "made": self._made, "export": self}
+        with self._member("index.html") as page:
+            page.write(_html("index_start", **facts))
+            self._rows.seek(0)
+            while rows := self._rows.read(_IN_MEMORY):
+                page.write(rows)
+            page.write(_html("index_end", **facts))
+        manifest = {
+            "format": "conversation_memory.owner",
+            "version": VERSION,
+            "made": iso(self._made),
+            "owner": self._owner,
+            "index": self.index.name,
+            "conversations": self.count,
+            "runs": self.runs,
+            "unreadable": self._problems,
+        }
+        with self._member("manifest.json") as file:
+            file.write(json.dumps(manifest, indent=2).encode())
+        self._zip.close()
+        return b""
+
+    @property
+    def _owner(self) -> str:
+        return _text(self.selection.owner_key or b"")
+
+    def _rendered(self) -> bytes:
+        """The bytes of the ZIP that are ready, after those of what was read last."""
+        for entry in self._entries:
+            self.count += 1
+            name = f"conversations/{self.count:05d}"
+            try:
+                document = _document(entry)
+                metadata = document.metadata
+            except Damaged as damage:
+                self._add_unreadable(entry, name, damage.reason)
+            else:
+                self._add(entry, name, document, metadata)
+        return self._pipe.take()
+
+    def _add(self, entry: Entry, name: str, document: Document, metadata: dict[str, Any]) -> None:
+        head = dumps(_record(entry))[:-1]
+        with self._member(f"{name}.json", document.raw) as file:
+            file.write(b'%b, "conversation": ' % head)
+            file.write(document.raw)
+            file.write(b"}\n")
+        facts = {**_facts(entry), "name": name, "runs": document.count}
+        with self._member(f"{name}.html", document.raw) as page:
+            page.write(_html("conversation_start", **facts, metadata=_values(metadata)))
+            for number, run in enumerate(document.runs, 1):
+                page.write(self._run(entry, number, run))
+            page.write(_html("conversation_end", **facts))
+        self.runs += document.count
+        self._rows.write(_html("row", **facts))
+
+    def _run(self, entry: Entry, number: int, run: Run) -> bytes:
+        try:
+            run.to_dict()
+        except Damaged as damage:
+            reason = damage.reason.partition(": ")[2] or damage.reason
+            self._problems.append({"id": _text(entry.id), "run": number, "reason": reason})
+            stored = visible(run.to_wire())
+            return _html("run", number=number, damage=label(reason), stored=stored)
+        sides = [*_sides(run, self._budget)]
+        return _html("run", number=number, sides=sides, meta=_values(run.meta))
+
+    def _add_unreadable(self, entry: Entry, name: str, reason: str) -> None:
+        self.unreadable += 1
+        raw = b"\n".join([entry.value, *entry.texts])
+        with self._member(f"{name}.raw", raw) as file:
+            file.write(raw)
+        problem = {"id": _text(entry.id), "reason": reason, "file": f"{name}.raw"}
+        self._problems.append(problem)
+        self._rows.write(_html("row", **_facts(entry), name=name, damage=label(reason)))
+
+    def _member(self, name: str, content: bytes = b"") -> Any:
+        """A file in the ZIP to write to; its size follows from that of `content`."""
+        info = ZipInfo(name, self._made.timetuple()[:6])
+        info.compress_type = ZIP_DEFLATED
+        info.external_attr = 0o600 << 16
+        return self._zip.open(info, "w", force_zip64=len(content) > _LARGE)
+
+
+class _Pipe(io.RawIOBase):
+    """Keeps what is written until it is taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, part: Any) -> int:
+        self._parts.append(bytes(part))
+        return len(part)
+
+    def take(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def _document(entry: Entry) -> Document:
+    """Raises `Damaged`."""
+    if entry.runs is None:
+        documents.read(entry.value)
+        decoded_runs(entry.texts)
+        raise Damaged("runs of its list are missing")
+    if entry.end is None:
+        return documents.read(entry.value)
+    return documents.opened(entry.value, entry.runs, entry.end, entry.checksum)
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    facts = entry.facts
+    return {
+        "id": _text(entry.id),
+        "owner": None if facts.owner is None else _text(facts.owner),
+        "title": _text(facts.title),
+        "created": iso(moment(facts.created)),
+        "updated": iso(moment(facts.updated)),
+        "expires": iso(moment(entry.expires)),
+    }
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    """What a page shows of a record."""
+    return {
+        "id": label(entry.id),
+        "title": label(entry.facts.title),
+        "created": moment(entry.facts.created),
+        "updated": moment(entry.facts.updated),
+        "expires": moment(entry.expires),
+    }
+
+
+def _sides(run: Run, budget: Budget) -> Iterator[Side]:
+    """The sides of a run that are not empty; models write Markdown, people write text."""
+
+    def url(path: str) -> str:
+        """The content of a binary itself, as the page has nothing beside it."""
+        side, *numbers = path.split(".")
+        artifact = pick(getattr(run, side), numbers)
+        if artifact is None or not isinstance(artifact.value, str):
+            return ""
+        kind = image_type(artifact) or "application/octet-stream"
+        return f"data:{kind};base64,{artifact.value}" if artifact.mime_type else ""
+
+    for side, artifact in (("input", run.input), ("output", run.output)):
+        if artifact.value not in ("", None) or artifact.mime_type:
+            look = Look(url=url, markdown=side == "output", budget=budget)
+            yield Side(side, show(artifact, side, look))
+
+
+def _values(values: Any) -> list[tuple[str, str]]:
+    """Keys and values of `meta` or metadata, readable."""
+    if values in (None, {}):
+        return []
+    pairs = values.items() if isinstance(values, dict) else [("", values)]
+    return [(label(key), pretty(value)) for key, value in pairs]
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
+
+
+@cache
+def _engine() -> BaseEngine:
+    # Not that of the project, which may have no templates at all.
+    return DjangoTemplates(
+        {"NAME": "export", "DIRS": [_TEMPLATES], "APP_DIRS": False, "OPTIONS": {}}
+    )
+
+
+def _html(part: str, /, **context: Any) -> bytes:
+    template = _engine().get_template(f"conversation_memory/export/{part}.html")
+    language = {"language": get_language() or "en", "is_bidi": get_language_bidi()}
+    return str(template.render({**context, **language})).encode("utf-8", "backslashreplace")

@@ -1,0 +1,232 @@
+"""The writes to a conversation, which one compare-and-set loop repeats, and the append."""
+
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from ..documents import Document, build
+from ..exceptions import ConversationCorrupt, ReplyLost, counted
+from ..keys import decode
+from ..redis_io.operations import Command, Operation, Pause, T
+from ..redis_io.scripts import Script
+from ..runs import Run
+from ..titles import proposed
+from .refs import ConversationRef, Encoded, Snapshot, identified
+from .stored import Refusal, StoredConversation
+
+APPEND = Script("append")
+WRITE = Script("write")
+FORGET = Script("forget")
+
+_EMPTY = build((), {})
+
+# Up to how many bytes a script changes a document itself: Lua is slow at copying. With several
+# writers it does so with longer ones too, rather than refuse all but one of them each time.
+_SPLICED = 32 * 1024
+_SPLICED_IN_TURN = 1024 * 1024
+
+# The pauses between them add up to about seven seconds, with a random part against lockstep.
+_ATTEMPTS = 300
+
+# One attempt at a write: its result, or the refusal of its script. It is told whether the script
+# has asked for the digest of a long document, which is not computed otherwise.
+Attempt = Callable[[ConversationRef, bool], Operation[T | Refusal]]
+
+
+class WrittenConversation(StoredConversation, ABC):
+    """Writes a conversation in the form of a layout."""
+
+    name: ClassVar[str]
+    apart: ClassVar[bool] = False  # True if the runs stand apart from the document
+
+    @abstractmethod
+    def formed(self, document: Document) -> Document:
+        """The document in the form of this layout."""
+
+    @abstractmethod
+    def text_of(self, run: Run) -> bytes:
+        """The JSON text of a run as this layout stores it."""
+
+    @abstractmethod
+    def encoded(self, document: Document) -> Encoded:
+        """The document as this layout stores it."""
+
+    @abstractmethod
+    def told(self, ref: ConversationRef, run: Run, text: bytes) -> bytes | None:
+        """By what append.lua finds a run; None if only the caller can append it."""
+
+    def append(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[int]:
+        """Add runs that are not known yet, on the server if it knows where they go."""
+        runs = identified(runs)
+        args = yield from self._appended(ref, runs)
+        if args is None:
+            return (yield from self._append_to_document(ref, runs))
+        most = _SPLICED
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            nonlocal most
+            reply = yield self._append(ref, "", most, args)
+            if isinstance(reply, bytes):
+                return int(reply.split()[0])
+            if reply[0] == b"changed":  # its form is not ours, or another program wrote
+                return (yield from self._append_to_document(ref, runs))
+            if reply[0] == b"long":
+                most = _SPLICED_IN_TURN  # from now on, as somebody else writes too
+                snapshot = Snapshot.from_replies(ref.id, reply[1], reply[2])
+                return (yield from self._append_at(ref, runs, snapshot))
+            return list(reply)
+
+        return (yield from self._settled(ref, attempt))
+
+    def _append_to_document(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[int]:
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            snapshot = yield from self._snapshot(ref, digested=digested)
+            return (yield from self._append_at(ref, runs, snapshot))
+
+        return (yield from self._settled(ref, attempt))
+
+    def _append_at(
+        self, ref: ConversationRef, runs: Sequence[Run], snapshot: Snapshot
+    ) -> Operation[int | Refusal]:
+        added: list[Run] = []
+
+        def change(document: Document) -> Document | None:
+            added[:] = [run for run in runs if not document.has(run.id)]
+            return document.appended(added) if added else None
+
+        written = yield from self._change_at(ref, snapshot, change, added)
+        return written if isinstance(written, list) else len(added)
+
+    def _appended(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[list[bytes] | None]:
+        """Title, change of the search documents, then of each run what tells it and its text.
+
+        None if no script can append them.
+        """
+        texts = [(run, self.text_of(run)) for run in runs]
+        self._check_runs(ref, [text for _, text in texts])
+        args: list[bytes] = []
+        for run, text in texts:
+            told = self.told(ref, run, text)
+            if told is None:
+                return None
+            args += (told, text)
+        documents = yield from self.indexer()
+        change = b"" if documents is None else documents.added(texts, with_texts=False)
+        return [self._title(runs), change, *args]
+
+    def _append(
+        self, ref: ConversationRef, version: int | str, most: int, args: Sequence[bytes]
+    ) -> Command[bytes | list[Any]]:
+        # The reply is the number of added runs and the new version, as text.
+        def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
+            if reply[0] == b"large":
+                self._check_size(ref, reply[1])
+            if reply[0] == b"lost":
+                raise self.lost(ref, int(reply[1]))
+            return reply
+
+        own = [*self._lifetimes(ref), self.name, _EMPTY.raw, _EMPTY.crc, version, self.max_bytes]
+        command = self._command(self._changing(APPEND), ref, [*own, most, *args])
+        return replace(command, decode=decoded)
+
+    def lost(self, ref: ConversationRef, count: int) -> ConversationCorrupt:
+        return self.corrupt(ref, b"", f"{counted(count, 'run')} of its list are missing")
+
+    def _change(
+        self, ref: ConversationRef, change: Callable[[Document], Document | None]
+    ) -> Operation[Document]:
+        """Apply `change` to the document until nobody else has written meanwhile."""
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Document | Refusal]:
+            snapshot = yield from self._snapshot(ref, digested=digested)
+            return (yield from self._change_at(ref, snapshot, change))
+
+        return (yield from self._settled(ref, attempt))
+
+    def _change_at(
+        self,
+        ref: ConversationRef,
+        snapshot: Snapshot,
+        change: Callable[[Document], Document | None],
+        added: Sequence[Run] | None = None,
+    ) -> Operation[Document | Refusal]:
+        """Apply `change` to the document of a snapshot, if it is still the stored one.
+
+        If it adds runs and nothing else, `added` holds them then.
+        """
+        documents = yield from self.indexer()
+        ref = self._seen(ref, snapshot)
+        document = self.document(ref, snapshot)
+        own = self.formed(document)
+        changed = change(own)
+        if changed is None:
+            return document
+        step = b""
+        if documents and added is not None and own is document:
+            step = documents.added((run, self.text_of(run)) for run in added)
+        elif documents:
+            step = documents.between(own, changed, document.texts)
+        encoded, title = self._checked(ref, changed), b""
+        if not snapshot.record.runs:
+            title = self._title(document.runs or added or changed.runs)
+        written: int | Refusal = yield self._write(ref, encoded, snapshot, step, title=title)
+        return changed if isinstance(written, int) else written
+
+    def _settled(self, ref: ConversationRef, attempt: Attempt[T]) -> Operation[T]:
+        """The result of `attempt`, which is repeated until its script accepts."""
+        digested = False
+        for number in range(_ATTEMPTS):
+            reply = yield from attempt(ref, digested)
+            if not isinstance(reply, list):
+                return reply
+            if reply[0] == b"digest":
+                digested = True
+                continue
+            ref = yield from self._refused(ref, reply)
+            yield Pause(random.uniform(0, min(number / 1000, 0.05)))
+        raise self._conflict(ref, "kept changing")
+
+    def _refused(self, ref: ConversationRef, refusal: Refusal) -> Operation[ConversationRef]:
+        """The reference to try again with. Raises if the caller must not see the conversation."""
+        reason, *names = refusal
+        if reason == b"past":
+            # It leaves the recency index of its owner, who need not be the next one.
+            owner, id = names
+            yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
+        if reason == b"reply":
+            raise self._error(ReplyLost, ref, decode(names[0]))
+        if reason != b"owner":
+            return ref
+        if ref.scoped:
+            raise self.not_found(ref)
+        return ref.owned_by(names[0] or None)
+
+    def _checked(self, ref: ConversationRef, document: Document) -> Encoded:
+        """The encoded document. Raises `ConversationTooLarge`."""
+        encoded = self.encoded(document)
+        self._check_size(ref, encoded.size)
+        if encoded.size > self.max_run_bytes:
+            self._check_runs(ref, document.texts)
+        return encoded
+
+    def _title(self, runs: Sequence[Run]) -> bytes:
+        """The title to propose for a conversation that begins with `runs`."""
+        return proposed(self.title, runs[0], self.alias) if runs else b""
+
+    def _write(
+        self,
+        ref: ConversationRef,
+        encoded: Encoded,
+        expected: Snapshot | None,
+        change: bytes,
+        *,
+        title: bytes = b"",
+        keeps_times: bool = False,
+    ) -> Command[int | Refusal]:
+        """Write if all is as `expected`: the new version. `change` is that of search documents."""
+        known = expected.expectation if expected else ("", "", "")
+        what = [encoded.field, *self._lifetimes(ref), change, int(keeps_times), title]
+        what += encoded.args
+        return self._command(self._changing(WRITE), ref, [*known, *what])
