@@ -22,12 +22,12 @@ from conversation_memory import (
 )
 from conversation_memory.rendering.serving import serve
 from conversation_memory.search.results import ConversationHits, SearchResults
+from conversation_memory.titles import first_line
 from example_project.chat import memory
 from example_project.chat.forms import MessageForm, NewConversationForm, TitleForm
 
 PER_PAGE = 20
 RUNS_PER_PAGE = 40
-TITLE_LENGTH = 60
 
 
 def open_driver(request: HttpRequest, conversation_id: str) -> RedisConversationMemoryDriver:
@@ -85,7 +85,8 @@ def new(request):
         return render(request, "chat/new.html", {"form": form})
     driver = open_driver(request, form.conversation_id)
     memory.ask(driver, form.cleaned_data["text"], form.run_id)
-    driver.set_title(shorten(form.cleaned_data["text"]))
+    # TITLE in settings gives it a title with its first run; the sidebar has it before.
+    driver.set_title(first_line(Run(form.cleaned_data["text"], "")))
     return at_latest(form.conversation_id)
 
 
@@ -100,11 +101,6 @@ def conversation(request, conversation_id):
         memory.ask(driver, form.cleaned_data["text"], form.run_id)
         return at_latest(conversation_id)
     return show_conversation(request, driver, form)
-
-
-def shorten(text: str) -> str:
-    line = text.strip().splitlines()[0]
-    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
 
 
 def show_conversation(request, driver, form):
