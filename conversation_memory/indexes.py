@@ -28,7 +28,6 @@ from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
 from .search.reindex import Failure, Reindexing, reindex
-from .search.titles import titled
 from .search_index.index_state import State
 from .signals import conversations_anonymised, conversations_erased
 
@@ -87,19 +86,6 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         return self._listing.recent(limit, None if owner is None else encode(owner), before)
 
     recent, arecent = twins(_recent)
-
-    def _titled(
-        self, text: str, *, owner: Id | None = None, before: str | None = None
-    ) -> Operation[Page]:
-        """The records whose title has the words of `text`, which is as `search()` takes it.
-
-        Looks at the 5,000 conversations last written to; `next` of the page, as `before`, goes on
-        to older ones. An empty text, or one that only excludes words, finds nothing.
-        """
-        key = None if owner is None else encode(owner)
-        return titled(self._layout, self._listing, text, key, before)
-
-    titled, atitled = twins(_titled)
 
     def select(
         self, selection: Selection = EVERYTHING, *, oldest_first: bool = False
