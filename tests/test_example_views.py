@@ -1,5 +1,7 @@
 import re
+from io import BytesIO
 from uuid import uuid4
+from zipfile import ZipFile
 
 from django.contrib.auth import get_user_model
 from django.test import TestCase
@@ -162,6 +164,22 @@ class ConversationTests(ChatTestCase):
     def test_a_conversation_of_a_stock_driver_has_no_owner_and_no_page(self):
         self.put("stock", b'{"runs": [], "metadata": {}}')
         assert self.client.get("/c/stock/").status_code == 404
+
+
+class DataTests(ChatTestCase):
+    def test_the_page_counts_what_is_mine(self):
+        self.index.driver("a", owner=self.user.pk).append(Run("mine", "a"))
+        self.index.driver("b", owner=0).append(Run("theirs", "b"))
+        assert "keeps 1 conversation of yours" in self.page("/data/")
+
+    def test_the_download_is_all_that_is_mine(self):
+        self.index.driver("a", owner=self.user.pk).append(Run("mine", "a"))
+        self.index.driver("b", owner=0).append(Run("theirs", "b"))
+        response = self.client.post("/data/")
+        with ZipFile(BytesIO(b"".join(response.streaming_content))) as archive:
+            content = b"".join(map(archive.read, archive.namelist()))
+        assert response["Content-Disposition"] == 'attachment; filename="conversations.zip"'
+        assert b"mine" in content and b"theirs" not in content
 
 
 class WritingTests(ChatTestCase):

@@ -38,6 +38,7 @@ urlpatterns = [
     path("", views.conversations, name="index"),
     path("new/", views.new, name="new"),
     path("search/", views.search, name="search"),
+    path("data/", views.data, name="data"),
     path("c/<id:conversation_id>/", views.conversation, name="conversation"),
     path("c/<id:conversation_id>/rename/", views.rename, name="rename"),
     path("c/<id:conversation_id>/delete/", views.delete, name="delete"),

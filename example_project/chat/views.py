@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import cache_control, never_cache
@@ -20,6 +21,7 @@ from conversation_memory import (
     indexes,
     rendering,
 )
+from conversation_memory.archive import OwnerExport
 from conversation_memory.rendering.serving import serve
 from conversation_memory.search.results import ConversationHits, SearchResults
 from conversation_memory.titles import first_line
@@ -168,6 +170,20 @@ def delete(request, conversation_id):
     driver.delete()
     messages.success(request, "The conversation was deleted.")
     return redirect("chat:index")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def data(request):
+    """All that is known of the user, to take along."""
+    index, owner = indexes["default"], request.user.pk
+    if request.method == "GET":
+        return render(request, "chat/data.html", {"count": index.count(owner=owner)})
+    export = OwnerExport(index, owner)
+    # Under ASGI, Django would collect a sync iterator in memory.
+    content = aiter(export) if isinstance(request, ASGIRequest) else export
+    headers = {"Content-Disposition": 'attachment; filename="conversations.zip"'}
+    return StreamingHttpResponse(content, content_type="application/zip", headers=headers)
 
 
 def existing(driver):
