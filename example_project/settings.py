@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,16 @@ import django
 BASE_DIR = Path(__file__).resolve().parent.parent
 # The data of the demo: the SQLite file and the data of the Redis that it starts.
 DEMO_DIR = Path(os.environ.get("DEMO_DIR") or BASE_DIR / ".demo")
+# Its addresses while it runs, as the site and its Redis may be on any port.
+DEMO_ADDRESSES = DEMO_DIR / "running.json"
+
+
+def redis_of_the_demo() -> str | None:
+    try:
+        return json.loads(DEMO_ADDRESSES.read_text())["redis"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
 
 # Good enough for a demo on your own machine only.
 SECRET_KEY = os.environ.get("SECRET_KEY", "the-demo-has-no-secrets")
@@ -66,24 +77,32 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+RULES = "example_project.chat.responders.rules.respond"
+# The function `respond(runs, text)` that answers. The alternative for servers with an
+# OpenAI-compatible API is example_project.chat.responders.openai.respond.
+CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", RULES)
+
 REDIS = {
     "default": {
-        "URL": os.environ.get("REDIS_URL", "redis://localhost:6379/0"),
+        "URL": os.environ.get("REDIS_URL") or redis_of_the_demo() or "redis://localhost:6379/0",
         "INDEX": "conversations",
         "SEARCH": True,
+        # A worker that is silent for so many seconds counts as dead. A model may think for a while.
+        "REPLY_LEASE": 10 if CHAT_RESPONDER == RULES else 45,
     },
 }
 
 # A thread of the same process writes the replies: the demo needs no broker and no worker.
 TASKS = {"default": {"BACKEND": "example_project.chat.thread_pool.ThreadPoolBackend"}}
 
-# The function `respond(runs, text)` that answers. The alternative for servers with an
-# OpenAI-compatible API is example_project.chat.responders.openai.respond.
-CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", "example_project.chat.responders.rules.respond")
 # A short pause of the rules shows that the page does not wait for the reply.
 CHAT_THINKING_SECONDS = 0.8
-# After this time without a reply, the page offers to try again.
-CHAT_PATIENCE_SECONDS = 45
+CHAT_WORD_SECONDS = 0.06
+# If no worker has begun a reply after this time, the task is enqueued again.
+CHAT_PATIENCE_SECONDS = 10
+
+# A form with a text beyond its limit comes back with an error and the text.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "chat:index"

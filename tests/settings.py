@@ -17,4 +17,4 @@ REDIS = {"default": {"URL": REDIS_URL, "INDEX": "conversations"}}
 CACHES = {"default": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}}
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-CHAT_THINKING_SECONDS = 0
+CHAT_THINKING_SECONDS = CHAT_WORD_SECONDS = 0

@@ -1,8 +1,10 @@
+from threading import Event
+
 from django.contrib.auth import get_user_model
 from django.test import override_settings
 
 from conversation_memory import Run
-from example_project.chat import memory, thread_pool
+from example_project.chat import thread_pool
 from example_project.chat.samples import samples
 
 from .browser import DARK, PHONE, WITHOUT_SCRIPTS, BrowserTestCase
@@ -17,8 +19,11 @@ class ChatTestCase(BrowserTestCase):
         # What still writes a reply does so before the index is wiped.
         self.addCleanup(thread_pool.close)
 
+    def driver(self, conversation_id):
+        return self.index.driver(conversation_id, owner=self.user.pk)
+
     def store(self, conversation_id, *runs, title=""):
-        driver = self.index.driver(conversation_id, owner=self.user.pk)
+        driver = self.driver(conversation_id)
         driver.store(runs)
         driver.set_title(title)
         return f"/c/{conversation_id}/"
@@ -34,6 +39,121 @@ class ChatTestCase(BrowserTestCase):
         page.keyboard.type(text)
         for key in keys or ["Enter"]:
             page.keyboard.press(key)
+
+
+GO_ON = Event()
+
+
+def speak(runs, text):
+    """Say a word, and all others when the test lets it."""
+    yield "Slowly "
+    for word in ("and ", "at ", "last."):
+        GO_ON.wait(10)
+        yield word
+
+
+@override_settings(CHAT_RESPONDER="tests.test_browser_chat.speak")
+class StreamingTests(ChatTestCase):
+    """Two tabs of one page, while GO_ON holds the reply after its first word."""
+
+    def setUp(self):
+        super().setUp()
+        GO_ON.clear()
+        self.addCleanup(GO_ON.set)
+
+    def ask(self, text="Hello", **options):
+        page = self.open(self.store("c1", Run("a", "b")), user=self.user, **options)
+        page.get_by_label("Message").fill(text)
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("Slowly").wait_for()
+        return page
+
+    def texts(self):
+        return [run.output.text for run in self.index.driver("c1").load()[0]]
+
+    def test_words_come_without_a_reload_and_survive_one(self):
+        page = self.ask()
+        assert page.get_by_text("Slowly").text_content() == "Slowly "
+        page.reload()
+        page.get_by_text("Slowly").wait_for()
+        page.evaluate("window.isTheSamePage = true")
+        GO_ON.set()
+        page.get_by_text("Slowly and at last.").wait_for()
+        page.locator("conversation-reply[state=finished]").wait_for()
+        assert page.evaluate("window.isTheSamePage")
+        assert self.texts() == ["b", "Slowly and at last."]
+
+    def test_two_tabs_show_the_same(self):
+        page = self.ask()
+        other = page.context.new_page()
+        other.goto("/c/c1/")
+        other.get_by_text("Slowly").wait_for()
+        GO_ON.set()
+        for tab in (page, other):
+            tab.get_by_text("Slowly and at last.").wait_for()
+            tab.locator("conversation-reply[state=finished]").wait_for()
+
+    def test_stop_keeps_what_was_said(self):
+        for options in ({}, PHONE):
+            with self.subTest(**options):
+                page = self.ask(**options)
+                page.get_by_role("button", name="Stop").click()
+                page.get_by_text("You stopped this reply.").wait_for()
+                assert page.get_by_text("Slowly").is_visible()
+                assert self.texts() == ["b", "Slowly "]
+                GO_ON.set()
+                thread_pool.close()
+                GO_ON.clear()
+                assert self.texts() == ["b", "Slowly "]
+
+    def test_stop_works_without_scripts(self):
+        page = self.open(self.store("c1", Run("a", "b")), user=self.user, **WITHOUT_SCRIPTS)
+        page.get_by_label("Message").fill("Hello")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("You stopped this reply.").wait_for()
+
+    @override_settings(CHAT_RESPONDER="tests.test_example_responders.refuse")
+    def test_a_failure_is_shown_and_tried_again(self):
+        page = self.open(self.store("c1", Run("a", "b")), user=self.user)
+        page.get_by_label("Message").fill("Hello")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("The model is on holiday.").wait_for()
+        with self.settings(CHAT_RESPONDER="tests.test_example_responders.echo"):
+            page.get_by_role("button", name="Try again").click()
+            page.get_by_text("Hello!").wait_for()
+        assert page.get_by_role("button", name="Try again").count() == 0
+
+    def test_the_page_is_accessible_while_a_reply_is_written(self):
+        for options in ({}, DARK, {**PHONE, **DARK}):
+            with self.subTest(**options):
+                GO_ON.clear()
+                page = self.ask(**options)
+                violations = self.violations(page)
+                assert not violations, violations
+                assert not self.is_wider_than_screen(page)
+                GO_ON.set()
+                page.locator("conversation-reply[state=finished]").wait_for()
+
+    def test_the_page_follows_a_long_reply_unless_the_reader_has_scrolled_up(self):
+        def bottom(page):
+            return page.evaluate("document.documentElement.scrollHeight - innerHeight - scrollY")
+
+        with self.settings(CHAT_RESPONDER="tests.test_browser_chat.speak_long"):
+            page = self.ask()
+            page.wait_for_function("scrollY > 0 || document.body.scrollHeight > innerHeight")
+            assert bottom(page) < 60
+            page.evaluate("scrollTo(0, 0)")
+            page.wait_for_function("scrollY == 0")
+            GO_ON.set()
+            page.get_by_text("The end.").wait_for()
+            assert page.evaluate("scrollY") == 0
+
+
+def speak_long(runs, text):
+    yield "Slowly " + "line\n" * 60
+    GO_ON.wait(10)
+    yield "line\n" * 30 + "The end."
 
 
 class JourneyTests(ChatTestCase):
@@ -89,6 +209,23 @@ class JourneyTests(ChatTestCase):
         live = page.locator("[aria-live=polite]")
         live.get_by_text("What is on your mind?").wait_for()
 
+    def test_a_long_message_is_folded(self):
+        page = self.open(self.store("c1", Run("start " + "word " * 1000, "b")), user=self.user)
+        message = page.get_by_text("start word")
+        height = message.evaluate("e => e.closest('.message').clientHeight")
+        page.get_by_text("Show more").click()
+        unfolded = message.evaluate("e => e.closest('.message').clientHeight")
+        assert height < 320 < unfolded
+        page.get_by_text("Show less").click()
+        assert message.evaluate("e => e.closest('.message').clientHeight") == height
+
+    def test_what_is_pasted_is_not_cut(self):
+        page = self.open("/new/", user=self.user)
+        page.get_by_label("Message").fill("x" * 100_001)
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("Shorten it to 100,000").wait_for()
+        assert len(page.get_by_label("Message").input_value()) == 100_001
+
     def test_a_conversation_opens_at_its_end(self):
         self.store("c1", *(Run(f"question {n}.", f"answer {n}.") for n in range(60)), title="Long")
         page = self.open(user=self.user)
@@ -118,10 +255,10 @@ class LooksTests(ChatTestCase):
         for sample in samples():
             if sample.owner == "ada":
                 self.store(sample.conversation_id, *sample.runs, title=sample.title)
-        self.store(
-            "waiting", Run("Hello", "x" * 500), memory.pending_run("y" * 500, "r1"), title="z" * 90
-        )
+        self.store("waiting", Run("Hello", "x" * 500), title="z" * 90)
+        self.driver("waiting").begin("y" * 500)
         refused = Run("a", {"type": "ErrorArtifact", "value": "No."}, {"status": "failed"})
+        self.store("long", Run("word " * 2000, "b"), title="It is long")
         self.store("failed", refused, title="It failed")
 
     def check(self, **options):
@@ -132,7 +269,9 @@ class LooksTests(ChatTestCase):
             "/",
             "/new/",
             "/search/?q=the",
+            "/search/?q=lisbon",
             "/search/?q=nosuchword",
+            "/c/long/",
             "/c/sample-errors/",
             "/c/sample-code/",
             "/c/sample-lighthouse/",

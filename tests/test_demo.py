@@ -43,13 +43,13 @@ class DemoTests(TestCase):
     def setUp(self):
         self.folder = Path(self.enterContext(TemporaryDirectory()))
 
-    def start(self, *arguments):
+    def start(self, *arguments, command="demo"):
         # As a user would start it: with its own settings and a Redis of its own.
         kept = {"DJANGO_SETTINGS_MODULE", "REDIS_URL", "CHAT_RESPONDER"}
         environ = {name: value for name, value in os.environ.items() if name not in kept}
         with obeying_ctrl_c():
             return subprocess.Popen(
-                [sys.executable, "manage.py", "demo", *arguments],
+                [sys.executable, "manage.py", command, *arguments],
                 cwd=ROOT,
                 env={**environ, "DEMO_DIR": str(self.folder / "data"), "PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
@@ -83,8 +83,12 @@ class DemoTests(TestCase):
             assert "Stored 37 sample conversations." in printed
             browser = Browser(address)
             assert "Three days in Lisbon" in browser.sign_in("ada", "lovelace")
+            found = browser.get("search/?q=tulips")
+            assert "found" in found and "may not be found yet" not in found
             path = "c/sample-lisbon/"
-            browser.post(path, browser.get(path), text="Remember that I like figs")
+            page = browser.post(path, browser.get(path), text="Remember that I like figs")
+            stream = browser.get(re.search(r'src="/(c/[^"]+/stream/)"', page)[1])
+            assert "event: text" in stream and "event: finished" in stream
             browser.post("c/sample-thai/delete/", browser.get("c/sample-thai/delete/"))
             assert (
                 "text/css"
@@ -101,6 +105,24 @@ class DemoTests(TestCase):
             assert "Site administration" in staff.get("admin/")
         with self.assertRaises(URLError):
             browser.get("")
+
+    def run_meanwhile(self, *arguments, command):
+        process = self.start(*arguments, command=command)
+        output, _ = process.communicate(timeout=60)
+        return process.returncode, output
+
+    def test_commands_find_its_redis_and_a_second_demo_says_that_it_runs(self):
+        with self.demo() as (address, printed):
+            assert re.search(r"Its Redis is at redis://127\.0\.0\.1:\d+/0\.", printed)
+            status, output = self.run_meanwhile("--owner", "1", command="listconversations")
+            assert status == 0 and "Three days in Lisbon" in output, output
+            for port in (re.search(r":(\d+)/", address)[1], "0"):
+                status, output = self.run_meanwhile("--port", port, command="demo")
+                assert (status, output.strip()) == (
+                    1,
+                    f"CommandError: The demo is running in this folder already: {address}",
+                )
+        assert not (self.folder / "data" / "running.json").exists()
 
     def test_a_port_that_is_taken(self):
         with closing(socket.create_server(("127.0.0.1", 0))) as taken:

@@ -162,6 +162,14 @@ class ServerTests(SimpleTestCase):
             with pytest.raises(EmbeddedRedisError, match="Another server is running in"):
                 EmbeddedRedis(data_dir=redis.data_dir)
 
+    def test_data_are_in_use_while_a_server_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            data_dir = Path(folder) / "data"
+            assert not server.is_in_use(data_dir)
+            with EmbeddedRedis(data_dir=data_dir):
+                assert server.is_in_use(data_dir)
+            assert not server.is_in_use(data_dir)
+
     def test_says_what_the_log_says_if_it_does_not_start(self):
         with pytest.raises(
             EmbeddedRedisError, match="(?s)did not start.*Bad directive.*Set REDIS_URL"

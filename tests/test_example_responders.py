@@ -12,11 +12,12 @@ from example_project.chat.responders import ResponderError, openai, rules
 
 
 def refuse(runs, text):
+    yield "Well, "
     raise ResponderError("The model is on holiday.")
 
 
 def echo(runs, text):
-    return f"{text}!"
+    yield from (text, "!")
 
 
 class RulesTests(SimpleTestCase):
@@ -24,8 +25,13 @@ class RulesTests(SimpleTestCase):
         """The answer to the last of `texts`, said in one conversation."""
         runs = []
         for text in texts:
-            runs.append(Run(text, rules.respond(runs, text)))
+            runs.append(Run(text, "".join(rules.respond(runs, text))))
         return runs[-1].output.text
+
+    def test_it_answers_word_by_word(self):
+        words = list(rules.respond([], "My name is Ada"))
+        assert words[:3] == ["Pleased ", "to ", "meet "]
+        assert "".join(words) == rules.answer([], "My name is Ada")
 
     def test_a_name_is_remembered_in_seven_languages(self):
         for said, asked, name in [
@@ -110,6 +116,18 @@ def says(text):
     return json.dumps({"choices": [{"message": {"role": "assistant", "content": text}}]}).encode()
 
 
+def streams(*pieces):
+    """An answer as OpenAI and its imitators stream it."""
+    deltas = [{"role": "assistant"}, *({"content": piece} for piece in pieces)]
+    choices = [[{"delta": delta, "finish_reason": None}] for delta in deltas]
+    choices += [[{"delta": {}, "finish_reason": "stop"}], []]
+    lines = [f"data: {json.dumps({'choices': choice})}\n\n" for choice in choices]
+    return "".join([": ping\n\n", *lines, "data: [DONE]\n\n"]).encode()
+
+
+SSE = {"Content-Type": "text/event-stream; charset=utf-8"}
+
+
 class OpenAITests(SimpleTestCase):
     runs = [
         Run("My name is Ada", "Hello Ada"),
@@ -132,6 +150,9 @@ class OpenAITests(SimpleTestCase):
             server.server_close()
             thread.join()
 
+    def respond(self, text, runs=()):
+        return "".join(openai.respond(runs, text))
+
     def environ(self, **values):
         kept = {k: v for k, v in os.environ.items() if not k.startswith("OPENAI_")}
         values = {"OPENAI_MODEL": "small", "OPENAI_API_KEY": "secret", **values}
@@ -145,17 +166,17 @@ class OpenAITests(SimpleTestCase):
         """What is logged of a failure; the visitor gets a sentence."""
         with self.assertLogs(openai.logger, "ERROR") as logs:
             with self.assertRaisesMessage(ResponderError, sentence):
-                openai.respond([], "Hello")
+                self.respond("Hello")
         assert "secret" not in logs.output[0]
         return logs.output[0]
 
     def test_sends_what_is_remembered(self):
         with self.server(lambda stub: stub.reply(200, says("You are Ada."))) as server:
-            assert openai.respond(self.runs, "Who am I?") == "You are Ada."
+            assert self.respond("Who am I?", self.runs) == "You are Ada."
         [(path, headers, body)] = server.asked
         assert path == "/v1/chat/completions"
         assert headers["Authorization"] == "Bearer secret"
-        assert body["model"] == "small"
+        assert (body["model"], body["stream"]) == ("small", True)
         assert [(m["role"], m["content"]) for m in body["messages"]] == [
             ("user", "My name is Ada"),
             ("assistant", "Hello Ada"),
@@ -164,15 +185,51 @@ class OpenAITests(SimpleTestCase):
             ("user", "Who am I?"),
         ]
 
+    def test_a_streamed_answer_comes_in_its_pieces(self):
+        pieces = ["Grüß ", "dich,\n", "👩‍🚀", "\u2028!"]
+        with self.server(lambda stub: stub.reply(200, streams(*pieces), **SSE)):
+            assert [p for p in openai.respond([], "Hello") if p] == pieces
+
+    def test_a_piece_is_there_before_the_next_is_sent(self):
+        seen = Event()
+
+        def answer(stub):
+            start, end = streams("first", "second").split(b"second")
+            stub.send_response(200)
+            stub.send_header("Content-Type", "text/event-stream")
+            stub.end_headers()
+            stub.wfile.write(start.rpartition(b"data:")[0])
+            assert seen.wait(10)
+            stub.wfile.write(start.rpartition(b"\n\n")[2] + b"second" + end)
+
+        with self.server(answer):
+            pieces = filter(None, openai.respond([], "Hello"))
+            assert next(pieces) == "first"
+            seen.set()
+            assert next(pieces) == "second"
+
+    def test_a_stream_that_breaks_off_is_a_failure(self):
+        whole = streams("The beginning")
+        for cut in (whole[: whole.index(b"stop")], whole[: whole.rindex(b"stop") - 40] + b"\n"):
+            with self.subTest(cut[-20:]):
+                failure = self.failure(lambda stub, body=cut: stub.reply(200, body, **SSE))
+                assert "unexpected response" in failure or "was interrupted" in failure
+
+    def test_an_error_within_a_stream_is_a_failure(self):
+        broken = (
+            streams("The").partition(b"data: [DONE]")[0] + b'data: {"error": {"code": 500}}\n\n'
+        )
+        assert "unexpected response" in self.failure(lambda stub: stub.reply(200, broken, **SSE))
+
     def test_sends_no_more_than_a_model_takes_in(self):
         with self.server(lambda stub: stub.reply(200, says("."))) as server:
-            openai.respond([Run(str(n), "") for n in range(100)], "last")
+            self.respond("last", [Run(str(n), "") for n in range(100)])
         messages = server.asked[0][2]["messages"]
         assert (len(messages), messages[0]["content"]) == (41, "60")
 
     def test_a_server_of_ones_own_needs_no_key(self):
         with self.server(lambda stub: stub.reply(200, says(".")), OPENAI_API_KEY="") as server:
-            openai.respond([], "Hello")
+            self.respond("Hello")
         assert "Authorization" not in server.asked[0][1]
 
     def test_errors_of_the_server_are_put_in_words(self):

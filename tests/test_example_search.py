@@ -39,6 +39,33 @@ class SearchTests(Settled, ChatTestCase):
         assert page.index('id="found"') < page.index("harbour") < page.index("question 110")
         assert "question 5\n" not in page
 
+    def test_titles_are_searched_too(self):
+        self.driver("mine").append(Run("Where shall we go?", "To the sea."))
+        self.driver("mine").set_title("Three days in Lisbon")
+        self.driver("hers", owner=99).append(Run("a", "b"))
+        self.driver("hers", owner=99).set_title("Lisbon again")
+        page = self.page("/search/?q=LISBON")
+        assert "1 title and 0 exchanges found" in page
+        assert 'href="/c/mine/#latest"' in page and "hers" not in page
+
+    def test_hits_are_grouped_by_conversation_and_titles_come_first(self):
+        self.driver("c1").append(*(Run("harbour", f"{n}", id=f"r{n}") for n in range(3)))
+        self.driver("c1").set_title("Ships")
+        self.driver("c2").append(Run("harbour", "sea", id="r3"))
+        self.driver("c2").set_title("The harbour")
+        page = self.page("/search/?q=harbour")
+        assert "1 title and 4 exchanges found" in page
+        assert (page.count(">Ships<"), page.count("#found")) == (1, 4)
+        assert page.index(">The harbour<") < page.index(">Ships<") < page.index("?run=r0")
+
+    def test_of_many_titles_the_first_are_shown(self):
+        for number in range(3):
+            self.driver(f"c{number}").append(Run("a", "b"))
+            self.driver(f"c{number}").set_title("Harbour")
+        with mock.patch.object(views, "PER_PAGE", 2):
+            page = self.page("/search/?q=harbour")
+        assert page.count(">Harbour<") == 2 and "1 more title;" in page
+
     def test_an_exchange_that_is_gone_shows_the_latest(self):
         self.driver().append(Run("a", "b"))
         assert 'id="latest"' in self.page("/c/c1/?run=gone")

@@ -1,15 +1,11 @@
 import re
-from threading import Event, Timer
-from unittest import mock
 from uuid import uuid4
 
 from django.contrib.auth import get_user_model
 from django.test import TestCase
 from django.test.utils import override_settings
 
-from conversation_memory import Artifact, Run, indexes
-from example_project.chat import memory, thread_pool
-from example_project.chat.thread_pool import ImmediateBackend
+from conversation_memory import Artifact, Run
 
 from .utils import RedisTestCase
 
@@ -19,15 +15,7 @@ PIXEL = Artifact(
 )
 
 
-class WorkerDies(ImmediateBackend):
-    """Takes tasks and never runs them."""
-
-    def _execute_task(self, task_result):
-        pass
-
-
 IMMEDIATE = {"default": {"BACKEND": "example_project.chat.thread_pool.ImmediateBackend"}}
-DEAD = {"default": {"BACKEND": "tests.test_example_views.WorkerDies"}}
 
 
 @override_settings(TASKS=IMMEDIATE)
@@ -89,7 +77,7 @@ class ForeignTests(ChatTestCase):
         self.driver("hers", owner=99).store([Run("secret", PIXEL, id="r1")])
 
     def test_pages_do_not_exist(self):
-        for url in ("", "rename/", "delete/", "r/r1/", "r/r1/output/"):
+        for url in ("", "rename/", "delete/", "r/r1/", "r/r1/stream/", "r/r1/output/"):
             assert self.client.get(f"/c/hers/{url}").status_code == 404
 
     def test_changes_do_not_happen(self):
@@ -99,6 +87,7 @@ class ForeignTests(ChatTestCase):
             "/c/hers/rename/": {"title": "mine now"},
             "/c/hers/delete/": {},
             "/c/hers/r/r1/retry/": {},
+            "/c/hers/r/r1/stop/": {},
         }.items():
             self.client.post(url, data)
         assert self.stored("hers") == before
@@ -183,7 +172,6 @@ class WritingTests(ChatTestCase):
         self.write("What is my name?", f"/c/{id.hex}/")
         runs, _ = self.driver(id.hex).load()
         assert runs[1].output.text == "Your name is Ada. You told me so yourself."
-        assert runs[1].meta["status"] == "answered"
         assert "Your name is Ada." in self.page(f"/c/{id.hex}/")
 
     def test_a_new_conversation_is_called_like_its_first_line(self):
@@ -203,128 +191,28 @@ class WritingTests(ChatTestCase):
         assert "This field is required." in response.content.decode()
         assert self.driver().record().runs == 1
 
+    def test_a_pasted_text_is_stored_whole_or_comes_back_with_a_reason(self):
+        self.driver().store([Run("a", "b")])
+        self.write("word " * 5000 + "end")
+        assert self.driver().load()[0][1].input.text.endswith("end")
+        assert "maxlength" not in self.page().partition("<textarea")[2].partition(">")[0]
+        response, _ = self.write("word " * 20_000 + "end")
+        page = response.content.decode()
+        assert "Your message has 100,003 characters. Shorten it to 100,000" in page
+        assert "word end</textarea>" in page
+        assert self.driver().record().runs == 2
+
+    def test_a_long_message_is_folded(self):
+        self.driver().store([Run("short", "b"), Run("long " * 400, "b" * 5000, id="r1")])
+        page = self.page()
+        assert page.count("Show more") == 1
+        assert "<details open>" in self.page("/c/c1/?run=r1")
+        assert "<details>" in page
+
     def test_a_message_without_an_id_is_refused(self):
         response = self.client.post("/new/", {"text": "Hello", "run": "x", "conversation": "y"})
         assert response.status_code == 200
         assert self.index.count() == 0
-
-    @override_settings(TASKS=DEAD)
-    def test_the_message_is_there_before_the_reply(self):
-        self.driver().store([Run("a", "b")])
-        self.write("Is anybody there?")
-        page = self.page()
-        assert "Is anybody there?" in page
-        assert "Writing a reply" in page
-        assert '<noscript><meta http-equiv="refresh"' in page
-
-    @override_settings(TASKS=DEAD)
-    def test_a_message_whose_worker_died_is_kept_and_answered_on_demand(self):
-        self.driver().store([Run("My name is Ada", "b")])
-        _, run = self.write("Who am I?")
-        with override_settings(CHAT_PATIENCE_SECONDS=0):
-            assert "There is no reply yet." in self.page()
-            assert "http-equiv" not in self.page()
-            with override_settings(TASKS=IMMEDIATE):
-                response = self.client.post(f"/c/c1/r/{run}/retry/")
-        assert response.url == "/c/c1/#latest"
-        runs, _ = self.driver().load()
-        assert runs[1].output.text == "Your name is Ada. You told me so yourself."
-
-    @override_settings(CHAT_RESPONDER="tests.test_example_responders.refuse")
-    def test_a_reason_instead_of_a_reply_is_shown_and_can_be_tried_again(self):
-        self.driver().store([Run("a", "b")])
-        _, run = self.write("Hello")
-        failed = self.driver().load()[0][1]
-        assert (failed.output.type, failed.meta["status"]) == ("ErrorArtifact", "failed")
-        assert "The model is on holiday." in self.page()
-        assert "Try again" in self.page()
-        with override_settings(CHAT_RESPONDER="tests.test_example_responders.echo"):
-            self.client.post(f"/c/c1/r/{run}/retry/")
-        assert self.driver().load()[0][1].output.text == "Hello!"
-
-    def test_trying_an_answered_message_again_changes_nothing(self):
-        self.driver().store([Run("a", "b")])
-        _, run = self.write("Hello")
-        before = self.stored("c1")
-        self.client.post(f"/c/c1/r/{run}/retry/")
-        assert self.stored("c1") == before
-
-    @override_settings(CHAT_RESPONDER="tests.test_example_views.meanwhile")
-    def test_a_reply_keeps_what_others_wrote_meanwhile(self):
-        self.driver().store([Run("a", "b")])
-        self.write("Hello")
-        texts = [run.output.text for run in self.driver().load()[0]]
-        assert texts == ["b", "Hello!", "meanwhile"]
-
-    def test_stock_griptape_reads_a_waiting_message(self):
-        from griptape.memory.structure import Run as StockRun
-
-        waiting = memory.pending_run("Hello", "r1")
-        assert StockRun.from_dict(waiting.to_dict()).output.value == ""
-
-
-def meanwhile(runs, text):
-    indexes["default"].driver("c1").append(Run("by another", "meanwhile"))
-    return f"{text}!"
-
-
-class ThreadTests(ChatTestCase):
-    @override_settings(
-        TASKS={"default": {"BACKEND": "example_project.chat.thread_pool.ThreadPoolBackend"}},
-        CHAT_RESPONDER="tests.test_example_views.hesitate",
-    )
-    def test_the_page_answers_before_the_reply_is_there(self):
-        self.driver().store([Run("a", "b")])
-        self.write("Hello")
-        assert memory.status(self.driver().load()[0][1]) == "pending"
-        GO_ON.set()
-        thread_pool.close()
-        assert self.driver().load()[0][1].output.text == "Hello!"
-
-
-GO_ON = Event()
-
-
-def hesitate(runs, text):
-    GO_ON.wait(10)
-    return f"{text}!"
-
-
-class ReplyTests(ChatTestCase):
-    def store(self, run):
-        self.driver().store([run])
-        return f"/c/c1/r/{run.id}/"
-
-    def test_a_reply_that_is_there_comes_at_once(self):
-        page = self.page(self.store(Run("Hello", "Good evening")))
-        assert "Good evening" in page
-        assert "<html" not in page
-
-    def test_one_that_takes_long_is_asked_for_again(self):
-        url = self.store(memory.pending_run("Hello", "r1"))
-        with mock.patch("example_project.chat.views.POLL_SECONDS", 0.1):
-            response = self.client.get(url)
-        assert response.status_code == 202
-        assert "Writing a reply" in response.content.decode()
-
-    def test_one_that_comes_while_waiting(self):
-        url = self.store(memory.pending_run("Hello", "r1"))
-        later = Timer(0.3, memory.complete, [self.driver(), "r1", "Good evening", "answered"])
-        later.start()
-        self.addCleanup(later.join)
-        assert "Good evening" in self.page(url)
-
-    @override_settings(CHAT_PATIENCE_SECONDS=0.2)
-    def test_an_overdue_one_offers_to_try_again(self):
-        url = self.store(memory.pending_run("Hello", "r1"))
-        page = self.page(url)
-        assert "Writing a reply" not in page
-        assert "Try again" in page
-
-    def test_what_is_not_there_is_not_found(self):
-        self.store(Run("Hello", "x"))
-        assert self.client.get("/c/c1/r/nothing/").status_code == 404
-        assert self.client.get("/c/nothing/r/r1/").status_code == 404
 
 
 class ArtifactTests(ChatTestCase):
@@ -436,10 +324,15 @@ class PolicyTests(ChatTestCase):
     INLINE = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", re.I)
 
     def test_every_page_keeps_the_policy(self):
-        self.driver().store([Run("a", PIXEL, id="r1"), memory.pending_run("b", "r2")])
+        self.driver().store([Run("a", PIXEL, id="r1")])
+        self.driver().begin("b", run_id="r2")
+        self.driver().begin("c", run_id="r3")
+        self.driver().fail("r3", "No.")
         client, anonymous = self.client, self.client_class()
         pages = [client.get(url) for url in ("/", "/new/", "/c/c1/", "/nothing/")]
-        pages += [client.get(f"/c/c1/{url}/") for url in ("rename", "delete", "r/r1")]
+        pages += [
+            client.get(f"/c/c1/{url}/") for url in ("rename", "delete", "r/r1", "r/r2", "r/r3")
+        ]
         pages += [
             anonymous.get("/login/"),
             self.client_class(enforce_csrf_checks=True).post("/login/"),
@@ -456,11 +349,19 @@ class PolicyTests(ChatTestCase):
         client = self.client_class(enforce_csrf_checks=True)
         client.force_login(self.user)
         self.driver().store([Run("a", "b")])
-        for url in ("/new/", "/c/c1/", "/c/c1/rename/", "/c/c1/delete/", "/c/c1/r/r1/retry/"):
+        for url in (
+            "/new/",
+            "/c/c1/",
+            "/c/c1/rename/",
+            "/c/c1/delete/",
+            "/c/c1/r/r1/retry/",
+            "/c/c1/r/r1/stop/",
+        ):
             assert client.post(url, {"title": "x", "text": "x"}).status_code == 403
 
-    def test_a_reply_is_not_asked_for_by_a_link(self):
-        assert self.client.get("/c/c1/r/r1/retry/").status_code == 405
+    def test_a_reply_is_not_asked_for_or_stopped_by_a_link(self):
+        for name in ("retry", "stop"):
+            assert self.client.get(f"/c/c1/r/r1/{name}/").status_code == 405
 
     def test_the_admin_is_there(self):
         self.client.force_login(User.objects.create_superuser("root"))

@@ -158,6 +158,7 @@ def calls(index, chance):
         "delete": driver.delete,
         "count": lambda: [index.count(), index.count(1)],
         "recent": lambda: [index.recent(limit), index.recent(limit, owner=1)],
+        "titled": lambda: [index.titled("title"), index.titled("title", owner=1)],
         "inspect": lambda: index.inspect("bad"),
         "index.raw": lambda: index.raw("bad"),
         "adopt": index.adopt,

@@ -163,20 +163,6 @@ class UseTests(PageTestCase):
 class PromptTests(PageTestCase):
     page = "prompts"
 
-    def test_streaming(self):
-        async def use(function):
-            async def chunks():
-                yield "Hel"
-                yield "lo"
-
-            driver = indexes["default"].driver("streamed")
-            sent = [chunk async for chunk in function(driver, "Hi", function.__name__, chunks())]
-            return sent, (await driver.atail(1))[0]
-
-        for function in (self.stream, self.stream_kept):
-            sent, run = asyncio.run(use(function))
-            assert (sent, run.id, run.output.text) == (["Hel", "lo"], function.__name__, "Hello")
-
     def test_a_summary_goes_on_where_it_ended(self):
         seen = []
 

@@ -19,8 +19,8 @@ from ..exceptions import Damaged
 from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
-from ..rendering.artifacts import pretty
 from ..rendering.safe_text import cut
+from ..rendering.shown_artifacts import pretty
 from ..runs import Run
 from .formatting import usage_words
 from .run_facts import Feedback, Usage, calls_of, feedback_of, usage_of

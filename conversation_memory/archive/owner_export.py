@@ -27,7 +27,7 @@ from ..indexes import ConversationIndex
 from ..keys import Id
 from ..redis_io.operations import Operation, single
 from ..rendering import Budget, Look, Shown, image_type, label, pick, show, visible
-from ..rendering.artifacts import pretty
+from ..rendering.shown_artifacts import pretty
 from ..replies.open_runs import read_reason
 from ..runs import Run, decoded_runs
 from ..wire import dumps

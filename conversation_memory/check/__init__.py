@@ -16,7 +16,7 @@ from ..search.reindex import batches
 from ..search_index.sweep import tokens_of
 from .conversations import inspect_conversations, inspect_keys, inspect_scores, inspect_types
 from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
-from .open_runs import inspect_replies
+from .opened import inspect_replies
 from .search_documents import (
     inspect_count,
     inspect_documents,

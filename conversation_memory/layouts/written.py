@@ -25,7 +25,7 @@ _EMPTY = build((), {})
 
 # Up to how many bytes a script changes a document itself: Lua is slow at copying. With several
 # writers it does so with longer ones too, rather than refuse all but one of them each time.
-_SPLICED = 32 * 1024
+_SPLICED = 128 * 1024
 _SPLICED_IN_TURN = 1024 * 1024
 
 # The pauses between them add up to about seven seconds, with a random part against lockstep.

@@ -1,9 +1,9 @@
 """Stored content as a page can show it. All of it is untrusted."""
 
-from .artifacts import Look, Shown, show
 from .markdown import Budget
 from .safe_text import NO_MARKS, Marks, label, visible
 from .serving import image_type, pick
+from .shown_artifacts import Look, Shown, show
 
 __all__ = [
     "NO_MARKS",

@@ -12,13 +12,13 @@
 local layout, empty, version, most = ARGV[5], ARGV[6], ARGV[8], tonumber(ARGV[9])
 local is_list, FIRST = layout == 'list', 13
 
--- How many runs a document has; see documents.py.
+-- How many runs a document has; see documents.py. There are fewer braces than commas to look at.
 local function runs_before(document, ends)
-  local count, position = ends > 10 and 1 or 0, 1
-  while count > 0 do
-    position = document:find(', {"type": "Run", "id": ', position, true)
+  local count, position = 0, 11
+  while position do
+    position = document:find('{"type": "Run", "id": ', position, true)
     if not position or position > ends then break end
-    count, position = count + 1, position + 24
+    count, position = count + 1, position + 22
   end
   return count
 end

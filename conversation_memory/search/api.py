@@ -7,14 +7,17 @@ from dataclasses import replace
 from datetime import date, tzinfo
 from typing import Any, Concatenate, ParamSpec
 
+from ..collection.listing import Listing
 from ..exceptions import sensitive
-from ..keys import Id
+from ..keys import Id, encode
 from ..layouts import Layout
+from ..records import Page
 from ..redis_io.operations import Operation, Performing, describe, twins
 from . import embeddings
 from .engine import Engine
 from .request import Request
 from .results import Activity, Facets, SearchResults
+from .title_search import titled
 
 P = ParamSpec("P")
 
@@ -52,6 +55,7 @@ class Searchable(Performing):
     """The methods of an index that search it, each with its async twin."""
 
     _layout: Layout
+    _listing: Listing
     _engine: Engine
 
     def _search(
@@ -162,3 +166,16 @@ class Searchable(Performing):
             vectors = await embeddings.avectors(schema, [text for _, text in batch])
             embedded += await self._arun(embeddings.put(keys, [name for name, _ in batch], vectors))
         return embedded
+
+    def _titled(
+        self, text: str, *, owner: Id | None = None, before: str | None = None
+    ) -> Operation[Page]:
+        """The records whose title has the words of `text`, which is as `search()` takes it.
+
+        Looks at the 5,000 conversations last written to; `next` of the page, as `before`, goes on
+        to older ones. An empty text, or one that only excludes words, finds nothing.
+        """
+        key = None if owner is None else encode(owner)
+        return titled(self._layout, self._listing, text, key, before)
+
+    titled, atitled = twins(_titled)

@@ -3,6 +3,18 @@ from __future__ import annotations
 import uuid
 
 from django import forms
+from django.core.exceptions import ValidationError
+
+MOST_LETTERS = 100_000
+
+
+def short_enough(text: str) -> None:
+    """Unlike with `max_length`, the browser does not cut what is pasted: the user decides."""
+    if len(text) > MOST_LETTERS:
+        raise ValidationError(
+            f"Your message has {len(text):,} characters. Shorten it to {MOST_LETTERS:,}, "
+            "or send it in parts."
+        )
 
 
 class MessageForm(forms.Form):
@@ -10,7 +22,7 @@ class MessageForm(forms.Form):
 
     text = forms.CharField(
         label="Message",
-        max_length=20_000,
+        validators=[short_enough],
         widget=forms.Textarea(
             attrs={"rows": 1, "placeholder": "Write a message…", "dir": "auto", "data-send": True}
         ),

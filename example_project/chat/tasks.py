@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from itertools import takewhile
+from collections.abc import Sequence
+from contextlib import closing, suppress
 
-from conversation_memory import indexes
-from example_project.chat import memory
-from example_project.chat.responders import ResponderError, get_responder
+from conversation_memory import Run, indexes
+from conversation_memory.exceptions import ReplyError
+from conversation_memory.replies import Reply
+from example_project.chat.responders import ResponderError, respond
 
 try:
     from django.tasks import task
@@ -14,15 +16,18 @@ except ImportError:  # Django 5.2
 
 @task
 def reply(conversation_id: str, owner: str, run_id: str) -> None:
-    """Write the reply to a pending message. It is safe to run twice."""
+    """Write the reply to a question. It is safe to run twice, also at once."""
     driver = indexes["default"].driver(conversation_id, owner=owner)
-    runs, _ = driver.load()
-    run = memory.find(runs, run_id)
-    if run is None or memory.status(run) != "pending":
-        return
-    earlier = list(takewhile(lambda other: other.id != run_id, runs))
+    # Another worker has it, or it was stopped.
+    with suppress(ReplyError), driver.reply(run_id) as reply:
+        write(reply, driver.load()[0])
+
+
+def write(reply: Reply, earlier: Sequence[Run]) -> None:
     try:
-        output, outcome = get_responder()(earlier, run.input.text), "answered"
+        with closing(respond(earlier, reply.input.text)) as pieces:
+            for piece in pieces:
+                # An empty piece is a sign of life.
+                reply.write(piece) if piece else reply.flush()
     except ResponderError as error:
-        output, outcome = {"type": "ErrorArtifact", "value": str(error)}, "failed"
-    memory.complete(driver, run_id, output, outcome)
+        reply.fail(str(error))

@@ -42,6 +42,8 @@ urlpatterns = [
     path("c/<id:conversation_id>/rename/", views.rename, name="rename"),
     path("c/<id:conversation_id>/delete/", views.delete, name="delete"),
     path("c/<id:conversation_id>/r/<id:run_id>/", views.reply, name="reply"),
+    path("c/<id:conversation_id>/r/<id:run_id>/stream/", views.stream, name="stream"),
+    path("c/<id:conversation_id>/r/<id:run_id>/stop/", views.stop, name="stop"),
     path("c/<id:conversation_id>/r/<id:run_id>/retry/", views.retry, name="retry"),
     path("c/<id:conversation_id>/r/<id:run_id>/<str:place>/", views.file, name="file"),
 ]

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import asyncio
-import time
+from collections.abc import Sequence
 
+from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,18 +11,23 @@ from django.urls import reverse
 from django.views.decorators.cache import cache_control, never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from conversation_memory import RedisConversationMemoryDriver, Run, indexes, rendering
+from conversation_memory import (
+    Page,
+    Record,
+    RedisConversationMemoryDriver,
+    Run,
+    astream_reply,
+    indexes,
+    rendering,
+)
 from conversation_memory.rendering.serving import serve
-from example_project.chat import memory, tasks
+from conversation_memory.search.results import ConversationHits, SearchResults
+from conversation_memory.titles import first_line
+from example_project.chat import memory
 from example_project.chat.forms import MessageForm, NewConversationForm, TitleForm
 
 PER_PAGE = 20
 RUNS_PER_PAGE = 40
-TITLE_LENGTH = 60
-# How long a request waits for a reply before the script polls again. It is short, because a server
-# that is shutting down waits for its last requests.
-POLL_SECONDS = 3
-POLL_INTERVAL = 0.2
 
 
 def open_driver(request: HttpRequest, conversation_id: str) -> RedisConversationMemoryDriver:
@@ -47,17 +52,29 @@ def conversations(request):
 @login_required
 @require_GET
 def search(request):
-    """Search the user's own conversations."""
-    text, results = request.GET.get("q", ""), None
-    if text.strip():
-        after = request.GET.get("after")
-        try:
-            results = indexes["default"].search(
-                text, owner=request.user.pk, limit=PER_PAGE, after=after
-            )
-        except ValueError as error:
-            raise Http404("Not a cursor.") from error
-    return render(request, "chat/search.html", {"text": text, "results": results})
+    """Search the user's own conversations: what was said in them, and their titles."""
+    text, after = request.GET.get("q", ""), request.GET.get("after")
+    if not text.strip():
+        return render(request, "chat/search.html", {"text": text})
+    index, owner = indexes["default"], request.user.pk
+    try:
+        results = index.search(text, owner=owner, limit=PER_PAGE, after=after)
+    except ValueError as error:
+        raise Http404("Not a cursor.") from error
+    # All titles are on the first page.
+    titles = index.titled(text, owner=owner) if after is None else Page([])
+    context = {"text": text, "results": results, "titles": titles}
+    context |= {"groups": grouped(titles[:PER_PAGE], results), "more_titles": titles[PER_PAGE:]}
+    return render(request, "chat/search.html", context)
+
+
+def grouped(titles: Sequence[Record], results: SearchResults) -> list[ConversationHits]:
+    """The conversations with such a title, then the others, each with its hits."""
+    groups = {record.conversation_id: ConversationHits(record, []) for record in titles}
+    for found in results.conversations:
+        group = groups.setdefault(found.conversation_id, ConversationHits(found.record, []))
+        group.hits.extend(found.hits)
+    return list(groups.values())
 
 
 @login_required
@@ -67,8 +84,9 @@ def new(request):
     if not form.is_valid():
         return render(request, "chat/new.html", {"form": form})
     driver = open_driver(request, form.conversation_id)
-    ask(driver, form)
-    driver.set_title(shorten(form.cleaned_data["text"]))
+    memory.ask(driver, form.cleaned_data["text"], form.run_id)
+    # TITLE in settings gives it a title with its first run; the sidebar has it before.
+    driver.set_title(first_line(Run(form.cleaned_data["text"], "")))
     return at_latest(form.conversation_id)
 
 
@@ -80,30 +98,20 @@ def conversation(request, conversation_id):
     if request.method == "POST" and form.is_valid():
         if not driver.exists():
             raise Http404
-        ask(driver, form)
+        memory.ask(driver, form.cleaned_data["text"], form.run_id)
         return at_latest(conversation_id)
     return show_conversation(request, driver, form)
 
 
-def ask(driver: RedisConversationMemoryDriver, form: MessageForm) -> None:
-    """Store the message, then enqueue its reply.
-
-    The task is enqueued even if the message is stored already: the form may be sent again because
-    Redis or this process failed between the two steps, and a second task does nothing.
-    """
-    driver.append(memory.pending_run(form.cleaned_data["text"], form.run_id))
-    tasks.reply.enqueue(driver.conversation_id, driver.owner, form.run_id)
-
-
-def shorten(text: str) -> str:
-    line = text.strip().splitlines()[0]
-    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1].rstrip() + "…"
-
-
 def show_conversation(request, driver, form):
+    # In this order, a reply that is finished in between is not missed.
+    questions = driver.open_runs()
     found = driver.read()
     if not found.exists:
         raise Http404
+    memory.take_up(driver, questions)
+    stored = {run.id for run in found.runs}
+    questions = [question for question in questions if question.run_id not in stored]
     wanted = request.GET.get("run")
     until = page_end(request.GET.get("until"), len(found.runs))
     if wanted is not None:
@@ -118,8 +126,10 @@ def show_conversation(request, driver, form):
         "until": until,
         "later": min(until + RUNS_PER_PAGE, len(found.runs)),
         "total": len(found.runs),
+        "exchanges": len(found.runs) + len(questions),
         "wanted": wanted,
-        "waiting": any(map(memory.is_waiting, runs)),
+        "questions": questions if until == len(found.runs) else [],
+        "waiting": any(question.state in memory.UNDER_WAY for question in questions),
         "recent": indexes["default"].recent(PER_PAGE, owner=request.user.pk),
         "form": form,
     }
@@ -170,38 +180,47 @@ def existing(driver):
 @login_required
 @require_POST
 def retry(request, conversation_id, run_id):
-    driver = open_driver(request, conversation_id)
-    memory.reopen(driver, run_id)
-    tasks.reply.enqueue(conversation_id, driver.owner, run_id)
+    memory.try_again(open_driver(request, conversation_id), run_id)
     return at_latest(conversation_id)
+
+
+@login_required
+@require_POST
+def stop(request, conversation_id, run_id):
+    open_driver(request, conversation_id).cancel(run_id)
+    return at_latest(conversation_id)
+
+
+@login_required
+@require_GET
+async def stream(request, conversation_id, run_id):
+    """The reply while it is written, as server-sent events; see stream_reply()."""
+    driver = await aopen_driver(request, conversation_id)
+    questions = await driver.aopen_runs()
+    await sync_to_async(memory.take_up)(driver, questions)
+    return await astream_reply(request, driver, run_id)
 
 
 @login_required
 @require_GET
 @never_cache
 async def reply(request, conversation_id, run_id):
-    """The reply as an HTML fragment when it is complete; after a wait, status 202."""
-    user = await request.auser()
-    driver = indexes["default"].driver(conversation_id, owner=user.pk)
-    run = await settled(driver, run_id)
-    if run is None:
+    """The reply as an HTML fragment; with status 202 before there is an outcome."""
+    driver = await aopen_driver(request, conversation_id)
+    question = memory.find(await driver.aopen_runs(), run_id)
+    position = None if question else await driver.afind(lambda run: run.id == run_id)
+    context = {"conversation": driver, "question": question}
+    if position is not None:
+        [context["run"]] = await driver.apage(before=position + 1, limit=1)
+    elif question is None:
         raise Http404
-    status = 202 if memory.is_waiting(run) else 200
-    return render(request, "chat/reply.html", {"run": run, "conversation": driver}, status=status)
+    is_under_way = question and question.state in memory.UNDER_WAY
+    return render(request, "chat/reply.html", context, status=202 if is_under_way else 200)
 
 
-async def settled(driver, run_id):
-    """The run once it has its reply, or after a wait without one; None if there is no run."""
-    deadline = time.monotonic() + POLL_SECONDS
-    run, seen = None, None
-    while record := await driver.arecord():
-        if record != seen:  # a record is small; the conversation is loaded when it has changed
-            seen, (runs, _) = record, await driver.aload()
-            run = memory.find(runs, run_id)
-        if run is None or not memory.is_waiting(run) or time.monotonic() > deadline:
-            return run
-        await asyncio.sleep(POLL_INTERVAL)
-    return None
+async def aopen_driver(request, conversation_id):
+    user = await request.auser()
+    return indexes["default"].driver(conversation_id, owner=user.pk)
 
 
 @login_required
@@ -210,7 +229,7 @@ async def settled(driver, run_id):
 def file(request, conversation_id, run_id, place):
     runs, _ = open_driver(request, conversation_id).load()
     side, *path = place.split(".")
-    run = memory.find(runs, run_id)
+    run = next((run for run in runs if run.id == run_id), None)
     if run is None or side not in ("input", "output"):
         raise Http404
     artifact = rendering.pick(getattr(run, side), path)

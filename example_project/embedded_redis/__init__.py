@@ -8,6 +8,6 @@ with redis_server() as url:     # the Redis at REDIS_URL, or else an EmbeddedRed
 """
 
 from .fetch import EmbeddedRedisError
-from .server import EmbeddedRedis, redis_server
+from .server import EmbeddedRedis, is_in_use, redis_server
 
-__all__ = ["EmbeddedRedis", "EmbeddedRedisError", "redis_server"]
+__all__ = ["EmbeddedRedis", "EmbeddedRedisError", "is_in_use", "redis_server"]

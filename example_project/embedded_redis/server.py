@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from .fetch import EmbeddedRedisError, find_redis
+from .supervisor import lock
 
 START_TIMEOUT = 60  # seconds; a large search index takes half a minute to load
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -178,6 +179,16 @@ def _random_port() -> int:
 
 def _tail(log: str) -> str:
     return "\n".join(log.splitlines()[-10:])
+
+
+def is_in_use(data_dir: Path) -> bool:
+    """True if a server that was started here runs with this data folder."""
+    try:
+        with suppress(FileNotFoundError):
+            os.close(lock(data_dir))
+    except BlockingIOError:
+        return True
+    return False
 
 
 @contextmanager

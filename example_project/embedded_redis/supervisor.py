@@ -14,8 +14,12 @@ import sys
 
 
 def main(starter: int, data_dir: str, temporary: bool, command: list[str]) -> None:
+    try:
+        locked = lock(data_dir)
+    except BlockingIOError:
+        sys.exit(f"Another server is running in {data_dir}.")
     server = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[lock(data_dir)]
+        command, stdin=subprocess.DEVNULL, stdout=sys.stderr, pass_fds=[locked]
     )
     print(server.pid, flush=True)
     while server.poll() is None and os.getppid() == starter and not told_to_end(seconds=0.25):
@@ -25,13 +29,17 @@ def main(starter: int, data_dir: str, temporary: bool, command: list[str]) -> No
         shutil.rmtree(data_dir, ignore_errors=True)
 
 
-def lock(data_dir: str) -> int:
-    """Return a file that stays locked while the server, which inherits it, runs."""
+def lock(data_dir: "str | os.PathLike[str]") -> int:
+    """Return a file that stays locked while the server, which inherits it, runs.
+
+    Raises BlockingIOError if another server runs.
+    """
     file = os.open(data_dir, os.O_RDONLY)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(f"Another server is running in {data_dir}.")
+        os.close(file)
+        raise
     return file
 
 

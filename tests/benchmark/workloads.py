@@ -273,13 +273,16 @@ async def _done(result: Any) -> Any:
 
 
 async def weight(kinds: list[Any], client: redis.Redis) -> tuple[str, ...]:
-    """Bytes of memory for each byte of text, of 20 conversations of 100 runs."""
+    """Bytes of memory for each byte of text, of 100 conversations of 100 runs."""
     found = []
     for kind in kinds:
+        await _done(kind.fill("weight-first", 100))  # with what is there only once, as scripts
+        await asyncio.sleep(1)  # the server frees the buffers of requests
         before = client.info("memory")["used_memory"]
-        for number in range(20):
+        for number in range(100):
             await _done(kind.fill(f"weight-{number}", 100))
-        found.append((client.info("memory")["used_memory"] - before) / (20 * 100 * TEXT))
+        await asyncio.sleep(1)
+        found.append((client.info("memory")["used_memory"] - before) / (100 * 100 * TEXT))
     return ("memory for each byte of text", *(f"{value:.2f}" for value in found))
 
 

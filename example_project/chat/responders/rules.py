@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -17,6 +17,7 @@ QUOTE_LENGTH = 160
 # Shorter words are mostly grammar. Scripts without spaces between words are compared by pairs of
 # letters.
 WORD = re.compile(r"[^\W\d_]{5,}")
+WORD_AND_SPACE = re.compile(r"\s*\S+\s*")
 UNSPACED = re.compile(r"(?=([\u3400-\u9fff\u30a1-\u30fa]{2}))")
 QUESTIONS = ("ask_name", "ask_likings", "ask_about", "ask_count", "ask_topic")
 
@@ -53,9 +54,16 @@ class Situation:
         return self.name and self.say("called", name=self.name)
 
 
-def respond(runs: Sequence[Run], text: str) -> str:
-    """The answer of the first rule that applies."""
+def respond(runs: Sequence[Run], text: str) -> Iterator[str]:
+    """The answer word by word, as a model would write it."""
     time.sleep(settings.CHAT_THINKING_SECONDS)
+    for word in WORD_AND_SPACE.findall(answer(runs, text)):
+        yield word
+        time.sleep(settings.CHAT_WORD_SECONDS)
+
+
+def answer(runs: Sequence[Run], text: str) -> str:
+    """The answer of the first rule that applies."""
     earlier = [run.input.text for run in runs if run.input.text]
     situation = Situation(text, earlier, spoken([text, *reversed(earlier)]))
     answers = (rule(situation) for rule in RULES)

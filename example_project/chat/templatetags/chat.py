@@ -8,11 +8,12 @@ from conversation_memory import Artifact, Record
 from conversation_memory.rendering import Look, Shown, show
 from example_project.chat import memory
 
+FOLDED_LETTERS = 1500
+FOLDED_LINES = 24
+
 register = template.Library()
 
 register.filter("asked", memory.asked)
-register.filter("is_waiting", memory.is_waiting)
-register.filter("status", memory.status)
 
 
 @register.simple_tag(takes_context=True)
@@ -20,6 +21,13 @@ def shown(context: Context, artifact: Artifact, place: str) -> Shown:
     """The artifact at `place` in the run and the conversation of the context."""
     path = context["conversation"].conversation_id, context["run"].id
     return show(artifact, place, Look(url=lambda place: reverse("chat:file", args=[*path, place])))
+
+
+@register.filter
+def is_long(artifact: Artifact) -> bool:
+    """True if a message takes up more than a screen."""
+    text = artifact.text or ""
+    return len(text) > FOLDED_LETTERS or text.count("\n") > FOLDED_LINES
 
 
 @register.filter

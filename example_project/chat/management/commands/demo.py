@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+import os
 import signal
 import socket
 import sys
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 
 from django.conf import settings
 from django.core.management import call_command
@@ -12,9 +15,9 @@ from django.test.utils import override_settings
 
 from conversation_memory import indexes
 from conversation_memory.exceptions import ConversationMemoryError
-from example_project.chat import seeding, thread_pool
+from example_project.chat import memory, seeding, thread_pool
 from example_project.chat.samples import samples
-from example_project.embedded_redis import EmbeddedRedisError, redis_server
+from example_project.embedded_redis import EmbeddedRedisError, is_in_use, redis_server
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -38,16 +41,22 @@ class Command(BaseCommand):
 
     def run_demo(self, host, port):
         with ExitStack() as stack:
+            has_its_own_redis = not os.environ.get("REDIS_URL")
+            data_dir = settings.DEMO_DIR / "redis"
+            if has_its_own_redis and is_in_use(data_dir):
+                raise CommandError(already_running())
             listener = stack.enter_context(closing(listen(host, port)))
             settings.DEMO_DIR.mkdir(parents=True, exist_ok=True)
-            url = stack.enter_context(
-                redis_server(data_dir=settings.DEMO_DIR / "redis", persistent=True)
-            )
+            url = stack.enter_context(redis_server(data_dir=data_dir, persistent=True))
             stack.enter_context(override_settings(**site_settings(url, host)))
             stack.callback(indexes.close)
             stack.callback(thread_pool.close)
             self.prepare()
-            self.greet(host, listener.getsockname()[1])
+            enqueue_again()
+            address = address_of(host, listener.getsockname()[1])
+            if has_its_own_redis:
+                stack.enter_context(kept(site=address, redis=url))
+            self.greet(address, url if has_its_own_redis else "", host)
             serve(listener)
 
     def prepare(self):
@@ -58,21 +67,54 @@ class Command(BaseCommand):
         if not any(index.count(owner=owner) for owner in owners.values()):
             stored = seeding.store_samples(index, samples(), owners)
             seeding.store_oddities(index)
+            seeding.index_oddities(index)
             self.stdout.write(f"Stored {stored} sample conversations.")
 
-    def greet(self, host, port):
-        shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "") else host
-        address = f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+    def greet(self, address, url, host):
         self.stdout.write(f"\nThe site is at {self.style.SUCCESS(address)}")
         self.stdout.write(f"and its admin at {address}admin/\n\nSign in as one of\n")
         for name, password in seeding.USERS.items():
             note = "  (staff: can use the admin)" if name == seeding.STAFF else ""
             self.stdout.write(f"    {name:<10} password {password}{note}")
+        if url:
+            self.stdout.write(f"\nIts Redis is at {url}. In another terminal, the commands use it:")
+            self.stdout.write("\n    manage.py listconversations")
         if host not in LOCAL:
             note = "Anyone who can reach this machine can sign in with these passwords."
             self.stdout.write(self.style.WARNING(f"\n{note}"))
         self.stdout.write("\nStop with Ctrl-C.")
         self.stdout.flush()
+
+
+def enqueue_again() -> None:
+    """Enqueue what was in the queue when the demo was stopped, which is in its memory only."""
+    index = indexes["default"]
+    for run in index.open_runs():
+        if run.state == "waiting":
+            memory.enqueue(index.driver(run.conversation_id, owner=run.owner), run.run_id)
+
+
+def address_of(host: str, port: int) -> str:
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::", "") else host
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+@contextmanager
+def kept(**addresses: str) -> Iterator[None]:
+    """Keep the addresses for the settings of other commands, while the demo runs."""
+    settings.DEMO_ADDRESSES.write_text(json.dumps(addresses))
+    try:
+        yield
+    finally:
+        settings.DEMO_ADDRESSES.unlink(missing_ok=True)
+
+
+def already_running() -> str:
+    try:
+        address = json.loads(settings.DEMO_ADDRESSES.read_text())["site"]
+    except (OSError, ValueError, LookupError):  # it has just been started, or is about to end
+        return "The demo is running in this folder already."
+    return f"The demo is running in this folder already: {address}"
 
 
 def listen(host: str, port: int) -> socket.socket:

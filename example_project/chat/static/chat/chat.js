@@ -1,24 +1,16 @@
 "use strict";
 
-// Everything works without this file; with it, a reply appears by itself and Enter sends.
+// Everything works without this file; with it, Enter sends and the page follows a reply.
 
 const finePointer = matchMedia("(pointer: fine)").matches;
-const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-async function showReply(place, failures = 0) {
-  try {
-    const response = await fetch(place.dataset.poll);
-    if (!response.ok || response.redirected) throw new Error(response.status);
-    if (response.status === 202) return showReply(place);
-    place.innerHTML = await response.text();
-    place.classList.add("arrived");
-    place.scrollIntoView({ block: "nearest" });
-  } catch {
-    // Signed out, deleted or the server is gone: after a while, let the page say what is wrong.
-    if (failures > 4) return location.reload();
-    await pause(2 ** failures);
-    return showReply(place, failures + 1);
-  }
+// Who reads the end of the page goes on doing so while it grows.
+function followReply(reply) {
+  let isAtEnd = true;
+  const page = document.documentElement;
+  const look = () => (isAtEnd = page.scrollHeight - innerHeight - scrollY < 60);
+  addEventListener("scroll", look, { passive: true });
+  new ResizeObserver(() => isAtEnd && scrollTo({ top: page.scrollHeight })).observe(reply);
 }
 
 function easeWriting(form) {
@@ -35,7 +27,7 @@ function easeWriting(form) {
   });
 }
 
-document.querySelectorAll("[data-poll]").forEach((place) => showReply(place));
+document.querySelectorAll("conversation-reply").forEach(followReply);
 document.querySelectorAll(".composer").forEach(easeWriting);
 addEventListener("pageshow", () => {
   const form = document.querySelector(".composer");
@@ -43,6 +35,6 @@ addEventListener("pageshow", () => {
   // A page that comes back from the cache of the browser can be sent again.
   form.querySelector("button").disabled = false;
   // Who has just written goes on writing; who comes to read starts at the top of the page.
-  const writes = document.querySelector("[data-poll], .welcome");
+  const writes = document.querySelector("conversation-reply, .welcome");
   if (writes && finePointer) form.querySelector("[data-send]").focus({ preventScroll: true });
 });
