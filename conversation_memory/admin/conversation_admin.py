@@ -160,6 +160,7 @@ class ConversationAdmin(Restoring, UsagePage, BulkActions, ConversationPage, Con
             "run": (run, self.run_view),
             "file": (run + "file/<str:path>/", self.file_view),
             "remove": (run + "remove/", self.remove_view),
+            "owner_data": ("owner-data/<str:key>/", self.owner_data_view),
             "erase": ("erase/<str:key>/", self.erase_view),
             "restore": ("restore/<str:key>/", self.restore_view),
             "usage": ("usage/<str:key>/", self.usage_view),

@@ -123,6 +123,9 @@ class ConversationPage(OwnerNames):
         stored = found.summary.record.owner
         if found.owner == stored:  # valid UTF-8, so that a link can hold it
             about["owner_list_url"] = self.list_url(found.address, owner=found.owner)
+            # A browser would change a line break in a field of a form.
+            if found.owner.isprintable() and self.has_owner_data_permission(request):
+                about["owner_data_url"] = self.link("owner_data", str(found.address.of_index))
         return {**about, "owner_count": found.address.index().count(stored)}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
