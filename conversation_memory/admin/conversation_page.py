@@ -177,13 +177,7 @@ class ConversationPage(OwnerNames):
     ) -> HttpResponse:
         """A picture, another binary as a download, or a text that is too long for the page."""
         run = _run_at(self._visible(request, object_id), position, tag)
-        side, *inside = path.split(".")
-        if side not in SIDES or damage_of(run):
-            raise Http404
-        artifact: Artifact | None = pick(getattr(run, side), inside)
-        if artifact is None:
-            raise Http404
-        return serve(artifact) or plain(visible(artifact.text).encode())
+        return file_of(run, path)
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     @guarded
@@ -235,6 +229,17 @@ class ConversationPage(OwnerNames):
         if found is None:
             raise Http404
         return found
+
+
+def file_of(run: Run, path: str) -> HttpResponse:
+    """The part of a run at `path`, which is like `output.2`."""
+    side, *inside = path.split(".")
+    if side not in SIDES or damage_of(run):
+        raise Http404
+    artifact: Artifact | None = pick(getattr(run, side), inside)
+    if artifact is None:
+        raise Http404
+    return serve(artifact) or plain(visible(artifact.text).encode())
 
 
 def _excerpt(request: HttpRequest, found: Conversation) -> Excerpt:
