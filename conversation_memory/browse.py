@@ -132,17 +132,18 @@ class Browsable(Performing):
     def _unfinished(self, conversation_id: Id) -> Operation[Unfinished]:
         """The open runs of a conversation, with what was said so far of their outputs."""
         keys, id = self._layout.keys, encode(conversation_id)
-        fields = yield fields_of(keys.open(id), otherwise={})
-        if not fields:
+        fields = yield replace(fields_of(keys.open(id)), otherwise={})
+        runs = read_open_runs(id, None, fields, 0)
+        if not runs:
             return Unfinished()
-        # Only then: a user who may only read may lack TIME, which is not in @read.
-        runs = read_open_runs(id, None, fields, (yield now()))
-        shown = runs[-MOST_OPEN:]
         streams: list[Command[Any]] = [
             single("XRANGE", keys.chunks(id, encode(run.run_id)), "-", "+", otherwise=[])
-            for run in shown
+            for run in runs[-MOST_OPEN:]
         ]
-        texts = [said([chunk(entry) for entry in stream]) for stream in (yield streams)]
+        # Only then: a user who may only read may lack TIME, which is not in @read.
+        time, *replies = yield [now(), *streams]
+        shown = read_open_runs(id, None, fields, time)[-MOST_OPEN:]
+        texts = [said([chunk(entry) for entry in stream]) for stream in replies]
         return Unfinished(list(zip(shown, texts, strict=True)), len(runs) - len(shown))
 
     unfinished, aunfinished = twins(_unfinished)

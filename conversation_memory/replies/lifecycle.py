@@ -235,7 +235,7 @@ class Replies:
         return self.layout._error(kind, self.ref, f"({run_id!r}) {_REASONS.get(why, why)}")
 
 
-def fields_of(open: bytes, **otherwise: dict[bytes, bytes]) -> Command[dict[bytes, bytes]]:
+def fields_of(open: bytes) -> Command[dict[bytes, bytes]]:
     """All fields of the hash of open runs of a conversation."""
 
     def decoded(flat: Any) -> dict[bytes, bytes]:
@@ -243,7 +243,7 @@ def fields_of(open: bytes, **otherwise: dict[bytes, bytes]) -> Command[dict[byte
         pairs = flat if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
         return dict(pairs)
 
-    return single("HGETALL", open, decode=decoded, **otherwise)
+    return single("HGETALL", open, decode=decoded)
 
 
 def read_open_runs(
