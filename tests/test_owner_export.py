@@ -278,7 +278,11 @@ class HostileExportTests(RedisTestCase):
     def test_of_anything_can_be_opened(self, id, text, owner):
         driver = self.index.driver(id, owner=owner)
         driver.store([Run(text, text, {"meta": text})], {text: text})
+        driver.begin(text, meta={text: text}, run_id="r1")
+        driver.fail("r1", text)
         files = exported(self.index, owner)
+        [opened] = data(files)["open_runs"]
+        assert opened["reason"] == text and Run.from_dict(opened["run"]).input.value == text
         assert data(files)["conversation"] == json.loads(driver.raw())
         assert manifest(files)["runs"] == 1
         driver.delete()

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ..clock import iso, moment
 from ..exceptions import Damaged
-from ..keys import Keys, decode
+from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..replies.lifecycle import answered
@@ -58,7 +58,7 @@ class Question(NamedTuple):
     def to_json(self) -> bytes:
         """For the export of an owner: a `run`, or as text what is `stored` of an unreadable one."""
         known = {
-            "id": decode(self.id).encode("utf-8", "backslashreplace").decode(),
+            "id": self.id.decode("utf-8", "backslashreplace"),
             "state": self.status,
             "begun": iso(moment(self.begun)),
             "reason": read_reason(self.reason),
