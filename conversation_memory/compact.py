@@ -58,8 +58,9 @@ def wire_text(parts: Parts) -> bytes:
             (id, f"{id}-input", input, f"{id}-output", output),
         )
     id, *sides = parts[:3]
-    meta = {"meta": parts[3]} if len(parts) > 3 else {}
     wired = {name: _wired(id, name, part) for name, part in zip(_SIDES, sides, strict=True)}
+    meta = {} if all(map(_is_text, wired.values())) else {"meta": None}
+    meta = {"meta": parts[3]} if len(parts) > 3 else meta
     return dumps({"type": "Run", "id": id, **meta, **wired})
 
 
@@ -104,6 +105,13 @@ def side_of(run_id: Any, side: str, value: Any) -> dict[str, Any]:
     return _full(run_id, side, value) if isinstance(value, str) else artifact(value)
 
 
+def _is_text(data: Any) -> bool:
+    """True for a plain text without what Griptape fills in."""
+    if type(data) is not dict or (*data,) != _SHORT or data["type"] != "TextArtifact":
+        return False
+    return isinstance(data["id"], str) and isinstance(data["value"], str)
+
+
 def is_short(value: Any) -> bool:
     """True if a value, as decoded from JSON, is a run in short."""
     if type(value) is not list or len(value) not in (3, 4) or type(value[0]) is not str:
@@ -124,7 +132,9 @@ def shortened(data: Any) -> Parts | None:
     names = (*data,)
     if names == ("type", "id", "meta", "input", "output"):
         meta = [] if data["meta"] is None else [data["meta"]]
-    elif names == ("type", "id", "input", "output"):
+    elif names == ("type", "id", "input", "output") and all(
+        _is_text(data[side]) for side in _SIDES
+    ):
         meta = []
     else:
         return None

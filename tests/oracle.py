@@ -29,6 +29,8 @@ def as_griptape_reads(run):
     artifacts = {"input": run["input"], "output": run["output"]}
     if not isinstance(run["id"], str) or not all(isinstance(it, dict) for it in artifacts.values()):
         return run
+    if "meta" not in run and any(_artifact(it) is it for it in artifacts.values()):
+        return run
     head = {"type": "Run", "id": run["id"], "meta": run.get("meta")}
     return head | {name: _artifact(artifact) for name, artifact in artifacts.items()}
 

@@ -65,7 +65,7 @@ class StreamingTests(ChatTestCase):
         page = self.open(self.store("c1", Run("a", "b")), user=self.user, **options)
         page.get_by_label("Message").fill(text)
         page.get_by_role("button", name="Send").click()
-        page.get_by_text("Slowly").wait_for()
+        page.get_by_text("Slowly").last.wait_for()
         return page
 
     def texts(self):
@@ -73,9 +73,9 @@ class StreamingTests(ChatTestCase):
 
     def test_words_come_without_a_reload_and_survive_one(self):
         page = self.ask()
-        assert page.get_by_text("Slowly").text_content() == "Slowly "
+        assert page.get_by_text("Slowly").last.text_content() == "Slowly "
         page.reload()
-        page.get_by_text("Slowly").wait_for()
+        page.get_by_text("Slowly").last.wait_for()
         page.evaluate("window.isTheSamePage = true")
         GO_ON.set()
         page.get_by_text("Slowly and at last.").wait_for()
@@ -87,7 +87,7 @@ class StreamingTests(ChatTestCase):
         page = self.ask()
         other = page.context.new_page()
         other.goto("/c/c1/")
-        other.get_by_text("Slowly").wait_for()
+        other.get_by_text("Slowly").last.wait_for()
         GO_ON.set()
         for tab in (page, other):
             tab.get_by_text("Slowly and at last.").wait_for()
@@ -99,7 +99,7 @@ class StreamingTests(ChatTestCase):
                 page = self.ask(**options)
                 page.get_by_role("button", name="Stop").click()
                 page.get_by_text("You stopped this reply.").wait_for()
-                assert page.get_by_text("Slowly").is_visible()
+                assert page.get_by_text("Slowly").last.is_visible()
                 assert self.texts() == ["b", "Slowly "]
                 GO_ON.set()
                 thread_pool.close()

@@ -1,7 +1,7 @@
 from unittest import mock
 
 from conversation_memory import Run
-from conversation_memory.search import titles
+from conversation_memory.search import title_search
 
 from .test_indexes import ids
 from .utils import RedisTestCase, both, counted, each_layout
@@ -39,7 +39,7 @@ class ManyTitlesTests(RedisTestCase):
     def test_the_next_page_looks_at_older_ones(self):
         for number in range(5):
             name(self.index, f"c{number}", "Tulips" if number % 2 else "Roses")
-        with mock.patch.multiple(titles, BATCH=2, MOST_BATCHES=1):
+        with mock.patch.multiple(title_search, BATCH=2, MOST_BATCHES=1):
             page = self.index.titled("roses")
             assert (ids(page), bool(page.next)) == (["c4"], True)
             page = self.index.titled("roses", before=page.next)

@@ -17,9 +17,9 @@ from conversation_memory import Run, indexes
 from conversation_memory.conf import IndexSettings, SearchSettings
 from conversation_memory.indexes import ConversationIndex
 
+from .kinds import ANSWER, QUESTION, TEXT
 from .measure import interleaved, processor_times, server_time, table
 from .search import LENGTH, PER_CONVERSATION, made_up, real
-from .workloads import ANSWER, QUESTION, TEXT
 
 RUNS = int(os.environ.get("RUNS", 20_000))
 MOVED = 10_000
