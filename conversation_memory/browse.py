@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from .clock import now
 from .collection.listing import Listing, counting
 from .collection.statistics import Discovery, Statistics, discover, statistics
 from .collection.summaries import Summary, shown
@@ -19,10 +20,14 @@ from .layouts import Layout
 from .layouts.refs import Snapshot
 from .redis_io.operations import Command, Operation, Performing, single, twins
 from .redis_io.scripts import Script
+from .replies.lifecycle import fields_of, read_open_runs
+from .replies.open_runs import OpenRun, chunk, said
 from .runs import Run, lenient
 
 BROWSE = Script("browse")
 
+# Open runs of one conversation that are shown, the newest ones.
+MOST_OPEN = 20
 # A search by name ends after so many conversations; at most so many bytes are read for it.
 MOST_LOOKED_AT = 10_000
 MOST_READ = 32 * 1024 * 1024
@@ -59,6 +64,14 @@ class Finds:
     next: int | None = None  # the number to continue from, None at the end
     skipped: int = 0  # too large to read
     looked_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The newest open runs of a conversation, the oldest of them first; `left` are older ones."""
+
+    runs: list[tuple[OpenRun, str]] = field(default_factory=list)
+    left: int = 0
 
 
 def numbered(keys: Keys, span: Span, offset: int, limit: int) -> Command[tuple[int, list[bytes]]]:
@@ -115,6 +128,25 @@ class Browsable(Performing):
         return shown(self._layout.keys, [encode(id) for id in conversation_ids])
 
     glance, aglance = twins(_glance)
+
+    def _unfinished(self, conversation_id: Id) -> Operation[Unfinished]:
+        """The open runs of a conversation, with what was said so far of their outputs."""
+        keys, id = self._layout.keys, encode(conversation_id)
+        fields = yield replace(fields_of(keys.open(id)), otherwise={})
+        runs = read_open_runs(id, None, fields, 0)
+        if not runs:
+            return Unfinished()
+        streams: list[Command[Any]] = [
+            single("XRANGE", keys.chunks(id, encode(run.run_id)), "-", "+", otherwise=[])
+            for run in runs[-MOST_OPEN:]
+        ]
+        # Only then: a user who may only read may lack TIME, which is not in @read.
+        time, *replies = yield [now(), *streams]
+        shown = read_open_runs(id, None, fields, time)[-MOST_OPEN:]
+        texts = [said([chunk(entry) for entry in stream]) for stream in replies]
+        return Unfinished(list(zip(shown, texts, strict=True)), len(runs) - len(shown))
+
+    unfinished, aunfinished = twins(_unfinished)
 
     def _find_named(
         self, text: str, span: Span = EVERYTHING, *, start: int = 0

@@ -25,10 +25,11 @@ class Exportable:
     def export_owner(self, owner: Id, target: Target, *, progress: Progress = bool) -> OwnerExport:
         """Write all conversations of an owner into a ZIP: pages to read, and JSON to take along.
 
-        `target` is a path, which gets its name when the file is complete, or a binary file. The
-        memory is constant. Expired conversations are left out; an unreadable one is in the ZIP as
-        its stored bytes, and named in `manifest.json`. `progress` is called with the export now and
-        then. Returns it, with its counts.
+        Questions whose answers are not complete are in both. `target` is a path, which gets its
+        name when the file is complete, or a binary file. The memory is constant. Expired
+        conversations are left out; an unreadable one is in the ZIP as its stored bytes, and named
+        in `manifest.json`. `progress` is called with the export now and then. Returns it, with its
+        counts.
         """
         export = _export(self, owner)
         with _opened(target) as file:

@@ -21,6 +21,9 @@ class FailuresTests(AdminMixin, ServerTestCase, TestCase):
         page = self.client.get(self.url("conversation_change", self.address("c1")))
         (entry,) = page.context["transcript"].entries
         key, index = self.address("c1"), self.address()
+        self.index.driver("c1").begin("open", run_id="r2")
+        page = self.client.get(self.url("conversation_change", self.address("c1")))
+        fail_url = page.context["unfinished"][0].fail_url
         form = {"title": "new", "owner": "8", "metadata": "{}", "expires_0": "", "expires_1": ""}
         self.reads = {
             self.url("conversation_change", key): {},
@@ -28,6 +31,7 @@ class FailuresTests(AdminMixin, ServerTestCase, TestCase):
             entry.raw_url: {},
             entry.messages[1].shown.url: {},
             entry.remove_url: {},
+            fail_url: {},
             self.url("conversation_erase", index): {"owner": "7"},
             self.url("conversation_restore", index): {},
         }
@@ -35,6 +39,7 @@ class FailuresTests(AdminMixin, ServerTestCase, TestCase):
         self.writes = {
             self.url("conversation_changelist"): {**many, "value": "8"},
             entry.remove_url: {},
+            fail_url: {"reason": "Gone."},
             self.url("conversation_change", key): form,
             self.url("conversation_erase", index): {"owner": "7", "confirmed": "yes"},
         }
@@ -70,6 +75,10 @@ class FailuresTests(AdminMixin, ServerTestCase, TestCase):
     def test_nobody_listens(self):
         with self.moved(f"redis://127.0.0.1:{free_port()}"):
             self.check("cannot be reached")
+            url = self.url("conversation_owner_data", self.address())
+            response = self.client.post(url, {"owner": "7"}, follow=True)
+            assert response.status_code == 503
+            assert "cannot be reached" in response.content.decode()
 
     def test_it_hangs(self):
         with self.stopped():

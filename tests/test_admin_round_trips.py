@@ -42,6 +42,25 @@ class RoundTripTests(AdminTestCase):
         self.fill(1_000)
         assert self.round_trips("index_changelist") == few <= 5
 
+    def test_the_page_of_a_conversation_costs_the_same_whatever_is_open_in_it(self):
+        driver = self.index.driver("c1", owner="7")
+        driver.append(Run("q", "a"))
+        url = self.url("conversation_change", self.address("c1"))
+
+        def cost():
+            with counted() as sent:
+                assert self.client.get(url).status_code == 200
+            return len(sent)
+
+        cost()
+        none = cost()
+        costs = []
+        for number in (1, 30):
+            for n in range(number):
+                driver.begin(f"question {n}", run_id=f"{number}-{n}").claim().write("text")
+            costs.append(cost())
+        assert costs == [none + 1, none + 1]
+
     def test_no_body_leaves_redis_for_a_list(self):
         self.fill(100)
         sizes = []

@@ -1,3 +1,6 @@
+from hashlib import sha256
+from zipfile import ZipFile
+
 import django
 from django.contrib.auth import get_user_model
 
@@ -93,6 +96,12 @@ class JourneyTests(AdminBrowserTestCase):
         page.keyboard.press("Enter")
         page.get_by_text("The run was removed.").wait_for()
         assert [run.id for run in self.index.driver("c1").load()[0]] == ["r2"]
+        self.index.driver("c1").begin("third")
+        page.reload()
+        page.get_by_role("link", name="Fail the answer of run").click()
+        page.get_by_label("Reason").fill("Asked by phone.")
+        page.get_by_label("Reason").press("Enter")
+        page.get_by_text("The answer was failed.").wait_for()
         page.locator("#id_title").fill("Lamps")
         page.locator("#id_title").press("Enter")
         page.get_by_text("was changed successfully").wait_for()
@@ -111,6 +120,12 @@ class JourneyTests(AdminBrowserTestCase):
         page.get_by_role("link", name="Ada Lovelace").wait_for()
         page.get_by_role("link", name="3 conversations").click()
         page.get_by_text("3 results").wait_for()
+        page.go_back()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download all data of this owner").click()
+        with ZipFile(download.value.path()) as archive:
+            assert len(archive.namelist()) == 8
+        page.go_forward()
         page.get_by_role("link", name="Last write").click()
         page.locator("#result_list tbody tr").first.get_by_text("Number 0").wait_for()
         page.get_by_role("link", name="Ada Lovelace").first.click()
@@ -197,6 +212,12 @@ class LooksTests(AdminBrowserTestCase):
         feedback = {"rating": "down", "comment": "No " * 200}
         meta = {"model": "m", "cost": 0.5, "feedback": feedback, "messages": tools}
         self.store("facts", Run("Why? " * 900, "word\n\n" * 90, meta), owner=str(self.root.pk))
+        driver = self.index.driver("open", owner="1")
+        driver.append(Run("What is 1 + 1?", "2"))
+        driver.begin("Where is the lamp?", run_id="r1").claim().write("In the " + "tower " * 30)
+        driver.begin("x" * 500, run_id="y" * 300)
+        driver.fail("y" * 300, "The model is overloaded. " * 20)
+        self.open_tag = sha256(b"r1").hexdigest()[:32]
         self.store("wide", Run("x" * 5000, "y" * 5000), title="z" * 900, owner="o" * 500)
 
     def check(self, **options):
@@ -217,6 +238,8 @@ class LooksTests(AdminBrowserTestCase):
             self.url("conversation_change", self.address("facts")),
             self.url("conversation_erase", self.address()),
             self.url("conversation_erase", self.address()) + "?owner=1",
+            self.url("conversation_change", self.address("open")),
+            self.url("conversation_fail", self.address("open"), self.open_tag),
         ]
         for url in views:
             page.goto(url)

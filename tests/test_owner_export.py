@@ -98,6 +98,7 @@ class OwnerExportTests:
         record = index.driver("first").record()
         assert found.pop("conversation") == json.loads(index.driver("first").raw())
         times = {name: getattr(record, name) for name in ("created", "updated", "expires")}
+        assert found.pop("open_runs") == []
         assert found == {
             "id": "first",
             "owner": "7",
@@ -123,8 +124,57 @@ class OwnerExportTests:
             "index": index.name,
             "conversations": 2,
             "runs": 3,
+            "open_runs": 0,
             "unreadable": [],
         }
+
+    @both
+    def test_has_questions_whose_answers_are_not_complete(self, index):
+        driver = self.index.driver("first", owner=7)
+        driver.append(Run("What is 1 + 1?", "2"))
+        writing = driver.begin("My name is Ada.", meta={"model": "m1"}, run_id="r1").claim()
+        writing.write("Hello **Ad")
+        writing.flush()
+        driver.begin("Who am I?", run_id="r2")
+        driver.fail("r2", "The <model> is overloaded.")
+        files = exported(index)
+        first, second = data(files)["open_runs"]
+        assert (first["id"], first["state"], first["reason"]) == ("r1", "waiting", "")
+        run = Run.from_dict(first["run"])
+        assert (run.input.value, run.output.value) == ("My name is Ada.", "Hello **Ad")
+        assert run.meta == {"model": "m1"} and first["begun"].endswith("Z")
+        assert (second["state"], second["reason"]) == ("failed", "The <model> is overloaded.")
+        text = page(files)
+        for words in (
+            "The answer is not finished",
+            "My name is Ada.",
+            "Hello **Ad",
+            "The answer failed",
+            "The &lt;model&gt; is overloaded.",
+        ):
+            assert words in text, words
+        assert text.index("What is 1 + 1?") < text.index("My name is Ada.")
+        assert (manifest(files)["runs"], manifest(files)["open_runs"]) == (1, 2)
+        assert "2 unfinished" in files["index.html"].decode()
+
+    def test_a_question_that_is_damaged_is_in_it_as_it_is_stored(self):
+        driver = self.index.driver("first", owner=7)
+        driver.begin("lost", run_id="r1")
+        driver.begin("fine", run_id="r2")
+        self.redis.hset(f"{{{self.index.name}}}:open:first", "question:r1", b"no JSON \xff")
+        files = exported(self.index)
+        first, second = data(files)["open_runs"]
+        assert "no JSON \\xff" in first["stored"] and "run" not in first
+        assert second["run"]["input"]["value"] == "fine"
+        [problem] = manifest(files)["unreadable"]
+        assert problem["id"] == "first" and "no JSON" in page(files) and "fine" in page(files)
+
+    def test_the_questions_of_a_conversation_that_cannot_be_read_are_in_it(self):
+        self.index.driver("first", owner=7).begin("My name is Ada.")
+        self.redis.hset(self.index.name, "first", b"{")
+        files = exported(self.index)
+        assert b"My name is Ada." in files["conversations/00001.raw"]
+        assert manifest(files)["open_runs"] == 1
 
     @both
     def test_of_an_owner_without_conversations_says_so(self, index):
@@ -228,7 +278,11 @@ class HostileExportTests(RedisTestCase):
     def test_of_anything_can_be_opened(self, id, text, owner):
         driver = self.index.driver(id, owner=owner)
         driver.store([Run(text, text, {"meta": text})], {text: text})
+        driver.begin(text, meta={text: text}, run_id="r1")
+        driver.fail("r1", text)
         files = exported(self.index, owner)
+        [opened] = data(files)["open_runs"]
+        assert opened["reason"] == text and Run.from_dict(opened["run"]).input.value == text
         assert data(files)["conversation"] == json.loads(driver.raw())
         assert manifest(files)["runs"] == 1
         driver.delete()
@@ -301,6 +355,11 @@ class CommandTests(RedisTestCase):
         assert manifest(unzipped(self.file.read_bytes()))["owner"] == "7"
         assert [*self.folder.iterdir()] == [self.file]
         assert self.file.stat().st_mode & 0o077 == 0
+
+    def test_counts_the_open_runs(self):
+        self.index.driver("c1").begin("And now?")
+        _, err = called("exportconversations", owner="7", output=str(self.file))
+        assert "exported 1 conversation, 1 run, 1 open run to" in err
 
     def test_names_the_aliases_that_are_not_included(self):
         entry = settings.REDIS["default"]

@@ -16,13 +16,13 @@ from django.utils.translation import gettext_lazy
 
 from ..models import Conversation
 from .bulk_actions import BulkActions
-from .conversation_page import ConversationPage
 from .formatting import grouped, isolated
 from .list_columns import Columns
 from .list_filters import AgeFilter, IndexFilter, OwnerFilter, StateFilter
 from .list_notes import notes
 from .queryset import ConversationQuerySet, ListReader, delete_rows
 from .restoring import Restoring
+from .unfinished import UnfinishedRuns
 from .usage_page import UsagePage
 
 # The confirmation has a field for each, and Django refuses forms of more than 1,000.
@@ -150,16 +150,20 @@ class ConversationList(Columns):
 
 
 @admin.register(Conversation)
-class ConversationAdmin(Restoring, UsagePage, BulkActions, ConversationPage, ConversationList):
+class ConversationAdmin(Restoring, UsagePage, BulkActions, UnfinishedRuns, ConversationList):
     actions = ("export_selected", "set_owner", "set_expiry", "add_tag", "delete_selected")
 
     def get_urls(self) -> list[URLPattern]:
         run = "<str:object_id>/runs/<int:position>/<str:tag>/"
+        opened = "<str:object_id>/open/<str:tag>/"
         views = {
             "raw": ("<str:object_id>/raw/", self.raw_view),
             "run": (run, self.run_view),
             "file": (run + "file/<str:path>/", self.file_view),
             "remove": (run + "remove/", self.remove_view),
+            "open_file": (opened + "file/<str:path>/", self.open_file_view),
+            "fail": (opened + "fail/", self.fail_view),
+            "owner_data": ("owner-data/<str:key>/", self.owner_data_view),
             "erase": ("erase/<str:key>/", self.erase_view),
             "restore": ("restore/<str:key>/", self.restore_view),
             "usage": ("usage/<str:key>/", self.usage_view),

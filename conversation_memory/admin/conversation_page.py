@@ -123,6 +123,9 @@ class ConversationPage(OwnerNames):
         stored = found.summary.record.owner
         if found.owner == stored:  # valid UTF-8, so that a link can hold it
             about["owner_list_url"] = self.list_url(found.address, owner=found.owner)
+            # A browser would change a line break in a field of a form.
+            if found.owner.isprintable() and self.has_owner_data_permission(request):
+                about["owner_data_url"] = self.link("owner_data", str(found.address.of_index))
         return {**about, "owner_count": found.address.index().count(stored)}
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -174,13 +177,7 @@ class ConversationPage(OwnerNames):
     ) -> HttpResponse:
         """A picture, another binary as a download, or a text that is too long for the page."""
         run = _run_at(self._visible(request, object_id), position, tag)
-        side, *inside = path.split(".")
-        if side not in SIDES or damage_of(run):
-            raise Http404
-        artifact: Artifact | None = pick(getattr(run, side), inside)
-        if artifact is None:
-            raise Http404
-        return serve(artifact) or plain(visible(artifact.text).encode())
+        return file_of(run, path)
 
     @method_decorator(require_http_methods(["GET", "POST"]))
     @guarded
@@ -232,6 +229,17 @@ class ConversationPage(OwnerNames):
         if found is None:
             raise Http404
         return found
+
+
+def file_of(run: Run, path: str) -> HttpResponse:
+    """The part of a run at `path`, which is like `output.2`."""
+    side, *inside = path.split(".")
+    if side not in SIDES or damage_of(run):
+        raise Http404
+    artifact: Artifact | None = pick(getattr(run, side), inside)
+    if artifact is None:
+        raise Http404
+    return serve(artifact) or plain(visible(artifact.text).encode())
 
 
 def _excerpt(request: HttpRequest, found: Conversation) -> Excerpt:

@@ -147,6 +147,7 @@ class IndexAdmin(RedisAdmin):
         "shown_name",
         "layout",
         "conversations",
+        "open_runs",
         "memory",
         "newest",
         "expiry",
@@ -192,6 +193,10 @@ class IndexAdmin(RedisAdmin):
     @admin.display(description=gettext_lazy("conversations"))
     def conversations(self, index: Index) -> str | None:
         return grouped(index.statistics.conversations) if index.statistics else None
+
+    @admin.display(description=gettext_lazy("open runs"))
+    def open_runs(self, index: Index) -> str | None:
+        return grouped(index.statistics.open_runs) if index.statistics else None
 
     @admin.display(description=gettext_lazy("memory"))
     def memory(self, index: Index) -> str | None:

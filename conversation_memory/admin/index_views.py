@@ -1,4 +1,4 @@
-"""Views about a whole index: exporting conversations, and erasing those of an owner."""
+"""Views about a whole index: exporting conversations, and what is stored of an owner."""
 
 from datetime import UTC, datetime
 from itertools import chain
@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
-from ..archive import Dump
+from ..archive import Dump, OwnerExport
 from ..collection.erase import Copies
 from ..collection.selection import Selection
 from ..models import Index
@@ -32,10 +32,13 @@ class OwnerForm(forms.Form):
     )
 
 
-class IndexViews(RedisAdmin):
-    def has_erase_permission(self, request: HttpRequest) -> bool:
-        return self.has_codename(request, "erase_owner")
+class ExactOwnerForm(forms.Form):
+    """Sent by our own buttons. Spaces count: the data of another owner must not be handed out."""
 
+    owner = forms.CharField(max_length=1000, strip=False)
+
+
+class IndexViews(RedisAdmin):
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return self.has_codename(request, "restore_conversation")
 
@@ -60,7 +63,7 @@ class IndexViews(RedisAdmin):
             count = queryset.count()
         if not count:
             return None
-        response = _download(request, Dump(address.index(), selection), address.name)
+        response = _download(request, Dump(address.index(), selection), address.name, *_ARCHIVE)
         self.log_index(request, address, _("Exported %s conversations.") % grouped(count))
         return response
 
@@ -77,6 +80,9 @@ class IndexViews(RedisAdmin):
         owner = form.cleaned_data["owner"]
         if "confirmed" not in request.POST:
             context |= {"owner": label(owner), "foreseen": index.erase(owner=owner, dry_run=True)}
+            if self.has_owner_data_permission(request):
+                url = self.link("owner_data", str(address))
+                context |= {"owner_data_url": url, "exact_owner": owner}
             return self.index_page(request, "erase.html", address, context)
         count = index.erase(owner=owner).conversations
         text = ngettext(
@@ -88,6 +94,23 @@ class IndexViews(RedisAdmin):
         if held := _held(index.copies()):
             text = _("Redis may still hold copies in: %s.") % ", ".join(held)
             self.message_user(request, text, messages.WARNING)
+        return response
+
+    @method_decorator(require_http_methods(["GET", "POST"]))
+    @guarded
+    def owner_data_view(self, request: HttpRequest, key: str) -> Any:
+        """POST downloads all data of an owner; GET, which follows a failure, leads to the list."""
+        may = self.has_owner_data_permission(request)
+        address = self.index_at(key, request, may=may)
+        form = ExactOwnerForm(request.POST)
+        if request.method == "GET" or not form.is_valid():
+            for error in form.errors.get("owner", []) if request.method == "POST" else []:
+                self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(self.list_url(address))
+        owner = form.cleaned_data["owner"]
+        response = _download(request, OwnerExport(address.index(), owner), owner, *_OWNER_DATA)
+        text = _("Downloaded all data of owner “%s”.") % label(owner)
+        self.log_index(request, address, text)
         return response
 
     def index_page(
@@ -108,17 +131,24 @@ class IndexViews(RedisAdmin):
         self.log_change(request, index, text)
 
 
-def _download(request: HttpRequest, dump: Dump, name: str) -> StreamingHttpResponse:
-    name = f"{file_name(name)}-{datetime.now(UTC):%Y%m%d-%H%M%S}.jsonl"
+# The ending and the type of a file.
+_ARCHIVE = (".jsonl", "application/x-ndjson")
+_OWNER_DATA = (".zip", "application/zip")
+
+
+def _download(
+    request: HttpRequest, dump: Dump, name: str, ending: str, content_type: str
+) -> StreamingHttpResponse:
+    name = f"{file_name(name)}-{datetime.now(UTC):%Y%m%d-%H%M%S}{ending}"
     headers = {"Content-Disposition": content_disposition_header(True, name)}
     if isinstance(request, ASGIRequest):  # Django would collect a sync iterator in memory
         content: Any = aiter(dump)
     else:
         # The first chunk asks Redis: an error now is a message, a later one cuts the file short,
-        # which every reader of an archive notices.
+        # which every reader of an archive or a ZIP notices.
         chunks = iter(dump)
         content = chain([next(chunks, b"")], chunks)
-    return StreamingHttpResponse(content, content_type="application/x-ndjson", headers=headers)
+    return StreamingHttpResponse(content, content_type=content_type, headers=headers)
 
 
 def _held(copies: Copies) -> list[str]:

@@ -70,6 +70,13 @@ class RedisAdmin(ModelAdmin):  # type: ignore[type-arg]  # takes none at run tim
     def has_export_permission(self, request: HttpRequest) -> bool:
         return self.has_codename(request, "export_conversation")
 
+    def has_erase_permission(self, request: HttpRequest) -> bool:
+        return self.has_codename(request, "erase_owner")
+
+    def has_owner_data_permission(self, request: HttpRequest) -> bool:
+        """To download all data of an owner takes the permission to erase it, and that to export."""
+        return self.has_erase_permission(request) and self.has_export_permission(request)
+
     def has_codename(self, request: HttpRequest, codename: str) -> bool:
         return bool(request.user.has_perm(f"{self.opts.app_label}.{codename}"))
 

@@ -28,6 +28,7 @@ from ..keys import Id
 from ..redis_io.operations import Operation, single
 from ..rendering import Budget, Look, Shown, image_type, label, pick, show, visible
 from ..rendering.shown_artifacts import pretty
+from ..replies.open_runs import read_reason
 from ..runs import Run, decoded_runs
 from ..wire import dumps
 from .dump import Dump, Ids
@@ -55,15 +56,15 @@ class OwnerExport(Dump):
     """A ZIP of all conversations of an owner, as an iterator of bytes, sync or async.
 
     It holds `index.html`, a page and a JSON file for each conversation, and `manifest.json`. The
-    counts are those of a `Dump`; `runs` is the number of runs. `unreadable` conversations are in
-    it as their stored bytes.
+    counts are those of a `Dump`; `runs` is the number of runs, `open_runs` that of questions whose
+    answers are not complete. `unreadable` conversations are in it as their stored bytes.
     """
 
     def __init__(self, index: ConversationIndex, owner: Id):
         super().__init__(index, Selection(owner))
         if owner is None:
             raise ValueError("`owner` is required.")
-        self.runs = 0
+        self.runs = self.open_runs = 0
 
     def __iter__(self) -> Iterator[bytes]:
         with self._open():
@@ -105,7 +106,7 @@ class OwnerExport(Dump):
     # Dump calls these three. What they return is not used, as rendering comes after reading.
 
     def _opening(self, server: str) -> bytes:
-        self.count = self.unreadable = self.runs = 0
+        self.count = self.unreadable = self.runs = self.open_runs = 0
         return b""
 
     def _lines(self, entries: Sequence[Entry]) -> bytes:
@@ -129,6 +130,7 @@ class OwnerExport(Dump):
             "index": self.index.name,
             "conversations": self.count,
             "runs": self.runs,
+            "open_runs": self.open_runs,
             "unreadable": self._problems,
         }
         with self._member("manifest.json") as file:
@@ -144,6 +146,7 @@ class OwnerExport(Dump):
         """The bytes of the ZIP that are ready, after those of what was read last."""
         for entry in self._entries:
             self.count += 1
+            self.open_runs += len(entry.open)
             name = f"conversations/{self.count:05d}"
             try:
                 document = _document(entry)
@@ -156,33 +159,39 @@ class OwnerExport(Dump):
 
     def _add(self, entry: Entry, name: str, document: Document, metadata: dict[str, Any]) -> None:
         head = dumps(_record(entry))[:-1]
+        opened = b", ".join(it.to_json() for it in entry.open)
         with self._member(f"{name}.json", document.raw) as file:
-            file.write(b'%b, "conversation": ' % head)
+            file.write(b'%b, "open_runs": [%b], "conversation": ' % (head, opened))
             file.write(document.raw)
             file.write(b"}\n")
         facts = {**_facts(entry), "name": name, "runs": document.count}
+        facts["open_runs"] = len(entry.open)
         with self._member(f"{name}.html", document.raw) as page:
             page.write(_html("conversation_start", **facts, metadata=_values(metadata)))
             for number, run in enumerate(document.runs, 1):
                 page.write(self._run(entry, number, run))
+            for number, it in enumerate(entry.open, document.count + 1):
+                reason = visible(read_reason(it.reason))
+                page.write(self._run(entry, number, it.run, state=it.status, reason=reason))
             page.write(_html("conversation_end", **facts))
         self.runs += document.count
         self._rows.write(_html("row", **facts))
 
-    def _run(self, entry: Entry, number: int, run: Run) -> bytes:
+    def _run(self, entry: Entry, number: int, run: Run, **state: str) -> bytes:
         try:
             run.to_dict()
         except Damaged as damage:
             reason = damage.reason.partition(": ")[2] or damage.reason
             self._problems.append({"id": _text(entry.id), "run": number, "reason": reason})
             stored = visible(run.to_wire())
-            return _html("run", number=number, damage=label(reason), stored=stored)
+            return _html("run", number=number, damage=label(reason), stored=stored, **state)
         sides = [*_sides(run, self._budget)]
-        return _html("run", number=number, sides=sides, meta=_values(run.meta))
+        return _html("run", number=number, sides=sides, meta=_values(run.meta), **state)
 
     def _add_unreadable(self, entry: Entry, name: str, reason: str) -> None:
         self.unreadable += 1
-        raw = b"\n".join([entry.value, *entry.texts])
+        opened = [part for it in entry.open for part in (it.question, it.text)]
+        raw = b"\n".join([entry.value, *entry.texts, *opened])
         with self._member(f"{name}.raw", raw) as file:
             file.write(raw)
         problem = {"id": _text(entry.id), "reason": reason, "file": f"{name}.raw"}

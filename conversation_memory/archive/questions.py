@@ -1,12 +1,26 @@
-"""The open runs of a conversation in an archive."""
+"""The open runs of a conversation in an archive, and in the export of an owner."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..clock import iso, moment
+from ..exceptions import Damaged
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..replies.open_runs import State, chunk, said, write_reason, write_text
+from ..replies.lifecycle import answered
+from ..replies.open_runs import (
+    State,
+    chunk,
+    read_reason,
+    read_text,
+    said,
+    write_reason,
+    write_text,
+)
+from ..runs import Run
+from ..wire import dumps
 
 RESTORE_REPLIES = Script("restore_replies")
 
@@ -30,6 +44,32 @@ class Question(NamedTuple):
         claims = 1 if self.text else 0
         times = f"{self.begun} {self.begun} 0 {claims} -"
         return f"{self.status} {times} ".encode() + self.reason
+
+    @property
+    def run(self) -> Run:
+        """The run with the text so far as its output; unreadable if the question is."""
+        try:
+            run = answered(Run.from_text(self.question), read_text(self.text), None)
+            run.to_wire()
+        except (Damaged, ValueError):
+            return Run.from_text(b"%b\n%b" % (self.question, self.text))
+        return run
+
+    def to_json(self) -> bytes:
+        """For the export of an owner: a `run`, or as text what is `stored` of an unreadable one."""
+        known = {
+            "id": self.id.decode("utf-8", "backslashreplace"),
+            "state": self.status,
+            "begun": iso(moment(self.begun)),
+            "reason": read_reason(self.reason),
+        }
+        text = (run := self.run).to_wire()
+        try:
+            run.to_dict()
+            last = b'"run": ' + text
+        except Damaged:
+            last = b'"stored": ' + json.dumps(text.decode("utf-8", "backslashreplace")).encode()
+        return dumps(known)[:-1] + b", " + last + b"}"
 
 
 def read(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from ..clock import moment
 from ..conf import IndexSettings
@@ -37,6 +38,7 @@ class Statistics:
     # None where the Redis user may not ask.
     memory: int | None = None  # an estimate in bytes
     version: str | None = None  # like "Redis 7.4.1"
+    open_runs: int = 0  # waiting, being written, failed or cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,15 @@ def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
     ]
     newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
     random: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
-    conversations, last, ids, *active = yield [counting(keys), newest, random, *spans]
+    opened: Command[int] = single("ZCARD", keys.opened(), otherwise=0)
+    asked: list[Command[Any]] = [counting(keys), newest, random, opened, *spans]
+    conversations, last, ids, open_runs, *active = yield asked
     sample = yield from shown(keys, ids, glances=False)
     memory = None
     with suppress(RedisDenied, RedisMisconfigured):  # the server may refuse MEMORY USAGE
         memory = yield from _memory(keys, sample[:_WEIGHED], conversations)
     sizes, version = [summary.bytes for summary in sample], (yield from _version())
-    return Statistics(conversations, moment(last), active, sizes, memory, version)
+    return Statistics(conversations, moment(last), active, sizes, memory, version, open_runs)
 
 
 def discover(settings: IndexSettings) -> Operation[Discovery]:

@@ -203,10 +203,7 @@ class Replies:
             return []
         open = self._keys.open(self.ref.id)
         if run_id is None:
-            flat, time = yield [single("HGETALL", open), now()]
-            # RESP3 returns a dict, RESP2 a flat list.
-            pairs = flat if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
-            fields = dict(pairs)
+            fields, time = yield [fields_of(open), now()]
         else:
             names = [kind + encode(run_id) for kind in (b"question:", b"state:")]
             values, time = yield [single("HMGET", open, *names), now()]
@@ -236,6 +233,17 @@ class Replies:
         """The error for a worker that may not write."""
         kind = ReplyCancelled if why == "cancelled" else ReplyLost
         return self.layout._error(kind, self.ref, f"({run_id!r}) {_REASONS.get(why, why)}")
+
+
+def fields_of(open: bytes) -> Command[dict[bytes, bytes]]:
+    """All fields of the hash of open runs of a conversation."""
+
+    def decoded(flat: Any) -> dict[bytes, bytes]:
+        # RESP3 returns a dict, RESP2 a flat list.
+        pairs = flat if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+        return dict(pairs)
+
+    return single("HGETALL", open, decode=decoded)
 
 
 def read_open_runs(

@@ -46,6 +46,8 @@ class Command(MemoryCommand):
         if not self.verbosity:
             return
         what = f"{counted(export.count, 'conversation')}, {counted(export.runs, 'run')}"
+        if export.open_runs:
+            what += f", {counted(export.open_runs, 'open run')}"
         self.stderr.write(f"{using}: exported {what}{where}", self.style.SUCCESS)
         if others := [alias for alias in indexes if alias != using]:
             names = ", ".join(map(quoted, others))
