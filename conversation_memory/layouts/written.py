@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from ..conf import IndexSettings
 from ..documents import Document, build
 from ..exceptions import ConversationCorrupt, ReplyLost, counted
 from ..keys import decode
@@ -26,7 +27,8 @@ _EMPTY = build((), {})
 # Up to how many bytes a script changes a document itself: Lua is slow at copying. With several
 # writers it does so with longer ones too, rather than refuse all but one of them each time.
 _SPLICED = 128 * 1024
-_SPLICED_IN_TURN = 1024 * 1024
+_SPLICED_IN_TURN = 512 * 1024
+_MOST_CROWDED = 1000
 
 # The pauses between them add up to about seven seconds, with a random part against lockstep.
 _ATTEMPTS = 300
@@ -41,6 +43,10 @@ class WrittenConversation(IndexedConversation, ABC):
 
     name: ClassVar[str]
     apart: ClassVar[bool] = False  # True if the runs stand apart from the document
+
+    def __init__(self, settings: IndexSettings):
+        super().__init__(settings)
+        self._crowded: set[bytes] = set()
 
     @abstractmethod
     def formed(self, document: Document) -> Document:
@@ -64,22 +70,29 @@ class WrittenConversation(IndexedConversation, ABC):
         args = yield from self._appended(ref, runs)
         if args is None:
             return (yield from self._append_to_document(ref, runs))
-        most = _SPLICED
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            nonlocal most
+            most = _SPLICED_IN_TURN if ref.id in self._crowded else _SPLICED
             reply = yield self._append(ref, "", most, args)
             if isinstance(reply, bytes):
                 return int(reply.split()[0])
             if reply[0] == b"changed":  # its form is not ours, or another program wrote
                 return (yield from self._append_to_document(ref, runs))
             if reply[0] == b"long":
-                most = _SPLICED_IN_TURN  # from now on, as somebody else writes too
                 snapshot = Snapshot.from_replies(ref.id, reply[1], reply[2])
-                return (yield from self._append_at(ref, runs, snapshot))
+                written = yield from self._append_at(ref, runs, snapshot)
+                if written == [b"changed"]:
+                    self._note_crowd(ref.id)
+                return written
             return list(reply)
 
         return (yield from self._settled(ref, attempt))
+
+    def _note_crowd(self, id: bytes) -> None:
+        """Others write to a long document at the same time."""
+        if len(self._crowded) >= _MOST_CROWDED:
+            self._crowded.clear()
+        self._crowded.add(id)
 
     def _append_to_document(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[int]:
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
