@@ -17,9 +17,10 @@ DEMO_ADDRESSES = DEMO_DIR / "running.json"
 
 def redis_of_the_demo() -> str | None:
     try:
-        return json.loads(DEMO_ADDRESSES.read_text())["redis"]
+        address: str = json.loads(DEMO_ADDRESSES.read_text())["redis"]
     except (OSError, ValueError, LookupError, TypeError):
         return None
+    return address
 
 
 # Good enough for a demo on your own machine only.
