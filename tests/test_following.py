@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from unittest import mock
 
 from asgiref.testing import ApplicationCommunicator
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from django.http import Http404
 from django.test import AsyncRequestFactory, RequestFactory
 from hypothesis import given, settings
@@ -278,6 +280,9 @@ class StreamTests:
         assert wait_for(lazily()) == [("removed", None, "")]
 
     def test_a_pause_is_a_comment(self):
+        # As the test client of Django does: a database may be open from the test before.
+        request_finished.disconnect(close_old_connections)
+        self.addCleanup(request_finished.connect, close_old_connections)
         self.driver.begin("And?", run_id="open")
         with mock.patch.object(follow, "HEARTBEAT", 0.01):
             response = stream_reply(RequestFactory().get("/"), self.driver, "open")
