@@ -179,7 +179,8 @@ class FollowTests:
     def test_the_read_of_followers_that_went_away_ends(self):
         async def run():
             follower = asyncio.create_task(anext(aiter(self.driver.follow("r"))))
-            await asyncio.sleep(0.02)
+            while not self.index._connection.reads:
+                await asyncio.sleep(0.01)
             [read] = self.index._connection.reads.values()
             follower.cancel()
             await asyncio.wait([follower, read._task])
