@@ -36,11 +36,25 @@ def told(chunks):
     return parts
 
 
+def until(condition, seconds=10):
+    """What the condition returns, once that is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return found
+
+
 @contextmanager
 def following(driver, run_id, **options):
     """A list that gets the chunks in a thread, which ends with the block."""
     chunks = []
-    thread = threading.Thread(target=lambda: chunks.extend(driver.follow(run_id, **options)))
+
+    def follow():
+        for chunk in driver.follow(run_id, **options):
+            chunks.append(chunk)
+
+    thread = threading.Thread(target=follow)
     thread.start()
     yield chunks
     thread.join(timeout=10)
@@ -55,6 +69,10 @@ class FollowTests:
         self.driver.begin("Why?", run_id="r")
         self.enterContext(mock.patch.object(follow, "HEARTBEAT", 0.05))
 
+    def readers(self):
+        """The clients that wait for a chunk."""
+        return [client for client in self.redis.client_list() if client["cmd"] == "xread"]
+
     def answer(self, *words, **options):
         with self.driver.reply("r", **options) as reply:
             for word in words:
@@ -68,7 +86,7 @@ class FollowTests:
 
     def test_a_follower_from_before_the_first_chunk_gets_all(self):
         with following(self.driver, "r") as chunks:
-            time.sleep(0.1)
+            until(self.readers)
             self.answer("a ", "b")
         assert told(chunks) == [("text", "a b"), ("finished", "")]
 
@@ -136,17 +154,17 @@ class FollowTests:
         reply = self.driver.reply("r")
         reply.write("half")
         with following(self.driver, "r") as chunks:
-            time.sleep(0.3)
+            until(lambda: any(chunk.kind == "lost" for chunk in chunks))
             self.answer(" and half", resume=True)
         kinds = [chunk.kind for chunk in chunks]
         assert kinds == ["text", "lost", "text", "finished"]
 
     def test_a_follower_ends_when_the_conversation_is_deleted(self):
         with following(self.driver, "r") as chunks:
-            time.sleep(0.05)
+            until(self.readers)
             self.driver.delete()
         assert told(chunks) == [("removed", "")]
-        assert raised(RunNotFound, list, self.driver.follow("r")) if False else True
+        assert raised(RunNotFound, list, self.driver.follow("r"))
 
     def test_an_unknown_run_is_not_found(self):
         assert raised(RunNotFound, list, self.driver.follow("other"))
@@ -179,8 +197,7 @@ class FollowTests:
     def test_the_read_of_followers_that_went_away_ends(self):
         async def run():
             follower = asyncio.create_task(anext(aiter(self.driver.follow("r"))))
-            while not self.index._connection.reads:
-                await asyncio.sleep(0.01)
+            await asyncio.to_thread(until, lambda: self.index._connection.reads)
             [read] = self.index._connection.reads.values()
             follower.cancel()
             await asyncio.wait([follower, read._task])
@@ -211,10 +228,8 @@ class FollowTests:
 
     def test_a_server_that_is_gone_for_a_moment_is_asked_again(self):
         with following(self.driver, "r") as chunks:
-            time.sleep(0.1)
-            for client in self.redis.client_list():
-                if client["cmd"].startswith("xread"):
-                    self.redis.client_kill_filter(_id=client["id"])
+            for client in until(self.readers):
+                self.redis.client_kill_filter(_id=client["id"])
             self.answer("so")
         assert told(chunks) == [("text", "so"), ("finished", "")]
 

@@ -269,7 +269,7 @@ class ReplyTests:
             async with await driver.abegin("Why?", run_id="r") as reply:
                 await reply.awrite("a")
                 await reply.awrite("b")
-                await asyncio.sleep(0.15)
+                await asyncio.wait([reply._timer])
                 other = await driver._arun(driver._replies.chunks("r"))
                 assert "".join(chunk.text for chunk in other) == "ab"
             await close_connections()
@@ -285,7 +285,7 @@ class ReplyTests:
             await reply.awrite("a")
             await driver.acancel("r")
             await reply.awrite("b")
-            await asyncio.sleep(0.15)
+            await asyncio.wait([reply._timer])
             try:
                 await reply.awrite("c")
             except ReplyCancelled:
