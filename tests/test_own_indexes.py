@@ -21,10 +21,12 @@ from redis import Redis
 
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import InvalidIndexError
+from conversation_memory.redis_io import connections
 from conversation_memory.testing import IndexTestMixin
 from conversation_memory.testing.own_indexes import _server_of, first, new_prefix, renamed
 
 from .pages import ROOT
+from .servers import free_port
 from .utils import RedisTestCase
 
 PLUGIN = "conversation_memory.testing.pytest_plugin"
@@ -103,7 +105,7 @@ def test_settings_are_as_they_were(settings):
 def outcome_of(test):
     """Run a test of a class that is made here, as a runner does."""
     result = unittest.TestResult()
-    test.run(result)
+    test(result)
     assert result.wasSuccessful(), result.errors + result.failures
 
 
@@ -185,6 +187,26 @@ class OwnIndexTests(RedisTestCase):
                 self.of(body, REDIS=redis)
                 assert self.seen.startswith("test-")
                 assert [*self.redis.scan_iter(f"*{self.seen}*", count=10_000)] == []
+
+    def test_servers_that_no_test_uses_need_not_be_there(self):
+        down = {"URL": f"redis://127.0.0.1:{free_port()}"}
+        cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": down["URL"]}
+        redis = {"default": settings.REDIS["default"], "down": down}
+
+        def body(case):
+            case.index.driver("42").append(RUN)
+
+        self.of(body, REDIS=redis, CACHES={"default": cache, "sessions": cache})
+        self.of(lambda case: None, REDIS={"default": down})
+
+    def test_an_index_that_only_async_code_used_is_deleted(self):
+        async def body(case):
+            self.seen = case.index.name
+            await case.index.driver("42").aappend(RUN)
+
+        with mock.patch.object(connections, "contacted", set()):
+            self.of(body)
+        assert [*self.redis.scan_iter(f"*{self.seen}*", count=10_000)] == []
 
     def test_an_entry_with_errors_is_named(self):
         with pytest.raises(AssertionError, match="requires one of CACHE, URL, EMBEDDED"):

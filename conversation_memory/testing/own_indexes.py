@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from .. import conf
 from ..indexes import ConversationIndex, indexes
 from ..keys import decode, encode
-from ..redis_io import clients
+from ..redis_io import clients, connections
 from .embedded_redis import EmbeddedRedis
 
 
@@ -78,14 +78,17 @@ def _server_of(pid: int) -> str:
 
 @contextmanager
 def dropping(prefix: str) -> Iterator[None]:
-    """Delete at the end what begins with `prefix`, on the servers of the present settings."""
+    """Delete at the end what begins with `prefix`, on the servers of the present settings.
+
+    A server that this process has not used is left alone: it may not exist where tests run.
+    """
     # Remembered here, as a test may change the settings and not change them back.
     used = {found.server: found for found in map(conf.get, conf.entries())}
     try:
         yield
     finally:
-        for found in used.values():
-            _drop(found, prefix)
+        for server in used.keys() & connections.contacted:
+            _drop(used[server], prefix)
 
 
 def _drop(settings: conf.IndexSettings, prefix: str) -> None:

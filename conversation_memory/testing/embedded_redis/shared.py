@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
-from .fetch import EmbeddedRedisError, find_redis
+from .fetch import ADVICE, EmbeddedRedisError, find_redis
 from .server import EmbeddedRedis, PortTaken, is_in_use
 from .supervisor import USERS
 
@@ -32,7 +32,7 @@ def shared_redis(data_dir: Path) -> str:
         try:
             return f"redis://127.0.0.1:{_port_of(data_dir.resolve())}/0"
         except OSError as error:
-            raise EmbeddedRedisError(f"{data_dir} cannot be used: {error}.") from error
+            raise EmbeddedRedisError(f"{data_dir} cannot be used: {error}. {ADVICE}") from error
 
 
 def _port_of(data_dir: Path) -> int:
