@@ -109,7 +109,7 @@ def entries() -> Mapping[str, Any]:
 
 def embedded_folder() -> Path:
     """Where EMBEDDED keeps its data: .redis in BASE_DIR or else in the working directory."""
-    return Path(getattr(settings, "BASE_DIR", "")) / ".redis"
+    return Path(getattr(settings, "BASE_DIR", None) or "") / ".redis"
 
 
 def aliases() -> list[str]:

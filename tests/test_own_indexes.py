@@ -255,7 +255,7 @@ class ProjectTests(SimpleTestCase):
     def run_tests(self, *arguments):
         ours = ("REDIS", "PYTEST", "DJANGO", "DEMO")
         environment = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
-        path = os.pathsep.join([str(self.folder), str(ROOT)])
+        path = os.pathsep.join([str(self.folder), str(ROOT), os.environ.get("PYTHONPATH", "")])
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
