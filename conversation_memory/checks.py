@@ -1,7 +1,9 @@
 """System checks of settings.REDIS. Only those of `check --deploy` contact a server."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -84,7 +86,7 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
 
     make = clients.borrow if index.cache else clients.own
     try:
-        make(index)  # opens no connection
+        make(replace(index, embedded=False))  # opens no connection, starts no server
     except InvalidIndexError as error:
         options = "OPTIONS takes the keyword arguments of redis.Redis()."
         yield Error(
@@ -169,7 +171,19 @@ def check_servers(**kwargs: Any) -> list[CheckMessage]:
     if any(message.is_serious() for message in check_settings()):
         return []
     aliases = [*conf.entries()] or [alias for alias in conf.aliases() if alias == "default"]
-    return [message for alias in aliases for message in _check_server(alias)]
+    return [message for alias in aliases for message in _check_alias(alias)]
+
+
+def _check_alias(alias: str) -> Iterator[CheckMessage]:
+    if not conf.get(alias).embedded or os.environ.get("REDIS_URL"):
+        yield from _check_server(alias)
+        return
+    yield Warning(
+        f"settings.REDIS[{alias!r}] has EMBEDDED, a Redis for development and tests: it has no "
+        "password, and ends with the processes of this machine that use it.",
+        hint="In production, give the entry the URL of a Redis, or set REDIS_URL.",
+        id="conversation_memory.W010",
+    )
 
 
 def _check_server(alias: str) -> Iterator[CheckMessage]:

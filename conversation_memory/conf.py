@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -41,7 +42,7 @@ class SearchSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSettings:
-    """One alias: either `cache`, the alias of CACHES to borrow from, or an address.
+    """One alias: `cache`, the alias of CACHES to borrow from, `embedded`, or an address.
 
     The keys of an entry of REDIS are the names of the fields in capitals, without `alias`.
     """
@@ -60,6 +61,7 @@ class IndexSettings:
     reply_timeout: float | timedelta = 3600
     max_followers: int = 1000
     search: SearchSettings | None = None
+    embedded: bool = False
     cache: str | None = None
     cache_is_shared: bool = False
     url: str | None = field(default=None, repr=False)
@@ -84,7 +86,7 @@ class IndexSettings:
         """The identity of the client; aliases for which it is equal share one."""
         address = (self.host, self.port, self.db, self.username, self.password)
         # Options may hold values that cannot be hashed, such as a dict.
-        return (self.cache, self.url, *address, repr(self.options))
+        return (self.embedded, self.cache, self.url, *address, repr(self.options))
 
 
 def lifetime_in_ms(lifetime: float | timedelta) -> int:
@@ -103,6 +105,11 @@ def entries() -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise InvalidIndexError("settings.REDIS is not a dict of dicts.")
     return found
+
+
+def embedded_folder() -> Path:
+    """Where EMBEDDED keeps its data: .redis in BASE_DIR or else in the working directory."""
+    return Path(getattr(settings, "BASE_DIR", None) or "") / ".redis"
 
 
 def aliases() -> list[str]:
@@ -175,10 +182,12 @@ def _key_faults(where: str, entry: Mapping[str, Any], kind: type[Any]) -> Iterat
 
 def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     ways = [way for way in ("CACHE", "URL") if way in entry]
+    ways += ["EMBEDDED"] if entry.get("EMBEDDED") else []
     ways += filter(None, [", ".join(key for key in _ADDRESS if key in entry)])
     if len(ways) != 1:
         found = " and ".join(ways) or "none of them"
-        yield f"{where} requires one of CACHE, URL, or HOST and its companions; it has {found}."
+        wanted = "CACHE, URL, EMBEDDED, or HOST and its companions"
+        yield f"{where} requires one of {wanted}; it has {found}."
     if "CACHE" in entry and entry["CACHE"] not in settings.CACHES:
         yield f"{where} names the cache {entry['CACHE']!r}, which is not in settings.CACHES."
     url = entry.get("URL", "redis://")
@@ -205,7 +214,7 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
-    for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
+    for key in ("TTL_ON_READ", "CACHE_IS_SHARED", "EMBEDDED"):
         if not isinstance(entry.get(key, False), bool):
             yield f"{key} of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):

@@ -119,7 +119,8 @@ class Reader:
                 settled(indexes[alias].search_state)
 
     def entry(self, entry):
-        mine = ("URL", "HOST", "PORT", "DB", "USERNAME", "PASSWORD", "CACHE", "OPTIONS", "INDEX")
+        mine = ("URL", "HOST", "PORT", "DB", "USERNAME", "PASSWORD")
+        mine += ("CACHE", "EMBEDDED", "OPTIONS", "INDEX")
         others = {key: value for key, value in entry.items() if key not in mine}
         index = f"{self.case.index.name}-{entry.get('INDEX', 'conversations')}"
         return {"URL": settings.REDIS_URL, "INDEX": index, **others}

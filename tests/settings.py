@@ -2,7 +2,7 @@
 
 import os
 
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 from example_project.settings import *  # noqa: F403
 
 # Started here, so that pytest and `manage.py test` need nothing else; it ends with the test run.

@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from conversation_memory import ConversationIndex, Run, conf
 from conversation_memory.documents import read
 from conversation_memory.exceptions import RedisUnavailable
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .archives import dumped
 from .chaos import SHARED

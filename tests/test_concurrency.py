@@ -13,7 +13,7 @@ from redis import Redis
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound
 from conversation_memory.layouts import LAYOUTS
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .utils import RedisTestCase, each_layout, wait_for
 

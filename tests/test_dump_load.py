@@ -27,7 +27,7 @@ from conversation_memory.exceptions import (
     RedisUnavailable,
 )
 from conversation_memory.management.exit_codes import Exit
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .archives import Facts, archive_of, body, dumped, entry_of, opened, restored
 from .commands import called, fails, interrupt, shell

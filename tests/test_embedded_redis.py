@@ -19,7 +19,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from example_project.embedded_redis import (
+from conversation_memory.testing.embedded_redis import (
     EmbeddedRedis,
     EmbeddedRedisError,
     fetch,
@@ -30,7 +30,7 @@ from example_project.embedded_redis import (
 ROOT = Path(__file__).parent.parent
 STARTER = """
 import multiprocessing, signal, sys, time
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 redis = EmbeddedRedis()
 if "fork" in sys.argv:
     multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,), daemon=True).start()
@@ -42,7 +42,7 @@ time.sleep(20)
 CLOSED_BY_A_CHILD = """
 import os, time
 from redis import Redis
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 with EmbeddedRedis() as redis, Redis(port=redis.port) as client:
     if not (child := os.fork()):
         redis.close()
@@ -53,7 +53,7 @@ with EmbeddedRedis() as redis, Redis(port=redis.port) as client:
 """
 CLOSED_BEFORE_A_CHILD = """
 import os, signal, time
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 redis = EmbeddedRedis()
 if not (child := os.fork()):
     time.sleep(20)

@@ -32,7 +32,7 @@ from conversation_memory.exceptions import (
     RedisUnavailable,
     RedisUnconfirmed,
 )
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .servers import SECRET, Proxy, ServerTestCase, fails, free_port, peer, taking_less_than
 from .utils import Awaited, RedisTestCase, both, wait_for

@@ -186,9 +186,11 @@ class TestingTests(PageTestCase):
             unittest.defaultTestLoader.loadTestsFromTestCase(case)(result)
         assert result.testsRun == 3 and result.wasSuccessful(), result.errors + result.failures
 
-    def test_drop(self):
-        with self.settings(REDIS=self.fresh()):
-            index = indexes["default"]
-            index.driver("42").append(self.Run("a", "b"))
-            self.names["drop"](index)
-            assert not [*self.redis.scan_iter(f"*{index.name}*")]
+    def test_its_server_is_full(self):
+        case = self
+
+        class Settings:  # as the fixture of pytest-django
+            def __setattr__(self, name, value):
+                case.enterContext(case.settings(**{name: value}))
+
+        self.names["test_a_full_server"](Settings())

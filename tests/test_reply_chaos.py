@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .reply_workers import WORDS, patiently
 from .test_chaos import DURABLE

@@ -15,7 +15,7 @@ from conversation_memory.conf import SearchSettings
 from conversation_memory.keys import Keys
 from conversation_memory.search_index.reasons import Reason
 from conversation_memory.search_index.schema import Schema
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .searching import settled
 from .servers import ServerTestCase

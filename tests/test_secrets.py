@@ -22,7 +22,7 @@ from django.views.debug import ExceptionReporter, technical_500_response
 
 from conversation_memory import RedisConversationMemoryDriver, Run, indexes
 from conversation_memory.exceptions import ConversationMemoryError
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .servers import SECRET, ServerTestCase, free_port, peer
 from .utils import RedisTestCase, wait_for

@@ -9,7 +9,6 @@ from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from django.conf import settings
 from django.core.management import call_command
 
 from .pages import ROOT, blocks_of
@@ -18,10 +17,11 @@ from .utils import RedisTestCase
 
 PAGE = ROOT / "docs/tutorial.md"
 
+# EMBEDDED uses the Redis of the tests, which the environment names.
 SETTINGS = """
 from mysite.settings import *
 
-REDIS["default"] |= {{"URL": {url!r}, "INDEX": {index!r}}}
+REDIS["default"] |= {{"INDEX": {index!r}}}
 ALLOWED_HOSTS = ["testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 """
@@ -113,7 +113,7 @@ class TutorialTests(Settled, RedisTestCase):
         with chdir(self.folder):
             call_command("startproject", "mysite", ".")
             call_command("startapp", "chat")
-        put = SETTINGS.format(url=settings.REDIS_URL, index=self.index.name)
+        put = SETTINGS.format(index=self.index.name)
         (self.folder / "reader.py").write_text(put)
         visited = False
         for block in blocks_of(PAGE):

@@ -18,6 +18,7 @@ from conversation_memory.search.results import Hit, SearchResults
 
 USE = """
 from conversation_memory import Run, indexes, owner_of
+from conversation_memory.testing import IndexTestMixin
 
 index = indexes["default"]
 
@@ -36,6 +37,12 @@ async def aanswer(question: str) -> list[Run]:
     await driver.aappend(Run(input=question, output="answer"))
     runs, _ = await driver.aload()
     return [*runs, *await driver.arecall(question), *[hit.run for hit in await index.asearch("x")]]
+
+
+class ChatTests(IndexTestMixin):
+    def test_the_answer(self) -> None:
+        runs: list[Run] = self.index.driver("42").tail(1)
+        self.assertEqual(runs, [])
 """
 MISUSE = """
 from conversation_memory import Run, indexes

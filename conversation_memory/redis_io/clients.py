@@ -1,8 +1,9 @@
 """Making redis-py clients, sync and async: our own, and those borrowed from CACHES.
 
-None of this opens a connection; redis-py does that at the first command.
+None of this opens a connection; redis-py does that at the first command. EMBEDDED starts a server.
 """
 
+import os
 from typing import Any
 
 import redis
@@ -20,8 +21,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from ..conf import IndexSettings
-from ..exceptions import InvalidIndexError, sensitive
+from ..conf import IndexSettings, embedded_folder
+from ..exceptions import InvalidIndexError, RedisUnavailable, sensitive
 
 LENDERS = (
     "Use django_redis.cache.RedisCache with its default or its Sentinel client, or "
@@ -101,9 +102,10 @@ def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
         options["connection_class"] = module.SSLConnection
     # A blocking pool: one request more than there are connections waits instead of failing.
     kind = module.BlockingConnectionPool
+    url = embedded(settings.alias) if settings.embedded else settings.url
     try:
-        if settings.url:
-            pool = kind.from_url(settings.url, **options)
+        if url:
+            pool = kind.from_url(url, **options)
         else:
             address = {key: getattr(settings, key) for key in _ADDRESS}
             pool = kind(**address, **options)
@@ -115,6 +117,22 @@ def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
     raise InvalidIndexError(
         f"redis-py does not take the URL or OPTIONS of alias {settings.alias!r}: {reason}"
     )
+
+
+def embedded(alias: str) -> str:
+    """The URL for EMBEDDED: REDIS_URL of the environment, or else that of the project's Redis.
+
+    Raises `RedisUnavailable` if there is no such server and it cannot be started.
+    """
+    if url := os.environ.get("REDIS_URL"):
+        return url
+    from ..testing.embedded_redis import EmbeddedRedisError, shared_redis
+
+    try:
+        return shared_redis(embedded_folder())
+    except EmbeddedRedisError as error:
+        reason = f"The embedded Redis of alias {alias!r} cannot be started: {error}"
+        raise RedisUnavailable(reason) from error
 
 
 def borrow(settings: IndexSettings) -> Any:

@@ -84,6 +84,7 @@ class Connection:
         """The sync client, made on first use."""
         with self._lock:
             if self._client is None:
+                contacted.add(self.settings.server)
                 make = clients.borrow if self._is_borrowed else clients.own
                 self._client = make(self.settings)
             return self._client
@@ -91,6 +92,7 @@ class Connection:
     @property
     def async_client(self) -> Any:
         """The async client of the running event loop, made on first use."""
+        contacted.add(self.settings.server)
         if self._is_borrowed:
             return self._async_clients.get(lambda: clients.async_twin(self.client))
         return self._async_clients.get(lambda: clients.own_async(self.settings))
@@ -187,6 +189,9 @@ class LentConnection(Connection):
     def async_client(self) -> Any:
         return self._client if self._is_async else super().async_client
 
+
+# What test helpers have to clean: the servers for which this process has made a client.
+contacted: set[tuple[Any, ...]] = set()
 
 _connections: dict[tuple[Any, ...], Connection] = {}
 _lock = Lock()

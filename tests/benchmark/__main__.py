@@ -15,7 +15,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-from example_project.embedded_redis import EmbeddedRedis
+from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 SECTIONS = ("workloads", "driver", "lists", "archives", "search", "indexing", "admin", "replies")
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")

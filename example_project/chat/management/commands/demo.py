@@ -15,9 +15,9 @@ from django.test.utils import override_settings
 
 from conversation_memory import indexes
 from conversation_memory.exceptions import ConversationMemoryError
+from conversation_memory.testing.embedded_redis import EmbeddedRedisError, is_in_use, redis_server
 from example_project.chat import memory, seeding, thread_pool
 from example_project.chat.samples import samples
-from example_project.embedded_redis import EmbeddedRedisError, is_in_use, redis_server
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 

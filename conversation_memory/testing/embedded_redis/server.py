@@ -63,6 +63,11 @@ class EmbeddedRedis:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
+    def life(self) -> str:
+        """How the supervisor ends it."""
+        return "temporary" if self.temporary else "kept"
+
+    @property
     def log(self) -> Path:
         return self.data_dir / "redis.log"
 
@@ -125,7 +130,7 @@ class EmbeddedRedis:
             )
 
     def _command(self) -> list[str | Path]:
-        command: list[str | Path] = [self.data_dir, "temporary" if self.temporary else "kept"]
+        command: list[str | Path] = [self.data_dir, self.life]
         command += [self.installation.server, "--dir", self.data_dir]
         command += ["--bind", "127.0.0.1", "--port", str(self.port)]
         if self.search:

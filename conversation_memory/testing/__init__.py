@@ -1,0 +1,9 @@
+"""For the tests of a project that uses the app; nothing else imports it.
+
+`IndexTestMixin` is for test cases of Django, the fixture `conversation_index` for pytest, and
+`embedded_redis` is a Redis that needs no installation.
+"""
+
+from .own_indexes import IndexTestMixin
+
+__all__ = ["IndexTestMixin"]
