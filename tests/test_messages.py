@@ -333,6 +333,43 @@ class MessageTests:
         assert driver.messages() == [user("Two?"), answer("Two.")]
 
     @both
+    def test_the_same_answer_to_another_question_is_not_a_repetition(self, index):
+        driver = index.driver("c")
+        for question in ("Is it warm?", "Is it dry?"):
+            driver.append_messages([user(question)])
+            driver.append_messages([answer("Yes.")])
+        assert driver.open_runs() == []
+        assert len(driver.load()[0]) == 2
+
+    @both
+    def test_a_continuation_may_be_repeated_behind_later_runs_by_its_id(self, index):
+        driver = index.driver("c")
+        driver.append_messages([user("Where?"), calling("t")], ids=["1"])
+        driver.append_messages([result("t"), answer("There.")], ids=["1"])
+        driver.append_messages([user("And?"), answer("So.")])
+        assert driver.append_messages([result("t"), answer("There.")], ids=["1"]) == ["1"]
+        assert len(driver.messages()) == 6
+
+    @both
+    def test_a_posted_list_leaves_open_what_has_no_answer_yet(self, index):
+        driver = index.driver("c")
+        posted = [user("One?", id="1"), user("Two?", id="2")]
+        driver.append_messages(posted[:1])
+        driver.reply("1")  # a worker has it
+        assert driver.append_messages(posted) == ["1", "2"]
+        assert [run.run_id for run in driver.open_runs()] == ["1", "2"]
+        posted[:1] = [user("Zero?", id="0"), answer("0.")]
+        driver.append_messages([*posted, answer("2.")])
+        assert [run.id for run in driver.load()[0]] == ["0", "2"]
+        assert [run.run_id for run in driver.open_runs()] == ["1"]
+
+    @both
+    def test_reasoning_alone_is_not_a_question(self, index):
+        reasoning = {"type": "reasoning", "id": "r", "summary": []}
+        append = index.driver("c").append_messages
+        assert "begins without" in refused(append, [reasoning], format="openai-responses")
+
+    @both
     def test_a_run_is_continued_in_its_own_format_only(self, index):
         driver = index.driver("c")
         driver.append_messages(ANTHROPIC[:2], format="anthropic")

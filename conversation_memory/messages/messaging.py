@@ -13,6 +13,8 @@ from .formats import Format, estimate_message_tokens, find_format
 from .parts import Message
 from .turns import Turn, is_unfinished, messages_of, turns_of
 
+_RECENT = 1000  # among how many runs one of an id is looked for
+
 
 class MessagingDriver(ReplyingDriver):
     """The messages of one conversation, as the APIs of models have them."""
@@ -79,8 +81,8 @@ class MessagingDriver(ReplyingDriver):
         found: list[str] = []
         if whole and not whole[0].begins:
             first, *whole = whole
-            found = [(yield from self._continue(first, [turn.run() for turn in whole]))]
-        elif whole:
+            found = [(yield from self._continue(first, whole))]
+        else:
             yield from self._add_turns(whole)
         if question:
             yield from self._ask(question)
@@ -95,46 +97,62 @@ class MessagingDriver(ReplyingDriver):
         return found.question
 
     def _add_turns(self, turns: Sequence[Turn]) -> Operation[None]:
-        """Append whole runs; the last one may have been open."""
-        last = turns[-1]
-        found = (yield from self._replies.get(last.id)) if last.is_named else None
-        runs = [turn.run() for turn in (turns[:-1] if found else turns)]
-        if runs:
-            yield from self._layout.append(self._ref, runs)
-        if found:
-            yield from self._finish_open(found, last.run())
+        """Append whole runs; those that are open are finished, or stay open without an answer."""
+        open = (yield from self._open_by_id()) if any(turn.is_named for turn in turns) else {}
+        runs: list[Run] = []
+        for turn in turns:
+            if turn.id not in open:
+                runs.append(turn.run())
+            elif not turn.is_question:
+                yield from self._append_runs(runs)
+                yield from self._finish_open(open[turn.id], turn.run())
+                runs = []
+        yield from self._append_runs(runs)
+
+    def _open_by_id(self) -> Operation[dict[str, OpenRun]]:
+        return {run.run_id: run for run in (yield from self._replies.all())}
 
     def _ask(self, turn: Turn) -> Operation[None]:
         """Keep a question as an open run, unless it was answered before."""
-        if turn.is_named:
-            stored = yield from self._find(lambda run: run.id == turn.id, limit=1000)
-            if stored is not None:
-                return
-        yield from self._replies.begin(turn.run())
+        if not turn.is_named or (yield from self._position(turn.id)) is None:
+            yield from self._replies.begin(turn.run())
 
-    def _continue(self, turn: Turn, runs: list[Run]) -> Operation[str]:
-        """Go on with the run that lacks these messages, and append `runs`. Returns its id."""
-        last = yield from self._layout.tail(self._ref, 1)
-        if last and turn.is_named and last[0].id != turn.id:
-            last = []
-        if last and turn.ends(last[0]):  # appended before
-            yield from self._append_rest(runs)
-            return last[0].id
-        open = yield from self._replies.all(turn.id if turn.is_named else None)
-        found: list[Run | OpenRun] = [run for run in last if is_unfinished(run)]
+    def _continue(self, turn: Turn, turns: Sequence[Turn]) -> Operation[str]:
+        """Go on with the run that lacks these messages, and append `turns`. Returns its id."""
+        stored, open = (yield from self._last(turn)), (yield from self._open_by_id())
+        found: list[Run | OpenRun] = [run for run in stored if is_unfinished(run)]
         if turn.chat and turn.chat[0].get("role") != "tool":  # no open run has called a tool
-            found += open
+            found += [run for run in open.values() if not turn.is_named or run.run_id == turn.id]
+        if not found and stored and turn.ends(stored[0]):  # appended before
+            yield from self._add_turns(turns)
+            return stored[0].id
         if len(found) != 1:
             raise _no_place(turn, len(found))
         [run] = found
-        if isinstance(run, Run):
-            yield from self._layout.resume(self._ref, run.id, _renewed(turn), runs)
-            return run.id
-        yield from self._finish_open(run, turn.behind(run.question).run())
-        yield from self._append_rest(runs)
-        return run.run_id
+        if isinstance(run, OpenRun):
+            yield from self._finish_open(run, turn.behind(run.question).run())
+            yield from self._add_turns(turns)
+            return run.run_id
+        are_new = open.keys().isdisjoint(turn.id for turn in turns)
+        runs = [turn.run() for turn in turns] if are_new else []
+        yield from self._layout.resume(self._ref, run.id, _renewed(turn), runs)
+        if not are_new:
+            yield from self._add_turns(turns)
+        return run.id
 
-    def _append_rest(self, runs: Sequence[Run]) -> Operation[None]:
+    def _last(self, turn: Turn) -> Operation[list[Run]]:
+        """The stored run that a turn may go on with: the last one, or that of its id."""
+        if not turn.is_named:
+            return (yield from self._layout.tail(self._ref, 1))
+        position = yield from self._position(turn.id)
+        if position is None:
+            return []
+        return (yield from self._layout.page(self._ref, position + 1, 1)).runs
+
+    def _position(self, run_id: str) -> Operation[int | None]:
+        return self._layout.find(self._ref, lambda run: run.id == run_id, _RECENT)
+
+    def _append_runs(self, runs: Sequence[Run]) -> Operation[None]:
         if runs:
             yield from self._layout.append(self._ref, runs)
 

@@ -53,7 +53,7 @@ class Turn:
     @property
     def is_question(self) -> bool:
         """True if nothing follows the message of the user."""
-        return all(one.get("role") in ("user", *SYSTEM) for one in self.chat)
+        return self.begins and all(one.get("role") in ("user", *SYSTEM) for one in self.chat)
 
     def run(self) -> Run:
         """The run, which keeps the messages unless its texts tell them."""
