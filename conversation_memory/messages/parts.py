@@ -15,7 +15,7 @@ Message = dict[str, Any]
 SYSTEM = ("system", "developer")
 REASONING = "reasoning_content"  # of chat messages, between two conversions
 
-_inline = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,(.*)", re.S).fullmatch
+_inline = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]*={0,2})").fullmatch
 
 
 def inline(url: Any) -> tuple[str, str] | None:

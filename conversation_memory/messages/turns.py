@@ -162,10 +162,13 @@ def _shown(parts: list[Message]) -> str | Artifact:
 def _artifact(part: Message) -> str | Artifact:
     kind = part.get("type")
     if kind == "image_url":
-        url = member(part, "image_url").get("url")
+        url = string(member(part, "image_url").get("url"))
         found = inline(url)
-        if found is None or not found[0].startswith("image/"):
-            return f"[image: {string(url)[:2000]}]" if not found else "[image]"
+        if found is None and not url.startswith("data:"):
+            return f"[image: {url[:2000]}]"
+        # Griptape cannot load a conversation with base64 that it cannot decode.
+        if found is None or len(found[1]) % 4 or not found[0].startswith("image/"):
+            return "[image]"
         # Griptape requires a size; only the picture itself knows it.
         format = found[0].removeprefix("image/")
         return Artifact(found[1], type="ImageArtifact", format=format, width=0, height=0)
