@@ -302,8 +302,10 @@ class MessageTests:
             assert words in refused(driver.append_messages, wrong), wrong
         assert "Choose 'openai', " in refused(driver.append_messages, good, format="chat")
         assert "Choose 'openai', " in refused(driver.messages, format="chat")
-        assert "`ids` must have an id for each run" in refused(
-            driver.append_messages, good, ids=["a", "b"]
+        assert all(
+            "`ids` must be a list of texts, one for each run of the messages: 1"
+            in refused(driver.append_messages, good, ids=ids)
+            for ids in (["a", "b"], "a", [1], [""])
         )
         assert driver.append_messages([]) == []
         assert not driver.exists()
@@ -362,6 +364,35 @@ class MessageTests:
         driver.append_messages([*posted, answer("2.")])
         assert [run.id for run in driver.load()[0]] == ["0", "2"]
         assert [run.run_id for run in driver.open_runs()] == ["1"]
+
+    @both
+    def test_an_answer_of_a_worker_stands_behind_a_question_with_files(self, index):
+        driver = index.driver("c")
+        file = {"type": "file", "mediaType": "application/pdf", "url": PDF, "filename": "a.pdf"}
+        question = {"id": "q", "role": "user", "parts": [{"type": "text", "text": "Sum up"}, file]}
+        driver.append_messages([question], format="ui")
+        assert driver.open_runs()[0].input.text == "Sum up\n[file: a.pdf]"
+        with self.index.driver("c").reply("q") as reply:
+            reply.write("Nothing.")
+        [asked, said] = driver.messages(format="ui")
+        assert (asked, said["parts"][-1]) == (question, {"type": "text", "text": "Nothing."})
+        [asked, said] = driver.messages()
+        assert asked["content"][1]["file"] == {"filename": "a.pdf", "file_data": PDF}
+        [asked, said] = driver.messages(format="anthropic")
+        assert asked["content"][1]["title"] == "a.pdf" and said == answer("Nothing.")
+
+    @both
+    def test_a_text_beside_the_result_of_a_tool_is_not_a_question(self, index):
+        driver = index.driver("c")
+        driver.append_messages(ANTHROPIC[:2], format="anthropic")
+        block = {"type": "text", "text": "Hurry!"}
+        both = {"role": "user", "content": [*ANTHROPIC[2]["content"], block]}
+        driver.append_messages([both, ANTHROPIC[3]], format="anthropic")
+        assert driver.messages(format="anthropic") == [*ANTHROPIC[:2], both, ANTHROPIC[3]]
+        [run] = driver.load()[0]
+        assert run.input.items[0].text == "Where?"
+        roles = [message["role"] for message in driver.messages()]
+        assert roles == ["user", "assistant", "tool", "user", "assistant"]
 
     @both
     def test_reasoning_alone_is_not_a_question(self, index):
@@ -551,3 +582,7 @@ class FailureTests(RedisTestCase):
         with self.assertRaises(ConversationTooLarge):
             driver.append_messages([result("t", "x" * 3000)])
         assert driver.messages() == [user("Where?"), calling("t")]
+        [id] = driver.append_messages([user("And?")])
+        with self.assertRaises(ConversationTooLarge):
+            driver.append_messages([answer("x" * 3000)], ids=[id])
+        assert [run.state for run in driver.open_runs()] == ["waiting"]

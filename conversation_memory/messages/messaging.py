@@ -8,6 +8,7 @@ from typing import Any
 from ..exceptions import RunNotFound
 from ..redis_io.operations import Operation, twins
 from ..replies import OpenRun, ReplyingDriver
+from ..replies.lifecycle import answered
 from ..runs import Run
 from .formats import Format, estimate_message_tokens, find_format
 from .parts import Message
@@ -119,7 +120,9 @@ class MessagingDriver(ReplyingDriver):
 
     def _continue(self, turn: Turn, turns: Sequence[Turn]) -> Operation[str]:
         """Go on with the run that lacks these messages, and append `turns`. Returns its id."""
-        stored, open = (yield from self._last(turn)), (yield from self._open_by_id())
+        open = yield from self._open_by_id()
+        is_open = turn.is_named and turn.id in open
+        stored = [] if is_open else (yield from self._last(turn))
         found: list[Run | OpenRun] = [run for run in stored if is_unfinished(run)]
         if turn.chat and turn.chat[0].get("role") != "tool":  # no open run has called a tool
             found += [run for run in open.values() if not turn.is_named or run.run_id == turn.id]
@@ -157,6 +160,9 @@ class MessagingDriver(ReplyingDriver):
             yield from self._layout.append(self._ref, runs)
 
     def _finish_open(self, open: OpenRun, run: Run) -> Operation[None]:
+        # A reply that is claimed and then refused would wait for the end of its lease.
+        whole = answered(open.question, run.output, run.meta)
+        self._layout._check_runs(self._ref, [self._layout.text_of(whole)])
         reply = yield from self._reply(open.run_id)
         yield from reply._finish(run.output, meta=run.meta)
 

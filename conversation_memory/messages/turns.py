@@ -48,7 +48,7 @@ class Turn:
 
     @property
     def begins(self) -> bool:
-        return any(one.get("role") == "user" for one in self.chat)
+        return any(map(self.format.begins, self.messages))
 
     @property
     def is_question(self) -> bool:
@@ -86,8 +86,11 @@ class Turn:
 def turns_of(messages: Any, format: Format, ids: Sequence[str] = ()) -> list[Turn]:
     """The turns of a list, with these ids. Raises ValueError for anything wrong in it."""
     groups = [*_groups(checked(messages, format), format)]
-    if ids and (isinstance(ids, str) or len(ids) != len(groups)):
-        raise ValueError(f"`ids` must have an id for each run of the messages: {len(groups)}.")
+    are_ids = not isinstance(ids, str) and all(isinstance(id, str) and id for id in ids)
+    if ids and not (are_ids and len(ids) == len(groups)):
+        raise ValueError(
+            f"`ids` must be a list of texts, one for each run of the messages: {len(groups)}."
+        )
     turns = [
         _turn(format, group, start, [*ids][n : n + 1]) for n, (start, group) in enumerate(groups)
     ]
@@ -148,7 +151,8 @@ def projected(chat: Sequence[Message]) -> tuple[Any, Any]:
     asked = [one for one in chat if one.get("role") == "user"]
     answers = [text_of(one) for one in chat if one.get("role") == "assistant"]
     output = next((text for text in reversed(answers) if text), "")
-    return _shown(parts_of(asked[-1].get("content")) if asked else []), output
+    # In Anthropic's form, a text may stand beside the results of tools: it is not the question.
+    return _shown(parts_of(asked[0].get("content")) if asked else []), output
 
 
 def _shown(parts: list[Message]) -> str | Artifact:
@@ -182,9 +186,19 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
     found = _stored(run)
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
-    chat = found[0].to_chat(found[1])
+    format, messages = found
+    messages = [*messages, *_answer(run, found)]
+    chat = format.to_chat(messages)
     is_same = all(map(_shows, (run.input, run.output), projected(chat), _texts(chat)))
-    return found if is_same else None
+    return (format, messages) if is_same else None
+
+
+def _answer(run: Run, found: tuple[Format, list[Message]]) -> list[Message]:
+    """The answer to messages of a question alone, as when a worker has finished an open run."""
+    format, messages = found
+    if not run.output.text or not Turn(format, messages).is_question:
+        return []
+    return format.from_chat([{"role": "assistant", "content": run.output.text}], run.id)
 
 
 def _stored(run: Run) -> tuple[Format, list[Any]] | None:
