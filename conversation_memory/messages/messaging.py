@@ -186,7 +186,10 @@ def _renewed(turn: Turn) -> Callable[[Run], Run]:
 def _system(format: Format, text: str) -> list[Message]:
     found = format.from_chat([{"role": "system", "content": text}], "system")
     if not found:
-        raise ValueError(f"The format {format.name!r} has no message for `system`; pass it apart.")
+        raise ValueError(
+            f"The format {format.name!r} has no system messages. Pass the system prompt to the "
+            "client of the model instead of `system`."
+        )
     return found
 
 
