@@ -18,9 +18,9 @@ from .documents import Runs
 from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
+from .messages import MessagingDriver
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, twins
-from .replies import ReplyingDriver
 from .runs import Run, as_run
 
 
@@ -36,7 +36,7 @@ class BaseConversationMemoryDriver(ABC):
         """The runs, oldest first, and the metadata; empty if nothing was stored yet."""
 
 
-class RedisConversationMemoryDriver(ReplyingDriver, BaseConversationMemoryDriver):
+class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDriver):
     """One conversation in a Redis hash, as Griptape's driver of this name keeps it.
 
     The arguments are those of the original: `host`, `port`, `db`, `username` and `password` of the

@@ -19,6 +19,7 @@ from conversation_memory.admin.transcript import MAX_CALLS
 from .admin import AdminTestCase
 from .strategies import values
 from .test_admin_transcript import PageMixin
+from .test_messages import TURNS
 
 NAMES = ("usage", "messages", "feedback", "model", "tool_calls", "function", "cost", "latency_ms")
 
@@ -108,6 +109,13 @@ class TranscriptTests(PageMixin, AdminTestCase):
         self.store(*(Run("q", "a", {"usage": {"input_tokens": 1}}) for _ in range(60)))
         assert "Runs on this page:</strong> 50 tokens in · 50 tokens" in self.page()
         assert "All runs:</strong> 60 tokens in · 60 tokens" in self.page(sums="1")
+
+    def test_tool_calls_of_every_format_are_shown(self):
+        for name, messages in TURNS.items():
+            self.store()
+            self.index.driver("c1").append_messages(messages, format=name)
+            call = self.page().partition('<details class="cm-call">')[2].partition("</details>")[0]
+            assert "find" in call and "&quot;thing&quot;: &quot;lamp&quot;" in call, name
 
     def test_feedback_and_tool_calls_are_shown(self):
         meta = {"messages": tools(), "feedback": {"rating": "down", "comment": "No <b>!"}}

@@ -14,6 +14,7 @@ from conversation_memory.archive import Dump, OwnerExport
 from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationMemoryError
+from conversation_memory.messages.formats import FORMATS
 from conversation_memory.replies import follow
 
 from .admin import AdminMixin, AdminTestCase
@@ -22,6 +23,7 @@ from .test_damage import BROKEN, GARBAGE, put_key
 from .utils import Awaited, close_connections, each_layout
 
 STEPS = int(os.environ.get("GARBAGE_STEPS", 100))
+EXCHANGE = [{"role": "user", "content": "word"}, {"role": "assistant", "content": "fine"}]
 KINDS = ("string", "hash", "list", "set", "zset", "stream")
 FIELDS = (
     *("version", "expires", "bytes", "runs", "ttl", "created", "updated", "ids", "owner"),
@@ -165,6 +167,8 @@ def calls(index, chance):
         "index.delete": lambda: index.delete("bad", "copy"),
         "prune": lambda: index.prune(selection, dry_run=chance.random() < 0.5),
         "reap": index.reap,
+        "messages": lambda: driver.messages(format=chance.choice([*FORMATS])),
+        "append_messages": lambda: driver.append_messages(EXCHANGE, ids=[chance.choice("abc")]),
         "begin": lambda: driver.begin("q", run_id=chance.choice("abc")),
         "reply": lambda: driver.reply(chance.choice("abc")).write("a"),
         "follow": lambda: [*zip(driver.follow("a").with_pauses(), "ab", strict=False)],

@@ -125,6 +125,27 @@ class WireTests(GriptapeTestCase):
         assert first.input.value[1].value == first.output.value == b"\x89PNG"
         assert (second.input.value, second.output.value) == ("q", "a")
 
+    def test_griptape_reads_messages_that_were_appended(self):
+        for url, kind in (
+            ("data:image/png;base64,iVBORw0KGgo=", "ImageArtifact"),
+            ("data:image/png;base64,iVBOR", "TextArtifact"),
+            ("data:image/png;base64,%%%", "TextArtifact"),
+            ("https://example.org/lamp.png", "TextArtifact"),
+        ):
+            picture = {"type": "image_url", "image_url": {"url": url}}
+            messages = [
+                {"role": "user", "content": [picture]},
+                {"role": "assistant", "tool_calls": [{"id": "t"}]},
+                {"role": "tool", "tool_call_id": "t", "content": "a lamp"},
+                {"role": "assistant", "content": "A lamp."},
+            ]
+            self.index.driver("42").store([])
+            self.index.driver("42").append_messages(messages)
+            [run], _ = self.griptape().load()
+            assert (run.input.type, run.output.value) == (kind, "A lamp."), url
+            assert run.meta == {"messages": messages}
+            assert self.index.driver("42").messages() == messages
+
     def test_a_run_of_ours_passes_the_strict_reader(self):
         for meta in (None, {}, {"rating": 5, "nested": {"type": "Run"}}):
             with self.subTest(meta=meta):

@@ -171,7 +171,7 @@ class PromptTests(PageTestCase):
             return "so far"
 
         driver = indexes["default"].driver("summarised")
-        driver.append(*({**self.to_run([]).to_dict(), "id": str(n)} for n in range(6)))
+        driver.append(*(self.Run("", "", id=str(n)) for n in range(6)))
         for keep in (4, 3, 3):
             self.summarise(driver, summary_of, keep)
         assert seen == [("", ["0", "1"]), ("so far", ["2"])]

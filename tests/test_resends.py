@@ -12,6 +12,10 @@ from .utils import RedisTestCase, alternating, both, each_layout
 
 LONG = "x" * 140_000  # a document that no script changes
 
+EXCHANGE = [{"role": "user", "content": "Where?"}, {"role": "assistant", "content": "There."}]
+CALLING = [EXCHANGE[0], {"role": "assistant", "tool_calls": [{"id": "t"}]}]
+RESULT = [{"role": "tool", "tool_call_id": "t", "content": "There."}, EXCHANGE[1]]
+
 
 def run(id, text="text"):
     return Run(f"{text} {id}", "an answer", id=str(id))
@@ -42,6 +46,16 @@ WRITES = {
     ),
     "begin": (lambda index, c: index.driver("new", owner="ann").append(run(1)), 1),
     "append much": (lambda index, c: c.append(run(5, LONG)), 1),
+    "append messages": (lambda index, c: c.append_messages(EXCHANGE, ids=["m"]), ["m"]),
+    "begin with messages": (lambda index, c: c.append_messages(EXCHANGE[:1], ids=["m"]), ["m"]),
+    "continue with messages": (
+        lambda index, c: [c.append_messages(some, ids=["m"]) for some in (CALLING, RESULT)],
+        [["m"], ["m"]],
+    ),
+    "finish with messages": (
+        lambda index, c: [c.append_messages([message], ids=["m"]) for message in EXCHANGE],
+        [["m"], ["m"]],
+    ),
     "store": (lambda index, c: is_newest(c, c.store([run(7), run(4)], {"b": 2})), True),
     "store more": (lambda index, c: is_newest(c, c.store(map_runs(7), {"a": 1})), True),
     "store a revision": (

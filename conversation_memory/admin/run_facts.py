@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..collection.summaries import Summary
+from ..messages import calling_messages
 from ..runs import Run
 
 # Of OpenAI, Anthropic, Griptape, pydantic-ai and LangChain, the first that is there counts.
@@ -104,8 +105,7 @@ def usage_of(run: Run) -> Usage:
 
 def calls_of(run: Run) -> Iterator[ToolCall]:
     """The tool calls among the messages in `meta`, each with the result that has its id."""
-    found = run.meta.get("messages") if isinstance(run.meta, dict) else None
-    messages = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    messages = calling_messages(run)
     results = {
         str(one.get("tool_call_id")): one.get("content")
         for one in messages

@@ -18,6 +18,7 @@ from ..artifacts import Artifact
 from ..clock import iso, moment, parse
 from ..documents import build
 from ..keys import encode
+from ..messages import chat_messages, said
 from ..runs import Run
 from .archive import Progress, Source
 from .dump import Dump, Ids
@@ -116,7 +117,7 @@ def _groups(messages: list[Message]) -> Iterator[list[Message]]:
 
 def _exchange(group: list[Message]) -> Exchange:
     input, output = _last_text(group, "user"), _last_text(group, "assistant")
-    is_plain = _said(input, output) == group
+    is_plain = said(input, output) == group
     return input, output, None if is_plain else {"messages": group}
 
 
@@ -131,12 +132,6 @@ def _text(content: Any) -> str:
     parts = content if isinstance(content, list) else []
     texts = [part.get("text") for part in parts if isinstance(part, dict)]
     return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _said(question: Any, answer: Any) -> list[Message]:
-    """The messages of a question and an answer, without empty ones."""
-    pairs = (("user", question), ("assistant", answer))
-    return [{"role": role, "content": content} for role, content in pairs if content]
 
 
 def _from_turns(data: dict[str, Any]) -> Iterator[Exchange]:
@@ -218,28 +213,6 @@ def _line(entry: Entry) -> bytes:
     }
     runs = [Run.from_dict(run) for run in document.get("runs") or []]
     known = {name: value for name, value in found.items() if value}
-    said = [message for run in runs for message in _messages(run)]
+    said = [message for run in runs for message in chat_messages(run)]
     others = others if isinstance(others, dict) else {_EXPORT: others}
     return json.dumps({**others, **known, "messages": said}).encode() + b"\n"
-
-
-def _messages(run: Run) -> list[Message]:
-    kept = (run.meta or {}).get("messages") if isinstance(run.meta, dict | None) else None
-    if isinstance(kept, list) and all(isinstance(one, dict) for one in kept):
-        texts = (_last_text(kept, "user"), _last_text(kept, "assistant"))
-        if texts == (run.input.text, run.output.text):  # else the run was changed since
-            return kept
-    return _said(_content(run.input), _content(run.output))
-
-
-def _content(artifact: Artifact) -> Any:
-    """A text, or a list of parts if one of them is an image."""
-    parts = [_part(item) for item in artifact.items or [artifact]]
-    return parts if any(part["type"] != "text" for part in parts) else artifact.text
-
-
-def _part(artifact: Artifact) -> Message:
-    if artifact.type == "ImageArtifact" and isinstance(artifact.value, str):
-        url = f"data:{artifact.mime_type};base64,{artifact.value}"
-        return {"type": "image_url", "image_url": {"url": url}}
-    return {"type": "text", "text": artifact.text}

@@ -22,7 +22,7 @@ from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from ..titles import MAX_TITLE
 from ..wire import dumps
-from .refs import ConversationRef
+from .refs import ConversationRef, identified
 from .stored import Refusal
 from .written import WrittenConversation
 
@@ -86,6 +86,26 @@ class Layout(WrittenConversation):
 
     def edit(self, ref: ConversationRef, run: Run) -> Operation[None]:
         yield from self._change_run(ref, run.id, "edit", lambda _: self.text_of(run))
+
+    def resume(
+        self, ref: ConversationRef, run_id: str, renewed: Callable[[Run], Run], runs: Sequence[Run]
+    ) -> Operation[None]:
+        """Change a run and append `runs`, in one write."""
+
+        def text(stored: bytes) -> bytes:
+            return self.text_of(renewed(Run.from_text(stored)))
+
+        def change(document: Document) -> Document:
+            texts = [*document.texts]
+            position = self._position(ref, document.runs, run_id)
+            texts[position] = text(texts[position])
+            changed = document.with_texts(texts)
+            return changed.appended([run for run in added if not changed.has(run.id)])
+
+        if added := identified(runs):
+            yield from self._change(ref, change)
+        else:
+            yield from self._change_run(ref, run_id, "edit", text)
 
     def annotate(
         self, ref: ConversationRef, run_id: str, changes: Mapping[str, Any], remove: Sequence[str]

@@ -1,0 +1,116 @@
+"""The formats of chat messages, and how messages of anyone are taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..wire import MAX_DEPTH, too_deep
+from . import anthropic, chat, responses, ui
+from .parts import SYSTEM, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Messages as one API takes them, and their way to chat messages and back."""
+
+    name: str
+    roles: Sequence[str]
+    fault: Callable[[Message], str]
+    to_chat: Callable[[Sequence[Message]], list[Message]]
+    from_chat: Callable[[Sequence[Message], str], list[Message]]
+    has_items: bool = False  # True if some are items without a role
+
+    def roles_of(self, message: Message) -> list[str]:
+        return [one["role"] for one in self.to_chat([message]) if isinstance(one.get("role"), str)]
+
+    def begins(self, message: Message) -> bool:
+        """True for a message of a user, not for the result of a tool."""
+        return self.roles_of(message)[:1] == ["user"]
+
+    def is_system(self, message: Message) -> bool:
+        return message.get("role") in SYSTEM
+
+
+FORMATS = {
+    name: Format(name, room.ROLES, room.fault, room.to_chat, room.from_chat, room is responses)
+    for name, room in (
+        ("openai", chat),
+        ("openai-responses", responses),
+        ("anthropic", anthropic),
+        ("ui", ui),
+    )
+}
+OPENAI = FORMATS["openai"]
+
+
+def find_format(name: str) -> Format:
+    """Raises ValueError for an unknown name."""
+    if isinstance(name, str) and name in FORMATS:
+        return FORMATS[name]
+    raise ValueError(f"{name!r:.50} is not a format of messages. Choose {_or(FORMATS)}.")
+
+
+def checked(messages: Any, format: Format) -> list[Message]:
+    """The messages as JSON objects. Raises ValueError, naming the position of a wrong one."""
+    if isinstance(messages, str | bytes | Mapping) or not hasattr(messages, "__iter__"):
+        raise ValueError(f"Messages must be a list of dicts, not {type(messages).__name__}.")
+    return [_checked(message, position, format) for position, message in enumerate(messages)]
+
+
+def _checked(message: Any, position: int, format: Format) -> Message:
+    where = f"messages[{position}]"
+    value = _plain(message, where)
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a dict, not {type(message).__name__}.")
+    role, kind = value.get("role"), value.get("type", "message")
+    if not isinstance(kind, str) and format.has_items:
+        raise ValueError(f"{where} must have a text as `type`.")
+    if role not in format.roles and not (format.has_items and kind != "message"):
+        raise ValueError(f"{where} has the role {role!r:.50}. Choose {_or(format.roles)}.")
+    if fault := format.fault(value):
+        raise ValueError(f"{where} {fault} in the format {format.name!r}.")
+    return value
+
+
+def _plain(value: Any, where: str, depth: int = 1) -> Any:
+    """`value` as JSON: a copy, with the objects of client libraries as dicts."""
+    if depth > MAX_DEPTH:
+        raise too_deep()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _plain(one, where, depth + 1) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, where, depth + 1) for one in value]
+    if hasattr(value, "model_dump"):  # pydantic, as the clients of OpenAI and Anthropic use it
+        return _plain(value.model_dump(mode="json", exclude_unset=True), where, depth + 1)
+    raise ValueError(f"{where} has a value of the type {type(value).__name__}, which is not JSON.")
+
+
+def _or(names: Any) -> str:
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}"
+
+
+_LONGEST = 4000
+
+
+def estimate_message_tokens(messages: Sequence[Message]) -> int:
+    """About how many tokens messages have: four characters each, and at most 1,000 for a binary."""
+    rest: list[Any] = [*messages]
+    characters = 0
+    while rest:  # of any depth, as others may have stored them
+        value = rest.pop()
+        if isinstance(value, dict):
+            binary = value.get("data")
+            if isinstance(binary, str):
+                characters += min(len(binary), _LONGEST)
+            rest += [one for name, one in value.items() if one is not binary or name != "data"]
+        elif isinstance(value, list):
+            rest += value
+        elif isinstance(value, str):
+            is_binary = value.startswith("data:")
+            characters += min(len(value), _LONGEST) if is_binary else len(value)
+    return characters // 4 + 1
