@@ -197,8 +197,9 @@ class FollowTests:
     def test_the_read_of_followers_that_went_away_ends(self):
         async def run():
             follower = asyncio.create_task(anext(aiter(self.driver.follow("r"))))
-            await asyncio.to_thread(until, lambda: self.index._connection.reads)
-            [read] = self.index._connection.reads.values()
+            reads = self.index._connection.reads
+            await asyncio.to_thread(until, lambda: reads)
+            [read] = reads.values()
             follower.cancel()
             await asyncio.wait([follower, read._task])
             assert self.index._connection.reads == {}

@@ -16,7 +16,6 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-from ..wire import dumps
 from .questions import STATUSES, Question
 
 FORMAT = "conversation_memory"
@@ -267,7 +266,7 @@ def _as_json(entry: Entry) -> tuple[bytes, bytes]:
         text = value.decode()
     except UnicodeDecodeError:
         return b"base64", b'"%b"' % b64encode(value)
-    return (b"value", value) if fits and text[0] != "\ufeff" else (b"text", dumps(text))
+    return (b"value", value) if fits and text[0] != "\ufeff" else (b"text", _quoted(text).encode())
 
 
 def _from_json(kind: bytes, text: bytes) -> bytes:
@@ -296,7 +295,7 @@ def _taken_name(members: dict[str, Any], name: str) -> bytes | None:
 
 
 def _with_check(members: dict[str, Any]) -> bytes:
-    text = dumps(members)[:-1]
+    text = json.dumps(members).encode()[:-1]
     return b'%b%b%08x"}\n' % (text, _CHECK, zlib.crc32(text))
 
 
