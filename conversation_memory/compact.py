@@ -28,17 +28,25 @@ def is_plain(value: Any) -> bool:
     """True if a value, as decoded from JSON, is a run of two plain texts, in short or as a dict."""
     if type(value) is list:
         return len(value) == 3 and type(value[0]) is type(value[1]) is type(value[2]) is str
-    if type(value) is not dict or len(value) != 4 or value.get("type") != "Run":
+    if type(value) is not dict or value.get("type") != "Run" or value.get("meta") is not None:
         return False
     return (
-        type(value.get("id")) is str
+        len(value) == (5 if "meta" in value else 4)
+        and type(value.get("id")) is str
         and _is_plain_text(value.get("input"))
         and _is_plain_text(value.get("output"))
     )
 
 
 def _is_plain_text(value: Any) -> bool:
-    if type(value) is not dict or len(value) != 3 or value.get("type") != "TextArtifact":
+    if type(value) is not dict or value.get("type") != "TextArtifact":
+        return False
+    if len(value) == 6:  # as Griptape writes it
+        if value.get("reference", "") is not None or value.get("meta") != {}:
+            return False
+        if type(value.get("name")) is not str:
+            return False
+    elif len(value) != 3:
         return False
     return type(value.get("id")) is type(value.get("value")) is str
 
