@@ -28,7 +28,7 @@ from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
 from .search.reindex import Failure, Reindexing, reindex
-from .search_index.index_state import State
+from .search_index.index_state import SearchState
 from .signals import conversations_anonymised, conversations_erased
 
 logger = logging.getLogger("conversation_memory")
@@ -253,7 +253,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
 
     reindex, areindex = twins(_reindex)
 
-    def _search_state(self) -> Operation[State]:
+    def _search_state(self) -> Operation[SearchState]:
         """The state of the search: if RediSearch answers completely, or the reason why not."""
         return self._layout.search_state()
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from conversation_memory import RedisConversationMemoryDriver
 from conversation_memory.exceptions import RunNotFound, TooManyFollowers
 from conversation_memory.replies import astream_reply, follow, stream_reply
-from conversation_memory.replies.open_runs import Chunk, State, position, write_reason
+from conversation_memory.replies.open_runs import Chunk, ReplyState, position, write_reason
 from conversation_memory.replies.views import _event
 
 from .strategies import texts
@@ -347,8 +347,8 @@ class ValueTests(RedisTestCase):
     @given(texts)
     def test_a_state_keeps_any_reason(self, text):
         raw = b"failed 1 2 3 4 - " + write_reason(text)
-        assert State.read(raw).reason == text
-        assert State.read(text.encode("utf-8", "surrogatepass")) is None
+        assert ReplyState.read(raw).reason == text
+        assert ReplyState.read(text.encode("utf-8", "surrogatepass")) is None
 
     @given(texts)
     def test_the_id_of_a_chunk_is_two_numbers(self, text):

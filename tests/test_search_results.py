@@ -10,7 +10,7 @@ from conversation_memory.exceptions import ConversationMemoryError
 from conversation_memory.redis_io import scripts
 from conversation_memory.redis_io.scripts import Script
 from conversation_memory.search import engine, redisearch, verify
-from conversation_memory.search_index.index_state import IndexState, State
+from conversation_memory.search_index.index_state import IndexState, SearchState
 from conversation_memory.search_index.reasons import Reason
 
 from .searching import SEARCH, SearchTests
@@ -155,7 +155,7 @@ class ReplyTests(SimpleTestCase):
     def test_warnings_of_redisearch_are_told(self):
         warnings = [b"Timeout limit was reached", b"Max prefix expansions limit was reached", b"?"]
         reply = {b"total_results": 1, b"results": [], b"warning": warnings}
-        assert redisearch.Reply.of(reply, b"").reasons == [
+        assert redisearch.SearchReply.of(reply, b"").reasons == [
             *(redisearch.CUT_SHORT, redisearch.EXPANDED, Reason("warning", detail="?"))
         ]
 
@@ -175,7 +175,7 @@ class StateTests(RedisTestCase):
     @both
     def test_an_index_that_is_not_complete_says_so(self, index):
         self.index.driver("a").append(Run("word", ""))
-        state = State("building", Reason("building", 50), self.index._layout.schema.name)
+        state = SearchState("building", Reason("building", 50), self.index._layout.schema.name)
         with mock.patch.object(IndexState, "ready", lambda self: _returns(state)):
             results = index.search("word")
         assert (len(results), results.complete) == (1, False)

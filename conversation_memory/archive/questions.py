@@ -11,7 +11,7 @@ from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..replies.lifecycle import answered
 from ..replies.open_runs import (
-    State,
+    ReplyState,
     chunk,
     read_reason,
     read_text,
@@ -95,7 +95,7 @@ def _questions(flat: Sequence[bytes]) -> list[Question]:
     questions = []
     for name, text in sorted(fields.items()):
         run_id = name.removeprefix(b"question:")
-        state = State.read(fields.get(b"state:" + run_id))
+        state = ReplyState.read(fields.get(b"state:" + run_id))
         if run_id != name and state is not None:
             status = state.status if state.status in STATUSES else "waiting"
             reason = write_reason(state.reason)

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
-from ..replies.open_runs import State
+from ..replies.open_runs import ReplyState
 from . import findings
 from .conversations import inspect_types
 from .findings import Finding
@@ -45,7 +45,7 @@ def _unlisted(
     keys: Keys, name: bytes, id: bytes, fields: Mapping[bytes, bytes], scores: Mapping[bytes, Any]
 ) -> Iterator[Finding]:
     for run, score in scores.items():
-        state = State.read(fields.get(b"state:" + run))
+        state = ReplyState.read(fields.get(b"state:" + run))
         fix: Command[Any] | None = None
         if state is not None:  # without it, nobody can claim the run
             fix = single("ZADD", keys.opened(), "NX", state.begun, keys.reply(id, run))

@@ -7,7 +7,7 @@ from ..documents import Document
 from ..records import number
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..search_index.index_state import OFF, State
+from ..search_index.index_state import OFF, SearchState
 from ..search_index.run_documents import Documents
 from .refs import ConversationRef, Indexed, Snapshot
 from .stored import Refusal, StoredConversation
@@ -25,7 +25,7 @@ class IndexedConversation(StoredConversation, ABC):
             return None
         return self.documents
 
-    def search_state(self) -> Operation[State]:
+    def search_state(self) -> Operation[SearchState]:
         return OFF if self.index_state is None else (yield from self.index_state.ready())
 
     def indexed_command(self, ref: ConversationRef, *, whole: bool = False) -> Command[Indexed]:

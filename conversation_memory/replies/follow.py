@@ -22,7 +22,7 @@ from ..readers import ConversationReader
 from ..records import LARGEST
 from ..redis_io.connections import Connection
 from ..redis_io.operations import Operation, aperform, perform, single
-from .open_runs import OUTCOMES, Chunk, State, chunk, position
+from .open_runs import OUTCOMES, Chunk, ReplyState, chunk, position
 
 # How long a read waits for the next chunk, in seconds, before the state of the reply is looked at.
 HEARTBEAT = 5.0
@@ -116,7 +116,7 @@ class Following:
         if (yield from self._layout.record(self._ref)) is None:
             return self._removed()
         state, newest, time = yield [
-            single("HGET", self._open, b"state:" + encode(self._run_id), decode=State.read),
+            single("HGET", self._open, b"state:" + encode(self._run_id), decode=ReplyState.read),
             single("XREVRANGE", self._chunks, "+", "-", "COUNT", 1, otherwise=[]),
             now(),
         ]

@@ -15,7 +15,7 @@ from ..layouts import ConversationRef, Layout
 from ..records import number, page_limit
 from ..redis_io.operations import Command, Operation, Performing, single, twins
 from .lifecycle import Replies
-from .open_runs import OpenRun, State
+from .open_runs import OpenRun, ReplyState
 
 ABANDONED = "No worker has finished this reply in time."
 
@@ -91,7 +91,7 @@ def _open(layout: Layout, names: Sequence[tuple[bytes, bytes]]) -> Operation[lis
     for (id, run), (owner, expires), (question, text) in zip(
         names, replies[::2], replies[1::2], strict=True
     ):
-        state, deadline = State.read(text), number(expires)
+        state, deadline = ReplyState.read(text), number(expires)
         if state is None or question is None:
             stale.append(keys.reply(id, run))
         elif deadline is None or deadline > time:
@@ -112,7 +112,7 @@ def _fail(layout: Layout, names: Sequence[tuple[bytes, bytes]]) -> Operation[int
     ]
     time, *texts = yield [now(), *states]
     for (id, run), text in zip(names, texts, strict=True):
-        state = State.read(text)
+        state = ReplyState.read(text)
         if state is None or state.status not in ("waiting", "claimed"):
             continue
         since = state.lease if state.status == "claimed" else state.begun

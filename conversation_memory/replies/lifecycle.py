@@ -21,7 +21,7 @@ from ..layouts.stored import Refusal
 from ..redis_io.operations import Command, Operation, Pause, single
 from ..redis_io.scripts import Script
 from ..runs import Run
-from .open_runs import Chunk, OpenRun, State, chunk, said, write_reason, write_text
+from .open_runs import Chunk, OpenRun, ReplyState, chunk, said, write_reason, write_text
 
 BEGIN = Script("begin")
 CLAIM = Script("claim")
@@ -106,7 +106,7 @@ class Replies:
         except ConversationNotFound:
             raise self.error(run_id, "absent") from None
         text, _, question = found.partition(b"\n")
-        state = State.read(text)
+        state = ReplyState.read(text)
         assert state is not None
         chunks = (yield from self.chunks(run_id)) if resume else []
         return state.claims, Run.from_text(question), chunks
@@ -180,7 +180,7 @@ class Replies:
         if (yield from self.layout.record(self.ref)) is None:
             return False
         field = b"state:" + encode(run_id)
-        state = State.read((yield single("HGET", self._keys.open(self.ref.id), field)))
+        state = ReplyState.read((yield single("HGET", self._keys.open(self.ref.id), field)))
         return state is not None and state.status == "cancelled"
 
     def give_up(self, run_id: str, status: str, reason: str) -> Operation[bool]:
@@ -253,7 +253,7 @@ def read_open_runs(
     found = []
     for name, question in fields.items():
         run_id = name.removeprefix(b"question:")
-        state = State.read(fields.get(b"state:" + run_id))
+        state = ReplyState.read(fields.get(b"state:" + run_id))
         if run_id != name and question is not None and state is not None:
             found.append((state.begun, OpenRun.of(id, owner, run_id, state, question, now)))
     return [run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].run_id))]

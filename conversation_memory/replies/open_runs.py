@@ -23,7 +23,7 @@ _state = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class ReplyState:
     """The state of an open run as replies.lua writes it, times in milliseconds."""
 
     status: str
@@ -35,7 +35,7 @@ class State:
     reason: str
 
     @classmethod
-    def read(cls, text: bytes | None) -> State | None:
+    def read(cls, text: bytes | None) -> ReplyState | None:
         """None for a text that is not a state."""
         parts = _state(text or b"")
         if parts is None:
@@ -67,7 +67,13 @@ class OpenRun:
 
     @classmethod
     def of(
-        cls, id: bytes, owner: str | None, run_id: bytes, state: State, question: bytes, now: int
+        cls,
+        id: bytes,
+        owner: str | None,
+        run_id: bytes,
+        state: ReplyState,
+        question: bytes,
+        now: int,
     ) -> OpenRun:
         claimed = state.status == "claimed"
         return cls(

@@ -23,7 +23,7 @@ from ..search_index.schema import Schema
 from ..search_index.shared_texts import restored
 from . import redisearch
 from .query import Query
-from .redisearch import Reply, ReplyRow, ScopedRequest
+from .redisearch import ReplyRow, ScopedRequest, SearchReply
 from .request import MOST, Cursor, Request, SearchFilters
 
 EMBED = Script("embed")
@@ -73,7 +73,7 @@ def put(keys: Keys, names: Sequence[bytes], packed: Sequence[bytes]) -> Operatio
     return int((yield Command((EMBED.call([keys.unembedded(), *names], packed),))))
 
 
-def search(scoped: ScopedRequest) -> Operation[Reply]:
+def search(scoped: ScopedRequest) -> Operation[SearchReply]:
     """The runs nearest to the vector of a request, ranked by its words too if there are any."""
     request = scoped.request
     offset, end = request.cursor.offset, request.cursor.offset + request.limit
@@ -95,7 +95,7 @@ def search(scoped: ScopedRequest) -> Operation[Reply]:
         reasons += found.reasons
     if waiting := (yield single("ZCARD", scoped.keys.unembedded())):
         reasons.append(Reason("not_embedded", waiting))
-    return Reply(len(rows), rows[offset:end], reasons)
+    return SearchReply(len(rows), rows[offset:end], reasons)
 
 
 def recall_request(ref: ConversationRef, k: int, of: str) -> Request:

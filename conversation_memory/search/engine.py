@@ -19,7 +19,7 @@ from ..search_index.index_state import is_unknown_command
 from ..search_index.reasons import Reason, Reasons, unique
 from . import facets, redisearch
 from .facets import Counts, Grouping
-from .redisearch import CUT_SHORT, LAST, Reply, ReplyRow, ScopedRequest, is_timeout
+from .redisearch import CUT_SHORT, LAST, ReplyRow, ScopedRequest, SearchReply, is_timeout
 from .request import Cursor, Request
 from .results import Activity, Facets, Hit, SearchResults
 from .scan import Scan
@@ -127,13 +127,13 @@ class Engine:
         start = ("FT.AGGREGATE", scoped.index, redisearch.expression(scoped), "VERBATIM")
         command = single(*start, *aggregate, *redisearch.limits(), decode=facets.counted)
         (counts, reasons), late = yield from redisearch.timed(command)
-        if (yield from self._verifier.verify(Reply(0, [], []), scoped)) is None:
+        if (yield from self._verifier.verify(SearchReply(0, [], []), scoped)) is None:
             return None
         vague = None if scoped.request.is_exact else APPROXIMATE
         return counts, unique([reason, *reasons, *late, vague])
 
 
-def _results(request: Request, reply: Reply, reason: Reason | None) -> SearchResults:
+def _results(request: Request, reply: SearchReply, reason: Reason | None) -> SearchResults:
     hits: list[Hit] = []
     taken, damaged = 0, 0
     is_exact = request.is_exact or request.vector is not None

@@ -67,7 +67,7 @@ class ReplyRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class SearchReply:
     """The rows of a search, and the reasons why there may be more."""
 
     total: int
@@ -75,7 +75,7 @@ class Reply:
     reasons: list[Reason]
 
     @classmethod
-    def of(cls, reply: Any, documents: bytes) -> Reply:
+    def of(cls, reply: Any, documents: bytes) -> SearchReply:
         """From a map (RESP3) or a flat list (RESP2). Every key begins with `documents`."""
         hits: Iterable[tuple[bytes, Any, dict[bytes, bytes]]]
         if isinstance(reply, dict):
@@ -138,12 +138,14 @@ def is_timeout(error: ConversationMemoryError) -> bool:
     return isinstance(error, RedisMisconfigured) and "imeout limit" in str(error.__cause__)
 
 
-def search(scoped: ScopedRequest) -> Operation[Reply]:
+def search(scoped: ScopedRequest) -> Operation[SearchReply]:
     reply, late = yield from timed(command(scoped))
     return (yield from explained(scoped, reply, late))
 
 
-def explained(scoped: ScopedRequest, reply: Reply, late: list[Reason]) -> Operation[Reply]:
+def explained(
+    scoped: ScopedRequest, reply: SearchReply, late: list[Reason]
+) -> Operation[SearchReply]:
     """The reply with all reasons why there may be more."""
     reasons = [*late, *reply.reasons]
     has_prefix = any(term.is_prefix for term in scoped.request.query.terms)
@@ -183,9 +185,9 @@ def ft_search(scoped: ScopedRequest, query: bytes, returned: Sequence[str], *res
     return (*start, *rest, *limits())
 
 
-def command(scoped: ScopedRequest, search: Call = ()) -> Command[Reply]:
+def command(scoped: ScopedRequest, search: Call = ()) -> Command[SearchReply]:
     """The `search`, or that of the request."""
-    decode = partial(Reply.of, documents=scoped.keys.documents())
+    decode = partial(SearchReply.of, documents=scoped.keys.documents())
     return single(*(search or call(scoped)), decode=decode)
 
 

@@ -19,7 +19,7 @@ from ..redis_io.scripts import Script
 from ..search_index.reasons import Reason
 from ..search_index.run_documents import suffix
 from . import embeddings, redisearch
-from .redisearch import FoundRecord, Reply, ScopedRequest
+from .redisearch import FoundRecord, ScopedRequest, SearchReply
 from .request import Request, SearchFilters
 
 FOUND = Script("found")
@@ -76,7 +76,7 @@ class Verifier:
             calls.append(single("HEXISTS", keys.content(id), id))
         return Reason("unindexed") if all((yield calls)) else None
 
-    def search(self, scoped: ScopedRequest) -> Operation[Reply | None]:
+    def search(self, scoped: ScopedRequest) -> Operation[SearchReply | None]:
         """The verified reply, see verify(); in one round trip where a script can search."""
         request = scoped.request
         is_refused, is_short = False, redisearch.rows_to_ask_for(request) <= _MOST_IN_SCRIPTS
@@ -93,18 +93,18 @@ class Verifier:
         self._searches_in_scripts = self._searches_in_scripts and not is_refused
         return (yield from self.verify(reply, scoped))
 
-    def _search_in_script(self, scoped: ScopedRequest) -> Operation[Reply | None]:
+    def _search_in_script(self, scoped: ScopedRequest) -> Operation[SearchReply | None]:
         # Scripts speak RESP2, where a hit is a key, a score if asked for, and fields.
         parts = 3 if scoped.request.by_relevance else 2
         command = self._command(scoped, parts, redisearch.call(scoped))
         found, late = yield from redisearch.timed(command)
-        reply = Reply.of(found[2], self._keys.documents())
+        reply = SearchReply.of(found[2], self._keys.documents())
         verified = yield from self._verified(reply, scoped.request.filters, found)
         if verified is None:
             return None
         return (yield from redisearch.explained(scoped, verified, late))
 
-    def verify(self, reply: Reply, scoped: ScopedRequest) -> Operation[Reply | None]:
+    def verify(self, reply: SearchReply, scoped: ScopedRequest) -> Operation[SearchReply | None]:
         """The reply, with the record and the run of each row that the caller may see.
 
         None if the search must be repeated: the owner has another tag by now, or conversations had
@@ -123,8 +123,8 @@ class Verifier:
         return Command((FOUND.call(names, args),))
 
     def _verified(
-        self, reply: Reply, filters: SearchFilters, found: list[Any]
-    ) -> Operation[Reply | None]:
+        self, reply: SearchReply, filters: SearchFilters, found: list[Any]
+    ) -> Operation[SearchReply | None]:
         overdue, is_tag, _, tokens, *conversations = found
         if not is_tag:
             self._tags.pop(filters.owner or b"", None)

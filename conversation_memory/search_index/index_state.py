@@ -24,7 +24,7 @@ _KEPT = {"ready": 5, "absent": 60, "denied": 60, "missing": 5}
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SearchState:
     """The state of the search of an index.
 
     `kind` is "ready"; "building" (RediSearch is still indexing), "incomplete" (some runs have no
@@ -87,7 +87,7 @@ class _Information:
         return fields
 
 
-OFF = State("off", Reason("off"))
+OFF = SearchState("off", Reason("off"))
 
 
 class IndexState:
@@ -96,7 +96,7 @@ class IndexState:
     def __init__(self, schema: Schema):
         self.schema = schema
         self._keys = schema.keys
-        self._state: State | None = None
+        self._state: SearchState | None = None
         self._until = 0.0
         self._is_probed = False
 
@@ -110,7 +110,7 @@ class IndexState:
             state = yield from self.ready()
         return state.kind != "absent"  # other users may search, or this one later
 
-    def ready(self) -> Operation[State]:
+    def ready(self) -> Operation[SearchState]:
         """Create the index if there is none. Returns its state, which is kept for seconds."""
         if self._state is not None and time.monotonic() < self._until:
             return self._state
@@ -155,21 +155,21 @@ class IndexState:
         now = yield single("TIME")
         yield single(command, self._keys.search(), self.schema.digest, now[0])
 
-    def _look(self) -> Operation[State]:
+    def _look(self) -> Operation[SearchState]:
         try:
             information = yield from self._info_of_created()
         except RedisDenied:
-            return State("denied", Reason("denied"))
+            return SearchState("denied", Reason("denied"))
         except RedisReadOnly:
-            return State("missing", Reason("read_only"))
+            return SearchState("missing", Reason("read_only"))
         except RedisMisconfigured as error:
             if is_unknown_command(error):
-                return State("absent", Reason("absent"))
+                return SearchState("absent", Reason("absent"))
             if "db != 0" in str(error.__cause__):
-                return State("absent", Reason("database"))
-            return State("absent", Reason("not_created", detail=str(error)))
+                return SearchState("absent", Reason("database"))
+            return SearchState("absent", Reason("not_created", detail=str(error)))
         if not (yield from self._merges()):
-            return State("partial", Reason("partial"))
+            return SearchState("partial", Reason("partial"))
         return (yield from self._state_of(information))
 
     def _info_of_created(self) -> Operation[_Information]:
@@ -191,20 +191,20 @@ class IndexState:
         count, reply = yield [single("HGET", self._keys.search(), COUNT), single("FT.INFO", name)]
         return replace(_Information.of(reply), before=int(count or 0))
 
-    def _state_of(self, information: _Information) -> Operation[State]:
+    def _state_of(self, information: _Information) -> Operation[SearchState]:
         since = yield single("HGET", self._keys.search(), self.schema.digest)
         name, fields = self.schema.name, self.schema.fields
         if since is None or information.is_building:
             other = yield from self._other()
             if other is None and since is None:
-                return State("incomplete", Reason("older"), name, fields)
+                return SearchState("incomplete", Reason("older"), name, fields)
             if other is None:
                 reason = Reason("building", round(information.indexed * 100))
-                return State("building", reason, name, fields)
+                return SearchState("building", reason, name, fields)
             name, information = other
             fields = information.fields
         gap = yield from self._gap(information)
-        return State("incomplete" if gap else "ready", gap, name, fields)
+        return SearchState("incomplete" if gap else "ready", gap, name, fields)
 
     def _gap(self, information: _Information) -> Operation[Reason | None]:
         """The documents that are missing according to the counts."""
