@@ -83,7 +83,19 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
             hint="Without LANGUAGE, words are found only as they are written.",
             id="conversation_memory.E007",
         )
+    yield from _check_client(index)
+    yield from _check_tls(where, entry)
+    yield from _check_paths(where, index)
+    if index.search and index.db:
+        yield Warning(
+            f"{where} has SEARCH but uses database {index.db}. RediSearch indexes only database 0, "
+            "so searches have to read all conversations.",
+            hint="Use database 0.",
+            id="conversation_memory.W002",
+        )
 
+
+def _check_client(index: conf.IndexSettings) -> Iterator[CheckMessage]:
     make = clients.borrow if index.cache else clients.own
     try:
         make(replace(index, embedded=False))  # opens no connection, starts no server
@@ -98,6 +110,8 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
         if index.cache and not index.cache_is_shared:
             yield _clears(index.cache)
 
+
+def _check_tls(where: str, entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     # redis-py also takes the arguments of the query, the last of each name.
     query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
     given = {key: values[-1] for key, values in query.items()} | dict(entry.get("OPTIONS", {}))
@@ -110,13 +124,8 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
                 id="conversation_memory.W001",
             )
 
-    if index.search and index.db:
-        yield Warning(
-            f"{where} has SEARCH but uses database {index.db}. RediSearch indexes only database 0, "
-            "so searches have to read all conversations.",
-            hint="Use database 0.",
-            id="conversation_memory.W002",
-        )
+
+def _check_paths(where: str, index: conf.IndexSettings) -> Iterator[CheckMessage]:
     embed = index.search.embed if index.search else None
     if embed and (fault := _fault_of(embed)):
         yield Error(
