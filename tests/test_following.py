@@ -71,7 +71,8 @@ class FollowTests:
 
     def readers(self):
         """The clients that wait for a chunk."""
-        return [client for client in self.redis.client_list() if client["cmd"] == "xread"]
+        clients = self.redis.client_list()
+        return [it for it in clients if it["cmd"] == "xread" and "b" in it["flags"]]
 
     def answer(self, *words, **options):
         with self.driver.reply("r", **options) as reply:
@@ -159,6 +160,44 @@ class FollowTests:
         kinds = [chunk.kind for chunk in chunks]
         assert kinds == ["text", "lost", "text", "finished"]
 
+    def test_the_last_of_several_outcomes_counts(self):
+        for outcome, settle in (
+            ("cancelled", self.driver.cancel),
+            ("removed", self.driver.discard),
+        ):
+            self.driver.begin("Why?", run_id=outcome)
+            reply = self.driver.reply(outcome)
+            reply.write("half")
+            reply.fail("bad")
+            assert settle(outcome)
+            assert told(self.driver.follow(outcome))[-1] == (outcome, "")
+
+    def test_a_failure_is_over_when_a_worker_goes_on(self):
+        reply = self.driver.reply("r")
+        reply.write("half")
+        reply.fail("bad")
+        again = self.driver.reply("r", resume=True)
+        with following(self.driver, "r") as chunks:
+            until(self.readers)
+            again.write(" and half")
+            again.finish()
+        assert told(chunks) == [("text", "half and half"), ("finished", "")]
+
+    def test_a_late_follower_of_a_lost_reply_gets_its_text_first(self):
+        self.driver._layout.reply_lease = 1
+        reply = self.driver.reply("r")
+        reply.write("half")
+        reply.flush()
+        time.sleep(0.01)
+        chunks = iter(self.driver.follow("r"))
+        assert [next(chunks).kind, next(chunks).kind] == ["text", "lost"]
+
+    def test_a_run_that_was_answered_long_ago_is_not_begun_again(self):
+        self.answer("so")
+        self.end_of_stream()
+        self.driver.begin("Why?", run_id="r")
+        assert self.driver.open_runs() == []
+
     def test_a_follower_ends_when_the_conversation_is_deleted(self):
         with following(self.driver, "r") as chunks:
             until(self.readers)
@@ -177,7 +216,8 @@ class FollowTests:
 
         async def run():
             followers = [asyncio.create_task(collect()) for _ in range(100)]
-            await asyncio.sleep(0.3)
+            while self.index._connection._followers < 100:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             followers[0].cancel()
             async with await self.driver.areply("r") as reply:
                 for number in range(50):

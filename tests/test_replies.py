@@ -296,6 +296,17 @@ class ReplyTests:
         assert asyncio.run(run())
         assert driver.load()[0][0].output.text == "a"
 
+    def test_nothing_is_finished_in_an_expired_conversation(self):
+        for owner in (None, "ann"):
+            driver = self.index.driver("short", owner=owner, ttl=0.05)
+            driver.begin("Why?", run_id="r")
+            reply = driver.reply("r")
+            reply.write("too late")
+            time.sleep(0.06)
+            assert raised(ReplyLost, reply.finish)
+            self.index.reap()
+            assert not [key for key in self.redis.keys(f"*{self.index.name}*") if b"short" in key]
+
     def test_what_nobody_finished_fails_after_a_time(self):
         driver = self.driver()
         for run_id in ("new", "waiting", "lost", "alive"):

@@ -115,7 +115,7 @@ class MessagingDriver(ReplyingDriver):
 
     def _ask(self, turn: Turn) -> Operation[None]:
         """Keep a question as an open run, unless it was answered before."""
-        if not turn.is_named or (yield from self._position(turn.id)) is None:
+        if not turn.is_named or not (yield from self._replies.is_stored(turn.id)):
             yield from self._replies.begin(turn.run())
 
     def _continue(self, turn: Turn, turns: Sequence[Turn]) -> Operation[str]:

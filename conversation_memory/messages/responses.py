@@ -54,7 +54,8 @@ def to_chat(items: Sequence[Message]) -> list[Message]:
             reasoning = _reasoning(item)
         elif kind == "function_call":
             made = call(item.get("call_id"), item.get("name"), item.get("arguments"))
-            _answer(chat, reasoning)["tool_calls"] = [*calls_of(_answer(chat)), made]
+            message = _answer(chat, reasoning)
+            message["tool_calls"] = [*calls_of(message), made]
             reasoning = ""
         elif kind == "function_call_output":
             chat.append(result(item.get("call_id"), _output(item.get("output"))))

@@ -124,7 +124,9 @@ class Following:
             return (yield from self._stored())
         self._is_known = True
         last = newest[0][0].decode() if newest else "0-0"
-        if state.status in OUTCOMES and position(last) <= position(self._after or "0-0"):
+        if position(last) > position(self._after or "0-0"):
+            return []  # these chunks are told first
+        if state.status in OUTCOMES:
             return self._ended([Chunk(last, state.status, state.reason)])
         was_lost, self._is_lost = self._is_lost, state.status == "claimed" and state.lease <= time
         return [Chunk(self._after or "", "lost")] if self._is_lost and not was_lost else []
@@ -159,7 +161,8 @@ class Following:
         self._after = found[-1].id
         # An outcome that a retry has overtaken is not one; it may do so behind a full reply.
         last = found[-1] if found[-1].is_outcome and len(found) < _MANY else None
-        told = [one for one in found if not one.is_outcome]
+        # A worker that goes on has begun with an empty text.
+        told = [one for one in found if not one.is_outcome and (one.text or one.kind != "text")]
         return self._ended([*told, last]) if last else told
 
     def _stored(self) -> Operation[list[Chunk]]:

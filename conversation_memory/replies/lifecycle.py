@@ -29,6 +29,7 @@ CHUNK = Script("chunk")
 SETTLE = Script("settle")
 
 _ATTEMPTS = 100
+_LOOKED_AT = 200  # runs, which one round trip reads
 
 # Why a reply is not the worker's, by the word that the scripts return.
 _REASONS = {
@@ -37,7 +38,7 @@ _REASONS = {
     "taken": "was claimed by another worker",
     "waiting": "is not claimed; call claim() first",
     "finished": "was finished",
-    "failed": "was failed by somebody else",
+    "failed": "was failed",
     "removed": "was removed",
     "cancelled": "was cancelled",
 }
@@ -67,6 +68,11 @@ class Replies:
         self.ref = ref
         self._keys = layout.keys
 
+    def is_stored(self, run_id: str) -> Operation[bool]:
+        """True if the run is among the last of the conversation, so that it was answered before."""
+        found = self.layout.find(self.ref, lambda run: run.id == run_id, _LOOKED_AT)
+        return (yield from found) is not None
+
     def begin(self, question: Run) -> Operation[None]:
         """Keep a question; nothing happens if that was done before."""
         text, layout = question.to_wire(), self.layout
@@ -74,8 +80,8 @@ class Replies:
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
             args = [*layout._lifetimes(ref), text]
-            reply: Any = yield self._command(BEGIN, ref, question.id, args)
-            return reply  # type: ignore[no-any-return]
+            reply: bytes | Refusal = yield self._command(BEGIN, ref, question.id, args)
+            return reply
 
         for _ in range(_ATTEMPTS):
             if (yield from layout._settled(self.ref, attempt)) != b"absent":
@@ -96,8 +102,9 @@ class Replies:
         """The number of the claim, the question, and what was said before if it is to go on."""
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
-            reply: Any = yield self._command(CLAIM, ref, run_id, [token, lease, int(resume)])
-            return reply  # type: ignore[no-any-return]
+            reply: bytes | Refusal
+            reply = yield self._command(CLAIM, ref, run_id, [token, lease, int(resume)])
+            return reply
 
         try:
             found = yield from self.layout._settled(self.ref, attempt)
@@ -148,8 +155,9 @@ class Replies:
     def _settle(self, run_id: str, settlement: Settlement, *, closes: bool) -> Operation[None]:
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             args = [int(closes), *settlement.args]
-            reply: Any = yield self.layout._command(SETTLE, ref, args, settlement.keys)
-            return reply  # type: ignore[no-any-return]
+            reply: int | Refusal
+            reply = yield self.layout._command(SETTLE, ref, args, settlement.keys)
+            return reply
 
         try:
             yield from self.layout._settled(self.ref.for_a_call(), attempt)

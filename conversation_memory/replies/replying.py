@@ -33,7 +33,9 @@ class ReplyingDriver(ConversationReader):
         """
         run = Run(question, "", meta, id=run_id or uuid4().hex)
         reply = self._reply_to(run)
-        yield from self._replies.begin(run)
+        # The state of a reply is forgotten some minutes after its end; the run is not.
+        if run_id is None or not (yield from self._replies.is_stored(run_id)):
+            yield from self._replies.begin(run)
         return reply
 
     begin, abegin = twins(_begin)

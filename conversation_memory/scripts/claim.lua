@@ -17,9 +17,14 @@ end
 -- A claim that is sent again has no chunks yet.
 if not is_own or newest():find('^' .. state.claims .. '%-[1-9]') then
   state.status, state.claims, state.reason = 'claimed', state.claims + 1, '""'
-  if ARGV[5] ~= '1' and redis.call('XLEN', chunks) > 0 then
-    add(state, 0, 'k', 'restart', 't', '')
-    redis.call('XTRIM', chunks, 'MAXLEN', 1)
+  -- Followers must not take the outcome of the claim before for that of the reply.
+  if redis.call('XLEN', chunks) > 0 then
+    if ARGV[5] == '1' then
+      add(state, 0, 't', '')
+    else
+      add(state, 0, 'k', 'restart', 't', '')
+      redis.call('XTRIM', chunks, 'MAXLEN', 1)
+    end
   end
 end
 state.token, state.lease = ARGV[3], now + ARGV[4]

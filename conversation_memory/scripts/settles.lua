@@ -2,16 +2,16 @@
 -- Stands before a script on a conversation: what it writes is the output of an open run, which it
 -- settles with its answer; or settle.lua does, without an output. The last arguments before those
 -- of replies.lua are
---   token of the claim ('' for anyone, '-' while nobody has claimed it), status that it gets, reason as JSON, number of the last
---   chunk and its text ('' for none), 1 if it stands for all chunks before, id of the chunk that
---   must be the last one ('' for any)
+--   token of the claim ('' for anyone, '-' while nobody has claimed it), status that it gets, reason
+--   as JSON, number of the last chunk and its text ('' for none), 1 if it stands for all chunks
+--   before, id of the chunk that must be the last one ('' for any)
 -- Refuses with {'reply', why}: 'repeated' if just this was done before, 'moved' if there are more
 -- chunks, 'absent', or the status that the run has by another caller.
 local last, anew, text, number = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV),
   table.remove(ARGV)
 number = tonumber(number)
 local reason, status, token = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
-local state, question = read()
+local state, question  -- read by enter(), which forgets an expired conversation first
 
 local function unsettled()
   redis.call('ZCARD', opened)  -- fails on a key of another type
@@ -42,7 +42,10 @@ local function settle(is_closed)
   if anew == '1' then add(state, number, 'k', 'restart') end
   if text ~= '' then add(state, number + anew, 't', text) end
   state.status, state.reason, state.changed = status, reason, string.format('%.0f', clock())
-  add(state, LAST, 'k', status, 't', reason)
+  -- An outcome may follow another one of the same claim, such as a cancel a failure.
+  local claim, before = newest():match('^(%d+)-(%d+)$')
+  local ending = tonumber(claim) == state.claims and math.max(LAST, before + 1) or LAST
+  add(state, ending, 'k', status, 't', reason)
   keep(state)
   if is_closed then close() end
 end
@@ -50,6 +53,7 @@ end
 local entered, answered = enter, answer
 local function enter()
   local stored, refused = entered()
+  if not refused then state, question = read() end
   return stored, refused or unsettled()
 end
 
