@@ -67,7 +67,7 @@ class Artifact:
     def to_dict(self) -> dict[str, Any]:
         """The dict on the wire itself: what you change in it is changed in the artifact."""
         if self._data is None:
-            self._data = self._run.to_dict()[self._side]
+            self._data = self._run.first_side(self._side)
         return self._data
 
     @property
@@ -112,7 +112,7 @@ class Artifact:
     @property
     def text(self) -> str:
         """The artifact as text, whatever its type; a binary as a short description of it."""
-        if self._data is None and self._run._data is None:
+        if self._data is None and self._run._data is None:  # _is_plain, without a call
             return self._plain
         try:
             return self._text()

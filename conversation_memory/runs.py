@@ -36,9 +36,10 @@ class Run:
 
     # The text that was read; what it says, as decoded; and the dict that was handed out, which may
     # have been changed since.
-    __slots__ = ("_data", "_raw", "_value")
+    __slots__ = ("_data", "_raw", "_replaced", "_value")
 
     _data: dict[str, Any] | None
+    _replaced: dict[str, Any]  # by side, what other code may still hold an artifact of
     _raw: bytes | None
     _value: Any
 
@@ -135,7 +136,7 @@ class Run:
 
     @input.setter
     def input(self, value: Any) -> None:
-        self.to_dict()["input"] = artifact(value)
+        self._replace("input", artifact(value))
 
     @property
     def output(self) -> Artifact:
@@ -146,7 +147,19 @@ class Run:
 
     @output.setter
     def output(self, value: Any) -> None:
-        self.to_dict()["output"] = artifact(value)
+        self._replace("output", artifact(value))
+
+    def _replace(self, side: str, new: dict[str, Any]) -> None:
+        data = self.to_dict()
+        if not hasattr(self, "_replaced"):
+            self._replaced = {}
+        self._replaced.setdefault(side, data.get(side))
+        data[side] = new
+
+    def first_side(self, side: str) -> Any:
+        """The dict of a side as it was before any other took its place."""
+        data = self.to_dict()
+        return getattr(self, "_replaced", data).get(side, data.get(side))
 
     def _artifact(self, side: str, position: int) -> Artifact:
         if self._data is None:

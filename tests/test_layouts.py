@@ -224,6 +224,14 @@ class ListTests(RedisTestCase):
             found.append([sent["command"] for sent in commands if "EVAL" in sent["command"]])
         assert len(found[0]) == len(found[1]) == 1
 
+    @both
+    def test_a_list_that_was_lost_can_be_stored_over(self, index):
+        for runs in ([], [run("new")]):
+            index.driver("42").store([run("a"), run("b")], {})
+            self.redis.delete(f"{{{self.index.name}}}:runs:42")
+            index.driver("42").store(runs, {})
+            assert ids(index.driver("42").load()[0]) == ids(runs)
+
     def test_more_runs_than_lua_can_unpack_at_once(self):
         expected = [f"{number}" for number in range(9000)]
         runs = [*map(run, expected)]

@@ -337,6 +337,15 @@ class FormTests(SimpleTestCase):
         assert run.input.text == question.text == "other"
         assert b"other" in run.to_list()
 
+    def test_an_artifact_stays_what_it_is_when_another_takes_its_place(self):
+        for run in (Run("q", "a"), Run.from_text(Run("q", "a").to_list())):
+            answer = run.output
+            run.output = "other"
+            assert (answer.text, run.output.text) == ("a", "other")
+        for run in (Run("q", "a"), Run.from_text(Run("q", "a").to_wire())):
+            run.input, run.output = run.output, run.input
+            assert (run.input.text, run.output.text) == ("a", "q")
+
     def test_an_array_that_is_no_run_is_damaged(self):
         for text in (b"[]", b'["a"]', b'["a","b"]', b'[1,"q","a"]', b'["1",["q"],"a"]', b"[[]]"):
             with pytest.raises(Damaged):

@@ -98,6 +98,7 @@ class ListLayout(Layout):
         stored = [*snapshot.texts]
         grown = (
             snapshot.is_list
+            and not snapshot.lost
             and snapshot.field == encoded.field
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)

@@ -83,7 +83,8 @@ class StoredConversation(ABC):
     def _at_one_moment(self, ref: ConversationRef, calls: tuple[Call, ...]) -> Operation[list[Any]]:
         """The replies to reads of a conversation, of which the first one is that of its record.
 
-        A transaction costs more than to look at the version again, which all our writes raise.
+        A transaction costs more than to look at the version again, which every write of the content
+        raises.
         """
         again = ("HGET", self.keys.record(ref.id), "version")
         *replies, version = yield [Command((call,)) for call in (*calls, again)]
