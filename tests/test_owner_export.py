@@ -19,8 +19,8 @@ from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation_memory import Artifact, Run, indexes
-from conversation_memory.archive import OwnerExport
+from conversation_memory import Artifact, Run, Selection, indexes
+from conversation_memory.archive import Dump, OwnerExport
 from conversation_memory.management.exit_codes import Exit
 
 from .commands import Terminal, called, fails
@@ -210,6 +210,22 @@ class OwnerExportTests:
         assert manifest(files)["conversations"] == 2 and "secret" not in str(files)
         [name] = [name for name in files if b'"id": "second"' in files[name]]
         assert len(json.loads(files[name])["conversation"]["runs"]) == 2
+
+    def test_what_another_owner_has_meanwhile_is_left_out(self):
+        for selection in (OwnerExport(self.index, 7), Dump(self.index, Selection(owner=7))):
+            for id in ("kept", "moved", "anew"):
+                self.index.driver(id, owner=7).append(Run("mine", "a"))
+            parts = iter(selection)
+            first = next(parts)
+            self.index.driver("moved", owner=7).move_to(8)
+            self.index.driver("moved", owner=8).append(Run("secret", "b"))
+            self.index.driver("anew").delete()
+            self.index.driver("anew", owner=8).append(Run("secret", "b"))
+            content = first + b"".join(parts)
+            if isinstance(selection, OwnerExport):
+                content = b"".join(unzipped(content).values())
+            assert b"kept" in content and b"mine" in content and b"secret" not in content
+            self.index.delete("kept", "moved", "anew")
 
     def test_an_expired_conversation_is_left_out(self):
         self.fill()

@@ -45,7 +45,7 @@ class Dump:
         with closing(Ids()) as ids:
             yield self._opening(self.index._run(self._select(ids)))
             for found in _ahead(self._batches(ids)):
-                yield self._lines(_entries(found))
+                yield self._lines(self._entries_of(found))
             yield self._closing()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -54,7 +54,7 @@ class Dump:
             for batch in ids.batches(_BATCH):
                 while batch:
                     found = await self.index._arun(self._read(batch))
-                    yield self._lines(_entries(found))
+                    yield self._lines(self._entries_of(found))
                     batch = batch[len(found) :]
             yield self._closing()
 
@@ -64,6 +64,16 @@ class Dump:
                 found = self.index._run(self._read(batch))
                 yield found
                 batch = batch[len(found) :]
+
+    def _entries_of(self, found: Sequence[Stored]) -> list[Entry]:
+        """Those that still are the selected owner's; if their record is lost, as listed."""
+        owner = self.selection.owner_key
+        return [
+            entry
+            for it in found
+            if owner is None or it.values.owner == owner or it.values.version is None
+            if (entry := it.entry) is not None
+        ]
 
     def _read(self, ids: Sequence[bytes]) -> Operation[list[Stored]]:
         return read(self.index._layout.keys, ids)
@@ -165,10 +175,6 @@ class Ids:
 
     def close(self) -> None:
         self._db.close()
-
-
-def _entries(found: Sequence[Stored]) -> list[Entry]:
-    return [entry for entry in (it.entry for it in found) if entry is not None]
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

@@ -309,7 +309,7 @@ class Restore:
             return
         for entry in self.source.entries():
             ref = ConversationRef(entry.id)
-            layout._check_size(ref, entry.size)
+            layout._check_size(ref, len(entry.value) + sum(map(len, entry.texts)))
             if len(entry.value) > layout.max_run_bytes and (found := self._document(entry)):
                 layout._check_runs(ref, found.texts)
 
