@@ -31,6 +31,14 @@ class BulkTests(AdminTestCase):
             assert page.count('name="_selected_action"') == 2
         assert self.index.driver("a").record().owner == "7"
 
+    def test_what_cannot_be_read_is_not_changed(self):
+        self.put("damaged", b'{"runs": [}')
+        for action, value in (("set_owner", "8"), ("set_expiry", "2030-01-01T00:00")):
+            page = self.act(action, "damaged", confirmed="yes", value=value).content.decode()
+            assert "was changed" not in page and "damaged" in page
+        assert self.stored("damaged") == b'{"runs": [}'
+        assert self.index.driver("damaged").record() is None
+
     def test_sets_the_owner(self):
         page = self.act("set_owner", "a", "b", confirmed="yes", value="8").content.decode()
         assert "2 conversations were changed." in page

@@ -47,10 +47,14 @@ class OwnerNameTests(AdminTestCase):
         assert self.shown(named="guest") == ["c2"]
         assert self.shown(named="nobody") == []
 
+    def test_an_entry_that_is_the_key_of_a_user_is_that_user(self):
+        User.objects.create_user(f"agent{self.katherine.pk}")
+        assert self.shown(named=str(self.katherine.pk)) == ["c0"]
+
     def test_several_owners_of_a_name_are_listed(self):
         User.objects.create_user("other", last_name="Johnson")
         page = self.list(named="johnson").content.decode()
-        assert "Several owners have this name:" in page
+        assert "Owners of this name:" in page
         assert f'owner={self.katherine.pk}"><bdi>Katherine Johnson</bdi>' in page
 
     def test_a_link_to_an_owner_is_exact(self):

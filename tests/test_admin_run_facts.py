@@ -1,5 +1,7 @@
 """What the meta of a run tells, in the forms of several frameworks and in none."""
 
+from types import SimpleNamespace
+
 from django.test import SimpleTestCase
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,6 @@ from conversation_memory.admin.run_facts import (
     Feedback,
     Usage,
     calls_of,
-    facts_of,
     feedback_of,
     usage_of,
 )
@@ -22,6 +23,11 @@ from .test_admin_transcript import PageMixin
 from .test_messages import TURNS
 
 NAMES = ("usage", "messages", "feedback", "model", "tool_calls", "function", "cost", "latency_ms")
+
+
+def facts_of(run):
+    calls = tuple(calls_of(run))
+    return SimpleNamespace(usage=usage_of(run), calls=calls, feedback=feedback_of(run))
 
 
 def tools(count=1):

@@ -84,7 +84,7 @@ class DemoTests(TestCase):
             browser = Browser(address)
             assert "Three days in Lisbon" in browser.sign_in("ada", "lovelace")
             found = browser.get("search/?q=tulips")
-            assert "found" in found and "may not be found yet" not in found
+            assert "found" in found and "may be missing" not in found
             path = "c/sample-lisbon/"
             page = browser.post(path, browser.get(path), text="Remember that I like figs")
             stream = browser.get(re.search(r'src="/(c/[^"]+/stream/)"', page)[1])

@@ -95,7 +95,7 @@ class SearchTests(Settled, ChatTestCase):
         with self.settings(REDIS={"default": {**settings.REDIS["default"], "SEARCH": False}}):
             indexes["default"].driver("c2", owner=self.user.pk).append(Run("harbour", "sea"))
         page = self.page("/search/?q=harbour")
-        assert "Some of your messages may not be found yet." in page
+        assert "Some results may be missing." in page
         assert "reindex" not in page and "not_indexed" not in page
 
     def test_needs_a_login(self):

@@ -130,7 +130,9 @@ class BulkActions(RedisAdmin):
         with transaction.atomic():  # hundreds of entries of the history
             for conversation in selected:
                 try:
-                    text = form.apply(conversation.address.driver(), conversation)
+                    driver = conversation.address.driver()
+                    driver.excerpt(limit=1)  # what cannot be read is not changed
+                    text = form.apply(driver, conversation)
                 except ConversationError as error:
                     self.message_user(request, str(error), messages.WARNING)
                 except ConversationMemoryError as error:  # as for all that follow

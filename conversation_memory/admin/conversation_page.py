@@ -97,6 +97,7 @@ class ConversationPage(OwnerNames):
         else:
             if "sums" in request.GET:
                 context["sums"] = usage_words(_usage_of_all(found))
+                context["sums_are_cut"] = found.excerpt.total > MOST_SUMMED
             context["transcript"] = transcript(
                 found,
                 lambda view, *parts: self.link(view, key, *parts),

@@ -55,8 +55,8 @@ def usage_words(usage: Usage) -> list[str]:
 
 
 def shortened(id: str) -> str:
-    """The beginning of an id, enough to tell it from others; a uuid to its first hyphen or so."""
-    return id if len(id) <= 12 else f"{id[:8]}…"
+    """The beginning and the end of an id, as ids may have a beginning in common."""
+    return id if len(id) <= 12 else f"{id[:6]}…{id[-4:]}"
 
 
 def ago(then: datetime | None) -> str | None:

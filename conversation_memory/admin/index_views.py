@@ -54,7 +54,7 @@ class IndexViews(RedisAdmin):
     def export_selected(self, request: HttpRequest, queryset: Any) -> Any:
         """Export the ticked conversations, or all that match without listing them."""
         listed, address = queryset.selection, queryset.selection.index
-        if listed.chosen is not None or listed.is_search:
+        if listed.chosen is not None or listed.is_search or listed.is_sorted:
             found = [one.address for one in queryset if one.address.of_index == address]
             selection = Selection(ids=[one.conversation_id for one in found])
             count = len(found)
@@ -141,11 +141,12 @@ def _download(
 ) -> StreamingHttpResponse:
     name = f"{file_name(name)}-{datetime.now(UTC):%Y%m%d-%H%M%S}{ending}"
     headers = {"Content-Disposition": content_disposition_header(True, name)}
+    # An error now is a message. A later one cuts the file short, which every reader of an archive
+    # or a ZIP notices.
     if isinstance(request, ASGIRequest):  # Django would collect a sync iterator in memory
+        dump.index.count()
         content: Any = aiter(dump)
     else:
-        # The first chunk asks Redis: an error now is a message, a later one cuts the file short,
-        # which every reader of an archive or a ZIP notices.
         chunks = iter(dump)
         content = chain([next(chunks, b"")], chunks)
     return StreamingHttpResponse(content, content_type=content_type, headers=headers)

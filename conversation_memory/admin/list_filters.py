@@ -87,8 +87,9 @@ class FieldsFilter(SimpleListFilter):
 class OwnerFilter(FieldsFilter):
     """A field to enter an owner or a name: there may be a million of them.
 
-    `owner` is exact, as links have it. What was entered is `named`: an owner with that name, or
-    else the owner that is written so; if several have that name, the filter lists them.
+    `owner` is exact, as links have it. What was entered is `named`: the owner that is written so,
+    if that one has a name; else an owner with that name, or any that is written so. The filter
+    says who has that name.
     """
 
     title = gettext_lazy("owner")
@@ -98,7 +99,11 @@ class OwnerFilter(FieldsFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         self.entered = request.GET.get("named", "").strip()
-        self.candidates = model_admin.find_owners(request, self.entered) if self.entered else {}
+        self.candidates = {}
+        if not self.entered:
+            return [("", "")]
+        if self.entered not in model_admin.get_owner_names(request, [self.entered]):
+            self.candidates = model_admin.find_owners(request, self.entered)
         return [("", "")]  # Django omits a filter without lookups
 
     @property
@@ -109,13 +114,12 @@ class OwnerFilter(FieldsFilter):
         return self.entered or str(self.value() or "") or None
 
     def choices(self, changelist: Any) -> Iterator[Any]:
-        candidates = self.candidates if len(self.candidates) > 1 else {}
         yield {
             **self.form(changelist),
             "value": self.entered or self.value() or "",
             "candidates": [
                 (changelist.get_query_string({"owner": owner}, ["named"]), owner, name)
-                for owner, name in candidates.items()
+                for owner, name in self.candidates.items()
             ],
         }
 

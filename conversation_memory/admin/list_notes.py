@@ -54,6 +54,8 @@ def _search_notes(changelist: Any, reader: ListReader, selection: ListSelection)
         yield Note(_("Ids and titles were searched."))
     else:
         yield Note(_("Ids and titles were searched, but not messages: this index has no search."))
+    if selection.text and (selection.unreadable or selection.with_run):
+        yield Note(_("Only ids and titles were searched for the text, not messages."))
     if finds.next is not None or selection.start:
         yield _extent_note(changelist, finds, selection)
     if finds.skipped:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest
@@ -43,7 +44,11 @@ class OwnerNames(RedisAdmin):
 
     def get_owner_url(self, request: HttpRequest, owner: str) -> str | None:
         """The page of an owner that has a name, None if there is none."""
-        return self.link("change", owner, model=get_user_model())
+        return (
+            self.link("change", quote(owner), model=get_user_model())
+            if self._users(request)
+            else None
+        )
 
     def _users(self, request: HttpRequest) -> Any:
         """The admin of users on this site, None if it is closed to the user of the request."""

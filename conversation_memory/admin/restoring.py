@@ -63,7 +63,7 @@ class RestoreForm(forms.Form):
             ("newest", gettext_lazy("keep the newer of the two")),
             ("replace", gettext_lazy("replace it with the one in the archive")),
         ],
-        initial="fail",  # as of the command,
+        initial="fail",  # as in the command
     )
     ignore_expiry = forms.BooleanField(
         label=gettext_lazy("Ignore expiry: keep restored conversations forever"), required=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..collection.summaries import Summary
@@ -72,17 +72,6 @@ class Feedback:
 
     rating: str = ""
     comment: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFacts:
-    usage: Usage = field(default_factory=Usage)
-    calls: tuple[ToolCall, ...] = ()
-    feedback: Feedback | None = None
-
-
-def facts_of(run: Run) -> RunFacts:
-    return RunFacts(usage=usage_of(run), calls=tuple(calls_of(run)), feedback=feedback_of(run))
 
 
 def usage_of(run: Run) -> Usage:

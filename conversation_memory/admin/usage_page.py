@@ -31,9 +31,10 @@ MOST_OWNERS = MOST_MODELS = 10
 
 
 class Survey:
-    """Counts of all runs that it visits; of conversations, those that have a run."""
+    """Counts of the runs that it visits since the day `first`, and of their conversations."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: date) -> None:
+        self.first = first
         self.usage = Usage()
         self.runs = 0
         self.seconds: list[float] = []
@@ -45,14 +46,16 @@ class Survey:
 
     def visit(self, summary: Summary, run: Run) -> bool:
         """Count the run. Returns False, so that a search goes on."""
-        usage = usage_of(run)
+        usage, day = usage_of(run), _day(summary, run)
+        if day is not None and day < self.first:
+            return False
         self.runs += 1
         self.usage += usage
         if summary is not self._last:
             self._last = summary
             self.owners[summary.record.owner or ""] += 1
         if usage.total is not None:
-            self.days[_day(summary, run)] += usage.total
+            self.days[day] += usage.total
             self.models[usage.models[0] if usage.models else ""] += usage.total
         if usage.seconds is not None:
             self.seconds.append(usage.seconds)
@@ -74,7 +77,8 @@ class UsagePage(OwnerNames, IndexViews):
     def usage_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """The last 30 days, as far as 10,000 conversations of 32 MB tell."""
         address = self.index_at(key, request, may=self.has_view_permission(request))
-        days, survey = plots.days(), Survey()
+        days = plots.days()
+        survey = Survey(days[0])
         found = address.index().find_with_run(survey.visit, Span(since=plots.edges(days)[0]))
         names = self.get_owner_names(request, dict(_most(survey.owners)))
         since = days[0].isoformat()
@@ -90,7 +94,12 @@ class UsagePage(OwnerNames, IndexViews):
                 )
             ],
             "owners": [
-                (self.list_url(address, owner=owner), owner, names.get(owner, ""), count)
+                (
+                    self.list_url(address, owner=owner, since=since),
+                    owner,
+                    names.get(owner, ""),
+                    count,
+                )
                 for owner, count in _most(survey.owners)
             ],
             "plots": _plots(days, survey),

@@ -177,8 +177,9 @@ def delete(request, conversation_id):
 def data(request):
     """All that is known of the user, to take along."""
     index, owner = indexes["default"], request.user.pk
+    count = index.count(owner=owner)  # without Redis, there is a page that says so
     if request.method == "GET":
-        return render(request, "chat/data.html", {"count": index.count(owner=owner)})
+        return render(request, "chat/data.html", {"count": count})
     export = OwnerExport(index, owner)
     # Under ASGI, Django would collect a sync iterator in memory.
     content = aiter(export) if isinstance(request, ASGIRequest) else export

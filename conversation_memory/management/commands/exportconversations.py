@@ -26,7 +26,7 @@ class Command(MemoryCommand):
 
     def handle(self, *args: Any, owner: str, using: str, output: str, **options: Any) -> None:
         if not owner:
-            raise CommandError("An owner is required.")
+            raise CommandError("An owner is required.", returncode=Exit.USAGE)
         if output == "-" and (self.stdout.isatty() or not hasattr(self.stdout, "buffer")):
             text = "A ZIP cannot be shown. Give --output FILE, or send stdout to a file."
             raise CommandError(text, returncode=Exit.USAGE)
