@@ -37,7 +37,8 @@ class BulkTests(AdminTestCase):
             page = self.act(action, "damaged", confirmed="yes", value=value).content.decode()
             assert "was changed" not in page and "damaged" in page
         assert self.stored("damaged") == b'{"runs": [}'
-        assert self.index.driver("damaged").record() is None
+        record = self.index.driver("damaged").record()
+        assert (record.owner, record.expires) == (None, None)
 
     def test_sets_the_owner(self):
         page = self.act("set_owner", "a", "b", confirmed="yes", value="8").content.decode()

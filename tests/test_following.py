@@ -255,6 +255,7 @@ class FollowTests:
         assert next(first) is None
         error = raised(TooManyFollowers, list, self.driver.follow("r"))
         assert "MAX_FOLLOWERS" in str(error)
+        assert raised(TooManyFollowers, stream_reply, RequestFactory().get("/"), self.driver, "r")
         first.close()
         self.answer("so")
         assert told(self.driver.follow("r")) == [("text", "so"), ("finished", "")]

@@ -83,7 +83,7 @@ class Following:
 
     def with_pauses(self) -> Generator[Chunk | None, None, None]:
         """The chunks, and None whenever there was none for HEARTBEAT seconds."""
-        with self._counted():
+        with self.counted():
             chunks: Sequence[Chunk | None] = self._reader._run(self.look())
             while True:
                 yield from chunks
@@ -95,7 +95,7 @@ class Following:
 
     async def awith_pauses(self) -> AsyncGenerator[Chunk | None, None]:
         """See with_pauses()."""
-        with self._counted():
+        with self.counted():
             chunks: Sequence[Chunk | None] = await self._reader._arun(self.look())
             while True:
                 for chunk in chunks:
@@ -105,7 +105,8 @@ class Following:
                 chunks = self._told(await self._aread())
                 chunks = chunks or [*(await self._reader._arun(self.look())), None]
 
-    def _counted(self) -> AbstractContextManager[None]:
+    def counted(self) -> AbstractContextManager[None]:
+        """Raises `TooManyFollowers` beyond the limit."""
         return self._connection.following(self._layout.alias, self._layout.max_followers)
 
     def look(self) -> Operation[list[Chunk]]:

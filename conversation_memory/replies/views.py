@@ -31,11 +31,13 @@ def stream_reply(
     name of an event is the `kind` of the `Chunk`, its data a JSON object with the `text`. The last
     event is the outcome; a script closes its `EventSource` then.
 
-    Under ASGI, a follower costs a coroutine and a connection to Redis. Under WSGI it holds a worker
-    (a thread or a process of the server) until the reply is finished.
+    Under ASGI, a follower costs a coroutine, and a connection to Redis that those of one reply
+    share. Under WSGI it holds a worker (a thread or a process of the server) until the reply is
+    finished.
 
-    Raises Http404 if the driver sees no such run. An async view calls `await astream_reply()` for
-    that; where it calls this function, the only event is `removed`.
+    Raises `TooManyFollowers` beyond `MAX_FOLLOWERS`, and Http404 if the driver sees no such run. An
+    async view calls `await astream_reply()` for the latter; where it calls this function, the only
+    event is `removed`.
     """
     following = _following(request, driver, run_id)
     if not _has_loop():
@@ -68,6 +70,8 @@ def _following(request: HttpRequest, driver: ReplyingDriver, run_id: str) -> Fol
 
 
 def _response(request: HttpRequest, following: Following) -> StreamingHttpResponse:
+    with following.counted():  # with one follower too many, a view can still answer 503
+        pass
     is_async = isinstance(request, ASGIRequest)
     events: Any = _aevents(following) if is_async else _events(following)
     response = StreamingHttpResponse(events, content_type="text/event-stream; charset=utf-8")
