@@ -156,10 +156,12 @@ class Run:
         self._replaced.setdefault(side, data.get(side))
         data[side] = new
 
-    def first_side(self, side: str) -> Any:
+    def first_side(self, side: str) -> dict[str, Any]:
         """The dict of a side as it was before any other took its place."""
         data = self.to_dict()
-        return getattr(self, "_replaced", data).get(side, data.get(side))
+        replaced: Any = getattr(self, "_replaced", data)
+        first: dict[str, Any] = replaced.get(side, data.get(side))
+        return first
 
     def _artifact(self, side: str, position: int) -> Artifact:
         if self._data is None:
