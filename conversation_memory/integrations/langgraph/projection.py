@@ -1,0 +1,232 @@
+"""The messages of a thread as runs of its conversation.
+
+Only runs that the projection wrote are changed by it; what others wrote stays where it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha1
+from itertools import takewhile
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages.utils import convert_to_messages, convert_to_openai_messages
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from ...documents import Document
+from ...exceptions import ReplyLost, RunNotFound
+from ...layouts import ConversationRef, Layout
+from ...messages.formats import OPENAI, checked
+from ...messages.turns import FORMAT, MESSAGES, Turn
+from ...redis_io.operations import Operation
+from ...replies.lifecycle import Ending, Replies
+from ...runs import Run
+
+_serializer = JsonPlusSerializer()
+
+
+def digest_of(message: BaseMessage) -> bytes:
+    """What tells a message: everything in it."""
+    return sha1(_serializer.dumps_typed(message)[1], usedforsecurity=False).digest()[:16]
+
+
+def as_messages(value: Any) -> list[BaseMessage] | None:
+    """The value of a channel as messages; None if it is not a list of those."""
+    if not isinstance(value, list | tuple):
+        return None
+    if all(isinstance(one, BaseMessage) for one in value):
+        return [*value]
+    try:
+        return convert_to_messages(value)
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError):
+        return None
+
+
+@dataclass(frozen=True)
+class ThreadTurn:
+    """The messages from one of a user up to the next, as the run that they become."""
+
+    messages: Sequence[BaseMessage]
+    position: int
+
+    @cached_property
+    def digest(self) -> str:
+        digests = b"".join(map(digest_of, self.messages))
+        return sha1(digests, usedforsecurity=False).hexdigest()[:16]
+
+    @property
+    def id(self) -> str:
+        """That of the message of the user; without one, what its place and its text make."""
+        first = next(filter(_is_human, self.messages), self.messages[0])
+        text = f"{self.position} {first.type} {first.text}".encode("utf-8", "surrogatepass")
+        return first.id or sha1(text, usedforsecurity=False).hexdigest()
+
+    @property
+    def is_complete(self) -> bool:
+        last = self.messages[-1]
+        return isinstance(last, AIMessage) and not last.tool_calls
+
+    @property
+    def is_system(self) -> bool:
+        return all(isinstance(one, SystemMessage) for one in self.messages)
+
+    def run(self) -> Run:
+        return Turn(OPENAI, _chat(self.messages), 0, self.id, True).run()
+
+    def question(self) -> Run:
+        """The run without what followed the message of the user."""
+        asked = [*takewhile(lambda one: one.type in ("human", "system"), self.messages)]
+        return ThreadTurn(asked, self.position).run() if asked else Run("", "", id=self.id)
+
+    def renewed(self, run: Run) -> Run:
+        """`run`, which this turn has become, with what others have noted in its meta."""
+        fresh = self.run()
+        noted = run.meta if isinstance(run.meta, dict) else {}
+        kept = {name: one for name, one in noted.items() if name not in (MESSAGES, FORMAT)}
+        fresh.meta = {**kept, **(fresh.meta or {})} or None
+        return fresh
+
+
+def turns_of(messages: Sequence[BaseMessage]) -> list[ThreadTurn]:
+    groups: list[list[BaseMessage]] = []
+    for message in messages:
+        # A system prompt goes with the message of the user that follows it.
+        is_prompt = groups and all(isinstance(one, SystemMessage) for one in groups[-1])
+        if not groups or (_is_human(message) and not is_prompt):
+            groups.append([])
+        groups[-1].append(message)
+    turns = [ThreadTurn(group, position) for position, group in enumerate(groups)]
+    return [*{turn.id: turn for turn in turns if not turn.is_system}.values()]
+
+
+def _is_human(message: BaseMessage) -> bool:
+    return isinstance(message, HumanMessage)
+
+
+def _chat(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    try:
+        found = convert_to_openai_messages(messages)
+        return checked(found, OPENAI)
+    except (KeyError, TypeError, ValueError):  # content of no known form: its text tells
+        roles = {"ai": "assistant", "human": "user", "system": "system"}
+        return [{"role": roles.get(one.type, "assistant"), "content": one.text} for one in messages]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the projection has written: id and digest of each run, and the id of the open one."""
+
+    runs: Sequence[tuple[str, str]] = ()
+    open: str = ""
+
+    @classmethod
+    def read(cls, text: bytes) -> Shown:
+        """Raises ValueError or TypeError for a text that is not one."""
+        if not text:
+            return cls()
+        runs, open = json.loads(text)
+        return cls([(id, digest) for id, digest in runs], open)
+
+    @property
+    def text(self) -> bytes:
+        return json.dumps([[*map(list, self.runs)], self.open], separators=(",", ":")).encode()
+
+
+def _ids(runs: Sequence[tuple[str, str]]) -> list[str]:
+    return [id for id, _ in runs]
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """Brings a conversation in step with the messages of a thread."""
+
+    layout: Layout
+    ref: ConversationRef
+    before: Shown
+
+    def show(self, messages: Sequence[BaseMessage], *, anew: bool = False) -> Operation[Shown]:
+        """Write what has changed. With `anew`, it is not known what was written last."""
+        turns = turns_of(messages)
+        open = turns.pop() if turns and not turns[-1].is_complete else None
+        shown = Shown([(turn.id, turn.digest) for turn in turns], open.id if open else "")
+        old, same = self.before.runs, 0
+        while same < min(len(old), len(turns)) and old[same] == shown.runs[same]:
+            same += 1
+        if not anew and same == len(old):
+            yield from self._append(turns[same:])
+        elif not anew and same == len(old) - 1 and _ids(old[same:]) == _ids(shown.runs[same:][:1]):
+            yield from self._edit(turns[same])
+            yield from self._append(turns[same + 1 :])
+        else:
+            yield from self._rewrite(turns)
+        yield from self._ask(open)
+        return shown
+
+    @property
+    def _replies(self) -> Replies:
+        return Replies(self.layout, self.ref.for_a_call())
+
+    def _append(self, turns: Sequence[ThreadTurn]) -> Operation[None]:
+        if not turns:
+            return
+        ref, runs = self.ref.for_a_call(), [turn.run() for turn in turns]
+        if runs[0].id == self.before.open:
+            ending = Ending(rest=runs[0].output.text)
+            settles = self._replies._settlement(runs[0].id, b"", "finished", "", ending)
+            try:
+                yield from self.layout.append(replace(ref, settles=settles), runs)
+                return
+            except ReplyLost:  # somebody else has ended it
+                ref = self.ref.for_a_call()
+        yield from self.layout.append(ref, runs)
+
+    def _edit(self, turn: ThreadTurn) -> Operation[None]:
+        def text(stored: bytes) -> bytes:
+            return self.layout.text_of(turn.renewed(Run.from_text(stored)))
+
+        try:
+            yield from self.layout._change_run(self.ref.for_a_call(), turn.id, "edit", text)
+        except RunNotFound:  # somebody has removed it
+            return
+
+    def _rewrite(self, turns: Sequence[ThreadTurn]) -> Operation[None]:
+        def change(document: Document) -> Document | None:
+            texts = [*self._merged(document, turns)]
+            return None if texts == [*document.texts] else document.with_texts(texts)
+
+        yield from self.layout._change(self.ref.for_a_call(), change)
+
+    def _merged(self, document: Document, turns: Sequence[ThreadTurn]) -> list[bytes]:
+        """The turns, and the runs of others behind the same ones as before."""
+        wanted, known = {turn.id for turn in turns}, dict(self.before.runs)
+        stored: dict[str, tuple[Run, bytes]] = {}
+        behind: dict[str, list[bytes]] = {"": []}
+        last = ""
+        for run, text in zip(document.runs, document.texts, strict=True):
+            if run.id in wanted:
+                last = run.id
+                stored[last] = run, text
+            elif run.id not in known:
+                behind.setdefault(last, []).append(text)
+        merged = behind[""]
+        for turn in turns:
+            is_same = known.get(turn.id) == turn.digest
+            if turn.id in stored:
+                run, text = stored[turn.id]
+                merged.append(text if is_same else self.layout.text_of(turn.renewed(run)))
+            elif not is_same:  # otherwise, somebody has removed it
+                merged.append(self.layout.text_of(turn.run()))
+            merged += behind.get(turn.id, [])
+        return merged
+
+    def _ask(self, turn: ThreadTurn | None) -> Operation[None]:
+        """Keep the question that is being answered as an open run, instead of an earlier one."""
+        id = turn.id if turn else ""
+        if self.before.open not in ("", id):
+            yield from self._replies.give_up(self.before.open, "removed", "")
+        if turn and id != self.before.open:
+            yield from self._replies.begin(turn.question())

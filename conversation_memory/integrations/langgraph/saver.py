@@ -1,0 +1,380 @@
+"""A checkpointer of LangGraph whose threads are conversations."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from random import getrandbits
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    BaseCheckpointSaver,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    SerializerProtocol,
+    empty_checkpoint,
+    get_checkpoint_metadata,
+    writes_sort_key,
+)
+
+from ...drivers import new_ref
+from ...indexes import ConversationIndex
+from ...keys import Id, decode, encode
+from ...layouts import ConversationRef
+from ...layouts.refs import owner_of
+from ...redis_io.operations import Operation, T, twins
+from .checkpoints import (
+    ChannelValue,
+    CheckpointName,
+    Checkpoints,
+    KeptCheckpoint,
+    PendingWrite,
+    Typed,
+    names_of,
+)
+from .history import History, Threads, Wanted, matching, superseded
+from .projection import Projection, Shown, as_messages, digest_of
+
+OWNER = "owner"  # a key of a config, which names the owner of the thread
+
+
+class ConversationSaver(BaseCheckpointSaver[str]):
+    """Keeps the checkpoints of a thread next to the conversation of that id.
+
+    `index` is what `indexes["alias"]` gives. With `owner`, the saver sees and changes only threads
+    of that owner; without, a config may name the owner, as `{"configurable": {"thread_id": …,
+    "owner": …}}`. A saver without either has full access. `ttl` is that of a driver.
+
+    The channel `messages` of the newest checkpoint is shown as the runs of the conversation; None
+    shows nothing. `serde` is a serializer of LangGraph. Errors of Redis are those of
+    `conversation_memory.exceptions`.
+    """
+
+    def __init__(
+        self,
+        index: ConversationIndex,
+        *,
+        owner: Id | None = None,
+        ttl: float | timedelta | None = None,
+        messages: str | None = "messages",
+        serde: SerializerProtocol | None = None,
+    ):
+        super().__init__(serde=serde)
+        self.index = index
+        self.messages = messages
+        self._ref = new_ref(b"", owner, ttl)
+
+    def _get_tuple(self, config: RunnableConfig) -> Operation[CheckpointTuple | None]:
+        """The checkpoint that a config names, by default the newest; None if there is none."""
+        thread, where = self._thread(config), _where(config)
+        reading = self.index._layout.reading(thread.ref, thread.get(where))
+        kept = yield from self._guarded(thread, reading)
+        return None if kept is None else self._tuple(config, thread, kept)
+
+    get_tuple, aget_tuple = twins(_get_tuple)
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Checkpoints of a thread, newest first; without a config, of all threads.
+
+        `filter` compares values of their metadata.
+        """
+        history = self._history(config, filter, before, limit)
+        while page := self._run(history.next()):
+            yield from (self._tuple(config, *pair) for pair in page)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """See list()."""
+        history = self._history(config, filter, before, limit)
+        while page := await self._arun(history.next()):
+            for pair in page:
+                yield self._tuple(config, *pair)
+
+    def _history(
+        self,
+        config: RunnableConfig | None,
+        filter: dict[str, Any] | None,
+        before: RunnableConfig | None,
+        limit: int | None,
+    ) -> History:
+        conf = (config or {}).get("configurable", {})
+        namespace = conf.get("checkpoint_ns")
+        wanted = Wanted(
+            None if namespace is None else encode(namespace),
+            encode(conf.get("checkpoint_id") or ""),
+            encode(before["configurable"].get("checkpoint_id") or "") if before else b"",
+            self._matches(filter) if filter else None,
+        )
+        return History(self._threads(config), wanted, limit)
+
+    def _matches(self, filter: Mapping[str, Any]) -> Callable[[Typed], bool]:
+        def matches(metadata: Typed) -> bool:
+            found = self.serde.loads_typed(metadata)
+            return all(found.get(name) == value for name, value in filter.items())
+
+        return matches
+
+    def _put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> Operation[RunnableConfig]:
+        """Keep a checkpoint, and show its messages if it is the newest of its thread."""
+        thread, values = self._thread(config), checkpoint["channel_values"]
+        noted = get_checkpoint_metadata(_without_owner(config), metadata)
+        kept = self._kept(config, checkpoint, noted)
+        versions = {name: str(one) for name, one in checkpoint["channel_versions"].items()}
+        new = [
+            self._value(name, str(version), values[name])
+            for name, version in new_versions.items()
+            if name in values
+        ]
+        shown = as_messages(values.get(self.messages)) if self.messages in versions else None
+        is_root = not kept.name.namespace
+        shows = encode(versions[self.messages or ""]) if is_root and shown is not None else b""
+        run = encode(noted.get("run_id") or "")
+        encoded = {encode(name): encode(one) for name, one in versions.items()}
+        putting = thread.put(kept, encoded, new, run, shows)
+        found = yield from self._guarded(thread, putting)
+        if found != b"same":
+            showing = self._show(thread, kept.name.id, shown or [], shows, found)
+            yield from self._guarded(thread, showing)
+        return self._config(config, thread, kept.name)
+
+    put, aput = twins(_put)
+
+    def _kept(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
+    ) -> KeptCheckpoint:
+        body = {name: one for name, one in checkpoint.items() if name != "channel_values"}
+        parent = _where(config)
+        name = CheckpointName(parent.namespace, encode(checkpoint["id"]))
+        whole = self.serde.dumps_typed(body), self.serde.dumps_typed(metadata)
+        return KeptCheckpoint(name, parent.id, *whole, {})
+
+    def _value(self, channel: str, version: str, value: Any) -> ChannelValue:
+        name = encode(channel), encode(version)
+        # Each version of a list of messages holds most of those of the one before.
+        if type(value) is list and value and all(isinstance(one, BaseMessage) for one in value):
+            messages = [(digest_of(one), self.serde.dumps_typed(one)) for one in value]
+            return ChannelValue(*name, None, messages)
+        return ChannelValue(*name, self.serde.dumps_typed(value))
+
+    def _show(
+        self,
+        thread: Checkpoints,
+        id: bytes,
+        messages: Sequence[BaseMessage],
+        version: bytes,
+        found: bytes,
+    ) -> Operation[None]:
+        """Bring the conversation in step with the messages; `found` is that of checkpoint.lua."""
+        anew = found.startswith(b"lost")
+        try:
+            before = Shown.read(found[4:])
+        except (TypeError, ValueError):
+            before, anew = Shown(), True
+        projection = Projection(self.index._layout, thread.ref, before)
+        shown = yield from projection.show(messages, anew=anew)
+        yield from thread.shown(id, shown.text, version)
+
+    def _put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> Operation[None]:
+        """Keep what a task has written, which follows the checkpoint of the config."""
+        thread, task, path = self._thread(config), encode(task_id), encode(task_path)
+        pending = []
+        for place, (channel, value) in enumerate(writes):
+            number, typed = WRITES_IDX_MAP.get(channel, place), self.serde.dumps_typed(value)
+            pending.append(PendingWrite(task, number, encode(channel), typed, path, number < 0))
+        yield from self._guarded(thread, thread.put_writes(_where(config), pending))
+
+    put_writes, aput_writes = twins(_put_writes)
+
+    def _delete_thread(self, thread_id: str) -> Operation[None]:
+        """Delete the conversation with all its checkpoints."""
+        yield from self.index._layout.delete(self._ref.at(encode(thread_id)).for_a_call())
+
+    delete_thread, adelete_thread = twins(_delete_thread)
+
+    def _copy_thread(self, source_thread_id: str, target_thread_id: str) -> Operation[None]:
+        """Copy a conversation with its checkpoints; the copy has the same owner.
+
+        Raises the errors of the `fork()` of a driver.
+        """
+        layout, thread = self.index._layout, self._of(encode(source_thread_id))
+        record = yield from layout.record(thread.ref)
+        if record is None:
+            raise layout.not_found(thread.ref)
+        target = thread.ref.at(encode(target_thread_id)).owned_by(owner_of(record))
+        yield from self._guarded(thread, layout.fork(thread.ref, target.for_a_call(), None))
+        yield from self._guarded(thread, thread.copy_to(target))
+
+    copy_thread, acopy_thread = twins(_copy_thread)
+
+    def _prune(
+        self, thread_ids: Sequence[str], *, strategy: str = "keep_latest"
+    ) -> Operation[None]:
+        """Delete all checkpoints but the newest of each namespace, or with "delete" all of them.
+
+        The conversations stay as they are.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(
+                f"{strategy!r:.50} is not a strategy. Choose 'keep_latest' or 'delete'."
+            )
+        for thread in map(self._of, map(encode, thread_ids)):
+            keeps = strategy == "keep_latest"
+            chosen = superseded(thread, self._deltas) if keeps else thread.names()
+            if names := (yield from self._guarded(thread, chosen)):
+                yield from self._guarded(thread, thread.remove(names))
+
+    prune, aprune = twins(_prune)
+
+    def _deltas(self, metadata: Typed) -> Sequence[str]:
+        return [*(self.serde.loads_typed(metadata).get("counters_since_delta_snapshot") or ())]
+
+    def _delete_for_runs(self, run_ids: Sequence[str]) -> Operation[None]:
+        """Delete the checkpoints of some runs of the graph, in all threads.
+
+        A conversation then shows the newest checkpoint that is left. Looks at every thread.
+        """
+        runs, threads = [*map(encode, run_ids)], self._threads(None)
+        while runs and threads.are_left:
+            batch = yield from threads.next()
+            found = yield from names_of(batch, runs)
+            for thread, names in zip(batch, found, strict=True):
+                if names:
+                    yield from self._guarded(thread, self._delete_from(thread, names, runs))
+
+    delete_for_runs, adelete_for_runs = twins(_delete_for_runs)
+
+    def _delete_from(
+        self, thread: Checkpoints, names: Sequence[CheckpointName], runs: Sequence[bytes]
+    ) -> Operation[None]:
+        def is_of_these(metadata: Typed) -> bool:
+            return encode(self.serde.loads_typed(metadata).get("run_id") or "") in runs
+
+        doomed = yield from matching(thread, names, is_of_these)
+        yield from thread.remove(doomed, runs)
+        shown = yield from thread.what_is_shown()
+        newest = yield from thread.get(CheckpointName(b""))
+        left = self._checkpoint(newest) if newest else empty_checkpoint()
+        version = left["channel_versions"].get(self.messages or "", "")
+        value = left["channel_values"].get(self.messages or "") if version else []
+        messages = as_messages(value)
+        if shown and messages is not None:
+            yield from self._show(thread, b"", messages, encode(str(version)), b"next" + shown)
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """The next version of a channel; two branches of a thread never make the same."""
+        number = int(str(current).partition(".")[0]) if current is not None else 0
+        return f"{number + 1:016}.{getrandbits(48):012x}"
+
+    def _tuple(
+        self, config: RunnableConfig | None, thread: Checkpoints, kept: KeptCheckpoint
+    ) -> CheckpointTuple:
+        parent = CheckpointName(kept.name.namespace, kept.parent)
+        loads = self.serde.loads_typed
+        writes = sorted(
+            kept.writes,
+            key=lambda one: writes_sort_key(decode(one.path), decode(one.task), one.number),
+        )
+        return CheckpointTuple(
+            self._config(config, thread, kept.name),
+            self._checkpoint(kept),
+            loads(kept.metadata),
+            self._config(config, thread, parent) if kept.parent else None,
+            [(decode(one.task), decode(one.channel), loads(one.value)) for one in writes],
+        )
+
+    def _checkpoint(self, kept: KeptCheckpoint) -> Checkpoint:
+        loads = self.serde.loads_typed
+        values = {
+            decode(name): [*map(loads, one)] if not isinstance(one, tuple) else loads(one)
+            for name, one in kept.values.items()
+        }
+        return {**loads(kept.checkpoint), "channel_values": values}
+
+    def _config(
+        self, config: RunnableConfig | None, thread: Checkpoints, name: CheckpointName
+    ) -> RunnableConfig:
+        conf = (config or {}).get("configurable", {})
+        return {
+            "configurable": {
+                **({OWNER: conf[OWNER]} if OWNER in conf else {}),
+                "thread_id": conf.get("thread_id", decode(thread.ref.id)),
+                "checkpoint_ns": decode(name.namespace),
+                "checkpoint_id": decode(name.id),
+            }
+        }
+
+    def _of(self, id: bytes) -> Checkpoints:
+        return Checkpoints(self.index._layout, self._ref.at(id))
+
+    def _thread(self, config: RunnableConfig) -> Checkpoints:
+        conf = config["configurable"]
+        ref = self._owned(conf.get(OWNER)).at(encode(conf["thread_id"]))
+        return Checkpoints(self.index._layout, ref)
+
+    def _threads(self, config: RunnableConfig | None) -> Threads:
+        if config is None:
+            return Threads(self.index._listing, self._ref)
+        thread = self._thread(config)
+        return Threads(self.index._listing, thread.ref, [thread.ref.id])
+
+    def _owned(self, owner: Id | None) -> ConversationRef:
+        """The caller that a config names. Raises ValueError if it is another owner's."""
+        if owner is None:
+            return self._ref
+        ref = new_ref(b"", owner, None)
+        if self._ref.scoped and self._ref.owner != ref.owner:
+            raise ValueError("The config names another owner than that of this saver.")
+        return replace(ref, lifetime=self._ref.lifetime)
+
+    def _guarded(self, thread: Checkpoints, operation: Operation[T]) -> Operation[T]:
+        return self.index._layout.guarded(thread.ref, operation)
+
+    def _run(self, operation: Operation[T]) -> T:
+        return self.index._run(operation)
+
+    async def _arun(self, operation: Operation[T]) -> T:
+        return await self.index._arun(operation)
+
+
+def _where(config: RunnableConfig) -> CheckpointName:
+    """The checkpoint that a config names; without an id, the newest of the namespace."""
+    conf = config["configurable"]
+    namespace, id = conf.get("checkpoint_ns") or "", conf.get("checkpoint_id") or ""
+    return CheckpointName(encode(namespace), encode(id))
+
+
+def _without_owner(config: RunnableConfig) -> RunnableConfig:
+    # The owner is that of the conversation, which may get another one.
+    conf = {name: one for name, one in config["configurable"].items() if name != OWNER}
+    return {**config, "configurable": conf}
