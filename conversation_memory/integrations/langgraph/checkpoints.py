@@ -129,7 +129,8 @@ class Checkpoints:
         args = [part(namespace), kept.name.id, kept.text(versions), _run(run), shows]
         args += [one for value in values for one in value.args(namespace)]
         self._check_size(args)
-        return (yield from self._create_and(CHECKPOINT, args))
+        found: bytes = yield from self._create_and(CHECKPOINT, args)
+        return found
 
     def put_writes(self, name: CheckpointName, writes: Sequence[PendingWrite]) -> Operation[None]:
         args = [part(name.namespace), name.id, *(one for write in writes for one in write.args)]

@@ -11,17 +11,15 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
-    SerializerProtocol,
     empty_checkpoint,
     get_checkpoint_metadata,
-    writes_sort_key,
 )
+from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from ...drivers import new_ref
 from ...indexes import ConversationIndex
@@ -30,16 +28,15 @@ from ...layouts import ConversationRef
 from ...layouts.refs import owner_of
 from ...redis_io.operations import Operation, T, twins
 from .checkpoints import (
-    ChannelValue,
     CheckpointName,
     Checkpoints,
     KeptCheckpoint,
-    PendingWrite,
     Typed,
     names_of,
 )
+from .codec import CheckpointCodec
 from .history import History, Threads, Wanted, matching, superseded
-from .projection import Projection, Shown, as_messages, digest_of
+from .projection import Projection, Shown, as_messages
 
 OWNER = "owner"  # a key of a config, which names the owner of the thread
 
@@ -128,7 +125,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
 
     def _matches(self, filter: Mapping[str, Any]) -> Callable[[Typed], bool]:
         def matches(metadata: Typed) -> bool:
-            found = self.serde.loads_typed(metadata)
+            found = self._codec.metadata(metadata)
             return all(found.get(name) == value for name, value in filter.items())
 
         return matches
@@ -143,10 +140,10 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         """Keep a checkpoint, and show its messages if it is the newest of its thread."""
         thread, values = self._thread(config), checkpoint["channel_values"]
         noted = get_checkpoint_metadata(_without_owner(config), metadata)
-        kept = self._kept(config, checkpoint, noted)
+        kept = self._codec.kept(_where(config), checkpoint, noted)
         versions = {name: str(one) for name, one in checkpoint["channel_versions"].items()}
         new = [
-            self._value(name, str(version), values[name])
+            self._codec.value(name, str(version), values[name])
             for name, version in new_versions.items()
             if name in values
         ]
@@ -163,23 +160,6 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         return self._config(config, thread, kept.name)
 
     put, aput = twins(_put)
-
-    def _kept(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata
-    ) -> KeptCheckpoint:
-        body = {name: one for name, one in checkpoint.items() if name != "channel_values"}
-        parent = _where(config)
-        name = CheckpointName(parent.namespace, encode(checkpoint["id"]))
-        whole = self.serde.dumps_typed(body), self.serde.dumps_typed(metadata)
-        return KeptCheckpoint(name, parent.id, *whole, {})
-
-    def _value(self, channel: str, version: str, value: Any) -> ChannelValue:
-        name = encode(channel), encode(version)
-        # Each version of a list of messages holds most of those of the one before.
-        if type(value) is list and value and all(isinstance(one, BaseMessage) for one in value):
-            messages = [(digest_of(one), self.serde.dumps_typed(one)) for one in value]
-            return ChannelValue(*name, None, messages)
-        return ChannelValue(*name, self.serde.dumps_typed(value))
 
     def _show(
         self,
@@ -207,11 +187,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         task_path: str = "",
     ) -> Operation[None]:
         """Keep what a task has written, which follows the checkpoint of the config."""
-        thread, task, path = self._thread(config), encode(task_id), encode(task_path)
-        pending = []
-        for place, (channel, value) in enumerate(writes):
-            number, typed = WRITES_IDX_MAP.get(channel, place), self.serde.dumps_typed(value)
-            pending.append(PendingWrite(task, number, encode(channel), typed, path, number < 0))
+        thread = self._thread(config)
+        pending = self._codec.pending(writes, encode(task_id), encode(task_path))
         yield from self._guarded(thread, thread.put_writes(_where(config), pending))
 
     put_writes, aput_writes = twins(_put_writes)
@@ -257,7 +234,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
     prune, aprune = twins(_prune)
 
     def _deltas(self, metadata: Typed) -> Sequence[str]:
-        return [*(self.serde.loads_typed(metadata).get("counters_since_delta_snapshot") or ())]
+        return [*(self._codec.metadata(metadata).get("counters_since_delta_snapshot") or ())]
 
     def _delete_for_runs(self, run_ids: Sequence[str]) -> Operation[None]:
         """Delete the checkpoints of some runs of the graph, in all threads.
@@ -278,13 +255,13 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         self, thread: Checkpoints, names: Sequence[CheckpointName], runs: Sequence[bytes]
     ) -> Operation[None]:
         def is_of_these(metadata: Typed) -> bool:
-            return encode(self.serde.loads_typed(metadata).get("run_id") or "") in runs
+            return encode(self._codec.metadata(metadata).get("run_id") or "") in runs
 
         doomed = yield from matching(thread, names, is_of_these)
         yield from thread.remove(doomed, runs)
         shown = yield from thread.what_is_shown()
         newest = yield from thread.get(CheckpointName(b""))
-        left = self._checkpoint(newest) if newest else empty_checkpoint()
+        left = self._codec.checkpoint(newest) if newest else empty_checkpoint()
         version = left["channel_versions"].get(self.messages or "", "")
         value = left["channel_values"].get(self.messages or "") if version else []
         messages = as_messages(value)
@@ -299,27 +276,14 @@ class ConversationSaver(BaseCheckpointSaver[str]):
     def _tuple(
         self, config: RunnableConfig | None, thread: Checkpoints, kept: KeptCheckpoint
     ) -> CheckpointTuple:
-        parent = CheckpointName(kept.name.namespace, kept.parent)
-        loads = self.serde.loads_typed
-        writes = sorted(
-            kept.writes,
-            key=lambda one: writes_sort_key(decode(one.path), decode(one.task), one.number),
-        )
+        parent, codec = CheckpointName(kept.name.namespace, kept.parent), self._codec
         return CheckpointTuple(
             self._config(config, thread, kept.name),
-            self._checkpoint(kept),
-            loads(kept.metadata),
+            codec.checkpoint(kept),
+            codec.metadata(kept.metadata),
             self._config(config, thread, parent) if kept.parent else None,
-            [(decode(one.task), decode(one.channel), loads(one.value)) for one in writes],
+            codec.writes(kept),
         )
-
-    def _checkpoint(self, kept: KeptCheckpoint) -> Checkpoint:
-        loads = self.serde.loads_typed
-        values = {
-            decode(name): [*map(loads, one)] if not isinstance(one, tuple) else loads(one)
-            for name, one in kept.values.items()
-        }
-        return {**loads(kept.checkpoint), "channel_values": values}
 
     def _config(
         self, config: RunnableConfig | None, thread: Checkpoints, name: CheckpointName
@@ -333,6 +297,10 @@ class ConversationSaver(BaseCheckpointSaver[str]):
                 "checkpoint_id": decode(name.id),
             }
         }
+
+    @property
+    def _codec(self) -> CheckpointCodec:
+        return CheckpointCodec(self.serde)
 
     def _of(self, id: bytes) -> Checkpoints:
         return Checkpoints(self.index._layout, self._ref.at(id))
