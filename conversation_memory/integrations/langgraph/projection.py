@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha1
-from itertools import takewhile
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.messages.utils import convert_to_messages, convert_to_openai_messages
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
@@ -23,7 +23,7 @@ from ...layouts import ConversationRef, Layout
 from ...messages.formats import OPENAI, checked
 from ...messages.turns import FORMAT, MESSAGES, Turn
 from ...redis_io.operations import Operation
-from ...replies.lifecycle import Ending, Replies
+from ...replies.lifecycle import UNCLAIMED, Ending, Replies
 from ...runs import Run
 
 _serializer = JsonPlusSerializer()
@@ -65,22 +65,17 @@ class ThreadTurn:
         text = f"{self.position} {first.type} {first.text}".encode("utf-8", "surrogatepass")
         return first.id or sha1(text, usedforsecurity=False).hexdigest()
 
-    @property
-    def is_complete(self) -> bool:
-        last = self.messages[-1]
-        return isinstance(last, AIMessage) and not last.tool_calls
+    @cached_property
+    def turn(self) -> Turn:
+        return Turn(OPENAI, _chat(self.messages), 0, self.id, True)
 
     @property
-    def is_system(self) -> bool:
-        return all(isinstance(one, SystemMessage) for one in self.messages)
+    def is_open(self) -> bool:
+        """True if an answer is to come."""
+        return self.turn.is_open
 
     def run(self) -> Run:
-        return Turn(OPENAI, _chat(self.messages), 0, self.id, True).run()
-
-    def question(self) -> Run:
-        """The run without what followed the message of the user."""
-        asked = [*takewhile(lambda one: one.type in ("human", "system"), self.messages)]
-        return ThreadTurn(asked, self.position).run() if asked else Run("", "", id=self.id)
+        return self.turn.run()
 
     def renewed(self, run: Run) -> Run:
         """`run`, which this turn has become, with what others have noted in its meta."""
@@ -91,16 +86,20 @@ class ThreadTurn:
         return fresh
 
 
-def turns_of(messages: Sequence[BaseMessage]) -> list[ThreadTurn]:
+def thread_turns(messages: Sequence[BaseMessage]) -> list[ThreadTurn]:
+    """The turns of a thread, cut where a message list cuts them."""
     groups: list[list[BaseMessage]] = []
     for message in messages:
-        # A system prompt goes with the message of the user that follows it.
-        is_prompt = groups and all(isinstance(one, SystemMessage) for one in groups[-1])
-        if not groups or (_is_human(message) and not is_prompt):
+        # Several messages of a user in a row, and a system prompt before one, are of one turn.
+        if not groups or (_asks(message) and not all(map(_asks, groups[-1]))):
             groups.append([])
         groups[-1].append(message)
     turns = [ThreadTurn(group, position) for position, group in enumerate(groups)]
-    return [*{turn.id: turn for turn in turns if not turn.is_system}.values()]
+    return [*{turn.id: turn for turn in turns}.values()]
+
+
+def _asks(message: BaseMessage) -> bool:
+    return isinstance(message, HumanMessage | SystemMessage)
 
 
 def _is_human(message: BaseMessage) -> bool:
@@ -118,22 +117,25 @@ def _chat(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the projection has written: id and digest of each run, and the id of the open one."""
+    """What the projection has written: id and digest of each run, and of the open one."""
 
     runs: Sequence[tuple[str, str]] = ()
     open: str = ""
+    digest: str = ""
+    token: str = ""  # of the open run
 
     @classmethod
     def read(cls, text: bytes) -> Shown:
         """Raises ValueError or TypeError for a text that is not one."""
         if not text:
             return cls()
-        runs, open = json.loads(text)
-        return cls([(id, digest) for id, digest in runs], open)
+        runs, open, digest, token = json.loads(text)
+        return cls([(id, digest) for id, digest in runs], open, digest, token)
 
     @property
     def text(self) -> bytes:
-        return json.dumps([[*map(list, self.runs)], self.open], separators=(",", ":")).encode()
+        parts = [[*map(list, self.runs)], self.open, self.digest, self.token]
+        return json.dumps(parts, separators=(",", ":")).encode()
 
 
 def _ids(runs: Sequence[tuple[str, str]]) -> list[str]:
@@ -150,9 +152,9 @@ class Projection:
 
     def show(self, messages: Sequence[BaseMessage], *, anew: bool = False) -> Operation[Shown]:
         """Write what has changed. With `anew`, it is not known what was written last."""
-        turns = turns_of(messages)
-        open = turns.pop() if turns and not turns[-1].is_complete else None
-        shown = Shown([(turn.id, turn.digest) for turn in turns], open.id if open else "")
+        turns = thread_turns(messages)
+        open = turns.pop() if turns and turns[-1].is_open else None
+        shown = Shown([(turn.id, turn.digest) for turn in turns])
         old, same = self.before.runs, 0
         while same < min(len(old), len(turns)) and old[same] == shown.runs[same]:
             same += 1
@@ -163,8 +165,7 @@ class Projection:
             yield from self._append(turns[same + 1 :])
         else:
             yield from self._rewrite(turns)
-        yield from self._ask(open)
-        return shown
+        return (yield from self._ask(open, shown))
 
     @property
     def _replies(self) -> Replies:
@@ -223,10 +224,17 @@ class Projection:
             merged += behind.get(turn.id, [])
         return merged
 
-    def _ask(self, turn: ThreadTurn | None) -> Operation[None]:
-        """Keep the question that is being answered as an open run, instead of an earlier one."""
-        id = turn.id if turn else ""
-        if self.before.open not in ("", id):
-            yield from self._replies.give_up(self.before.open, "removed", "")
-        if turn and id != self.before.open:
-            yield from self._replies.begin(turn.question())
+    def _ask(self, turn: ThreadTurn | None, shown: Shown) -> Operation[Shown]:
+        """Keep the turn that lacks an answer as an open run, instead of an earlier one."""
+        before, token = self.before, self.before.token.encode()
+        if before.open and (turn is None or before.open != turn.id):
+            yield from self._replies.give_up(before.open, "removed", "")
+        if turn is None:
+            return shown
+        if before.open != turn.id:
+            yield from self._replies.begin(turn.run())
+            token = UNCLAIMED
+        elif before.digest != turn.digest:
+            with suppress(ReplyLost):  # somebody is answering it, or has ended it
+                token = yield from self._replies.amend(turn.run(), token)
+        return Shown(shown.runs, turn.id, turn.digest, token.decode())
