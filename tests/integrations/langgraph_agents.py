@@ -35,7 +35,7 @@ def tools(state):
 
 
 def after_model(state):
-    return "tools" if state["messages"][-1].tool_calls else END
+    return "tools" if getattr(state["messages"][-1], "tool_calls", None) else END
 
 
 def agent(saver, **options):

@@ -4,9 +4,11 @@ import asyncio
 from importlib.util import find_spec
 from unittest import skipUnless
 
-from ..utils import RedisTestCase, close_connections, each_layout
+from ..utils import close_connections, each_layout
 
-if find_spec("langgraph"):
+HAS_SUITE = bool(find_spec("langgraph") and find_spec("langgraph.checkpoint.conformance"))
+
+if HAS_SUITE:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from conversation_memory.integrations.langgraph import ConversationSaver
@@ -35,7 +37,7 @@ if find_spec("langgraph"):
         setattr(SyncSaver, f"a{_name}", _twin(_name))
 
 
-@skipUnless(find_spec("langgraph.checkpoint.conformance"), "needs langgraph")
+@skipUnless(HAS_SUITE, "needs langgraph-checkpoint-conformance")
 @each_layout
 class ConformanceTests:
     def report(self, made, **options):

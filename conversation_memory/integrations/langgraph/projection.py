@@ -215,11 +215,11 @@ class Projection:
                 behind.setdefault(last, []).append(text)
         merged = behind[""]
         for turn in turns:
-            is_same = known.get(turn.id) == turn.digest
             if turn.id in stored:
                 run, text = stored[turn.id]
+                is_same = known.get(turn.id) == turn.digest
                 merged.append(text if is_same else self.layout.text_of(turn.renewed(run)))
-            elif not is_same:  # otherwise, somebody has removed it
+            elif turn.id not in known:  # otherwise, somebody has removed it
                 merged.append(self.layout.text_of(turn.run()))
             merged += behind.get(turn.id, [])
         return merged
