@@ -1,7 +1,6 @@
 """The history of a thread: listed, pruned, serialized, and how much memory it takes."""
 
 import asyncio
-import os
 from importlib.util import find_spec
 from threading import Barrier, Thread
 from unittest import skipUnless
@@ -296,7 +295,11 @@ class ProjectionTests(HistoryTestCase):
                     self.removed.add(id)
                     self.check()
 
-        options = {"max_examples": int(os.environ.get("EX", 20)), "stateful_step_count": 15, "deadline": None}
+        options = {
+            "max_examples": 20,
+            "stateful_step_count": 15,
+            "deadline": None,
+        }
         with asyncio.Runner() as runner:
             try:
                 run_state_machine_as_test(Machine, settings=hypothesis_settings(**options))

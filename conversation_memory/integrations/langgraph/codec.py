@@ -15,6 +15,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.base import PendingWrite as Write
 from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ...keys import decode, encode
 from .checkpoints import ChannelValue, CheckpointName, KeptCheckpoint, PendingWrite, Typed
@@ -40,8 +41,12 @@ class CheckpointCodec:
         name = encode(channel), encode(version)
         # Each version of a list of messages holds most of those of the one before.
         if type(value) is list and value and all(isinstance(one, BaseMessage) for one in value):
-            messages = [(digest_of(one), self.serde.dumps_typed(one)) for one in value]
-            return ChannelValue(*name, None, messages)
+            typed = [self.serde.dumps_typed(one) for one in value]
+            # Only this serializer is known to encode the same message in the same way.
+            is_known = type(self.serde) is JsonPlusSerializer
+            pairs = zip(value, typed, strict=True)
+            digests = [digest_of(one, text if is_known else b"") for one, (_, text) in pairs]
+            return ChannelValue(*name, None, [*zip(digests, typed, strict=True)])
         return ChannelValue(*name, self.serde.dumps_typed(value))
 
     def pending(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha1
+from itertools import islice
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
@@ -29,9 +30,10 @@ from ...runs import Run
 _serializer = JsonPlusSerializer()
 
 
-def digest_of(message: BaseMessage) -> bytes:
-    """What tells a message: everything in it."""
-    return sha1(_serializer.dumps_typed(message)[1], usedforsecurity=False).digest()[:16]
+def digest_of(message: BaseMessage, encoded: bytes = b"") -> bytes:
+    """What tells a message: everything in it. `encoded` is its text, if it is known."""
+    encoded = encoded or _serializer.dumps_typed(message)[1]
+    return sha1(encoded, usedforsecurity=False).digest()[:16]
 
 
 def as_messages(value: Any) -> list[BaseMessage] | None:
@@ -52,11 +54,11 @@ class ThreadTurn:
 
     messages: Sequence[BaseMessage]
     position: int
+    digests: Sequence[bytes]
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        digests = b"".join(map(digest_of, self.messages))
-        return sha1(digests, usedforsecurity=False).hexdigest()[:16]
+        return sha1(b"".join(self.digests), usedforsecurity=False).hexdigest()[:16]
 
     @property
     def id(self) -> str:
@@ -86,15 +88,22 @@ class ThreadTurn:
         return fresh
 
 
-def thread_turns(messages: Sequence[BaseMessage]) -> list[ThreadTurn]:
+def thread_turns(
+    messages: Sequence[BaseMessage], digests: Sequence[bytes] | None = None
+) -> list[ThreadTurn]:
     """The turns of a thread, cut where a message list cuts them."""
+    digests = digests or [*map(digest_of, messages)]
     groups: list[list[BaseMessage]] = []
     for message in messages:
         # Several messages of a user in a row, and a system prompt before one, are of one turn.
         if not groups or (_asks(message) and not all(map(_asks, groups[-1]))):
             groups.append([])
         groups[-1].append(message)
-    turns = [ThreadTurn(group, position) for position, group in enumerate(groups)]
+    left = iter(digests)
+    turns = [
+        ThreadTurn(group, position, [*islice(left, len(group))])
+        for position, group in enumerate(groups)
+    ]
     return [*{turn.id: turn for turn in turns}.values()]
 
 
@@ -150,9 +159,8 @@ class Projection:
     ref: ConversationRef
     before: Shown
 
-    def show(self, messages: Sequence[BaseMessage], *, anew: bool = False) -> Operation[Shown]:
+    def show(self, turns: list[ThreadTurn], *, anew: bool = False) -> Operation[Shown]:
         """Write what has changed. With `anew`, it is not known what was written last."""
-        turns = thread_turns(messages)
         open = turns.pop() if turns and turns[-1].is_open else None
         shown = Shown([(turn.id, turn.digest) for turn in turns])
         old, same = self.before.runs, 0

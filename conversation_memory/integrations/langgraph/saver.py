@@ -8,7 +8,6 @@ from datetime import timedelta
 from random import getrandbits
 from typing import Any
 
-from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
@@ -28,6 +27,7 @@ from ...layouts import ConversationRef
 from ...layouts.refs import owner_of
 from ...redis_io.operations import Operation, T, twins
 from .checkpoints import (
+    ChannelValue,
     CheckpointName,
     Checkpoints,
     KeptCheckpoint,
@@ -36,7 +36,7 @@ from .checkpoints import (
 )
 from .codec import CheckpointCodec
 from .history import History, Threads, Wanted, matching, superseded
-from .projection import Projection, Shown, as_messages
+from .projection import Projection, Shown, ThreadTurn, as_messages, thread_turns
 
 OWNER = "owner"  # a key of a config, which names the owner of the thread
 
@@ -155,7 +155,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         putting = thread.put(kept, encoded, new, run, shows)
         found = yield from self._guarded(thread, putting)
         if found != b"same":
-            showing = self._show(thread, kept.name.id, shown or [], shows, found)
+            turns = thread_turns(shown or [], _digests(new, self.messages))
+            showing = self._show(thread, kept.name.id, turns, shows, found)
             yield from self._guarded(thread, showing)
         return self._config(config, thread, kept.name)
 
@@ -165,18 +166,18 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         self,
         thread: Checkpoints,
         id: bytes,
-        messages: Sequence[BaseMessage],
+        turns: list[ThreadTurn],
         version: bytes,
         found: bytes,
     ) -> Operation[None]:
-        """Bring the conversation in step with the messages; `found` is that of checkpoint.lua."""
+        """Bring the conversation in step with the thread; `found` is that of checkpoint.lua."""
         anew = found.startswith(b"lost")
         try:
             before = Shown.read(found[4:])
         except (TypeError, ValueError):
             before, anew = Shown(), True
         projection = Projection(self.index._layout, thread.ref, before)
-        shown = yield from projection.show(messages, anew=anew)
+        shown = yield from projection.show(turns, anew=anew)
         yield from thread.shown(id, shown.text, version)
 
     def _put_writes(
@@ -266,7 +267,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         value = left["channel_values"].get(self.messages or "") if version else []
         messages = as_messages(value)
         if shown and messages is not None:
-            yield from self._show(thread, b"", messages, encode(str(version)), b"next" + shown)
+            turns, found = thread_turns(messages), b"next" + shown
+            yield from self._show(thread, b"", turns, encode(str(version)), found)
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """The next version of a channel; two branches of a thread never make the same."""
@@ -333,6 +335,12 @@ class ConversationSaver(BaseCheckpointSaver[str]):
 
     async def _arun(self, operation: Operation[T]) -> T:
         return await self.index._arun(operation)
+
+
+def _digests(values: Sequence[ChannelValue], channel: str | None) -> list[bytes] | None:
+    """Those of the messages of a channel, if it has a new value."""
+    found = [one.messages for one in values if one.channel == encode(channel or "")]
+    return [digest for digest, _ in found[0]] if found and found[0] else None
 
 
 def _where(config: RunnableConfig) -> CheckpointName:
