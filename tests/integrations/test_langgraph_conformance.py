@@ -4,7 +4,7 @@ import asyncio
 from importlib.util import find_spec
 from unittest import skipUnless
 
-from ..utils import close_connections, each_layout
+from ..utils import RedisTestCase, close_connections
 
 HAS_SUITE = bool(find_spec("langgraph") and find_spec("langgraph.checkpoint.conformance"))
 
@@ -38,8 +38,7 @@ if HAS_SUITE:
 
 
 @skipUnless(HAS_SUITE, "needs langgraph-checkpoint-conformance")
-@each_layout
-class ConformanceTests:
+class ConformanceTests(RedisTestCase):
     def report(self, made, **options):
         from langgraph.checkpoint.conformance import checkpointer_test, validate
 
@@ -63,5 +62,10 @@ class ConformanceTests:
     def test_the_async_methods_pass(self):
         self.assert_passed(self.report(lambda saver: saver))
 
-    def test_the_sync_methods_pass_for_an_owner(self):
+
+class ListConformanceTests(ConformanceTests):
+    entry = {"LAYOUT": "list"}
+
+    def test_the_async_methods_pass(self):
+        """Of an owner, by the sync ones."""
         self.assert_passed(self.report(SyncSaver, owner="ann"))

@@ -17,7 +17,13 @@ HAS_LANGGRAPH = find_spec("langgraph") is not None
 if HAS_LANGGRAPH:
     from typing import Annotated, TypedDict
 
-    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+    from langchain_core.messages import (
+        AIMessage,
+        HumanMessage,
+        SystemMessage,
+        ToolMessage,
+        messages_from_dict,
+    )
     from langgraph.channels.delta import DeltaChannel
     from langgraph.checkpoint.base import empty_checkpoint
     from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
@@ -319,6 +325,35 @@ class ProjectionTests(HistoryTestCase):
         self.put({"messages": [AIMessage("Welcome!", id="w"), *messages[1:]]}, "2")
         outputs = [(run.input.text, run.output.text) for run in driver.load()[0]]
         assert outputs == [("", "Welcome!"), ("hi", "ho")]
+
+    def test_messages_that_are_not_json_are_shown_by_their_texts(self):
+        call = {"name": "look", "args": {"at": "it"}, "id": "c"}
+        messages = [
+            HumanMessage("Look!", id="h"),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage("seen", tool_call_id="c", artifact={1, 2}),
+            AIMessage("I see."),
+        ]
+        self.put({"messages": messages}, "1")
+        driver = self.index.driver("t")
+        said = [(one["role"], one["content"]) for one in driver.messages()]
+        assert said == [
+            ("user", "Look!"),
+            ("assistant", ""),
+            ("tool", "seen"),
+            ("assistant", "I see."),
+        ]
+        kept = self.saver.get_tuple(thread()).checkpoint["channel_values"]["messages"]
+        assert kept == messages
+
+    def test_messages_of_langchain_come_back_unchanged(self):
+        messages = [
+            HumanMessage([{"type": "text", "text": "hi"}], id="h", name="ann"),
+            AIMessage("ho", id="a", response_metadata={"model": "m"}),
+        ]
+        self.put({"messages": messages}, "1")
+        stored = self.index.driver("t").messages(format="langchain")
+        assert messages_from_dict(stored) == messages
 
     def test_the_resumed_turn_replaces_the_open_run(self):
         graph = agent(self.saver)

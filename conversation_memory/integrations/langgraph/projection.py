@@ -14,20 +14,30 @@ from hashlib import sha1
 from itertools import islice
 from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
-from langchain_core.messages.utils import convert_to_messages, convert_to_openai_messages
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+    convert_to_messages,
+    message_chunk_to_message,
+    message_to_dict,
+)
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ...documents import Document
 from ...exceptions import ReplyLost, RunNotFound
 from ...layouts import ConversationRef, Layout
-from ...messages.formats import OPENAI, checked
+from ...messages.formats import OPENAI, find_format, plain
 from ...messages.turns import FORMAT, MESSAGES, Turn
 from ...redis_io.operations import Operation
 from ...replies.lifecycle import UNCLAIMED, Ending, Replies
 from ...runs import Run
 
 _serializer = JsonPlusSerializer()
+_LANGCHAIN = find_format("langchain")
 
 
 def digest_of(message: BaseMessage, encoded: bytes = b"") -> bytes:
@@ -69,7 +79,11 @@ class ThreadTurn:
 
     @cached_property
     def turn(self) -> Turn:
-        return Turn(OPENAI, _chat(self.messages), 0, self.id, True)
+        try:
+            found = plain(map(message_to_dict, map(message_chunk_to_message, self.messages)))
+        except (TypeError, ValueError):  # something in them is not JSON: their texts tell
+            return Turn(OPENAI, [*map(_text_only, self.messages)], 0, self.id, True)
+        return Turn(_LANGCHAIN, found, 0, self.id, True)
 
     @property
     def is_open(self) -> bool:
@@ -115,13 +129,18 @@ def _is_human(message: BaseMessage) -> bool:
     return isinstance(message, HumanMessage)
 
 
-def _chat(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    try:
-        found = convert_to_openai_messages(messages)
-        return checked(found, OPENAI)
-    except (KeyError, TypeError, ValueError):  # content of no known form: its text tells
-        roles = {"ai": "assistant", "human": "user", "system": "system"}
-        return [{"role": roles.get(one.type, "assistant"), "content": one.text} for one in messages]
+def _text_only(message: BaseMessage) -> dict[str, Any]:
+    if isinstance(message, ToolMessage):
+        return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
+    roles = {"human": "user", "system": "system"}
+    said = {"role": roles.get(message.type, "assistant"), "content": str(message.text)}
+    calls = message.tool_calls if isinstance(message, AIMessage) else []
+    return {**said, "tool_calls": [*map(_call, calls)]} if calls else said
+
+
+def _call(made: ToolCall) -> dict[str, Any]:
+    function = {"name": made["name"], "arguments": json.dumps(made["args"], default=str)}
+    return {"id": made["id"], "type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True)

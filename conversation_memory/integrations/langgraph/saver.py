@@ -22,7 +22,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from ...drivers import new_ref
 from ...indexes import ConversationIndex
-from ...keys import Id, decode, encode
+from ...keys import Id, encode
 from ...layouts import ConversationRef
 from ...layouts.refs import owner_of
 from ...redis_io.operations import Operation, T, twins
@@ -35,10 +35,11 @@ from .checkpoints import (
     names_of,
 )
 from .codec import CheckpointCodec
+from .configs import OWNER, naming, where, without_owner
 from .history import History, Threads, Wanted, matching, superseded
 from .projection import Projection, Shown, ThreadTurn, as_messages, thread_turns
 
-OWNER = "owner"  # a key of a config, which names the owner of the thread
+Turns = list[ThreadTurn]  # as the saver has a method of that name
 
 
 class ConversationSaver(BaseCheckpointSaver[str]):
@@ -69,8 +70,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
 
     def _get_tuple(self, config: RunnableConfig) -> Operation[CheckpointTuple | None]:
         """The checkpoint that a config names, by default the newest; None if there is none."""
-        thread, where = self._thread(config), _where(config)
-        reading = self.index._layout.reading(thread.ref, thread.get(where))
+        thread, name = self._thread(config), where(config)
+        reading = self.index._layout.reading(thread.ref, thread.get(name))
         kept = yield from self._guarded(thread, reading)
         return None if kept is None else self._tuple(config, thread, kept)
 
@@ -139,8 +140,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
     ) -> Operation[RunnableConfig]:
         """Keep a checkpoint, and show its messages if it is the newest of its thread."""
         thread, values = self._thread(config), checkpoint["channel_values"]
-        noted = get_checkpoint_metadata(_without_owner(config), metadata)
-        kept = self._codec.kept(_where(config), checkpoint, noted)
+        noted = get_checkpoint_metadata(without_owner(config), metadata)
+        kept = self._codec.kept(where(config), checkpoint, noted)
         versions = {name: str(one) for name, one in checkpoint["channel_versions"].items()}
         new = [
             self._codec.value(name, str(version), values[name])
@@ -158,7 +159,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
             turns = thread_turns(shown or [], _digests(new, self.messages))
             showing = self._show(thread, kept.name.id, turns, shows, found)
             yield from self._guarded(thread, showing)
-        return self._config(config, thread, kept.name)
+        return naming(config, thread.ref, kept.name)
 
     put, aput = twins(_put)
 
@@ -166,7 +167,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         self,
         thread: Checkpoints,
         id: bytes,
-        turns: list[ThreadTurn],
+        turns: Turns,
         version: bytes,
         found: bytes,
     ) -> Operation[None]:
@@ -190,7 +191,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         """Keep what a task has written, which follows the checkpoint of the config."""
         thread = self._thread(config)
         pending = self._codec.pending(writes, encode(task_id), encode(task_path))
-        yield from self._guarded(thread, thread.put_writes(_where(config), pending))
+        yield from self._guarded(thread, thread.put_writes(where(config), pending))
 
     put_writes, aput_writes = twins(_put_writes)
 
@@ -280,25 +281,12 @@ class ConversationSaver(BaseCheckpointSaver[str]):
     ) -> CheckpointTuple:
         parent, codec = CheckpointName(kept.name.namespace, kept.parent), self._codec
         return CheckpointTuple(
-            self._config(config, thread, kept.name),
+            naming(config, thread.ref, kept.name),
             codec.checkpoint(kept),
             codec.metadata(kept.metadata),
-            self._config(config, thread, parent) if kept.parent else None,
+            naming(config, thread.ref, parent) if kept.parent else None,
             codec.writes(kept),
         )
-
-    def _config(
-        self, config: RunnableConfig | None, thread: Checkpoints, name: CheckpointName
-    ) -> RunnableConfig:
-        conf = (config or {}).get("configurable", {})
-        return {
-            "configurable": {
-                **({OWNER: conf[OWNER]} if OWNER in conf else {}),
-                "thread_id": conf.get("thread_id", decode(thread.ref.id)),
-                "checkpoint_ns": decode(name.namespace),
-                "checkpoint_id": decode(name.id),
-            }
-        }
 
     @property
     def _codec(self) -> CheckpointCodec:
@@ -341,16 +329,3 @@ def _digests(values: Sequence[ChannelValue], channel: str | None) -> list[bytes]
     """Those of the messages of a channel, if it has a new value."""
     found = [one.messages for one in values if one.channel == encode(channel or "")]
     return [digest for digest, _ in found[0]] if found and found[0] else None
-
-
-def _where(config: RunnableConfig) -> CheckpointName:
-    """The checkpoint that a config names; without an id, the newest of the namespace."""
-    conf = config["configurable"]
-    namespace, id = conf.get("checkpoint_ns") or "", conf.get("checkpoint_id") or ""
-    return CheckpointName(encode(namespace), encode(id))
-
-
-def _without_owner(config: RunnableConfig) -> RunnableConfig:
-    # The owner is that of the conversation, which may get another one.
-    conf = {name: one for name, one in config["configurable"].items() if name != OWNER}
-    return {**config, "configurable": conf}
