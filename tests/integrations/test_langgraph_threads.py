@@ -227,6 +227,9 @@ class FailureTests(ThreadTestCase):
                 self.redis.hdel(self.key(), name)
         with pytest.raises(ConversationCorrupt):
             self.saver.get_tuple(thread())
+        self.saver.prune(["t"], strategy="delete")
+        self.ask("anew")
+        assert [run.input.text for run in self.driver.load()[0]] == ["hello", "more", "anew"]
 
     def test_a_user_without_a_permission_changes_nothing(self):
         self.ask("hello")
