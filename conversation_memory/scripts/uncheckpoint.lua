@@ -1,5 +1,5 @@
 -- needs: conversation, checkpointed
--- Delete checkpoints, and what no other one needs.
+-- Delete checkpoints, and what no other one needs; with the last one, everything.
 -- ARGV  id, owner, fields of runs of the graph that have none any more (as parts), then of each
 --       checkpoint its namespace (as a part) and its id
 -- Returns 1, 0 without a conversation, or a refusal (conversation.lua).
@@ -34,6 +34,10 @@ for _, field in ipairs(fields) do
       needed['b' .. name] = true
     end
   end
+end
+if not next(newest) then  -- an agent that begins anew must not take the conversation for its own
+  redis.call('DEL', checkpoints)
+  return 1
 end
 for _, field in ipairs(fields) do
   local kind = field:sub(1, 1)

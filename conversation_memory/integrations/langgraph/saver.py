@@ -260,8 +260,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
             return encode(self._codec.metadata(metadata).get("run_id") or "") in runs
 
         doomed = yield from matching(thread, names, is_of_these)
-        yield from thread.remove(doomed, runs)
         shown = yield from thread.what_is_shown()
+        yield from thread.remove(doomed, runs)
         newest = yield from thread.get(CheckpointName(b""))
         left = self._codec.checkpoint(newest) if newest else empty_checkpoint()
         version = left["channel_versions"].get(self.messages or "", "")
