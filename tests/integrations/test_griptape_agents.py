@@ -210,10 +210,10 @@ class FailureTests(ServerTestCase):
         runs, metadata = driver.load()
         runs[0].output.value, metadata["note"] = SECRET, SECRET
         runs.append(_run(SECRET))
+        given = iter([(runs, metadata), (runs[:1], metadata), ([], metadata)])
         with self.config(maxmemory="1"):
-            for given in (runs, runs[:1], []):
-                call = lambda given=given: driver.store(given, metadata)  # noqa: E731
-                report = production_report(error_of(call))
+            for _ in range(3):  # an append, an edit, the metadata
+                report = production_report(error_of(lambda: driver.store(*next(given))))
                 if SECRET in report:
                     self.fail(where(report))
 
