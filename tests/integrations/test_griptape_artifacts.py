@@ -122,18 +122,18 @@ def said(artifact):
 
 
 class ConversionTests(SimpleTestCase):
-    @settings(max_examples=25)
+    @settings(max_examples=25, deadline=None)
     @given(artifacts)
     def test_an_artifact_is_written_as_griptape_writes_it(self, artifact):
         assert same(write_artifact(artifact), artifact.to_dict())
 
-    @settings(max_examples=25)
+    @settings(max_examples=25, deadline=None)
     @given(artifacts)
     def test_an_artifact_is_read_as_griptape_reads_it(self, artifact):
         data = json.loads(json.dumps(artifact.to_dict()))
         assert said(read_artifact(data)) == said(BaseArtifact.from_dict(data))
 
-    @settings(max_examples=60)
+    @settings(max_examples=60, deadline=None)
     @given(damaged)
     def test_what_griptape_reads_we_read_and_the_rest_is_a_text(self, data):
         read = read_artifact(data)
@@ -188,7 +188,7 @@ class ConversionTests(SimpleTestCase):
 
 
 class StateTests(SimpleTestCase):
-    @settings(max_examples=25)
+    @settings(max_examples=25, deadline=None)
     @given(artifacts)
     def test_an_artifact_that_was_written_and_read_has_the_same_state(self, artifact):
         read = read_artifact(json.loads(json.dumps(write_artifact(artifact))))
