@@ -15,7 +15,7 @@ from ..drivers import RedisConversationMemoryDriver
 from ..exceptions import RunNotFound, sensitive
 from ..indexes import indexes
 from ..runs import Run as StoredRun
-from .griptape_artifacts import read_artifact, state_of, write_artifact
+from .griptape_artifacts import as_json, read_artifact, state_of, write_artifact
 
 _KEPT = {"serializable": True}
 _INTERNAL: dict[str, Any] = {"init": False, "repr": False}
@@ -86,7 +86,7 @@ class ConversationMemoryDriver(BaseConversationMemoryDriver):  # type: ignore[mi
             self._append(added, base)
         for run, stored in edited:
             self._edit(run, stored, base)
-        self._merge(metadata, base, removes=known is not None)
+        self._merge(as_json(metadata), base, removes=known is not None)
 
     def _differences(self, runs: list[Run]) -> tuple[list[Run], list[tuple[Run, Any]]]:
         """The runs that are not stored, and those that changed, each with its state before."""
@@ -130,7 +130,7 @@ class ConversationMemoryDriver(BaseConversationMemoryDriver):  # type: ignore[mi
                 if old != new:
                     setattr(stored, side, write_artifact(getattr(run, side)))
             if before[0] != state[0]:
-                stored.meta = _merged(stored.meta, before[0], run.meta)
+                stored.meta = _merged(stored.meta, before[0], as_json(run.meta))
             return stored
 
         with suppress(RunNotFound):

@@ -71,7 +71,7 @@ def read_artifact(data: Any) -> BaseArtifact:
     except (_Unusual, *_UNREADABLE):
         pass
     try:
-        return _class_of(data).from_dict(data)
+        return _class_of(data).from_dict(_without_modules(data))
     except _UNREADABLE:
         return _readable(data)
 
@@ -91,6 +91,12 @@ def write_artifact(artifact: BaseArtifact) -> dict[str, Any]:
         "value": form.write(artifact.value),
         **{name: getattr(artifact, name) for name in form.fields},
     }
+
+
+def as_json(value: Any) -> Any:
+    """`value` as it is read when it was written as JSON."""
+    # Griptape makes json.dumps() take objects with a to_dict(), and pydantic models.
+    return value if type(value) is str else json.loads(json.dumps(value))
 
 
 def state_of(value: Any) -> Any:
@@ -144,12 +150,19 @@ def _written(value: Any, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _class_of(data: dict[str, Any]) -> type[BaseArtifact]:
-    """The class of artifact that `data` names.
-
-    Griptape would import the module that it names, whatever that is.
-    """
+    """The class of artifact that `data` names, if it has been imported."""
     classes = {kind.__name__: kind for kind in _subclasses(BaseArtifact)}
     return {**classes, **_KINDS}[data["type"]]
+
+
+def _without_modules(value: Any) -> Any:
+    """`value` without the names of modules, which Griptape would import, whatever they are."""
+    if isinstance(value, list):
+        return [_without_modules(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    hidden = {"module_name"} if "type" in value else ()
+    return {key: _without_modules(item) for key, item in value.items() if key not in hidden}
 
 
 def _subclasses(kind: type[BaseArtifact]) -> list[type[BaseArtifact]]:
@@ -184,11 +197,6 @@ def _read_any(value: Any) -> Any:
     if value is None:
         raise _Unusual
     return value
-
-
-def _write_any(value: Any) -> Any:
-    # Griptape makes json.dumps() take objects with a to_dict(), and pydantic models.
-    return value if type(value) is str else json.loads(json.dumps(value))
 
 
 def _write_json(value: Any) -> Any:
@@ -245,7 +253,7 @@ _FORMS: dict[type[BaseArtifact], Form] = {
     ImageArtifact: Form(_read_bytes, _write_bytes, {"format": str, "width": int, "height": int}),
     BooleanArtifact: Form(_exactly(bool), bool),
     JsonArtifact: Form(lambda value: value, _write_json),
-    GenericArtifact: Form(_read_any, _write_any),
+    GenericArtifact: Form(_read_any, as_json),
     ModelArtifact: Form(RootModel, _write_model),
     ActionArtifact: Form(_read_action, _write_action),
     ListArtifact: Form(

@@ -1,6 +1,7 @@
 """Artifacts are converted as Griptape's own schemas do it."""
 
 import json
+import sys
 
 import attrs
 from attrs import define, field
@@ -173,6 +174,15 @@ class ConversionTests(SimpleTestCase):
     def test_no_module_is_imported_because_data_names_it(self):
         data = {"type": "Fault", "module_name": "xmlrpc.client", "value": "hi", "id": "a"}
         assert said(read_artifact(data)) == said(TextArtifact("hi", id="a", type="TextArtifact"))
+
+    def test_no_module_is_imported_because_a_part_of_a_list_names_it(self):
+        inner = {"type": "Zen", "module_name": "this", "value": "hi", "id": "a"}
+        for data in (
+            {"type": "ListArtifact", "id": "l", "value": [inner]},
+            {"type": "ListArtifact", "id": "l", "value": [inner], "item_separator": 1},
+        ):
+            assert isinstance(read_artifact(data), BaseArtifact)
+            assert "this" not in sys.modules
 
     def test_a_list_keeps_what_can_be_read_beside_what_cannot(self):
         items = [TextArtifact("a").to_dict(), None, {"type": "New", "id": "n", "value": {"b": 1}}]

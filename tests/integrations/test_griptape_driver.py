@@ -243,6 +243,16 @@ class StoreTests:
         other.add_run(run())
         assert self.index.driver("42").load()[1] == {"a": 2, "b": [1, 2], "c": None}
 
+    def test_keys_that_are_numbers_become_text_once(self):
+        memory = self.memory(meta={1: "first"})
+        memory.add_run(run("1", meta={2: "b"}))
+        memory.meta[1], memory.runs[0].meta[2] = "c", "d"
+        memory.add_run(run("2"))
+        document = self.index.driver("42").raw()
+        assert (document.count(b'"1": '), b"first" in document) == (1, False)
+        runs, metadata = self.index.driver("42").load()
+        assert (metadata, runs[0].meta) == ({"1": "c"}, {"2": "d"})
+
     def test_metadata_of_a_memory_that_loaded_nothing_removes_nothing(self):
         self.index.driver("42").update_metadata({"a": 1})
         self.memory(autoload=False, meta={"b": 2}).add_run(run())
