@@ -203,6 +203,7 @@ class AgentTests:
     def test_round_trips(self):
         self.ask("warm up")
         config = thread(checkpoint_ns="")
+        assert len([*self.saver.list(config)]) == 3  # the server knows the scripts now
         with counted() as sent:
             found = self.saver.get_tuple(config)
         assert len(sent) == 1

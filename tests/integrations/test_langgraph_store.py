@@ -333,4 +333,4 @@ class OracleTests(RedisTestCase):
 def quick():
     from hypothesis import settings
 
-    return settings(max_examples=12, stateful_step_count=15, deadline=None)
+    return settings(max_examples=8, stateful_step_count=15, deadline=None)

@@ -6,6 +6,7 @@ from unittest import skipUnless
 import pytest
 
 from conversation_memory import Run, indexes
+from conversation_memory.check import findings
 from conversation_memory.exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -108,9 +109,12 @@ class LifecycleTests(ThreadTestCase):
         assert self.texts() is None
         assert not self.redis.exists(self.key())
 
-    def test_a_check_finds_nothing_wrong(self):
+    def test_a_check_finds_checkpoints_of_no_conversation(self):
         self.ask("hello")
-        assert not [problem for problem in self.index.check().problems if problem.found]
+        assert not self.index.check().problems
+        self.redis.hdel(self.index.name, "t")
+        self.redis.delete(f"{{{self.index.name}}}:record:t")
+        assert findings.STRAY_CHECKPOINTS in self.index.check().problems
 
     def test_a_conversion_keeps_checkpoints(self):
         self.ask("hello")

@@ -98,7 +98,7 @@ class Items:
             for (name, key, _), text in zip(wanted, texts, strict=True)
         ]
         slides = [item for item, (*_, is_read) in zip(found, wanted, strict=True) if is_read]
-        yield from self._slide(filter(None, slides))
+        yield from self.slide(filter(None, slides))
         return [item if item and _lives(item, time) else None for item in found]
 
     def all(self, prefix: Namespace) -> Operation[list[StoredItem]]:
@@ -114,15 +114,12 @@ class Items:
             for key, text in fields.items():
                 with suppress(ConversationError):  # it costs none of the others
                     found.append(self._read(name, decode(key), text))
-        yield from self._slide(item for item in found if not _lives(item, time))
+        yield from self.slide(item for item in found if not _lives(item, time))
         living = [item for item in found if _lives(item, time)]
         return sorted(living, key=lambda item: (-item.updated, item.namespace, item.key))
 
     def slide(self, items: Iterable[StoredItem]) -> Operation[None]:
-        """Let items that were found live on."""
-        yield from self._slide(items)
-
-    def _slide(self, items: Iterable[StoredItem]) -> Operation[None]:
+        """Let items that were found live on, and delete those that are past their deadline."""
         by_namespace: dict[Namespace, list[bytes]] = {}
         for item in items:
             if item.lifetime:
