@@ -143,21 +143,17 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         noted = get_checkpoint_metadata(without_owner(config), metadata)
         kept = self._codec.kept(where(config), checkpoint, noted)
         versions = {name: str(one) for name, one in checkpoint["channel_versions"].items()}
-        new = [
-            self._codec.value(name, str(version), values[name])
-            for name, version in new_versions.items()
-            if name in values
-        ]
-        shown = as_messages(values.get(self.messages)) if self.messages in versions else None
-        is_root = not kept.name.namespace
-        shows = encode(versions[self.messages or ""]) if is_root and shown is not None else b""
+        named = [(name, str(version)) for name, version in new_versions.items() if name in values]
+        new = [self._codec.value(*pair, values[pair[0]]) for pair in named]
+        shown = None if kept.name.namespace else as_messages(values.get(self.messages or ""))
+        version = encode(versions.get(self.messages or "", "")) if shown is not None else b""
         run = encode(noted.get("run_id") or "")
         encoded = {encode(name): encode(one) for name, one in versions.items()}
-        putting = thread.put(kept, encoded, new, run, shows)
+        putting = thread.put(kept, encoded, new, run, version)
         found = yield from self._guarded(thread, putting)
         if found != b"same":
             turns = thread_turns(shown or [], _digests(new, self.messages))
-            showing = self._show(thread, kept.name.id, turns, shows, found)
+            showing = self._show(thread, kept.name.id, turns, version, found)
             yield from self._guarded(thread, showing)
         return naming(config, thread.ref, kept.name)
 
