@@ -209,7 +209,8 @@ def _replicas(facts: Mapping[str, str]) -> HealthFinding:
     if facts["role"] == "slave":
         is_up = facts.get("master_link_status") == "up"
         detail = "" if is_up else "This replica has lost its primary, and its data is old."
-        return HealthFinding("replicas", "ok" if is_up else "failed", detail)
+        hint = "" if is_up else "Look into the log of Redis, and at its connection to the primary."
+        return HealthFinding("replicas", "ok" if is_up else "failed", detail, hint)
     replicas = [value for name, value in facts.items() if re.fullmatch(r"slave\d+", name)]
     late = [value for value in replicas if "state=online" not in value]
     if late:

@@ -1,4 +1,4 @@
-"""A workload with words that no telemetry may have, for the processes of tests/test_telemetry.py."""
+"""A workload with words that no telemetry may have; tests/test_telemetry.py runs it."""
 
 import asyncio
 import uuid
@@ -76,14 +76,14 @@ def failures(index, driver):
             lambda: run(all.driver(ID, owner="another").aappend(Run(WORD, WORD))),
             lambda: run(it.astore([Run(WORD, WORD)], {"a": WORD}, revision="1-0")),
             lambda: run(it.aedit(Run(WORD, WORD, id="none"))),
-            lambda: run(it.awindow(count=quoting)),
+            lambda: run(it.awindow(count=quoting, max_tokens=1)),
             lambda: run(all.asearch(WORD, where={"a": WORD})),
         )
     return (
         lambda: index.driver(ID, owner="another").append(Run(WORD, WORD)),
         lambda: driver.store([Run(WORD, WORD)], {"a": WORD}, revision="1-0"),
         lambda: driver.edit(Run(WORD, WORD, id="none")),
-        lambda: driver.window(count=quoting),
+        lambda: driver.window(count=quoting, max_tokens=1),
         lambda: index.search(WORD, where={"a": WORD}),
     )
 

@@ -1,5 +1,4 @@
 import socket
-from unittest import mock
 
 from django.conf import settings
 from django.core import checks

@@ -24,11 +24,15 @@ _LONG_WAIT = 0.001
 class OpenTelemetry:
     """Makes a span of each operation, the parent of what it does, and records its metrics."""
 
-    def __init__(self) -> None:
-        self._tracer = trace.get_tracer(SCOPE)
-        self._is_on = False
+    def __init__(
+        self,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
+        self._is_on = bool(tracer_provider or meter_provider)
         self._follows_conventions = follows_conventions()
-        meter = metrics.get_meter(SCOPE)
+        meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
         self._duration = meter.create_histogram(
             f"{SCOPE}.operation.duration",
             unit="s",
