@@ -22,6 +22,7 @@ class Prometheus:
     is_on = True
 
     def __init__(self, registry: CollectorRegistry = REGISTRY):
+        self._known: dict[tuple[str, ...], tuple[Any, ...]] = {}
         options: dict[str, Any] = {"namespace": namespace(), "registry": registry}
 
         def counter(name: str, help: str, *labels: str) -> Counter:
@@ -52,15 +53,38 @@ class Prometheus:
         """Nothing to do yet."""
 
     def end(self, seen: Observation, begun: Any) -> None:
-        labels, traffic = (seen.index.alias, seen.index.name, seen.operation), seen.traffic
-        self._operations.labels(*labels, seen.outcome).inc()
-        self._seconds.labels(*labels).observe(seen.seconds)
-        self._bytes.labels(*labels, "sent").inc(traffic.sent)
-        self._bytes.labels(*labels, "received").inc(traffic.received)
-        self._runs.labels(*labels).inc(seen.runs or 0)
-        self._conflicts.labels(*labels).inc(traffic.conflicts)
-        self._retries.labels(*labels).inc(traffic.retries)
-        self._waits.labels(*labels).inc(traffic.waited)
+        traffic = seen.traffic
+        seconds, runs, sent, received, conflicts, retries, waits = self._of(
+            (seen.index.alias, seen.index.name, seen.operation)
+        )
+        seconds.observe(seen.seconds)
+        self._operations.labels(
+            seen.index.alias, seen.index.name, seen.operation, seen.outcome
+        ).inc()
+        for counter, count in (
+            (runs, seen.runs),
+            (sent, traffic.sent),
+            (received, traffic.received),
+            (conflicts, traffic.conflicts),
+            (retries, traffic.retries),
+            (waits, traffic.waited),
+        ):
+            if count:
+                counter.inc(count)
+
+    def _of(self, labels: tuple[str, ...]) -> tuple[Any, ...]:
+        # To find a metric by its labels takes longer than to add to it.
+        if labels not in self._known:
+            self._known[labels] = (
+                self._seconds.labels(*labels),
+                self._runs.labels(*labels),
+                self._bytes.labels(*labels, "sent"),
+                self._bytes.labels(*labels, "received"),
+                self._conflicts.labels(*labels),
+                self._retries.labels(*labels),
+                self._waits.labels(*labels),
+            )
+        return self._known[labels]
 
 
 def namespace() -> str:

@@ -5,6 +5,7 @@ Imported only where the package opentelemetry-api is installed.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from opentelemetry import context, metrics, trace
@@ -12,13 +13,11 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from ..keys import decode
 from .conventions import MEMORY_OPERATIONS, follows_conventions
-from .outcomes import BUCKETS
+from .operation_metrics import SCOPE, OperationMetrics
 from .telemetry import Observation
 
-SCOPE = "conversation_memory"
-
-# In seconds. To take a free connection from the pool costs some microseconds.
-_LONG_WAIT = 0.001
+# In seconds; how often to look for an SDK.
+_LOOK = 1.0
 
 
 class OpenTelemetry:
@@ -31,39 +30,16 @@ class OpenTelemetry:
     ) -> None:
         self._tracer = trace.get_tracer(SCOPE, tracer_provider=tracer_provider)
         self._is_on = bool(tracer_provider or meter_provider)
+        self._until = 0.0
         self._follows_conventions = follows_conventions()
-        meter = metrics.get_meter(SCOPE, meter_provider=meter_provider)
-        self._duration = meter.create_histogram(
-            f"{SCOPE}.operation.duration",
-            unit="s",
-            description="Duration of operations.",
-            explicit_bucket_boundaries_advisory=BUCKETS,
-        )
-        self._waits = meter.create_histogram(
-            f"{SCOPE}.connection.wait_time",
-            unit="s",
-            description="Waits of a millisecond or more for a connection to Redis.",
-            explicit_bucket_boundaries_advisory=BUCKETS,
-        )
-        self._runs = meter.create_counter(
-            f"{SCOPE}.runs", unit="{run}", description="Runs that were added, changed or returned."
-        )
-        self._bytes = meter.create_counter(
-            f"{SCOPE}.io", unit="By", description="Bytes of the arguments and replies of commands."
-        )
-        self._conflicts = meter.create_counter(
-            f"{SCOPE}.conflicts",
-            unit="{attempt}",
-            description="Attempts at a write that were repeated as another writer came before.",
-        )
-        self._retries = meter.create_counter(
-            f"{SCOPE}.retries", unit="{call}", description="Calls that lost their connection."
-        )
+        self._metrics = OperationMetrics(metrics.get_meter(SCOPE, meter_provider=meter_provider))
 
     @property
     def is_on(self) -> bool:
-        # A process sets its providers once, perhaps after the first operation.
-        self._is_on = self._is_on or _has_sdk()
+        # A process sets its providers once, perhaps after the first operation. To ask for them
+        # takes longer than all else here.
+        if not self._is_on and (now := time.monotonic()) >= self._until:
+            self._is_on, self._until = _has_sdk(), now + _LOOK
         return self._is_on
 
     def begin(self, seen: Observation) -> Any:
@@ -80,7 +56,7 @@ class OpenTelemetry:
             if seen.error is not None:
                 span.set_status(Status(StatusCode.ERROR))
         span.end()
-        self._measure(seen)
+        self._metrics.add(seen, labels_of(seen))
 
     def _name(self, operation: str) -> str:
         known = MEMORY_OPERATIONS.get(operation) if self._follows_conventions else None
@@ -88,7 +64,7 @@ class OpenTelemetry:
 
     def _known(self, seen: Observation) -> dict[str, Any]:
         """What is known before the operation, for samplers as well."""
-        found = {**_labels(seen), **_endpoint(seen.client)}
+        found = {**labels_of(seen), **_endpoint(seen.client)}
         if self._follows_conventions:
             if known := MEMORY_OPERATIONS.get(seen.operation):
                 found["gen_ai.operation.name"] = known
@@ -102,23 +78,6 @@ class OpenTelemetry:
         name = "gen_ai.memory.record.count" if follows else f"{SCOPE}.runs"
         return {} if seen.runs is None else {name: seen.runs}
 
-    def _measure(self, seen: Observation) -> None:
-        labels, traffic = _labels(seen), seen.traffic
-        error = {} if seen.error is None else {"error.type": seen.error}
-        outcome = {f"{SCOPE}.outcome": seen.outcome, **error}
-        self._duration.record(seen.seconds, {**labels, **outcome})
-        if traffic.waited >= _LONG_WAIT:
-            self._waits.record(traffic.waited, labels)
-        self._bytes.add(traffic.sent, {**labels, "network.io.direction": "transmit"})
-        self._bytes.add(traffic.received, {**labels, "network.io.direction": "receive"})
-        for counter, count in (
-            (self._runs, seen.runs),
-            (self._conflicts, traffic.conflicts),
-            (self._retries, traffic.retries),
-        ):
-            if count:
-                counter.add(count, labels)
-
 
 def _has_sdk() -> bool:
     """False if only the API is there, which throws everything away."""
@@ -131,7 +90,7 @@ def _is_set(provider: Any) -> bool:
     return not module.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
 
 
-def _labels(seen: Observation) -> dict[str, str]:
+def labels_of(seen: Observation) -> dict[str, str]:
     return {
         f"{SCOPE}.alias": seen.index.alias,
         f"{SCOPE}.index": seen.index.name,
