@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Sized
 from typing import Any
 
 from .. import exceptions as errors
@@ -32,26 +32,21 @@ def outcome_of(error: BaseException | None) -> str:
     return next((word for kind, word in OUTCOMES if isinstance(error, kind)), "error")
 
 
-def _runs_of(result: Any) -> int:
-    return len(result.runs)
-
-
-def _one(result: Any) -> int:
-    return 1
-
-
-# How many runs an operation added or returned, by what its method returned.
-_RUNS: dict[str, Callable[[Any], int]] = {
-    "load": lambda result: len(result[0]),
-    **dict.fromkeys(("read", "excerpt", "page", "inspect"), _runs_of),
-    **dict.fromkeys(("tail", "window", "search", "append_messages"), len),
-    **dict.fromkeys(("begin", "finish", "edit", "annotate", "remove"), _one),
-    "append": int,
-    "recall": lambda result: len(result[0]),
-}
+# Operations that add, change or return one run, and those that return several.
+_ONE = frozenset("begin finish edit annotate remove".split())
+_SEVERAL = frozenset(
+    "load read excerpt page inspect tail window search append_messages recall".split()
+)
 
 
 def runs_in(operation: str, result: Any) -> int | None:
     """The number of runs that an operation added, changed or returned; None if it tells none."""
-    count = _RUNS.get(operation)
-    return None if count is None else count(result)
+    if operation in _ONE:
+        return 1
+    if operation == "append" and isinstance(result, int):
+        return result
+    if operation not in _SEVERAL:
+        return None
+    first = result[0] if isinstance(result, tuple) and result else result
+    runs = getattr(first, "runs", first)
+    return len(runs) if isinstance(runs, Sized) else None
