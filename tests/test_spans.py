@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from contextlib import suppress
 from unittest import mock
 
@@ -17,9 +18,11 @@ from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationMemoryError
 from conversation_memory.redis_io.operations import Ahead
 from conversation_memory.telemetry.conventions import MEMORY_OPERATIONS
+from conversation_memory.telemetry.outcomes import OUTCOMES
 from conversation_memory.telemetry.spans import OpenTelemetry
 
 from .observed import WORD, assert_silent
+from .pages import ROOT
 from .servers import free_port
 from .test_telemetry import run
 from .utils import RedisTestCase, both, close_connections, each_layout
@@ -202,6 +205,47 @@ class MetricTests(SpanTestCase):
                 self.index.driver("c")._reply_to(Run("", "")),
             )
             assert any(hasattr(subject, name) for subject in subjects), name
+
+
+class PageTests(SpanTestCase):
+    """docs/reference/telemetry.md has every name, and no other."""
+
+    text = (ROOT / "docs/reference/telemetry.md").read_text()
+
+    def exported(self):
+        """The names of attributes and metrics after some work."""
+        driver = self.index.driver("c")
+        for opts_in in (False, True):
+            self.sink._follows_conventions = opts_in
+            driver.append(Run("a", "b"))
+            with suppress(ConversationMemoryError):
+                driver.remove("none")
+        [scope] = self.reader.get_metrics_data().resource_metrics[0].scope_metrics
+        names = {metric.name for metric in scope.metrics}
+        for metric in scope.metrics:
+            for point in metric.data.data_points:
+                names.update(point.attributes)
+        return names.union(*(span.attributes for span in self.spans()))
+
+    def test_names(self):
+        sections = self.text.partition("## OpenTelemetry")[2].partition("## Prometheus")[0]
+        named = {
+            *re.findall(
+                r"`((?:conversation_memory|gen_ai|server|error|network)\.[\w.]+)`", sections
+            )
+        }
+        others = {"conversation_memory.connection.wait_time"}  # if there was a long wait
+        assert named - others == self.exported() - others
+
+    def test_outcomes(self):
+        rows = re.findall(r"^\| `(\w+)` \|", self.text.partition("## OpenTel")[0], re.M)
+        assert rows == ["ok", *(word for _, word in OUTCOMES), "error"]
+
+    def test_operations_of_the_conventions(self):
+        rows = dict(re.findall(r"^\| (`.*) \| `(\w+_memory)` \|$", self.text, re.M))
+        for methods, operation in rows.items():
+            named = {*re.findall(r"`(\w+)`", methods)}
+            assert named == {m for m, it in MEMORY_OPERATIONS.items() if it == operation}
 
 
 WITHOUT = """
