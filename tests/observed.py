@@ -18,15 +18,15 @@ WORD, OWNER = "secretword", "owner-of-it"
 ID = "the-conversation"
 
 
-def workload(**changes):
-    """Do everything once in each layout, sync and async."""
-    for layout in ("hash", "list"):
+def workload():
+    """Do everything once in each layout and over each protocol, sync and async."""
+    for layout, protocol in (("hash", 2), ("list", 3)):
         entry = {
             "URL": settings.REDIS_URL,
             "INDEX": f"observed-{uuid.uuid4().hex}",
             "LAYOUT": layout,
             "SEARCH": {"EMBED": "tests.embedders.embed", "DIMENSIONS": DIMENSIONS},
-            **changes,
+            "OPTIONS": {"protocol": protocol},
         }
         with override_settings(REDIS={"default": entry}):
             index = indexes["default"]

@@ -129,18 +129,11 @@ indexes["default"].erase(owner="ann")
 
 @skipUnless(HAS_DJANGO_PROMETHEUS, "requires django-prometheus")
 class SiteTests(RedisTestCase):
-    def page(self, namespace=""):
-        return run(f"URL, NAMESPACE = {settings.REDIS_URL!r}, {namespace!r}\n{SITE}")
-
-    def test_the_page_of_django_prometheus(self):
-        page = self.page()
-        labels = 'alias="default",index="scraped",operation="append"'
-        assert f'\nconversation_memory_operations_total{{{labels},outcome="ok"}} 1.0\n' in page
-        assert '\nconversation_memory_index_conversations{alias="default",index="scraped"} ' in page
-        assert_silent([page], "the-id", "ann")
-
-    def test_its_namespace(self):
-        page = self.page("site")
-        assert "\nsite_conversation_memory_operations_total{" in page
-        assert "\nsite_conversation_memory_index_up{" in page
+    def test_the_page_of_django_prometheus_and_its_namespace(self):
+        page = run(f"URL, NAMESPACE = {settings.REDIS_URL!r}, 'site'\n{SITE}")
+        labels = 'alias="default",index="scraped"'
+        operation = f'{labels},operation="append",outcome="ok"'
+        assert f"\nsite_conversation_memory_operations_total{{{operation}}} 1.0\n" in page
+        assert f"\nsite_conversation_memory_index_up{{{labels}}} 1.0\n" in page
         assert "\nconversation_memory" not in page
+        assert_silent([page], "the-id", "ann")

@@ -33,7 +33,7 @@ provider.add_span_processor(SimpleSpanProcessor(spans))
 trace.set_tracer_provider(provider)
 metrics.set_meter_provider(MeterProvider(metric_readers=[reader]))
 RedisInstrumentor().instrument(tracer_provider=provider)
-workload(OPTIONS={"protocol": PROTOCOL})
+workload()
 found = spans.get_finished_spans()
 names = {span.name for span in found}
 assert {"EVALSHA", "conversation_memory.append", "conversation_memory.search"} <= names, names
@@ -114,9 +114,7 @@ def run(code, **environ):
 
 class WatchingToolTests(SimpleTestCase):
     def test_opentelemetry(self):
-        for protocol in (2, 3):
-            with self.subTest(protocol=protocol):
-                run(f"PROTOCOL = {protocol}\n{BEGIN}{OPENTELEMETRY}", REDIS_URL=settings.REDIS_URL)
+        run(f"{BEGIN}{OPENTELEMETRY}", REDIS_URL=settings.REDIS_URL)
 
     @skipUnless(find_spec("sentry_sdk"), "requires sentry-sdk")
     def test_sentry(self):

@@ -50,7 +50,7 @@ class StoredConversation(ABC):
 
     def __init__(self, settings: IndexSettings):
         self.alias = settings.alias
-        self.telemetry = Telemetry(settings)
+        self.telemetry = Telemetry(settings.alias, settings.index, settings.telemetry)
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime

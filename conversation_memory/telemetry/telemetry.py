@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextvars import Token
 from functools import cache
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from ..conf import IndexSettings
 from ..exceptions import PackageMissing
 from ..redis_io import traffic
 from ..redis_io.traffic import Traffic
@@ -96,9 +96,12 @@ _UNOBSERVED = Unobserved()
 class Telemetry:
     """Observes the operations of one index, as TELEMETRY of its alias says."""
 
-    def __init__(self, settings: IndexSettings):
-        self.alias, self.name = settings.alias, settings.index
-        self._sinks = [sink for kind in settings.telemetry if (sink := _sink(kind))]
+    def __init__(self, alias: str, name: str, kinds: Iterable[str]):
+        self.alias, self.name, self._kinds = alias, name, tuple(kinds)
+        self._sinks = [sink for kind in self._kinds if (sink := _sink(kind))]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Telemetry, (self.alias, self.name, self._kinds)  # a sink has locks
 
     def observe(
         self, operation: str, client: Any, conversation: bytes | None = None
