@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationMemoryError
 from conversation_memory.redis_io.operations import Ahead
+from conversation_memory.telemetry import Telemetry
 from conversation_memory.telemetry.conventions import MEMORY_OPERATIONS
 from conversation_memory.telemetry.outcomes import OUTCOMES
 from conversation_memory.telemetry.spans import OpenTelemetry
@@ -148,6 +149,18 @@ class SpanTests:
 
 def _fail(run):
     raise KeyError(run.input.text)
+
+
+class HostileNameTests(SpanTestCase):
+    def test_names_that_are_not_utf_8_can_be_exported(self):
+        self.sink._follows_conventions = True
+        for id in (b"\xff\xfe", "a\n\u202e\x00", "\U0001f600" * 250):
+            self.index.driver(id).append(Run("a", "b"))
+        spans = self.spans()
+        for span in spans:
+            span.attributes["gen_ai.conversation.id"].encode()
+        assert len(spans) == 3
+        assert Telemetry("a", "\udcff", ()).name == "?"
 
 
 class MetricTests(SpanTestCase):

@@ -11,7 +11,6 @@ from typing import Any
 from opentelemetry import context, metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from ..keys import decode
 from .conventions import MEMORY_OPERATIONS, follows_conventions
 from .operation_metrics import SCOPE, OperationMetrics
 from .telemetry import Observation
@@ -70,7 +69,7 @@ class OpenTelemetry:
                 found["gen_ai.operation.name"] = known
                 found["gen_ai.memory.store.id"] = seen.index.name
             if seen.conversation is not None:
-                found["gen_ai.conversation.id"] = decode(seen.conversation)
+                found["gen_ai.conversation.id"] = seen.conversation.decode("utf-8", "replace")
         return found
 
     def _records(self, seen: Observation) -> dict[str, int]:

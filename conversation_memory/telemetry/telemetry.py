@@ -97,7 +97,7 @@ class Telemetry:
     """Observes the operations of one index, as TELEMETRY of its alias says."""
 
     def __init__(self, alias: str, name: str, kinds: Iterable[str]):
-        self.alias, self.name, self._kinds = alias, name, tuple(kinds)
+        self.alias, self.name, self._kinds = _sendable(alias), _sendable(name), tuple(kinds)
         self._sinks = [sink for kind in self._kinds if (sink := _sink(kind))]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -111,6 +111,11 @@ class Telemetry:
         if not sinks:
             return _UNOBSERVED
         return Observation(self, sinks, operation, client, conversation)
+
+
+def _sendable(name: str) -> str:
+    # A name of others may not be UTF-8. An exporter would lose all else that it sends with it.
+    return name.encode("utf-8", "replace").decode()
 
 
 @cache
