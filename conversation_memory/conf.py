@@ -17,6 +17,8 @@ DEFAULT_INDEX = "conversations"
 MAX_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 
+TELEMETRY = ("opentelemetry", "prometheus")
+
 _ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
 _STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT TITLE".split()
 # os.environ.get() returns None for a missing variable; a TITLE of None turns titles off.
@@ -56,6 +58,7 @@ class IndexSettings:
     ttl: float | timedelta | None = None
     ttl_on_read: bool = False
     on_user_delete: str | None = None
+    telemetry: tuple[str, ...] = ("opentelemetry",)
     title: str | None = "conversation_memory.titles.first_line"
     reply_lease: float | timedelta = 30
     reply_timeout: float | timedelta = 3600
@@ -135,7 +138,7 @@ def get(alias: str) -> IndexSettings:
     if faults := list(find_faults(alias, entry)):
         raise InvalidIndexError(" ".join(faults))
     given = {key.lower(): value for key, value in entry.items()}
-    given["indexes"] = tuple(entry.get("INDEXES", ()))
+    given |= {key: tuple(given[key]) for key in ("indexes", "telemetry") if key in given}
     given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
     given["search"] = _search(entry.get("SEARCH", False))
     if "URL" in entry:
@@ -214,6 +217,10 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
+    telemetry = entry.get("TELEMETRY", ())
+    if not isinstance(telemetry, list | tuple) or not {*telemetry} <= {*TELEMETRY}:
+        known = " and ".join(map(repr, TELEMETRY))
+        yield f"TELEMETRY of {where} must be a list, empty or with {known}."
     for key in ("TTL_ON_READ", "CACHE_IS_SHARED", "EMBEDDED"):
         if not isinstance(entry.get(key, False), bool):
             yield f"{key} of {where} must be True or False."
