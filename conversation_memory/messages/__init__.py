@@ -1,6 +1,5 @@
 """Chat messages: a conversation as messages of a model's API, and back."""
 
-from .messaging import MessagingDriver
 from .turns import calling_messages, chat_messages, said
 
-__all__ = ["MessagingDriver", "calling_messages", "chat_messages", "said"]
+__all__ = ["calling_messages", "chat_messages", "said"]
