@@ -9,6 +9,7 @@ from example_project.chat.samples import samples
 
 from .admin import AdminMixin
 from .browser import DARK, PHONE, WITHOUT_SCRIPTS, BrowserTestCase
+from .test_messages import calling, result
 
 User = get_user_model()
 DESK = {"viewport": {"width": 1280, "height": 900}}
@@ -208,7 +209,11 @@ class LooksTests(AdminBrowserTestCase):
             if sample.conversation_id in ("sample-orbit", "sample-errors", "sample-lighthouse"):
                 self.store(sample.conversation_id, *sample.runs, title=sample.title, owner="1")
         self.put("damaged", b'{"runs": [')
-        tools = [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "find"}}]}]
+        tools = [
+            {**calling("1", name="n" * 300), "content": "Hm. " * 99, "reasoning": "word " * 99},
+            {**result("1", "x" * 5000), "is_error": True},
+            {"role": "assistant", "content": "Done."},
+        ]
         feedback = {"rating": "down", "comment": "No " * 200}
         meta = {"model": "m", "cost": 0.5, "feedback": feedback, "messages": tools}
         self.store("facts", Run("Why? " * 900, "word\n\n" * 90, meta), owner=str(self.root.pk))
@@ -243,6 +248,7 @@ class LooksTests(AdminBrowserTestCase):
         ]
         for url in views:
             page.goto(url)
+            page.evaluate("document.querySelectorAll('.cm-step').forEach(it => it.open = true)")
             with self.subTest(url):
                 assert not self.is_wider_than_screen(page)
                 found = self.violations(page, outside=theirs)

@@ -1,5 +1,6 @@
 """Chat messages: a conversation as messages of a model's API, and back."""
 
-from .turns import calling_messages, chat_messages, said
+from .steps import Step, steps_of, tool_calls
+from .turns import chat_messages, said
 
-__all__ = ["calling_messages", "chat_messages", "said"]
+__all__ = ["Step", "chat_messages", "said", "steps_of", "tool_calls"]
