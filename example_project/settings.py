@@ -87,7 +87,7 @@ REDIS = {
     "default": {
         "URL": os.environ.get("REDIS_URL") or redis_of_the_demo() or "redis://localhost:6379/0",
         "INDEX": "conversations",
-        "SEARCH": True,
+        "SEARCH": {"TOOL_CALLS": True},
         # A worker that is silent for so many seconds counts as dead. A model may think for a while.
         "REPLY_LEASE": 10 if CHAT_RESPONDER == RULES else 45,
     },
