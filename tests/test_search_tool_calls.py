@@ -85,7 +85,7 @@ class ToolCallTests(Settled):
     def test_what_continues_a_run_is_found(self):
         driver = self.index.driver("c")
         driver.append_messages([user("Rain?"), calling("t1")])
-        driver.append_messages([result("t1", "cloudless")])
+        driver.append_messages([result("t1", "cloudless"), answer("No.")])
         [hit] = self.index.search("cloudless")
         assert (hit.part, hit.tool) == ("result", "find")
 
