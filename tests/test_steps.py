@@ -57,6 +57,7 @@ FAILED = {
         },
     ],
 }
+FAILED["langchain"] = FORMATS["langchain"].from_chat(FAILED["openai"], "r")
 SEARCHED = {
     "openai-responses": [
         USER,
@@ -115,8 +116,8 @@ class StepTests(SimpleTestCase):
             assert (call.is_failed, call.result) == (True, "Timed out."), name
 
     def test_a_failure_stays_one_in_the_formats_that_tell_it(self):
-        for source in ("anthropic", "ui"):
-            for target in ("anthropic", "ui"):
+        for source in ("anthropic", "ui", "langchain"):
+            for target in ("anthropic", "ui", "langchain"):
                 chat = FORMATS[source].to_chat(FAILED[source])
                 made = FORMATS[target].from_chat(chat, "r")
                 [call] = tool_calls(run_of(made, target))

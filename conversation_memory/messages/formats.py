@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..wire import MAX_DEPTH, too_deep
-from . import anthropic, chat, responses, ui
+from . import anthropic, chat, langchain_format, responses, ui
 from .parts import Message
 
 
@@ -16,7 +16,7 @@ class Format:
     """Messages as one API takes them, and their way to chat messages and back."""
 
     name: str
-    roles: Sequence[str]
+    roles: Sequence[str]  # empty for the messages of frameworks, which check them themselves
     fault: Callable[[Message], str]
     to_chat: Callable[[Sequence[Message]], list[Message]]
     from_chat: Callable[[Sequence[Message], str], list[Message]]
@@ -40,6 +40,7 @@ FORMATS = {
         ("openai-responses", responses),
         ("anthropic", anthropic),
         ("ui", ui),
+        ("langchain", langchain_format),
     )
 }
 OPENAI = FORMATS["openai"]
@@ -76,7 +77,8 @@ def _checked(value: Message, position: int, format: Format) -> Message:
     role, kind = value.get("role"), value.get("type", "message")
     if not isinstance(kind, str) and format.has_items:
         raise ValueError(f"{where} must have a text as `type`.")
-    if role not in format.roles and not (format.has_items and kind != "message"):
+    is_item = format.has_items and kind != "message"
+    if format.roles and role not in format.roles and not is_item:
         raise ValueError(f"{where} has the role {role!r:.50}. Choose {_or(format.roles)}.")
     if fault := format.fault(value):
         raise ValueError(f"{where} {fault} in the format {format.name!r}.")
