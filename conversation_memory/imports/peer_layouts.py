@@ -134,6 +134,9 @@ class LlamaIndex(PeerLayout):
 
     format = "llama-index"
 
+    def id_of(self, name: str) -> str | None:
+        return self._prefix + name
+
     def read(self, keys: Sequence[bytes]) -> Operation[PeerConversation]:
         found = yield from super().read(keys)
         if all("role" in one and ("blocks" in one or "content" in one) for one in found.messages):
@@ -184,7 +187,7 @@ class Agno(PeerLayout):
         runs = [_object(text) for text in texts if text] or session.get("runs") or []
         owner, about = session.get("user_id"), _dict(session.get("session_data"))
         return PeerConversation(
-            [message for run in runs for message in _said(_dict(run))],
+            [message for run in map(_dict, runs) for message in _said(run)],
             owner=None if owner is None else str(owner),
             title=str(about.get("session_name") or ""),
             created=_milliseconds(session.get("created_at")),
@@ -193,7 +196,10 @@ class Agno(PeerLayout):
         )
 
 
-def _said(run: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _said(stored: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if stored.get("parent_run_id"):  # of a member of a team, which the user did not talk to
+        return
+    run = _dict(stored.get("run_data")) or stored
     messages = run.get("messages")
     if isinstance(messages, list):
         # A run repeats what the model was told of the runs before it.
