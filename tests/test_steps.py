@@ -57,6 +57,13 @@ FAILED = {
         },
     ],
 }
+_CALL = {"part_kind": "tool-call", "tool_name": "find", "tool_call_id": "t1", "args": "{}"}
+_RETRY = {"part_kind": "retry-prompt", "tool_name": "find", "tool_call_id": "t1"}
+FAILED["pydantic-ai"] = [
+    {"kind": "request", "parts": [{"part_kind": "user-prompt", "content": "Where?"}]},
+    {"kind": "response", "parts": [_CALL]},
+    {"kind": "request", "parts": [{**_RETRY, "content": "Timed out."}]},
+]
 FAILED["langchain"] = FORMATS["langchain"].from_chat(FAILED["openai"], "r")
 SEARCHED = {
     "openai-responses": [
