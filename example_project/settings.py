@@ -78,8 +78,8 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Who answers: "rules", which need no model; "openai", a server with an OpenAI-compatible API; or
-# the dotted path of a function. See example_project/chat/responders.
+# Who answers: "rules", which need no model; "openai", a server with an OpenAI-compatible API;
+# another name in example_project/chat/responders, of a framework; or the dotted path of a function.
 CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", "rules")
 
 REDIS = {

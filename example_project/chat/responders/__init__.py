@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 UNAVAILABLE = "The assistant is not available at the moment. Please try again later."
 
-# Each is a module of this package.
-NAMES = ("rules", "openai")
+# Each is a module of this package. Those after the second need the framework of that name.
+NAMES = ("rules", "openai", "griptape")
 
 
 class ResponderError(Exception):
