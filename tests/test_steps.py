@@ -180,3 +180,8 @@ class ShownTests(RedisTestCase):
         self.index.driver("c").append(Run("q", "", {"messages": FAILED["openai"], "k": 1}))
         out, _ = called("showconversation", "c", using="default")
         assert "Failed:\n  Timed out." in out and 'Meta: {"k": 1}' in out
+
+    def test_meta_that_is_a_list_is_printed(self):
+        self.index.driver("c").append(Run("q", "a", [1, "messages"]))
+        out, _ = called("showconversation", "c", using="default")
+        assert 'Meta: [1, "messages"]' in out

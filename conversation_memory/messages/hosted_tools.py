@@ -51,7 +51,7 @@ def _turns(message: Message) -> Iterator[Message]:
     if message.get("role") != "assistant" or not blocks:
         yield message
         return
-    yield {**message, "content": [block for block in blocks if block not in results]}
+    yield {**message, "content": [one for one in blocks if one.get("type") != "tool_result"]}
     if results:
         yield {"role": "user", "content": results}
 

@@ -97,9 +97,11 @@ def _facts(record: Record, count: int) -> Iterator[tuple[str, str]]:
 
 def _transcript(run: Run, columns: int | None) -> Iterator[str]:
     steps = [*steps_of(run)]
-    meta = {k: v for k, v in (run.meta or {}).items() if k not in (MESSAGES, FORMAT)}
-    if shown := meta if steps else run.meta:
-        yield from wrapped(f"Meta: {_plain(shown)}", columns, "")
+    meta = run.meta
+    if meta and steps:
+        meta = {key: value for key, value in meta.items() if key not in (MESSAGES, FORMAT)}
+    if meta:
+        yield from wrapped(f"Meta: {_plain(meta)}", columns, "")
     for name, artifact in (("Input", run.input), ("Output", run.output)):
         for step in steps if name == "Output" else ():
             yield from _step(step, columns)

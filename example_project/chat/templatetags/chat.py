@@ -27,7 +27,7 @@ def shown(context: Context, artifact: Artifact, place: str) -> Shown:
 @register.simple_tag
 def steps(run: Run) -> list[ShownStep]:
     """What the assistant thought and which tools it called before it answered."""
-    return [*show_steps(run)]
+    return [*show_steps(run, limit=2000)]
 
 
 @register.filter
