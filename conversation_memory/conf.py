@@ -34,12 +34,14 @@ class SearchSettings:
 
     `fields` are pairs of a name in metadata or in the `meta` of a run, and "tag", "numeric" or
     "text". `embed` is the dotted path of a callable from texts to vectors of `dimensions` numbers.
+    `tool_calls` adds the words of tool calls and of their results.
     """
 
     fields: tuple[tuple[str, str], ...] = ()
     language: str | None = None
     embed: str | None = None
     dimensions: int | None = None
+    tool_calls: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +253,8 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
     for key in ("LANGUAGE", "EMBED"):
         if not isinstance(search.get(key, ""), str | None):
             yield f"{key} in {where} is not a string."
+    if not isinstance(search.get("TOOL_CALLS", False), bool):
+        yield f"TOOL_CALLS in {where} must be True or False."
     dimensions = search.get("DIMENSIONS")
     if search.get("EMBED") and not (isinstance(dimensions, int) and 1 <= dimensions <= 32768):
         yield f"EMBED in {where} requires DIMENSIONS, the length of a vector (1 to 32768)."
@@ -266,4 +270,5 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
         language=given.get("LANGUAGE") or None,
         embed=embed,
         dimensions=given.get("DIMENSIONS") if embed else None,
+        tool_calls=given.get("TOOL_CALLS", False),
     )
