@@ -1,0 +1,1 @@
+"""Adapters to frameworks: a module for each, which nothing else imports."""
