@@ -205,9 +205,14 @@ def _known(raw: bytes, value: Any) -> Run:
 
 def lenient(texts: Sequence[bytes]) -> list[Run]:
     """See decoded_runs(), but a damaged run is an error only when it is looked at."""
-    with suppress(Damaged):
-        return decoded_runs(texts)
-    return [*map(Run.from_text, texts)]
+    values = loads_together(texts)
+    if values is None:
+        return [*map(Run.from_text, texts)]
+    # Of others, only the strings of a value are exact: they are decoded when they are looked at.
+    return [
+        _known(raw, value) if is_plain(value) else Run.from_text(raw)
+        for raw, value in zip(texts, values, strict=True)
+    ]
 
 
 def decoded_run(raw: bytes, name: str) -> Run:
