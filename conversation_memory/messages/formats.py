@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..wire import MAX_DEPTH, too_deep
-from . import anthropic, chat, langchain_format, responses, ui
+from . import agent_framework_format, anthropic, chat, langchain_format, responses, ui
 from .parts import Message
 
 
@@ -41,6 +41,7 @@ FORMATS = {
         ("anthropic", anthropic),
         ("ui", ui),
         ("langchain", langchain_format),
+        ("agent-framework", agent_framework_format),
     )
 }
 OPENAI = FORMATS["openai"]
