@@ -137,14 +137,82 @@ UI = [
         ],
     },
 ]
-TURNS = {
-    "openai": CHAT,
-    "openai-responses": RESPONSES,
-    "anthropic": ANTHROPIC,
-    "ui": UI,
-    "langchain": LANGCHAIN,
-    "agent-framework": AGENT_FRAMEWORK,
-}
+LLAMA_INDEX = [
+    {
+        "role": "user",
+        "additional_kwargs": {},
+        "blocks": [
+            {"block_type": "text", "text": "Where?"},
+            {"block_type": "image", "image": "iVBORw0KGgo=", "image_mimetype": "image/png"},
+        ],
+    },
+    {
+        "role": "assistant",
+        "additional_kwargs": {},
+        "blocks": [
+            {"block_type": "thinking", "content": "Hm.", "additional_information": {}},
+            {
+                "block_type": "tool_call",
+                "tool_call_id": "t1",
+                "tool_name": "find",
+                "tool_kwargs": {"thing": "lamp"},
+            },
+        ],
+    },
+    {
+        "role": "tool",
+        "additional_kwargs": {"tool_call_id": "t1", "name": "find"},
+        "blocks": [{"block_type": "text", "text": "In the tower."}],
+    },
+    {
+        "role": "assistant",
+        "additional_kwargs": {"tokens": 3},
+        "blocks": [{"block_type": "text", "text": "In the tower."}],
+    },
+]
+PYDANTIC_AI = [
+    {
+        "kind": "request",
+        "instructions": None,
+        "parts": [
+            {"part_kind": "system-prompt", "content": "Be brief."},
+            {
+                "part_kind": "user-prompt",
+                "content": [
+                    "Where?",
+                    {"kind": "binary", "data": "iVBORw0KGgo=", "media_type": "image/png"},
+                ],
+            },
+        ],
+    },
+    {
+        "kind": "response",
+        "parts": [
+            {"part_kind": "thinking", "content": "Hm.", "signature": "s"},
+            {
+                "part_kind": "tool-call",
+                "tool_name": "find",
+                "args": '{"thing": "lamp"}',
+                "tool_call_id": "t1",
+            },
+        ],
+    },
+    {
+        "kind": "request",
+        "parts": [
+            {
+                "part_kind": "tool-return",
+                "tool_name": "find",
+                "content": "In the tower.",
+                "tool_call_id": "t1",
+            }
+        ],
+    },
+    {"kind": "response", "parts": [{"part_kind": "text", "content": "In the tower."}]},
+]
+TURNS = {"openai": CHAT, "openai-responses": RESPONSES, "anthropic": ANTHROPIC, "ui": UI}
+TURNS |= {"langchain": LANGCHAIN, "llama-index": LLAMA_INDEX, "pydantic-ai": PYDANTIC_AI}
+TURNS |= {"agent-framework": AGENT_FRAMEWORK}
 
 
 def refused(call, *args, **options):

@@ -1,1 +1,1 @@
-"""Adapters to frameworks: a module for each, which nothing else imports."""
+"""Adapters for frameworks: one module each, which nothing else imports."""

@@ -112,8 +112,9 @@ def _message(message: Message) -> Iterator[Message]:
         yield _made(string(role), [_text(text_of(message))])
     elif role == "tool":
         text = text_of(message)
-        members = {"call_id": string(message.get("tool_call_id")), "result": text}
-        yield _made("tool", [_typed("function_result", **members, items=[_text(text)])])
+        id = string(message.get("tool_call_id"))
+        found = _typed("function_result", call_id=id, result=text, items=[_text(text)])
+        yield _made("tool", [found])
     elif role == "assistant" and is_said(message):
         text = text_of(message)
         yield _made("assistant", [*([_text(text)] if text else []), *map(_call, calls_of(message))])
@@ -135,8 +136,8 @@ def _text(text: str) -> Message:
 
 def _call(made: Message) -> Message:
     function = member(made, "function")
-    named = {name: string(function.get(name)) for name in ("name", "arguments")}
-    return _typed("function_call", call_id=string(made.get("id")), **named, hosted=False)
+    named: Message = {name: string(function.get(name)) for name in ("name", "arguments")}
+    return _typed("function_call", None, call_id=string(made.get("id")), **named, hosted=False)
 
 
 def _content(part: Message) -> Message | None:

@@ -7,16 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..wire import MAX_DEPTH, too_deep
-from . import agent_framework_format, anthropic, chat, langchain_format, responses, ui
-from .parts import Message
+from . import (
+    agent_framework_format,
+    anthropic,
+    chat,
+    langchain_format,
+    llama_index_format,
+    pydantic_ai_format,
+    responses,
+    ui,
+)
+from .parts import SYSTEM, Message
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Messages as one API takes them, and their way to chat messages and back."""
+    """Messages as one API takes them, and their way to chat messages and back.
+
+    `roles` are those that its messages may have; none for any message.
+    """
 
     name: str
-    roles: Sequence[str]  # empty for the messages of frameworks, which check them themselves
+    roles: Sequence[str]
     fault: Callable[[Message], str]
     to_chat: Callable[[Sequence[Message]], list[Message]]
     from_chat: Callable[[Sequence[Message], str], list[Message]]
@@ -27,10 +39,11 @@ class Format:
 
     def begins(self, message: Message) -> bool:
         """True for a message of a user, not for the result of a tool."""
-        return self.roles_of(message)[:1] == ["user"]
+        return [role for role in self.roles_of(message) if role not in SYSTEM][:1] == ["user"]
 
     def is_system(self, message: Message) -> bool:
-        return self.roles_of(message)[:1] in (["system"], ["developer"])
+        roles = self.roles_of(message)
+        return bool(roles) and all(role in SYSTEM for role in roles)
 
 
 FORMATS = {
@@ -41,6 +54,8 @@ FORMATS = {
         ("anthropic", anthropic),
         ("ui", ui),
         ("langchain", langchain_format),
+        ("llama-index", llama_index_format),
+        ("pydantic-ai", pydantic_ai_format),
         ("agent-framework", agent_framework_format),
     )
 }

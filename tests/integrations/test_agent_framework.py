@@ -202,7 +202,7 @@ class AgentFrameworkTests:
 
         self.run_async(run())
 
-    def test_sessions_expire_and_need_an_id_and_json(self):
+    def test_sessions_expire_and_need_an_id(self):
         async def run():
             provider = self.provider(ttl=60)
             said = [Message("user", ["Hi"]), Message("assistant", ["Hello"])]
@@ -211,10 +211,6 @@ class AgentFrameworkTests:
             for id in (None, ""):
                 with self.assertRaisesRegex(ValueError, "session id is required"):
                     await provider.get_messages(id)
-            call = Content.from_function_call("t", "find", arguments={"thing": {1, 2}})
-            wrong = Message("assistant", [call])
-            with self.assertRaisesRegex(ValueError, "has a value of the type set"):
-                await provider.save_messages("c", [wrong])
 
         self.run_async(run())
         assert self.index.driver("c").record().expires is not None
