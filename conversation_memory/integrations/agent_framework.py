@@ -16,7 +16,7 @@ from ..messages.formats import plain
 from .cancellation import uncancelled
 
 
-class ConversationHistoryProvider(HistoryProvider):
+class ConversationHistoryProvider(HistoryProvider):  # type: ignore[misc, unused-ignore]
     """A history provider that keeps each session of an agent in the conversation of its id.
 
     `index` is `indexes["default"]`. `owner` is that of all sessions, or a function that returns it

@@ -16,7 +16,7 @@ from ..messages import MessageList, MessagingDriver
 from .cancellation import uncancelled
 
 
-class ConversationChatMessageHistory(BaseChatMessageHistory):
+class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc, unused-ignore]
     """A history that keeps the messages of a chain in a conversation.
 
     `driver` is that of the conversation, as `indexes["default"].driver(…)` returns it. LangChain
@@ -36,7 +36,7 @@ class ConversationChatMessageHistory(BaseChatMessageHistory):
         self._known: list[BaseMessage] | None = None
 
     @property
-    def messages(self) -> list[BaseMessage]:  # type: ignore[override]
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override, unused-ignore]
         """All messages, oldest first."""
         if self._known is None:
             self._known = messages_from_dict(self._list.read())
@@ -71,4 +71,6 @@ class ConversationChatMessageHistory(BaseChatMessageHistory):
 
 def _stored(messages: Sequence[BaseMessage]) -> list[dict[str, object]]:
     # A chain that streams hands over chunks, which no prompt should hold.
-    return messages_to_dict([message_chunk_to_message(one) for one in messages])
+    stored: list[dict[str, object]]
+    stored = messages_to_dict([message_chunk_to_message(one) for one in messages])
+    return stored
