@@ -89,6 +89,16 @@ class Run:
             self._value = self._decode()._value
         return self._value
 
+    def glance(self) -> tuple[str | None, str | None, Any]:
+        """The texts of both sides, None for one that is not a text, and the meta, only to be read.
+
+        Quicker than `input`, `output` and `meta`, as it makes no object of them.
+        """
+        value = self._said() if self._data is None else self._data
+        if type(value) is list:
+            return _text_of(value[1]), _text_of(value[2]), value[3] if len(value) > 3 else None
+        return _text_of(value.get("input")), _text_of(value.get("output")), value.get("meta")
+
     def _short(self) -> Parts | None:
         """The run in short; None if that would lose something."""
         value = self._said()

@@ -216,16 +216,18 @@ def _artifact(part: Message) -> str | Artifact:
 
 def kept(run: Run) -> tuple[Format, list[Message]] | None:
     """The messages in the meta of a run and their format; None if its texts were changed since."""
-    found = _stored(run)
+    input, output, meta = run.glance()
+    found = _stored(meta)
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
     chat = format.to_chat(messages)
-    if run.output.text and _is_question(chat):  # a worker has finished the open run
+    if _is_question(chat) and run.output.text:  # a worker has finished the open run
         answer = [{"role": "assistant", "content": run.output.text}]
         messages = [*messages, *format.from_chat(answer, run.id)]
         chat = format.to_chat(messages)
-    return (format, messages) if _are_shown(run, chat) else None
+    is_same = projected(chat) == (input, output) or _are_shown(run, chat)
+    return (format, messages) if is_same else None
 
 
 def _is_question(chat: Sequence[Message]) -> bool:
@@ -245,8 +247,8 @@ def _are_shown(run: Run, chat: Sequence[Message]) -> bool:
     )
 
 
-def _stored(run: Run) -> tuple[Format, list[Any]] | None:
-    meta = run.meta if isinstance(run.meta, dict) else {}
+def _stored(meta: Any) -> tuple[Format, list[Any]] | None:
+    meta = meta if isinstance(meta, dict) else {}
     messages, name = meta.get(MESSAGES), meta.get(FORMAT, OPENAI.name)
     format = FORMATS.get(name) if isinstance(name, str) else None
     return (format, messages) if format and messages and isinstance(messages, list) else None
@@ -254,7 +256,7 @@ def _stored(run: Run) -> tuple[Format, list[Any]] | None:
 
 def calling_messages(run: Run) -> list[Message]:
     """The messages in the meta of a run as chat messages, for the tool calls in them."""
-    found = _stored(run)
+    found = _stored(run.meta)
     return found[0].to_chat(dicts(found[1])) if found else []
 
 
