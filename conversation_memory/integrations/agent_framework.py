@@ -13,7 +13,7 @@ from ..indexes import ConversationIndex
 from ..keys import Id
 from ..messages import MessageList
 from ..messages.formats import plain
-from .cancellation import uncancelled
+from ..redis_io.cancellation import uncancelled
 
 
 class ConversationHistoryProvider(HistoryProvider):  # type: ignore[misc, unused-ignore]

@@ -13,7 +13,7 @@ from langchain_core.messages import (
 )
 
 from ..messages import MessageList, MessagingDriver
-from .cancellation import uncancelled
+from ..redis_io.cancellation import uncancelled
 
 
 class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc, unused-ignore]

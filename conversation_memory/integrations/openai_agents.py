@@ -13,7 +13,7 @@ from agents.memory.session_settings import (
 from agents.run_context import RunContextWrapper
 
 from ..messages import MessageList, MessagingDriver
-from .cancellation import uncancelled
+from ..redis_io.cancellation import uncancelled
 
 
 class ConversationSession:
