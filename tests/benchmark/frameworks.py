@@ -1,7 +1,7 @@
 """Each adapter beside the framework's own backend on Redis, in the same run.
 
 A framework is a function that returns what to time: for each operation, the framework's own call
-and ours. It is skipped where its packages are missing; the extra `peers` has all of them.
+and ours. It is skipped where its packages are missing.
 """
 
 from __future__ import annotations
