@@ -22,8 +22,7 @@ class ConversationHistoryProvider(HistoryProvider):  # type: ignore[misc, unused
     `index` is `indexes["default"]`. `owner` is that of all sessions, or a function that returns it
     for the state of a session: `session.state[provider.source_id]`. Without an owner, whoever
     chooses the session id reads that conversation. If the function returns None, `OwnerRequired` is
-    raised. `ttl` is as for `index.driver()`; the other
-    arguments are those of the framework.
+    raised. `ttl` is as for `index.driver()`; the other arguments are those of the framework.
 
     Messages that were saved come back equal. Turns that other programs have added are converted.
     What lacks an answer is an open run, and part of the history too. Raises the exceptions of this

@@ -229,7 +229,7 @@ class LangChainTests:
     def test_any_messages_come_back(self):
         with alternating(self.index) as indexes:
 
-            @settings(max_examples=15)
+            @settings(max_examples=8)
             @given(any_messages)
             def check(messages):
                 driver = next(indexes).driver()

@@ -40,7 +40,7 @@ class OpenAIAgentsOracleTests:
     def test_it_does_what_the_session_of_the_sdk_does(self):
         with asyncio.Runner() as runner:
 
-            @settings(max_examples=15)
+            @settings(max_examples=8)
             @given(steps)
             def check(steps):
                 runner.run(self.follow(steps))
