@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .parts import (
+    FAILED,
     SYSTEM,
     Message,
     assistant,
@@ -56,7 +57,8 @@ def _chat(message: Message, answered: set[str]) -> Iterator[Message]:
         if parts or not contents:  # the approval of a call is not a question
             yield {"role": "user", "content": content_of(parts)}
     for one in filter(_is_result, contents):
-        yield result(one.get("call_id"), one.get("result"))
+        is_failed = bool(one.get("exception"))
+        yield result(one.get("call_id"), one.get("result"), is_failed=is_failed)
 
 
 def _texts(contents: Sequence[Message], kind: str, by: str = "") -> str:
@@ -113,8 +115,10 @@ def _message(message: Message) -> Iterator[Message]:
     elif role == "tool":
         text = text_of(message)
         id = string(message.get("tool_call_id"))
-        found = _typed("function_result", call_id=id, result=text, items=[_text(text)])
-        yield _made("tool", [found])
+        # The framework stores no other words about an exception.
+        failure = {"exception": "FunctionInvocationError"} if message.get(FAILED) else {}
+        members: Message = {"call_id": id, "result": text, "items": [_text(text)], **failure}
+        yield _made("tool", [_typed("function_result", None, **members)])
     elif role == "assistant" and is_said(message):
         text = text_of(message)
         yield _made("assistant", [*([_text(text)] if text else []), *map(_call, calls_of(message))])

@@ -217,7 +217,7 @@ def _artifact(part: Message) -> str | Artifact:
 def kept(run: Run) -> tuple[Format, list[Message]] | None:
     """The messages in the meta of a run and their format; None if its texts were changed since."""
     input, output, meta = run.glance()
-    found = _stored(meta)
+    found = _stored_in(meta)
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
@@ -247,17 +247,16 @@ def _are_shown(run: Run, chat: Sequence[Message]) -> bool:
     )
 
 
-def _stored(meta: Any) -> tuple[Format, list[Any]] | None:
+def stored(run: Run) -> tuple[Format, list[Any]] | None:
+    """The messages in the meta of a run as they are, and their format."""
+    return _stored_in(run.meta)
+
+
+def _stored_in(meta: Any) -> tuple[Format, list[Any]] | None:
     meta = meta if isinstance(meta, dict) else {}
     messages, name = meta.get(MESSAGES), meta.get(FORMAT, OPENAI.name)
     format = FORMATS.get(name) if isinstance(name, str) else None
     return (format, messages) if format and messages and isinstance(messages, list) else None
-
-
-def calling_messages(run: Run) -> list[Message]:
-    """The messages in the meta of a run as chat messages, for the tool calls in them."""
-    found = _stored(run.meta)
-    return found[0].to_chat(dicts(found[1])) if found else []
 
 
 def _texts(chat: Sequence[Message]) -> tuple[str, str]:
