@@ -25,7 +25,7 @@ from ..keys import Keys, decode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
-from ..runs import Run
+from ..runs import Run, lenient
 from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
@@ -170,7 +170,12 @@ class StoredConversation(ABC):
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones."""
-        return _cut((yield from self.read(ref)).runs, before, limit)
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return RunPage([], 0)
+        texts = self.document(ref, snapshot).texts
+        part = _span(len(texts), before, limit)
+        return RunPage(lenient(texts[part]), part.start)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
@@ -320,6 +325,10 @@ class StoredConversation(ABC):
 
 
 def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
-    stop = len(runs) if before is None else min(before, len(runs))
-    start = max(0, stop - limit)
-    return RunPage(list(runs[start:stop]), start)
+    part = _span(len(runs), before, limit)
+    return RunPage(list(runs[part]), part.start)
+
+
+def _span(count: int, before: int | None, limit: int) -> slice:
+    stop = count if before is None else min(before, count)
+    return slice(max(0, stop - limit), stop)

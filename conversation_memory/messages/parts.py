@@ -88,13 +88,16 @@ def content_of(parts: Sequence[Message]) -> Any:
 
 def joined(parts: Iterable[Message], by: str = "\n") -> str:
     """The texts of parts that have one, refusals among them."""
-    found = (part.get("text", part.get("refusal")) for part in parts)
-    return by.join(text for text in found if isinstance(text, str))
+    found = [part.get("text", part.get("refusal")) for part in parts]
+    return by.join([text for text in found if isinstance(text, str)])
 
 
 def text_of(message: Message) -> str:
     """The text of a chat message."""
-    return joined(parts_of(message.get("content"))) or string(message.get("refusal"))
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        return content
+    return joined(parts_of(content)) or string(message.get("refusal"))
 
 
 def call(id: Any, name: Any, arguments: Any) -> Message:
