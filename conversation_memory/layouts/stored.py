@@ -176,9 +176,8 @@ class StoredConversation(ABC):
         """See page(); with record and metadata."""
         found = yield from self.read(ref)
         page = _cut(found.runs, before, limit)
-        return Excerpt(
-            found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
-        )
+        facts = len(found.runs), found.metadata, found.exists, found.revision
+        return Excerpt(found.record, page.runs, page.start, *facts)
 
     def find(
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int

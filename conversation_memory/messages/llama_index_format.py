@@ -1,4 +1,4 @@
-"""ChatMessages of LlamaIndex, whose contents are blocks, as `model_dump(mode="json")` writes them."""
+"""ChatMessages of LlamaIndex, whose contents are blocks, as they are in JSON."""
 
 from __future__ import annotations
 

@@ -113,10 +113,13 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 def _answered(message: Message) -> list[Message]:
     text = text_of(message)
-    parts = [{"content": text, "part_kind": "text"}] if text else []
+    parts: list[Message] = [{"content": text, "part_kind": "text"}] if text else []
     for one in calls_of(message):
         function = member(one, "function")
-        made = {"tool_name": string(function.get("name")), "args": function.get("arguments")}
+        made: Message = {
+            "tool_name": string(function.get("name")),
+            "args": function.get("arguments"),
+        }
         parts.append({**made, "tool_call_id": one.get("id"), "part_kind": "tool-call"})
     return parts
 
@@ -125,7 +128,7 @@ def _part(message: Message, names: dict[str, Any]) -> Message:
     role, content = message.get("role"), message.get("content")
     if role == "tool":
         id = string(message.get("tool_call_id"))
-        part = {"tool_name": string(names.get(id)), "content": text_of(message)}
+        part: Message = {"tool_name": string(names.get(id)), "content": text_of(message)}
         part |= {"tool_call_id": id, "part_kind": "tool-return"}
     elif role in SYSTEM:
         part = {"content": joined(parts_of(content)), "part_kind": "system-prompt"}
