@@ -1,7 +1,5 @@
 """Memories and agents of LlamaIndex, without a model, over the chat stores."""
 
-import asyncio
-from functools import wraps
 from unittest import skipUnless
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 from conversation_memory.exceptions import RedisReadOnly, RedisUnavailable
 
 from ..servers import ServerTestCase
-from ..utils import close_connections, each_layout
+from ..utils import close_connections, each_layout, in_loop
 
 try:
     from llama_index.core.agent.workflow import FunctionAgent
@@ -29,18 +27,6 @@ except ImportError:  # pragma: no cover
     HAS_LLAMA_INDEX = False
 
 needs_llama_index = skipUnless(HAS_LLAMA_INDEX, "LlamaIndex is not installed")
-
-
-def in_loop(test):
-    """Run an async test to its end, and leave no connection open."""
-
-    async def run(self):
-        try:
-            await test(self)
-        finally:
-            await close_connections()
-
-    return wraps(test)(lambda self: asyncio.run(run(self)))
 
 
 def texts(messages):

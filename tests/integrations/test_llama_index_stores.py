@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from conversation_memory import Run
 from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
 
-from ..utils import close_connections, counted, each_layout
+from ..utils import close_connections, counted, each_layout, in_loop
 
 try:
     from llama_index.core.storage.chat_store import SimpleChatStore
@@ -209,58 +209,43 @@ class AsyncChatStoreTests:
                 assert await fresh.count_messages(key, status) == len(expected)
         assert {*await theirs.get_keys()} <= {*await store.get_keys()}
 
-    def run_async(self, test):
-        async def closing():
-            try:
-                await test()
-            finally:
-                await close_connections()
+    @in_loop
+    async def test_an_index_counts_active_messages(self):
+        store = AsyncConversationChatStore(self.index)
+        listed = [said("user", "1"), said("assistant", "2"), said("user", "3")]
+        await store.add_messages("c", listed)
+        await store.archive_oldest_messages("c", 1)
+        assert await store.delete_message("c", 2) is None
+        assert await store.delete_message("c", -1) is None
+        assert await store.delete_message("c", 0) == listed[1]
+        assert await store.get_messages("c", None) == [listed[0], listed[2]]
 
-        asyncio.run(closing())
-
-    def test_an_index_counts_active_messages(self):
-        async def test():
-            store = AsyncConversationChatStore(self.index)
-            listed = [said("user", "1"), said("assistant", "2"), said("user", "3")]
-            await store.add_messages("c", listed)
-            await store.archive_oldest_messages("c", 1)
-            assert await store.delete_message("c", 2) is None
-            assert await store.delete_message("c", -1) is None
-            assert await store.delete_message("c", 0) == listed[1]
-            assert await store.get_messages("c", None) == [listed[0], listed[2]]
-
-        self.run_async(test)
-
-    def test_archiving_what_another_framework_wrote_keeps_its_form(self):
+    @in_loop
+    async def test_archiving_what_another_framework_wrote_keeps_its_form(self):
         form = [
             {"role": "user", "content": "Why?", "name": "ann"},
             {"role": "assistant", "content": "Because."},
         ]
 
-        async def test():
-            driver = self.index.driver("c")
-            await driver.aappend_messages([*form, *form])
-            store = AsyncConversationChatStore(self.index)
-            await store.archive_oldest_messages("c", 2)
-            assert await driver.amessages() == [*form, *form]
-            assert await store.count_messages("c") == 2
-            await store.archive_oldest_messages("c", 1)
-            assert await store.count_messages("c") == 1
-            assert [one.content for one in await store.get_messages("c")] == ["Because."]
+        driver = self.index.driver("c")
+        await driver.aappend_messages([*form, *form])
+        store = AsyncConversationChatStore(self.index)
+        await store.archive_oldest_messages("c", 2)
+        assert await driver.amessages() == [*form, *form]
+        assert await store.count_messages("c") == 2
+        await store.archive_oldest_messages("c", 1)
+        assert await store.count_messages("c") == 1
+        assert [one.content for one in await store.get_messages("c")] == ["Because."]
 
-        self.run_async(test)
-
-    def test_owners_do_not_archive_for_others(self):
-        async def test():
-            await self.index.driver("c", owner="bob").aappend(Run("x", "y"))
-            store = AsyncConversationChatStore(self.index, owner="ann")
-            assert await store.archive_oldest_messages("c", 9) == []
-            await store.delete_messages("c")
-            await store.delete_messages("c", MessageStatus.ACTIVE)
-            assert len(await self.index.driver("c").aload()) == 2
-            assert await store.get_keys() == []
-
-        self.run_async(test)
+    @in_loop
+    async def test_owners_do_not_archive_for_others(self):
+        await self.index.driver("c", owner="bob").aappend(Run("x", "y"))
+        store = AsyncConversationChatStore(self.index, owner="ann")
+        assert await store.archive_oldest_messages("c", 9) == []
+        await store.delete_messages("c")
+        await store.delete_messages("c", MessageStatus.ACTIVE)
+        assert len(await self.index.driver("c").aload()) == 2
+        assert await store.get_keys() == []
 
     def test_the_dump_of_a_store_names_the_index(self):
         store = AsyncConversationChatStore(self.index, owner="ann")
