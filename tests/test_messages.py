@@ -27,6 +27,7 @@ from conversation_memory.messages.turns import (
 from conversation_memory.replies.lifecycle import Replies
 
 from .strategies import numbers, texts, values
+from .test_langchain_format import LANGCHAIN
 from .utils import RedisTestCase, alternating, both, each_layout
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -209,7 +210,7 @@ PYDANTIC_AI = [
     {"kind": "response", "parts": [{"part_kind": "text", "content": "In the tower."}]},
 ]
 TURNS = {"openai": CHAT, "openai-responses": RESPONSES, "anthropic": ANTHROPIC, "ui": UI}
-TURNS |= {"llama-index": LLAMA_INDEX, "pydantic-ai": PYDANTIC_AI}
+TURNS |= {"langchain": LANGCHAIN, "llama-index": LLAMA_INDEX, "pydantic-ai": PYDANTIC_AI}
 
 
 def refused(call, *args, **options):
@@ -612,11 +613,13 @@ class ValueTests(SimpleTestCase):
     def test_garbage_in_known_members_is_never_an_error(self, data):
         members = st.sampled_from(
             "role type content tool_calls function id parts source image_url file summary "
-            "tool_call_id call_id text data url input output name arguments state".split()
+            "tool_call_id call_id text data url input output name arguments state "
+            "base64 mime_type additional_kwargs args reasoning".split()
         )
         known = st.sampled_from(
             "user assistant tool system message function_call function_call_output reasoning "
-            "tool_use tool_result image document text image_url file tool-x dynamic-tool".split()
+            "tool_use tool_result image document text image_url file tool-x dynamic-tool "
+            "human ai chat AIMessageChunk tool_call audio media".split()
         )
         leaves = known | texts | numbers | st.none()
         inner = st.recursive(

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..wire import MAX_DEPTH, too_deep
-from . import anthropic, chat, llama_index_format, pydantic_ai_format, responses, ui
+from . import (
+    anthropic,
+    chat,
+    langchain_format,
+    llama_index_format,
+    pydantic_ai_format,
+    responses,
+    ui,
+)
 from .parts import SYSTEM, Message
 
 
@@ -44,6 +52,7 @@ FORMATS = {
         ("openai-responses", responses),
         ("anthropic", anthropic),
         ("ui", ui),
+        ("langchain", langchain_format),
         ("llama-index", llama_index_format),
         ("pydantic-ai", pydantic_ai_format),
     )

@@ -1,4 +1,4 @@
-"""ChatMessages of LlamaIndex, whose contents are blocks, as they are in JSON."""
+"""ChatMessages of LlamaIndex, as `model_dump(mode="json")` writes them: contents are blocks."""
 
 from __future__ import annotations
 
