@@ -10,7 +10,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
-from pydantic import BaseModel, PrivateAttr, ValidationError
+from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
 
 from ..indexes import ConversationIndex, indexes
 from ..keys import Id, decode, encode
@@ -18,6 +18,7 @@ from ..messages.parts import Message
 from ..redis_io.operations import Operation, T, twins
 from .llama_index_list import ARCHIVED, STATUS, ChatList, Choice
 
+_MESSAGES = TypeAdapter(list[ChatMessage])
 _PAGE = 500
 _MOST_OPEN = 1000
 
@@ -245,7 +246,7 @@ def _reading(chat: ChatList) -> Operation[list[ChatMessage]]:
 def _loading(chat: ChatList, reading: Operation[list[Message]]) -> Operation[list[ChatMessage]]:
     messages = yield from reading
     try:
-        return [ChatMessage.model_validate(message) for message in messages]
+        return _MESSAGES.validate_python(messages)
     except ValidationError:
         driver = chat.driver
         reason = "a message in the meta of a run is not a ChatMessage of LlamaIndex"

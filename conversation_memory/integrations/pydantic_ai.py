@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_ai import DeferredToolRequests
+from pydantic_ai import AgentRunResult, DeferredToolRequests
+from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import (
     ConversationConflict as Conflict,
 )
@@ -38,6 +40,9 @@ from .pydantic_ai_log import Entry, EntryId, Log, Save, stable_revision
 _RECENT = 20  # runs, of which one round trip reads so many
 _PAGE = 50
 
+# True in a save, which mostly needs to know nothing but where the log ends.
+_saves: ContextVar[bool] = ContextVar("saves", default=False)
+
 _USAGE = TypeAdapter(RunUsage)
 _REQUESTS = TypeAdapter(DeferredToolRequests)
 
@@ -63,8 +68,19 @@ class RedisConversationStore(ConversationStore):
         self._owner = None if owner is None else decode(encode(owner))
         self._ttl = ttl
 
+    async def save(
+        self, conversation: Conversation | AgentRunResult[Any], *, scope: str | None = None
+    ) -> list[ConversationEntry]:
+        """See ConversationStore.save(). Sets `revision` to the one in the store."""
+        token = _saves.set(True)
+        try:
+            return await super().save(conversation, scope=scope)
+        finally:
+            _saves.reset(token)
+
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        log = await self._arun(conversation_id, self._log(conversation_id))
+        limit = 1 if _saves.get() else _RECENT
+        log = await self._arun(conversation_id, self._log(conversation_id, limit))
         return None if log is None else self._record(log)
 
     async def read_records(
@@ -119,14 +135,14 @@ class RedisConversationStore(ConversationStore):
         if head_id is None or limit == 0:
             return []
         log = await self._log_of(head_id)
-        entries = log.history(head_id) if log else None
-        if log and (entries is None or (log.start and len(entries) <= (limit or LARGEST))):
+        entries = log.history(head_id, limit) if log else None
+        if log and log.start and entries is None:
             id = log.record.conversation_id
             log = await self._arun(id, self._log(id, LARGEST))
-            entries = log.history(head_id) if log else None
+            entries = log.history(head_id, limit) if log else None
         if log is None or entries is None:
             raise KeyError(head_id)
-        return self._loaded(log, entries[-limit:] if limit else entries)
+        return self._loaded(log, entries)
 
     async def _log_of(self, entry_id: str) -> Log | None:
         if isinstance(entry_id, EntryId):
@@ -152,8 +168,6 @@ class RedisConversationStore(ConversationStore):
         """
         driver = self._driver(conversation_id, self._owner)
         layout, ref = driver._layout, driver._ref
-        if layout.name == "hash":  # its document is read as a whole
-            limit = LARGEST
         reading = layout.excerpt(ref, None, limit, strict=True)
         found = yield from reading if lists else driver._reading(reading)
         if not found.exists:

@@ -8,7 +8,7 @@ and the messages that are on a branch only).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,7 @@ from ..messages.formats import FORMATS
 from ..messages.message_list import with_meta_of
 from ..messages.parts import Message, dicts, string
 from ..messages.turns import MESSAGES, Turn, messages_of
-from ..records import Record
+from ..records import LARGEST, Record
 from ..runs import Run
 
 FACTS = "pydantic_ai"  # in the meta of a run, and in the metadata of a conversation
@@ -66,22 +66,13 @@ class Log:
     @cached_property
     def head(self) -> list[Entry]:
         """The entries of the runs, oldest first. The first may have a parent that was not read."""
-        entries: list[Entry] = []
-        parent: str | None = None
-        for number, run in enumerate(self.runs):
-            for id, message in identified(run, self.start + number):
-                entries.append(Entry(id, parent, message, number))
-                parent = id
-        return entries
+        return _linked([one for number in range(len(self.runs)) for one in self._of(number)])
 
     @cached_property
     def last(self) -> list[Entry]:
         """The entries of the last run, which are known without a look at the others."""
-        for number, run in reversed([*enumerate(self.runs)]):
-            found = [*identified(run, self.start + number)]
-            if found:
-                return [Entry(id, None, message, number) for id, message in found]
-        return []
+        numbers = range(len(self.runs) - 1, -1, -1)
+        return next(filter(None, map(self._of, numbers)), [])
 
     @property
     def head_id(self) -> str | None:
@@ -128,14 +119,27 @@ class Log:
         found = self._kept.get("facts")
         return found if isinstance(found, dict) else {} if self.start == 0 else None
 
-    def history(self, id: str) -> list[Entry] | None:
-        """The entries up to one, as far as they were read; None if it was not."""
-        for position in range(len(self.head) - 1, -1, -1):
-            if self.head[position].id == id:
-                return self.head[: position + 1]
-        if self.start or id not in self.aside:
+    def history(self, id: str, limit: int | None) -> list[Entry] | None:
+        """The last `limit` entries up to one; None if more runs must be read for that."""
+        found: list[Entry] = []
+        for number in range(len(self.runs) - 1, -1, -1):
+            entries = self._of(number)
+            if not found:  # it ends in this run, or before it
+                ids = [entry.id for entry in entries]
+                entries = entries[: ids.index(id) + 1] if id in ids else []
+            found = [*entries, *found]
+            if limit is not None and len(found) > limit:  # the first one tells the parent
+                return _linked(found)[-limit:]
+        if self.start:
             return None
-        return chain(self.entries, id)
+        if found or id not in self.aside:
+            return _linked(found) or None
+        return (chain(self.entries, id) or [])[-(limit or LARGEST) :] or None
+
+    def _of(self, number: int) -> list[Entry]:
+        """The entries of a run, which do not know what was before."""
+        run = self.runs[number]
+        return [Entry(id, None, one, number) for id, one in identified(run, self.start + number)]
 
 
 def identified(run: Run, position: int) -> Iterator[tuple[str, Message]]:
@@ -143,6 +147,12 @@ def identified(run: Run, position: int) -> Iterator[tuple[str, Message]]:
     for number, message in enumerate(messages_of(run, FORMAT)):
         id = message.get(ID)
         yield (id if isinstance(id, str) else f"{run.id or position}-{number}"), message
+
+
+def _linked(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries, each with the one before as its parent."""
+    parents = [None, *(entry.id for entry in entries)]
+    return [replace(one, parent_id=id) for one, id in zip(entries, parents, strict=False)]
 
 
 def chain(entries: Mapping[str, Entry], id: str | None) -> list[Entry] | None:

@@ -25,7 +25,7 @@ from ..keys import Keys, decode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
-from ..runs import Run
+from ..runs import Run, lenient
 from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
@@ -144,10 +144,9 @@ class StoredConversation(ABC):
         if snapshot.field is None or not ref.sees(snapshot.record):
             return ConversationState(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(ref, snapshot)
-        is_list, version = snapshot.is_list, snapshot.record.version
-        revision = snapshot.revision if is_list else f"{version}-{document.fingerprint}"
         runs = document.runs
         record = replace(snapshot.record, runs=len(runs))  # others count no runs
+        revision = _revision(snapshot, document)
         return ConversationState(record, runs, document.metadata, revision, exists=True)
 
     def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
@@ -174,10 +173,15 @@ class StoredConversation(ABC):
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
         """See page(); with record and metadata."""
-        found = yield from self.read(ref)
-        page = _cut(found.runs, before, limit)
-        facts = len(found.runs), found.metadata, found.exists, found.revision
-        return Excerpt(found.record, page.runs, page.start, *facts)
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return Excerpt(Record(decode(ref.id)), [], 0, 0, {}, exists=False)
+        document = self.document(ref, snapshot)
+        start, stop = _bounds(document.count, before, limit)
+        runs = lenient(document.texts[start:stop])
+        record = replace(snapshot.record, runs=document.count)
+        facts = document.count, document.metadata, True, _revision(snapshot, document)
+        return Excerpt(record, runs, start, *facts)
 
     def find(
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
@@ -315,7 +319,18 @@ class StoredConversation(ABC):
         return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
 
 
+def _revision(snapshot: Snapshot, document: Document) -> str:
+    if snapshot.is_list:
+        return snapshot.revision
+    return f"{snapshot.record.version}-{document.fingerprint}"
+
+
 def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
-    stop = len(runs) if before is None else min(before, len(runs))
-    start = max(0, stop - limit)
+    start, stop = _bounds(len(runs), before, limit)
     return RunPage(list(runs[start:stop]), start)
+
+
+def _bounds(count: int, before: int | None, limit: int) -> tuple[int, int]:
+    """Where at most `limit` runs in front of a position begin and end."""
+    stop = count if before is None else min(before, count)
+    return max(0, stop - limit), stop
