@@ -323,7 +323,8 @@ def _save_of(record: ConversationRecord, new_entries: Sequence[ConversationEntry
         for entry, message in zip(new_entries, messages, strict=True)
     ]
     requests = record.deferred_tool_requests
-    facts = {"usage": _USAGE.dump_python(record.usage, mode="json"), "save": record.revision}
+    facts: dict[str, Any] = {"save": record.revision, "head": record.head_id}
+    facts["usage"] = _USAGE.dump_python(record.usage, mode="json")
     if requests is not None:
         facts["deferred_tool_requests"] = _REQUESTS.dump_python(requests, mode="json")
     origin = {

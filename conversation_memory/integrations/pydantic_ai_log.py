@@ -110,11 +110,11 @@ class Log:
     @cached_property
     def facts(self) -> dict[str, Any] | None:
         """What was used, and the tool calls that wait, as of the last save; None if unknown."""
-        for number, run in reversed([*enumerate(self.runs)]):
+        for run in reversed(self.runs):
             found = run.meta.get(FACTS) if isinstance(run.meta, dict) else None
             if isinstance(found, dict):
                 # Tool calls wait for an answer only while nothing follows them.
-                waits = not self.last or number == self.last[-1].run
+                waits = found.get("head") == self.head_id
                 return found if waits else {**found, "deferred_tool_requests": None}
         found = self._kept.get("facts")
         return found if isinstance(found, dict) else {} if self.start == 0 else None

@@ -78,7 +78,7 @@ class ChatStoreTests:
     def test_it_does_what_the_simple_store_does(self):
         with asyncio.Runner() as runner:
             try:
-                settings(max_examples=20)(given(steps)(lambda steps: self.compare(runner, steps)))()
+                settings(max_examples=12)(given(steps)(lambda steps: self.compare(runner, steps)))()
             finally:
                 runner.run(close_connections())
 
@@ -188,7 +188,7 @@ class AsyncChatStoreTests:
                 runner.run(self.compare(theirs, steps, next(numbers)))
 
             try:
-                settings(max_examples=12)(given(async_steps)(compare))()
+                settings(max_examples=8)(given(async_steps)(compare))()
             finally:
                 runner.run(theirs._async_engine.dispose())
                 runner.run(close_connections())

@@ -12,15 +12,17 @@ from hypothesis import given, settings
 
 from conversation_memory import Run
 from conversation_memory.exceptions import ConversationCorrupt, RedisReadOnly, RedisUnavailable
+from conversation_memory.messages import MessageList
 from conversation_memory.redis_io import operations
 
 from ..servers import ServerTestCase
 from ..utils import close_connections, each_layout, in_loop
 
 try:
+    from pydantic_ai import DeferredToolRequests
     from pydantic_ai.conversation import Conversation
     from pydantic_ai.conversation_store import ConversationConflict, InMemoryConversationStore
-    from pydantic_ai.messages import ModelMessagesTypeAdapter
+    from pydantic_ai.messages import ModelMessagesTypeAdapter, ToolCallPart
     from pydantic_ai.usage import RunUsage
 
     from conversation_memory.integrations import pydantic_ai as adapter
@@ -63,7 +65,7 @@ class OracleTests:
     def test_it_does_what_the_store_in_memory_does(self):
         with asyncio.Runner() as runner:
 
-            @settings(max_examples=20)
+            @settings(max_examples=12)
             @given(steps)
             def check(steps):
                 self.wipe()
@@ -134,6 +136,22 @@ class PydanticAIStoreTests:
         assert len(found.messages) == 2
         await driver.aappend_messages([{"role": "assistant", "content": "Because."}])
         assert len((await store.load("c")).messages) == 4
+
+    @in_loop
+    async def test_tool_calls_wait_until_anyone_answers_them(self):
+        store, driver = RedisConversationStore(self.index), self.index.driver("c")
+        call = ToolCallPart("look", {"at": 1}, "c1")
+        found = conversation("c", prompt("Look!"), answered(call))
+        found.deferred_tool_requests = DeferredToolRequests(calls=[call])
+        await store.save(found)
+        assert (await store.load("c")).deferred_tool_requests.calls == [call]
+        result = {"role": "tool", "tool_call_id": "c1", "content": "A lamp."}
+        listed = MessageList(driver)
+        await listed.aadd([result, {"role": "assistant", "content": "I see a lamp."}])
+        found = await store.load("c")
+        assert found.deferred_tool_requests is None
+        assert [texts_of(one)[0] for one in found.messages[2:]] == ["A lamp.", "I see a lamp."]
+        assert len((await driver.aload())[0]) == 1
 
     @in_loop
     async def test_a_save_at_the_end_costs_two_round_trips(self):
