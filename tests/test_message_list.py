@@ -34,7 +34,7 @@ any_messages = st.lists(
 steps = st.lists(
     st.tuples(st.just("add"), any_messages)
     | st.tuples(st.just("replace"), any_messages)
-    | st.tuples(st.just("delete"), st.integers(0, 5))
+    | st.tuples(st.just("delete"), st.integers(-3, 5))
     | st.tuples(st.sampled_from(["pop", "clear", "open"]), st.none())
     | st.tuples(st.just("read"), st.integers(1, 4)),
     max_size=8,
@@ -239,7 +239,7 @@ class MessageListTests:
 
     def apply(self, said, step, argument):
         if step == "delete":
-            del said[argument : argument + 1]
+            del said[argument : argument + 1 or None]
         else:
             said[:] = [*(said if step == "add" else []), *argument]
 

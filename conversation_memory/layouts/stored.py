@@ -146,10 +146,9 @@ class StoredConversation(ABC):
         if snapshot.field is None or not ref.sees(snapshot.record):
             return ConversationState(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(ref, snapshot)
-        is_list, version = snapshot.is_list, snapshot.record.version
-        revision = snapshot.revision if is_list else f"{version}-{document.fingerprint}"
         runs = document.runs
         record = replace(snapshot.record, runs=len(runs))  # others count no runs
+        revision = _revision(snapshot, document)
         return ConversationState(record, runs, document.metadata, revision, exists=True)
 
     def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
@@ -181,11 +180,15 @@ class StoredConversation(ABC):
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
         """See page(); with record and metadata."""
-        found = yield from self.read(ref)
-        page = _cut(found.runs, before, limit)
-        return Excerpt(
-            found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
-        )
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return Excerpt(Record(decode(ref.id)), [], 0, 0, {}, exists=False)
+        document = self.document(ref, snapshot)
+        part = _span(document.count, before, limit)
+        runs = lenient(document.texts[part])
+        record = replace(snapshot.record, runs=document.count)
+        facts = document.count, document.metadata, True, _revision(snapshot, document)
+        return Excerpt(record, runs, part.start, *facts)
 
     def find(
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
@@ -322,6 +325,12 @@ class StoredConversation(ABC):
     def _where(self, ref: ConversationRef) -> dict[str, str]:
         id = decode(ref.id)
         return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
+
+
+def _revision(snapshot: Snapshot, document: Document) -> str:
+    if snapshot.is_list:
+        return snapshot.revision
+    return f"{snapshot.record.version}-{document.fingerprint}"
 
 
 def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:

@@ -124,4 +124,7 @@ def calls_of(message: Message) -> list[Message]:
 
 def is_said(message: Message) -> bool:
     """False for a message of the assistant that has neither a text nor a call."""
+    content = message.get("content")
+    if isinstance(content, str) and content:  # as most have
+        return True
     return message.get("role") != "assistant" or bool(text_of(message) or calls_of(message))

@@ -305,6 +305,8 @@ def said(question: Any, answer: Any) -> list[Message]:
 
 def _content(artifact: Artifact) -> Any:
     """A text, or a list of parts if one of them is an image."""
+    if artifact.type == "TextArtifact":
+        return artifact.text
     parts = [_part(item) for item in artifact.items or [artifact]]
     return parts if any(part["type"] != "text" for part in parts) else artifact.text
 

@@ -194,3 +194,76 @@ def agent_framework(size: int, client: redis.Redis) -> list[Duel]:
         ),
         Duel("read all", lambda: run(stock.get_messages(id)), lambda: run(ours.get_messages(id))),
     ]
+
+
+@framework("LlamaIndex")
+def llama_index(size: int, client: redis.Redis) -> list[Duel]:
+    from llama_index.core.base.llms.types import ChatMessage
+    from llama_index.core.storage.chat_store.base import BaseChatStore
+    from llama_index.storage.chat_store.redis import RedisChatStore
+
+    from conversation_memory.integrations.llama_index import ConversationChatStore
+
+    address = indexes["default"].settings.url
+    stock = RedisChatStore(redis_url=address, redis_client=client, ttl=3600)
+    store = ConversationChatStore(indexes["default"])
+    turn = [ChatMessage(QUESTION, role="user"), ChatMessage(ANSWER, role="assistant")]
+    key = filled(size)
+    stock.set_messages(f"benchmark-{key}", turn * size)
+
+    def add(chat_store: BaseChatStore, key: str) -> None:
+        for message in turn:
+            chat_store.add_message(key, message)
+
+    def last(chat_store: BaseChatStore, key: str) -> list[ChatMessage]:
+        return chat_store.get_messages(key)[-20:]
+
+    return [
+        Duel("add a turn", lambda: add(stock, f"benchmark-{key}"), lambda: add(store, key)),
+        Duel("read the last 20", lambda: last(stock, f"benchmark-{key}"), lambda: last(store, key)),
+    ]
+
+
+@framework("pydantic-ai")
+def pydantic_ai(size: int, client: redis.Redis) -> list[Duel]:
+    """It has no backend on Redis: beside the JSON of a conversation in a key, as users keep it."""
+    from pydantic_ai.conversation import Conversation, ConversationTypeAdapter
+    from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart
+
+    from conversation_memory.integrations.pydantic_ai import RedisConversationStore
+
+    index = indexes["default"]
+    store, runner, key = RedisConversationStore(index), asyncio.Runner(), uuid4().hex
+    other = redis.asyncio.Redis.from_url(index.settings.url)
+
+    def turn() -> list[ModelRequest | ModelResponse]:
+        return [ModelRequest.user_text_prompt(QUESTION), ModelResponse([TextPart(ANSWER)])]
+
+    whole = Conversation(conversation_id=key, messages=[m for _ in range(size) for m in turn()])
+    runner.run(store.save(whole))
+    client.set(f"benchmark-{key}", ConversationTypeAdapter.dump_json(whole), ex=3600)
+
+    async def theirs(*, adds: bool) -> Conversation:
+        text = await other.get(f"benchmark-{key}")
+        conversation = ConversationTypeAdapter.validate_json(text)
+        if adds:
+            conversation.messages += turn()
+            text = ConversationTypeAdapter.dump_json(conversation)
+            await other.set(f"benchmark-{key}", text, ex=3600)
+        return conversation
+
+    async def ours(*, adds: bool) -> Conversation | None:
+        conversation = await store.load(key, limit=20)
+        if adds and conversation:
+            conversation.messages += turn()
+            await store.save(conversation)
+        return conversation
+
+    return [
+        Duel(
+            operation,
+            lambda adds=adds: runner.run(theirs(adds=adds)),
+            lambda adds=adds: runner.run(ours(adds=adds)),
+        )
+        for operation, adds in (("load, add a turn", True), ("read the last 20", False))
+    ]
