@@ -19,7 +19,7 @@ from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
 from .messages import MessagingDriver
-from .redis_io.connections import Connection, LentConnection, connect
+from .redis_io.connections import Connection, connect, lent
 from .redis_io.operations import Operation, twins
 from .runs import Run, as_run
 
@@ -79,7 +79,7 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
             username=None if username == "default" else username,
             password=password,
         )
-        connection = connect(settings) if client is None else LentConnection(client, settings)
+        connection = connect(settings) if client is None else lent(client, settings)
         self._open(connection, layout(settings), new_ref(conversation_id, owner, ttl))
         self.username = username
 

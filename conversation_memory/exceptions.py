@@ -183,7 +183,11 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (redis.OutOfMemoryError, "", RedisReadOnly, _MEMORY),
     (redis.MasterDownError, "", RedisUnavailable, "is a replica that has lost its master"),
     (redis.ConnectionError, "No master found", RedisUnavailable, "has no master known to Sentinel"),
-    (redis.MovedError, "", RedisMisconfigured, "is a cluster node, which needs a cluster client"),
+    (redis.MovedError, "", RedisMisconfigured, "is a node of a cluster; name it with CLUSTER instead "
+     "of URL or HOST"),
+    (redis.ConnectionError, "slot is being moved", RedisUnavailable, "is moving the index to another "
+     "node"),
+    (redis.ConnectionError, "CLUSTERDOWN", RedisUnavailable, "belongs to a cluster that is down"),
     (redis.ClusterDownError, "", RedisUnavailable, "belongs to a cluster that is down"),
     (redis.ConnectionError, "max number of clients", RedisUnavailable, "has reached maxclients"),
     (redis.ConnectionError, "CERTIFICATE_VERIFY_FAILED", RedisMisconfigured, "presents a TLS "
@@ -201,6 +205,8 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (Exception, "BUSY", RedisUnavailable, "is busy with a script"),
     (Exception, "WRONGTYPE", RedisMisconfigured, "holds a key of another type where this index "
      "should be"),
+    (Exception, "Cluster mode is not enabled|cluster support disabled", RedisMisconfigured, "is not a "
+     "cluster; give its entry a URL instead of CLUSTER"),
     (Exception, "DB index is out of range", RedisMisconfigured, "has no database of that number"),
     (Exception, "nknown (Redis )?command", RedisMisconfigured, "does not know a command: it is too "
      "old, lacks a module, or the command was renamed"),
