@@ -13,7 +13,7 @@ from redis.crc import key_slot
 
 from .exceptions import InvalidIndexError, sensitive
 from .keys import Keys, encode
-from .servers import find_server_faults
+from .servers import find_server_faults, wait_fault
 
 DEFAULT_INDEX = "conversations"
 MAX_BYTES = 64 * 1024 * 1024
@@ -109,6 +109,13 @@ class IndexSettings:
         return (*way, nodes, sentinels)
 
 
+def wait_settings(wait: Mapping[str, int]) -> WaitSettings:
+    """A value of WAIT. Raises ValueError if it cannot be used."""
+    if fault := wait_fault(wait):
+        raise ValueError(f"`wait` {fault}.")
+    return WaitSettings(**wait)
+
+
 def lifetime_in_ms(lifetime: float | timedelta) -> int:
     """A lifetime, a number of seconds or a timedelta, in milliseconds."""
     if not isinstance(lifetime, int | float | timedelta) or isinstance(lifetime, bool):
@@ -163,8 +170,7 @@ def get(alias: str) -> IndexSettings:
         given["cluster"] = (urls,) if isinstance(urls, str) else tuple(urls)
     given["sentinels"] = tuple((host, port) for host, port in entry.get("SENTINELS", ()))
     given["sentinel_options"] = tuple(sorted(entry.get("SENTINEL_OPTIONS", {}).items()))
-    if wait := entry.get("WAIT"):
-        given["wait"] = WaitSettings(**wait)
+    given["wait"] = None if entry.get("WAIT") is None else WaitSettings(**entry["WAIT"])
     if "URL" in entry:
         parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
         given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import astuple, replace
 from datetime import timedelta
 from typing import Any
 
 from . import conf
 from .browse import Browsable
-from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing, counting
@@ -21,14 +20,14 @@ from .exceptions import InvalidIndexError
 from .exports import Exportable
 from .keys import Id, decode, encode
 from .layouts import layout
+from .maintenance import Maintainable
 from .records import ConversationState, Page
 from .redis_io import connections
 from .redis_io.operations import Operation, T, aperform, perform, twins
+from .redis_io.replicas import read_only, replicated
 from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
-from .search.reindex import Failure, Reindexing, reindex
-from .search_index.index_state import SearchState
 from .signals import conversations_anonymised, conversations_erased
 
 logger = logging.getLogger("conversation_memory")
@@ -36,8 +35,11 @@ logger = logging.getLogger("conversation_memory")
 _ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r (alias %r)."
 _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
+# With READ_FROM, replicas are asked for these.
+MAY_LAG = frozenset("count recent select search facets activity".split())
 
-class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
+
+class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Maintainable):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -61,14 +63,21 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         *,
         owner: Id | None = None,
         ttl: float | timedelta | None = None,
+        read_from: str = "primary",
+        wait: Mapping[str, int] | None = None,
     ) -> RedisConversationMemoryDriver:
         """The memory of one conversation; of a new one if no id is given.
 
         With `owner`, it sees and changes only conversations of that owner. `ttl` is how long the
-        conversation is kept after its last write, instead of the TTL of the index.
+        conversation is kept after its last write, instead of the TTL of the index. With
+        `read_from="replica"`, reads may be a moment old. `wait` is for this driver what WAIT is for
+        its alias.
         """
         ref = new_ref(conversation_id, owner, ttl)
-        return RedisConversationMemoryDriver.of(self._connection, self._layout, ref)
+        waits = self.settings.wait if wait is None else conf.wait_settings(wait)
+        return RedisConversationMemoryDriver.of(
+            self._connection, self._layout, ref, wait=waits, on_replica=self._is_replica(read_from)
+        )
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
         """The number of conversations, of all or of one owner."""
@@ -98,7 +107,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         cursor = None
         while True:
             batch = self._listing.batch(selection, cursor, oldest_first=oldest_first)
-            listed, cursor = self._run(batch)
+            listed, cursor = self._run(batch, "select")
             yield from listed
             if cursor is None:
                 return
@@ -110,7 +119,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         cursor = None
         while True:
             batch = self._listing.batch(selection, cursor, oldest_first=oldest_first)
-            listed, cursor = await self._arun(batch)
+            listed, cursor = await self._arun(batch, "select")
             for summary in listed:
                 yield summary
             if cursor is None:
@@ -204,61 +213,6 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         await conversations_anonymised.asend_robust(**event, conversations=count)
         return count
 
-    def _copies(self) -> Operation[erasure.Copies]:
-        """Where copies of erased data may remain: append-only file, RDB snapshot, replicas."""
-        return erasure.copies()
-
-    copies, acopies = twins(_copies)
-
-    def _convert(
-        self,
-        *,
-        progress: Callable[[bulk.Conversion], object] = bool,
-        failure: Failure = logger.warning,
-    ) -> Operation[bulk.Conversion]:
-        """Convert every conversation to the layout that the index has in settings.
-
-        Owner, times and deadline stay; converted conversations are skipped. `progress` is called
-        about every 1,000 conversations, `failure` with the error of each that cannot be read or
-        written, and stays as it is. Returns the counts.
-        """
-        return bulk.convert(self._layout, self._listing, progress, failure)
-
-    convert, aconvert = twins(_convert)
-
-    def _check(
-        self, *, fix: bool = False, examples: int = 5, progress: Callable[[Report], object] = bool
-    ) -> Operation[Report]:
-        """Compare documents, records, recency indexes and keys, in constant memory.
-
-        With `fix`, repairs derived data: recency indexes, search documents, and what records say of
-        documents. Documents, runs, owners, titles and times stay as they are. The report has at
-        most `examples` names of each kind.
-        """
-        check = Check(self._layout, self._listing, fix=fix, examples=examples, progress=progress)
-        return check.run()
-
-    check, acheck = twins(_check)
-
-    def _reindex(
-        self, *, progress: Callable[[Reindexing], object] = bool, failure: Failure = logger.warning
-    ) -> Operation[Reindexing]:
-        """Give every run its search document, as SEARCH in settings defines it.
-
-        Indexed conversations are skipped. RediSearch indexes of an older definition answer to the
-        end, and are dropped then. `progress` is called at most every 100 conversations, `failure`
-        with the error of each that cannot be read. Returns the counts.
-        """
-        return reindex(self._layout, self._listing, progress, failure)
-
-    reindex, areindex = twins(_reindex)
-
-    def _search_state(self) -> Operation[SearchState]:
-        """The state of the search: if RediSearch answers completely, or the reason why not."""
-        return self._layout.search_state()
-
-    search_state, asearch_state = twins(_search_state)
-
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.
 
@@ -275,6 +229,16 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
             for id in await self._arun(cursor.next()):
                 yield decode(id)
 
+    def _is_replica(self, read_from: str) -> bool:
+        if read_from not in ("primary", "replica"):
+            raise ValueError("read_from must be 'primary' or 'replica'.")
+        if read_from == "replica" and not (self.settings.cluster or self.settings.sentinels):
+            raise InvalidIndexError(
+                f"Reading from a replica requires CLUSTER or SENTINELS of alias {self.alias!r}."
+            )
+        # A read that moves the deadline is a write.
+        return read_from == "replica" and not self.settings.ttl_on_read
+
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
         return (erasure.foresee if dry_run else erasure.erase)(self._layout, _someone(owner))
 
@@ -283,11 +247,17 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         logger.info(message, *counts, name, self.name, self.alias)
         return {"sender": type(self), "index": self, "owner": name}
 
-    def _run(self, operation: Operation[T]) -> T:
-        return perform(self._connection.client, operation, self.alias)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        if self.settings.read_from == "replica" and name in MAY_LAG:
+            return perform(self._connection.replica, read_only(operation), self.alias)
+        waiting = replicated(operation, self.settings.wait, self.alias)
+        return perform(self._connection.client, waiting, self.alias)
 
-    async def _arun(self, operation: Operation[T]) -> T:
-        return await aperform(self._connection.async_client, operation, self.alias)
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
+        if self.settings.read_from == "replica" and name in MAY_LAG:
+            return await aperform(self._connection.async_replica, read_only(operation), self.alias)
+        waiting = replicated(operation, self.settings.wait, self.alias)
+        return await aperform(self._connection.async_client, waiting, self.alias)
 
     @property
     def server(self) -> str:

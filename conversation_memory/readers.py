@@ -7,16 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from .collection.listing import Listing
+from .conf import WaitSettings
 from .exceptions import sensitive
 from .keys import decode
 from .layouts import ConversationRef, Layout
 from .records import LARGEST, ConversationState, Excerpt, Record, RunPage, page_limit
 from .redis_io.connections import Connection
 from .redis_io.operations import Operation, T, aperform, perform, twins
+from .redis_io.replicas import read_only, replicated
 from .runs import Run, estimate_tokens
 from .search import embeddings as embedding
 from .search.engine import Engine
 from .search.request import Request
+
+# What a driver with read_from="replica" asks a replica for. Not read(): of its revision, writes
+# are made.
+MAY_LAG = frozenset("load tail page excerpt find window record exists".split())
 
 
 class ConversationReader:
@@ -25,6 +31,8 @@ class ConversationReader:
     _connection: Connection
     _layout: Layout
     _seen: ConversationRef
+    _wait: WaitSettings | None = None
+    _reads_from_replica = False
 
     @property
     def _ref(self) -> ConversationRef:
@@ -180,13 +188,24 @@ class ConversationReader:
     def _reading(self, operation: Operation[T]) -> Operation[T]:
         return self._layout.reading(self._ref, operation)
 
-    def _run(self, operation: Operation[T]) -> T:
-        guarded = self._layout.guarded(self._ref, operation)
-        return perform(self._connection.client, guarded, self._layout.alias)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        if self._reads_from_replica and name in MAY_LAG:
+            return perform(self._connection.replica, self._lagging(operation), self._layout.alias)
+        return perform(self._connection.client, self._guarded(operation), self._layout.alias)
 
-    async def _arun(self, operation: Operation[T]) -> T:
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
+        alias = self._layout.alias
+        if self._reads_from_replica and name in MAY_LAG:
+            replica = self._connection.async_replica
+            return await aperform(replica, self._lagging(operation), alias)
+        return await aperform(self._connection.async_client, self._guarded(operation), alias)
+
+    def _lagging(self, operation: Operation[T]) -> Operation[T]:
+        return read_only(self._layout.guarded(self._ref, operation))
+
+    def _guarded(self, operation: Operation[T]) -> Operation[T]:
         guarded = self._layout.guarded(self._ref, operation)
-        return await aperform(self._connection.async_client, guarded, self._layout.alias)
+        return replicated(guarded, self._wait, self._layout.alias)
 
 
 def _in_front(before: int | None) -> int | None:

@@ -62,7 +62,7 @@ def _cluster_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if entry.get("DB"):
         yield f"DB of {where} must be 0: a cluster has one database."
     if any("*" in pattern or "?" in pattern for pattern in map(str, entry.get("INDEXES", ()))):
-        yield f"INDEXES of {where} must be names without * and ?: a cluster is not searched for them."
+        yield f"INDEXES of {where} must be names without * and ?, as it has CLUSTER."
 
 
 def _sentinel_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _replica_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if read_from not in ("primary", "replica"):
         yield f"READ_FROM of {where} must be 'primary' or 'replica'."
     elif read_from == "replica" and not {"CLUSTER", "SENTINELS"} & entry.keys():
-        yield f"READ_FROM 'replica' of {where} requires CLUSTER or SENTINELS, which tell the replicas."
+        yield f"READ_FROM 'replica' of {where} requires CLUSTER or SENTINELS."
     if (wait := entry.get("WAIT")) is None:
         return
     fault = wait_fault(wait, _socket_timeout(entry))

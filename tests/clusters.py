@@ -63,7 +63,8 @@ class Cluster:
         options = "--cluster-enabled", "yes", "--cluster-node-timeout", str(timeout)
         more = "--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"
         self.nodes = [
-            Node(folder, port, *options, "--cluster-port", str(bus), *more) for port, bus in _ports(6)
+            Node(folder, port, *options, "--cluster-port", str(bus), *more)
+            for port, bus in _ports(2 * MASTERS)
         ]
         self._join()
 

@@ -262,11 +262,14 @@ def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
 
 
 def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
-    return {
+    unknown = {
         position: with_source(calls[position])
         for position, reply in enumerate(replies)
         if isinstance(reply, NoScriptError)
     }
+    if unknown and calls[-1][0] == "WAIT":  # it has to follow the write
+        unknown[len(calls) - 1] = calls[-1]
+    return unknown
 
 
 def _patched(replies: list[Any], known: list[Any], positions: Iterable[int]) -> list[Any]:
@@ -298,11 +301,11 @@ def _result(command: Command[T], replies: list[Any]) -> T:
 
 
 class Performing(Protocol):
-    """A class that runs operations, sync and async."""
+    """A class that runs operations, sync and async; `name` is that of the method."""
 
-    def _run(self, operation: Operation[T]) -> T: ...
+    def _run(self, operation: Operation[T], name: str = ...) -> T: ...
 
-    async def _arun(self, operation: Operation[T]) -> T: ...
+    async def _arun(self, operation: Operation[T], name: str = ...) -> T: ...
 
 
 S = TypeVar("S", bound=Performing)
@@ -316,16 +319,16 @@ def twins(
     Both have its parameters; the first has its docstring. Error reports do not show their
     arguments, which may be messages.
     """
+    name = operation.__name__.removeprefix("_")
 
     @sensitive
     def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(operation(self, *args, **kwargs))
+        return self._run(operation(self, *args, **kwargs), name)
 
     @sensitive
     async def arun(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._arun(operation(self, *args, **kwargs))
+        return await self._arun(operation(self, *args, **kwargs), name)
 
-    name = operation.__name__.removeprefix("_")
     result = operation.__annotations__["return"].removeprefix("Operation[").removesuffix("]")
     describe(run, operation, name, operation.__doc__, result)
     describe(arun, operation, f"a{name}", f"See {name}().", result)

@@ -7,7 +7,10 @@ local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
 local state, question = read()
-if state then return text_of(state) end
+if state then
+  keep(state)  -- so that WAIT waits
+  return text_of(state)
+end
 redis.call('ZCARD', opened)
 local now = clock()
 list_at(now)

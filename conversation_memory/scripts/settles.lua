@@ -17,6 +17,7 @@ local function unsettled()
   redis.call('ZCARD', opened)  -- fails on a key of another type
   if not state then return {'reply', 'absent'} end
   if state.status == status and (token == '' or token == state.token) then
+    keep(state)  -- so that WAIT waits
     return {'reply', 'repeated'}
   end
   local is_held = state.status == 'claimed' or token == '-'

@@ -36,7 +36,7 @@ def _searches(
         if like:
             [vector] = embeddings.vectors(self._layout.schema, [like])
             request = replace(request, vector=vector)
-        return self._run(self._engine.search(request))
+        return self._run(self._engine.search(request), "search")
 
     @sensitive
     async def asearch(self: Searchable, /, *args: P.args, **kwargs: P.kwargs) -> SearchResults:
@@ -44,7 +44,7 @@ def _searches(
         if like:
             [vector] = await embeddings.avectors(self._layout.schema, [like])
             request = replace(request, vector=vector)
-        return await self._arun(self._engine.search(request))
+        return await self._arun(self._engine.search(request), "search")
 
     describe(search, asked, "search", asked.__doc__, "SearchResults")
     describe(asearch, asked, "asearch", "See search().", "SearchResults")
