@@ -212,8 +212,8 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (Exception, "BUSY", RedisUnavailable, "is busy with a script"),
     (Exception, "WRONGTYPE", RedisMisconfigured, "holds a key of another type where this index "
      "should be"),
-    (Exception, "Cluster mode is not enabled|cluster support disabled", RedisMisconfigured, "is not "
-     "a cluster; give its entry a URL instead of CLUSTER"),
+    (Exception, "Cluster mode is not enabled|cluster support disabled", RedisMisconfigured,
+     "is not a cluster; give its entry a URL instead of CLUSTER"),
     (Exception, "DB index is out of range", RedisMisconfigured, "has no database of that number"),
     (Exception, "nknown (Redis )?command", RedisMisconfigured, "does not know a command: it is too "
      "old, lacks a module, or the command was renamed"),

@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from unittest.mock import patch
 
 from django.test import SimpleTestCase
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from conversation_memory.messages.turns import (
     messages_of,
     turns_of,
 )
+from conversation_memory.replies.lifecycle import Replies
 
 from .strategies import numbers, texts, values
 from .utils import RedisTestCase, alternating, both, each_layout
@@ -247,8 +249,10 @@ class MessageTests:
         driver = index.driver("c")
         turn = [user("Where?"), calling("t", "u"), result("u"), result("t"), answer("There.")]
         for message in turn:
+            assert driver.load()[0] == []  # whole runs only
             [id] = driver.append_messages([message])
         driver.append_messages([message])  # repeated
+        assert driver.open_runs() == []
         assert driver.messages() == turn
         [run] = driver.load()[0]
         assert (run.id, run.input.text, run.output.text) == (id, "Where?", "There.")
@@ -256,9 +260,9 @@ class MessageTests:
     @both
     def test_the_rest_of_a_list_is_appended_behind_what_it_continues(self, index):
         driver = index.driver("c")
-        driver.append_messages([user("Where?"), calling("t")])
+        [id] = driver.append_messages([user("Where?"), calling("t")])
         rest = [result("t"), answer("There."), user("And?"), answer("So."), user("Then?")]
-        ids = driver.append_messages(rest, ids=[driver.load()[0][0].id, "b", "c"])
+        ids = driver.append_messages(rest, ids=[id, "b", "c"])
         assert driver.messages(run_id="c") == [user("Where?"), calling("t"), *rest]
         assert [run.id for run in driver.load()[0]] == ids[:2]
 
@@ -436,7 +440,22 @@ class MessageTests:
 
     def test_two_writers_at_once_lose_nothing(self):
         driver = self.index.driver("c")
-        driver.append_messages([user("Where?"), calling("t")])
+        amend, asked = Replies.amend, [user("Where?"), calling("t", "u")]
+
+        def overtaken(*args):
+            with patch.object(Replies, "amend", amend):
+                self.index.driver("c").append_messages([result("u")])
+            return (yield from amend(*args))
+
+        [id] = driver.append_messages(asked)
+        with patch.object(Replies, "amend", overtaken):
+            driver.append_messages([result("t")])
+        assert driver.messages(run_id=id) == [*asked, result("u"), result("t")]
+
+    def test_a_stored_run_without_an_answer_is_continued_by_two_writers(self):
+        driver = self.index.driver("c")
+        asked = [user("Where?"), calling("t")]
+        driver.append(Run("Where?", "", {"messages": asked}))
         layout, resume = driver._layout, driver._layout.resume
 
         def overtaken(*args):
@@ -446,7 +465,7 @@ class MessageTests:
 
         layout.resume = overtaken
         driver.append_messages([result("t")])
-        assert driver.messages() == [user("Where?"), calling("t"), result("t")]
+        assert driver.messages() == [*asked, result("t")]
 
     def test_exports_and_the_admin_read_every_format(self):
         for name, messages in TURNS.items():
@@ -578,10 +597,11 @@ class FailureTests(RedisTestCase):
     @both
     def test_messages_that_are_too_large_are_refused(self, index):
         driver = index.driver("c")
-        driver.append_messages([user("Where?"), calling("t")])
+        [first] = driver.append_messages([user("Where?"), calling("t")])
         with self.assertRaises(ConversationTooLarge):
             driver.append_messages([result("t", "x" * 3000)])
-        assert driver.messages() == [user("Where?"), calling("t")]
+        assert driver.messages(run_id=first) == [user("Where?"), calling("t")]
+        driver.discard(first)
         [id] = driver.append_messages([user("And?")])
         with self.assertRaises(ConversationTooLarge):
             driver.append_messages([answer("x" * 3000)], ids=[id])

@@ -119,7 +119,7 @@ class ListLayout(Layout):
         ref: ConversationRef,
         run_id: str,
         operation: str,
-        renewed: Callable[[bytes], bytes] | None = None,
+        renewed: Callable[[bytes], bytes | None] | None = None,
     ) -> Operation[None]:
         documents = yield from self.indexer()
 
@@ -137,11 +137,12 @@ class ListLayout(Layout):
             if index is None:
                 raise self._error(RunNotFound, ref, repr(run_id))
             ref = ref.owned_by(owner_of(record))
-            text = b"" if renewed is None else renewed(stored)
-            self._check_runs(ref, [text])
-            change = documents.of(operation, stored, text) if documents else b""
-            removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[operation]
-            args = [*self._lifetimes(ref), operation, index, stored, text, change]
+            text = renewed(stored) if renewed else None
+            what = "remove" if operation == "edit" and text is None else operation
+            self._check_runs(ref, [text or b""])
+            change = documents.of(what, stored, text or b"") if documents else b""
+            removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[what]
+            args = [*self._lifetimes(ref), what, index, stored, text or b"", change]
             args += map(digest, removed)
             reply = yield self._command(self._changing(CHANGE), ref, args)
             return True if isinstance(reply, int) else reply

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..wire import MAX_DEPTH, too_deep
 from . import anthropic, chat, responses, ui
-from .parts import SYSTEM, Message
+from .parts import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Format:
         return self.roles_of(message)[:1] == ["user"]
 
     def is_system(self, message: Message) -> bool:
-        return message.get("role") in SYSTEM
+        return self.roles_of(message)[:1] in (["system"], ["developer"])
 
 
 FORMATS = {
@@ -54,16 +54,25 @@ def find_format(name: str) -> Format:
 
 def checked(messages: Any, format: Format) -> list[Message]:
     """The messages as JSON objects. Raises ValueError, naming the position of a wrong one."""
+    return [_checked(one, position, format) for position, one in enumerate(plain(messages))]
+
+
+def plain(messages: Any) -> list[Message]:
+    """Any messages as JSON objects. Raises ValueError, naming the position of a wrong one."""
     if isinstance(messages, str | bytes | Mapping) or not hasattr(messages, "__iter__"):
         raise ValueError(f"Messages must be a list of dicts, not {type(messages).__name__}.")
-    return [_checked(message, position, format) for position, message in enumerate(messages)]
+    return [_object(message, f"messages[{position}]") for position, message in enumerate(messages)]
 
 
-def _checked(message: Any, position: int, format: Format) -> Message:
-    where = f"messages[{position}]"
+def _object(message: Any, where: str) -> Message:
     value = _plain(message, where)
     if not isinstance(value, dict):
         raise ValueError(f"{where} must be a dict, not {type(message).__name__}.")
+    return value
+
+
+def _checked(value: Message, position: int, format: Format) -> Message:
+    where = f"messages[{position}]"
     role, kind = value.get("role"), value.get("type", "message")
     if not isinstance(kind, str) and format.has_items:
         raise ValueError(f"{where} must have a text as `type`.")

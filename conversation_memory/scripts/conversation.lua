@@ -116,7 +116,7 @@ end
 -- The conversation, and what to return at once: an answer that was given already, or a refusal.
 local function enter()
   local before = redis.call('GET', call)
-  -- Written once more, since WAIT behind a call that writes nothing waits for nothing.
+  -- Written again, as WAIT waits only for a call that writes.
   if before then return nil, tonumber(answer(before)) or before end
   local stored = open()
   return stored, refusal(stored)
