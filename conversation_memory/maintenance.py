@@ -1,5 +1,7 @@
 """What operators do with an index: check it, convert it, reindex it."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 

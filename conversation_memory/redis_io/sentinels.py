@@ -25,7 +25,8 @@ class MasterPool(redis.sentinel.SentinelConnectionPool):
     def get_connection(self, *args: Any, **options: Any) -> Any:
         if self.is_master and self.master_address and _is_due(self):
             with suppress(RedisError):  # without Sentinels, the master that was known counts
-                self.get_master_address()  # which closes idle connections to another one
+                # It closes idle connections to another one.
+                self.get_master_address()  # type: ignore[no-untyped-call]
         return super().get_connection(*args, **options)
 
 
@@ -41,8 +42,8 @@ class AsyncMasterPool(redis.asyncio.sentinel.SentinelConnectionPool):
     async def get_connection(self, *args: Any, **options: Any) -> Any:
         if self.is_master and self.master_address and _is_due(self):
             with suppress(RedisError):
-                await self.get_master_address()
-        return await super().get_connection(*args, **options)
+                await self.get_master_address()  # type: ignore[no-untyped-call]
+        return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
 
 
 class AsyncBlockingMasterPool(AsyncMasterPool, redis.asyncio.BlockingConnectionPool):

@@ -135,7 +135,7 @@ class SlotConnection(redis.Connection):
 
     def __init__(self, *, nodes: SlotNodes, **options: Any):
         self.nodes = nodes
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call]
 
     def connect_check_health(self, *args: Any, **options: Any) -> None:
         if self._sock is None:
@@ -149,7 +149,7 @@ class SlotConnection(redis.Connection):
     def on_connect_check_health(self, check_health: bool = True) -> None:
         super().on_connect_check_health(check_health)
         if self.nodes.on_replica:
-            self.send_command("READONLY")
+            self.send_command("READONLY")  # type: ignore[no-untyped-call]
             self.read_response()
 
     def read_response(self, *args: Any, **options: Any) -> Any:
@@ -160,7 +160,7 @@ class SlotConnection(redis.Connection):
                 self.nodes.moved(error)
             elif not self.nodes.on_replica:
                 time.sleep(_PAUSE)
-            self.disconnect()
+            self.disconnect()  # type: ignore[no-untyped-call]
             raise _told(error) from None
         except _LOST:
             self.nodes.lost(self.host, self.port)
