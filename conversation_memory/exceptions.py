@@ -189,6 +189,8 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (redis.ConnectionError, "previous master is now a slave", RedisReadOnly, _REPLICA),
     (redis.OutOfMemoryError, "", RedisReadOnly, _MEMORY),
     (redis.MasterDownError, "", RedisUnavailable, "is a replica that has lost its master"),
+    (redis.ConnectionError, "No master found.*Authentication", RedisDenied, "is not known: its "
+     "Sentinels reject the credentials; check SENTINEL_OPTIONS"),
     (redis.ConnectionError, "No master found", RedisUnavailable, "has no master known to Sentinel"),
     (redis.MovedError, "", RedisMisconfigured, "is a node of a cluster; give its entry "
      "CLUSTER instead of URL or HOST"),

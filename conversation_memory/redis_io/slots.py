@@ -43,6 +43,8 @@ _ASKING = frozenset(
     | {"ssl_check_hostname", "ssl_min_version", "ssl_ciphers"}
 )
 
+_UNKNOWN = "unknown"  # not the name of a node
+
 _REDIRECTS = (AskError, ClusterDownError, TryAgainError)  # a MovedError is an AskError
 _LOST = (RedisConnectionError, RedisTimeoutError)
 
@@ -76,10 +78,8 @@ class SlotNodes:
         async with self._alock:
             try:
                 if self._cluster is None:
-                    cluster = self._make()
-                    await cluster.nodes_manager.initialize()
-                    self._cluster = cluster
-                elif self._failed:
+                    self._cluster, self._failed = self._make(), _UNKNOWN
+                if self._failed:
                     await self._manager.initialize(last_failed_node_name=self._failed)
             except (RedisError, RedisClusterException) as error:
                 raise _cause(error) from None
@@ -112,7 +112,7 @@ class SlotNodes:
         try:
             node = self._manager.get_node_from_slot(self.slot, load_balancing_strategy=wanted)
         except SlotNotCoveredError:
-            self._failed = self._failed or "none"
+            self._failed = _UNKNOWN
             raise RedisConnectionError("CLUSTERDOWN No node serves the slot") from None
         return node.host, int(node.port)
 
