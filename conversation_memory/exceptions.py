@@ -189,6 +189,8 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (redis.ConnectionError, "previous master is now a slave", RedisReadOnly, _REPLICA),
     (redis.OutOfMemoryError, "", RedisReadOnly, _MEMORY),
     (redis.MasterDownError, "", RedisUnavailable, "is a replica that has lost its master"),
+    (redis.ConnectionError, "failover is in progress", RedisUnavailable, "is failing over to "
+     "another master"),
     (redis.ConnectionError, "No master found.*Authentication", RedisDenied, "is not known: its "
      "Sentinels reject the credentials; check SENTINEL_OPTIONS"),
     (redis.ConnectionError, "No master found", RedisUnavailable, "has no master known to Sentinel"),

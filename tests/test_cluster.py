@@ -193,7 +193,33 @@ class MistakenTests(ClusterTestCase):
                     count()
 
 
-class MovingTests(ClusterTestCase):
+class Moving:
+    """Moves the slot of the index, of `self.cluster`."""
+
+    @contextmanager
+    def moving(self):
+        """The slot is on its way during the block, and has moved at its end."""
+        slot = key_slot(self.index.name.encode())
+        source = self.cluster.master_of(self.index.name)
+        masters = [node for node in self.cluster.nodes if node.link()["role"] == "master"]
+        target = next(node for node in masters if node is not source)
+        id, from_id = (node.ask("CLUSTER", "MYID") for node in (target, source))
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", from_id)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", id)
+        yield
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source, *masters):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", id)
+        wait_until(lambda: all(self._has_moved(node, target) for node in self.cluster.nodes))
+
+    def _has_moved(self, node, target):
+        slot = key_slot(self.index.name.encode())
+        found = [shard[2][1] for shard in node.ask("CLUSTER SLOTS") if shard[0] <= slot <= shard[1]]
+        return found == [target.port]
+
+
+class MovingTests(Moving, ClusterTestCase):
     entry = {"LAYOUT": "list"}
 
     @both
@@ -222,32 +248,11 @@ class MovingTests(ClusterTestCase):
         with self.moving(), mock.patch.object(slots, "_PAUSE", 0.01):
             with pytest.raises(RedisUnavailable, match="is moving the index to another node"):
                 driver.append(Run("2", "2", id="2"))
+        self.follow()
         driver.append(Run("2", "2", id="2"))
         driver.append(Run("3", "3", id="3"))
         assert [run.id for run in driver.load()[0]] == ["1", "2", "3"]
         assert index.count() == 1
-
-    @contextmanager
-    def moving(self):
-        """The slot is on its way during the block, and has moved at its end."""
-        slot, source = key_slot(self.index.name.encode()), self.master
-        masters = [node for node in self.cluster.nodes if node.link()["role"] == "master"]
-        target = next(node for node in masters if node is not source)
-        id, from_id = (node.ask("CLUSTER", "MYID") for node in (target, source))
-        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", from_id)
-        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", id)
-        yield
-        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
-            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        for node in (target, source, *masters):
-            node.ask("CLUSTER", "SETSLOT", slot, "NODE", id)
-        wait_until(lambda: all(self._has_moved(node, target) for node in self.cluster.nodes))
-        self.follow()
-
-    def _has_moved(self, node, target):
-        slot = key_slot(self.index.name.encode())
-        found = [shard[2][1] for shard in node.ask("CLUSTER SLOTS") if shard[0] <= slot <= shard[1]]
-        return found == [target.port]
 
 
 class ReplicaTests(ClusterTestCase):

@@ -2,9 +2,9 @@
 
 import os
 import signal
-import time
 from contextlib import contextmanager
 from functools import partial
+from unittest import mock
 
 import pytest
 
@@ -16,6 +16,7 @@ from conversation_memory.exceptions import (
     RedisReadOnly,
     RedisUnavailable,
 )
+from conversation_memory.redis_io import sentinels
 
 from .clusters import Sentinel, Watched, shared, started, wait_until
 from .test_failures import use_everything
@@ -67,8 +68,8 @@ class AddressTests(SentinelTestCase):
             assert indexes["default"].delete("a") == 1
 
     def test_a_sentinel_that_does_not_answer_is_passed_over(self):
-        sentinels = [("127.0.0.1", 1), *self.watched.addresses]
-        with self.settings(REDIS={"default": {"SENTINELS": sentinels, **SERVICE}}):
+        addresses = [("127.0.0.1", 1), *self.watched.addresses]
+        with self.settings(REDIS={"default": {"SENTINELS": addresses, **SERVICE}}):
             assert indexes["default"].count() == 0
             assert wait_for(indexes["default"].acount()) == 0
 
@@ -225,23 +226,29 @@ class FailoverTests(RedisTestCase):
         self.watched = self.enterContext(started(Watched, down_after=500))
         return {"SENTINELS": self.watched.addresses, **SERVICE}, self.watched.nodes[0].url
 
-    def test_writes_go_to_the_new_master_once_sentinel_names_it(self):
+    def test_a_failover_by_hand_loses_nothing(self):
         with alternating(self.index) as each:
-            for _ in range(4):
-                next(each).driver("a").append(Run("?", "!"))
-            old = self.watched.master()
-            self.watched.sentinels[0].client.execute_command("SENTINEL FAILOVER mymaster")
-            wait_until(lambda: self.watched.master() not in (old, None))
-            time.sleep(0.25)  # longer than the pools wait until they ask again
-            before = old.client.dbsize(), old.client.hget(self.key, "version")
-            for _ in range(4):
-                next(each).driver("a").append(Run("?", "!"))
-            assert (old.client.dbsize(), old.client.hget(self.key, "version")) == before
-            assert len(next(each).driver("a").load()[0]) == 8
+            for number in range(2):
+                next(each).driver("a").append(Run("?", "!", id=str(number)))
+            old, number = self.watched.nodes[0], 1
+            self.watched.sentinels[1].client.execute_command("SENTINEL FAILOVER mymaster")
+            while self.watched.master() in (old, None):
+                number += 1
+                wait_until(partial(self.goes_on, each, str(number)))
+            stored = [run.id for run in next(each).driver("a").load()[0]]
+            assert stored == [str(number) for number in range(number + 1)]
 
-    @property
-    def key(self):
-        return f"{{{self.index.name}}}:record:a"
+    def test_a_call_waits_for_the_end_of_a_failover_and_not_for_ever(self):
+        failing = sentinels.FailoverInProgress("a failover is in progress")
+        self.index.count()
+        with (
+            mock.patch.multiple(sentinels, _PATIENCE=0.1, _ASK_EVERY=0.01),
+            mock.patch.object(sentinels, "_newest", side_effect=failing),
+        ):
+            for count in (self.index.count, lambda: wait_for(self.index.acount())):
+                with pytest.raises(RedisUnavailable, match="is failing over to another master"):
+                    count()
+        assert self.index.count() == 0
 
     def test_a_master_that_is_killed(self):
         with alternating(self.index) as each:
@@ -255,9 +262,9 @@ class FailoverTests(RedisTestCase):
             wait_until(partial(self.goes_on, each))
             assert [run.id for run in next(each).driver("a").load()[0]] == ["0", "1", "2"]
 
-    def goes_on(self, each):
+    def goes_on(self, each, id="2"):
         try:
-            next(each).driver("a").append(Run("?", "!", id="2"))
+            next(each).driver("a").append(Run("?", "!", id=id))
         except (RedisUnavailable, RedisReadOnly):
             return False
         return True

@@ -164,7 +164,7 @@ def _sentinel_pool(
     is_async = module is redis.asyncio
     retry = AsyncReconnectingRetry() if is_async else ReconnectingRetry()
     asking = {**_SENTINEL_DEFAULTS, "retry": retry, **dict(settings.sentinel_options)}
-    manager = (redis.asyncio if is_async else redis).sentinel.Sentinel(
+    manager = (sentinels.AsyncMasterSentinel if is_async else sentinels.MasterSentinel)(
         settings.sentinels, sentinel_kwargs=asking
     )
     kind = sentinels.AsyncBlockingMasterPool if is_async else sentinels.BlockingMasterPool

@@ -22,6 +22,7 @@ from redis.exceptions import (
     AskError,
     ClusterDownError,
     MovedError,
+    ReadOnlyError,
     RedisClusterException,
     RedisError,
     ResponseError,
@@ -94,6 +95,13 @@ class SlotNodes:
         """Note the node that an answer named; to be awaited in an event loop."""
         return self._manager.move_slot(error)
 
+    def is_write(self, error: Exception) -> bool:
+        """True if a replica answered so because it was asked to write: nothing has moved."""
+        if not self.on_replica or not isinstance(error, MovedError):
+            return False
+        primary = self._manager.get_node_from_slot(self.slot)
+        return (primary.host, int(primary.port)) == (error.host, error.port)
+
     def close(self) -> None:
         if self._cluster is not None:
             self._cluster.close()
@@ -156,6 +164,10 @@ class SlotConnection(redis.Connection):
         try:
             return super().read_response(*args, **options)
         except _REDIRECTS as error:
+            if self.nodes.is_write(error):
+                self.nodes.lost(self.host, self.port)  # it may serve another slot by now
+                self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+                raise ReadOnlyError("You can't write against a read only replica.") from None
             if isinstance(error, MovedError):
                 self.nodes.moved(error)
             elif not self.nodes.on_replica:
@@ -197,6 +209,10 @@ class AsyncSlotConnection(redis.asyncio.Connection):
         try:
             return await super().read_response(*args, **options)
         except _REDIRECTS as error:
+            if self.nodes.is_write(error):
+                self.nodes.lost(self.host, self.port)  # it may serve another slot by now
+                self.mark_for_reconnect()  # type: ignore[no-untyped-call]
+                raise ReadOnlyError("You can't write against a read only replica.") from None
             if isinstance(error, MovedError):
                 await self.nodes.moved(error)
             elif not self.nodes.on_replica:
