@@ -113,8 +113,17 @@ def _check_client(index: conf.IndexSettings) -> Iterator[CheckMessage]:
 
 def _check_tls(where: str, entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     # redis-py also takes the arguments of the query, the last of each name.
-    query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
+    urls = entry.get("CLUSTER") or entry.get("URL", "")
+    url = urls if isinstance(urls, str) else urls[0]
+    query = parse_qs(urlsplit(str(url)).query, keep_blank_values=True)
     given = {key: values[-1] for key, values in query.items()} | dict(entry.get("OPTIONS", {}))
+    yield from _check_verification(where, given)
+    yield from _check_verification(
+        f"SENTINEL_OPTIONS of {where}", entry.get("SENTINEL_OPTIONS", {})
+    )
+
+
+def _check_verification(where: str, given: Mapping[str, Any]) -> Iterator[CheckMessage]:
     for key in ("ssl_cert_reqs", "ssl_check_hostname"):
         if key in given and str(given[key]).lower() in _OFF:
             yield Warning(
@@ -231,6 +240,23 @@ def _check_server(alias: str) -> Iterator[CheckMessage]:
             hint="Set maxmemory-policy to noeviction, in redis.conf or with your provider. On a "
             "server that is also a cache, volatile-lru keeps keys without a TTL.",
             id="conversation_memory.W005",
+        )
+    yield from _check_replicas(alias, index.settings.wait)
+
+
+def _check_replicas(alias: str, wait: conf.WaitSettings | None) -> Iterator[CheckMessage]:
+    if wait is None:
+        return
+    facts: dict[str, str] = {}
+    with suppress(ConversationMemoryError):
+        facts = indexes[alias]._run(info("replication"))
+    if int(facts.get("connected_slaves", wait.replicas)) < wait.replicas:
+        yield Warning(
+            f"WAIT of settings.REDIS[{alias!r}] asks for {wait.replicas} replicas, and its Redis has "
+            f"{facts['connected_slaves']}: every write waits {wait.timeout} ms, and raises "
+            "RedisNotReplicated.",
+            hint="Connect the replicas, or ask for fewer.",
+            id="conversation_memory.W017",
         )
 
 

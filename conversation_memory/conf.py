@@ -171,8 +171,8 @@ def get(alias: str) -> IndexSettings:
     given["sentinels"] = tuple((host, port) for host, port in entry.get("SENTINELS", ()))
     given["sentinel_options"] = tuple(sorted(entry.get("SENTINEL_OPTIONS", {}).items()))
     given["wait"] = None if entry.get("WAIT") is None else WaitSettings(**entry["WAIT"])
-    if "URL" in entry:
-        parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
+    if url := given.get("url") or next(iter(given.get("cluster", ())), None):
+        parts = parse_url(url)  # type: ignore[no-untyped-call]
         given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
     return IndexSettings(alias=alias, **given)
 

@@ -242,7 +242,7 @@ class FailoverTests(RedisTestCase):
         failing = sentinels.FailoverInProgress("a failover is in progress")
         self.index.count()
         with (
-            mock.patch.multiple(sentinels, _PATIENCE=0.1, _ASK_EVERY=0.01),
+            mock.patch.multiple(sentinels, _PATIENCE=0.1, _ASK_EVERY=0),
             mock.patch.object(sentinels, "_newest", side_effect=failing),
         ):
             for count in (self.index.count, lambda: wait_for(self.index.acount())):
