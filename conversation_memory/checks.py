@@ -252,8 +252,8 @@ def _check_replicas(alias: str, wait: conf.WaitSettings | None) -> Iterator[Chec
         facts = indexes[alias]._run(info("replication"))
     if int(facts.get("connected_slaves", wait.replicas)) < wait.replicas:
         yield Warning(
-            f"WAIT of settings.REDIS[{alias!r}] asks for {wait.replicas} replicas, and its Redis has "
-            f"{facts['connected_slaves']}: every write waits {wait.timeout} ms, and raises "
+            f"WAIT of settings.REDIS[{alias!r}] asks for {wait.replicas} replicas, and its Redis "
+            f"has {facts['connected_slaves']}: every write waits {wait.timeout} ms, and raises "
             "RedisNotReplicated.",
             hint="Connect the replicas, or ask for fewer.",
             id="conversation_memory.W017",

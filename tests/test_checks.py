@@ -22,7 +22,8 @@ def ids(**settings):
 
 
 def ids_of(entry):
-    return ids(REDIS={"default": {"URL": URL, **entry}})
+    way = {} if {"CLUSTER", "SENTINELS"} & entry.keys() else {"URL": URL}
+    return ids(REDIS={"default": {**way, **entry}})
 
 
 class ChecksTests(SimpleTestCase):

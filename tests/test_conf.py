@@ -8,7 +8,7 @@ from django.test import SimpleTestCase, override_settings
 from conversation_memory import conf, indexes
 from conversation_memory.conf import MAX_BYTES
 from conversation_memory.exceptions import InvalidIndexError
-from conversation_memory.masking import SecretURL, mask, masked
+from conversation_memory.masking import Secret, SecretURL, mask
 
 URL = "redis://redis.internal:6379/0"
 CACHES = {
@@ -164,7 +164,7 @@ class EntryTests(SimpleTestCase):
     def test_aliases_with_other_passwords_share_no_client(self):
         entry = {"SENTINELS": [("h", 1)], "SERVICE": "m"}
         one, two = (
-            self.get({**entry, "SENTINEL_OPTIONS": masked("", {"password": password})})
+            self.get({**entry, "SENTINEL_OPTIONS": {"password": Secret(password)}})
             for password in ("one", "two")
         )
         assert one.server != two.server
