@@ -17,7 +17,10 @@ from django.conf import settings
 
 from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("workloads", "driver", "lists", "archives", "search", "indexing", "admin", "replies")
+SECTIONS = (
+    *("workloads", "driver", "lists", "archives", "search", "indexing", "admin", "replies"),
+    "cluster",
+)
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 
