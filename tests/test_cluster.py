@@ -47,10 +47,10 @@ _CONTRACT = [
     (test_drivers.AppendTests, "list"),
     (test_drivers.RevisionTests, "hash"),
     (test_indexes.RecentTests, "hash"),
-    (test_erasure.EraseTests, "list"),
 ]
 if "CHAOS_SECONDS" in os.environ:
     _CONTRACT += [
+        (test_erasure.EraseTests, "list"),
         (test_drivers.LoadTests, "hash"),
         (test_drivers.OwnerTests, "list"),
         (test_indexes.AdoptionTests, "list"),

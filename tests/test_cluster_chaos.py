@@ -1,11 +1,13 @@
 """Writers go on while nodes are killed, handed over and given other slots.
 
-CHAOS_SECONDS is how long they write before and after; without it they write for a moment. `pytest
+They write for a third of CHAOS_SECONDS before and after; without it, nothing is run here. `pytest
 -s` prints what was acknowledged, what of it was lost, and how long no write was possible.
 """
 
 import os
 import time
+
+import pytest
 
 from conversation_memory import indexes
 
@@ -14,10 +16,11 @@ from .test_cluster import Moving
 from .utils import RedisTestCase
 from .writers import written
 
-SECONDS = float(os.environ.get("CHAOS_SECONDS", 1))
+SECONDS = float(os.environ.get("CHAOS_SECONDS", 0)) / 3
 WAIT = {"replicas": 1, "timeout": 500}
 
 
+@pytest.mark.skipif(not SECONDS, reason="CHAOS_SECONDS is not set")
 class FailingTestCase(RedisTestCase):
     entry = {"LAYOUT": "list"}
 

@@ -80,6 +80,18 @@ class AddressTests(SentinelTestCase):
                 with pytest.raises(RedisUnavailable, match="no master known to Sentinel"):
                     count()
 
+    def test_a_call_waits_for_the_end_of_a_failover_and_not_for_ever(self):
+        failing = sentinels.FailoverInProgress("a failover is in progress")
+        self.index.count()
+        with (
+            mock.patch.multiple(sentinels, _PATIENCE=0.1, _ASK_EVERY=0),
+            mock.patch.object(sentinels, "_newest", side_effect=failing),
+        ):
+            for count in (self.index.count, lambda: wait_for(self.index.acount())):
+                with pytest.raises(RedisUnavailable, match="is failing over to another master"):
+                    count()
+        assert self.index.count() == 0
+
     def test_credentials_of_both(self):
         for node in self.watched.nodes:
             node.ask("ACL", "SETUSER", "app", "on", ">word", "~*", "+@all")
@@ -237,18 +249,6 @@ class FailoverTests(RedisTestCase):
                 wait_until(partial(self.goes_on, each, str(number)))
             stored = [run.id for run in next(each).driver("a").load()[0]]
             assert stored == [str(number) for number in range(number + 1)]
-
-    def test_a_call_waits_for_the_end_of_a_failover_and_not_for_ever(self):
-        failing = sentinels.FailoverInProgress("a failover is in progress")
-        self.index.count()
-        with (
-            mock.patch.multiple(sentinels, _PATIENCE=0.1, _ASK_EVERY=0),
-            mock.patch.object(sentinels, "_newest", side_effect=failing),
-        ):
-            for count in (self.index.count, lambda: wait_for(self.index.acount())):
-                with pytest.raises(RedisUnavailable, match="is failing over to another master"):
-                    count()
-        assert self.index.count() == 0
 
     def test_a_master_that_is_killed(self):
         with alternating(self.index) as each:
