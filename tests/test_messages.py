@@ -27,6 +27,7 @@ from conversation_memory.messages.turns import (
 from conversation_memory.replies.lifecycle import Replies
 
 from .strategies import numbers, texts, values
+from .test_langchain_format import LANGCHAIN
 from .utils import RedisTestCase, alternating, both, each_layout
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -135,7 +136,81 @@ UI = [
         ],
     },
 ]
+LLAMA_INDEX = [
+    {
+        "role": "user",
+        "additional_kwargs": {},
+        "blocks": [
+            {"block_type": "text", "text": "Where?"},
+            {"block_type": "image", "image": "iVBORw0KGgo=", "image_mimetype": "image/png"},
+        ],
+    },
+    {
+        "role": "assistant",
+        "additional_kwargs": {},
+        "blocks": [
+            {"block_type": "thinking", "content": "Hm.", "additional_information": {}},
+            {
+                "block_type": "tool_call",
+                "tool_call_id": "t1",
+                "tool_name": "find",
+                "tool_kwargs": {"thing": "lamp"},
+            },
+        ],
+    },
+    {
+        "role": "tool",
+        "additional_kwargs": {"tool_call_id": "t1", "name": "find"},
+        "blocks": [{"block_type": "text", "text": "In the tower."}],
+    },
+    {
+        "role": "assistant",
+        "additional_kwargs": {"tokens": 3},
+        "blocks": [{"block_type": "text", "text": "In the tower."}],
+    },
+]
+PYDANTIC_AI = [
+    {
+        "kind": "request",
+        "instructions": None,
+        "parts": [
+            {"part_kind": "system-prompt", "content": "Be brief."},
+            {
+                "part_kind": "user-prompt",
+                "content": [
+                    "Where?",
+                    {"kind": "binary", "data": "iVBORw0KGgo=", "media_type": "image/png"},
+                ],
+            },
+        ],
+    },
+    {
+        "kind": "response",
+        "parts": [
+            {"part_kind": "thinking", "content": "Hm.", "signature": "s"},
+            {
+                "part_kind": "tool-call",
+                "tool_name": "find",
+                "args": '{"thing": "lamp"}',
+                "tool_call_id": "t1",
+            },
+        ],
+    },
+    {
+        "kind": "request",
+        "parts": [
+            {
+                "part_kind": "tool-return",
+                "tool_name": "find",
+                "content": "In the tower.",
+                "tool_call_id": "t1",
+            }
+        ],
+    },
+    {"kind": "response", "parts": [{"part_kind": "text", "content": "In the tower."}]},
+]
 TURNS = {"openai": CHAT, "openai-responses": RESPONSES, "anthropic": ANTHROPIC, "ui": UI}
+TURNS |= {"langchain": LANGCHAIN, "llama-index": LLAMA_INDEX, "pydantic-ai": PYDANTIC_AI}
 
 
 def refused(call, *args, **options):
@@ -538,11 +613,13 @@ class ValueTests(SimpleTestCase):
     def test_garbage_in_known_members_is_never_an_error(self, data):
         members = st.sampled_from(
             "role type content tool_calls function id parts source image_url file summary "
-            "tool_call_id call_id text data url input output name arguments state".split()
+            "tool_call_id call_id text data url input output name arguments state "
+            "base64 mime_type additional_kwargs args reasoning".split()
         )
         known = st.sampled_from(
             "user assistant tool system message function_call function_call_output reasoning "
-            "tool_use tool_result image document text image_url file tool-x dynamic-tool".split()
+            "tool_use tool_result image document text image_url file tool-x dynamic-tool "
+            "human ai chat AIMessageChunk tool_call audio media".split()
         )
         leaves = known | texts | numbers | st.none()
         inner = st.recursive(

@@ -17,7 +17,7 @@ from ..wire import dumps
 from .formats import Format, find_format, plain
 from .messaging import MessagingDriver
 from .parts import Message
-from .turns import FORMAT, MESSAGES, Turn, kept, messages_of
+from .turns import FORMAT, MESSAGES, Turn, kept, messages_of, split
 
 _ATTEMPTS = 100
 
@@ -168,14 +168,7 @@ class MessageList(Performing):
 
     def _turns(self, before: list[Message], added: list[Message]) -> Iterator[Turn]:
         """The turns of messages that follow others; the first holds those too."""
-        group = [*before]
-        for message in added:
-            is_next = self._format.begins(message) or self._format.is_system(message)
-            if group and is_next and not Turn(self._format, group).is_asked:
-                yield Turn(self._format, group, id=uuid4().hex)
-                group = []
-            group.append(message)
-        if group:
+        for group in split(added, self._format, before):
             yield Turn(self._format, group, id=uuid4().hex)
 
     def _write(self, end: _End, added: list[Message]) -> Operation[_End]:

@@ -34,8 +34,9 @@ class MessagingDriver(ReplyingDriver):
     ) -> Operation[list[Message]]:
         """The conversation as messages for a model, oldest first; changes nothing stored.
 
-        `format` is "openai" (the chat API), "openai-responses", "anthropic" or "ui" (UIMessages of
-        Vercel's AI SDK). Messages that were appended in this format come back unchanged.
+        `format` is "openai" (the chat API), "openai-responses", "anthropic", "ui" (UIMessages of
+        Vercel's AI SDK), or the name of a framework, such as "langchain". Messages that were
+        appended in this format come back unchanged.
 
         The messages are those of a `window()` of whole runs: `max_runs`, `max_tokens` and `strict`
         are its arguments. `count` gets the messages of one run, and counts four characters as a

@@ -139,6 +139,24 @@ def _groups(messages: list[Message], format: Format) -> Iterator[tuple[int, list
         yield begin, messages[begin:]
 
 
+def split(
+    messages: Sequence[Message], format: Format, before: Sequence[Message] = ()
+) -> Iterator[list[Message]]:
+    """The messages of each turn of any list; the first goes on with those that stand `before`.
+
+    A turn ends in front of the next message of a user, or system prompt, that follows an answer.
+    """
+    group = [*before]
+    for message in messages:
+        is_next = format.begins(message) or format.is_system(message)
+        if group and is_next and not Turn(format, group).is_asked:
+            yield group
+            group = []
+        group.append(message)
+    if group:
+        yield group
+
+
 def check_results(format: Format, messages: Sequence[Message], start: int) -> None:
     """Raises ValueError for the result of a tool call that was not made."""
     made: set[str] = set()

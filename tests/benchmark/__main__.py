@@ -18,7 +18,15 @@ from django.conf import settings
 from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 SECTIONS = (
-    *("workloads", "driver", "lists", "archives", "search", "indexing", "admin", "replies"),
+    "workloads",
+    "driver",
+    "lists",
+    "archives",
+    "search",
+    "indexing",
+    "admin",
+    "replies",
+    "frameworks",
     "cluster",
 )
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
