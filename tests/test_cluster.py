@@ -299,6 +299,14 @@ class ReplicaTests(ClusterTestCase):
             driver.update_metadata({"topic": "refunds"})
         assert not self.ours(seen)
 
+    def test_the_primary_answers_for_a_replica_that_does_not(self):
+        nodes = self.index._connection.replica.connection_pool.connection_kwargs["nodes"]
+        replica = nodes.address()
+        assert replica == ("127.0.0.1", self.replica.port)
+        nodes.lost(*replica)
+        assert nodes.address() == ("127.0.0.1", self.master.port)
+        assert nodes.address() == replica
+
     def ours(self, seen):
         """The reads of the index in what a server was sent. A replica gets writes of its master."""
         reads = ("HGET", "HMGET", "LRANGE", "EVALSHA_RO", "EVAL_RO", "EVALSHA", "ZRANGE", "HSCAN")

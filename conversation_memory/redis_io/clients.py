@@ -149,12 +149,11 @@ def _slot_pool(
     nodes = [parse_url(url) for url in settings.cluster]  # type: ignore[no-untyped-call]
     given = {key: value for key, value in nodes[0].items() if key not in ("host", "port", "db")}
     is_tls = given.pop("connection_class", None) is not None
-    options = {**_credentials(settings), **options, **given, "ssl": is_tls or options.get("ssl")}
+    options = {**_credentials(settings), **options, **given}
+    options["ssl"] = is_tls or options.get("ssl", False)
     addresses = [(node.get("host", "localhost"), node.get("port", 6379)) for node in nodes]
-    return slots.pool(
-        module, encode(settings.index), addresses, {k: v for k, v in options.items() if v},
-        on_replica=on_replica,
-    )  # fmt: skip
+    index = encode(settings.index)
+    return slots.pool(module, index, addresses, options, on_replica=on_replica)
 
 
 @sensitive
@@ -173,7 +172,8 @@ def _sentinel_pool(
 
 
 def _credentials(settings: IndexSettings) -> dict[str, Any]:
-    return {"username": settings.username, "password": settings.password}
+    named = {"username": settings.username, "password": settings.password}
+    return {key: value for key, value in named.items() if value is not None}
 
 
 def embedded(alias: str) -> str:

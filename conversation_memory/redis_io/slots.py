@@ -32,6 +32,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ..exceptions import sensitive
+
 # A slot that is being moved, or whose node has failed, is worth a moment: the retry of a connection
 # tries four times.
 _PAUSE = 0.25
@@ -43,6 +45,8 @@ _ASKING = frozenset(
     | {"ssl_keyfile", "ssl_certfile", "ssl_cert_reqs", "ssl_ca_certs", "ssl_ca_data"}
     | {"ssl_check_hostname", "ssl_min_version", "ssl_ciphers"}
 )
+
+_REPLICAS = LoadBalancingStrategy.ROUND_ROBIN_REPLICAS
 
 _UNKNOWN = "unknown"  # not the name of a node
 
@@ -71,8 +75,8 @@ class SlotNodes:
                     self._manager.initialize(last_failed_node_name=self._failed)
             except (RedisError, RedisClusterException) as error:
                 raise _cause(error) from None
-            self._failed = None
-        return self._address()
+            failed, self._failed = self._failed, None
+        return self._address(failed)
 
     async def aaddress(self) -> tuple[str, int]:
         """See address()."""
@@ -84,8 +88,8 @@ class SlotNodes:
                     await self._manager.initialize(last_failed_node_name=self._failed)
             except (RedisError, RedisClusterException) as error:
                 raise _cause(error) from None
-            self._failed = None
-        return self._address()
+            failed, self._failed = self._failed, None
+        return self._address(failed)
 
     def lost(self, host: str, port: int) -> None:
         """Ask for the nodes again before the next connection: this one could not be used."""
@@ -115,10 +119,12 @@ class SlotNodes:
     def _manager(self) -> Any:
         return self._cluster.nodes_manager
 
-    def _address(self) -> tuple[str, int]:
-        wanted = LoadBalancingStrategy.ROUND_ROBIN_REPLICAS if self.on_replica else None
+    def _address(self, failed: str | None) -> tuple[str, int]:
+        get, slot = self._manager.get_node_from_slot, self.slot
         try:
-            node = self._manager.get_node_from_slot(self.slot, load_balancing_strategy=wanted)
+            node = get(slot, load_balancing_strategy=_REPLICAS if self.on_replica else None)
+            if self.on_replica and node.name == failed:
+                node = get(slot)  # the primary answers instead
         except SlotNotCoveredError:
             self._failed = _UNKNOWN
             raise RedisConnectionError("CLUSTERDOWN No node serves the slot") from None
@@ -228,6 +234,7 @@ class AsyncSlotSSLConnection(AsyncSlotConnection, redis.asyncio.SSLConnection):
     """See SlotConnection; over TLS."""
 
 
+@sensitive
 def pool(
     module: Any,
     index: bytes,
@@ -254,6 +261,7 @@ def pool(
     return module.BlockingConnectionPool(connection_class=kinds[is_async, is_tls], **options)
 
 
+@sensitive
 def _cluster(
     addresses: Sequence[tuple[str, int]], options: Mapping[str, Any], *, is_async: bool
 ) -> Any:
