@@ -109,9 +109,9 @@ class IndexSettings:
         return (*way, nodes, sentinels)
 
 
-def wait_settings(wait: Mapping[str, int]) -> WaitSettings:
-    """A value of WAIT. Raises ValueError if it cannot be used."""
-    if fault := wait_fault(wait):
+def wait_settings(wait: Mapping[str, int], options: Mapping[str, Any]) -> WaitSettings:
+    """A value of WAIT, for OPTIONS. Raises ValueError if it cannot be used."""
+    if fault := wait_fault(wait, options):
         raise ValueError(f"`wait` {fault}.")
     return WaitSettings(**wait)
 

@@ -84,7 +84,7 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
         connection = connect(settings) if client is None else lent(client, settings)
         self._open(connection, layout(settings), new_ref(conversation_id, owner, ttl))
         self.username = username
-        self._wait = None if wait is None else wait_settings(wait)
+        self._wait = None if wait is None else wait_settings(wait, {})
 
     @classmethod
     def of(

@@ -74,7 +74,8 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
         its alias.
         """
         ref = new_ref(conversation_id, owner, ttl)
-        waits = self.settings.wait if wait is None else conf.wait_settings(wait)
+        options = dict(self.settings.options)
+        waits = self.settings.wait if wait is None else conf.wait_settings(wait, options)
         return RedisConversationMemoryDriver.of(
             self._connection, self._layout, ref, wait=waits, on_replica=self._is_replica(read_from)
         )

@@ -1,5 +1,6 @@
 """The errors of an entry of settings.REDIS that are about its servers."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -88,28 +89,24 @@ def _replica_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"READ_FROM 'replica' of {where} requires CLUSTER or SENTINELS."
     if (wait := entry.get("WAIT")) is None:
         return
-    fault = wait_fault(wait, _socket_timeout(entry))
-    if fault:
+    options = entry.get("OPTIONS", {})
+    if fault := wait_fault(wait, options if isinstance(options, Mapping) else {}):
         yield f"WAIT of {where} {fault}."
 
 
-def wait_fault(wait: Any, socket_timeout: float = _SOCKET_TIMEOUT) -> str:
-    """What is wrong with a value of WAIT; '' if nothing is."""
+def wait_fault(wait: Any, options: Mapping[str, Any]) -> str:
+    """What is wrong with a value of WAIT, for OPTIONS; '' if nothing is."""
     if not isinstance(wait, Mapping) or not {*wait} <= {"replicas", "timeout"}:
         return "must be a dict such as {'replicas': 1, 'timeout': 500}"
     for key in ("replicas", "timeout"):
         number = wait.get(key, 1)
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             return f"has {key!r} that is not an integer of at least 1"
+    given = options.get("socket_timeout", _SOCKET_TIMEOUT)
+    socket_timeout = given if isinstance(given, int | float) else math.inf
     if wait.get("timeout", 1) >= socket_timeout * 1000:
         return f"has a timeout (ms) that is not below the socket_timeout of {socket_timeout:g} s"
     return ""
-
-
-def _socket_timeout(entry: Mapping[str, Any]) -> float:
-    options = entry.get("OPTIONS", {})
-    given = options.get("socket_timeout") if isinstance(options, Mapping) else None
-    return float(given) if isinstance(given, int | float) else _SOCKET_TIMEOUT
 
 
 def _are_addresses(pairs: Any) -> bool:
