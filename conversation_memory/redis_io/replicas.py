@@ -13,8 +13,7 @@ from .scripts import as_read_only, writes
 def replicated(operation: Operation[T], wait: WaitSettings | None, alias: str) -> Operation[T]:
     """`operation`, each of whose writes waits for replicas in the same round trip.
 
-    Raises `RedisNotReplicated` at its end if too few had the last write in time. Replicas get all
-    writes in order, so the last one tells of those before it.
+    Raises `RedisNotReplicated` at its end if too few had one of the writes in time.
     """
     return operation if wait is None else _replicated(operation, wait, alias)
 
@@ -34,9 +33,11 @@ def _replicated(operation: Operation[T], wait: WaitSettings, alias: str) -> Oper
                     pending.append(value)
                 elif step in pending:
                     pending.remove(step)
-                    *value, having = yield step
+                    *value, acked = yield step
+                    having = min(having, acked)
                 elif _is_write(step):
-                    *value, having = yield [*_commands(step), confirm]
+                    *value, acked = yield [*_commands(step), confirm]
+                    having = min(having, acked)
                     value = value[0] if isinstance(step, Command) else value
                 else:
                     value = yield step

@@ -49,7 +49,8 @@ def rows_of(size: int) -> list[tuple[str, ...]]:
 
     loads = interleaved({alias: drivers[alias].load for alias in ("one", "six")}, rounds)
     calls = {alias: partial(append, driver) for alias, driver in drivers.items()}
-    appends = interleaved(calls, rounds)
+    waiting = {"waiting": calls.pop("waiting")}  # apart: replicas work on after the answer
+    appends = interleaved(calls, rounds) | interleaved(waiting, rounds)
     return [_row("append", size, appends), _row("load", size, loads)]
 
 
