@@ -183,7 +183,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
         Returns the counts; with `dry_run`, deletes nothing. Sends the signal
         `conversations_erased`. What the owner writes after the end stays.
         """
-        erased = self._run(self._erasing(owner, dry_run))
+        erased = self._run(self._erasing(owner, dry_run), "erase")
         if not dry_run:  # send_robust(): a failing receiver must not hide that the data is erased
             event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
             conversations_erased.send_robust(**event, erasure=erased)
@@ -191,7 +191,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
 
     async def aerase(self, *, owner: Id, dry_run: bool = False) -> erasure.Erasure:
         """See erase()."""
-        erased = await self._arun(self._erasing(owner, dry_run))
+        erased = await self._arun(self._erasing(owner, dry_run), "erase")
         if not dry_run:
             event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
             await conversations_erased.asend_robust(**event, erasure=erased)
@@ -202,14 +202,16 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
 
         Texts, metadata and titles stay as they are. Sends `conversations_anonymised`.
         """
-        count = self._run(bulk.anonymise(self._layout, self._listing, _someone(owner)))
+        anonymising = bulk.anonymise(self._layout, self._listing, _someone(owner))
+        count = self._run(anonymising, "anonymise")
         event = self._logged_event(_ANONYMISED, count, owner=owner)
         conversations_anonymised.send_robust(**event, conversations=count)
         return count
 
     async def aanonymise(self, *, owner: Id) -> int:
         """See anonymise()."""
-        count = await self._arun(bulk.anonymise(self._layout, self._listing, _someone(owner)))
+        anonymising = bulk.anonymise(self._layout, self._listing, _someone(owner))
+        count = await self._arun(anonymising, "anonymise")
         event = self._logged_event(_ANONYMISED, count, owner=owner)
         await conversations_anonymised.asend_robust(**event, conversations=count)
         return count
@@ -222,12 +224,12 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
         """
         cursor = self._listing.ids()
         while cursor.goes_on:
-            yield from map(decode, self._run(cursor.next()))
+            yield from map(decode, self._run(cursor.next(), "ids"))
 
     async def __aiter__(self) -> AsyncIterator[str]:
         cursor = self._listing.ids()
         while cursor.goes_on:
-            for id in await self._arun(cursor.next()):
+            for id in await self._arun(cursor.next(), "ids"):
                 yield decode(id)
 
     def _is_replica(self, read_from: str) -> bool:
@@ -249,16 +251,26 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
         return {"sender": type(self), "index": self, "owner": name}
 
     def _run(self, operation: Operation[T], name: str = "other") -> T:
-        if self.settings.read_from == "replica" and name in MAY_LAG:
-            return perform(self._connection.replica, read_only(operation), self.alias)
-        waiting = replicated(operation, self.settings.wait, self.alias)
-        return perform(self._connection.client, waiting, self.alias)
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.replica if may_lag else connection.client
+        asked = self._asked(operation, may_lag=may_lag)
+        with self._layout.telemetry.observe(name, client) as seen:
+            return seen.result(perform(client, asked, self.alias))
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        if self.settings.read_from == "replica" and name in MAY_LAG:
-            return await aperform(self._connection.async_replica, read_only(operation), self.alias)
-        waiting = replicated(operation, self.settings.wait, self.alias)
-        return await aperform(self._connection.async_client, waiting, self.alias)
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.async_replica if may_lag else connection.async_client
+        asked = self._asked(operation, may_lag=may_lag)
+        with self._layout.telemetry.observe(name, client) as seen:
+            return seen.result(await aperform(client, asked, self.alias))
+
+    def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
+        if may_lag:
+            return read_only(operation)
+        return replicated(operation, self.settings.wait, self.alias)
+
+    def _may_lag(self, name: str) -> bool:
+        return self.settings.read_from == "replica" and name in MAY_LAG
 
     @property
     def server(self) -> str:

@@ -1,24 +1,30 @@
-"""What operators do with an index: check it, convert it, reindex it."""
+"""The methods of an index that look after it: convert, check, reindex, health."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing
+from .exceptions import ConversationMemoryError
+from .health import Health, examined, unusable
 from .layouts import Layout
 from .redis_io.operations import Operation, Performing, twins
 from .search.reindex import Failure, Reindexing, reindex
 from .search_index.index_state import SearchState
 
+_SILENT = "Redis of alias {!r} did not answer within {} seconds."
+
 logger = logging.getLogger("conversation_memory")
 
 
 class Maintainable(Performing):
-    """The methods of an index for operators, each with its async twin."""
+    """The methods of an index that look after it, each with its async twin."""
 
     _layout: Layout
     _listing: Listing
@@ -77,3 +83,29 @@ class Maintainable(Performing):
         return self._layout.search_state()
 
     search_state, asearch_state = twins(_search_state)
+
+    def health(self, *, within: float = 2.0) -> Health:
+        """If the index can be used, and what threatens its data; for probes and monitors.
+
+        Never raises: an index that cannot be reached, or does not answer `within` so many seconds,
+        is a finding. What the server refuses to tell is "unknown".
+        """
+        thread = ThreadPoolExecutor(1)
+        answer = thread.submit(lambda: self._run(examined(self._layout), "health"))
+        thread.shutdown(wait=False)
+        try:
+            return answer.result(within)
+        except TimeoutError:
+            return unusable(_SILENT.format(self._layout.alias, within))
+        except ConversationMemoryError as error:
+            return unusable(str(error))
+
+    async def ahealth(self, *, within: float = 2.0) -> Health:
+        """See health()."""
+        try:
+            async with asyncio.timeout(within):
+                return await self._arun(examined(self._layout), "health")
+        except TimeoutError:
+            return unusable(_SILENT.format(self._layout.alias, within))
+        except ConversationMemoryError as error:
+            return unusable(str(error))

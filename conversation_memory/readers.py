@@ -156,7 +156,8 @@ class ConversationReader:
         """
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = embedding.vectors(schema, [text])
-        runs, are_ranked = self._run(self._candidates(replace(request, vector=vector), of))
+        asked = replace(request, vector=vector)
+        runs, are_ranked = self._run(self._candidates(asked, of), "recall")
         if are_ranked:
             return runs
         vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
@@ -167,7 +168,8 @@ class ConversationReader:
         """See recall()."""
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = await embedding.avectors(schema, [text])
-        runs, are_ranked = await self._arun(self._candidates(replace(request, vector=vector), of))
+        asked = replace(request, vector=vector)
+        runs, are_ranked = await self._arun(self._candidates(asked, of), "recall")
         if are_ranked:
             return runs
         vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
@@ -199,23 +201,27 @@ class ConversationReader:
         return self._layout.reading(self._ref, operation)
 
     def _run(self, operation: Operation[T], name: str = "other") -> T:
-        if self._reads_from_replica and name in MAY_LAG:
-            return perform(self._connection.replica, self._lagging(operation), self._layout.alias)
-        return perform(self._connection.client, self._guarded(operation), self._layout.alias)
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.replica if may_lag else connection.client
+        asked = self._asked(operation, may_lag=may_lag)
+        with self._layout.telemetry.observe(name, client, self._seen.id) as seen:
+            return seen.result(perform(client, asked, self._layout.alias))
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        alias = self._layout.alias
-        if self._reads_from_replica and name in MAY_LAG:
-            replica = self._connection.async_replica
-            return await aperform(replica, self._lagging(operation), alias)
-        return await aperform(self._connection.async_client, self._guarded(operation), alias)
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.async_replica if may_lag else connection.async_client
+        asked = self._asked(operation, may_lag=may_lag)
+        with self._layout.telemetry.observe(name, client, self._seen.id) as seen:
+            return seen.result(await aperform(client, asked, self._layout.alias))
 
-    def _lagging(self, operation: Operation[T]) -> Operation[T]:
-        return read_only(self._layout.guarded(self._ref, operation))
-
-    def _guarded(self, operation: Operation[T]) -> Operation[T]:
+    def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
         guarded = self._layout.guarded(self._ref, operation)
+        if may_lag:
+            return read_only(guarded)
         return replicated(guarded, self._wait, self._layout.alias)
+
+    def _may_lag(self, name: str) -> bool:
+        return self._reads_from_replica and name in MAY_LAG
 
 
 def _in_front(before: int | None) -> int | None:

@@ -174,7 +174,9 @@ class MessageListTests:
 
     def test_a_turn_is_two_round_trips_once_the_end_is_known(self):
         messages = MessageList(self.index.driver("c"))
-        messages.add([user("1"), answer("2")])
+        for text in ("1", "2"):  # the server gets the scripts
+            messages.add([user(text)])
+            messages.add([answer(text)])
         with counted() as sent:
             messages.add([user("3")])
             messages.add([answer("4")])

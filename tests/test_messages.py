@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory import Artifact, Run
-from conversation_memory.admin.run_facts import calls_of
 from conversation_memory.archive.chat_exports import ChatDump
 from conversation_memory.exceptions import (
     ConversationNotFound,
@@ -17,9 +16,9 @@ from conversation_memory.exceptions import (
     ReplyLost,
     RunNotFound,
 )
+from conversation_memory.messages import steps_of, tool_calls
 from conversation_memory.messages.formats import FORMATS, estimate_message_tokens, find_format
 from conversation_memory.messages.turns import (
-    calling_messages,
     chat_messages,
     messages_of,
     turns_of,
@@ -27,6 +26,7 @@ from conversation_memory.messages.turns import (
 from conversation_memory.replies.lifecycle import Replies
 
 from .strategies import numbers, texts, values
+from .test_agent_framework_format import AGENT_FRAMEWORK
 from .test_langchain_format import LANGCHAIN
 from .utils import RedisTestCase, alternating, both, each_layout
 
@@ -211,6 +211,7 @@ PYDANTIC_AI = [
 ]
 TURNS = {"openai": CHAT, "openai-responses": RESPONSES, "anthropic": ANTHROPIC, "ui": UI}
 TURNS |= {"langchain": LANGCHAIN, "llama-index": LLAMA_INDEX, "pydantic-ai": PYDANTIC_AI}
+TURNS |= {"agent-framework": AGENT_FRAMEWORK}
 
 
 def refused(call, *args, **options):
@@ -546,7 +547,7 @@ class MessageTests:
         for name, messages in TURNS.items():
             self.index.driver(name).append_messages(messages, format=name)
             [run] = self.index.driver(name).load()[0]
-            [call] = calls_of(run)
+            [call] = tool_calls(run)
             assert (call.name, call.result) == ("find", "In the tower."), name
             assert json.loads(call.arguments) == {"thing": "lamp"}
         for line in b"".join(ChatDump(self.index)).splitlines():
@@ -614,12 +615,13 @@ class ValueTests(SimpleTestCase):
         members = st.sampled_from(
             "role type content tool_calls function id parts source image_url file summary "
             "tool_call_id call_id text data url input output name arguments state "
-            "base64 mime_type additional_kwargs args reasoning".split()
+            "base64 mime_type additional_kwargs args reasoning contents uri call_id".split()
         )
         known = st.sampled_from(
             "user assistant tool system message function_call function_call_output reasoning "
             "tool_use tool_result image document text image_url file tool-x dynamic-tool "
-            "human ai chat AIMessageChunk tool_call audio media".split()
+            "human ai chat AIMessageChunk tool_call audio media text_reasoning uri "
+            "function_result function_approval_request hosted_file".split()
         )
         leaves = known | texts | numbers | st.none()
         inner = st.recursive(
@@ -635,7 +637,7 @@ class ValueTests(SimpleTestCase):
         run = Run("a", "b", {"messages": messages, "messages_format": name}, id="1")
         assert isinstance(messages_of(run, FORMATS[target]), list)
         assert isinstance(chat_messages(run), list)
-        assert isinstance(calling_messages(run), list)
+        assert all(step.kind for step in steps_of(run))
         estimate_message_tokens(messages if isinstance(messages, list) else [])
         form = FORMATS[name]
         try:

@@ -25,10 +25,11 @@ from ..keys import Keys, decode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
-from ..runs import Run
+from ..runs import Run, lenient
 from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
+from ..telemetry import Telemetry
 from .refs import ConversationRef, Snapshot, is_past, owner_of
 
 E = TypeVar("E", bound=ConversationError)
@@ -49,6 +50,7 @@ class StoredConversation(ABC):
 
     def __init__(self, settings: IndexSettings):
         self.alias = settings.alias
+        self.telemetry = Telemetry(settings.alias, settings.index, settings.telemetry)
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
@@ -168,7 +170,12 @@ class StoredConversation(ABC):
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones."""
-        return _cut((yield from self.read(ref)).runs, before, limit)
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return RunPage([], 0)
+        texts = self.document(ref, snapshot).texts
+        part = _span(len(texts), before, limit)
+        return RunPage(lenient(texts[part]), part.start)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
@@ -237,6 +244,7 @@ class StoredConversation(ABC):
         """The error for a conversation of which a key has another type; None if all are right."""
         open = self.keys.open(ref.id)
         keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list", open: b"hash"}
+        keys[self.keys.checkpoints(ref.id)] = b"hash"
         for name in (yield single("HKEYS", open, otherwise=[])):
             if name.startswith(b"state:"):
                 keys[self.keys.chunks(ref.id, name[6:])] = b"stream"
@@ -317,6 +325,10 @@ class StoredConversation(ABC):
 
 
 def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
-    stop = len(runs) if before is None else min(before, len(runs))
-    start = max(0, stop - limit)
-    return RunPage(list(runs[start:stop]), start)
+    part = _span(len(runs), before, limit)
+    return RunPage(list(runs[part]), part.start)
+
+
+def _span(count: int, before: int | None, limit: int) -> slice:
+    stop = count if before is None else min(before, count)
+    return slice(max(0, stop - limit), stop)

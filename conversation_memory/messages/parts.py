@@ -13,7 +13,9 @@ from typing import Any
 Message = dict[str, Any]
 
 SYSTEM = ("system", "developer")
-REASONING = "reasoning_content"  # of chat messages, between two conversions
+# Of chat messages, between two conversions.
+REASONING = "reasoning_content"
+FAILED = "is_error"
 
 _inline = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]*={0,2})").fullmatch
 
@@ -86,13 +88,16 @@ def content_of(parts: Sequence[Message]) -> Any:
 
 def joined(parts: Iterable[Message], by: str = "\n") -> str:
     """The texts of parts that have one, refusals among them."""
-    found = (part.get("text", part.get("refusal")) for part in parts)
-    return by.join(text for text in found if isinstance(text, str))
+    found = [part.get("text", part.get("refusal")) for part in parts]
+    return by.join([text for text in found if isinstance(text, str)])
 
 
 def text_of(message: Message) -> str:
     """The text of a chat message."""
-    return joined(parts_of(message.get("content"))) or string(message.get("refusal"))
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        return content
+    return joined(parts_of(content)) or string(message.get("refusal"))
 
 
 def call(id: Any, name: Any, arguments: Any) -> Message:
@@ -108,8 +113,9 @@ def assistant(content: str = "", calls: Sequence[Message] = (), reasoning: str =
     return {**message, REASONING: reasoning} if reasoning else message
 
 
-def result(id: Any, content: Any) -> Message:
-    return {"role": "tool", "tool_call_id": string(id), "content": string(content)}
+def result(id: Any, content: Any, *, is_failed: bool = False) -> Message:
+    made = {"role": "tool", "tool_call_id": string(id), "content": string(content)}
+    return {**made, FAILED: True} if is_failed else made
 
 
 def calls_of(message: Message) -> list[Message]:

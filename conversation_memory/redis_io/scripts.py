@@ -12,9 +12,9 @@ from typing import Any
 Call = tuple[Any, ...]
 
 # Commands that write. A script that is denied the second of them would leave half a write.
-_WRITES = frozenset(
-    "DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM XADD XTRIM "
-    "ZADD ZREM ZREMRANGEBYSCORE".split()
+WRITES = frozenset(
+    "COPY DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM XADD "
+    "XTRIM ZADD ZREM ZREMRANGEBYSCORE".split()
 )
 
 _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
@@ -36,7 +36,7 @@ class Script:
         code = "\n".join(map(_code, parts))
         self._name, self._documents = name, documents
         self.commands = sorted({*_called(code)})
-        is_writing = not _WRITES.isdisjoint(self.commands)
+        is_writing = not WRITES.isdisjoint(self.commands)
         if is_writing:
             commands = ", ".join(f"'{command}'" for command in self.commands)
             code = _code("allowed").replace("ARGV", f"{{{commands}}}") + "\n" + code
@@ -71,7 +71,7 @@ def with_source(call: Call) -> Call:
 
 def writes(call: Call) -> bool:
     """True for a call that changes keys, or for a script that does."""
-    return call[0] in _WRITES or call[0] in ("EVAL", "EVALSHA") and _sha_of(call[1]) in _writing
+    return call[0] in WRITES or call[0] in ("EVAL", "EVALSHA") and _sha_of(call[1]) in _writing
 
 
 def as_read_only(call: Call) -> Call:

@@ -18,6 +18,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .traffic import AsyncTimedPool, TimedPool
+
 # In seconds. A leader takes some 0.1 to 0.3 s until it promotes a replica.
 _ASK_EVERY = 0.05  # at most so often, and only if there is something to send
 _PATIENCE = 3.0  # how long a call waits for the end of a failover
@@ -98,7 +100,7 @@ class MasterPool(redis.sentinel.SentinelConnectionPool):
             self.is_failing_over = False
 
 
-class BlockingMasterPool(MasterPool, redis.BlockingConnectionPool):
+class BlockingMasterPool(MasterPool, TimedPool):
     """A pool in which one request more than there are connections waits instead of failing."""
 
 
@@ -128,7 +130,7 @@ class AsyncMasterPool(redis.asyncio.sentinel.SentinelConnectionPool):
             self.is_failing_over = False
 
 
-class AsyncBlockingMasterPool(AsyncMasterPool, redis.asyncio.BlockingConnectionPool):
+class AsyncBlockingMasterPool(AsyncMasterPool, AsyncTimedPool):
     """See BlockingMasterPool."""
 
 

@@ -33,6 +33,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..exceptions import sensitive
+from .traffic import AsyncTimedPool, TimedPool
 
 # A slot that is being moved, or whose node has failed, is worth a moment: the retry of a connection
 # tries four times.
@@ -258,7 +259,8 @@ def pool(
         (True, True): AsyncSlotSSLConnection,
     }
     options["nodes"] = SlotNodes(key_slot(index), make, on_replica=on_replica)
-    return module.BlockingConnectionPool(connection_class=kinds[is_async, is_tls], **options)
+    kind: Any = AsyncTimedPool if is_async else TimedPool
+    return kind(connection_class=kinds[is_async, is_tls], **options)
 
 
 @sensitive

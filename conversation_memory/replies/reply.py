@@ -170,13 +170,13 @@ class Reply:
         return self if self._claims else self.claim()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._run(self._leave(kind))
+        self._run(self._leave(kind), "finish")
 
     async def __aenter__(self) -> Self:
         return self if self._claims else await self.aclaim()
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        await self._arun(self._leave(kind))
+        await self._arun(self._leave(kind), "finish")
 
     def _leave(self, kind: type[BaseException] | None) -> Operation[None]:
         if self._is_settled or (kind and issubclass(kind, ReplyError)):
