@@ -269,14 +269,9 @@ def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
 
 
 def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
-    unknown = {
-        position: with_source(calls[position])
-        for position, reply in enumerate(replies)
-        if isinstance(reply, NoScriptError)
-    }
-    if unknown and calls[-1][0] == "WAIT":  # it has to follow the write
-        unknown[len(calls) - 1] = calls[-1]
-    return unknown
+    found = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    waits = [len(calls) - 1] if found and calls[-1][0] == "WAIT" else []  # behind the writes
+    return {place: with_source(calls[place]) for place in found} | {n: calls[n] for n in waits}
 
 
 def _patched(replies: list[Any], known: list[Any], positions: Iterable[int]) -> list[Any]:
