@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any
@@ -12,9 +13,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import conf, layouts, masking
-from .exceptions import InvalidIndexError
+from .exceptions import ConversationMemoryError, InvalidIndexError
 from .indexes import indexes
 from .redis_io import clients
+from .redis_io.operations import info
 from .telemetry import is_installed
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
@@ -137,8 +139,17 @@ def _check_client(index: conf.IndexSettings) -> Iterator[CheckMessage]:
 
 def _check_tls(where: str, entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     # redis-py also takes the arguments of the query, the last of each name.
-    query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
+    urls = entry.get("CLUSTER") or entry.get("URL", "")
+    url = urls if isinstance(urls, str) else urls[0]
+    query = parse_qs(urlsplit(str(url)).query, keep_blank_values=True)
     given = {key: values[-1] for key, values in query.items()} | dict(entry.get("OPTIONS", {}))
+    yield from _check_verification(where, given)
+    yield from _check_verification(
+        f"SENTINEL_OPTIONS of {where}", entry.get("SENTINEL_OPTIONS", {})
+    )
+
+
+def _check_verification(where: str, given: Mapping[str, Any]) -> Iterator[CheckMessage]:
     for key in ("ssl_cert_reqs", "ssl_check_hostname"):
         if key in given and str(given[key]).lower() in _OFF:
             yield Warning(
@@ -228,6 +239,23 @@ def _check_server(alias: str) -> Iterator[CheckMessage]:
                 hint=finding.hint or None,
                 id=f"conversation_memory.{_IDS[finding.name]}",
             )
+    yield from _check_replicas(alias, indexes[alias].settings.wait)
+
+
+def _check_replicas(alias: str, wait: conf.WaitSettings | None) -> Iterator[CheckMessage]:
+    if wait is None:
+        return
+    facts: dict[str, str] = {}
+    with suppress(ConversationMemoryError):
+        facts = indexes[alias]._run(info("replication"))
+    if int(facts.get("connected_slaves", wait.replicas)) < wait.replicas:
+        yield Warning(
+            f"WAIT of settings.REDIS[{alias!r}] asks for {wait.replicas} replicas, and its Redis "
+            f"has {facts['connected_slaves']}: every write waits {wait.timeout} ms, and raises "
+            "RedisNotReplicated.",
+            hint="Connect the replicas, or ask for fewer.",
+            id="conversation_memory.W017",
+        )
 
 
 @register("conversation_memory", deploy=True)

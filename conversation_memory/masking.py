@@ -51,7 +51,7 @@ def hide_secrets() -> None:
     """Mask the passwords of settings.REDIS and of the caches that can lend a connection."""
     for entry in _dicts(getattr(settings, "REDIS", {})):
         # Not OPTIONS: aliases with different options are told apart by their repr().
-        for key in entry.keys() & {"URL", "PASSWORD"}:
+        for key in entry.keys() & {"URL", "PASSWORD", "CLUSTER", "SENTINEL_OPTIONS"}:
             entry[key] = masked(key, entry[key])
     for cache in lending_caches():
         masked("", cache)

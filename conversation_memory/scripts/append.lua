@@ -65,7 +65,7 @@ for i = FIRST, #ARGV, 2 do
 end
 if not is_list then size = length + size + 2 * #new end
 if size > most then return {'large', size} end
-if #new == 0 then return '0 0' end
+if #new == 0 then return answer('0 0') end
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 local fields = stored.exists and {} or {'layout', layout}
 local function set(field, value)

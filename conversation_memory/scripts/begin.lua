@@ -18,7 +18,10 @@ if ARGV[6] ~= '' and not (state and question and state.token == token) then
   state.token, state.changed = token, string.format('%.0f', clock())
   redis.call('HSET', open, QUESTION, ARGV[5], STATE, text_of(state))
 end
-if state then return text_of(state) end
+if state then
+  keep(state)  -- WAIT waits only for a call that writes
+  return text_of(state)
+end
 redis.call('ZCARD', opened)
 local now = clock()
 list_at(now)

@@ -27,6 +27,7 @@ SECTIONS = (
     "admin",
     "replies",
     "frameworks",
+    "cluster",
 )
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
