@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from redis.connection import parse_url
 
+from .encryption.keyring import EncryptionSettings, encryption_faults
 from .exceptions import InvalidIndexError, sensitive
 from .keys import Keys
 
@@ -61,6 +62,7 @@ class IndexSettings:
     reply_timeout: float | timedelta = 3600
     max_followers: int = 1000
     search: SearchSettings | None = None
+    encryption: EncryptionSettings | None = None
     embedded: bool = False
     cache: str | None = None
     cache_is_shared: bool = False
@@ -138,6 +140,7 @@ def get(alias: str) -> IndexSettings:
     given["indexes"] = tuple(entry.get("INDEXES", ()))
     given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
     given["search"] = _search(entry.get("SEARCH", False))
+    given["encryption"] = _encryption(entry.get("ENCRYPTION"))
     if "URL" in entry:
         parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
         given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
@@ -165,6 +168,13 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
             yield f"{key} of {where} must be an integer {span}."
     yield from _index_faults(where, entry)
     yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
+    if entry.get("ENCRYPTION") is not None:
+        yield from encryption_faults(f"ENCRYPTION of {where}", entry["ENCRYPTION"])
+        if entry.get("SEARCH", False) is not False:
+            yield (
+                f"{where} has both ENCRYPTION and SEARCH: search documents would hold the words of "
+                "the conversations unencrypted. Remove SEARCH: then searches decrypt and read."
+            )
     if entry.get("CACHE_IS_SHARED") and "CACHE" not in entry:
         yield f"CACHE_IS_SHARED of {where} has no effect without CACHE."
     options = entry.get("OPTIONS", {})
@@ -260,3 +270,10 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
         embed=embed,
         dimensions=given.get("DIMENSIONS") if embed else None,
     )
+
+
+@sensitive
+def _encryption(given: Mapping[str, Any] | None) -> EncryptionSettings | None:
+    if given is None:
+        return None
+    return EncryptionSettings(**{key.lower(): value for key, value in given.items()})

@@ -14,6 +14,7 @@ from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing, counting
+from .collection.rotation import RotatingIndex
 from .collection.selection import EVERYTHING, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
@@ -37,7 +38,7 @@ _ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r
 _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
 
-class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
+class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, RotatingIndex):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -218,9 +219,8 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
     ) -> Operation[bulk.Conversion]:
         """Convert every conversation to the layout that the index has in settings.
 
-        Owner, times and deadline stay; converted conversations are skipped. `progress` is called
-        about every 1,000 conversations, `failure` with the error of each that cannot be read or
-        written, and stays as it is. Returns the counts.
+        Owner, times and deadline stay. `progress` is called about every 1,000 conversations,
+        `failure` with the error of each that cannot be converted. Returns the counts.
         """
         return bulk.convert(self._layout, self._listing, progress, failure)
 

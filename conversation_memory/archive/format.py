@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from ..encryption.sealing import is_sealed
 from .questions import STATUSES, Question
 
 FORMAT = "conversation_memory"
@@ -222,7 +223,8 @@ def _read_open(members: dict[str, Any]) -> Question:
     status, begun, reason = members["status"], members["begun"], members["reason"]
     if id is None or question is None or status not in STATUSES:
         raise Malformed("an open run is wrong")
-    _object(question)
+    if not is_sealed(question):
+        _object(question)
     if not _is_number(begun):
         raise Malformed("a number is wrong")
     return Question(id, question, status, begun, json.dumps(str(reason)).encode(), text or b"")

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..documents import Document, build
+from ..encryption.sealing import TITLE
 from ..exceptions import (
     ConversationNotFound,
     RedisDenied,
@@ -22,7 +23,9 @@ from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from ..titles import MAX_TITLE
 from ..wire import dumps
+from .proof import proven
 from .refs import ConversationRef, identified
+from .resealing import resealed
 from .stored import Refusal
 from .written import WrittenConversation
 
@@ -30,6 +33,7 @@ DELETE = Script("delete")
 TOUCH = Script("touch")
 OWNER = Script("owner")
 RENAME = Script("rename")
+RESEAL = Script("reseal")
 ERASE = Script("erase")
 
 
@@ -53,17 +57,18 @@ class Layout(WrittenConversation):
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
         document = build(runs, dict(metadata), apart=self.apart)
-        encoded, title = self._checked(ref, document), self._title(runs)
+        encoded, title = self._checked(ref, document), self._title(ref, runs)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[str | Refusal]:
             expected = None
-            if revision is not None:
+            if revision is not None or self.sealing is not None:
                 expected = yield from self._snapshot(ref, digested=digested)
                 ref = self._seen(ref, expected)
-                if expected.revision != revision:
+                _ = expected.opened  # raises if it cannot be decrypted, so is not to be overwritten
+                if revision is not None and expected.revision != revision:
                     # A retry after a time-out finds its own document.
                     stored = self.document(ref, expected) if expected.field is not None else None
-                    if stored and self.encoded(stored) == encoded:
+                    if stored and self.encoded(stored) == self.encoded(document):
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
@@ -166,7 +171,7 @@ class Layout(WrittenConversation):
             changed = self.formed(document)
             change = self.documents.between(document, changed) if self.documents else b""
             encoded = self._checked(ref, changed)
-            title = b"" if snapshot.record.runs else self._title(document.runs)
+            title = b"" if snapshot.record.runs else self._title(ref, document.runs)
             written = yield self._write(
                 ref, encoded, snapshot, change, title=title, keeps_times=True
             )
@@ -204,7 +209,20 @@ class Layout(WrittenConversation):
     def set_title(self, ref: ConversationRef, title: str) -> Operation[None]:
         if len(title) > MAX_TITLE:
             raise ValueError(f"A title has at most {MAX_TITLE:,} characters.")
-        yield from self._touch(ref, "title", title.encode("utf-8", "replace"))
+        text = title.encode("utf-8", "replace")
+        if self.sealing is not None:
+            yield from proven(self.keys, self.alias)
+            yield from self._check_title(ref)
+            text = self.sealing.seal(TITLE, ref.id, text)
+        yield from self._touch(ref, "title", text, self.form)
+
+    def _check_title(self, ref: ConversationRef) -> Operation[None]:
+        """Raises `Undecryptable` if the title cannot be decrypted, which must not be replaced."""
+        assert self.sealing is not None
+        call = ("HMGET", self.keys.record(ref.id), "owner", "title")
+        owner, title = yield single(*call, otherwise=[None, None])
+        if title and (owner == ref.owner or not ref.scoped):
+            self.sealing.open(TITLE, ref.id, title)
 
     def set_lifetime(self, ref: ConversationRef, until: int | None = None) -> Operation[None]:
         """Let the deadline slide, after giving the lifetime of `ref` if it has one.
@@ -215,7 +233,10 @@ class Layout(WrittenConversation):
         yield from self._touch(ref, "lifetime", *self._lifetimes(ref), deadline)
 
     def _touch(self, ref: ConversationRef, *args: Any) -> Operation[None]:
-        if not (yield self._command(TOUCH, ref, [int(ref.scoped), *args])):
+        found = yield self._command(TOUCH, ref, [int(ref.scoped), *args])
+        if isinstance(found, list):
+            yield from self._refused(ref, found)
+        if not found:
             raise self.not_found(ref)
 
     def reading(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
@@ -245,7 +266,15 @@ class Layout(WrittenConversation):
 
     def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
-        renamed = yield from self._as_owner(RENAME, ref, keys, target)
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            args: list[Any] = ["", "", "", target]
+            if self.sealing is not None:
+                ref, args = yield from self._sealed_for(ref, target, digested)
+            reply: int | Refusal = yield self._command(RENAME, ref, args, keys)
+            return reply
+
+        renamed = yield from self._settled(ref, attempt)
         if renamed == 0:
             raise self.not_found(ref)
         taken = ref.at(target)
@@ -253,6 +282,48 @@ class Layout(WrittenConversation):
             raise self.not_found(taken)
         if renamed < 0:
             raise self._conflict(taken, "exists already")
+
+    def _sealed_for(
+        self, ref: ConversationRef, target: bytes, digested: bool
+    ) -> Operation[tuple[ConversationRef, list[Any]]]:
+        """The arguments of rename.lua for a conversation that is encrypted for its id."""
+        assert self.sealing is not None
+        snapshot = yield from self._snapshot(ref, digested=digested)
+        ref = self._seen(ref, snapshot)
+        args: list[Any] = [*snapshot.expectation, target]
+        if snapshot.field is None:
+            return ref, args
+        encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
+        others = yield from resealed(self.keys, ref.id, target)
+        pairs = [part for pair in encoded.record.items() for part in pair]
+        counts = len(pairs), len(encoded.texts)
+        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others.args]
+
+    def reseal(self, ref: ConversationRef) -> Operation[bool]:
+        """Encrypt with the newest key what it has not encrypted. Returns False if all was."""
+        sealing = self.sealing
+        assert sealing is not None
+
+        def content(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
+            snapshot = yield from self._snapshot(ref, digested=digested)
+            if snapshot.field is None or all(
+                map(sealing.is_current, [snapshot.field, *snapshot.texts])
+            ):
+                return False
+            ref = self._seen(ref, snapshot)
+            encoded = self._checked(ref, self.formed(self.document(ref, snapshot)))
+            written = yield self._write(ref, encoded, snapshot, b"", keeps_times=True)
+            return True if isinstance(written, int) else written
+
+        def others(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
+            found = yield from resealed(self.keys, ref.id, ref.id)
+            if found.is_same:
+                return False
+            done = yield self._command(RESEAL, ref, found.args)
+            return bool(done) if isinstance(done, int) else done
+
+        is_new = yield from self._settled(ref, content)
+        return (yield from self._settled(ref.for_a_call(), others)) or is_new
 
     def _as_owner(
         self, script: Script, ref: ConversationRef, keys: Sequence[bytes] = (), *args: Any

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from ..conf import IndexSettings, lifetime_in_ms
 from ..documents import Document, Runs
+from ..encryption.keyring import Keyring
+from ..encryption.sealing import Sealing
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -15,13 +17,15 @@ from ..exceptions import (
     ConversationMemoryError,
     ConversationNotFound,
     ConversationTooLarge,
+    ConversationUndecryptable,
     Damaged,
     RedisDenied,
     RedisMisconfigured,
     RunNotFound,
+    Undecryptable,
     is_wrong_type,
 )
-from ..keys import Keys, decode
+from ..keys import Keys, decode, encode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
@@ -57,7 +61,8 @@ class StoredConversation(ABC):
         self.reply_lease = lifetime_in_ms(settings.reply_lease)
         self.reply_timeout = lifetime_in_ms(settings.reply_timeout)
         self.max_followers = settings.max_followers
-        self.keys = Keys(settings.index)
+        self.sealing = _sealing(settings)
+        self.keys = Keys(settings.index, self.sealing)
         self.schema = Schema.of(settings, self.keys)
         self.documents = Documents(self.schema) if self.schema else None
         self.index_state = IndexState(self.schema) if self.schema else None
@@ -65,7 +70,7 @@ class StoredConversation(ABC):
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
         replies = yield from self._at_one_moment(ref, self._reads(ref))
-        snapshot = Snapshot.from_replies(ref.id, *replies)
+        snapshot = Snapshot.from_replies(self.keys, ref.id, *replies)
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
         return snapshot.digested() if digested else snapshot
@@ -96,7 +101,7 @@ class StoredConversation(ABC):
         """The stored state, expired or not; None if a key has another type."""
 
         def decoded(replies: list[Any]) -> Snapshot:
-            return Snapshot.from_replies(ref.id, *replies)
+            return Snapshot.from_replies(self.keys, ref.id, *replies)
 
         return Command(self._reads(ref), decoded, None)
 
@@ -105,8 +110,7 @@ class StoredConversation(ABC):
         try:
             return self._document(snapshot)
         except Damaged as damage:
-            raw = damage.raw or snapshot.field or b""
-            raise self.corrupt(ref, raw, damage.reason) from None
+            raise self.damaged(ref, damage, snapshot.field or b"") from None
 
     def _document(self, snapshot: Snapshot) -> Document:
         return snapshot.document
@@ -116,7 +120,7 @@ class StoredConversation(ABC):
         field = ("HEXISTS", self.keys.content(ref.id), ref.id)
         found = yield Command((fields, field), otherwise=None)
         values, exists = found or ([None] * len(FIELDS), (yield single(*field)))
-        record = Record.from_reply(ref.id, values)
+        record = Record.from_reply(ref.id, values, self.sealing)
         if not exists or (yield from is_past(record)):
             return None
         if record == Record(decode(ref.id)):  # of another program, or not readable
@@ -145,13 +149,17 @@ class StoredConversation(ABC):
             return ConversationState(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(ref, snapshot)
         is_list, version = snapshot.is_list, snapshot.record.version
-        revision = snapshot.revision if is_list else f"{version}-{document.fingerprint}"
+        is_other = is_list or self.sealing is not None  # than the document that is read
+        revision = snapshot.revision if is_other else f"{version}-{document.fingerprint}"
         runs = document.runs
         record = replace(snapshot.record, runs=len(runs))  # others count no runs
         return ConversationState(record, runs, document.metadata, revision, exists=True)
 
     def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
-        """The document as it is stored, readable or not; of a list, put together from its parts."""
+        """The document as it is stored, readable or not.
+
+        Of a list, put together from its parts; of an encrypted one, as it was before.
+        """
         try:
             snapshot = yield from self._snapshot(ref)
         except RedisMisconfigured as error:
@@ -161,7 +169,7 @@ class StoredConversation(ABC):
             return field
         if snapshot.field is None or not ref.sees(snapshot.record):
             return None
-        if snapshot.is_list:
+        if snapshot.is_list or self.sealing is not None:
             with suppress(ConversationCorrupt):
                 return self.document(ref, snapshot).whole().raw
         return snapshot.field
@@ -224,7 +232,7 @@ class StoredConversation(ABC):
         try:
             return (yield from operation)
         except Damaged as damage:
-            failure: ConversationMemoryError = self.corrupt(ref, damage.raw, damage.reason)
+            failure: ConversationMemoryError = self.damaged(ref, damage)
         except RedisMisconfigured as error:
             if not is_wrong_type(error):
                 raise
@@ -308,12 +316,30 @@ class StoredConversation(ABC):
     def corrupt(self, ref: ConversationRef, raw: bytes, reason: str) -> ConversationCorrupt:
         return ConversationCorrupt(raw=raw, reason=reason, **self._where(ref))
 
+    def damaged(
+        self, ref: ConversationRef, damage: Damaged, raw: bytes = b""
+    ) -> ConversationCorrupt:
+        """The error for a damaged text of a conversation, by default with the bytes `raw`."""
+        raw = damage.raw or raw
+        if isinstance(damage, Undecryptable):
+            where = self._where(ref)
+            return ConversationUndecryptable(damage.reason, raw, damage.key_id, **where)
+        return self.corrupt(ref, raw, damage.reason)
+
     def _error(self, kind: type[E], ref: ConversationRef, reason: str) -> E:
         return kind(reason, **self._where(ref))
 
     def _where(self, ref: ConversationRef) -> dict[str, str]:
         id = decode(ref.id)
         return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
+
+
+def _sealing(settings: IndexSettings) -> Sealing | None:
+    given = settings.encryption
+    if given is None:
+        return None
+    keyring = Keyring(given, settings.alias)
+    return Sealing(keyring, encode(settings.index), read_plaintext=given.read_plaintext)
 
 
 def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:

@@ -1,11 +1,13 @@
 -- needs: slide, replies
 -- Keep the question of a run whose output is to come, beside the conversation.
--- ARGV  id, owner, lifetime, default lifetime, question; what replies.lua says
+-- ARGV  id, owner, lifetime, default lifetime, question, layout; what replies.lua says
 -- Returns the state, of a run that was begun before too; a refusal (conversation.lua), or 'absent'
 -- without a conversation.
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
+refused = unsealed(stored, ARGV[6])
+if refused then return refused end
 local state, question = read()
 if state then return text_of(state) end
 redis.call('ZCARD', opened)
