@@ -52,7 +52,8 @@ class Header:
     """Where and when (ISO 8601, UTC) an archive was written.
 
     `conversations` were selected; some of them may have been deleted before they were read.
-    `layout` is that of the values, which may differ from that of the index.
+    `layout` is that of the values, which may differ from that of the index. `key` is the id of the
+    key that has encrypted the conversations, None if they are plain.
     """
 
     # In the order of the line.
@@ -62,6 +63,7 @@ class Header:
     conversations: int
     server: str
     created: str
+    key: str | None = None
 
 
 class Facts(NamedTuple):
@@ -105,7 +107,10 @@ class Entry(NamedTuple):
 
 
 def header_line(header: Header) -> bytes:
-    return _with_check({"format": FORMAT, **asdict(header)})
+    members = asdict(header)
+    if header.key is None:  # releases before encryption read no other member
+        del members["key"]
+    return _with_check({"format": FORMAT, **members})
 
 
 def read_header(line: bytes) -> Header:
@@ -155,7 +160,7 @@ def entry_line(entry: Entry) -> bytes:
 
 def has_form_of_entry(line: bytes) -> bool:
     """True if the line may be an entry; a line that is not one costs no parsing."""
-    return line.startswith(b'{"id') and line.endswith(b"}\n") and _CHECK in line
+    return is_sealed(line) or line.startswith(b'{"id') and line.endswith(b"}\n") and _CHECK in line
 
 
 def read_entry(line: bytes) -> Entry:

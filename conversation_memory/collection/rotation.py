@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..encryption.keyring import Keyring
 from ..exceptions import ConversationError, ConversationMemoryError, RedisMisconfigured
 from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Operation, Performing, twins
@@ -29,6 +30,11 @@ class RotatingIndex(Performing):
 
     _layout: Layout
     _listing: Listing
+
+    @property
+    def keyring(self) -> Keyring | None:
+        """The keys of ENCRYPTION; None if the index is not encrypted."""
+        return None if self._layout.sealing is None else self._layout.sealing.keyring
 
     def _rotate_keys(
         self,

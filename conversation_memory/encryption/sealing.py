@@ -20,7 +20,7 @@ from .keyring import PREFIX, Key, Keyring
 # What a value is.
 DOCUMENT, RUN, TITLE = b"document", b"run", b"title"
 QUESTION, CHUNK, REASON = b"question", b"chunk", b"reason"
-PROOF = b"key"
+PROOF, ARCHIVE = b"key", b"archive"
 
 _NONCE = 12
 _TAG = 16
