@@ -10,7 +10,7 @@ from django.test import SimpleTestCase, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation_memory import conf
+from conversation_memory import checks, conf
 from conversation_memory.encryption import base64url
 from conversation_memory.encryption.keyring import Keyring, cipher_class
 from conversation_memory.encryption.sealing import CHUNK, DOCUMENT, RUN, TITLE, Sealing, is_sealed
@@ -214,3 +214,28 @@ class KeyringTests(SimpleTestCase):
         with mock.patch.dict(sys.modules, {"cryptography.exceptions": None}):
             with self.assertRaisesMessage(PackageMissing, "[encryption]"):
                 cipher_class("AES-256-GCM")
+
+
+class CheckTests(SimpleTestCase):
+    def ids(self, *entries, deploy=False):
+        redis = {f"a{i}": {"URL": "redis://localhost", **it} for i, it in enumerate(entries)}
+        with override_settings(REDIS=redis):
+            found = checks.check_settings()
+            found += checks.check_keys() if deploy else []
+            return [message.id.partition(".")[2] for message in found]
+
+    def test_aliases_of_one_index_are_both_encrypted_or_none(self):
+        assert self.ids({"ENCRYPTION": encryption("a")}, {}) == ["E011"]
+        assert self.ids({"ENCRYPTION": encryption("a")}, {"ENCRYPTION": encryption("b")}) == []
+        assert self.ids({"ENCRYPTION": encryption("a")}, {"INDEX": "other"}) == []
+
+    def test_a_missing_package_is_an_error(self):
+        with mock.patch.dict(sys.modules, {"cryptography.exceptions": None}):
+            assert self.ids({"ENCRYPTION": encryption("a")}) == ["E010"]
+
+    def test_a_callable_is_called_for_a_deployment_only(self):
+        fetch = mock.Mock(side_effect=ValueError)
+        entry = {"ENCRYPTION": {"KEYS": [{"id": "k", "key": fetch}]}}
+        assert self.ids(entry) == []
+        assert not fetch.called
+        assert self.ids(entry, deploy=True) == ["E010"]

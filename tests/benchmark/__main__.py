@@ -18,6 +18,7 @@ from django.conf import settings
 from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 SECTIONS = ("workloads", "driver", "lists", "archives", "search", "indexing", "admin", "replies")
+SECTIONS += ("encryption",)
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 
