@@ -78,6 +78,7 @@ class Document:
     fingerprint: str = ""  # of what is stored
     checksum: int | None = None  # CRC-32 of what is in front of `end`, if known
     apart: bool = False  # if True, the runs are `pieces` and not in `raw`
+    parsed: tuple[list[bytes], list[Any]] | None = None  # texts and values of the runs, if read
 
     def __post_init__(self) -> None:
         self.fingerprint = self.fingerprint or fingerprint(self.raw)
@@ -91,7 +92,9 @@ class Document:
     @property
     def runs(self) -> Runs:
         """The runs, oldest first; a damaged one is an error when it is looked at."""
-        return Runs(lenient(self.texts), self.members)
+        # Values are handed out once, as a caller may change them.
+        (texts, values), self.parsed = self.parsed or (self.texts, None), None
+        return Runs(lenient(texts, values), self.members)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -267,8 +270,21 @@ def read(raw: bytes, record: Record | None = None, *, is_known: bool = False) ->
         raise damage(error, raw) from None
     document = _locate(raw, text, members)
     # A document in our form is canonical, whichever program wrote it.
-    again = document.with_texts(document.texts)
-    return again if again.raw == raw else document
+    if _is_canonical(document):
+        document.pieces = None
+    return document
+
+
+def _is_canonical(document: Document) -> bool:
+    raw, end, pieces = document.raw, document.end, document.texts
+    start, stop = document.metadata_start, document.metadata_end
+    return (
+        (start, stop) == (end + len(_CLOSING), len(raw) - 1)
+        and b"".join((_OPENING, b", ".join(pieces), _CLOSING)) == raw[:start]
+        and not document.members
+        and all(map(_opening, pieces))
+        and raw.count(_RUN, 0, end) == len(pieces)
+    )
 
 
 _read_short = lru_cache(100)(read)
@@ -323,11 +339,13 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
         raise Damaged(f"run {spans.index(None)} is not an object")
     if not isinstance(metadata, dict | None):
         raise Damaged("its metadata is not an object")
-    pieces = [encoded(*span) for span in spans]
+    pieces = [encoded(start, end) for _, start, end in spans]
+    parsed = pieces, [value for value, *_ in spans]
     others = {key: encoded(*span) for key, (_, *span) in members.items()}
     if not spliceable:  # the same members in the usual form
         metadata_text = encoded(start, stop) or b"{}"
         document = _assemble(b", ".join(pieces), len(pieces), metadata_text, others, pieces)
         document.fingerprint = fingerprint(raw)
         return document
-    return Document(raw, len(pieces), offset(end - 1), offset(start), offset(stop), pieces, others)
+    offsets = offset(end - 1), offset(start), offset(stop)
+    return Document(raw, len(pieces), *offsets, pieces, others, parsed=parsed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -142,6 +142,22 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
         return self._layout.edit(self._ref, as_run(run))
 
     edit, aedit = twins(_edit)
+
+    def _change(self, run_id: str, changed: Callable[[Run], Run]) -> Operation[None]:
+        """Replace a run by `changed(run)`, which is called again if another writer was faster.
+
+        Raises `RunNotFound` if it does not exist.
+        """
+
+        def renewed(stored: Run) -> Run:
+            run = changed(stored)
+            if run.id != run_id:
+                raise ValueError("The id of a run cannot be changed.")
+            return run
+
+        return self._layout.resume(self._ref, run_id, renewed, ())
+
+    change, achange = twins(_change)
 
     def _annotate(
         self, run_id: str, changes: Mapping[str, Any], *, remove: Sequence[str] = ()

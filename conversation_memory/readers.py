@@ -32,6 +32,11 @@ class ConversationReader:
         return self._seen.for_a_call()
 
     @property
+    def alias(self) -> str:
+        """The alias of the index in settings."""
+        return self._layout.alias
+
+    @property
     def index(self) -> str:
         """The key of the hash."""
         return self._layout.keys.name
@@ -45,6 +50,11 @@ class ConversationReader:
     def owner(self) -> str | None:
         """The owner to whom this driver is limited, as text; None for a driver without limit."""
         return decode(self._seen.owner) if self._seen.owner is not None else None
+
+    @property
+    def ttl(self) -> float | None:
+        """The `ttl` with which this driver was opened, in seconds."""
+        return None if self._seen.lifetime is None else self._seen.lifetime / 1000
 
     @property
     def client(self) -> Any:

@@ -183,12 +183,14 @@ class Run:
 _new = Run.__new__
 
 
-def decoded_runs(texts: Sequence[bytes], start: int = 0) -> list[Run]:
-    """The runs of stored JSON texts, the first at position `start`.
+def decoded_runs(
+    texts: Sequence[bytes], start: int = 0, values: Sequence[Any] | None = None
+) -> list[Run]:
+    """The runs of stored JSON texts, the first at position `start`; `values` if they are known.
 
     Raises `Damaged`, naming the run.
     """
-    values = loads_together(texts)
+    values = loads_together(texts) if values is None else values
     if values is None:
         values = [None] * len(texts)
     return [
@@ -203,10 +205,10 @@ def _known(raw: bytes, value: Any) -> Run:
     return run
 
 
-def lenient(texts: Sequence[bytes]) -> list[Run]:
+def lenient(texts: Sequence[bytes], values: Sequence[Any] | None = None) -> list[Run]:
     """See decoded_runs(), but a damaged run is an error only when it is looked at."""
     with suppress(Damaged):
-        return decoded_runs(texts)
+        return decoded_runs(texts, values=values)
     return [*map(Run.from_text, texts)]
 
 

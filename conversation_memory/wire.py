@@ -123,7 +123,7 @@ def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
 
 
 def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
-    """Key, value, start and end of each member; the value of `runs` is where each run is."""
+    """Key, value, start and end of each member; the value of `runs` is that of each run."""
     position = _after(text, 0, "{")
     while text[position : position + 1] != "}":
         key, position = _value(text, position)
@@ -138,13 +138,13 @@ def members_of(text: str) -> Iterator[tuple[str, Any, int, int]]:
         raise Damaged(f"extra data at character {position + 1}")
 
 
-def _elements(text: str, position: int) -> tuple[list[tuple[int, int] | None], int]:
-    """Start and end of each element of the list (None if it is not an object), end of the list."""
-    spans: list[tuple[int, int] | None] = []
+def _elements(text: str, position: int) -> tuple[list[tuple[Any, int, int] | None], int]:
+    """Value, start and end of each element, None if it is not an object; the end of the list."""
+    spans: list[tuple[Any, int, int] | None] = []
     position = _skip(text, position + 1)
     while text[position : position + 1] != "]":
         value, end = _value(text, position)
-        spans.append((position, end) if isinstance(value, dict) else None)
+        spans.append((value, position, end) if isinstance(value, dict) else None)
         # Nearly every separator is Griptape's own, which one comparison finds.
         position = end + 2 if text.startswith(", {", end) else _next(text, end, "]")
     return spans, position + 1

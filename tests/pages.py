@@ -129,9 +129,9 @@ class Reader:
         """`text` with the address and the index of the tests."""
         address = self.case.redis.connection_pool.connection_kwargs
         name = indexes["default"].name if "default" in settings.REDIS else "conversations"
-        return text.replace("port=6379", f"port={address['port']}").replace(
-            'index="conversations"', f'index="{name}"'
-        )
+        text = text.replace("port=6379", f"port={address['port']}")
+        text = text.replace("redis://localhost:6379/0", settings.REDIS_URL)
+        return text.replace('index="conversations"', f'index="{name}"')
 
     def run_pycon(self, text):
         test = doctest.DocTestParser().get_doctest(text, self.names, str(self.page), None, 0)
@@ -158,7 +158,7 @@ class Reader:
         """What a management command prints, as on a terminal; other commands are not run."""
         if "manage.py " not in command:
             return ""
-        words = shlex.split(command.partition("manage.py ")[2])
+        words = shlex.split(self.here(command.partition("manage.py ")[2]))
         out = StringIO()
         try:
             call_command(*words, stdout=out, stderr=out)

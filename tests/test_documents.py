@@ -75,6 +75,13 @@ class ReadTests(SimpleTestCase):
             assert same(run.to_dict(), as_griptape_reads(json.loads(before)))
             assert run.to_wire() == before
 
+    def test_runs_that_are_looked_at_twice_are_not_the_same(self):
+        document = read(b'{"runs": [{"id": "a", "meta": {"n": 1}}], "metadata": {}}')
+        for _ in range(3):
+            [run] = document.runs
+            assert run.meta == {"n": 1}
+            run.meta["n"] = 2
+
     def test_a_document_without_members_is_an_empty_conversation(self):
         assert outcome(b"{}") == ([], {}, {})
 

@@ -2,6 +2,7 @@
 
 import json
 from types import SimpleNamespace
+from unittest.mock import patch
 
 from django.test import SimpleTestCase
 from hypothesis import given, settings
@@ -23,8 +24,10 @@ from conversation_memory.messages.turns import (
     messages_of,
     turns_of,
 )
+from conversation_memory.replies.lifecycle import Replies
 
 from .strategies import numbers, texts, values
+from .test_langchain_format import LANGCHAIN
 from .utils import RedisTestCase, alternating, both, each_layout
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -133,7 +136,81 @@ UI = [
         ],
     },
 ]
+LLAMA_INDEX = [
+    {
+        "role": "user",
+        "additional_kwargs": {},
+        "blocks": [
+            {"block_type": "text", "text": "Where?"},
+            {"block_type": "image", "image": "iVBORw0KGgo=", "image_mimetype": "image/png"},
+        ],
+    },
+    {
+        "role": "assistant",
+        "additional_kwargs": {},
+        "blocks": [
+            {"block_type": "thinking", "content": "Hm.", "additional_information": {}},
+            {
+                "block_type": "tool_call",
+                "tool_call_id": "t1",
+                "tool_name": "find",
+                "tool_kwargs": {"thing": "lamp"},
+            },
+        ],
+    },
+    {
+        "role": "tool",
+        "additional_kwargs": {"tool_call_id": "t1", "name": "find"},
+        "blocks": [{"block_type": "text", "text": "In the tower."}],
+    },
+    {
+        "role": "assistant",
+        "additional_kwargs": {"tokens": 3},
+        "blocks": [{"block_type": "text", "text": "In the tower."}],
+    },
+]
+PYDANTIC_AI = [
+    {
+        "kind": "request",
+        "instructions": None,
+        "parts": [
+            {"part_kind": "system-prompt", "content": "Be brief."},
+            {
+                "part_kind": "user-prompt",
+                "content": [
+                    "Where?",
+                    {"kind": "binary", "data": "iVBORw0KGgo=", "media_type": "image/png"},
+                ],
+            },
+        ],
+    },
+    {
+        "kind": "response",
+        "parts": [
+            {"part_kind": "thinking", "content": "Hm.", "signature": "s"},
+            {
+                "part_kind": "tool-call",
+                "tool_name": "find",
+                "args": '{"thing": "lamp"}',
+                "tool_call_id": "t1",
+            },
+        ],
+    },
+    {
+        "kind": "request",
+        "parts": [
+            {
+                "part_kind": "tool-return",
+                "tool_name": "find",
+                "content": "In the tower.",
+                "tool_call_id": "t1",
+            }
+        ],
+    },
+    {"kind": "response", "parts": [{"part_kind": "text", "content": "In the tower."}]},
+]
 TURNS = {"openai": CHAT, "openai-responses": RESPONSES, "anthropic": ANTHROPIC, "ui": UI}
+TURNS |= {"langchain": LANGCHAIN, "llama-index": LLAMA_INDEX, "pydantic-ai": PYDANTIC_AI}
 
 
 def refused(call, *args, **options):
@@ -247,8 +324,10 @@ class MessageTests:
         driver = index.driver("c")
         turn = [user("Where?"), calling("t", "u"), result("u"), result("t"), answer("There.")]
         for message in turn:
+            assert driver.load()[0] == []  # whole runs only
             [id] = driver.append_messages([message])
         driver.append_messages([message])  # repeated
+        assert driver.open_runs() == []
         assert driver.messages() == turn
         [run] = driver.load()[0]
         assert (run.id, run.input.text, run.output.text) == (id, "Where?", "There.")
@@ -256,9 +335,9 @@ class MessageTests:
     @both
     def test_the_rest_of_a_list_is_appended_behind_what_it_continues(self, index):
         driver = index.driver("c")
-        driver.append_messages([user("Where?"), calling("t")])
+        [id] = driver.append_messages([user("Where?"), calling("t")])
         rest = [result("t"), answer("There."), user("And?"), answer("So."), user("Then?")]
-        ids = driver.append_messages(rest, ids=[driver.load()[0][0].id, "b", "c"])
+        ids = driver.append_messages(rest, ids=[id, "b", "c"])
         assert driver.messages(run_id="c") == [user("Where?"), calling("t"), *rest]
         assert [run.id for run in driver.load()[0]] == ids[:2]
 
@@ -436,7 +515,22 @@ class MessageTests:
 
     def test_two_writers_at_once_lose_nothing(self):
         driver = self.index.driver("c")
-        driver.append_messages([user("Where?"), calling("t")])
+        amend, asked = Replies.amend, [user("Where?"), calling("t", "u")]
+
+        def overtaken(*args):
+            with patch.object(Replies, "amend", amend):
+                self.index.driver("c").append_messages([result("u")])
+            return (yield from amend(*args))
+
+        [id] = driver.append_messages(asked)
+        with patch.object(Replies, "amend", overtaken):
+            driver.append_messages([result("t")])
+        assert driver.messages(run_id=id) == [*asked, result("u"), result("t")]
+
+    def test_a_stored_run_without_an_answer_is_continued_by_two_writers(self):
+        driver = self.index.driver("c")
+        asked = [user("Where?"), calling("t")]
+        driver.append(Run("Where?", "", {"messages": asked}))
         layout, resume = driver._layout, driver._layout.resume
 
         def overtaken(*args):
@@ -446,7 +540,7 @@ class MessageTests:
 
         layout.resume = overtaken
         driver.append_messages([result("t")])
-        assert driver.messages() == [user("Where?"), calling("t"), result("t")]
+        assert driver.messages() == [*asked, result("t")]
 
     def test_exports_and_the_admin_read_every_format(self):
         for name, messages in TURNS.items():
@@ -519,11 +613,13 @@ class ValueTests(SimpleTestCase):
     def test_garbage_in_known_members_is_never_an_error(self, data):
         members = st.sampled_from(
             "role type content tool_calls function id parts source image_url file summary "
-            "tool_call_id call_id text data url input output name arguments state".split()
+            "tool_call_id call_id text data url input output name arguments state "
+            "base64 mime_type additional_kwargs args reasoning".split()
         )
         known = st.sampled_from(
             "user assistant tool system message function_call function_call_output reasoning "
-            "tool_use tool_result image document text image_url file tool-x dynamic-tool".split()
+            "tool_use tool_result image document text image_url file tool-x dynamic-tool "
+            "human ai chat AIMessageChunk tool_call audio media".split()
         )
         leaves = known | texts | numbers | st.none()
         inner = st.recursive(
@@ -578,10 +674,11 @@ class FailureTests(RedisTestCase):
     @both
     def test_messages_that_are_too_large_are_refused(self, index):
         driver = index.driver("c")
-        driver.append_messages([user("Where?"), calling("t")])
+        [first] = driver.append_messages([user("Where?"), calling("t")])
         with self.assertRaises(ConversationTooLarge):
             driver.append_messages([result("t", "x" * 3000)])
-        assert driver.messages() == [user("Where?"), calling("t")]
+        assert driver.messages(run_id=first) == [user("Where?"), calling("t")]
+        driver.discard(first)
         [id] = driver.append_messages([user("And?")])
         with self.assertRaises(ConversationTooLarge):
             driver.append_messages([answer("x" * 3000)], ids=[id])

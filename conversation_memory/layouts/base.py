@@ -131,6 +131,17 @@ class Layout(WrittenConversation):
         yield from self._change_run(ref, run_id, "edit", annotated)
         return meta
 
+    def shorten(
+        self, ref: ConversationRef, run_id: str, shortened: Callable[[Run], Run | None]
+    ) -> Operation[None]:
+        """Change a run, or remove it if nothing is left of it."""
+
+        def text(stored: bytes) -> bytes | None:
+            rest = shortened(Run.from_text(stored))
+            return None if rest is None else self.text_of(rest)
+
+        yield from self._change_run(ref, run_id, "edit", text)
+
     def remove(self, ref: ConversationRef, run_id: str) -> Operation[None]:
         yield from self._change_run(ref, run_id, "remove")
 
@@ -142,18 +153,20 @@ class Layout(WrittenConversation):
         ref: ConversationRef,
         run_id: str,
         operation: str,
-        renewed: Callable[[bytes], bytes] | None = None,
+        renewed: Callable[[bytes], bytes | None] | None = None,
     ) -> Operation[None]:
-        """Make a change that begins at a run; for 'edit', `renewed` makes its new text."""
+        """Make a change that begins at a run.
+
+        For 'edit', `renewed` makes its new text, or None to remove it.
+        """
 
         def change(document: Document) -> Document:
             position, texts = self._position(ref, document.runs, run_id), [*document.texts]
-            if renewed is not None:
-                texts[position] = renewed(texts[position])
-            elif operation == "remove":
-                del texts[position]
-            else:
+            text = renewed(texts[position]) if renewed else None
+            if operation == "truncate":
                 del texts[position + 1 :]
+            else:
+                texts[position : position + 1] = [] if text is None else [text]
             return document.with_texts(texts)
 
         yield from self._change(ref, change)

@@ -125,7 +125,7 @@ class ListLayout(Layout):
         ref: ConversationRef,
         run_id: str,
         operation: str,
-        renewed: Callable[[bytes], bytes] | None = None,
+        renewed: Callable[[bytes], bytes | None] | None = None,
     ) -> Operation[None]:
         documents = yield from self.indexer()
 
@@ -143,12 +143,14 @@ class ListLayout(Layout):
             if index is None:
                 raise self._error(RunNotFound, ref, repr(run_id))
             ref = ref.owned_by(owner_of(record))
-            text = b"" if renewed is None else renewed(plain)
-            self._check_runs(ref, [text])
-            change = documents.of(operation, stored, text) if documents else b""
-            removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[operation]
-            text = self.sealing.seal(RUN, ref.id, text) if self.sealing else text
-            args = [*self._lifetimes(ref), operation, index, stored, text, change]
+            text = renewed(plain) if renewed else None
+            what = "remove" if operation == "edit" and text is None else operation
+            self._check_runs(ref, [text or b""])
+            change = documents.of(what, stored, text or b"") if documents else b""
+            removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[what]
+            if text is not None and self.sealing is not None:
+                text = self.sealing.seal(RUN, ref.id, text)
+            args = [*self._lifetimes(ref), what, index, stored, text or b"", change]
             args += map(digest, removed)
             reply = yield self._command(self._changing(CHANGE), ref, args)
             return True if isinstance(reply, int) else reply

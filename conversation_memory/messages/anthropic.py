@@ -64,12 +64,13 @@ def _chat(message: Message) -> Iterator[Message]:
         output = block.get("content")
         text = joined(dicts(output)) if isinstance(output, list) else string(output)
         yield result(block.get("tool_use_id"), text)
-    parts = [*filter(None, map(_chat_part, blocks))]
+    parts = [*filter(None, map(chat_part, blocks))]
     if parts or not results:
         yield {"role": "user", "content": content_of(parts)}
 
 
-def _chat_part(block: Message) -> Message | None:
+def chat_part(block: Message) -> Message | None:
+    """The part of a chat message that a block is; None for one that has no place there."""
     kind, source = block.get("type"), member(block, "source")
     data = data_url(source.get("media_type"), source.get("data"))
     if kind == "text":

@@ -7,13 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..wire import MAX_DEPTH, too_deep
-from . import anthropic, chat, responses, ui
+from . import (
+    anthropic,
+    chat,
+    langchain_format,
+    llama_index_format,
+    pydantic_ai_format,
+    responses,
+    ui,
+)
 from .parts import SYSTEM, Message
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Messages as one API takes them, and their way to chat messages and back."""
+    """Messages as one API takes them, and their way to chat messages and back.
+
+    `roles` are those that its messages may have; none for any message.
+    """
 
     name: str
     roles: Sequence[str]
@@ -27,10 +38,11 @@ class Format:
 
     def begins(self, message: Message) -> bool:
         """True for a message of a user, not for the result of a tool."""
-        return self.roles_of(message)[:1] == ["user"]
+        return [role for role in self.roles_of(message) if role not in SYSTEM][:1] == ["user"]
 
     def is_system(self, message: Message) -> bool:
-        return message.get("role") in SYSTEM
+        roles = self.roles_of(message)
+        return bool(roles) and all(role in SYSTEM for role in roles)
 
 
 FORMATS = {
@@ -40,6 +52,9 @@ FORMATS = {
         ("openai-responses", responses),
         ("anthropic", anthropic),
         ("ui", ui),
+        ("langchain", langchain_format),
+        ("llama-index", llama_index_format),
+        ("pydantic-ai", pydantic_ai_format),
     )
 }
 OPENAI = FORMATS["openai"]
@@ -54,20 +69,30 @@ def find_format(name: str) -> Format:
 
 def checked(messages: Any, format: Format) -> list[Message]:
     """The messages as JSON objects. Raises ValueError, naming the position of a wrong one."""
+    return [_checked(one, position, format) for position, one in enumerate(plain(messages))]
+
+
+def plain(messages: Any) -> list[Message]:
+    """Any messages as JSON objects. Raises ValueError, naming the position of a wrong one."""
     if isinstance(messages, str | bytes | Mapping) or not hasattr(messages, "__iter__"):
         raise ValueError(f"Messages must be a list of dicts, not {type(messages).__name__}.")
-    return [_checked(message, position, format) for position, message in enumerate(messages)]
+    return [_object(message, f"messages[{position}]") for position, message in enumerate(messages)]
 
 
-def _checked(message: Any, position: int, format: Format) -> Message:
-    where = f"messages[{position}]"
+def _object(message: Any, where: str) -> Message:
     value = _plain(message, where)
     if not isinstance(value, dict):
         raise ValueError(f"{where} must be a dict, not {type(message).__name__}.")
+    return value
+
+
+def _checked(value: Message, position: int, format: Format) -> Message:
+    where = f"messages[{position}]"
     role, kind = value.get("role"), value.get("type", "message")
     if not isinstance(kind, str) and format.has_items:
         raise ValueError(f"{where} must have a text as `type`.")
-    if role not in format.roles and not (format.has_items and kind != "message"):
+    is_item = format.has_items and kind != "message"
+    if format.roles and role not in format.roles and not is_item:
         raise ValueError(f"{where} has the role {role!r:.50}. Choose {_or(format.roles)}.")
     if fault := format.fault(value):
         raise ValueError(f"{where} {fault} in the format {format.name!r}.")

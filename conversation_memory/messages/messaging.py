@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..exceptions import RunNotFound
+from ..exceptions import ReplyLost, RunNotFound
 from ..redis_io.operations import Operation, twins
 from ..replies import OpenRun, ReplyingDriver
-from ..replies.lifecycle import answered
+from ..replies.lifecycle import Ending, answered
 from ..runs import Run
 from .formats import Format, estimate_message_tokens, find_format
-from .parts import Message
-from .turns import Turn, is_unfinished, messages_of, turns_of
+from .parts import Message, calls_of
+from .turns import Turn, chat_messages, is_unfinished, messages_of, turns_of
 
 _RECENT = 1000  # among how many runs one of an id is looked for
+_ATTEMPTS = 100
 
 
 class MessagingDriver(ReplyingDriver):
@@ -33,8 +34,9 @@ class MessagingDriver(ReplyingDriver):
     ) -> Operation[list[Message]]:
         """The conversation as messages for a model, oldest first; changes nothing stored.
 
-        `format` is "openai" (the chat API), "openai-responses", "anthropic" or "ui" (UIMessages of
-        Vercel's AI SDK). Messages that were appended in this format come back unchanged.
+        `format` is "openai" (the chat API), "openai-responses", "anthropic", "ui" (UIMessages of
+        Vercel's AI SDK), or the name of a framework, such as "langchain". Messages that were
+        appended in this format come back unchanged.
 
         The messages are those of a `window()` of whole runs: `max_runs`, `max_tokens` and `strict`
         are its arguments. `count` gets the messages of one run, and counts four characters as a
@@ -65,8 +67,8 @@ class MessagingDriver(ReplyingDriver):
         """Append messages in the form of an API, `format`; see `messages()`.
 
         A message of a user begins a run, which ends before the next one. A list that begins with an
-        answer or with results of tools continues the last run if a tool was called in it, or
-        finishes the open run. A question at the end without an answer becomes an open run.
+        answer or with results of tools goes on with the open run. What lacks an answer at the end,
+        such as a question or a tool call, is an open run.
 
         A run has the id of the message of its user, if that has one, else a fresh one; `ids` gives
         the ids of all runs of the list instead. A run whose id is stored already is not added
@@ -77,7 +79,7 @@ class MessagingDriver(ReplyingDriver):
         `ReplyLost` if another worker writes the answer of the open run.
         """
         turns = turns_of(messages, find_format(format), ids)
-        question = turns[-1] if turns and turns[-1].is_question else None
+        question = turns[-1] if turns and turns[-1].begins and turns[-1].is_open else None
         whole = turns[:-1] if question else turns
         found: list[str] = []
         if whole and not whole[0].begins:
@@ -104,7 +106,7 @@ class MessagingDriver(ReplyingDriver):
         for turn in turns:
             if turn.id not in open:
                 runs.append(turn.run())
-            elif not turn.is_question:
+            elif not turn.is_open:
                 yield from self._append_runs(runs)
                 yield from self._finish_open(open[turn.id], turn.run())
                 runs = []
@@ -114,18 +116,32 @@ class MessagingDriver(ReplyingDriver):
         return {run.run_id: run for run in (yield from self._replies.all())}
 
     def _ask(self, turn: Turn) -> Operation[None]:
-        """Keep a question as an open run, unless it was answered before."""
-        if not turn.is_named or not (yield from self._replies.is_stored(turn.id)):
+        """Keep what lacks an answer as an open run, unless it was answered before."""
+        open = None
+        if turn.is_named:
+            if (yield from self._replies.is_stored(turn.id)):
+                return
+            open = yield from self._replies.get(turn.id)
+        if open and not open.claims and not turn.is_question:
+            yield from self._replies.amend(turn.run(), open.token)
+        else:
             yield from self._replies.begin(turn.run())
 
     def _continue(self, turn: Turn, turns: Sequence[Turn]) -> Operation[str]:
         """Go on with the run that lacks these messages, and append `turns`. Returns its id."""
+        for _ in range(_ATTEMPTS):
+            run_id = yield from self._continue_once(turn, turns)
+            if run_id is not None:
+                return run_id
+        raise self._layout._conflict(self._ref, "kept changing")
+
+    def _continue_once(self, turn: Turn, turns: Sequence[Turn]) -> Operation[str | None]:
+        """The same; None if another writer was faster."""
         open = yield from self._open_by_id()
         is_open = turn.is_named and turn.id in open
         stored = [] if is_open else (yield from self._last(turn))
         found: list[Run | OpenRun] = [run for run in stored if is_unfinished(run)]
-        if turn.chat and turn.chat[0].get("role") != "tool":  # no open run has called a tool
-            found += [run for run in open.values() if not turn.is_named or run.run_id == turn.id]
+        found += [run for run in open.values() if _may_take(run, turn)]
         if not found and stored and turn.ends(stored[0]):  # appended before
             yield from self._add_turns(turns)
             return stored[0].id
@@ -133,7 +149,12 @@ class MessagingDriver(ReplyingDriver):
             raise _no_place(turn, len(found))
         [run] = found
         if isinstance(run, OpenRun):
-            yield from self._finish_open(run, turn.behind(run.question).run())
+            try:
+                yield from self._go_on(run, turn)
+            except ReplyLost:
+                if run.claims:
+                    raise
+                return None
             yield from self._add_turns(turns)
             return run.run_id
         are_new = open.keys().isdisjoint(turn.id for turn in turns)
@@ -159,12 +180,32 @@ class MessagingDriver(ReplyingDriver):
         if runs:
             yield from self._layout.append(self._ref, runs)
 
+    def _go_on(self, open: OpenRun, turn: Turn) -> Operation[None]:
+        whole = turn.behind(open.question)
+        if not whole.is_open:
+            yield from self._finish_open(open, whole.run())
+        elif not turn.ends(open.question):
+            yield from self._replies.amend(whole.run(), open.token)
+
     def _finish_open(self, open: OpenRun, run: Run) -> Operation[None]:
         # A reply that is claimed and then refused would wait for the end of its lease.
         whole = answered(open.question, run.output, run.meta)
         self._layout._check_runs(self._ref, [self._layout.text_of(whole)])
+        if not open.claims:
+            ending = Ending(rest=run.output.text)
+            yield from self._replies.finish(whole, open.token, ending)
+            return
         reply = yield from self._reply(open.run_id)
         yield from reply._finish(run.output, meta=run.meta)
+
+
+def _may_take(open: OpenRun, turn: Turn) -> bool:
+    """True if messages may go on with an open run: it has made the call whose result they are."""
+    if turn.is_named and open.run_id != turn.id:
+        return False
+    first = turn.chat[0] if turn.chat else {}
+    calls = (call for one in chat_messages(open.question) for call in calls_of(one))
+    return first.get("role") != "tool" or first.get("tool_call_id") in [c.get("id") for c in calls]
 
 
 def _renewed(turn: Turn) -> Callable[[Run], Run]:

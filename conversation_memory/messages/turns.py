@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
@@ -53,7 +54,18 @@ class Turn:
     @property
     def is_question(self) -> bool:
         """True if nothing follows the message of the user."""
-        return self.begins and all(one.get("role") in ("user", *SYSTEM) for one in self.chat)
+        return self.begins and self.is_asked
+
+    @property
+    def is_asked(self) -> bool:
+        """True if the assistant has neither said nor done anything."""
+        return all(one.get("role") in ("user", *SYSTEM) for one in self.chat)
+
+    @property
+    def is_open(self) -> bool:
+        """True if an answer is to come: to the question, or to what a tool returns."""
+        said = [one for one in self.chat if one.get("role") not in SYSTEM]
+        return not said or said[-1].get("role") in ("user", "tool") or bool(calls_of(said[-1]))
 
     def run(self) -> Run:
         """The run, which keeps the messages unless its texts tell them."""
@@ -127,6 +139,24 @@ def _groups(messages: list[Message], format: Format) -> Iterator[tuple[int, list
         yield begin, messages[begin:]
 
 
+def split(
+    messages: Sequence[Message], format: Format, before: Sequence[Message] = ()
+) -> Iterator[list[Message]]:
+    """The messages of each turn of any list; the first goes on with those that stand `before`.
+
+    A turn ends in front of the next message of a user, or system prompt, that follows an answer.
+    """
+    group = [*before]
+    for message in messages:
+        is_next = format.begins(message) or format.is_system(message)
+        if group and is_next and not Turn(format, group).is_asked:
+            yield group
+            group = []
+        group.append(message)
+    if group:
+        yield group
+
+
 def check_results(format: Format, messages: Sequence[Message], start: int) -> None:
     """Raises ValueError for the result of a tool call that was not made."""
     made: set[str] = set()
@@ -148,11 +178,14 @@ def is_unfinished(run: Run) -> bool:
 
 def projected(chat: Sequence[Message]) -> tuple[Any, Any]:
     """Input and output of the run of chat messages: texts, or an artifact that shows pictures."""
-    asked = [one for one in chat if one.get("role") == "user"]
+    asked = takewhile(lambda one: one.get("role") in ("user", *SYSTEM), chat)
+    parts = [
+        part for one in asked if one["role"] == "user" for part in parts_of(one.get("content"))
+    ]
     answers = [text_of(one) for one in chat if one.get("role") == "assistant"]
     output = next((text for text in reversed(answers) if text), "")
     # In Anthropic's form, a text may stand beside the results of tools: it is not the question.
-    return _shown(parts_of(asked[0].get("content")) if asked else []), output
+    return _shown(parts), output
 
 
 def _shown(parts: list[Message]) -> str | Artifact:

@@ -22,6 +22,7 @@ from ..layouts.stored import Refusal
 from ..redis_io.operations import Command, Operation, Pause, single
 from ..redis_io.scripts import Script
 from ..runs import Run
+from ..search_index.run_documents import fresh_token
 from .open_runs import Chunk, OpenRun, ReplyState, ReplyTexts, said, write_reason, write_text
 
 BEGIN = Script("begin")
@@ -29,11 +30,14 @@ CLAIM = Script("claim")
 ADD = Script("chunk")
 SETTLE = Script("settle")
 
+UNCLAIMED = b"-"  # the token of a question that was not amended
+
 _ATTEMPTS = 100
 _LOOKED_AT = 200  # runs, which one round trip reads
 
 # Why a reply is not the worker's, by the word that the scripts return.
 _REASONS = {
+    "changed": "has another question by now",
     "absent": "is not open: it was finished or removed, or it was never begun",
     "claimed": "is being written by another worker",
     "taken": "was claimed by another worker",
@@ -76,12 +80,28 @@ class Replies:
 
     def begin(self, question: Run) -> Operation[None]:
         """Keep a question; nothing happens if that was done before."""
+        return self._keep(question, b"", UNCLAIMED)
+
+    def amend(self, question: Run, token: bytes) -> Operation[bytes]:
+        """Let a question take the place of one that nobody has claimed. Returns its token.
+
+        Raises `ReplyLost`, with the reason "changed" if another one took its place before.
+        """
+        new = fresh_token()
+        yield from self._check_readable(question.id)
+        try:
+            yield from self._keep(question, token, new)
+        except ReplyLost as error:
+            raise self.error(question.id, error.reason) from None
+        return new
+
+    def _keep(self, question: Run, before: bytes, token: bytes) -> Operation[None]:
         text, layout = question.to_wire(), self.layout
         layout._check_runs(self.ref, [text])
         text = self._texts(question.id).stored(QUESTION, text)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
-            args = [*layout._lifetimes(ref), text, layout.form]
+            args = [*layout._lifetimes(ref), text, before, token, layout.form]
             reply: bytes | Refusal = yield self._command(BEGIN, ref, question.id, args)
             return reply
 
@@ -149,12 +169,20 @@ class Replies:
             raise self.error(run_id, answer.decode())
 
     def finish(
-        self, run: Run, token: bytes, ending: Ending, status: str = "finished"
+        self,
+        run: Run,
+        token: bytes,
+        ending: Ending,
+        status: str = "finished",
+        *,
+        more: Sequence[Run] = (),
     ) -> Operation[None]:
-        """Append the run and close the reply, in one step; nothing if that was done before."""
+        """Append the run, and `more` behind it, and close the reply, in one step and only once."""
         settlement = self._settlement(run.id, token, status, "", ending)
         try:
-            added = yield from self.layout.append(replace(self.ref, settles=settlement), [run])
+            added = yield from self.layout.append(
+                replace(self.ref, settles=settlement), [run, *more]
+            )
         except ReplyLost as error:
             if error.reason != "repeated":
                 raise self.error(run.id, error.reason) from None

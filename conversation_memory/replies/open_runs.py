@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -54,7 +54,7 @@ class OpenRun:
 
     `state` is "waiting" for a worker, "claimed" by one until `lease`, "lost" if that is over,
     "failed" with a `reason`, or "cancelled" before anything was said. `claims` counts the workers
-    so far, `changed` is when the last one came or ended.
+    so far, `changed` is when the last one came or ended. `token` is for the scripts.
     """
 
     conversation_id: str
@@ -67,6 +67,7 @@ class OpenRun:
     claims: int
     reason: str
     question: Run
+    token: bytes = field(repr=False)
 
     @classmethod
     def of(
@@ -89,6 +90,7 @@ class OpenRun:
             state.claims,
             state.reason,
             Run.from_text(texts.opened(QUESTION, question, strict=False)),
+            state.token,
         )
 
     @property

@@ -1,14 +1,25 @@
 -- needs: slide, replies
--- Keep the question of a run whose output is to come, beside the conversation.
--- ARGV  id, owner, lifetime, default lifetime, question, layout; what replies.lua says
--- Returns the state, of a run that was begun before too; a refusal (conversation.lua), or 'absent'
--- without a conversation.
+-- Keep the question of a run whose output is to come, beside the conversation; or amend it, while
+-- nobody has claimed it.
+-- ARGV  id, owner, lifetime, default lifetime, question, token of the question to amend ('' for
+--       none), that of the new one, layout; what replies.lua says
+-- Returns the state, of a run that was begun before too; a refusal (conversation.lua), 'absent'
+-- without a conversation, or {'reply', why} if it cannot be amended.
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
-refused = unsealed(stored, ARGV[6])
+refused = unsealed(stored, ARGV[8])
 if refused then return refused end
 local state, question = read()
+local token = ARGV[7]
+if ARGV[6] ~= '' and not (state and question and state.token == token) then
+  if not state then return {'reply', 'absent'} end
+  if not question then return {'reply', state.status} end
+  if state.status == 'claimed' then return {'reply', 'claimed'} end
+  if state.token ~= ARGV[6] then return {'reply', 'changed'} end
+  state.token, state.changed = token, string.format('%.0f', clock())
+  redis.call('HSET', open, QUESTION, ARGV[5], STATE, text_of(state))
+end
 if state then return text_of(state) end
 redis.call('ZCARD', opened)
 local now = clock()
@@ -21,7 +32,7 @@ for _, field in ipairs(redis.call('HKEYS', open)) do
   end
 end
 local time = string.format('%.0f', now)
-state = {status = 'waiting', begun = time, changed = time, lease = 0, claims = 0, token = '-',
+state = {status = 'waiting', begun = time, changed = time, lease = 0, claims = 0, token = token,
   reason = '""'}
 redis.call('ZADD', opened, now, reply)
 redis.call('HSET', open, QUESTION, question or ARGV[5], STATE, text_of(state))

@@ -4,7 +4,7 @@
 -- and behind all other arguments the run id and the name of the reply in the list.
 -- An open run has two fields: its question, and its state, of which the text is
 --   status, time of the question, of the last change and end of the lease (ms), how often it was
---   claimed, token of the claim ('-' for none), reason as JSON
+--   claimed, token of the claim (before the first one, that of the question), reason as JSON
 -- Of a run that is settled, the state is kept as long as its chunks. The id of a chunk is the number
 -- of the claim and that of the chunk: one that is sent again is known by it.
 local reply, run = table.remove(ARGV), table.remove(ARGV)

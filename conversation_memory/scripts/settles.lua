@@ -2,11 +2,12 @@
 -- Stands before a script on a conversation: what it writes is the output of an open run, which it
 -- settles with its answer; or settle.lua does, without an output. The last arguments before those
 -- of replies.lua are
---   token of the claim ('' for anyone, '-' while nobody has claimed it), status that it gets, reason
+--   token of the claim, or while nobody has claimed it of the question ('' for anyone), status that it gets, reason
 --   as JSON, number of the last chunk and its text ('' for none), 1 if it stands for all chunks
 --   before, id of the chunk that must be the last one ('' for any)
 -- Refuses with {'reply', why}: 'repeated' if just this was done before, 'moved' if there are more
--- chunks, 'absent', or the status that the run has by another caller.
+-- chunks, 'changed' if it has another question, 'absent', or the status that the run has by another
+-- caller.
 local last, anew, text, number = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV),
   table.remove(ARGV)
 number = tonumber(number)
@@ -16,10 +17,13 @@ local state, question  -- read by enter(), which forgets an expired conversation
 local function unsettled()
   redis.call('ZCARD', opened)  -- fails on a key of another type
   if not state then return {'reply', 'absent'} end
-  if state.status == status and (token == '' or token == state.token) then
-    return {'reply', 'repeated'}
+  -- The token of a question is known to all who have read it.
+  local is_own = token == '' or token == state.token and state.claims > 0
+  if state.status == status and is_own then return {'reply', 'repeated'} end
+  local is_held = state.status == 'claimed' or state.claims == 0
+  if question and token ~= '' and token ~= state.token and state.claims == 0 then
+    return {'reply', 'changed'}
   end
-  local is_held = state.status == 'claimed' or token == '-'
   if not question or token ~= '' and (token ~= state.token or not is_held) then
     return {'reply', state.status}
   end

@@ -17,8 +17,18 @@ from django.conf import settings
 
 from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
-SECTIONS = ("workloads", "driver", "lists", "archives", "search", "indexing", "admin", "replies")
-SECTIONS += ("encryption",)
+SECTIONS = (
+    "workloads",
+    "driver",
+    "lists",
+    "archives",
+    "search",
+    "indexing",
+    "admin",
+    "replies",
+    "frameworks",
+    "encryption",
+)
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 

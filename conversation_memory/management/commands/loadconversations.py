@@ -34,6 +34,7 @@ class Command(MemoryCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="Archive to restore; '-' is stdin.")
         self.add_using(parser)
+        self.add_restoring(parser)
         parser.add_argument(
             "--format",
             choices=["archive", *READERS],
@@ -41,16 +42,18 @@ class Command(MemoryCommand):
             help="archive, or a chat export with messages or turns (default: archive).",
         )
         parser.add_argument(
+            "--ignore-expiry",
+            action="store_true",
+            help="Restore expired conversations too, and all of them without an expiry.",
+        )
+
+    def add_restoring(self, parser: CommandParser) -> None:
+        parser.add_argument(
             "--on-conflict",
             choices=POLICIES,
             default="fail",
             help="Handling of a conversation that is stored with different content: fail before "
             "anything is written (default), skip it, replace it, or keep the newest.",
-        )
-        parser.add_argument(
-            "--ignore-expiry",
-            action="store_true",
-            help="Restore expired conversations too, and all of them without an expiry.",
         )
         parser.add_argument(
             "--owner-map",
@@ -67,8 +70,7 @@ class Command(MemoryCommand):
 
     def handle(self, *args: Any, file: str, using: str, dry_run: bool, **options: Any) -> None:
         self.after_interrupt = "Nothing was written."
-        index, path = indexes[using], options["owner_map"]
-        owners = None if path is None else _owner_map(path)
+        index, owners = indexes[using], owner_map(options["owner_map"])
         with reading(sys.stdin.buffer if file == "-" else file) as (stream, name):
             keyring = archive_key(options["key"]) if options["key"] else index.keyring
             most = index.settings.max_bytes
@@ -104,9 +106,9 @@ class Command(MemoryCommand):
             source.verify(show)
         return source
 
-    def load(self, restore: Restore, *, dry_run: bool) -> Counts:
+    def load(self, restore: Restore, *, dry_run: bool, unit: str = "B") -> Counts:
         doing, source = "Comparing" if dry_run else "Restoring", restore.source
-        with self.progress(doing, total=source.size, unit="B") as show:
+        with self.progress(doing, total=source.size, unit=unit) as show:
 
             def progress(counts: Counts) -> None:
                 if not dry_run and (counts.new or counts.replaced):
@@ -151,8 +153,10 @@ def _examples(counts: Counts, kind: str) -> str:
     return examples(counts.examples.get(kind, []), getattr(counts, kind))
 
 
-def _owner_map(path: str) -> dict[str, str]:
+def owner_map(path: str | None) -> dict[str, str] | None:
     """Old owner -> new owner, "" for none."""
+    if path is None:
+        return None
     try:
         text = Path(path).read_text("utf-8-sig")  # spreadsheets begin a CSV file with a BOM
         pairs = _from_json(text) if text.lstrip().startswith("{") else _from_csv(text)

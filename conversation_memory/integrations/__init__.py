@@ -1,0 +1,1 @@
+"""Adapters for frameworks: one module each, which nothing else imports."""

@@ -1,0 +1,294 @@
+"""A conversation as one list of messages, as the memories of frameworks want it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from ..exceptions import ReplyLost, RunNotFound
+from ..redis_io.abreast import abreast
+from ..redis_io.operations import Operation, Performing, T, twins
+from ..replies import OpenRun
+from ..replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of
+from ..runs import Run
+from ..wire import dumps
+from .formats import Format, find_format, plain
+from .messaging import MessagingDriver
+from .parts import Message
+from .turns import FORMAT, MESSAGES, Turn, kept, messages_of, split
+
+_ATTEMPTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What the next messages go on with: a run that lacks an answer, or else the last one."""
+
+    open: Run | None = None
+    token: bytes = UNCLAIMED
+    last: str | None = None
+
+
+class MessageList(Performing):
+    """All messages of a conversation in one format, oldest first: any message, in any order.
+
+    `driver` is that of the conversation, `format` one of `driver.messages()`. A run begins with a
+    message of a user and ends before the next one that follows an answer; what lacks an answer at
+    the end is an open run, and is a part of the list too, unless a worker has claimed it. Messages
+    that were added in this format come back unchanged. Those of other formats are converted.
+
+    The messages of a turn that has begun already, in another format, are converted into that.
+    """
+
+    def __init__(self, driver: MessagingDriver, format: str = "openai"):
+        self.driver = driver
+        self._format = find_format(format)
+        self._end: _End | None = None  # None if it is not known
+
+    def _read(self, limit: int | None = None) -> Operation[list[Message]]:
+        """The last `limit` messages, or all."""
+        if limit is not None and limit <= 0:
+            return []
+        if limit is None:
+            found = self._everything()
+            return self._messages(*(yield from self.driver._reading(found)))
+        # Most runs have two messages.
+        for count in (limit // 2 + 1, limit):
+            found = self._with_waiting(self.driver._layout.tail(self.driver._ref, count))
+            runs, waiting = yield from self.driver._reading(found)
+            messages = self._messages(runs, waiting)
+            if len(messages) >= limit or len(runs) < count:
+                break
+        return messages[-limit:]
+
+    read, aread = twins(_read)
+
+    def _add(self, messages: Iterable[Any]) -> Operation[None]:
+        """Add messages at the end. Raises ValueError for what is not JSON."""
+        added = plain(messages)
+        for _ in range(_ATTEMPTS if added else 0):
+            end, self._end = self._end, None
+            # Whoever knows an open run is refused if it has changed; who answers another must look.
+            if end is None or not (end.open or self._format.begins(added[0])):
+                end = yield from self._look()
+            try:
+                self._end = yield from self._write(end, added)
+                return
+            except (ReplyLost, RunNotFound):  # somebody else has gone on with it
+                continue
+        if added:
+            raise self._kept_changing()
+
+    add, aadd = twins(_add)
+
+    def _pop(self) -> Operation[Message | None]:
+        """Remove the last message and return it; None if there is none."""
+        for _ in range(_ATTEMPTS):
+            runs, waiting = yield from self._ends()
+            if not runs and not waiting:
+                return None
+            try:
+                return (yield from self._take(waiting[-1] if waiting else runs[-1], -1))
+            except (ReplyLost, RunNotFound):
+                continue
+        raise self._kept_changing()
+
+    pop, apop = twins(_pop)
+
+    def _delete(self, position: int) -> Operation[Message | None]:
+        """Remove the message at a position, from 0, and return it; None if there is none."""
+        found = yield from self._everything()
+        runs: list[Run | OpenRun] = [*found[0], *found[1]]
+        for run in runs:
+            question = run.question if isinstance(run, OpenRun) else run
+            length = len(messages_of(question, self._format))
+            if 0 <= position < length:
+                return (yield from self._take(run, position))
+            position -= length
+        return None
+
+    delete, adelete = twins(_delete)
+
+    def _replace(self, messages: Iterable[Any]) -> Operation[None]:
+        """Let these messages be the whole list. Runs whose messages stay are kept as they are.
+
+        What others have added since is replaced too.
+        """
+        turns = [*self._turns([], plain(messages))]
+        runs, waiting = yield from self._everything()
+        last = turns.pop() if turns and turns[-1].is_open else None
+        stored = _reusing(runs, turns, self._format)
+        metadata = (yield from self.driver._layout.load(self.driver._ref))[1]
+        if stored or runs or last:
+            yield from self.driver._layout.store(self.driver._ref, stored, metadata, None)
+        for run in waiting:
+            yield from self.driver._replies.give_up(run.run_id, "removed", "")
+        self._end = _End(last=stored[-1].id if stored else None)
+        if last:
+            self._end = yield from self._ask(last.run(), self._end.last)
+
+    replace, areplace = twins(_replace)
+
+    def _clear(self) -> Operation[None]:
+        """Remove all messages; title, owner and metadata stay."""
+        if (yield from self.driver._layout.record(self.driver._ref)) is not None:
+            yield from self._replace([])
+
+    clear, aclear = twins(_clear)
+
+    def _messages(self, runs: Sequence[Run], waiting: Sequence[OpenRun]) -> list[Message]:
+        self._end = _end(runs, waiting)
+        asked = (run.question for run in waiting)
+        return [one for run in (*runs, *asked) for one in messages_of(run, self._format)]
+
+    def _ends(self) -> Operation[tuple[list[Run], list[OpenRun]]]:
+        """The last run, and what nobody has claimed of those that lack an answer."""
+        return self._with_waiting(self.driver._layout.tail(self.driver._ref, 1))
+
+    def _everything(self) -> Operation[tuple[list[Run], list[OpenRun]]]:
+        return self._with_waiting(self._all_runs())
+
+    def _all_runs(self) -> Operation[list[Run]]:
+        return (yield from self.driver._layout.load(self.driver._ref))[0]
+
+    def _with_waiting(
+        self, reading: Operation[list[Run]]
+    ) -> Operation[tuple[list[Run], list[OpenRun]]]:
+        open = self.driver._layout.keys.open(self.driver._ref.id)
+        runs, fields = yield from abreast(reading, _sending(fields_of(open)))
+        if not any(name.startswith(b"question:") for name in fields):
+            return runs, []
+        waiting = yield from self.driver._replies.all()
+        return runs, [run for run in waiting if not run.claims]
+
+    def _look(self) -> Operation[_End]:
+        return _end(*(yield from self._ends()))
+
+    def _turns(self, before: list[Message], added: list[Message]) -> Iterator[Turn]:
+        """The turns of messages that follow others; the first holds those too."""
+        for group in split(added, self._format, before):
+            yield Turn(self._format, group, id=uuid4().hex)
+
+    def _write(self, end: _End, added: list[Message]) -> Operation[_End]:
+        before = messages_of(end.open, self._format) if end.open else []
+        first, *turns = self._turns(before, added)
+        if end.open:
+            added = first.messages[len(before) :]
+            return (yield from self._go_on(end, self._behind(end.open, added), turns))
+        if end.last and not first.begins:
+            yield from self._resume(end.last, first.messages)
+            return (yield from self._append(end.last, [], turns)) if turns else end
+        return (yield from self._append(end.last, [], [first, *turns]))
+
+    def _go_on(self, end: _End, first: Turn, turns: Sequence[Turn]) -> Operation[_End]:
+        """Write the whole turn of an open run, and those that follow."""
+        assert end.open is not None
+        run = _with_meta_of(end.open, first)
+        if not turns and first.is_open:
+            token = yield from self.driver._replies.amend(run, end.token)
+            return _End(run, token, end.last)
+        return (yield from self._append(end.last, [run], turns, end.token))
+
+    def _append(
+        self,
+        last: str | None,
+        runs: Sequence[Run],
+        turns: Sequence[Turn],
+        token: bytes | None = None,
+    ) -> Operation[_End]:
+        """Append runs and turns, of which the last may lack its answer.
+
+        With a token, the first run is an open one.
+        """
+        open = turns[-1] if turns and turns[-1].is_open else None
+        whole = [*runs, *(turn.run() for turn in turns if turn is not open)]
+        if token is not None:
+            yield from self.driver._replies.finish(whole[0], token, NO_ENDING, more=whole[1:])
+        elif whole:
+            yield from self.driver._layout.append(self.driver._ref, whole)
+        last = whole[-1].id if whole else last
+        return (yield from self._ask(open.run(), last)) if open else _End(last=last)
+
+    def _ask(self, run: Run, last: str | None) -> Operation[_End]:
+        yield from self.driver._replies.begin(run)
+        return _End(run, last=last)
+
+    def _resume(self, run_id: str, added: list[Message]) -> Operation[None]:
+        """Add messages to the last run, which has had an answer before."""
+
+        def renewed(run: Run) -> Run:
+            whole = _with_meta_of(run, self._behind(run, added))
+            run.output, run.meta = whole.output, whole.meta
+            return run
+
+        yield from self.driver._layout.resume(self.driver._ref, run_id, renewed, [])
+
+    def _behind(self, run: Run, added: list[Message]) -> Turn:
+        """The turn of a run that goes on, in the format that it has."""
+        found = kept(run)
+        form = found[0] if found else self._format
+        if form is not self._format:
+            added = form.from_chat(self._format.to_chat(added), run.id)
+        return Turn(form, [*messages_of(run, form), *added], id=run.id)
+
+    def _take(self, run: Run | OpenRun, position: int) -> Operation[Message]:
+        """Remove one message of a run, and the run if it was the only one."""
+        taken: list[Message] = []
+
+        def shortened(run: Run) -> Run | None:
+            messages = [*messages_of(run, self._format)]
+            if not messages[position:]:
+                raise self.driver._layout._error(RunNotFound, self.driver._ref, repr(run.id))
+            taken[:] = [messages.pop(position)]
+            return _with_meta_of(run, Turn(self._format, messages, id=run.id)) if messages else None
+
+        self._end = None
+        if isinstance(run, OpenRun):
+            rest = shortened(run.question)
+            if rest is None:
+                yield from self.driver._replies.settle(run.run_id, run.token, "removed", "")
+            else:
+                yield from self.driver._replies.amend(rest, run.token)
+        else:
+            yield from self.driver._layout.shorten(self.driver._ref, run.id, shortened)
+        return taken[0]
+
+    def _kept_changing(self) -> Exception:
+        return self.driver._layout._conflict(self.driver._ref, "kept changing")
+
+    def _run(self, operation: Operation[T]) -> T:
+        return self.driver._run(operation)
+
+    async def _arun(self, operation: Operation[T]) -> T:
+        return await self.driver._arun(operation)
+
+
+def _sending(command: Any) -> Operation[Any]:
+    return (yield command)
+
+
+def _end(runs: Sequence[Run], waiting: Sequence[OpenRun]) -> _End:
+    last = runs[-1].id if runs else None
+    if not waiting:
+        return _End(last=last)
+    return _End(waiting[-1].question, waiting[-1].token, last)
+
+
+def _with_meta_of(run: Run, turn: Turn) -> Run:
+    """The run of a turn, with what else the meta of the run had that it takes the place of."""
+    made = turn.run()
+    others = {k: v for k, v in (run.meta or {}).items() if k not in (MESSAGES, FORMAT)}
+    if others:
+        made.meta = {**others, **(made.meta or {})}
+    return made
+
+
+def _reusing(runs: Sequence[Run], turns: Sequence[Turn], format: Format) -> list[Run]:
+    """The runs of turns: stored ones that have the same messages, each once, or new ones."""
+    stored: dict[bytes, list[Run]] = {}
+    for run in reversed(runs):
+        stored.setdefault(dumps(messages_of(run, format)), []).append(run)
+    same = (stored.get(dumps(turn.messages)) for turn in turns)
+    return [known.pop() if known else turn.run() for known, turn in zip(same, turns, strict=True)]

@@ -1,0 +1,31 @@
+"""Several operations whose round trips are made together."""
+
+from typing import Any
+
+from .operations import Command, Operation
+
+
+def abreast(*operations: Operation[Any]) -> Operation[list[Any]]:
+    """The results of operations that only read: what they ask for at a time is one round trip."""
+    results: list[Any] = [None] * len(operations)
+    replies: dict[int, Any] = dict.fromkeys(range(len(operations)))
+    while replies:
+        steps: dict[int, Any] = {}
+        for position, reply in replies.items():
+            try:
+                steps[position] = operations[position].send(reply)
+            except StopIteration as stop:
+                results[position] = stop.value
+        replies = yield from _sent(steps)
+    return results
+
+
+def _sent(steps: dict[int, Any]) -> Operation[dict[int, Any]]:
+    commands: list[Command[Any]] = []
+    for step in steps.values():
+        commands += [step] if isinstance(step, Command) else step
+    found: list[Any] = [*reversed((yield commands))] if commands else []
+    return {
+        position: found.pop() if isinstance(step, Command) else [found.pop() for _ in step]
+        for position, step in steps.items()
+    }
