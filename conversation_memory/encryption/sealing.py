@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from ..exceptions import Damaged, Undecryptable
+from ..exceptions import Damaged, InvalidIndexError, Undecryptable
 from .base64url import decoded, encoded
 from .keyring import PREFIX, Key, Keyring
 
@@ -39,6 +39,15 @@ def key_of(text: bytes) -> str:
     """The id of the key that a value says it was sealed with; '' if it is not sealed."""
     found = _sealed(text)
     return found[1].decode() if found else ""
+
+
+def refuse(sealing: Sealing | None, alias: str, what: str) -> None:
+    """Raises `InvalidIndexError` for data that an encrypted index would store unencrypted."""
+    if sealing is not None:
+        raise InvalidIndexError(
+            f"Alias {alias!r} has ENCRYPTION, which does not cover {what}: they would be stored "
+            "unencrypted. Use an alias without ENCRYPTION for them, with an INDEX of its own."
+        )
 
 
 class Sealing:

@@ -23,17 +23,15 @@ from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from ..titles import MAX_TITLE
 from ..wire import dumps
+from .encrypted import EncryptedConversation
 from .proof import proven
 from .refs import ConversationRef, identified
-from .resealing import resealed
 from .stored import Refusal
-from .written import WrittenConversation
 
 DELETE = Script("delete")
 TOUCH = Script("touch")
 OWNER = Script("owner")
 RENAME = Script("rename")
-RESEAL = Script("reseal")
 ERASE = Script("erase")
 
 
@@ -45,7 +43,7 @@ def erasing(
     return Command((ERASE.call(keys.of(id, owner, fresh_token()), args),))
 
 
-class Layout(WrittenConversation):
+class Layout(EncryptedConversation):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
 
     def store(
@@ -229,14 +227,6 @@ class Layout(WrittenConversation):
             text = self.sealing.seal(TITLE, ref.id, text)
         yield from self._touch(ref, "title", text, self.form)
 
-    def _check_title(self, ref: ConversationRef) -> Operation[None]:
-        """Raises `Undecryptable` if the title cannot be decrypted, which must not be replaced."""
-        assert self.sealing is not None
-        call = ("HMGET", self.keys.record(ref.id), "owner", "title")
-        owner, title = yield single(*call, otherwise=[None, None])
-        if title and (owner == ref.owner or not ref.scoped):
-            self.sealing.open(TITLE, ref.id, title)
-
     def set_lifetime(self, ref: ConversationRef, until: int | None = None) -> Operation[None]:
         """Let the deadline slide, after giving the lifetime of `ref` if it has one.
 
@@ -279,6 +269,7 @@ class Layout(WrittenConversation):
 
     def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
+        keys.append(self.keys.checkpoints(target))
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             args: list[Any] = ["", "", "", target]
@@ -295,48 +286,6 @@ class Layout(WrittenConversation):
             raise self.not_found(taken)
         if renamed < 0:
             raise self._conflict(taken, "exists already")
-
-    def _sealed_for(
-        self, ref: ConversationRef, target: bytes, digested: bool
-    ) -> Operation[tuple[ConversationRef, list[Any]]]:
-        """The arguments of rename.lua for a conversation that is encrypted for its id."""
-        assert self.sealing is not None
-        snapshot = yield from self._snapshot(ref, digested=digested)
-        ref = self._seen(ref, snapshot)
-        args: list[Any] = [*snapshot.expectation, target]
-        if snapshot.field is None:
-            return ref, args
-        encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
-        others = yield from resealed(self.keys, ref.id, target)
-        pairs = [part for pair in encoded.record.items() for part in pair]
-        counts = len(pairs), len(encoded.texts)
-        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others.args]
-
-    def reseal(self, ref: ConversationRef) -> Operation[bool]:
-        """Encrypt with the newest key what it has not encrypted. Returns False if all was."""
-        sealing = self.sealing
-        assert sealing is not None
-
-        def content(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
-            snapshot = yield from self._snapshot(ref, digested=digested)
-            if snapshot.field is None or all(
-                map(sealing.is_current, [snapshot.field, *snapshot.texts])
-            ):
-                return False
-            ref = self._seen(ref, snapshot)
-            encoded = self._checked(ref, self.formed(self.document(ref, snapshot)))
-            written = yield self._write(ref, encoded, snapshot, b"", keeps_times=True)
-            return True if isinstance(written, int) else written
-
-        def others(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
-            found = yield from resealed(self.keys, ref.id, ref.id)
-            if found.is_same:
-                return False
-            done = yield self._command(RESEAL, ref, found.args)
-            return bool(done) if isinstance(done, int) else done
-
-        is_new = yield from self._settled(ref, content)
-        return (yield from self._settled(ref.for_a_call(), others)) or is_new
 
     def _as_owner(
         self, script: Script, ref: ConversationRef, keys: Sequence[bytes] = (), *args: Any

@@ -245,6 +245,7 @@ class StoredConversation(ABC):
         """The error for a conversation of which a key has another type; None if all are right."""
         open = self.keys.open(ref.id)
         keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list", open: b"hash"}
+        keys[self.keys.checkpoints(ref.id)] = b"hash"
         for name in (yield single("HKEYS", open, otherwise=[])):
             if name.startswith(b"state:"):
                 keys[self.keys.chunks(ref.id, name[6:])] = b"stream"

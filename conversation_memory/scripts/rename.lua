@@ -1,12 +1,13 @@
 -- needs: resealed
 -- Give a conversation another id.
--- KEYS  ... , record, runs and ids of the new id, last
+-- KEYS  ... , record, runs, ids and checkpoints of the new id, last
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
 --       of an encrypted one, its field for the new id, how many fields and values of the record and
 --       how many texts of the runs, those, and what resealed.lua says
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
 -- of another owner, or a refusal (conversation.lua).
-local renamed, moved, known, target = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[6]
+local renamed, moved, known, kept = unpack(KEYS, #KEYS - 3)
+local target = ARGV[6]
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
@@ -33,7 +34,8 @@ end
 local untouched = stored.size > LONG and is_untouched()
 redis.call('HSET', content, target, anew or redis.call('HGET', content, id))
 redis.call('HDEL', content, id)
-for from, to in pairs({[record] = renamed, [runs] = moved, [ids] = known}) do
+local moves = {[record] = renamed, [runs] = moved, [ids] = known, [checkpoints] = kept}
+for from, to in pairs(moves) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
 if anew then

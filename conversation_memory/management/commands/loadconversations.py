@@ -34,6 +34,11 @@ class Command(MemoryCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="Archive to restore; '-' is stdin.")
         self.add_using(parser)
+        parser.add_argument(
+            "--key",
+            metavar="ID=env:NAME",
+            help="The key of an encrypted archive, if it is not one of ENCRYPTION of the alias.",
+        )
         self.add_restoring(parser)
         parser.add_argument(
             "--format",
@@ -59,11 +64,6 @@ class Command(MemoryCommand):
             "--owner-map",
             metavar="FILE",
             help="Old and new owners: a JSON object, or CSV with two columns.",
-        )
-        parser.add_argument(
-            "--key",
-            metavar="ID=env:NAME",
-            help="The key of an encrypted archive, if it is not one of ENCRYPTION of the alias.",
         )
         help = "Only report what would be restored."
         parser.add_argument("--dry-run", action="store_true", help=help)
