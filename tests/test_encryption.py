@@ -231,11 +231,11 @@ class CheckTests(SimpleTestCase):
 
     def test_a_missing_package_is_an_error(self):
         with mock.patch.dict(sys.modules, {"cryptography.exceptions": None}):
-            assert self.ids({"ENCRYPTION": encryption("a")}) == ["E010"]
+            assert self.ids({"ENCRYPTION": encryption("a")}) == ["E012"]
 
     def test_a_callable_is_called_for_a_deployment_only(self):
         fetch = mock.Mock(side_effect=ValueError)
         entry = {"ENCRYPTION": {"KEYS": [{"id": "k", "key": fetch}]}}
         assert self.ids(entry) == []
         assert not fetch.called
-        assert self.ids(entry, deploy=True) == ["E010"]
+        assert self.ids(entry, deploy=True) == ["E012"]

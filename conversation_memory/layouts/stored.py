@@ -33,6 +33,7 @@ from ..runs import Run
 from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
+from ..telemetry import Telemetry
 from .refs import ConversationRef, Snapshot, is_past, owner_of
 
 E = TypeVar("E", bound=ConversationError)
@@ -53,6 +54,7 @@ class StoredConversation(ABC):
 
     def __init__(self, settings: IndexSettings):
         self.alias = settings.alias
+        self.telemetry = Telemetry(settings.alias, settings.index, settings.telemetry)
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime

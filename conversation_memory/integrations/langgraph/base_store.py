@@ -148,11 +148,11 @@ class ConversationBaseStore(BaseStore):
             found = {name[: op.max_depth] for name in found}
         return sorted(found)[op.offset : op.offset + op.limit]
 
-    def _run(self, operation: Operation[T]) -> T:
-        return self.index._run(operation)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        return self.index._run(operation, name)
 
-    async def _arun(self, operation: Operation[T]) -> T:
-        return await self.index._arun(operation)
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
+        return await self.index._arun(operation, name)
 
 
 def _checked(ops: Iterable[Op]) -> list[Op]:

@@ -314,11 +314,11 @@ class ConversationSaver(BaseCheckpointSaver[str]):
     def _guarded(self, thread: Checkpoints, operation: Operation[T]) -> Operation[T]:
         return self.index._layout.guarded(thread.ref, operation)
 
-    def _run(self, operation: Operation[T]) -> T:
-        return self.index._run(operation)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        return self.index._run(operation, name)
 
-    async def _arun(self, operation: Operation[T]) -> T:
-        return await self.index._arun(operation)
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
+        return await self.index._arun(operation, name)
 
 
 def _digests(values: Sequence[ChannelValue], channel: str | None) -> list[bytes] | None:
