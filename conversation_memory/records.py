@@ -114,8 +114,8 @@ class ConversationState:
 class Excerpt:
     """Some runs of a conversation, oldest first, with its record and metadata.
 
-    `start` is the position of the first run, `total` the number of all runs. If there is no
-    conversation, `exists` is false and everything is empty.
+    `start` is the position of the first run, `total` the number of all runs, `revision` that of
+    `read()`. If there is no conversation, `exists` is false and everything is empty.
     """
 
     record: Record
@@ -124,6 +124,7 @@ class Excerpt:
     total: int
     metadata: dict[str, Any]
     exists: bool
+    revision: str = "0-absent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,16 @@ def alternating(index):
             runner.run(close_connections())
 
 
+def in_loop(test):
+    """Run an async test to its end, and leave no connection open."""
+
+    @wraps(test)
+    def run(self):
+        wait_for(test(self))
+
+    return run
+
+
 class Awaited:
     """An index or a driver whose every method runs its async twin to the end with `run`."""
 

@@ -18,7 +18,12 @@ def _decode(padded: bytes) -> bytes:
 
 
 # By the padding that is left out: the last digits whose spare bits are 0. Three are never left out.
-_LAST = (b"", frozenset(b"AEIMQUYcgkosw048"), frozenset(b"AQgw"), frozenset())
+_LAST: tuple[bytes | frozenset[int], ...] = (
+    b"",
+    frozenset(b"AEIMQUYcgkosw048"),
+    frozenset(b"AQgw"),
+    frozenset(),
+)
 _PADDING = (b"", b"=", b"==", b"===")
 
 _encoder: Callable[[bytes], bytes] = _encode

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..exceptions import Damaged, InvalidIndexError, Undecryptable
 from .base64url import decoded, encoded
-from .keyring import PREFIX, Key, Keyring
+from .keyring import PREFIX, EncryptionSettings, Key, Keyring
 
 # What a value is.
 DOCUMENT, RUN, TITLE = b"document", b"run", b"title"
@@ -133,3 +133,10 @@ def _opened(text: bytes, start: int, decrypt: Any, bound: bytes) -> bytes:
             raise
     id = key_of(text)
     raise Undecryptable(f"key {id!r} does not decrypt it: {ELSEWHERE}", text, id)
+
+
+def sealing_of(given: EncryptionSettings | None, alias: str, index: bytes) -> Sealing | None:
+    """What encrypts an index with these settings; None if they are None."""
+    if given is None:
+        return None
+    return Sealing(Keyring(given, alias), index, read_plaintext=given.read_plaintext)

@@ -250,9 +250,14 @@ class Layout(EncryptedConversation):
                 yield from self.set_lifetime(ref)
         return result
 
-    def delete(self, ref: ConversationRef) -> Operation[bool]:
+    def delete(self, ref: ConversationRef, version: int | None = None) -> Operation[bool]:
+        """Delete; with `version`, only what still has it: else raises `ConversationConflict`."""
+        args = [] if version is None else ["", "", version]
         try:
-            return bool((yield from self._as_owner(DELETE, ref)))
+            deleted = yield from self._as_owner(DELETE, ref, [], *args)
+            if deleted == -1:
+                raise self._conflict(ref, "was changed since that revision")
+            return bool(deleted)
         except ConversationNotFound:
             return False
         except RedisMisconfigured as error:

@@ -74,7 +74,7 @@ class ListLayout(Layout):
         metadata = self.document(ref, found).metadata
         runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
-        return Excerpt(record, runs, part.start, part.length, metadata, exists=True)
+        return Excerpt(record, runs, part.start, part.length, metadata, True, found.revision)
 
     def find(
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int

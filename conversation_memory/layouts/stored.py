@@ -4,39 +4,32 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ..conf import IndexSettings, lifetime_in_ms
 from ..documents import Document, Runs
-from ..encryption.keyring import Keyring
-from ..encryption.sealing import Sealing
+from ..encryption.sealing import sealing_of
 from ..exceptions import (
-    ConversationConflict,
     ConversationCorrupt,
-    ConversationError,
     ConversationMemoryError,
-    ConversationNotFound,
     ConversationTooLarge,
-    ConversationUndecryptable,
     Damaged,
     RedisDenied,
     RedisMisconfigured,
     RunNotFound,
-    Undecryptable,
     is_wrong_type,
 )
 from ..keys import Keys, decode, encode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
-from ..runs import Run
+from ..runs import Run, lenient
 from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
+from .failures import ConversationFailures
 from .refs import ConversationRef, Snapshot, is_past, owner_of
-
-E = TypeVar("E", bound=ConversationError)
 
 _CHUNK = 50
 
@@ -46,7 +39,7 @@ _VERSION = Snapshot.FIELDS.index("version")
 Refusal = list[bytes]
 
 
-class StoredConversation(ABC):
+class StoredConversation(ConversationFailures, ABC):
     """Reads a conversation whatever layout wrote it last: its record tells.
 
     Without SEARCH, `schema`, `documents` and `index_state` are None.
@@ -63,7 +56,7 @@ class StoredConversation(ABC):
         self.reply_lease = lifetime_in_ms(settings.reply_lease)
         self.reply_timeout = lifetime_in_ms(settings.reply_timeout)
         self.max_followers = settings.max_followers
-        self.sealing = _sealing(settings)
+        self.sealing = sealing_of(settings.encryption, settings.alias, encode(settings.index))
         self.keys = Keys(settings.index, self.sealing)
         self.schema = Schema.of(settings, self.keys)
         self.documents = Documents(self.schema) if self.schema else None
@@ -150,11 +143,9 @@ class StoredConversation(ABC):
         if snapshot.field is None or not ref.sees(snapshot.record):
             return ConversationState(Record(decode(ref.id)), Runs(), {}, "0-absent", exists=False)
         document = self.document(ref, snapshot)
-        is_list, version = snapshot.is_list, snapshot.record.version
-        is_other = is_list or self.sealing is not None  # than the document that is read
-        revision = snapshot.revision if is_other else f"{version}-{document.fingerprint}"
         runs = document.runs
         record = replace(snapshot.record, runs=len(runs))  # others count no runs
+        revision = _revision(snapshot, document)
         return ConversationState(record, runs, document.metadata, revision, exists=True)
 
     def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
@@ -178,17 +169,26 @@ class StoredConversation(ABC):
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         """At most `limit` runs in front of position `before`, or the last ones."""
-        return _cut((yield from self.read(ref)).runs, before, limit)
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return RunPage([], 0)
+        texts = self.document(ref, snapshot).texts
+        part = _span(len(texts), before, limit)
+        return RunPage(lenient(texts[part]), part.start)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
         """See page(); with record and metadata."""
-        found = yield from self.read(ref)
-        page = _cut(found.runs, before, limit)
-        return Excerpt(
-            found.record, page.runs, page.start, len(found.runs), found.metadata, found.exists
-        )
+        snapshot = yield from self._snapshot(ref)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return Excerpt(Record(decode(ref.id)), [], 0, 0, {}, exists=False)
+        document = self.document(ref, snapshot)
+        part = _span(document.count, before, limit)
+        runs = lenient(document.texts[part])
+        record = replace(snapshot.record, runs=document.count)
+        facts = document.count, document.metadata, True, _revision(snapshot, document)
+        return Excerpt(record, runs, part.start, *facts)
 
     def find(
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
@@ -299,53 +299,18 @@ class StoredConversation(ABC):
                 return position
         raise self._error(RunNotFound, ref, repr(run_id))
 
-    def _check_size(self, ref: ConversationRef, size: int) -> None:
-        if size > self.max_bytes:
-            limit = f"{self.max_bytes:,} are allowed (MAX_BYTES). Nothing was written."
-            raise self._error(ConversationTooLarge, ref, f"would have {size:,} bytes, {limit}")
 
-    def _check_runs(self, ref: ConversationRef, texts: Sequence[bytes]) -> None:
-        largest = max(map(len, texts), default=0)
-        if largest > self.max_run_bytes:
-            limit = f"{self.max_run_bytes:,} are allowed (MAX_RUN_BYTES). Nothing was written."
-            raise self._error(ConversationTooLarge, ref, f"has a run of {largest:,} bytes, {limit}")
-
-    def _conflict(self, ref: ConversationRef, what: str) -> ConversationConflict:
-        return self._error(ConversationConflict, ref, f"{what}. Nothing was written.")
-
-    def not_found(self, ref: ConversationRef) -> ConversationNotFound:
-        return self._error(ConversationNotFound, ref, " for this owner" if ref.scoped else "")
-
-    def corrupt(self, ref: ConversationRef, raw: bytes, reason: str) -> ConversationCorrupt:
-        return ConversationCorrupt(raw=raw, reason=reason, **self._where(ref))
-
-    def damaged(
-        self, ref: ConversationRef, damage: Damaged, raw: bytes = b""
-    ) -> ConversationCorrupt:
-        """The error for a damaged text of a conversation, by default with the bytes `raw`."""
-        raw = damage.raw or raw
-        if isinstance(damage, Undecryptable):
-            where = self._where(ref)
-            return ConversationUndecryptable(damage.reason, raw, damage.key_id, **where)
-        return self.corrupt(ref, raw, damage.reason)
-
-    def _error(self, kind: type[E], ref: ConversationRef, reason: str) -> E:
-        return kind(reason, **self._where(ref))
-
-    def _where(self, ref: ConversationRef) -> dict[str, str]:
-        id = decode(ref.id)
-        return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
-
-
-def _sealing(settings: IndexSettings) -> Sealing | None:
-    given = settings.encryption
-    if given is None:
-        return None
-    keyring = Keyring(given, settings.alias)
-    return Sealing(keyring, encode(settings.index), read_plaintext=given.read_plaintext)
+def _revision(snapshot: Snapshot, document: Document) -> str:
+    if snapshot.is_list or snapshot.sealing is not None:  # stored otherwise than the document
+        return snapshot.revision
+    return f"{snapshot.record.version}-{document.fingerprint}"
 
 
 def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
-    stop = len(runs) if before is None else min(before, len(runs))
-    start = max(0, stop - limit)
-    return RunPage(list(runs[start:stop]), start)
+    part = _span(len(runs), before, limit)
+    return RunPage(list(runs[part]), part.start)
+
+
+def _span(count: int, before: int | None, limit: int) -> slice:
+    stop = count if before is None else min(before, count)
+    return slice(max(0, stop - limit), stop)

@@ -96,6 +96,31 @@ class WrittenConversation(IndexedConversation, ABC):
 
         return (yield from self._settled(ref, attempt))
 
+    def extend(
+        self, ref: ConversationRef, runs: Sequence[Run], version: int
+    ) -> Operation[int | None]:
+        """Append new runs if nobody has written since that version. Returns the new one.
+
+        None if somebody has, or if only a reader of the whole conversation can tell.
+        """
+        args = yield from self._appended(ref, runs)
+        if args is None:
+            return None
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | None | Refusal]:
+            reply = yield self._append(ref, version, _SPLICED, args)
+            if isinstance(reply, bytes):
+                return int(reply.split()[1])
+            if reply[0] != b"long":
+                return None if reply[0] == b"changed" else list(reply)
+            snapshot = Snapshot.from_replies(self.keys, ref.id, reply[1], reply[2])
+            if snapshot.record.version != version:
+                return None
+            written = yield from self._append_at(ref, runs, snapshot)
+            return written if isinstance(written, list) else version + 1
+
+        return (yield from self._settled(ref, attempt))
+
     def _note_crowd(self, id: bytes) -> None:
         """Others write to a long document at the same time."""
         if len(self._crowded) >= _MOST_CROWDED:
