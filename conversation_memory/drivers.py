@@ -18,7 +18,7 @@ from .documents import Runs
 from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
-from .messages import MessagingDriver
+from .messaging import MessagingDriver
 from .redis_io.connections import Connection, LentConnection, connect
 from .redis_io.operations import Operation, twins
 from .runs import Run, as_run

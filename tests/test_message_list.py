@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from conversation_memory import Run
 from conversation_memory.exceptions import ConversationNotFound, ConversationTooLarge
-from conversation_memory.messages import MessageList
+from conversation_memory.message_list import MessageList
 from conversation_memory.replies.lifecycle import Replies
 
 from .test_messages import answer, calling, result, turns, user

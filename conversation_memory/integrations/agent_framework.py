@@ -11,7 +11,7 @@ from agent_framework import HistoryProvider, Message
 from ..exceptions import OwnerRequired
 from ..indexes import ConversationIndex
 from ..keys import Id
-from ..messages import MessageList
+from ..message_list import MessageList
 from ..messages.formats import plain
 from ..redis_io.cancellation import uncancelled
 

@@ -12,7 +12,8 @@ from langchain_core.messages import (
     messages_to_dict,
 )
 
-from ..messages import MessageList, MessagingDriver
+from ..message_list import MessageList
+from ..messaging import MessagingDriver
 from ..redis_io.cancellation import uncancelled
 
 

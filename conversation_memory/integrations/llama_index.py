@@ -84,11 +84,11 @@ class _OfIndex(BaseModel):
             if before is None:
                 return found
 
-    def _run(self, operation: Operation[T]) -> T:
-        return self._index._run(operation)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        return self._index._run(operation, name)
 
-    async def _arun(self, operation: Operation[T]) -> T:
-        return await self._index._arun(operation)
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
+        return await self._index._arun(operation, name)
 
 
 class ConversationChatStore(_OfIndex, BaseChatStore):

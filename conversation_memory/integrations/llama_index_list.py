@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from ..documents import Document
 from ..drivers import RedisConversationMemoryDriver
 from ..exceptions import ConversationNotFound, ReplyLost, RunNotFound
-from ..messages import MessageList
-from ..messages.message_list import with_meta_of
+from ..message_list import MessageList, with_meta_of
 from ..messages.parts import Message
 from ..messages.turns import Turn, kept, messages_of
 from ..redis_io.operations import Operation

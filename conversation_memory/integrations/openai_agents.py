@@ -12,7 +12,8 @@ from agents.memory.session_settings import (
 )
 from agents.run_context import RunContextWrapper
 
-from ..messages import MessageList, MessagingDriver
+from ..message_list import MessageList
+from ..messaging import MessagingDriver
 from ..redis_io.cancellation import uncancelled
 
 

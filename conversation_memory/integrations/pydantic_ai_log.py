@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 from uuid import uuid4
 
+from ..message_list import with_meta_of
 from ..messages.formats import FORMATS
-from ..messages.message_list import with_meta_of
 from ..messages.parts import Message, dicts, string
 from ..messages.turns import MESSAGES, Turn, messages_of
 from ..records import LARGEST, Record

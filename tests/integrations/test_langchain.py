@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory.exceptions import ConversationNotFound
-from conversation_memory.messages import MessageList
+from conversation_memory.message_list import MessageList
 
 from ..strategies import texts, values
 from ..utils import RedisTestCase, alternating, both, close_connections, each_layout

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from unittest import SkipTest
 
 from conversation_memory.exceptions import ConversationNotFound
-from conversation_memory.messages import MessageList
+from conversation_memory.message_list import MessageList
 
 from ..utils import RedisTestCase, close_connections, each_layout
 from .openai_items import ITEMS

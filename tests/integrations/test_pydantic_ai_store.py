@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from conversation_memory import Run
 from conversation_memory.exceptions import ConversationCorrupt, RedisReadOnly, RedisUnavailable
-from conversation_memory.messages import MessageList
+from conversation_memory.message_list import MessageList
 from conversation_memory.redis_io import operations
 
 from ..servers import ServerTestCase

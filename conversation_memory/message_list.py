@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from ..exceptions import ReplyLost, RunNotFound
-from ..redis_io.abreast import abreast
-from ..redis_io.operations import Operation, Performing, T, twins
-from ..replies import OpenRun
-from ..replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of
-from ..runs import Run
-from ..wire import dumps
-from .formats import Format, find_format, plain
+from .exceptions import ReplyLost, RunNotFound
+from .messages.formats import Format, find_format, plain
+from .messages.parts import Message
+from .messages.turns import FORMAT, MESSAGES, Turn, kept, messages_of, split
 from .messaging import MessagingDriver
-from .parts import Message
-from .turns import FORMAT, MESSAGES, Turn, kept, messages_of, split
+from .redis_io.abreast import abreast
+from .redis_io.operations import Operation, Performing, T, twins
+from .replies import OpenRun
+from .replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of
+from .runs import Run
+from .wire import dumps
 
 _ATTEMPTS = 100
 
