@@ -13,7 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import conf, layouts, masking
-from .exceptions import ConversationMemoryError, InvalidIndexError
+from .encryption.keyring import cipher_class
+from .exceptions import ConversationMemoryError, InvalidIndexError, PackageMissing
 from .indexes import indexes
 from .redis_io import clients
 from .redis_io.operations import info
@@ -106,6 +107,7 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     yield from _check_client(index)
     yield from _check_tls(where, entry)
     yield from _check_paths(where, index)
+    yield from _check_encryption(where, index)
     if "prometheus" in index.telemetry and not is_installed("prometheus"):
         yield Error(
             f"TELEMETRY of {where} has 'prometheus', but prometheus-client is not installed.",
@@ -176,6 +178,39 @@ def _check_paths(where: str, index: conf.IndexSettings) -> Iterator[CheckMessage
         )
 
 
+def _check_encryption(where: str, index: conf.IndexSettings) -> Iterator[CheckMessage]:
+    if index.encryption is None:
+        return
+    try:
+        cipher_class(index.encryption.algorithm)
+    except PackageMissing as error:
+        yield _encryption_fault(where, error)
+
+
+def _encryption_fault(where: str, error: ConversationMemoryError) -> Error:
+    return Error(
+        f"ENCRYPTION of {where} cannot be used. {error}",
+        hint="See docs/howto/encrypt.md of django-conversation-memory.",
+        id="conversation_memory.E012",
+    )
+
+
+@register("conversation_memory", deploy=True)
+def check_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Fetches every key, which may ask a key service."""
+    if any(message.is_serious() for message in check_settings()):
+        return []
+    found: list[CheckMessage] = []
+    for alias in conf.entries():
+        try:
+            if keyring := indexes[alias].keyring:
+                for id in keyring.ids:
+                    keyring.get(id.encode())
+        except (InvalidIndexError, PackageMissing) as error:
+            found.append(_encryption_fault(f"settings.REDIS[{alias!r}]", error))
+    return found
+
+
 def _fault_of(path: str, *, may_be_async: bool = True) -> str:
     """What is wrong with the dotted path of a callable; '' if nothing is."""
     try:
@@ -200,6 +235,13 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
                 f"{both} layouts, which hides runs.",
                 hint="Give one of them another INDEX, or both the same LAYOUT.",
                 id="conversation_memory.E006",
+            )
+        if (other.encryption is None) != (index.encryption is None):
+            yield Error(
+                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] share the "
+                f"index {index.index!r}, but only one of them has ENCRYPTION.",
+                hint="Give both the same ENCRYPTION, or one of them another INDEX.",
+                id="conversation_memory.E011",
             )
         if other.search != index.search:
             yield Warning(

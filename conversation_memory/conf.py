@@ -11,6 +11,7 @@ from django.conf import settings
 from redis.connection import parse_url
 from redis.crc import key_slot
 
+from .encryption.keyring import EncryptionSettings, encryption_faults
 from .exceptions import InvalidIndexError, sensitive
 from .keys import Keys, encode
 from .servers import find_server_faults, wait_fault
@@ -75,6 +76,7 @@ class IndexSettings:
     reply_timeout: float | timedelta = 3600
     max_followers: int = 1000
     search: SearchSettings | None = None
+    encryption: EncryptionSettings | None = None
     embedded: bool = False
     cache: str | None = None
     cache_is_shared: bool = False
@@ -170,6 +172,7 @@ def get(alias: str) -> IndexSettings:
     given |= {key: tuple(given[key]) for key in ("indexes", "telemetry") if key in given}
     given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
     given["search"] = _search(entry.get("SEARCH", False))
+    given["encryption"] = _encryption(entry.get("ENCRYPTION"))
     if "CLUSTER" in entry:
         urls = entry["CLUSTER"]
         given["cluster"] = (urls,) if isinstance(urls, str) else tuple(urls)
@@ -203,6 +206,13 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
             yield f"{key} of {where} must be an integer {span}."
     yield from _index_faults(where, entry)
     yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
+    if entry.get("ENCRYPTION") is not None:
+        yield from encryption_faults(f"ENCRYPTION of {where}", entry["ENCRYPTION"])
+        if entry.get("SEARCH", False) is not False:
+            yield (
+                f"{where} has both ENCRYPTION and SEARCH: search documents would hold the words of "
+                "the conversations unencrypted. Remove SEARCH: then searches decrypt and read."
+            )
     if entry.get("CACHE_IS_SHARED") and "CACHE" not in entry:
         yield f"CACHE_IS_SHARED of {where} has no effect without CACHE."
     options = entry.get("OPTIONS", {})
@@ -282,3 +292,10 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
         dimensions=given.get("DIMENSIONS") if embed else None,
         tool_calls=given.get("TOOL_CALLS", False),
     )
+
+
+@sensitive
+def _encryption(given: Mapping[str, Any] | None) -> EncryptionSettings | None:
+    if given is None:
+        return None
+    return EncryptionSettings(**{key.lower(): value for key, value in given.items()})

@@ -123,8 +123,39 @@ class ConversationCorrupt(ConversationError):
         self.raw = raw
 
 
+class ConversationUndecryptable(ConversationCorrupt):
+    """The stored value cannot be decrypted: `key_id` is that of the key, '' if it is not encrypted.
+
+    The key is missing from ENCRYPTION or has changed, or the value was changed or moved.
+    """
+
+    sentence = "Conversation {where} cannot be decrypted: {reason}. It was not changed."
+
+    def __init__(
+        self,
+        reason: str = "",
+        raw: bytes = b"",
+        key_id: str = "",
+        *,
+        alias: str = "",
+        index: str = "",
+        conversation_id: str = "",
+    ):
+        where = {"alias": alias, "index": index, "conversation_id": conversation_id}
+        super().__init__(reason, raw, **where)
+        self.key_id = key_id
+
+
 class Damaged(ConversationCorrupt):
     """A stored text is not a conversation or not a run; the caller knows which one."""
+
+
+class Undecryptable(Damaged):
+    """A stored value cannot be decrypted; the caller knows whose it is."""
+
+    def __init__(self, reason: str = "", raw: bytes = b"", key_id: str = ""):
+        super().__init__(reason, raw)
+        self.key_id = key_id
 
 
 class ReplyError(ConversationError):

@@ -13,6 +13,7 @@ from .browse import Browsable
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing, counting
+from .collection.rotation import RotatingIndex
 from .collection.selection import EVERYTHING, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
@@ -39,7 +40,9 @@ _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r
 MAY_LAG = frozenset("count recent select search facets activity".split())
 
 
-class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Maintainable):
+class ConversationIndex(
+    Searchable, Browsable, Exportable, ReplyingIndex, RotatingIndex, Maintainable
+):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.

@@ -2,12 +2,14 @@
 -- Keep the question of a run whose output is to come, beside the conversation; or amend it, while
 -- nobody has claimed it.
 -- ARGV  id, owner, lifetime, default lifetime, question, token of the question to amend ('' for
---       none), that of the new one; what replies.lua says
+--       none), that of the new one, layout; what replies.lua says
 -- Returns the state, of a run that was begun before too; a refusal (conversation.lua), 'absent'
 -- without a conversation, or {'reply', why} if it cannot be amended.
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
+refused = unsealed(stored, ARGV[8])
+if refused then return refused end
 local state, question = read()
 local token = ARGV[7]
 if ARGV[6] ~= '' and not (state and question and state.token == token) then

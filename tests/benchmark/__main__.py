@@ -28,6 +28,7 @@ SECTIONS = (
     "replies",
     "frameworks",
     "cluster",
+    "encryption",
 )
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
