@@ -27,7 +27,6 @@ _OPENING = b'{"runs": ['
 _RUN = b'{"type": "Run", "id": '
 _BETWEEN = b", " + _RUN
 _CLOSING = b'], "metadata": '
-
 _SHORT = 200
 
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch

@@ -36,9 +36,7 @@ class BaseConversationMemoryDriver(ABC):
         """The runs, oldest first, and the metadata; empty if nothing was stored yet."""
 
 
-class RedisConversationMemoryDriver(  # type: ignore[misc]  # mypy does not know load() yet
-    MessagingDriver, BaseConversationMemoryDriver
-):
+class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDriver):
     """One conversation in a Redis hash, as Griptape's driver of this name keeps it.
 
     The arguments are those of the original: `host`, `port`, `db`, `username` and `password` of the
