@@ -5,6 +5,7 @@ or secrets. redis-py quotes arguments in some errors, so these are redacted befo
 """
 
 import re
+import sys
 from collections.abc import Callable
 from copyreg import __newobj__  # type: ignore[attr-defined]
 from functools import wraps
@@ -286,28 +287,36 @@ def sensitive(function: F) -> F:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        handled = sys.exception()
         try:
             return hidden(*args, **kwargs)
         except BaseException as error:
             del args, kwargs
-            _forget_variables(error)
+            _forget_variables(error, handled)
             raise
 
     @wraps(function)
     async def acall(*args: Any, **kwargs: Any) -> Any:
+        handled = sys.exception()
         try:
             return await hidden(*args, **kwargs)
         except BaseException as error:
             del args, kwargs
-            _forget_variables(error)
+            _forget_variables(error, handled)
             raise
 
     return cast(F, acall if iscoroutinefunction(function) else call)
 
 
-def _forget_variables(error: BaseException) -> None:
+def _forget_variables(error: BaseException, handled: BaseException | None) -> None:
+    """Those of the frames below ours: `handled` is what the caller was handling."""
     if error.__traceback__ is not None:
         clear_frames(error.__traceback__.tb_next)
+    seen = {error, handled, None}
+    while (chained := error.__cause__ or error.__context__) not in seen:
+        error = cast(BaseException, chained)
+        seen.add(error)
+        clear_frames(error.__traceback__)
 
 
 def is_wrong_type(error: Exception) -> bool:

@@ -11,7 +11,14 @@ from typing import IO
 
 from .. import documents
 from ..encryption.keyring import Keyring
-from ..exceptions import ArchiveDamaged, ArchiveTooLarge, Damaged, NotAnArchive, Undecryptable
+from ..exceptions import (
+    ArchiveDamaged,
+    ArchiveTooLarge,
+    Damaged,
+    NotAnArchive,
+    Undecryptable,
+    sensitive,
+)
 from . import files, format
 from .dump import Ids
 from .format import Entry, Header, Malformed
@@ -105,6 +112,7 @@ class Archive(Source):
                     raise self._damaged_at(number, error.reason) from None
                 yield entry
 
+    @sensitive
     def verify(self, progress: Progress = bool) -> None:
         """Raises `NotAnArchive` or `ArchiveDamaged` unless the file is as it was written."""
         with self._lines() as lines:

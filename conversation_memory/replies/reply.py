@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 from ..artifacts import Artifact
-from ..exceptions import ConversationMemoryError, ConversationTooLarge, ReplyError
+from ..exceptions import ConversationMemoryError, ConversationTooLarge, ReplyError, sensitive
 from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Operation, Performing, T, twins
 from ..runs import Run
@@ -102,6 +102,7 @@ class Reply:
 
     claim, aclaim = twins(_claim)
 
+    @sensitive
     def write(self, text: str) -> None:
         """Add text to the answer.
 
@@ -112,6 +113,7 @@ class Reply:
         if self._is_due:
             self.flush()
 
+    @sensitive
     async def awrite(self, text: str) -> None:
         """See write()."""
         self._add(text)
