@@ -11,7 +11,7 @@ from . import conf
 from .collection.statistics import Statistics
 from .exceptions import ConversationMemoryError, InvalidIndexError
 from .indexes import indexes
-from .telemetry import is_installed
+from .telemetry import is_installed, sendable
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
@@ -42,7 +42,7 @@ class IndexGauges:
         """The gauges. An index that does not answer in time has only `up`, with 0."""
         families = self._families()
         for alias, statistics in self._statistics().items():
-            labels = (alias, indexes[alias].name)
+            labels = (sendable(alias), sendable(conf.get(alias).index))
             families["up"].add_metric(labels, float(statistics is not None))
             for name in ("conversations", "open_runs", "memory_bytes"):
                 value = getattr(statistics, name.removesuffix("_bytes"), None)

@@ -89,6 +89,12 @@ class GaugeTests(RedisTestCase):
         assert (found["up", "default"], found["up", "away"]) == (1, 0)
         assert ("conversations", "away") not in found
 
+    def test_an_alias_that_cannot_be_opened_hides_no_other(self):
+        bad = {**settings.REDIS["default"], "LAYOUT": "none", "TELEMETRY": ["prometheus"]}
+        with self.settings(REDIS={**settings.REDIS, "bad": bad}):
+            found = self.gauges()
+        assert (found["up", "default"], found["up", "bad"]) == (1, 0)
+
     def test_nothing_is_asked_when_they_are_registered(self):
         assert [family.samples for family in IndexGauges().describe()] == [[]] * 4
 
@@ -107,6 +113,32 @@ class HangingServerTests(ServerTestCase):
                 assert time.monotonic() - start < 4
             [asked] = gauges._asked.values()
             assert not asked.done()
+
+
+RACE = """
+import threading
+import django
+django.setup()
+from conversation_memory.telemetry import Telemetry
+found, faults = [], []
+start = threading.Barrier(8)
+def work():
+    start.wait()
+    try:
+        found.extend(Telemetry("a", "i", ("prometheus", "opentelemetry"))._sinks)
+    except Exception as error:
+        faults.append(error)
+threads = [threading.Thread(target=work) for _ in range(8)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+assert not faults, faults
+assert len(found) == 16 and len({*map(id, found)}) == 2
+"""
+
+
+@skipUnless(HAS_CLIENT, "requires prometheus-client")
+class FirstUseTests(RedisTestCase):
+    def test_threads_that_come_first_make_the_metrics_once(self):
+        run(RACE)
 
 
 SITE = """

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextvars import Token
 from functools import cache
 from importlib.util import find_spec
+from threading import Lock
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -97,7 +98,7 @@ class Telemetry:
     """Observes the operations of one index, as TELEMETRY of its alias says."""
 
     def __init__(self, alias: str, name: str, kinds: Iterable[str]):
-        self.alias, self.name, self._kinds = _sendable(alias), _sendable(name), tuple(kinds)
+        self.alias, self.name, self._kinds = sendable(alias), sendable(name), tuple(kinds)
         self._sinks = [sink for kind in self._kinds if (sink := _sink(kind))]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,14 +114,23 @@ class Telemetry:
         return Observation(self, sinks, operation, client, conversation)
 
 
-def _sendable(name: str) -> str:
+def sendable(name: str) -> str:
+    """A name as an exporter can encode it."""
     # A name of others may not be UTF-8. An exporter would lose all else that it sends with it.
     return name.encode("utf-8", "replace").decode()
 
 
-@cache
+_making = Lock()
+
+
 def _sink(kind: str) -> Sink | None:
     """The sink of this process; None if its package is not installed."""
+    with _making:  # threads that make two would register the same metrics twice
+        return _made(kind)
+
+
+@cache
+def _made(kind: str) -> Sink | None:
     if not is_installed(kind):
         if kind == "opentelemetry":  # the default, for those who have it
             return None
