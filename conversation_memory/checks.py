@@ -289,7 +289,7 @@ def _check_replicas(alias: str, wait: conf.WaitSettings | None) -> Iterator[Chec
         return
     facts: dict[str, str] = {}
     with suppress(ConversationMemoryError):
-        facts = indexes[alias]._run(info("replication"))
+        facts = indexes[alias]._run(info("replication"), "health")
     if int(facts.get("connected_slaves", wait.replicas)) < wait.replicas:
         yield Warning(
             f"WAIT of settings.REDIS[{alias!r}] asks for {wait.replicas} replicas, and its Redis "

@@ -263,10 +263,10 @@ class MessageList(Performing):
         return self.driver._layout._conflict(self.driver._ref, "kept changing")
 
     def _run(self, operation: Operation[T], name: str = "other") -> T:
-        return self.driver._run(operation, name)
+        return self.driver._run(operation, f"{name}_messages")
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        return await self.driver._arun(operation, name)
+        return await self.driver._arun(operation, f"{name}_messages")
 
 
 def _sending(command: Any) -> Operation[Any]:

@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationMemoryError
+from conversation_memory.message_list import MessageList
 from conversation_memory.redis_io.operations import Ahead
 from conversation_memory.telemetry import Telemetry
 from conversation_memory.telemetry.conventions import MEMORY_OPERATIONS
@@ -217,7 +218,17 @@ class MetricTests(SpanTestCase):
                 self.index.driver("c"),
                 self.index.driver("c")._reply_to(Run("", "")),
             )
-            assert any(hasattr(subject, name) for subject in subjects), name
+            listed = hasattr(MessageList, name.removesuffix("_messages"))
+            assert listed or any(hasattr(subject, name) for subject in subjects), name
+
+    def test_a_list_of_messages_has_operations_of_its_own(self):
+        listed = MessageList(self.index.driver("c"), "openai")
+        listed.add([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+        assert len(listed.read()) == 2 and listed.pop()
+        assert [span.name.partition(".")[2] for span in self.spans()] == [
+            *("add_messages", "read_messages", "pop_messages")
+        ]
+        assert sum(point.value for point in self.points("runs")) == 0  # messages are not runs
 
 
 class PageTests(SpanTestCase):

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent_framework import HistoryProvider, Message
 
-from ..exceptions import OwnerRequired
+from ..exceptions import OwnerRequired, sensitive
 from ..indexes import ConversationIndex
 from ..keys import Id
 from ..message_list import MessageList
@@ -60,6 +60,7 @@ class ConversationHistoryProvider(HistoryProvider):  # type: ignore[misc, unused
         """All messages of a session, oldest first."""
         return [*map(Message.from_dict, await self._list(session_id, state).aread())]
 
+    @sensitive
     async def save_messages(
         self,
         session_id: str | None,

@@ -12,6 +12,7 @@ from langchain_core.messages import (
     messages_to_dict,
 )
 
+from ..exceptions import sensitive
 from ..message_list import MessageList
 from ..messaging import MessagingDriver
 from ..redis_io.cancellation import uncancelled
@@ -49,11 +50,13 @@ class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[mi
             self._known = messages_from_dict(await self._list.aread())
         return [*self._known]
 
+    @sensitive
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Add messages at the end. Raises ValueError for one that has a value that is not JSON."""
         self._known = None
         self._list.add(_stored(messages))
 
+    @sensitive
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """See add_messages()."""
         self._known = None

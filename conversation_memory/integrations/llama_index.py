@@ -12,6 +12,7 @@ from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
 from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
 
+from ..exceptions import sensitive
 from ..indexes import ConversationIndex, indexes
 from ..keys import Id, decode, encode
 from ..messages.parts import Message
@@ -171,32 +172,37 @@ class AsyncConversationChatStore(_OfIndex, AsyncDBChatStore):
     ) -> list[ChatMessage]:
         """The messages of a status, or all; `limit` and `offset` count from the oldest."""
         wanted = Choice(_IS_ARCHIVED[status], offset or 0, limit)
-        return await self._aon(key, lambda chat: _loading(chat, chat.chosen(wanted)))
+        return await self._aon(
+            key, "get_messages", lambda chat: _loading(chat, chat.chosen(wanted))
+        )
 
     async def count_messages(
         self, key: str, status: MessageStatus | None = MessageStatus.ACTIVE
     ) -> int:
         """The number of messages of a status, or of all."""
         wanted = Choice(_IS_ARCHIVED[status])
-        return len(await self._aon(key, lambda chat: chat.chosen(wanted)))
+        return len(await self._aon(key, "count_messages", lambda chat: chat.chosen(wanted)))
 
+    @sensitive
     async def add_message(
         self, key: str, message: ChatMessage, status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Add a message at the end."""
         await self.add_messages(key, [message], status)
 
+    @sensitive
     async def add_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Add messages at the end."""
-        await self._aon(key, lambda chat: chat._add(_dumped(messages, status)))
+        await self._aon(key, "add_messages", lambda chat: chat._add(_dumped(messages, status)))
 
+    @sensitive
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Let these be the messages of a chat; those of any status are replaced."""
-        await self._aon(key, lambda chat: chat._replace(_dumped(messages, status)))
+        await self._aon(key, "set_messages", lambda chat: chat._replace(_dumped(messages, status)))
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
         """Delete the active message at an index, counted from the oldest. Returns it, or None."""
@@ -207,7 +213,7 @@ class AsyncConversationChatStore(_OfIndex, AsyncDBChatStore):
     async def delete_messages(self, key: str, status: MessageStatus | None = None) -> None:
         """Delete the messages of a status, or the whole conversation."""
         if status is None:
-            await self._aon(key, lambda chat: chat.deleting())
+            await self._aon(key, "delete_messages", lambda chat: chat.deleting())
         else:
             await self._sift(key, Choice(_IS_ARCHIVED[status]))
 
@@ -221,15 +227,16 @@ class AsyncConversationChatStore(_OfIndex, AsyncDBChatStore):
 
     async def get_keys(self) -> list[str]:
         """The ids of all conversations (of the owner), read 500 at a time."""
-        return await self._arun(self._keys())
+        return await self._arun(self._keys(), "get_keys")
 
     async def _sift(self, key: str, choice: Choice, *, archives: bool = False) -> list[ChatMessage]:
+        name = "archive_messages" if archives else "delete_messages"
         return await self._aon(
-            key, lambda chat: _loading(chat, chat.sifting(choice, archives=archives))
+            key, name, lambda chat: _loading(chat, chat.sifting(choice, archives=archives))
         )
 
-    async def _aon(self, key: str, operation: Callable[[ChatList], Operation[T]]) -> T:
-        return await self._arun(self._on(key, operation))
+    async def _aon(self, key: str, name: str, operation: Callable[[ChatList], Operation[T]]) -> T:
+        return await self._arun(self._on(key, operation), name)
 
 
 def _dumped(

@@ -12,6 +12,7 @@ from agents.memory.session_settings import (
 )
 from agents.run_context import RunContextWrapper
 
+from ..exceptions import sensitive
 from ..message_list import MessageList
 from ..messaging import MessagingDriver
 from ..redis_io.cancellation import uncancelled
@@ -50,6 +51,7 @@ class ConversationSession:
         limit = resolve_session_limit(limit, self.session_settings)
         return cast("list[TResponseInputItem]", await self._items.aread(limit))
 
+    @sensitive
     async def add_items(
         self, items: list[TResponseInputItem], *, wrapper: RunContextWrapper[Any] | None = None
     ) -> None:

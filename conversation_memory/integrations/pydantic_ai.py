@@ -29,6 +29,7 @@ from ..exceptions import (
     ConversationNotFound,
     RedisMisconfigured,
     is_wrong_type,
+    sensitive,
 )
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
@@ -68,6 +69,7 @@ class RedisConversationStore(ConversationStore):
         self._owner = None if owner is None else decode(encode(owner))
         self._ttl = ttl
 
+    @sensitive
     async def save(
         self, conversation: Conversation | AgentRunResult[Any], *, scope: str | None = None
     ) -> list[ConversationEntry]:
@@ -78,20 +80,23 @@ class RedisConversationStore(ConversationStore):
         finally:
             _saves.reset(token)
 
+    @sensitive
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         limit = 1 if _saves.get() else _RECENT
-        log = await self._arun(conversation_id, self._log(conversation_id, limit))
+        log = await self._arun(conversation_id, self._log(conversation_id, limit), "read_record")
         return None if log is None else self._record(log)
 
+    @sensitive
     async def read_records(
         self, *, scope: str | None = None, limit: int | None = None
     ) -> list[ConversationRecord]:
         """See list_conversations(). Conversations that cannot be read are left out."""
         if scope == "" or (self._owner is not None and scope not in (None, self._owner)):
             return []
-        logs = await self._index._arun(self._logs(self._owner or scope, limit))
+        logs = await self._index._arun(self._logs(self._owner or scope, limit), "read_records")
         return [self._record(log) for log in logs]
 
+    @sensitive
     async def write_record(
         self,
         record: ConversationRecord,
@@ -109,14 +114,14 @@ class RedisConversationStore(ConversationStore):
             )
         saving = self._save(record, new_entries, expected_revision)
         try:
-            record.revision = await self._arun(record.conversation_id, saving)
+            record.revision = await self._arun(record.conversation_id, saving, "write_record")
         except (ConversationConflict, ConversationNotFound) as error:
             raise Conflict(record.conversation_id) from error
 
     async def delete_record(self, conversation_id: str, *, expected_revision: str) -> None:
         try:
             deleting = self._delete(conversation_id, expected_revision)
-            await self._arun(conversation_id, deleting)
+            await self._arun(conversation_id, deleting, "delete_record")
         except (ConversationConflict, ConversationNotFound) as error:
             raise Conflict(conversation_id) from error
 
@@ -129,6 +134,7 @@ class RedisConversationStore(ConversationStore):
         """
         return (await self.read_history(entry_id, limit=1))[0]
 
+    @sensitive
     async def read_history(
         self, head_id: str | None, *, limit: int | None = None
     ) -> list[ConversationEntry]:
@@ -138,7 +144,7 @@ class RedisConversationStore(ConversationStore):
         entries = log.history(head_id, limit) if log else None
         if log and log.start and entries is None:
             id = log.record.conversation_id
-            log = await self._arun(id, self._log(id, LARGEST))
+            log = await self._arun(id, self._log(id, LARGEST), "read_history")
             entries = log.history(head_id, limit) if log else None
         if log is None or entries is None:
             raise KeyError(head_id)
@@ -152,7 +158,7 @@ class RedisConversationStore(ConversationStore):
             page = await self._index.arecent(_PAGE, owner=self._owner, before=before)
             for record in page:
                 id = record.conversation_id
-                log = await self._arun(id, self._log(id, LARGEST))
+                log = await self._arun(id, self._log(id, LARGEST), "read_history")
                 if log is not None and entry_id in log.entries:
                     return log
             before = page.next
@@ -310,8 +316,8 @@ class RedisConversationStore(ConversationStore):
         except ConversationCorrupt:
             return None
 
-    async def _arun(self, conversation_id: str, operation: Operation[T]) -> T:
-        return await self._driver(conversation_id, self._owner)._arun(operation)
+    async def _arun(self, conversation_id: str, operation: Operation[T], name: str) -> T:
+        return await self._driver(conversation_id, self._owner)._arun(operation, name)
 
 
 def _save_of(record: ConversationRecord, new_entries: Sequence[ConversationEntry]) -> Save:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 
 _CREATES = "append begin finish fork"
-_UPSERTS = "store append_messages"
-_UPDATES = "edit annotate update_metadata set_title rename move_to expire persist anonymise"
-_DELETES = "delete remove truncate discard erase prune reap"
+_UPSERTS = "store append_messages add_messages replace_messages"
+_UPDATES = "edit change annotate update_metadata set_title rename move_to expire persist anonymise"
+_DELETES = (
+    "delete remove truncate discard erase prune reap pop_messages delete_messages clear_messages"
+)
 _SEARCHES = (
     "load read tail page excerpt raw find window messages recall record exists follow "
+    "read_messages "
     "search facets activity titled recent select inspect ids count open_runs browse glance dump"
 )
 

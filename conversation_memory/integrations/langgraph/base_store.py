@@ -21,6 +21,7 @@ from langgraph.store.base import (
 )
 
 from ...drivers import new_ref
+from ...exceptions import sensitive
 from ...indexes import ConversationIndex
 from ...keys import Id
 from ...redis_io.operations import Operation, T, twins
@@ -67,19 +68,21 @@ class ConversationBaseStore(BaseStore):
         self._items = Items(index._layout.keys, index.alias, new_ref(b"", owner, None).owner or b"")
         self._embedding = Embedding.of(index_config)
 
+    @sensitive
     def batch(self, ops: Iterable[Op]) -> list[Result]:
         """The results of operations: reads see what was there before the batch."""
         ops = _checked(ops)
         queries, texts = self._to_embed(ops)
         found = self._embedding.embed(queries, texts) if self._embedding else ({}, {})
-        return self._run(self._batch(Prepared(ops, *found)))
+        return self._run(self._batch(Prepared(ops, *found)), "batch")
 
+    @sensitive
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """See batch()."""
         ops = _checked(ops)
         queries, texts = self._to_embed(ops)
         found = (await self._embedding.aembed(queries, texts)) if self._embedding else ({}, {})
-        return await self._arun(self._batch(Prepared(ops, *found)))
+        return await self._arun(self._batch(Prepared(ops, *found)), "batch")
 
     def _erase(self) -> Operation[int]:
         """Delete all items of this store, which are those of its owner. Returns how many."""

@@ -90,7 +90,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         `filter` compares values of their metadata.
         """
         history = self._history(config, filter, before, limit)
-        while page := self._run(history.next()):
+        while page := self._run(history.next(), "list"):
             yield from (self._tuple(config, *pair) for pair in page)
 
     async def alist(
@@ -103,7 +103,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
     ) -> AsyncIterator[CheckpointTuple]:
         """See list()."""
         history = self._history(config, filter, before, limit)
-        while page := await self._arun(history.next()):
+        while page := await self._arun(history.next(), "list"):
             for pair in page:
                 yield self._tuple(config, *pair)
 
