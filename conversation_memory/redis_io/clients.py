@@ -21,7 +21,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from ..conf import IndexSettings, embedded_folder
+from ..conf import IndexSettings, embedded_redis
 from ..exceptions import InvalidIndexError, RedisUnavailable, sensitive
 
 LENDERS = (
@@ -102,7 +102,7 @@ def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
         options["connection_class"] = module.SSLConnection
     # A blocking pool: one request more than there are connections waits instead of failing.
     kind = module.BlockingConnectionPool
-    url = embedded(settings.alias) if settings.embedded else settings.url
+    url = embedded(settings) if settings.embedded else settings.url
     try:
         if url:
             pool = kind.from_url(url, **options)
@@ -119,7 +119,7 @@ def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
     )
 
 
-def embedded(alias: str) -> str:
+def embedded(settings: IndexSettings) -> str:
     """The URL for EMBEDDED: REDIS_URL of the environment, or else that of the project's Redis.
 
     Raises `RedisUnavailable` if there is no such server and it cannot be started.
@@ -129,9 +129,9 @@ def embedded(alias: str) -> str:
     from ..testing.embedded_redis import EmbeddedRedisError, shared_redis
 
     try:
-        return shared_redis(embedded_folder())
+        return shared_redis(*embedded_redis(settings.embedded))
     except EmbeddedRedisError as error:
-        reason = f"The embedded Redis of alias {alias!r} cannot be started: {error}"
+        reason = f"The embedded Redis of alias {settings.alias!r} cannot be started: {error}"
         raise RedisUnavailable(reason) from error
 
 
