@@ -13,8 +13,8 @@ from redis import Redis
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound
 from conversation_memory.layouts import LAYOUTS
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
+from .programs import start
 from .utils import RedisTestCase, each_layout, wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,7 @@ class ProcessTests(SimpleTestCase):
     """Eight processes write to one conversation while the server stops answering five times."""
 
     def setUp(self):
-        server = self.enterContext(EmbeddedRedis(search=False))
+        server = self.enterContext(start())
         self.redis = self.enterContext(Redis.from_url(server.url))
         common = {"URL": server.url, "OPTIONS": {"socket_timeout": 0.3}}
         self.entries = {name: {**common, "INDEX": name, "LAYOUT": name} for name in LAYOUTS}

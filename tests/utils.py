@@ -62,6 +62,10 @@ class RedisTestCase(SimpleTestCase):
             found = {key for key in found if not key.startswith(f"{{{name}}}:call:".encode())}
         return found | {name.encode()} if self.redis.exists(name) else found
 
+    def knows(self, command):
+        """True if the server has the command."""
+        return bool(self.redis.command_list(pattern=command.lower()))
+
     def put(self, conversation_id, document):
         """Write the bytes of a document as a stock driver does, which keeps no record."""
         self.redis.hset(self.index.name, conversation_id, document)
