@@ -11,11 +11,13 @@ class ConversationMemoryConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401  # importing it registers the checks
+        from .gauges import connect_gauges
         from .masking import hide_secrets
         from .owners import connect_user_deletion
 
         hide_secrets()
         connect_user_deletion()
+        connect_gauges()
         setting_changed.connect(_setting_changed, dispatch_uid="conversation_memory")
 
 

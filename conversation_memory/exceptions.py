@@ -7,7 +7,10 @@ or secrets. redis-py quotes arguments in some errors, so these are redacted befo
 import re
 from collections.abc import Callable
 from copyreg import __newobj__  # type: ignore[attr-defined]
-from typing import Any, TypeVar
+from functools import wraps
+from inspect import iscoroutinefunction
+from traceback import clear_frames
+from typing import Any, TypeVar, cast
 
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.views.decorators.debug import sensitive_variables
@@ -225,10 +228,38 @@ def translate(error: Exception, alias: str) -> ConversationMemoryError:
 
 
 def sensitive(function: F) -> F:
-    """Hide the variables of `function` in Django's error reports."""
+    """Hide the variables of `function` and of all it calls in error reports.
+
+    Django leaves them out. Other error trackers read them from the frames of a traceback, from
+    which they are removed. Its lines stay.
+    """
     # Django's decorator has no types: without django-stubs, what it decorates would be Any.
-    hidden: F = sensitive_variables()(function)
-    return hidden
+    hidden: Any = sensitive_variables()(function)
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return hidden(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            _forget_variables(error)
+            raise
+
+    @wraps(function)
+    async def acall(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await hidden(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            _forget_variables(error)
+            raise
+
+    return cast(F, acall if iscoroutinefunction(function) else call)
+
+
+def _forget_variables(error: BaseException) -> None:
+    if error.__traceback__ is not None:
+        clear_frames(error.__traceback__.tb_next)
 
 
 def is_wrong_type(error: Exception) -> bool:

@@ -10,7 +10,6 @@ from typing import Any
 
 from . import conf
 from .browse import Browsable
-from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing, counting
@@ -21,14 +20,13 @@ from .exceptions import InvalidIndexError
 from .exports import Exportable
 from .keys import Id, decode, encode
 from .layouts import layout
+from .maintenance import Maintainable
 from .records import ConversationState, Page
 from .redis_io import connections
 from .redis_io.operations import Operation, T, aperform, perform, twins
 from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
-from .search.reindex import Failure, Reindexing, reindex
-from .search_index.index_state import SearchState
 from .signals import conversations_anonymised, conversations_erased
 
 logger = logging.getLogger("conversation_memory")
@@ -37,7 +35,7 @@ _ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r
 _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
 
-class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
+class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Maintainable):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -98,7 +96,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         cursor = None
         while True:
             batch = self._listing.batch(selection, cursor, oldest_first=oldest_first)
-            listed, cursor = self._run(batch)
+            listed, cursor = self._run(batch, "select")
             yield from listed
             if cursor is None:
                 return
@@ -110,7 +108,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         cursor = None
         while True:
             batch = self._listing.batch(selection, cursor, oldest_first=oldest_first)
-            listed, cursor = await self._arun(batch)
+            listed, cursor = await self._arun(batch, "select")
             for summary in listed:
                 yield summary
             if cursor is None:
@@ -173,7 +171,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         Returns the counts; with `dry_run`, deletes nothing. Sends the signal
         `conversations_erased`. What the owner writes after the end stays.
         """
-        erased = self._run(self._erasing(owner, dry_run))
+        erased = self._run(self._erasing(owner, dry_run), "erase")
         if not dry_run:  # send_robust(): a failing receiver must not hide that the data is erased
             event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
             conversations_erased.send_robust(**event, erasure=erased)
@@ -181,7 +179,7 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
 
     async def aerase(self, *, owner: Id, dry_run: bool = False) -> erasure.Erasure:
         """See erase()."""
-        erased = await self._arun(self._erasing(owner, dry_run))
+        erased = await self._arun(self._erasing(owner, dry_run), "erase")
         if not dry_run:
             event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
             await conversations_erased.asend_robust(**event, erasure=erased)
@@ -192,72 +190,19 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
 
         Texts, metadata and titles stay as they are. Sends `conversations_anonymised`.
         """
-        count = self._run(bulk.anonymise(self._layout, self._listing, _someone(owner)))
+        anonymising = bulk.anonymise(self._layout, self._listing, _someone(owner))
+        count = self._run(anonymising, "anonymise")
         event = self._logged_event(_ANONYMISED, count, owner=owner)
         conversations_anonymised.send_robust(**event, conversations=count)
         return count
 
     async def aanonymise(self, *, owner: Id) -> int:
         """See anonymise()."""
-        count = await self._arun(bulk.anonymise(self._layout, self._listing, _someone(owner)))
+        anonymising = bulk.anonymise(self._layout, self._listing, _someone(owner))
+        count = await self._arun(anonymising, "anonymise")
         event = self._logged_event(_ANONYMISED, count, owner=owner)
         await conversations_anonymised.asend_robust(**event, conversations=count)
         return count
-
-    def _copies(self) -> Operation[erasure.Copies]:
-        """Where copies of erased data may remain: append-only file, RDB snapshot, replicas."""
-        return erasure.copies()
-
-    copies, acopies = twins(_copies)
-
-    def _convert(
-        self,
-        *,
-        progress: Callable[[bulk.Conversion], object] = bool,
-        failure: Failure = logger.warning,
-    ) -> Operation[bulk.Conversion]:
-        """Convert every conversation to the layout that the index has in settings.
-
-        Owner, times and deadline stay; converted conversations are skipped. `progress` is called
-        about every 1,000 conversations, `failure` with the error of each that cannot be read or
-        written, and stays as it is. Returns the counts.
-        """
-        return bulk.convert(self._layout, self._listing, progress, failure)
-
-    convert, aconvert = twins(_convert)
-
-    def _check(
-        self, *, fix: bool = False, examples: int = 5, progress: Callable[[Report], object] = bool
-    ) -> Operation[Report]:
-        """Compare documents, records, recency indexes and keys, in constant memory.
-
-        With `fix`, repairs derived data: recency indexes, search documents, and what records say of
-        documents. Documents, runs, owners, titles and times stay as they are. The report has at
-        most `examples` names of each kind.
-        """
-        check = Check(self._layout, self._listing, fix=fix, examples=examples, progress=progress)
-        return check.run()
-
-    check, acheck = twins(_check)
-
-    def _reindex(
-        self, *, progress: Callable[[Reindexing], object] = bool, failure: Failure = logger.warning
-    ) -> Operation[Reindexing]:
-        """Give every run its search document, as SEARCH in settings defines it.
-
-        Indexed conversations are skipped. RediSearch indexes of an older definition answer to the
-        end, and are dropped then. `progress` is called at most every 100 conversations, `failure`
-        with the error of each that cannot be read. Returns the counts.
-        """
-        return reindex(self._layout, self._listing, progress, failure)
-
-    reindex, areindex = twins(_reindex)
-
-    def _search_state(self) -> Operation[SearchState]:
-        """The state of the search: if RediSearch answers completely, or the reason why not."""
-        return self._layout.search_state()
-
-    search_state, asearch_state = twins(_search_state)
 
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.
@@ -267,12 +212,12 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         """
         cursor = self._listing.ids()
         while cursor.goes_on:
-            yield from map(decode, self._run(cursor.next()))
+            yield from map(decode, self._run(cursor.next(), "ids"))
 
     async def __aiter__(self) -> AsyncIterator[str]:
         cursor = self._listing.ids()
         while cursor.goes_on:
-            for id in await self._arun(cursor.next()):
+            for id in await self._arun(cursor.next(), "ids"):
                 yield decode(id)
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
@@ -283,11 +228,15 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex):
         logger.info(message, *counts, name, self.name, self.alias)
         return {"sender": type(self), "index": self, "owner": name}
 
-    def _run(self, operation: Operation[T]) -> T:
-        return perform(self._connection.client, operation, self.alias)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        client = self._connection.client
+        with self._layout.telemetry.observe(name, client) as seen:
+            return seen.result(perform(client, operation, self.alias))
 
-    async def _arun(self, operation: Operation[T]) -> T:
-        return await aperform(self._connection.async_client, operation, self.alias)
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
+        client = self._connection.async_client
+        with self._layout.telemetry.observe(name, client) as seen:
+            return seen.result(await aperform(client, operation, self.alias))
 
     @property
     def server(self) -> str:

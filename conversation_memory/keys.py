@@ -71,8 +71,20 @@ class Keys:
         whose names only the server knows.
         """
         keys = [self.content(id), self.record(id), self.recency(), self.expiry()]
-        keys += [self.runs(id), self.ids(id), self.call(call), self.root]
+        keys += [self.runs(id), self.ids(id), self.call(call), self.root, self.checkpoints(id)]
         return keys if owner is None else [*keys, self.recency(owner)]
+
+    def checkpoints(self, conversation_id: bytes) -> bytes:
+        """Hash: the checkpoints of an agent whose thread is the conversation."""
+        return self.root + b"checkpoints:" + conversation_id
+
+    def items(self, owner: bytes, namespace: bytes) -> bytes:
+        """Hash: key -> item, of a namespace of LangGraph's store; `owner` is empty for nobody."""
+        return self.root + b"items:%d:%b:%b" % (len(owner), owner, namespace)
+
+    def namespaces(self, owner: bytes) -> bytes:
+        """Sorted set: the namespaces in which an owner has items, by name."""
+        return self.root + b"namespaces:" + owner
 
     def recency(self, owner: bytes | None = None) -> bytes:
         """Sorted set: conversation id by time of last write, of all or of one owner."""

@@ -148,7 +148,8 @@ class ConversationReader:
         """
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = embedding.vectors(schema, [text])
-        runs, are_ranked = self._run(self._candidates(replace(request, vector=vector), of))
+        asked = replace(request, vector=vector)
+        runs, are_ranked = self._run(self._candidates(asked, of), "recall")
         if are_ranked:
             return runs
         vectors = embedding.vectors(schema, [embedding.text_to_embed(run) for run in runs])
@@ -159,7 +160,8 @@ class ConversationReader:
         """See recall()."""
         schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
         [vector] = await embedding.avectors(schema, [text])
-        runs, are_ranked = await self._arun(self._candidates(replace(request, vector=vector), of))
+        asked = replace(request, vector=vector)
+        runs, are_ranked = await self._arun(self._candidates(asked, of), "recall")
         if are_ranked:
             return runs
         vectors = await embedding.avectors(schema, [embedding.text_to_embed(run) for run in runs])
@@ -190,13 +192,17 @@ class ConversationReader:
     def _reading(self, operation: Operation[T]) -> Operation[T]:
         return self._layout.reading(self._ref, operation)
 
-    def _run(self, operation: Operation[T]) -> T:
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
         guarded = self._layout.guarded(self._ref, operation)
-        return perform(self._connection.client, guarded, self._layout.alias)
+        client = self._connection.client
+        with self._layout.telemetry.observe(name, client, self._seen.id) as seen:
+            return seen.result(perform(client, guarded, self._layout.alias))
 
-    async def _arun(self, operation: Operation[T]) -> T:
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
         guarded = self._layout.guarded(self._ref, operation)
-        return await aperform(self._connection.async_client, guarded, self._layout.alias)
+        client = self._connection.async_client
+        with self._layout.telemetry.observe(name, client, self._seen.id) as seen:
+            return seen.result(await aperform(client, guarded, self._layout.alias))
 
 
 def _in_front(before: int | None) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.module_loading import import_string
 
 from .runs import Run
-from .search_index.run_documents import text_of
+from .search_index.passages import text_of
 
 MAX_TITLE = 1000
 

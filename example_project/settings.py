@@ -78,18 +78,17 @@ DATABASES = {
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-RULES = "example_project.chat.responders.rules.respond"
-# The function `respond(runs, text)` that answers. The alternative for servers with an
-# OpenAI-compatible API is example_project.chat.responders.openai.respond.
-CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", RULES)
+# Who answers: "rules", which need no model; "openai", a server with an OpenAI-compatible API;
+# another name in example_project/chat/responders, of a framework; or the dotted path of a function.
+CHAT_RESPONDER = os.environ.get("CHAT_RESPONDER", "rules")
 
 REDIS = {
     "default": {
         "URL": os.environ.get("REDIS_URL") or redis_of_the_demo() or "redis://localhost:6379/0",
         "INDEX": "conversations",
-        "SEARCH": True,
+        "SEARCH": {"TOOL_CALLS": True},
         # A worker that is silent for so many seconds counts as dead. A model may think for a while.
-        "REPLY_LEASE": 10 if CHAT_RESPONDER == RULES else 45,
+        "REPLY_LEASE": 10 if CHAT_RESPONDER == "rules" else 45,
     },
 }
 

@@ -11,11 +11,11 @@ from conversation_memory.admin.run_facts import (
     RUN_TESTS,
     Feedback,
     Usage,
-    calls_of,
     feedback_of,
     usage_of,
 )
-from conversation_memory.admin.transcript import MAX_CALLS
+from conversation_memory.messages import tool_calls
+from conversation_memory.rendering.shown_steps import MAX_STEPS
 
 from .admin import AdminTestCase
 from .strategies import values
@@ -26,7 +26,7 @@ NAMES = ("usage", "messages", "feedback", "model", "tool_calls", "function", "co
 
 
 def facts_of(run):
-    calls = tuple(calls_of(run))
+    calls = tuple(tool_calls(run))
     return SimpleNamespace(usage=usage_of(run), calls=calls, feedback=feedback_of(run))
 
 
@@ -95,7 +95,7 @@ class FactTests(SimpleTestCase):
             assert feedback_of(Run("q", "a", meta)) is None
 
     def test_a_call_has_the_result_with_its_id(self):
-        first, second = calls_of(Run("q", "a", {"messages": tools(2)}))
+        first, second = tool_calls(Run("q", "a", {"messages": tools(2)}))
         assert (first.name, first.arguments, first.result) == ("weather", "{}", '{"degrees": 21}')
         assert second.result is None
 
@@ -120,7 +120,7 @@ class TranscriptTests(PageMixin, AdminTestCase):
         for name, messages in TURNS.items():
             self.store()
             self.index.driver("c1").append_messages(messages, format=name)
-            call = self.page().partition('<details class="cm-call">')[2].partition("</details>")[0]
+            call = self.page().partition('<details class="cm-step">')[2].partition("</details>")[0]
             assert "find" in call and "&quot;thing&quot;: &quot;lamp&quot;" in call, name
 
     def test_feedback_and_tool_calls_are_shown(self):
@@ -128,16 +128,16 @@ class TranscriptTests(PageMixin, AdminTestCase):
         self.store(Run("Rain?", "No.", meta))
         page = self.page()
         assert "<strong>Rated down</strong>" in page and "No &lt;b&gt;!</bdi>" in page
-        call = page.partition('<details class="cm-call">')[2].partition("</details>")[0]
+        call = page.partition('<details class="cm-step">')[2].partition("</details>")[0]
         assert "weather" in call and "&quot;degrees&quot;: 21" in call
 
     def test_a_search_opens_the_call_that_it_is_found_in(self):
         self.store(Run("Rain?", "degrees", {"messages": tools()}))
-        assert '<details class="cm-call" open>' in self.page(q="degrees")
+        assert '<details class="cm-step" open>' in self.page(q="degrees")
 
     def test_no_more_calls_than_a_page_holds_are_shown(self):
-        self.store(Run("q", "a", {"messages": tools(MAX_CALLS + 5)}))
-        assert self.page().count("cm-call") == MAX_CALLS
+        self.store(Run("q", "a", {"messages": tools(MAX_STEPS + 5)}))
+        assert self.page().count('<details class="cm-step"') == MAX_STEPS
 
     def test_a_permalink_leads_to_the_run_wherever_it_has_moved(self):
         runs = [Run(f"question {n}.", "a", id=f"r {n}&") for n in range(120)]

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from zipfile import ZipFile
 
@@ -9,6 +10,7 @@ from example_project.chat.samples import samples
 
 from .admin import AdminMixin
 from .browser import DARK, PHONE, WITHOUT_SCRIPTS, BrowserTestCase
+from .test_messages import calling, result
 
 User = get_user_model()
 DESK = {"viewport": {"width": 1280, "height": 900}}
@@ -145,6 +147,59 @@ class JourneyTests(AdminBrowserTestCase):
         page.get_by_text("2 conversations were changed.").wait_for()
         assert self.index.driver("c2").read().metadata["tags"] == ["quota"]
 
+    def test_many_get_another_owner_and_then_an_expiry(self):
+        for n in range(3):
+            self.store(f"c{n}", Run("q", "a"), title=f"Number {n}", owner="guest")
+        page = self.open(self.url("conversation_changelist"), user=self.root, **DESK)
+        for n in (0, 2):
+            page.get_by_role("checkbox", name=f"Number {n}").check()
+        self.choose(page, "set_owner")
+        page.get_by_text("2 conversations are selected").wait_for()
+        page.get_by_label("Owner").fill(str(self.root.pk))
+        page.get_by_role("button", name="Set the owner").click()
+        page.get_by_text("2 conversations were changed.").wait_for()
+        owners = [self.index.driver(f"c{n}").record().owner for n in range(3)]
+        assert owners == [str(self.root.pk), "guest", str(self.root.pk)]
+
+        page.locator("#action-toggle").check()
+        self.choose(page, "set_expiry")
+        page.get_by_label("Expires").fill("2020-01-01T00:00")
+        page.get_by_role("button", name="Set the expiry").click()
+        page.get_by_text("Enter a time in the future.").wait_for()
+        page.get_by_label("Expires").fill(f"{datetime.now():%Y}-12-31T23:59".replace("20", "21", 1))
+        page.get_by_role("button", name="Set the expiry").click()
+        page.get_by_text("3 conversations were changed.").wait_for()
+        assert all(self.index.driver(f"c{n}").record().expires.year > 2100 for n in range(3))
+
+    def test_a_range_of_days_and_what_users_thought_narrow_the_list(self):
+        good, bad = {"feedback": "up"}, {"feedback": {"rating": "down", "comment": "Wrong."}}
+        for id, meta in (("good", good), ("bad", bad), ("none", None)):
+            self.store(id, Run("q", "a", meta), title=f"A {id} one")
+        page = self.open(self.url("conversation_changelist"), user=self.root, **DESK)
+        for name, title in (("Rated up", "good"), ("Rated down", "bad"), ("With a comment", "bad")):
+            page.get_by_role("link", name=name).click()
+            page.get_by_text("1 result").wait_for()
+            page.get_by_role("link", name=f"A {title} one").wait_for()
+        page.get_by_role("link", name=f"A {title} one").click()
+        page.get_by_text("Rated down").wait_for()
+        page.goto(self.url("conversation_changelist"))
+        today = datetime.now(UTC).date()
+        page.get_by_label("First day").fill(str(today - timedelta(days=1)))
+        page.get_by_label("Last day").fill(str(today + timedelta(days=1)))
+        page.get_by_role("button", name="Filter").last.click()
+        page.get_by_text("3 results").wait_for()
+        page.get_by_label("Last day").fill(str(today - timedelta(days=1)))
+        page.get_by_role("button", name="Filter").last.click()
+        page.get_by_text("0 results").wait_for()
+
+    def test_a_search_opens_the_tool_call_that_it_is_found_in(self):
+        chat = [calling("1"), {**result("1", "A harbour."), "is_error": True}]
+        self.store("c1", Run("q", "a", {"messages": chat}))
+        url = self.url("conversation_change", self.address("c1"))
+        page = self.open(f"{url}?q=harbour#hit", user=self.root, **DESK)
+        page.locator(".cm-step mark", has_text="harbour").wait_for()
+        page.locator(".cm-failed").wait_for()
+
     def test_a_long_message_is_unfolded_and_what_is_needed_copied(self):
         self.store("c1", Run("Why?", "Because. " * 900, {"usage": {"input_tokens": 7}}, id="r1"))
         page = self.page_of("c1", permissions=["clipboard-read", "clipboard-write"], **DESK)
@@ -208,7 +263,11 @@ class LooksTests(AdminBrowserTestCase):
             if sample.conversation_id in ("sample-orbit", "sample-errors", "sample-lighthouse"):
                 self.store(sample.conversation_id, *sample.runs, title=sample.title, owner="1")
         self.put("damaged", b'{"runs": [')
-        tools = [{"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "find"}}]}]
+        tools = [
+            {**calling("1", name="n" * 300), "content": "Hm. " * 99, "reasoning": "word " * 99},
+            {**result("1", "x" * 5000), "is_error": True},
+            {"role": "assistant", "content": "Done."},
+        ]
         feedback = {"rating": "down", "comment": "No " * 200}
         meta = {"model": "m", "cost": 0.5, "feedback": feedback, "messages": tools}
         self.store("facts", Run("Why? " * 900, "word\n\n" * 90, meta), owner=str(self.root.pk))
@@ -243,6 +302,7 @@ class LooksTests(AdminBrowserTestCase):
         ]
         for url in views:
             page.goto(url)
+            page.evaluate("document.querySelectorAll('.cm-step').forEach(it => it.open = true)")
             with self.subTest(url):
                 assert not self.is_wider_than_screen(page)
                 found = self.violations(page, outside=theirs)

@@ -1,4 +1,5 @@
 from threading import Event
+from zipfile import ZipFile
 
 from django.contrib.auth import get_user_model
 from django.test import override_settings
@@ -241,6 +242,23 @@ class JourneyTests(ChatTestCase):
         answer = page.get_by_text("مرحبا بك")
         assert answer.evaluate("e => getComputedStyle(e).textAlign") == "start"
         assert answer.evaluate("e => e.closest('[dir=auto]').matches(':dir(rtl)')")
+
+    def test_all_of_ones_own_data_is_taken_along(self):
+        self.store("c1", Run("a", "b"))
+        page = self.open("/data/", user=self.user)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download").click()
+        with ZipFile(download.value.path()) as archive:
+            assert b"1 conversation" in archive.read("index.html")
+
+    def test_what_a_tool_said_is_unfolded(self):
+        [sample] = [one for one in samples() if one.conversation_id == "sample-orbit"]
+        page = self.open(self.store("sample-orbit", *sample.runs), user=self.user)
+        page.get_by_text("Tool almanac").click()
+        page.get_by_text("no data for this orbit").wait_for()
+        page.get_by_text("Tool calculate").click()
+        page.get_by_text("15.584").wait_for()
+        assert not (found := self.violations(page)), found
 
     def test_the_admin_keeps_the_policy(self):
         page = self.open("/admin/", user=User.objects.create_superuser("root"))

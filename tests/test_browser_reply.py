@@ -22,16 +22,22 @@ def event(kind, text="", id=""):
     return f"event: {kind}\ndata: {json.dumps({'text': text})}\n" + (f"id: {id}\n" if id else "")
 
 
+# The pauses of the script are told, and take a hundredth of their time.
+QUICK = """window.pauses = []; const later = setTimeout; window.setTimeout = (call, time) =>
+(pauses.push(time), later(call, time / 100));\n"""
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        if self.path == "/stream":
+        if self.path == "/stream" and "event-stream" in self.headers["Accept"]:
             return self.stream()
         kind, body = {
             "/": ("text/html", self.server.page),
-            "/reply.js": ("text/javascript", SCRIPT.read_text()),
+            "/reply.js": ("text/javascript", self.server.before + SCRIPT.read_text()),
             "/result": ("text/html", "<p>The <b>rendered</b> reply.</p>"),
         }.get(self.path, ("text/plain", ""))
-        self.say(200, kind, body)
+        self.server.loads += [self.path]
+        self.say(self.server.statuses.get(self.path, 200), kind, body)
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -42,8 +48,8 @@ class Handler(BaseHTTPRequestHandler):
         """What the next of the parts says: events, a status, or an Event to wait for."""
         self.server.asked.append(self.headers["Last-Event-ID"])
         part = next(self.server.parts, [503])
-        if part[0] == 503:
-            return self.say(503, "text/html", "Not now")
+        if part[0] in (404, 503):
+            return self.say(part[0], "text/html", "Not now")
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
@@ -66,9 +72,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class ReplyElementTests(BrowserTestCase):
-    def show(self, *parts, attributes='result="/result"'):
+    def show(self, *parts, attributes='result="/result"', before="", **statuses):
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.parts, server.asked, server.stopped = iter(parts), [], Event()
+        server.before = before
+        server.loads, server.statuses = [], {f"/{name}": code for name, code in statuses.items()}
         server.page = PAGE.format(attributes=attributes)
         thread = Thread(target=server.serve_forever, args=[0.01])
         thread.start()
@@ -122,6 +130,38 @@ class ReplyElementTests(BrowserTestCase):
         page.get_by_text("two").wait_for()
         assert reply.locator("[data-text]").text_content() == "one two"
         assert self.server.asked == [None, "1-1", None, None]
+
+    def test_a_deleted_conversation_is_not_asked_for_again(self):
+        for status in (404, 410):
+            part = [event("text", "one ", "1-1")]
+            _, reply = self.show(part, [404], attributes="", stream=status)
+            self.wait(reply, "removed")
+            assert reply.locator("[data-text]").text_content() == "one "
+            assert self.server.asked == [None, "1-1"]
+
+    def test_a_page_is_reloaded_once_for_a_result_that_fails(self):
+        part = [event("text", "words"), event("finished")]
+        page, reply = self.show(part, part, part, result=500)
+        self.wait(reply, "finished")
+        assert reply.locator("[data-text]").text_content() == "words"
+        assert self.server.loads.count("/") == 2
+        assert self.server.loads.count("/result") == 2
+
+    def test_a_result_that_comes_lets_the_page_be_reloaded_again(self):
+        part = [event("text", "words"), event("finished")]
+        page, reply = self.show(part, part, part, part, result=500)
+        self.wait(reply, "finished")
+        self.server.statuses.clear()
+        page.reload()
+        page.get_by_text("rendered").wait_for()
+        assert page.evaluate("sessionStorage.length") == 0
+
+    def test_new_text_shortens_the_pause_after_a_dead_worker(self):
+        same, gate = [event("text", "The"), event("lost")], self.gate()
+        grown = [event("text", "The new"), event("lost")]
+        page, _ = self.show(same, same, same, grown, [event("text", "End"), gate], before=QUICK)
+        page.get_by_text("End").wait_for()
+        assert page.evaluate("pauses") == [1000, 2000, 4000, 1000]
 
     def test_another_worker_begins_anew(self):
         gate, other = self.gate(), self.gate()

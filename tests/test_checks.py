@@ -1,5 +1,4 @@
 import socket
-from unittest import mock
 
 from django.conf import settings
 from django.core import checks
@@ -39,7 +38,7 @@ class ChecksTests(SimpleTestCase):
                 assert messages(CACHES=caches, REDIS={"default": entry}) == []
 
     def test_no_settings(self):
-        with mock.patch.object(settings, "REDIS"):
+        with self.settings():
             del settings.REDIS
             for backend, says in (
                 ("django.core.cache.backends.locmem.LocMemCache", ["W008"]),
@@ -196,7 +195,9 @@ class ChecksTests(SimpleTestCase):
                 call_command("check")
 
 
-class EvictionTests(ServerTestCase):
+class ServerChecksTests(ServerTestCase):
+    options = {"appendonly": "yes"}
+
     def found(self):
         return checks.run_checks(tags=["conversation_memory"], include_deployment_checks=True)
 

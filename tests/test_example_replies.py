@@ -14,6 +14,7 @@ from django.test.utils import override_settings
 
 from conversation_memory import Run, indexes
 from example_project.chat import tasks, thread_pool
+from example_project.chat.responders import reads_conversation
 from example_project.chat.thread_pool import ImmediateBackend
 
 from .test_example_views import IMMEDIATE, ChatTestCase
@@ -59,6 +60,13 @@ def break_down(runs, text):
 
 def say_nothing(runs, text):
     yield from ("", " ")
+
+
+@reads_conversation
+def recall(driver, text):
+    """Reads the conversation itself, as a framework does, and tells what to keep."""
+    yield f"You said: {driver.messages()[0]['content']}."
+    yield {"model": "recall-1"}
 
 
 class RepliesTestCase(ChatTestCase):
@@ -110,6 +118,13 @@ class ReplyTests(RepliesTestCase):
     def test_a_reply_keeps_what_others_wrote_meanwhile(self):
         self.write("Hello")
         assert self.texts() == ["b", "meanwhile", "Hello!"]
+
+    @override_settings(CHAT_RESPONDER=f"{HERE}.recall")
+    def test_a_responder_may_read_the_conversation_itself_and_add_to_meta(self):
+        self.write("Hello")
+        assert self.texts() == ["b", "You said: My name is Ada."]
+        meta = self.driver().tail(1)[0].meta
+        assert meta["model"] == "recall-1" and meta["asked"]
 
     def test_the_time_of_the_question_stays_with_it(self):
         self.write("Hello")
@@ -167,6 +182,13 @@ class FailureTests(RepliesTestCase):
         page = self.page()
         assert "The assistant is not available" in page
         assert "Secret" not in page and "KeyError" not in page
+
+    @override_settings(CHAT_RESPONDER="parrot")
+    def test_an_unknown_responder_is_named_in_the_log(self):
+        with self.assertLogs("example_project", "ERROR") as logs:
+            self.write("Hello")
+        assert "Choose one of rules, openai, griptape, or the dotted path" in logs.output[0]
+        assert "The assistant is not available" in self.page()
 
     @override_settings(CHAT_RESPONDER=f"{HERE}.say_nothing")
     def test_an_empty_reply_is_a_failure(self):

@@ -7,6 +7,19 @@ from example_project.chat import views
 
 from .searching import Settled
 from .test_example_views import ChatTestCase
+from .test_messages import answer, calling, result, user
+
+
+class ToolTests(Settled, ChatTestCase):
+    entry = {"SEARCH": {"TOOL_CALLS": True}}
+
+    def test_a_hit_in_a_tool_says_so_and_the_page_shows_it(self):
+        chat = [user("q"), calling("t1", name="<i>"), result("t1", "a harbour"), answer("a")]
+        self.driver().append_messages(chat)
+        page = self.page("/search/?q=harbour")
+        assert "a <mark>harbour</mark>" in page and "in a result of <bdi>&lt;i&gt;</bdi>" in page
+        assert "in a call of" in self.page("/search/?q=lamp")
+        assert "a harbour" in self.page("/c/c1/")
 
 
 class SearchTests(Settled, ChatTestCase):

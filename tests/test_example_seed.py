@@ -10,7 +10,9 @@ from django.core.management import CommandError, call_command
 from django.test import TestCase
 
 from conversation_memory import Run
+from conversation_memory.admin.run_facts import feedback_of, usage_of
 from conversation_memory.exceptions import ConversationCorrupt
+from conversation_memory.messages import tool_calls
 from conversation_memory.rendering import Look, show
 from example_project.chat import seeding
 from example_project.chat.samples import samples
@@ -73,6 +75,16 @@ class SampleTests(SeedTestCase):
             self.index.driver("sample-damaged").load()
         assert self.index.driver("sample-odd").tail(1)[0].output.type == "HologramArtifact"
         assert self.index.count() == 2
+
+    def test_they_tell_usage_feedback_and_tool_calls(self):
+        runs = [run for sample in samples() for run in sample.runs]
+        assert all(usage_of(run).total and usage_of(run).cost for run in runs)
+        ratings = {feedback_of(run).rating for run in runs if feedback_of(run)}
+        assert ratings == {"up", "down"}
+        calls = [call for run in runs for call in tool_calls(run)]
+        assert {call.is_failed for call in calls} == {True, False}
+        again = [run for sample in samples() for run in sample.runs]
+        assert [run.meta for run in runs] == [run.meta for run in again]
 
     def test_griptape_reads_them_all(self):
         from griptape.memory.structure import Run as StockRun

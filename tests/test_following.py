@@ -1,9 +1,11 @@
 """Followers of a reply: in time, late, resumed; as chunks, as server-sent events, over Channels."""
 
 import asyncio
+import gc
 import json
 import threading
 import time
+import weakref
 from contextlib import contextmanager
 from unittest import mock
 
@@ -13,6 +15,7 @@ from django.db import close_old_connections
 from django.http import Http404
 from django.test import AsyncRequestFactory, RequestFactory
 from hypothesis import given, settings
+from redis import Redis
 
 from conversation_memory import RedisConversationMemoryDriver
 from conversation_memory.exceptions import RunNotFound, TooManyFollowers
@@ -266,7 +269,31 @@ class FollowTests:
         )
         self.answer("so")
         assert told(driver.follow("r")) == [("text", "so"), ("finished", "")]
-        driver._connection._follower.close()
+        driver._connection.follower.close()
+
+    def test_drivers_with_one_lent_client_count_their_followers_together(self):
+        client = Redis.from_url(self.index.settings.url)
+        lent = [
+            RedisConversationMemoryDriver(
+                host="", port=0, index=self.index.name, conversation_id="c", client=client
+            )
+            for _ in range(2)
+        ]
+        for driver in lent:
+            driver._layout.max_followers = 1
+        first = lent[0].follow("r").with_pauses()
+        assert next(first) is None
+        raised(TooManyFollowers, list, lent[1].follow("r"))
+        first.close()
+        self.answer("so")
+        assert told(lent[1].follow("r")) == [("text", "so"), ("finished", "")]
+        assert lent[0]._connection.follower is lent[1]._connection.follower
+        lent[0]._connection.follower.close()
+        client.close()
+        pool = weakref.ref(client.connection_pool)
+        del client, driver, lent, first
+        gc.collect()
+        assert pool() is None
 
     def test_a_server_that_is_gone_for_a_moment_is_asked_again(self):
         with following(self.driver, "r") as chunks:

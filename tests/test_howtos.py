@@ -182,9 +182,9 @@ class TestingTests(PageTestCase):
 
     def test_its_tests_pass_and_leave_nothing(self):
         result = unittest.TestResult()
-        for case in (self.RecallTests, self.AsyncTests, self.DownTests):
+        for case in (self.RecallTests, self.AsyncTests, self.AnswerTests, self.DownTests):
             unittest.defaultTestLoader.loadTestsFromTestCase(case)(result)
-        assert result.testsRun == 3 and result.wasSuccessful(), result.errors + result.failures
+        assert result.testsRun == 6 and result.wasSuccessful(), result.errors + result.failures
 
     def test_its_server_is_full(self):
         case = self

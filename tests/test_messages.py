@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory import Artifact, Run
-from conversation_memory.admin.run_facts import calls_of
 from conversation_memory.archive.chat_exports import ChatDump
 from conversation_memory.exceptions import (
     ConversationNotFound,
@@ -17,9 +16,9 @@ from conversation_memory.exceptions import (
     ReplyLost,
     RunNotFound,
 )
+from conversation_memory.messages import steps_of, tool_calls
 from conversation_memory.messages.formats import FORMATS, estimate_message_tokens, find_format
 from conversation_memory.messages.turns import (
-    calling_messages,
     chat_messages,
     messages_of,
     turns_of,
@@ -546,7 +545,7 @@ class MessageTests:
         for name, messages in TURNS.items():
             self.index.driver(name).append_messages(messages, format=name)
             [run] = self.index.driver(name).load()[0]
-            [call] = calls_of(run)
+            [call] = tool_calls(run)
             assert (call.name, call.result) == ("find", "In the tower."), name
             assert json.loads(call.arguments) == {"thing": "lamp"}
         for line in b"".join(ChatDump(self.index)).splitlines():
@@ -635,7 +634,7 @@ class ValueTests(SimpleTestCase):
         run = Run("a", "b", {"messages": messages, "messages_format": name}, id="1")
         assert isinstance(messages_of(run, FORMATS[target]), list)
         assert isinstance(chat_messages(run), list)
-        assert isinstance(calling_messages(run), list)
+        assert all(step.kind for step in steps_of(run))
         estimate_message_tokens(messages if isinstance(messages, list) else [])
         form = FORMATS[name]
         try:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from conversation_memory import Run
 from conversation_memory.search.query import Query
-from conversation_memory.search.snippets import match_spans, snippet
+from conversation_memory.search.snippets import best_snippet, match_spans
 from conversation_memory.search_index.tokens import Words, composed
 
 from .searching import SEARCH
@@ -137,7 +137,7 @@ class TraceTests(RedisTestCase):
 class SnippetTests(SimpleTestCase):
     @given(texts, texts, texts)
     def test_a_snippet_is_safe_on_any_page(self, before, word, after):
-        made = snippet([before, f"<b>{word}</b>{after}"], Query.parse(word, WORDS))
+        _, made = best_snippet([before, f"<b>{word}</b>{after}"], Query.parse(word, WORDS))
         assert made.text.encode()
         bare = made.html.replace("<mark>", "").replace("</mark>", "")
         assert bare == conditional_escape(made.text)
@@ -147,12 +147,12 @@ class SnippetTests(SimpleTestCase):
     @given(texts)
     def test_the_words_are_marked(self, text):
         query = Query.parse("needle", WORDS)
-        made = snippet([text + " NEEDLE ", ""], query)
+        _, made = best_snippet([text + " NEEDLE ", ""], query)
         assert "<mark>NEEDLE</mark>" in made.html
 
     def test_it_is_as_long_as_a_line_or_two(self):
         text = "hay " * 10_000 + "Needle," + " hay" * 10_000
-        made = snippet([text], Query.parse("needle", WORDS))
+        _, made = best_snippet([text], Query.parse("needle", WORDS))
         assert len(made.text) < 220
         assert made.text.startswith("…hay")
         assert made.text.endswith("hay…")
@@ -167,11 +167,11 @@ class SnippetTests(SimpleTestCase):
             assert match_spans(text, query) == found
 
     def test_a_text_that_is_one_word_again_and_again(self):
-        made = snippet(["a " * 50_000], Query.parse("a", WORDS))
+        _, made = best_snippet(["a " * 50_000], Query.parse("a", WORDS))
         assert made.html.startswith("<mark>a</mark> <mark>a</mark> ")
         assert len(made.text) < 220
 
     def test_the_place_with_most_of_the_words_is_shown(self):
         texts = ["one " + "x " * 300, "two " + "x " * 300 + "one and two"]
-        made = snippet(texts, Query.parse("one two", WORDS))
+        _, made = best_snippet(texts, Query.parse("one two", WORDS))
         assert made.html.endswith("<mark>one</mark> and <mark>two</mark>")

@@ -14,7 +14,8 @@ from redis import Redis
 
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
-from conversation_memory.search_index.run_documents import fresh_token, packed, suffix, text_of
+from conversation_memory.search_index.passages import text_of
+from conversation_memory.search_index.run_documents import fresh_token, packed, suffix
 from conversation_memory.search_index.shared_texts import restored
 from conversation_memory.search_index.tokens import Words
 

@@ -13,10 +13,10 @@ from .utils import wait_for
 
 
 class Subject:
-    def _run(self, operation):
+    def _run(self, operation, name):
         return next(operation)
 
-    async def _arun(self, operation):
+    async def _arun(self, operation, name):
         return next(operation)
 
     def _double(self, number: int, *, times: int = 2) -> "Operation[int]":  # noqa: F821

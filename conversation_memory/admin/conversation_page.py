@@ -270,7 +270,8 @@ def _hit_test(request: HttpRequest, marks: Marks) -> Any:
 
 def _marks(request: HttpRequest, found: Conversation) -> Marks:
     search = found.address.index().settings.search
-    return Marks(_query(request), Words(search.language if search else None))
+    language, has_calls = (search.language, search.tool_calls) if search else (None, False)
+    return Marks(_query(request), Words(language), tool_calls=has_calls)
 
 
 def _query(request: HttpRequest) -> str:

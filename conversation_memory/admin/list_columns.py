@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from ..models import Conversation
 from ..rendering import label
+from ..search.results import Hit
 from .formatting import MOST_SHOWN, ago, ahead, isolated, shortened
 from .owner_names import OwnerNames
 
@@ -90,6 +91,13 @@ class Columns(OwnerNames):
     @admin.display(description=gettext_lazy("found"))
     def found_words(self, conversation: Conversation) -> str:
         """Where a search has found the conversation."""
-        if conversation.found:
-            return format_html('<bdi class="cm-cell">{}</bdi>', conversation.found.snippet_html)
+        if hit := conversation.found:
+            found = format_html('<bdi class="cm-cell">{}</bdi>', hit.snippet_html)
+            return format_html("{} {}", found, _in_tool(hit)) if hit.tool else found
         return format_html('<span class="cm-quiet">{}</span>', _("in id or title"))
+
+
+def _in_tool(hit: Hit) -> str:
+    words = _("in a call of the tool %s") if hit.part == "call" else _("in a result of the tool %s")
+    name = f"\u2068{label(hit.tool)[:MOST_SHOWN]}\u2069"
+    return format_html('<span class="cm-quiet">{}</span>', words % name)

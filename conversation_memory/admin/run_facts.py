@@ -1,4 +1,4 @@
-"""What the `meta` of a run tells under usual names: usage, tool calls, feedback, an error."""
+"""What the `meta` of a run tells under usual names: usage, feedback, an error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..collection.summaries import Summary
-from ..messages import calling_messages
+from ..messages import tool_calls
 from ..runs import Run
 
 # Of OpenAI, Anthropic, Griptape, pydantic-ai and LangChain, the first that is there counts.
@@ -58,15 +58,6 @@ _NOTHING = Usage()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolCall:
-    """A call of a tool with its arguments and its result, as stored; `result` may be missing."""
-
-    name: str
-    arguments: Any = None
-    result: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
     """A user's judgement: `rating` is "up", "down" or as stored, if it is something else."""
 
@@ -90,25 +81,6 @@ def usage_of(run: Run) -> Usage:
         seconds=seconds,
         cost=_number(places, _COSTS),
     )
-
-
-def calls_of(run: Run) -> Iterator[ToolCall]:
-    """The tool calls among the messages in `meta`, each with the result that has its id."""
-    messages = calling_messages(run)
-    results = {
-        str(one.get("tool_call_id")): one.get("content")
-        for one in messages
-        if one.get("role") == "tool"
-    }
-    for message in messages:
-        asked = message.get("tool_calls")
-        for call in asked if isinstance(asked, list) else []:
-            if isinstance(call, dict):
-                function = call.get("function")
-                function = function if isinstance(function, dict) else call
-                name, arguments = str(function.get("name") or ""), function.get("arguments")
-                result = results.get(str(call.get("id")))
-                yield ToolCall(name=name, arguments=arguments, result=result)
 
 
 def feedback_of(run: Run) -> Feedback | None:
@@ -136,7 +108,7 @@ RUN_TESTS: dict[str, Callable[[Summary, Run], bool]] = {
     "up": _rated("up"),
     "down": _rated("down"),
     "comment": lambda summary, run: bool(getattr(feedback_of(run), "comment", "")),
-    "tools": lambda summary, run: any(calls_of(run)),
+    "tools": lambda summary, run: any(tool_calls(run)),
 }
 
 

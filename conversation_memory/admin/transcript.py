@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 from zlib import crc32
@@ -21,9 +20,10 @@ from ..records import Excerpt
 from ..rendering import NO_MARKS, Look, Marks, Shown, label, show, visible
 from ..rendering.safe_text import cut
 from ..rendering.shown_artifacts import pretty
+from ..rendering.shown_steps import ShownStep, show_steps
 from ..runs import Run
 from .formatting import usage_words
-from .run_facts import Feedback, Usage, calls_of, feedback_of, usage_of
+from .run_facts import Feedback, Usage, feedback_of, usage_of
 
 PER_PAGE = 50
 # Characters of a text, of an unreadable document, and of a value of metadata.
@@ -32,8 +32,6 @@ MAX_BEGINNING = 4_000
 MAX_VALUE = 2_000
 # A message with more characters or lines is folded.
 FOLDED_FROM, FOLDED_LINES = 3_000, 40
-# Calls of tools that a run shows.
-MAX_CALLS = 50
 SIDES = ("input", "output")
 
 # The wire format has no time of a message: the first of these keys that is in `meta` tells it.
@@ -48,14 +46,13 @@ Link = Callable[..., str]
 
 @dataclass(frozen=True, kw_only=True)
 class ShownMessage:
-    """An input, an output, or between them a call of a tool, with its arguments and its result."""
+    """An input, an output, or a step between them, such as a tool call."""
 
     side: str
     shown: Shown | None = None
     time: datetime | None = None
     is_long: bool = False
-    call: tuple[str, SafeString, SafeString | None] | None = None
-    is_found: bool = False
+    step: ShownStep | None = None
 
     @property
     def speaker(self) -> str:
@@ -180,30 +177,20 @@ def _permalink(shown: ShownRun, run_id: str = "") -> str:
 
 
 def messages_of(run: Run, look: Look) -> Iterator[ShownMessage]:
-    """The sides of a run that are not empty, and the tools that were called in between.
+    """The sides of a run that are not empty, and the steps in between.
 
     Models write Markdown, people write text.
     """
     sides = (("input", run.input, asked_at(run)), ("output", run.output, answered_at(run)))
     for side, artifact, time in sides:
         if side == "output":
-            yield from _calls_of(run, look)
+            for step in show_steps(run, look.marks, limit=MAX_VALUE):
+                yield ShownMessage(side=step.kind, step=step)
         if artifact.value in ("", None) and not artifact.mime_type:
             continue
         look = replace(look, markdown=side == "output")
         shown = show(artifact, side, look)
         yield ShownMessage(side=side, shown=shown, time=time, is_long=_is_long(artifact))
-
-
-def _calls_of(run: Run, look: Look) -> Iterator[ShownMessage]:
-    for call in islice(calls_of(run), MAX_CALLS):
-        given, result = (
-            cut(pretty(value), MAX_VALUE)[0] for value in (call.arguments, call.result)
-        )
-        html = look.marks.html
-        shown = label(call.name)[:200], html(given), html(result) if call.result else None
-        is_found = look.marks.found_in(given) or look.marks.found_in(result)
-        yield ShownMessage(side="tool", call=shown, is_found=is_found)
 
 
 def _is_long(artifact: Artifact) -> bool:

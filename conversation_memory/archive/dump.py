@@ -43,17 +43,17 @@ class Dump:
 
     def __iter__(self) -> Iterator[bytes]:
         with closing(Ids()) as ids:
-            yield self._opening(self.index._run(self._select(ids)))
+            yield self._opening(self.index._run(self._select(ids), "dump"))
             for found in _ahead(self._batches(ids)):
                 yield self._lines(self._entries_of(found))
             yield self._closing()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with closing(Ids()) as ids:
-            yield self._opening(await self.index._arun(self._select(ids)))
+            yield self._opening(await self.index._arun(self._select(ids), "dump"))
             for batch in ids.batches(_BATCH):
                 while batch:
-                    found = await self.index._arun(self._read(batch))
+                    found = await self.index._arun(self._read(batch), "dump")
                     yield self._lines(self._entries_of(found))
                     batch = batch[len(found) :]
             yield self._closing()
@@ -61,7 +61,7 @@ class Dump:
     def _batches(self, ids: Ids) -> Iterator[list[Stored]]:
         for batch in ids.batches(_BATCH):
             while batch:
-                found = self.index._run(self._read(batch))
+                found = self.index._run(self._read(batch), "dump")
                 yield found
                 batch = batch[len(found) :]
 

@@ -25,9 +25,11 @@ from ..documents import Document
 from ..exceptions import Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id
+from ..messages.turns import FORMAT, MESSAGES
 from ..redis_io.operations import Operation, single
 from ..rendering import Budget, Look, Shown, image_type, label, pick, show, visible
 from ..rendering.shown_artifacts import pretty
+from ..rendering.shown_steps import ShownStep, show_steps
 from ..replies.open_runs import read_reason
 from ..runs import Run, decoded_runs
 from ..wire import dumps
@@ -35,6 +37,7 @@ from .dump import Dump, Ids
 from .format import Entry
 
 VERSION = 1
+STEP = "step"
 
 # Seconds of CPU for the Markdown of a whole export; beyond, texts are shown as text.
 _MARKDOWN = 60.0
@@ -46,10 +49,10 @@ _TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 class Side(NamedTuple):
-    """The input or the output of a run."""
+    """The input or the output of a run, or a step between them."""
 
     name: str
-    shown: Shown
+    shown: Shown | ShownStep
 
 
 class OwnerExport(Dump):
@@ -186,7 +189,9 @@ class OwnerExport(Dump):
             stored = visible(run.to_wire())
             return _html("run", number=number, damage=label(reason), stored=stored, **state)
         sides = [*_sides(run, self._budget)]
-        return _html("run", number=number, sides=sides, meta=_values(run.meta), **state)
+        has_steps = any(side.name == STEP for side in sides)
+        meta = _values(_without_messages(run.meta) if has_steps else run.meta)
+        return _html("run", number=number, sides=sides, meta=meta, **state)
 
     def _add_unreadable(self, entry: Entry, name: str, reason: str) -> None:
         self.unreadable += 1
@@ -259,7 +264,10 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 
 def _sides(run: Run, budget: Budget) -> Iterator[Side]:
-    """The sides of a run that are not empty; models write Markdown, people write text."""
+    """The sides of a run that are not empty, and its steps.
+
+    Models write Markdown, people write text.
+    """
 
     def url(path: str) -> str:
         """The content of a binary itself, as the page has nothing beside it."""
@@ -271,9 +279,16 @@ def _sides(run: Run, budget: Budget) -> Iterator[Side]:
         return f"data:{kind};base64,{artifact.value}" if artifact.mime_type else ""
 
     for side, artifact in (("input", run.input), ("output", run.output)):
+        if side == "output":
+            yield from (Side(STEP, step) for step in show_steps(run, limit=None, most=None))
         if artifact.value not in ("", None) or artifact.mime_type:
             look = Look(url=url, markdown=side == "output", budget=budget)
             yield Side(side, show(artifact, side, look))
+
+
+def _without_messages(meta: Any) -> dict[str, Any]:
+    """A page shows the steps instead; the JSON file has the messages."""
+    return {key: value for key, value in meta.items() if key not in (MESSAGES, FORMAT)}
 
 
 def _values(values: Any) -> list[tuple[str, str]]:

@@ -118,22 +118,22 @@ class Restore:
 
     def plan(self, *, progress: Progress = bool) -> Counts:
         """Predict the counts of `run`; nothing is written. `progress` gets the counts so far."""
-        return self.index._run(self._foresee(progress))
+        return self.index._run(self._foresee(progress), "restore")
 
     async def aplan(self, *, progress: Progress = bool) -> Counts:
         """See plan()."""
-        return await self.index._arun(self._foresee(progress))
+        return await self.index._arun(self._foresee(progress), "restore")
 
     def run(self, *, progress: Progress = bool) -> Counts:
         """Write; `progress` gets the counts after each batch.
 
         Raises `ConversationConflict` or `ConversationTooLarge` before the first write.
         """
-        return self.index._run(self._restore(progress))
+        return self.index._run(self._restore(progress), "restore")
 
     async def arun(self, *, progress: Progress = bool) -> Counts:
         """See run()."""
-        return await self.index._arun(self._restore(progress))
+        return await self.index._arun(self._restore(progress), "restore")
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))

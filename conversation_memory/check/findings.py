@@ -23,6 +23,7 @@ STRAY_SCORE = "recency index entries without a conversation"
 WRONG_OWNER = "conversations missing from the index of their owner, or listed under another owner"
 LOST_OWNER = "conversations listed for an owner whose record is lost"
 STRAY_REPLY = "open runs without a conversation or a state, or missing from the list of open runs"
+STRAY_CHECKPOINTS = "checkpoints of an agent without a conversation"
 WRONG_TYPE = "keys of the wrong type"
 NOT_INDEXED = (
     "conversations whose search documents do not match their runs; run `reindexconversations`"

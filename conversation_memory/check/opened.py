@@ -1,4 +1,4 @@
-"""The check of open runs: a conversation for each, and a place in the list of all."""
+"""The check of open runs and checkpoints: a conversation for each, and open runs are listed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,19 +10,18 @@ from . import findings
 from .conversations import inspect_types
 from .findings import Finding
 
-_TYPES = {b"open": b"hash", b"chunks": b"stream"}
+_TYPES = {b"open": b"hash", b"chunks": b"stream", b"checkpoints": b"hash", b"items": b"hash"}
 
 
 def inspect_replies(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]:
-    """Find faults of the open runs and their chunks among the keys `names`."""
+    """Find faults of open runs, their chunks, checkpoints and items among the keys `names`."""
     own = {name: keys.family(name) for name in names}
     own = {name: family for name, family in own.items() if family[0] in _TYPES}
     found = yield from inspect_types({name: _TYPES[kind] for name, (kind, _) in own.items()})
     wrong = {finding.name for finding in found}
     for name, (kind, rest) in own.items():
-        if name not in wrong:
-            inspect = _inspect_open if kind == b"open" else _inspect_chunks
-            found += yield from inspect(keys, name, rest)
+        if name not in wrong and kind in _INSPECTIONS:
+            found += yield from _INSPECTIONS[kind](keys, name, rest)
     return found
 
 
@@ -64,3 +63,15 @@ def _inspect_chunks(keys: Keys, name: bytes, reply: bytes) -> Operation[list[Fin
         single("PTTL", name),
     ]
     return [] if state or ttl != -1 else [Finding(findings.STRAY_REPLY, name)]
+
+
+def _inspect_checkpoints(keys: Keys, name: bytes, id: bytes) -> Operation[list[Finding]]:
+    exists = yield single("HEXISTS", keys.content(id), id)
+    return [] if exists else [Finding(findings.STRAY_CHECKPOINTS, name)]
+
+
+_INSPECTIONS = {
+    b"open": _inspect_open,
+    b"chunks": _inspect_chunks,
+    b"checkpoints": _inspect_checkpoints,
+}

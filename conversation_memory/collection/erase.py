@@ -52,11 +52,22 @@ def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
     while looks < _LAST_LOOKS and (ids := (yield single("ZRANGE", order, 0, BATCH - 1))):
         total += yield from _batch(layout.keys, owner, ids, erases=True)
         looks = looks + 1 if len(ids) < BATCH else 0
+    yield from erase_items(layout.keys, owner)
     if has_documents:
         # Those without a conversation too: their owner is no longer known, but they contain text.
         yield from sweep(layout.keys)
         yield from sweep_orphans(layout.keys)
     return total
+
+
+def erase_items(keys: Keys, owner: bytes) -> Operation[int]:
+    """Delete what an owner has in a store of LangGraph. Returns how many items there were."""
+    namespaces, deleted = keys.namespaces(owner), 0
+    while names := (yield single("ZRANGE", namespaces, 0, BATCH - 1)):
+        items = [keys.items(owner, name) for name in names]
+        deleted += sum((yield [single("HLEN", key) for key in items]))
+        yield [single("DEL", *items), single("ZREM", namespaces, *names)]
+    return deleted
 
 
 def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:

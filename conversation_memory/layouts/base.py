@@ -258,6 +258,7 @@ class Layout(WrittenConversation):
 
     def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
+        keys.append(self.keys.checkpoints(target))
         renamed = yield from self._as_owner(RENAME, ref, keys, target)
         if renamed == 0:
             raise self.not_found(ref)

@@ -29,6 +29,7 @@ from ..runs import Run
 from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
+from ..telemetry import Telemetry
 from .refs import ConversationRef, Snapshot, is_past, owner_of
 
 E = TypeVar("E", bound=ConversationError)
@@ -49,6 +50,7 @@ class StoredConversation(ABC):
 
     def __init__(self, settings: IndexSettings):
         self.alias = settings.alias
+        self.telemetry = Telemetry(settings.alias, settings.index, settings.telemetry)
         self.max_bytes = settings.max_bytes
         self.max_run_bytes = settings.max_run_bytes
         self.lifetime = settings.lifetime
@@ -241,6 +243,7 @@ class StoredConversation(ABC):
         """The error for a conversation of which a key has another type; None if all are right."""
         open = self.keys.open(ref.id)
         keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list", open: b"hash"}
+        keys[self.keys.checkpoints(ref.id)] = b"hash"
         for name in (yield single("HKEYS", open, otherwise=[])):
             if name.startswith(b"state:"):
                 keys[self.keys.chunks(ref.id, name[6:])] = b"stream"

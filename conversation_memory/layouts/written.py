@@ -199,7 +199,8 @@ class WrittenConversation(IndexedConversation, ABC):
                 digested = True
                 continue
             ref = yield from self._refused(ref, reply)
-            yield Pause(random.uniform(0, min(number / 1000, 0.05)))
+            seconds = random.uniform(0, min(number / 1000, 0.05))
+            yield Pause(seconds, is_after_conflict=reply[0] == b"changed")
         raise self._conflict(ref, "kept changing")
 
     def _refused(self, ref: ConversationRef, refusal: Refusal) -> Operation[ConversationRef]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .chat import are_typed
 from .parts import (
+    FAILED,
     Message,
     assistant,
     call,
@@ -63,7 +64,7 @@ def _chat(message: Message) -> Iterator[Message]:
     for block in results:
         output = block.get("content")
         text = joined(dicts(output)) if isinstance(output, list) else string(output)
-        yield result(block.get("tool_use_id"), text)
+        yield result(block.get("tool_use_id"), text, is_failed=bool(block.get(FAILED)))
     parts = [*filter(None, map(chat_part, blocks))]
     if parts or not results:
         yield {"role": "user", "content": content_of(parts)}
@@ -91,8 +92,9 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
         if message.get("role") != "tool":
             made += _message(message)
             continue
-        block = {"type": "tool_result", "tool_use_id": message.get("tool_call_id")}
+        block: Message = {"type": "tool_result", "tool_use_id": message.get("tool_call_id")}
         block["content"] = text_of(message)
+        block |= {FAILED: True} if message.get(FAILED) else {}
         if not (made and made[-1]["role"] == "user" and _has_results(made[-1]["content"])):
             made.append({"role": "user", "content": []})
         made[-1]["content"].append(block)

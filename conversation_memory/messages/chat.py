@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .parts import REASONING, SYSTEM, Message, is_said
+from .parts import FAILED, REASONING, SYSTEM, Message, is_said
 
 ROLES = ("assistant", "developer", "system", "tool", "user")
 
@@ -41,7 +41,7 @@ def to_chat(messages: Sequence[Message]) -> list[Message]:
 def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
     # OpenAI rejects members that it does not know.
     return [
-        {name: value for name, value in one.items() if name != REASONING}
+        {name: value for name, value in one.items() if name not in (FAILED, REASONING)}
         for one in messages
         if is_said(one)
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from . import anthropic
 from .parts import (
+    FAILED,
     REASONING,
     SYSTEM,
     Message,
@@ -52,7 +53,8 @@ def _chat(message: Message, answered: set[str]) -> Iterator[Message]:
     blocks = _blocks(data.get("content"))
     role = string(data.get("role")).lower() if kind == "chat" else kind
     if kind == "tool":
-        yield result(data.get("tool_call_id"), joined(blocks))
+        failed = data.get("status") == "error"
+        yield result(data.get("tool_call_id"), joined(blocks), is_failed=failed)
     elif kind == "function":  # knows only the name of what was called
         yield result(data.get("name"), joined(blocks))
     elif role in ("system", "developer"):
@@ -148,7 +150,8 @@ def _message(message: Message) -> Iterator[Message]:
         yield _made("system", text_of(message), known)
     elif role == "tool":
         id = string(message.get("tool_call_id"))
-        outcome: Message = {"tool_call_id": id, "artifact": None, "status": "success"}
+        status = "error" if message.get(FAILED) else "success"
+        outcome: Message = {"tool_call_id": id, "artifact": None, "status": status}
         yield _made("tool", text_of(message), **outcome)
     elif role == "assistant" and (is_said(message) or REASONING in message):
         known = {name: message[name] for name in (REASONING,) if name in message}

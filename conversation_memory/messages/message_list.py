@@ -258,11 +258,11 @@ class MessageList(Performing):
     def _kept_changing(self) -> Exception:
         return self.driver._layout._conflict(self.driver._ref, "kept changing")
 
-    def _run(self, operation: Operation[T]) -> T:
-        return self.driver._run(operation)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        return self.driver._run(operation, name)
 
-    async def _arun(self, operation: Operation[T]) -> T:
-        return await self.driver._arun(operation)
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
+        return await self.driver._arun(operation, name)
 
 
 def _sending(command: Any) -> Operation[Any]:

@@ -13,7 +13,9 @@ from typing import Any
 Message = dict[str, Any]
 
 SYSTEM = ("system", "developer")
-REASONING = "reasoning_content"  # of chat messages, between two conversions
+# Of chat messages, between two conversions.
+REASONING = "reasoning_content"
+FAILED = "is_error"
 
 _inline = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,([A-Za-z0-9+/]*={0,2})").fullmatch
 
@@ -108,8 +110,9 @@ def assistant(content: str = "", calls: Sequence[Message] = (), reasoning: str =
     return {**message, REASONING: reasoning} if reasoning else message
 
 
-def result(id: Any, content: Any) -> Message:
-    return {"role": "tool", "tool_call_id": string(id), "content": string(content)}
+def result(id: Any, content: Any, *, is_failed: bool = False) -> Message:
+    made = {"role": "tool", "tool_call_id": string(id), "content": string(content)}
+    return {**made, FAILED: True} if is_failed else made
 
 
 def calls_of(message: Message) -> list[Message]:

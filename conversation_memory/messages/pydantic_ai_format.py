@@ -68,7 +68,8 @@ def _asked(part: Message) -> Iterator[Message]:
         items = content if isinstance(content, list) else [content]
         yield {"role": "user", "content": content_of([*filter(None, map(_chat_part, items))])}
     elif kind == "tool-return" or (kind == "retry-prompt" and part.get("tool_name")):
-        yield result(part.get("tool_call_id"), content)
+        failed = kind == "retry-prompt" or part.get("outcome") == "failed"
+        yield result(part.get("tool_call_id"), content, is_failed=failed)
 
 
 def _chat_part(item: Any) -> Message | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .chat import are_typed
 from .parts import (
+    FAILED,
     SYSTEM,
     Message,
     assistant,
@@ -58,7 +59,10 @@ def to_chat(items: Sequence[Message]) -> list[Message]:
             message["tool_calls"] = [*calls_of(message), made]
             reasoning = ""
         elif kind == "function_call_output":
-            chat.append(result(item.get("call_id"), _output(item.get("output"))))
+            made = result(
+                item.get("call_id"), _output(item.get("output")), is_failed=bool(item.get(FAILED))
+            )
+            chat.append(made)
         elif kind == "message" and item.get("role") == "assistant":
             _say(chat, joined(parts_of(item.get("content"))), reasoning)
             reasoning = ""

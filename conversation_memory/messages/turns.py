@@ -216,7 +216,7 @@ def _artifact(part: Message) -> str | Artifact:
 
 def kept(run: Run) -> tuple[Format, list[Message]] | None:
     """The messages in the meta of a run and their format; None if its texts were changed since."""
-    found = _stored(run)
+    found = stored(run)
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
@@ -234,17 +234,12 @@ def _answer(run: Run, found: tuple[Format, list[Message]]) -> list[Message]:
     return format.from_chat([{"role": "assistant", "content": run.output.text}], run.id)
 
 
-def _stored(run: Run) -> tuple[Format, list[Any]] | None:
+def stored(run: Run) -> tuple[Format, list[Any]] | None:
+    """The messages in the meta of a run as they are, and their format."""
     meta = run.meta if isinstance(run.meta, dict) else {}
     messages, name = meta.get(MESSAGES), meta.get(FORMAT, OPENAI.name)
     format = FORMATS.get(name) if isinstance(name, str) else None
     return (format, messages) if format and messages and isinstance(messages, list) else None
-
-
-def calling_messages(run: Run) -> list[Message]:
-    """The messages in the meta of a run as chat messages, for the tool calls in them."""
-    found = _stored(run)
-    return found[0].to_chat(dicts(found[1])) if found else []
 
 
 def _texts(chat: Sequence[Message]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .chat import are_typed
 from .parts import (
+    FAILED,
     REASONING,
     SYSTEM,
     Message,
@@ -80,7 +81,11 @@ def _chat_step(parts: Sequence[Message]) -> list[Message]:
     tools = [part for part in parts if _is_call(part)]
     calls = [call(one.get("toolCallId"), _name(one), one.get("input", {})) for one in tools]
     answers = [
-        result(one.get("toolCallId"), one.get("output", one.get("errorText")))
+        result(
+            one.get("toolCallId"),
+            one.get("output", one.get("errorText")),
+            is_failed=one["state"] == "output-error",
+        )
         for one in tools
         if one.get("state") in ("output-available", "output-error")
     ]
@@ -109,7 +114,7 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
     All that the assistant did is one message, in which a tool call and its result are one part.
     """
     tools = (message for message in messages if message.get("role") == "tool")
-    results = {string(one.get("tool_call_id")): text_of(one) for one in tools}
+    results = {string(one.get("tool_call_id")): one for one in tools}
     made: list[Message] = []
     for message in messages:
         role = "system" if message.get("role") in SYSTEM else message.get("role")
@@ -147,7 +152,7 @@ def _file(url: Any, otherwise: str) -> Message:
     return {"type": "file", "mediaType": found[0] if found else otherwise, "url": url}
 
 
-def _parts(message: Message, results: dict[str, str]) -> list[Message]:
+def _parts(message: Message, results: dict[str, Message]) -> list[Message]:
     reasoning, text = message.get(REASONING), text_of(message)
     parts = [{"type": "reasoning", "text": reasoning}] if isinstance(reasoning, str) else []
     parts += [text_part(text)] if text else []
@@ -155,13 +160,16 @@ def _parts(message: Message, results: dict[str, str]) -> list[Message]:
     return [{"type": "step-start"}, *parts] if parts else []
 
 
-def _tool(made: Message, results: dict[str, str]) -> Message:
+def _tool(made: Message, results: dict[str, Message]) -> Message:
     id, function = string(made.get("id")), member(made, "function")
     part: Message = {"type": f"tool-{string(function.get('name'))}", "toolCallId": id}
     part["input"] = parsed(function.get("arguments"))
     if id not in results:
         return {**part, "state": "input-available"}
-    return {**part, "state": "output-available", "output": _value(results[id])}
+    text = text_of(results[id])
+    if results[id].get(FAILED):
+        return {**part, "state": "output-error", "errorText": text}
+    return {**part, "state": "output-available", "output": _value(text)}
 
 
 def _value(text: str) -> Any:

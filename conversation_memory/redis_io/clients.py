@@ -23,6 +23,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from ..conf import IndexSettings, embedded_redis
 from ..exceptions import InvalidIndexError, RedisUnavailable, sensitive
+from .traffic import AsyncTimedPool, TimedPool, note_retry
 
 LENDERS = (
     "Use django_redis.cache.RedisCache with its default or its Sentinel client, or "
@@ -67,7 +68,12 @@ class _Reconnecting:
     def call_with_retry(self, do: Any, fail: Any, is_retryable: Any = None, **kwargs: Any) -> Any:
         # redis-py counts rejected credentials as a lost connection.
         wanted = is_retryable or (lambda error: not isinstance(error, AuthenticationError))
-        return super().call_with_retry(do, fail, wanted, **kwargs)  # type: ignore[misc]
+
+        def counted(*args: Any) -> Any:
+            note_retry()
+            return fail(*args)
+
+        return super().call_with_retry(do, counted, wanted, **kwargs)  # type: ignore[misc]
 
 
 class ReconnectingRetry(_Reconnecting, Retry):  # type: ignore[misc]
@@ -101,8 +107,13 @@ def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
     if options.pop("ssl", False):  # an argument of the client, but not of its pool
         options["connection_class"] = module.SSLConnection
     # A blocking pool: one request more than there are connections waits instead of failing.
+<<<<<<< HEAD
     kind = module.BlockingConnectionPool
     url = embedded(settings) if settings.embedded else settings.url
+=======
+    kind: Any = TimedPool if module is redis else AsyncTimedPool
+    url = embedded(settings.alias) if settings.embedded else settings.url
+>>>>>>> main
     try:
         if url:
             pool = kind.from_url(url, **options)

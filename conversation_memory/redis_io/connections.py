@@ -162,9 +162,9 @@ class Connection:
         return self  # Django copies the attributes that setUpTestData() made
 
 
-# A caller may make a driver for each request with one client: they share one async pool.
-_twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
-_following_twins: WeakKeyDictionary[Any, AsyncClients] = WeakKeyDictionary()
+# A caller may make a driver for each request with one client. What is ours of them is kept for its
+# pool, which no value may refer to: it would never be freed.
+_shared: WeakKeyDictionary[Any, Connection] = WeakKeyDictionary()
 
 
 class LentConnection(Connection):
@@ -174,9 +174,10 @@ class LentConnection(Connection):
         super().__init__(settings)
         self._is_borrowed = True
         self._client = client
-        pool = client.connection_pool
-        self._async_clients = _twins.setdefault(pool, AsyncClients())
-        self._async_followers = _following_twins.setdefault(pool, AsyncClients())
+        with _lock:
+            self._shared = _shared.setdefault(client.connection_pool, Connection(settings))
+        self._async_clients = self._shared._async_clients
+        self._async_followers = self._shared._async_followers
         self._is_async = isinstance(client, redis.asyncio.Redis)
 
     @property
@@ -188,6 +189,23 @@ class LentConnection(Connection):
     @property
     def async_client(self) -> Any:
         return self._client if self._is_async else super().async_client
+
+    @property
+    def follower(self) -> Any:
+        client, shared = self.client, self._shared
+        with shared._lock:
+            if shared._follower is None:
+                shared._follower = clients.waiting(client)
+            return shared._follower
+
+    @property
+    def reads(self) -> dict[Any, Any]:
+        return self._shared.reads
+
+    @contextmanager
+    def following(self, alias: str, limit: int) -> Iterator[None]:
+        with self._shared.following(alias, limit):
+            yield
 
 
 # What test helpers have to clean: the servers for which this process has made a client.

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,7 @@ from ..exceptions import (
     translate,
 )
 from .scripts import Call, Script, with_source
+from .traffic import note_conflict, note_exchange
 
 # Raised without the frames below: they hold documents, and Django prints them in error reports.
 _SPOKEN = (ConversationMemoryError, TypeError, ValueError, RecursionError)
@@ -65,6 +67,7 @@ class Pause:
     """A wait before the next attempt, in seconds."""
 
     seconds: float
+    is_after_conflict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
 
 def _send(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
+        note_conflict(step.is_after_conflict)
         return time.sleep(step.seconds)
     if isinstance(step, Ahead):
         work = step.work if callable(step.work) else partial(_send, client, step.work, alias)
@@ -159,6 +163,7 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
+        note_exchange(calls, replies)
         if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
             return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
@@ -180,7 +185,7 @@ def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
         is_running.set()
         return work()
 
-    answer = thread.submit(run)
+    answer = thread.submit(copy_context().run, run)
     is_running.wait()
     return answer
 
@@ -188,6 +193,7 @@ def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
 @sensitive
 async def _asend(client: Any, step: Step, alias: str) -> Any:
     if isinstance(step, Pause):
+        note_conflict(step.is_after_conflict)
         return await asyncio.sleep(step.seconds)
     if isinstance(step, Ahead):
         work = step.work
@@ -201,6 +207,7 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
+        note_exchange(calls, replies)
         if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
             return step.decode(replies[0])  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
@@ -298,11 +305,11 @@ def _result(command: Command[T], replies: list[Any]) -> T:
 
 
 class Performing(Protocol):
-    """A class that runs operations, sync and async."""
+    """A class that runs operations, sync and async; `name` is that of the method."""
 
-    def _run(self, operation: Operation[T]) -> T: ...
+    def _run(self, operation: Operation[T], name: str = ...) -> T: ...
 
-    async def _arun(self, operation: Operation[T]) -> T: ...
+    async def _arun(self, operation: Operation[T], name: str = ...) -> T: ...
 
 
 S = TypeVar("S", bound=Performing)
@@ -316,16 +323,16 @@ def twins(
     Both have its parameters; the first has its docstring. Error reports do not show their
     arguments, which may be messages.
     """
+    name = operation.__name__.removeprefix("_")
 
     @sensitive
     def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(operation(self, *args, **kwargs))
+        return self._run(operation(self, *args, **kwargs), name)
 
     @sensitive
     async def arun(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._arun(operation(self, *args, **kwargs))
+        return await self._arun(operation(self, *args, **kwargs), name)
 
-    name = operation.__name__.removeprefix("_")
     result = operation.__annotations__["return"].removeprefix("Operation[").removesuffix("]")
     describe(run, operation, name, operation.__doc__, result)
     describe(arun, operation, f"a{name}", f"See {name}().", result)

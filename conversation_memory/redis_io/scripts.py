@@ -12,9 +12,9 @@ from typing import Any
 Call = tuple[Any, ...]
 
 # Commands that write. A script that is denied the second of them would leave half a write.
-_WRITES = frozenset(
-    "DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM XADD XTRIM "
-    "ZADD ZREM ZREMRANGEBYSCORE".split()
+WRITES = frozenset(
+    "COPY DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM XADD "
+    "XTRIM ZADD ZREM ZREMRANGEBYSCORE".split()
 )
 
 _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
@@ -35,7 +35,7 @@ class Script:
         code = "\n".join(map(_code, parts))
         self._name, self._documents = name, documents
         self.commands = sorted({*_called(code)})
-        if not _WRITES.isdisjoint(self.commands):
+        if not WRITES.isdisjoint(self.commands):
             commands = ", ".join(f"'{command}'" for command in self.commands)
             code = _code("allowed").replace("ARGV", f"{{{commands}}}") + "\n" + code
         self.source = code.encode()

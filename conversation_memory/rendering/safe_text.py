@@ -6,7 +6,6 @@ from django.utils.safestring import SafeString, mark_safe
 from ..runs import Run
 from ..search.query import Query
 from ..search.snippets import match_spans
-from ..search_index.run_documents import text_of
 from ..search_index.tokens import Words, composed
 
 # A page is UTF-8 without controls. Those with a picture of their own in Unicode are shown as that.
@@ -52,9 +51,9 @@ _FOREIGN = {ord(OPEN): "\ufffd", ord(CLOSE): "\ufffd"}
 class Marks:
     """Marks the words that a search for `query` looks for, excluded ones (-word) apart."""
 
-    def __init__(self, query: str = "", words: Words | None = None):
+    def __init__(self, query: str = "", words: Words | None = None, *, tool_calls: bool = False):
         self._words = words or Words()
-        self._query = Query.parse(query, self._words)
+        self._query = Query.parse(query, self._words, tool_calls=tool_calls)
 
     def __bool__(self) -> bool:
         return bool(self._query.wanted)
@@ -65,8 +64,7 @@ class Marks:
 
     def are_in(self, run: Run) -> bool:
         """True if the search finds the run."""
-        stream = self._words.stream(text_of(run.input), text_of(run.output))
-        return self._query.matches(stream)
+        return self._query.matches(self._query.stream(run))
 
     def set_off(self, text: str) -> str:
         """`text` with OPEN and CLOSE around each match; still to be escaped."""

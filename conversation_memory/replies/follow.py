@@ -84,26 +84,26 @@ class Following:
     def with_pauses(self) -> Generator[Chunk | None, None, None]:
         """The chunks, and None whenever there was none for HEARTBEAT seconds."""
         with self.counted():
-            chunks: Sequence[Chunk | None] = self._reader._run(self.look())
+            chunks: Sequence[Chunk | None] = self._reader._run(self.look(), "follow")
             while True:
                 yield from chunks
                 if self._is_over:
                     return
                 client = self._connection.follower
                 chunks = self._told(perform(client, self._read(), self._layout.alias))
-                chunks = chunks or [*self._reader._run(self.look()), None]
+                chunks = chunks or [*self._reader._run(self.look(), "follow"), None]
 
     async def awith_pauses(self) -> AsyncGenerator[Chunk | None, None]:
         """See with_pauses()."""
         with self.counted():
-            chunks: Sequence[Chunk | None] = await self._reader._arun(self.look())
+            chunks: Sequence[Chunk | None] = await self._reader._arun(self.look(), "follow")
             while True:
                 for chunk in chunks:
                     yield chunk
                 if self._is_over:
                     return
                 chunks = self._told(await self._aread())
-                chunks = chunks or [*(await self._reader._arun(self.look())), None]
+                chunks = chunks or [*(await self._reader._arun(self.look(), "follow")), None]
 
     def counted(self) -> AbstractContextManager[None]:
         """Raises `TooManyFollowers` beyond the limit."""

@@ -170,13 +170,13 @@ class Reply:
         return self if self._claims else self.claim()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._run(self._leave(kind))
+        self._run(self._leave(kind), "finish")
 
     async def __aenter__(self) -> Self:
         return self if self._claims else await self.aclaim()
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        await self._arun(self._leave(kind))
+        await self._arun(self._leave(kind), "finish")
 
     def _leave(self, kind: type[BaseException] | None) -> Operation[None]:
         if self._is_settled or (kind and issubclass(kind, ReplyError)):
@@ -240,12 +240,12 @@ class Reply:
     def _replies(self) -> Replies:
         return Replies(self._layout, self._ref.for_a_call())
 
-    def _run(self, operation: Operation[T]) -> T:
-        return self._driver._run(operation)
+    def _run(self, operation: Operation[T], name: str = "other") -> T:
+        return self._driver._run(operation, name)
 
-    async def _arun(self, operation: Operation[T]) -> T:
+    async def _arun(self, operation: Operation[T], name: str = "other") -> T:
         async with self._lock:  # of two chunks at once, the second could come first
-            return await self._driver._arun(operation)
+            return await self._driver._arun(operation, name)
 
     def __repr__(self) -> str:
         return f"<Reply {self.run_id!r}>"  # never the content

@@ -42,7 +42,7 @@ def stream_reply(
     following = _following(request, driver, run_id)
     if not _has_loop():
         try:
-            driver._run(following.look())
+            driver._run(following.look(), "follow")
         except ConversationNotFound:
             raise _not_found() from None
         following = _following(request, driver, run_id)
@@ -54,7 +54,7 @@ async def astream_reply(
 ) -> StreamingHttpResponse:
     """See stream_reply()."""
     try:
-        await driver._arun(_following(request, driver, run_id).look())
+        await driver._arun(_following(request, driver, run_id).look(), "follow")
     except ConversationNotFound:
         raise _not_found() from None
     return _response(request, _following(request, driver, run_id))

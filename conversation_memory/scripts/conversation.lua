@@ -1,11 +1,11 @@
 -- needs: common
 -- Stands before every script on one conversation. They all take the same keys:
---   content, record, recent, expiry, runs, ids, call, root [, order of the owner]
+--   content, record, recent, expiry, runs, ids, call, root, checkpoints [, order of the owner]
 -- and as the first arguments the id and the owner ('' for nobody). A script that fails is not
 -- rolled back. So each asks for all its permissions (allowed.lua), then reads (which finds keys of
 -- another type), then adds to the recency indexes (where a needless entry does no harm), then
 -- writes content, and at last the record, in one call.
-local content, record, recent, expiry, runs, ids, call, root, owned = unpack(KEYS)
+local content, record, recent, expiry, runs, ids, call, root, checkpoints, owned = unpack(KEYS)
 local id, owner = ARGV[1], ARGV[2]
 if owner == '' then owned = nil end  -- the key of another argument then
 
@@ -79,7 +79,7 @@ local function forget()
   drop_field()
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end
-  redis.call('DEL', record, runs, ids)
+  redis.call('DEL', record, runs, ids, checkpoints)
   redis.call('ZREM', recent, id)
   redis.call('ZREM', expiry, id)
   disown()
@@ -150,6 +150,7 @@ end
 -- deadline, for `note`. A write that changes nothing but the form `keeps` them.
 local function place(stored, lifetime, default, keeps)
   redis.call('LLEN', runs)  -- fails on a key of another type, which the write would replace
+  if not stored.exists then redis.call('DEL', checkpoints) end  -- of one that others deleted
   local time = clock()
   local score, deadline = time, deadline_of(stored, time, lifetime, default)
   if keeps == '1' then
@@ -172,8 +173,10 @@ local function expire(stored, deadline, size)
   end
   if deadline then
     redis.pcall('PEXPIREAT', runs, deadline)
+    redis.pcall('PEXPIREAT', checkpoints, deadline)
   elseif stored.expires then
     redis.pcall('PERSIST', runs)
+    redis.pcall('PERSIST', checkpoints)
   end
 end
 

@@ -1,10 +1,11 @@
 -- needs: conversation
 -- Give a conversation another id.
--- KEYS  ... , record, runs and ids of the new id, last
+-- KEYS  ... , record, runs, ids and checkpoints of the new id, last
 -- ARGV  id, owner, new id
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
 -- of another owner, or a refusal (conversation.lua).
-local renamed, moved, known, target = KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS], ARGV[3]
+local renamed, moved, known, kept = unpack(KEYS, #KEYS - 3)
+local target = ARGV[3]
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
@@ -19,7 +20,8 @@ check_orders()
 local untouched = stored.size > LONG and is_untouched()
 redis.call('HSET', content, target, redis.call('HGET', content, id))
 redis.call('HDEL', content, id)
-for from, to in pairs({[record] = renamed, [runs] = moved, [ids] = known}) do
+local moves = {[record] = renamed, [runs] = moved, [ids] = known, [checkpoints] = kept}
+for from, to in pairs(moves) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
 if redis.call('HGET', renamed, 'replies') then

@@ -36,7 +36,7 @@ def _searches(
         if like:
             [vector] = embeddings.vectors(self._layout.schema, [like])
             request = replace(request, vector=vector)
-        return self._run(self._engine.search(request))
+        return self._run(self._engine.search(request), "search")
 
     @sensitive
     async def asearch(self: Searchable, /, *args: P.args, **kwargs: P.kwargs) -> SearchResults:
@@ -44,7 +44,7 @@ def _searches(
         if like:
             [vector] = await embeddings.avectors(self._layout.schema, [like])
             request = replace(request, vector=vector)
-        return await self._arun(self._engine.search(request))
+        return await self._arun(self._engine.search(request), "search")
 
     describe(search, asked, "search", asked.__doc__, "SearchResults")
     describe(asearch, asked, "asearch", "See search().", "SearchResults")
@@ -153,18 +153,20 @@ class Searchable(Performing):
         remaining runs are embedded the next time.
         """
         schema, keys, embedded = self._layout.schema, self._layout.keys, 0
-        while batch := self._run(embeddings.waiting(keys, embeddings.BATCH)):
+        while batch := self._run(embeddings.waiting(keys, embeddings.BATCH), "embed"):
             vectors = embeddings.vectors(schema, [text for _, text in batch])
-            embedded += self._run(embeddings.put(keys, [name for name, _ in batch], vectors))
+            put = embeddings.put(keys, [name for name, _ in batch], vectors)
+            embedded += self._run(put, "embed")
         return embedded
 
     @sensitive
     async def aembed(self) -> int:
         """See embed()."""
         schema, keys, embedded = self._layout.schema, self._layout.keys, 0
-        while batch := await self._arun(embeddings.waiting(keys, embeddings.BATCH)):
+        while batch := await self._arun(embeddings.waiting(keys, embeddings.BATCH), "embed"):
             vectors = await embeddings.avectors(schema, [text for _, text in batch])
-            embedded += await self._arun(embeddings.put(keys, [name for name, _ in batch], vectors))
+            put = embeddings.put(keys, [name for name, _ in batch], vectors)
+            embedded += await self._arun(put, "embed")
         return embedded
 
     def _titled(

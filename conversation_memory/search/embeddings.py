@@ -17,8 +17,8 @@ from ..layouts import ConversationRef
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run, decoded_runs
+from ..search_index.passages import text_of
 from ..search_index.reasons import Reason, Reasons, explained
-from ..search_index.run_documents import text_of
 from ..search_index.schema import Schema
 from ..search_index.shared_texts import restored
 from . import redisearch

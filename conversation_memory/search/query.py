@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from ..runs import Run
-from ..search_index.run_documents import text_of
+from ..search_index.passages import Passage, passages
 from ..search_index.tokens import MAX_LETTERS, Words
 
 # More than sentences have; so many keep a server busy for 0.5 ms.
@@ -61,28 +62,31 @@ class Query:
     """Terms that a run must have, and terms that it must not have; `words` splits runs into words.
 
     Every run matches a query that `is_blank`; none matches a text without any word. The rest of a
-    query that `is_shortened` is ignored.
+    query that `is_shortened` is ignored. With `tool_calls`, the words of tool calls and of their
+    results count as those of the run.
     """
 
     terms: tuple[Term, ...] = ()
     is_blank: bool = False
     is_shortened: bool = False
     words: Words = Words()
+    tool_calls: bool = False
 
     @classmethod
-    def parse(cls, text: str, words: Words) -> Query:
+    def parse(cls, text: str, words: Words, *, tool_calls: bool = False) -> Query:
         """Words, "a phrase", -without, prefix*; everything else is text."""
+        made = partial(cls, words=words, tool_calls=tool_calls)
         if not text.strip():
-            return cls(is_blank=True, words=words)
+            return made(is_blank=True)
         terms: dict[Term, None] = {}
         room = MAX_WORDS
         for term in _terms(text, words):
             if len(term.words) > room:
-                return cls(tuple(terms), is_shortened=True, words=words)
+                return made(tuple(terms), is_shortened=True)
             if term not in terms:
                 terms[term] = None
                 room -= len(term.words)
-        return cls(tuple(terms), words=words)
+        return made(tuple(terms))
 
     @property
     def is_hopeless(self) -> bool:
@@ -104,7 +108,11 @@ class Query:
 
     def stream(self, run: Run) -> str:
         """The words of a run, for `matches()` and `score()`."""
-        return self.words.stream(text_of(run.input), text_of(run.output))
+        return self.words.stream(*(passage.text for passage in self.passages(run)))
+
+    def passages(self, run: Run) -> list[Passage]:
+        """The texts of a run that are searched."""
+        return passages(run, with_calls=self.tool_calls)
 
     def matches(self, stream: str) -> bool:
         """True if the words of a run, as `Words.stream` returns them, match."""

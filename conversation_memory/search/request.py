@@ -165,7 +165,9 @@ class Request:
             tuple(_conditions(layout.alias, layout.schema, where or {})),
             None if conversation is None else encode(conversation),
         )
-        query = Query.parse(text, layout.schema.words if layout.schema else Words())
+        schema = layout.schema
+        words, has_calls = (schema.words, schema.tool_calls) if schema else (Words(), False)
+        query = Query.parse(text, words, tool_calls=has_calls)
         return cls(query, filters, order_by, limit, Cursor.parse(after))
 
     def __post_init__(self) -> None:

@@ -11,10 +11,10 @@ from django.utils.safestring import SafeString
 from ..clock import moment
 from ..records import Record
 from ..runs import Run
+from ..search_index.passages import Passage
 from ..search_index.reasons import Reasons
-from ..search_index.run_documents import text_of
 from .query import Query
-from .snippets import Snippet, snippet
+from .snippets import Snippet, best_snippet
 
 K = TypeVar("K")
 
@@ -60,16 +60,28 @@ class Hit:
     @property
     def snippet(self) -> str:
         """The part of the run with most of the words, as one line of plain text."""
-        return self._snippet.text
+        return self._snippet[1].text
 
     @property
     def snippet_html(self) -> SafeString:
         """The snippet as safe HTML: escaped, with the words in `<mark>`."""
-        return self._snippet.html
+        return self._snippet[1].html
+
+    @property
+    def part(self) -> str:
+        """Where the snippet is from: "input", "output", or "call" or "result" of a tool."""
+        return self._snippet[0].part
+
+    @property
+    def tool(self) -> str:
+        """The name of the tool if the snippet is from a call or its result, else ""."""
+        return self._snippet[0].tool
 
     @cached_property
-    def _snippet(self) -> Snippet:
-        return snippet([text_of(self.run.input), text_of(self.run.output)], self._query)
+    def _snippet(self) -> tuple[Passage, Snippet]:
+        found = self._query.passages(self.run)
+        number, snippet = best_snippet([passage.text for passage in found], self._query)
+        return found[number], snippet
 
     def __repr__(self) -> str:
         return f"<Hit {self.run_id} in {self.conversation_id!r}>"  # never the content

@@ -43,18 +43,21 @@ class Snippet:
         return mark_safe("".join(marked))  # noqa: S308  # escaped above
 
 
-def snippet(texts: Sequence[str], query: Query, length: int = LENGTH) -> Snippet:
-    """About `length` characters of the first text with most of the terms in one place."""
-    texts = [composed(text) for text in texts if text]
-    most, best, spans = 0, next(iter(texts), ""), list[Span]()
-    for text in texts if query.wanted else ():
+def best_snippet(texts: Sequence[str], query: Query, length: int = LENGTH) -> tuple[int, Snippet]:
+    """About `length` characters of the first text with most of the terms in one place.
+
+    Comes after the number of that text.
+    """
+    composite = [(number, composed(text)) for number, text in enumerate(texts) if text]
+    best, spans, most = next(iter(composite), (0, "")), list[Span](), 0
+    for number, text in composite if query.wanted else ():
         for start, end in _parts(text):
             found = _spans_by_term(text[start:end], start, query)
             if len(found) > most:
-                most, best, spans = len(found), text, _merged(found)
+                most, best, spans = len(found), (number, text), _merged(found)
             if found:
                 break
-    return _cut(best, spans, length)
+    return best[0], _cut(best[1], spans, length)
 
 
 def match_spans(text: str, query: Query) -> list[Span]:

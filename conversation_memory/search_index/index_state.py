@@ -227,10 +227,10 @@ class IndexState:
 
     def _other(self) -> Operation[tuple[bytes, _Information] | None]:
         """Name and FT.INFO of a complete index that answers until this one is complete."""
-        # Queries have the words of the present LANGUAGE.
-        language = self.schema.name.rpartition(b"-")[0]
+        # Queries have the words of the present LANGUAGE and TOOL_CALLS.
+        words = self.schema.name.rpartition(b"-")[0]
         for name in (yield from self._others()):
-            if name.rpartition(b"-")[0] != language:
+            if name.rpartition(b"-")[0] != words:
                 continue
             since = yield single("HGET", self._keys.search(), _digest(name))
             if since is not None:

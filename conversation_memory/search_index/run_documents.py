@@ -13,9 +13,9 @@ from hashlib import sha1
 from random import Random
 from typing import Any
 
-from ..artifacts import Artifact
 from ..documents import Document
 from ..runs import Run
+from .passages import passages
 from .schema import Schema
 from .shared_texts import MARK, shared
 
@@ -37,25 +37,6 @@ def fresh_token() -> bytes:
 def suffix(text: bytes) -> bytes:
     """The end of the key of a document, from the JSON text of its run. Scripts compute it too."""
     return sha1(text, usedforsecurity=False).hexdigest()[:16].encode()
-
-
-def text_of(artifact: Artifact) -> str:
-    """The searchable text of an artifact; '' for images, audio and files."""
-    value = artifact.value
-    if isinstance(value, str) and artifact.type == "TextArtifact":
-        return value
-    try:
-        return _text(artifact)
-    except RecursionError:
-        return ""
-
-
-def _text(artifact: Artifact) -> str:
-    if artifact.mime_type:
-        return ""
-    if artifact.type == "ListArtifact":
-        return "\n\n".join(filter(None, map(_text, artifact.items)))
-    return artifact.text
 
 
 class Documents:
@@ -126,8 +107,11 @@ class Documents:
     def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
         """Suffix, suffix of the document whose time it keeps, then field, value, field, value, …"""
         fields = self.schema.values(run.meta) if self.schema.fields else []
-        texts, words = (text_of(run.input), text_of(run.output)), self.schema.words
-        once = None if words.language else shared(text, texts)
+        words = self.schema.words
+        texts = [it.text for it in passages(run, with_calls=self.schema.tool_calls)]
+        # Texts of tool calls are not as in the JSON of the run: they stand in JSON of their own.
+        is_plain = not words.language and len(texts) == 2
+        once = shared(text, texts) if is_plain else None
         shown, copy = once or (words.stream(*texts).encode(), text)
         fields += [b"w", shown]
         if len(copy) <= LONGEST_RUN:

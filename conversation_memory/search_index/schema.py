@@ -35,6 +35,7 @@ class Schema:
     words: Words
     embed: str | None
     dimensions: int | None
+    tool_calls: bool
     digest: str
 
     @classmethod
@@ -46,14 +47,20 @@ class Schema:
         search = settings.search
         if search is None:
             return None
-        digest = sha1(f"{_VERSION} {search}".encode(), usedforsecurity=False).hexdigest()[:16]
+        made = f"{_VERSION} {search}{' with tool calls' if search.tool_calls else ''}"
+        digest = sha1(made.encode(), usedforsecurity=False).hexdigest()[:16]
         words = Words(search.language)
-        return cls(keys, dict(search.fields), words, search.embed, search.dimensions, digest)
+        vectors = search.embed, search.dimensions
+        return cls(keys, dict(search.fields), words, *vectors, search.tool_calls, digest)
 
     @property
     def name(self) -> bytes:
-        """The name of the index in RediSearch."""
-        return self.keys.definition(f"{self.words.language or 'plain'}-{self.digest}")
+        """The name of the index in RediSearch.
+
+        Before the digest, it says which words documents have: an index of others cannot answer.
+        """
+        calls = "-calls" if self.tool_calls else ""
+        return self.keys.definition(f"{self.words.language or 'plain'}{calls}-{self.digest}")
 
     def field(self, name: str) -> tuple[str, str]:
         """The field of documents for a name of FIELDS, and its kind."""

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing, suppress
+from typing import Any
 
-from conversation_memory import Run, indexes
+from conversation_memory import RedisConversationMemoryDriver, indexes
 from conversation_memory.exceptions import ReplyError
 from conversation_memory.replies import Reply
 from example_project.chat.responders import ResponderError, respond
@@ -20,14 +20,19 @@ def reply(conversation_id: str, owner: str, run_id: str) -> None:
     driver = indexes["default"].driver(conversation_id, owner=owner)
     # Another worker has it, or it was stopped.
     with suppress(ReplyError), driver.reply(run_id) as reply:
-        write(reply, driver.load()[0])
+        write(reply, driver)
 
 
-def write(reply: Reply, earlier: Sequence[Run]) -> None:
+def write(reply: Reply, driver: RedisConversationMemoryDriver) -> None:
+    meta: dict[str, Any] = {}
     try:
-        with closing(respond(earlier, reply.input.text)) as pieces:
+        with closing(respond(driver, reply.input.text)) as pieces:
             for piece in pieces:
-                # An empty piece is a sign of life.
-                reply.write(piece) if piece else reply.flush()
+                if isinstance(piece, dict):
+                    meta |= piece
+                else:  # an empty piece is a sign of life
+                    reply.write(piece) if piece else reply.flush()
     except ResponderError as error:
         reply.fail(str(error))
+    else:
+        reply.finish(meta=meta or None)

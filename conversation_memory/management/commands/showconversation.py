@@ -16,6 +16,9 @@ from conversation_memory.management.terminal import (
     time_text,
     wrapped,
 )
+from conversation_memory.messages import Step, steps_of
+from conversation_memory.messages.steps import readable
+from conversation_memory.messages.turns import FORMAT, MESSAGES
 from conversation_memory.records import Record
 
 
@@ -93,12 +96,30 @@ def _facts(record: Record, count: int) -> Iterator[tuple[str, str]]:
 
 
 def _transcript(run: Run, columns: int | None) -> Iterator[str]:
-    if run.meta:
-        yield from wrapped(f"Meta: {_plain(run.meta)}", columns, "")
+    steps = [*steps_of(run)]
+    meta = run.meta
+    if meta and steps:
+        meta = {key: value for key, value in meta.items() if key not in (MESSAGES, FORMAT)}
+    if meta:
+        yield from wrapped(f"Meta: {_plain(meta)}", columns, "")
     for name, artifact in (("Input", run.input), ("Output", run.output)):
+        for step in steps if name == "Output" else ():
+            yield from _step(step, columns)
         kind = "" if artifact.type in ("TextArtifact", "") else f" ({harmless(artifact.type)})"
         yield f"{name}{kind}:"
         yield from wrapped(artifact.text, columns, "  ")
+
+
+def _step(step: Step, columns: int | None) -> Iterator[str]:
+    if step.kind != "call":
+        yield "Reasoning:" if step.kind == "reasoning" else "Said before the answer:"
+        yield from wrapped(step.text, columns, "  ")
+        return
+    yield f"Tool {harmless(step.name)}:"
+    yield from wrapped(readable(step.arguments), columns, "  ")
+    if step.result is not None:
+        yield "Failed:" if step.is_failed else "Result:"
+        yield from wrapped(readable(step.result), columns, "  ")
 
 
 def _plain(value: Any) -> str:

@@ -6,6 +6,7 @@
 // to show when there is an outcome. docs/howto/stream.md describes it.
 {
   const OUTCOMES = ["finished", "failed", "cancelled", "removed"];
+  const GONE = [404, 410];
   const LONGEST_PAUSE = 30; // seconds
 
   const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
@@ -15,6 +16,7 @@
     #text = null;
     #failures = 0;
     #losses = 0;
+    #lengthAtLoss = 0;
     #isFresh = true; // the next piece begins the text
     #isOver = false;
 
@@ -70,11 +72,13 @@
       if (this.#isFresh) this.#text.textContent = "";
       this.#isFresh = false;
       this.#text.append(piece);
+      // The text so far comes again with each connection, and does not show that a worker is back.
+      if (this.#text.textContent.length > this.#lengthAtLoss) this.#losses = 0;
       this.#change("writing");
     }
 
     #restart() {
-      this.#losses = 0;
+      this.#losses = this.#lengthAtLoss = 0;
       this.#text.textContent = "";
       this.#change("waiting");
     }
@@ -83,6 +87,7 @@
     async #miss() {
       this.#change("lost");
       this.#close();
+      this.#lengthAtLoss = this.#text.textContent.length;
       await pause(Math.min(2 ** this.#losses++, LONGEST_PAUSE));
       if (this.isConnected) this.#look();
     }
@@ -92,8 +97,22 @@
       this.#change("offline");
       if (this.#source?.readyState !== EventSource.CLOSED) return;
       this.#close();
-      await pause(Math.min(2 ** this.#failures++, LONGEST_PAUSE));
-      if (this.isConnected) this.#look();
+      const isGone = await this.#isGone();
+      if (!isGone) await pause(Math.min(2 ** this.#failures++, LONGEST_PAUSE));
+      if (this.isConnected) isGone ? this.#end("removed") : this.#look();
+    }
+
+    // An EventSource does not tell the status of an answer, such as that of a deleted conversation.
+    async #isGone() {
+      const abort = new AbortController();
+      try {
+        const options = { signal: abort.signal, cache: "no-store" };
+        return GONE.includes((await fetch(this.getAttribute("src"), options)).status);
+      } catch {
+        return false;
+      } finally {
+        abort.abort();
+      }
     }
 
     async #end(outcome) {
@@ -103,8 +122,10 @@
       await pause(0.1); // until the browser has told screen readers so
       try {
         await this.#fetchResult();
+        reloaded(this.getAttribute("src"), false);
       } catch {
-        return location.reload();
+        // Once only: the page may have this reply again, whose result fails again.
+        if (reloaded(this.getAttribute("src"), true)) return location.reload();
       }
       this.#change(outcome);
     }
@@ -148,6 +169,18 @@
     place.dataset.text = "";
     place.dir = "auto";
     return place;
+  }
+
+  // Notes that the page was reloaded for a reply, or that it need not be. Returns true if it may be.
+  function reloaded(src, isReload) {
+    const key = `conversation-reply ${src}`;
+    try {
+      if (isReload && sessionStorage.getItem(key)) return false;
+      isReload ? sessionStorage.setItem(key, "reloaded") : sessionStorage.removeItem(key);
+      return true;
+    } catch {
+      return false; // a browser may allow no storage
+    }
   }
 
   // Where a policy requires trusted types, it must allow "conversation-reply".

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from conversation_memory import Artifact, Run
+from example_project.chat.samples.facts import facts
 
 FILES = files(__package__)
 
@@ -31,11 +32,15 @@ def samples() -> Iterator[Sample]:
 
 
 def sample(owner: str, conversation_id: str, title: str, turns: list) -> Sample:
-    runs = [
-        Run(artifact(question), artifact(answer), id=f"{conversation_id}-{number}")
-        for number, (question, answer) in enumerate(turns, 1)
-    ]
+    runs = [run(f"{conversation_id}-{number}", *turn) for number, turn in enumerate(turns, 1)]
     return Sample(conversation_id=conversation_id, owner=owner, title=title, runs=runs)
+
+
+def run(run_id: str, question: Any, answer: Any, calls: list[dict[str, Any]] | None = None) -> Run:
+    """A turn as a run; its third part are the tools that were called before the answer."""
+    made = Run(artifact(question), artifact(answer), id=run_id)
+    made.meta = facts(run_id, made.input.text, made.output.text, calls or [])
+    return made
 
 
 def artifact(value: str | dict[str, Any]) -> str | Artifact:

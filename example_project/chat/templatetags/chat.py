@@ -4,8 +4,9 @@ from django import template
 from django.template import Context
 from django.urls import reverse
 
-from conversation_memory import Artifact, Record
+from conversation_memory import Artifact, Record, Run
 from conversation_memory.rendering import Look, Shown, show
+from conversation_memory.rendering.shown_steps import ShownStep, show_steps
 from example_project.chat import memory
 
 FOLDED_LETTERS = 1500
@@ -21,6 +22,12 @@ def shown(context: Context, artifact: Artifact, place: str) -> Shown:
     """The artifact at `place` in the run and the conversation of the context."""
     path = context["conversation"].conversation_id, context["run"].id
     return show(artifact, place, Look(url=lambda place: reverse("chat:file", args=[*path, place])))
+
+
+@register.simple_tag
+def steps(run: Run) -> list[ShownStep]:
+    """What the assistant thought and which tools it called before it answered."""
+    return [*show_steps(run, limit=2000)]
 
 
 @register.filter

@@ -1,0 +1,97 @@
+"""What the running operation exchanges with Redis, counted only while somebody observes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+import redis.asyncio
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Counts of one operation, in bytes and seconds.
+
+    `conflicts` are attempts at a write that another writer came before, `retries` calls that lost
+    their connection and are sent again, `waited` the time until there was a connection.
+    """
+
+    round_trips: int = 0
+    sent: int = 0
+    received: int = 0
+    conflicts: int = 0
+    retries: int = 0
+    waited: float = 0.0
+
+
+# An operation may run in tasks and threads of its own, which have a copy of the context and so
+# the same object.
+current: ContextVar[Traffic | None] = ContextVar("conversation_memory_traffic", default=None)
+
+
+def note_exchange(calls: Sequence[Sequence[Any]], replies: Sequence[Any]) -> None:
+    """Count a round trip."""
+    if (traffic := current.get()) is not None:
+        traffic.round_trips += 1
+        traffic.sent += sum(map(size_of, calls))
+        traffic.received += size_of(replies)
+
+
+def note_conflict(is_one: bool) -> None:
+    """Count an attempt that has to be repeated, if it is because another writer came before."""
+    if is_one and (traffic := current.get()) is not None:
+        traffic.conflicts += 1
+
+
+def note_retry() -> None:
+    """Count a call that lost its connection."""
+    if (traffic := current.get()) is not None:
+        traffic.retries += 1
+
+
+def size_of(value: Any) -> int:
+    """The bytes of the texts in a call or a reply, without the protocol around them."""
+    if isinstance(value, bytes | str):
+        return len(value)
+    if isinstance(value, dict):
+        return size_of([*value, *value.values()])
+    if not isinstance(value, list | tuple):
+        return 0
+    if {*map(type, value)} == {bytes}:  # the usual reply of many, in short
+        return sum(map(len, value))
+    return sum(map(size_of, value))
+
+
+@contextmanager
+def _waiting() -> Iterator[None]:
+    traffic, start = current.get(), time.perf_counter()
+    try:
+        yield
+    finally:
+        if traffic is not None:
+            traffic.waited += time.perf_counter() - start
+
+
+class TimedPool(redis.BlockingConnectionPool):
+    """A pool that counts the time until a connection is free or open."""
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        if current.get() is None:
+            return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+        with _waiting():
+            return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
+    """See TimedPool."""
+
+    async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        if current.get() is None:
+            return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+        with _waiting():
+            return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]

@@ -1,0 +1,22 @@
+-- needs: common
+-- Put an item into a namespace of a store, or delete it.
+-- KEYS  items of the namespace, namespaces
+-- ARGV  namespace, key, text ('' deletes), how long it is kept (ms, 0 for ever)
+-- An item is 'created updated lifetime deadline text', times in ms and 0 for none.
+local items, namespaces = unpack(KEYS)
+local namespace, key, text, lifetime = unpack(ARGV)
+redis.call('ZCARD', namespaces)
+if text == '' then
+  redis.call('HDEL', items, key)
+  if redis.call('EXISTS', items) == 0 then redis.call('ZREM', namespaces, namespace) end
+  return 1
+end
+local now, before = clock(), redis.call('HGET', items, key)
+local created, _, _, deadline = (before or ''):match('^(%d+) (%d+) (%d+) (%d+) ')
+if not created or deadline ~= '0' and tonumber(deadline) <= now then created = now end
+deadline = lifetime == '0' and 0 or now + lifetime
+redis.call('ZADD', namespaces, 0, namespace)
+redis.call('HSET', items, key,
+  string.format('%.0f %.0f %s %.0f ', created, now, lifetime, deadline) .. text)
+if deadline > 0 then redis.pcall('HPEXPIREAT', items, deadline, 'FIELDS', 1, key) end
+return 1

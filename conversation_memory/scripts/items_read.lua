@@ -1,0 +1,24 @@
+-- needs: common
+-- Items of a store were read: those with a lifetime live on, and those past it are deleted.
+-- KEYS  items of the namespace, namespaces
+-- ARGV  namespace, then keys
+local items, namespaces = unpack(KEYS)
+redis.call('ZCARD', namespaces)
+local now = clock()
+for i = 2, #ARGV do
+  local key = ARGV[i]
+  local item = redis.call('HGET', items, key) or ''
+  local created, updated, lifetime, deadline, rest = item:match('^(%d+) (%d+) (%d+) (%d+)() ')
+  if deadline and deadline ~= '0' then
+    if tonumber(deadline) <= now then
+      redis.call('HDEL', items, key)
+    else
+      deadline = now + lifetime
+      redis.call('HSET', items, key, string.format('%s %s %s %.0f', created, updated, lifetime,
+        deadline) .. item:sub(rest))
+      redis.pcall('HPEXPIREAT', items, deadline, 'FIELDS', 1, key)
+    end
+  end
+end
+if redis.call('EXISTS', items) == 0 then redis.call('ZREM', namespaces, ARGV[1]) end
+return 1
