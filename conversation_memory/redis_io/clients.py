@@ -107,13 +107,8 @@ def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
     if options.pop("ssl", False):  # an argument of the client, but not of its pool
         options["connection_class"] = module.SSLConnection
     # A blocking pool: one request more than there are connections waits instead of failing.
-<<<<<<< HEAD
-    kind = module.BlockingConnectionPool
-    url = embedded(settings) if settings.embedded else settings.url
-=======
     kind: Any = TimedPool if module is redis else AsyncTimedPool
-    url = embedded(settings.alias) if settings.embedded else settings.url
->>>>>>> main
+    url = embedded(settings) if settings.embedded else settings.url
     try:
         if url:
             pool = kind.from_url(url, **options)
