@@ -9,10 +9,8 @@ from typing import Any
 
 from ..indexes import indexes
 
-Test = Callable[[Any], None]
 
-
-def both(test: Callable[[Any, Any], None]) -> Test:
+def both(test: Callable[[Any, Any], None]) -> Callable[[Any], None]:
     """Call `test(self, index)` twice: with the index, and with its async twins behind the names.
 
     `self.index` is the index, and `self.wipe()` empties it.
