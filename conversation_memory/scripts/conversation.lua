@@ -150,7 +150,6 @@ end
 -- deadline, for `note`. A write that changes nothing but the form `keeps` them.
 local function place(stored, lifetime, default, keeps)
   redis.call('LLEN', runs)  -- fails on a key of another type, which the write would replace
-  if not stored.exists then redis.call('DEL', checkpoints) end  -- of one that others deleted
   local time = clock()
   local score, deadline = time, deadline_of(stored, time, lifetime, default)
   if keeps == '1' then
@@ -158,6 +157,8 @@ local function place(stored, lifetime, default, keeps)
     score = redis.call('ZSCORE', recent, id)
   end
   if score then list_at(score) end
+  -- Those of a conversation that others deleted. Behind a DEL, a full server would not refuse.
+  if not stored.exists then redis.call('DEL', checkpoints) end
   if deadline or stored.expires then list_deadline(deadline) end
   return time, deadline
 end
