@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from operator import methodcaller
 from typing import Any
+from uuid import UUID
 
 from ..artifacts import Artifact
 from ..exceptions import (
@@ -72,12 +73,13 @@ class LayoutTestMixin(LayoutCase):
     @both
     def test_every_id_of_a_conversation_and_a_run_works(self, index: Any) -> None:
         texts = [value for value in HOSTILE if isinstance(value, str)]
-        for id in (*texts[:1], *texts[3:], "x" * 1000, b"\xff\xfe", 7, ""):
+        for id in (*texts[:1], *texts[3:], "x" * 1000, b"\xff\xfe", 7, UUID(int=7), "a:{b}/..", ""):
             with self.subTest(id=id):
                 driver = index.driver(id, owner="ann")
                 self.assertEqual(driver.append(*map(run, texts)), len(texts))
                 self.assertEqual(ids(driver.load()[0]), texts)
                 self.assertEqual([*index], [driver.conversation_id])
+                self.assertEqual(index.recent()[0].conversation_id, driver.conversation_id)
                 self.assertTrue(driver.delete())
                 self.assertEqual(self.keys(), set())
 
@@ -167,6 +169,7 @@ class LayoutTestMixin(LayoutCase):
             record = driver.record()
             self.assertGreater(record.updated, before.updated)
             self.assertEqual(record.created, before.created)
+            self.assertGreater(record.version, before.version)
             self.assertEqual(record.runs, len(driver.load()[0]))
             self.assertEqual((record.owner, record.title), ("ann", "Refund"))
         before = driver.record()
