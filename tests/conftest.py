@@ -7,7 +7,7 @@ def pytest_report_header():
     with Redis.from_url(os.environ["REDIS_URL"]) as client:
         server = client.info("server")
     name, version = server.get("server_name", "redis"), server["redis_version"]
-    return f"server: {name} {server.get('valkey_version', version)}, {server['executable']}"
+    return f"server: {name} {server.get('valkey_version', version)}, {server.get('executable')}"
 
 
 def pytest_xdist_auto_num_workers():

@@ -37,7 +37,7 @@ def start_first():
 
 def program_at(url):
     with Redis.from_url(url) as client:
-        program = client.info("server")["executable"]
+        program = client.info("server").get("executable", "")
     return program if Path(program).is_file() else ""
 
 
