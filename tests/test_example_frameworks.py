@@ -25,3 +25,15 @@ class FrameworkTests(ChatTestCase):
 
     def test_griptape(self):
         self.check("griptape", "griptape")
+
+    def test_langchain(self):
+        self.check("langchain", "langchain_core")
+
+    def test_llama_index(self):
+        self.check("llama-index", "llama_index.core")
+
+    def test_openai_agents(self):
+        self.check("openai-agents", "agents")
+
+    def test_pydantic_ai(self):
+        self.check("pydantic-ai", "pydantic_ai")

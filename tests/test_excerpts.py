@@ -19,6 +19,7 @@ class ExcerptTests:
         driver = index.driver("c1")
         driver.store(runs(5), {"topic": "art"})
         found = driver.excerpt(limit=2)
+        assert found.revision == driver.read().revision
         assert [run.id for run in found.runs] == ["r3", "r4"]
         assert (found.start, found.total, found.record.runs) == (3, 5, 5)
         assert found.metadata == {"topic": "art"}

@@ -26,6 +26,7 @@ from conversation_memory.messages.turns import (
 from conversation_memory.replies.lifecycle import Replies
 
 from .strategies import numbers, texts, values
+from .test_agent_framework_format import AGENT_FRAMEWORK
 from .test_langchain_format import LANGCHAIN
 from .utils import RedisTestCase, alternating, both, each_layout
 
@@ -210,6 +211,7 @@ PYDANTIC_AI = [
 ]
 TURNS = {"openai": CHAT, "openai-responses": RESPONSES, "anthropic": ANTHROPIC, "ui": UI}
 TURNS |= {"langchain": LANGCHAIN, "llama-index": LLAMA_INDEX, "pydantic-ai": PYDANTIC_AI}
+TURNS |= {"agent-framework": AGENT_FRAMEWORK}
 
 
 def refused(call, *args, **options):
@@ -613,12 +615,13 @@ class ValueTests(SimpleTestCase):
         members = st.sampled_from(
             "role type content tool_calls function id parts source image_url file summary "
             "tool_call_id call_id text data url input output name arguments state "
-            "base64 mime_type additional_kwargs args reasoning".split()
+            "base64 mime_type additional_kwargs args reasoning contents uri call_id".split()
         )
         known = st.sampled_from(
             "user assistant tool system message function_call function_call_output reasoning "
             "tool_use tool_result image document text image_url file tool-x dynamic-tool "
-            "human ai chat AIMessageChunk tool_call audio media".split()
+            "human ai chat AIMessageChunk tool_call audio media text_reasoning uri "
+            "function_result function_approval_request hosted_file".split()
         )
         leaves = known | texts | numbers | st.none()
         inner = st.recursive(

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..wire import MAX_DEPTH, too_deep
 from . import (
+    agent_framework_format,
     anthropic,
     chat,
     langchain_format,
@@ -55,6 +56,7 @@ FORMATS = {
         ("langchain", langchain_format),
         ("llama-index", llama_index_format),
         ("pydantic-ai", pydantic_ai_format),
+        ("agent-framework", agent_framework_format),
     )
 }
 OPENAI = FORMATS["openai"]

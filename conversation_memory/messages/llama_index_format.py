@@ -96,7 +96,10 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 
 def _message(message: Message) -> Message:
-    role, kwargs = message.get("role"), {}
+    role, content = message.get("role"), message.get("content")
+    kwargs: Message = {}
+    if isinstance(content, str) and len(message) == 2:  # as most are
+        return {"role": role, "additional_kwargs": kwargs, "blocks": [_text(content)]}
     if role == "assistant":
         text = text_of(message)
         blocks = [_text(text)] if text else []
@@ -104,7 +107,7 @@ def _message(message: Message) -> Message:
     elif role == "tool":
         blocks, kwargs = [_text(text_of(message))], {"tool_call_id": message.get("tool_call_id")}
     else:
-        blocks = [*filter(None, map(_block, parts_of(message.get("content"))))]
+        blocks = [*filter(None, map(_block, parts_of(content)))]
     return {"role": role, "additional_kwargs": kwargs, "blocks": blocks}
 
 

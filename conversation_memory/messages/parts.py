@@ -88,13 +88,16 @@ def content_of(parts: Sequence[Message]) -> Any:
 
 def joined(parts: Iterable[Message], by: str = "\n") -> str:
     """The texts of parts that have one, refusals among them."""
-    found = (part.get("text", part.get("refusal")) for part in parts)
-    return by.join(text for text in found if isinstance(text, str))
+    found = [part.get("text", part.get("refusal")) for part in parts]
+    return by.join([text for text in found if isinstance(text, str)])
 
 
 def text_of(message: Message) -> str:
     """The text of a chat message."""
-    return joined(parts_of(message.get("content"))) or string(message.get("refusal"))
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        return content
+    return joined(parts_of(content)) or string(message.get("refusal"))
 
 
 def call(id: Any, name: Any, arguments: Any) -> Message:
@@ -121,4 +124,7 @@ def calls_of(message: Message) -> list[Message]:
 
 def is_said(message: Message) -> bool:
     """False for a message of the assistant that has neither a text nor a call."""
+    content = message.get("content")
+    if isinstance(content, str) and content:  # as most have
+        return True
     return message.get("role") != "assistant" or bool(text_of(message) or calls_of(message))

@@ -216,27 +216,44 @@ def _artifact(part: Message) -> str | Artifact:
 
 def kept(run: Run) -> tuple[Format, list[Message]] | None:
     """The messages in the meta of a run and their format; None if its texts were changed since."""
-    found = stored(run)
+    input, output, meta = run.glance()
+    found = _stored_in(meta)
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
-    messages = [*messages, *_answer(run, found)]
     chat = format.to_chat(messages)
-    is_same = all(map(_shows, (run.input, run.output), projected(chat), _texts(chat)))
+    if _is_question(chat) and run.output.text:  # a worker has finished the open run
+        answer = [{"role": "assistant", "content": run.output.text}]
+        messages = [*messages, *format.from_chat(answer, run.id)]
+        chat = format.to_chat(messages)
+    is_same = projected(chat) == (input, output) or _are_shown(run, chat)
     return (format, messages) if is_same else None
 
 
-def _answer(run: Run, found: tuple[Format, list[Message]]) -> list[Message]:
-    """The answer to messages of a question alone, as when a worker has finished an open run."""
-    format, messages = found
-    if not run.output.text or not Turn(format, messages).is_question:
-        return []
-    return format.from_chat([{"role": "assistant", "content": run.output.text}], run.id)
+def _is_question(chat: Sequence[Message]) -> bool:
+    roles = [one.get("role") for one in chat]
+    return "user" in roles and all(role in ("user", *SYSTEM) for role in roles)
+
+
+def _are_shown(run: Run, chat: Sequence[Message]) -> bool:
+    """True if input and output of a run are those of its messages."""
+    sides, shown = (run.input, run.output), projected(chat)
+    if all(map(_shows, sides, shown)):
+        return True
+    restored = zip(sides, _texts(chat), strict=True)
+    return all(
+        _shows(side, one) or side.text == text
+        for (side, text), one in zip(restored, shown, strict=True)
+    )
 
 
 def stored(run: Run) -> tuple[Format, list[Any]] | None:
     """The messages in the meta of a run as they are, and their format."""
-    meta = run.meta if isinstance(run.meta, dict) else {}
+    return _stored_in(run.meta)
+
+
+def _stored_in(meta: Any) -> tuple[Format, list[Any]] | None:
+    meta = meta if isinstance(meta, dict) else {}
     messages, name = meta.get(MESSAGES), meta.get(FORMAT, OPENAI.name)
     format = FORMATS.get(name) if isinstance(name, str) else None
     return (format, messages) if format and messages and isinstance(messages, list) else None
@@ -253,10 +270,10 @@ def _texts(chat: Sequence[Message]) -> tuple[str, str]:
 _SIDES = ("user", "assistant")
 
 
-def _shows(artifact: Artifact, projected: Any, text: str) -> bool:
+def _shows(artifact: Artifact, projected: Any) -> bool:
     if isinstance(projected, str):
-        return artifact.text in (projected, text)
-    return _values(artifact) == _values(projected) or artifact.text == text
+        return artifact.text == projected
+    return _values(artifact) == _values(projected)
 
 
 def _values(artifact: Artifact) -> list[tuple[str, Any]]:
@@ -288,6 +305,8 @@ def said(question: Any, answer: Any) -> list[Message]:
 
 def _content(artifact: Artifact) -> Any:
     """A text, or a list of parts if one of them is an image."""
+    if artifact.type == "TextArtifact":
+        return artifact.text
     parts = [_part(item) for item in artifact.items or [artifact]]
     return parts if any(part["type"] != "text" for part in parts) else artifact.text
 

@@ -1,11 +1,12 @@
 """Each adapter beside the framework's own backend on Redis, in the same run.
 
 A framework is a function that returns what to time: for each operation, the framework's own call
-and ours. It is skipped where its packages are missing; the extra `peers` has all of them.
+and ours. It is skipped where its packages are missing.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import uuid4
@@ -108,4 +109,161 @@ def griptape(size: int, client: redis.Redis) -> list[Duel]:
     return [
         Duel("add a turn", lambda: add(theirs), lambda: add(ours), 3),
         Duel("read the last 20", lambda: last(stock), lambda: last(driver), 3),
+    ]
+
+
+def turns(size: int) -> list[dict[str, str]]:
+    pair = [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": ANSWER}]
+    return [dict(message) for _ in range(size) for message in pair]
+
+
+@framework("OpenAI Agents SDK")
+def openai_agents(size: int, client: redis.Redis) -> list[Duel]:
+    from agents.extensions.memory import RedisSession
+
+    from conversation_memory.integrations.openai_agents import ConversationSession
+
+    run, index, id = asyncio.new_event_loop().run_until_complete, indexes["default"], uuid4().hex
+    stock = RedisSession.from_url(id, url=index.settings.url, ttl=600)
+    session = ConversationSession(index.driver(id))
+    said = {"type": "output_text", "text": ANSWER, "annotations": []}
+    answer = {"type": "message", "role": "assistant", "id": "m", "content": [said]}
+
+    async def add(to: RedisSession | ConversationSession) -> None:
+        await to.add_items(turns(1)[:1])
+        await to.add_items([answer])
+
+    for each in (stock, session):
+        run(each.add_items([*turns(1)[:1], answer] * size))
+    return [
+        Duel("add a turn", lambda: run(add(stock)), lambda: run(add(session))),
+        Duel(
+            "read the last 20", lambda: run(stock.get_items(20)), lambda: run(session.get_items(20))
+        ),
+    ]
+
+
+@framework("LangChain")
+def langchain(size: int, client: redis.Redis) -> list[Duel]:
+    from langchain_community.chat_message_histories import RedisChatMessageHistory
+    from langchain_core.messages import convert_to_messages
+
+    from conversation_memory.integrations.langchain import ConversationChatMessageHistory
+
+    index, id, turn = indexes["default"], uuid4().hex, convert_to_messages(turns(1))
+    stock = RedisChatMessageHistory(id, url=index.settings.url, ttl=600)
+
+    def ours() -> ConversationChatMessageHistory:
+        return ConversationChatMessageHistory(index.driver(id))
+
+    for each in (stock, ours()):
+        each.add_messages(convert_to_messages(turns(size)))
+
+    def converse(history: RedisChatMessageHistory | ConversationChatMessageHistory) -> None:
+        assert history.messages
+        history.add_messages(turn)
+
+    return [
+        Duel("read all, add a turn", lambda: converse(stock), lambda: converse(ours())),
+        Duel("read all", lambda: stock.messages, lambda: ours().messages),
+    ]
+
+
+@framework("Agent Framework")
+def agent_framework(size: int, client: redis.Redis) -> list[Duel]:
+    from agent_framework import Message
+    from agent_framework_redis import RedisHistoryProvider
+
+    from conversation_memory.integrations.agent_framework import ConversationHistoryProvider
+
+    run, index, id = asyncio.new_event_loop().run_until_complete, indexes["default"], uuid4().hex
+    stock = RedisHistoryProvider(redis_url=index.settings.url, application_id=id)
+    ours = ConversationHistoryProvider(index)
+
+    def turn(count: int = 1) -> list[Message]:
+        said = turns(count)
+        return [Message(m["role"], [m["content"]], message_id=uuid4().hex) for m in said]
+
+    for each in (stock, ours):
+        run(each.save_messages(id, turn(size)))
+    return [
+        Duel(
+            "add a turn",
+            lambda: run(stock.save_messages(id, turn())),
+            lambda: run(ours.save_messages(id, turn())),
+        ),
+        Duel("read all", lambda: run(stock.get_messages(id)), lambda: run(ours.get_messages(id))),
+    ]
+
+
+@framework("LlamaIndex")
+def llama_index(size: int, client: redis.Redis) -> list[Duel]:
+    from llama_index.core.base.llms.types import ChatMessage
+    from llama_index.core.storage.chat_store.base import BaseChatStore
+    from llama_index.storage.chat_store.redis import RedisChatStore
+
+    from conversation_memory.integrations.llama_index import ConversationChatStore
+
+    address = indexes["default"].settings.url
+    stock = RedisChatStore(redis_url=address, redis_client=client, ttl=3600)
+    store = ConversationChatStore(indexes["default"])
+    turn = [ChatMessage(QUESTION, role="user"), ChatMessage(ANSWER, role="assistant")]
+    key = filled(size)
+    stock.set_messages(f"benchmark-{key}", turn * size)
+
+    def add(chat_store: BaseChatStore, key: str) -> None:
+        for message in turn:
+            chat_store.add_message(key, message)
+
+    def last(chat_store: BaseChatStore, key: str) -> list[ChatMessage]:
+        return chat_store.get_messages(key)[-20:]
+
+    return [
+        Duel("add a turn", lambda: add(stock, f"benchmark-{key}"), lambda: add(store, key)),
+        Duel("read the last 20", lambda: last(stock, f"benchmark-{key}"), lambda: last(store, key)),
+    ]
+
+
+@framework("pydantic-ai")
+def pydantic_ai(size: int, client: redis.Redis) -> list[Duel]:
+    """It has no backend on Redis: beside the JSON of a conversation in a key, as users keep it."""
+    from pydantic_ai.conversation import Conversation, ConversationTypeAdapter
+    from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart
+
+    from conversation_memory.integrations.pydantic_ai import RedisConversationStore
+
+    index = indexes["default"]
+    store, runner, key = RedisConversationStore(index), asyncio.Runner(), uuid4().hex
+    other = redis.asyncio.Redis.from_url(index.settings.url)
+
+    def turn() -> list[ModelRequest | ModelResponse]:
+        return [ModelRequest.user_text_prompt(QUESTION), ModelResponse([TextPart(ANSWER)])]
+
+    whole = Conversation(conversation_id=key, messages=[m for _ in range(size) for m in turn()])
+    runner.run(store.save(whole))
+    client.set(f"benchmark-{key}", ConversationTypeAdapter.dump_json(whole), ex=3600)
+
+    async def theirs(*, adds: bool) -> Conversation:
+        text = await other.get(f"benchmark-{key}")
+        conversation = ConversationTypeAdapter.validate_json(text)
+        if adds:
+            conversation.messages += turn()
+            text = ConversationTypeAdapter.dump_json(conversation)
+            await other.set(f"benchmark-{key}", text, ex=3600)
+        return conversation
+
+    async def ours(*, adds: bool) -> Conversation | None:
+        conversation = await store.load(key, limit=20)
+        if adds and conversation:
+            conversation.messages += turn()
+            await store.save(conversation)
+        return conversation
+
+    return [
+        Duel(
+            operation,
+            lambda adds=adds: runner.run(theirs(adds=adds)),
+            lambda adds=adds: runner.run(ours(adds=adds)),
+        )
+        for operation, adds in (("load, add a turn", True), ("read the last 20", False))
     ]

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE = "The assistant is not available at the moment. Please try again later."
 
 # Each is a module of this package. Those after the second need the framework of that name.
-NAMES = ("rules", "openai", "griptape")
+NAMES = ("rules", "openai", "griptape", "langchain", "llama-index", "openai-agents", "pydantic-ai")
 
 
 class ResponderError(Exception):

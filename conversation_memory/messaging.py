@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..exceptions import ReplyLost, RunNotFound
-from ..redis_io.operations import Operation, twins
-from ..replies import OpenRun, ReplyingDriver
-from ..replies.lifecycle import Ending, answered
-from ..runs import Run
-from .formats import Format, estimate_message_tokens, find_format
-from .parts import Message, calls_of
-from .turns import Turn, chat_messages, is_unfinished, messages_of, turns_of
+from .exceptions import ReplyLost, RunNotFound
+from .messages.formats import Format, estimate_message_tokens, find_format
+from .messages.parts import Message, calls_of
+from .messages.turns import Turn, chat_messages, is_unfinished, messages_of, turns_of
+from .redis_io.operations import Operation, twins
+from .replies import OpenRun, ReplyingDriver
+from .replies.lifecycle import Ending, answered
+from .runs import Run
 
 _RECENT = 1000  # among how many runs one of an id is looked for
 _ATTEMPTS = 100

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from ..exceptions import ReplyLost, RunNotFound
-from ..redis_io.abreast import abreast
-from ..redis_io.operations import Operation, Performing, T, twins
-from ..replies import OpenRun
-from ..replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of
-from ..runs import Run
-from ..wire import dumps
-from .formats import Format, find_format, plain
+from .exceptions import ReplyLost, RunNotFound
+from .messages.formats import Format, find_format, plain
+from .messages.parts import Message
+from .messages.turns import FORMAT, MESSAGES, Turn, kept, messages_of, split
 from .messaging import MessagingDriver
-from .parts import Message
-from .turns import FORMAT, MESSAGES, Turn, kept, messages_of, split
+from .redis_io.abreast import abreast
+from .redis_io.operations import Operation, Performing, T, twins
+from .replies import OpenRun
+from .replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of
+from .runs import Run
+from .wire import dumps
 
 _ATTEMPTS = 100
 
@@ -98,12 +98,16 @@ class MessageList(Performing):
     pop, apop = twins(_pop)
 
     def _delete(self, position: int) -> Operation[Message | None]:
-        """Remove the message at a position, from 0, and return it; None if there is none."""
+        """Remove the message at a position and return it; None if there is none.
+
+        The first one is at 0, the last one at -1.
+        """
         found = yield from self._everything()
         runs: list[Run | OpenRun] = [*found[0], *found[1]]
-        for run in runs:
-            question = run.question if isinstance(run, OpenRun) else run
-            length = len(messages_of(question, self._format))
+        questions = (run.question if isinstance(run, OpenRun) else run for run in runs)
+        lengths = [len(messages_of(question, self._format)) for question in questions]
+        position += sum(lengths) if position < 0 else 0
+        for run, length in zip(runs, lengths, strict=True):
             if 0 <= position < length:
                 return (yield from self._take(run, position))
             position -= length
@@ -185,7 +189,7 @@ class MessageList(Performing):
     def _go_on(self, end: _End, first: Turn, turns: Sequence[Turn]) -> Operation[_End]:
         """Write the whole turn of an open run, and those that follow."""
         assert end.open is not None
-        run = _with_meta_of(end.open, first)
+        run = with_meta_of(end.open, first)
         if not turns and first.is_open:
             token = yield from self.driver._replies.amend(run, end.token)
             return _End(run, token, end.last)
@@ -219,7 +223,7 @@ class MessageList(Performing):
         """Add messages to the last run, which has had an answer before."""
 
         def renewed(run: Run) -> Run:
-            whole = _with_meta_of(run, self._behind(run, added))
+            whole = with_meta_of(run, self._behind(run, added))
             run.output, run.meta = whole.output, whole.meta
             return run
 
@@ -242,7 +246,7 @@ class MessageList(Performing):
             if not messages[position:]:
                 raise self.driver._layout._error(RunNotFound, self.driver._ref, repr(run.id))
             taken[:] = [messages.pop(position)]
-            return _with_meta_of(run, Turn(self._format, messages, id=run.id)) if messages else None
+            return with_meta_of(run, Turn(self._format, messages, id=run.id)) if messages else None
 
         self._end = None
         if isinstance(run, OpenRun):
@@ -276,7 +280,7 @@ def _end(runs: Sequence[Run], waiting: Sequence[OpenRun]) -> _End:
     return _End(waiting[-1].question, waiting[-1].token, last)
 
 
-def _with_meta_of(run: Run, turn: Turn) -> Run:
+def with_meta_of(run: Run, turn: Turn) -> Run:
     """The run of a turn, with what else the meta of the run had that it takes the place of."""
     made = turn.run()
     others = {k: v for k, v in (run.meta or {}).items() if k not in (MESSAGES, FORMAT)}

@@ -1,0 +1,77 @@
+"""Conversations as chat message histories of LangChain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.messages import (
+    BaseMessage,
+    message_chunk_to_message,
+    messages_from_dict,
+    messages_to_dict,
+)
+
+from ..message_list import MessageList
+from ..messaging import MessagingDriver
+from ..redis_io.cancellation import uncancelled
+
+
+class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc, unused-ignore]
+    """A history that keeps the messages of a chain in a conversation.
+
+    `driver` is that of the conversation, as `indexes["default"].driver(…)` returns it. LangChain
+    has deprecated histories, and recommends the checkpointers of LangGraph instead.
+
+    Messages that were added come back equal; chunks as whole messages. Turns that other programs
+    have added are converted. What lacks an answer is an open run, and part of the history too.
+
+    A history reads the conversation once, until it adds or clears messages itself: while a model
+    answers, `RunnableWithMessageHistory` relies on the number of messages. So make one for each
+    call. Raises the exceptions of this app.
+    """
+
+    def __init__(self, driver: MessagingDriver):
+        self.driver = driver
+        self._list = MessageList(driver, "langchain")
+        self._known: list[BaseMessage] | None = None
+
+    @property
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override, unused-ignore]
+        """All messages, oldest first."""
+        if self._known is None:
+            self._known = messages_from_dict(self._list.read())
+        return [*self._known]
+
+    async def aget_messages(self) -> list[BaseMessage]:
+        """See messages."""
+        if self._known is None:
+            self._known = messages_from_dict(await self._list.aread())
+        return [*self._known]
+
+    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """Add messages at the end. Raises ValueError for one that has a value that is not JSON."""
+        self._known = None
+        self._list.add(_stored(messages))
+
+    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
+        """See add_messages()."""
+        self._known = None
+        await uncancelled(self._list.aadd(_stored(messages)))
+
+    def clear(self) -> None:
+        """Remove all messages; title, owner and metadata of the conversation stay."""
+        self._known = None
+        self._list.clear()
+
+    async def aclear(self) -> None:
+        """See clear()."""
+        self._known = None
+        await uncancelled(self._list.aclear())
+
+
+def _stored(messages: Sequence[BaseMessage]) -> list[dict[str, object]]:
+    # A chain that streams hands over chunks, which no prompt should hold.
+    stored: list[dict[str, object]]
+    stored = messages_to_dict([message_chunk_to_message(one) for one in messages])
+    return stored
