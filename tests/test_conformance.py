@@ -8,7 +8,7 @@ from django.test import SimpleTestCase
 from conversation_memory import Run
 from conversation_memory.layouts import LAYOUTS
 from conversation_memory.layouts.list import ListLayout
-from conversation_memory.messages import MessageList
+from conversation_memory.message_list import MessageList
 from conversation_memory.testing import (
     IndexTestMixin,
     IntegrationTestMixin,
