@@ -66,7 +66,7 @@ local function drop_replies()
 end
 
 -- Valkey's HDEL spares a field whose deadline has passed, and readers do not see it. One that HSET
--- wrote has no deadline. It needs no permission, and no memory: the server frees the field soon.
+-- wrote has no deadline. If that fails, the server frees the field soon.
 local function drop_field()
   if redis.call('HDEL', content, id) == 0 and redis.call('EXISTS', content) == 1 then
     redis.pcall('HSET', content, id, '')
