@@ -235,11 +235,16 @@ class StateTests(RedisTestCase):
 
     def test_check_deploy_tells(self):
         self.put("42", b'{"runs": [], "metadata": {}}')
-        found = checks.run_checks(tags=["conversation_memory"], include_deployment_checks=True)
-        assert [message.id for message in found] == ["conversation_memory.W004"]
-        assert "reindexconversations" in found[0].msg
+        [message] = self.told()
+        assert message.id == "conversation_memory.W004"
+        assert "reindexconversations" in message.msg
         self.index.reindex()
-        assert checks.run_checks(tags=["conversation_memory"], include_deployment_checks=True) == []
+        assert self.told() == []
+
+    def told(self):
+        """What the checks say, but for W014: the server of the tests keeps nothing on disk."""
+        found = checks.run_checks(tags=["conversation_memory"], include_deployment_checks=True)
+        return [message for message in found if message.id != "conversation_memory.W014"]
 
     def test_check_deploy_tells_of_a_server_that_is_not_there(self):
         entry = {"URL": "redis://127.0.0.1:1", "SEARCH": True}
