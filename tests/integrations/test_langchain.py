@@ -5,6 +5,7 @@ import json
 from importlib.util import find_spec
 from unittest import SkipTest
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -192,7 +193,7 @@ class LangChainTests:
             asked.append(ConversationChatMessageHistory(self.index.driver(session_id)))
             return asked[-1]
 
-        with self.assertWarns(LangChainDeprecationWarning):
+        with pytest.warns(LangChainDeprecationWarning):
             chain = RunnableWithMessageHistory(runnable, history_of, **keys)
         config = {"configurable": {"session_id": "c"}}
         chain.invoke(asking("a"), config)
@@ -220,7 +221,7 @@ class LangChainTests:
 
         model = Interrupted(messages=iter([AIMessage("1"), AIMessage("2")]))
         history = ConversationChatMessageHistory(self.index.driver("c"))
-        with self.assertWarns(LangChainDeprecationWarning):
+        with pytest.warns(LangChainDeprecationWarning):
             chain = RunnableWithMessageHistory(model, lambda: history)
         for text in "ab":
             chain.invoke(HumanMessage(text), {"configurable": {}})
