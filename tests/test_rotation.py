@@ -115,6 +115,28 @@ class RotationTests:
             assert index.driver("stock").load()[1] == {"secret": 1}
             assert index.check().left == 0
 
+    def test_texts_that_are_the_same_in_two_open_runs_are_each_readable(self):
+        def fill(index, id):
+            driver = index.driver(id)
+            for run in ("r", "r1"):
+                reply = driver.begin("same", run_id=run).claim()
+                reply.write("1same" if run == "r" else "same")
+                reply.fail("same")
+            driver.set_title("same")
+
+        with self.keys_are() as plain:
+            fill(plain, "rotated")
+            fill(plain, "old")
+        with self.keys_are("a", READ_PLAINTEXT=True) as index:
+            index.driver("old").rename("renamed")
+            assert index.rotate_keys().failed == 0
+        for id in ("rotated", "renamed"):
+            driver = self.index.driver(id)
+            assert driver.record().title == "same"
+            for open, text in zip(driver.open_runs(), ("1same", "same"), strict=True):
+                assert (open.input.text, open.reason) == ("same", "same")
+                assert driver.reply(open.run_id, resume=True).text == text
+
     def test_a_selection(self):
         self.fill(self.index)
         with self.keys_are("b", "a") as index:
