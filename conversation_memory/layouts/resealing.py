@@ -22,10 +22,12 @@ class Resealed:
     def __init__(self, sealing: Sealing, id: bytes, target: bytes):
         self._sealing, self._id, self._target = sealing, id, target
         self.texts: dict[tuple[bytes, bytes], bytes] = {}
+        self.has_documents = False  # for a search, which are not encrypted
 
     @property
     def is_same(self) -> bool:
-        return all(old == new for (_, old), new in self.texts.items())
+        texts = self.texts.items()
+        return not self.has_documents and all(old == new for (_, old), new in texts)
 
     @property
     def args(self) -> list[bytes]:
@@ -61,10 +63,11 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
     """The texts of a conversation beside its content, for `target`. Raises `Undecryptable`."""
     assert keys.sealing is not None
     found = Resealed(keys.sealing, id, target)
-    title, flat = yield [
-        single("HGET", keys.record(id), "title", otherwise=None),
+    (title, token), flat = yield [
+        single("HMGET", keys.record(id), "title", "token", otherwise=[None, None]),
         single("HGETALL", keys.open(id), otherwise=[]),
     ]
+    found.has_documents = token is not None
     found.add(b"title", TITLE, title or b"")
     fields = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
     runs = [name[6:] for name in fields if name.startswith(b"state:")]

@@ -123,6 +123,14 @@ local function unsealed(stored, layout, question)
   return key and {'sealed', key} or nil
 end
 
+-- What is encrypted has no search documents, which are not: those from before go.
+local function unindex(stored)
+  if not stored.token then return end
+  unregister(stored.token)
+  redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed')
+  stored.token = false
+end
+
 -- Why the caller may not write: it is another owner's; or was and has expired: forget it first.
 local function refusal(stored)
   if (stored.exists or stored.known) and stored.owner ~= owner then

@@ -29,6 +29,7 @@ if anew then
   local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
   put_replies(fields, streams)
+  unindex(stored)
   if title ~= '' then redis.call('HSET', record, 'title', title) end
 end
 local untouched = stored.size > LONG and is_untouched()
