@@ -208,6 +208,12 @@ class WrongKeyTests:
 
     def test_an_alias_without_encryption_writes_nothing(self):
         with self.keys_are() as index:
+            self.refused(index, ConversationUndecryptable)
+
+    def test_nor_if_the_record_was_lost(self):
+        self.redis.delete(self.index._layout.keys.record(b"c"))
+        self.before = self.everything()
+        with self.keys_are() as index:
             self.refused(index, ConversationUndecryptable, but={"reply", "cancel", "discard"})
 
     def test_what_cannot_be_decrypted_is_told_and_kept(self):

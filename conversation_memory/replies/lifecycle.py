@@ -124,8 +124,9 @@ class Replies:
         """The number of the claim, the question, and what was said before if it is to go on."""
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
+            args = [token, lease, int(resume), self.layout.form]
             reply: bytes | Refusal
-            reply = yield self._command(CLAIM, ref, run_id, [token, lease, int(resume)])
+            reply = yield self._command(CLAIM, ref, run_id, args)
             return reply
 
         yield from self._check_readable(run_id)
@@ -201,7 +202,7 @@ class Replies:
 
     def _settle(self, run_id: str, settlement: Settlement, *, closes: bool) -> Operation[None]:
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            args = [int(closes), *settlement.args]
+            args = [int(closes), self.layout.form, *settlement.args]
             reply: int | Refusal
             reply = yield self.layout._command(SETTLE, ref, args, settlement.keys)
             return reply

@@ -8,9 +8,9 @@
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
-refused = unsealed(stored, ARGV[8])
-if refused then return refused end
 local state, question = read()
+refused = unsealed(stored, ARGV[8], question)
+if refused then return refused end
 local token = ARGV[7]
 if ARGV[6] ~= '' and not (state and question and state.token == token) then
   if not state then return {'reply', 'absent'} end
