@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .parts import (
+    REASONING,
     SYSTEM,
     Message,
     assistant,
@@ -31,6 +32,8 @@ ROLES = ()
 
 # Of messages that others wrote, pydantic-ai wants a time, and compares it.
 _UNKNOWN = "1970-01-01T00:00:00Z"
+# It writes the base64 of URLs, everybody else the usual one.
+_USUAL, _OF_URLS = str.maketrans("-_", "+/"), str.maketrans("+/", "-_")
 
 
 def fault(message: Message) -> str:
@@ -87,10 +90,11 @@ def _chat_part(item: Any) -> Message | None:
         return text_part(item.get("content"))
     if kind != "binary":
         return None
+    data = string(item.get("data")).translate(_USUAL)
     if media_type.startswith("audio/"):
-        audio = {"data": item.get("data"), "format": media_type.removeprefix("audio/")}
+        audio = {"data": data, "format": media_type.removeprefix("audio/")}
         return {"type": "input_audio", "input_audio": audio}
-    url = data_url(media_type, item.get("data"))
+    url = data_url(media_type, data)
     return image_part(url) if media_type.startswith("image/") else file_part(file_data=url)
 
 
@@ -113,8 +117,9 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 
 def _answered(message: Message) -> list[Message]:
-    text = text_of(message)
-    parts: list[Message] = [{"content": text, "part_kind": "text"}] if text else []
+    # Without a signature, pydantic-ai sends a reasoning only to models that take it so.
+    said = (("thinking", string(message.get(REASONING))), ("text", text_of(message)))
+    parts: list[Message] = [{"content": text, "part_kind": kind} for kind, text in said if text]
     for one in calls_of(message):
         function = member(one, "function")
         made: Message = {
@@ -160,4 +165,5 @@ def _item(part: Message) -> Any:
 
 
 def _binary(media_type: str, data: Any) -> Message:
-    return {"data": data, "media_type": media_type, "kind": "binary"}
+    encoded = string(data).translate(_OF_URLS)
+    return {"data": encoded, "media_type": media_type, "kind": "binary"}
