@@ -32,8 +32,6 @@ ROLES = ()
 
 # Of messages that others wrote, pydantic-ai wants a time, and compares it.
 _UNKNOWN = "1970-01-01T00:00:00Z"
-# It writes the base64 of URLs, everybody else the usual one.
-_USUAL, _OF_URLS = str.maketrans("-_", "+/"), str.maketrans("+/", "-_")
 
 
 def fault(message: Message) -> str:
@@ -90,7 +88,8 @@ def _chat_part(item: Any) -> Message | None:
         return text_part(item.get("content"))
     if kind != "binary":
         return None
-    data = string(item.get("data")).translate(_USUAL)
+    # It writes the base64 of URLs, everybody else the usual one.
+    data = string(item.get("data")).replace("-", "+").replace("_", "/")
     if media_type.startswith("audio/"):
         audio = {"data": data, "format": media_type.removeprefix("audio/")}
         return {"type": "input_audio", "input_audio": audio}
@@ -165,5 +164,5 @@ def _item(part: Message) -> Any:
 
 
 def _binary(media_type: str, data: Any) -> Message:
-    encoded = string(data).translate(_OF_URLS)
+    encoded = string(data).replace("+", "-").replace("/", "_")
     return {"data": encoded, "media_type": media_type, "kind": "binary"}
