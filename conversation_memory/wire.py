@@ -7,7 +7,8 @@ from contextlib import suppress
 from itertools import accumulate
 from typing import Any
 
-from .exceptions import Damaged
+from .encryption.sealing import is_sealed, key_of
+from .exceptions import Damaged, Undecryptable
 
 # Far below what Python's json can read, so that every reader can, however deep its own stack is.
 MAX_DEPTH = 200
@@ -108,6 +109,10 @@ def loads_together(texts: Sequence[bytes]) -> list[Any] | None:
 
 def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
     """The error for a stored text that json does not read."""
+    if is_sealed(raw):
+        id = key_of(raw)
+        why = "which the ENCRYPTION of this alias does not have, or does not decrypt it with"
+        return Undecryptable(f"it is encrypted with key {id!r}, {why}", raw, id)
     if isinstance(error, RecursionError):
         return Damaged("it is nested too deeply", raw)
     if isinstance(error, UnicodeDecodeError):

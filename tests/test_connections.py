@@ -49,7 +49,13 @@ class OptionTests(SimpleTestCase):
             return pools(indexes["default"])
 
     def test_time_outs_and_retries_are_explicit(self):
-        for entry in ({"URL": "redis://h"}, {"HOST": "h"}, {"URL": "unix:///run/redis.sock"}):
+        for entry in (
+            {"URL": "redis://h"},
+            {"HOST": "h"},
+            {"URL": "unix:///run/redis.sock"},
+            {"CLUSTER": "redis://h"},
+            {"SENTINELS": [("h", 26379)], "SERVICE": "m"},
+        ):
             for pool in self.pools_of(**entry):
                 with self.subTest(pool=pool):
                     kwargs = pool.connection_kwargs

@@ -36,6 +36,15 @@ ENTRIES = (
     {"HOST": "h", "PASSWORD": PASSWORD},
     {"HOST": "h", "OPTIONS": {"ssl_password": PASSWORD, "ssl": True}},
     {"URL": "redis://h", "OPTIONS": {"password": PASSWORD}},
+    {"CLUSTER": [f"redis://:{PASSWORD}@h:1", "redis://h:2"]},
+    {"CLUSTER": f"rediss://me:{PASSWORD}@h:1"},
+    {"CLUSTER": "redis://h:1", "PASSWORD": PASSWORD},
+    {
+        "SENTINELS": [("h", 1)],
+        "SERVICE": "m",
+        "PASSWORD": PASSWORD,
+        "SENTINEL_OPTIONS": {"password": PASSWORD},
+    },
 )
 
 

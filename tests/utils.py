@@ -33,13 +33,19 @@ class RedisTestCase(SimpleTestCase):
 
     def setUp(self):
         super().setUp()
-        self.redis = Redis.from_url(settings.REDIS_URL)
+        name = f"test-{uuid4().hex}"
+        address, url = self.servers_of(name)
+        self.redis = Redis.from_url(url)
         self.addCleanup(self.redis.close)
-        entry = {"URL": settings.REDIS_URL, "INDEX": f"test-{uuid4().hex}", **self.entry}
+        entry = {**address, "INDEX": name, **self.entry}
         self.enterContext(self.settings(REDIS={"default": entry}))
         self.index = indexes["default"]
         self.addCleanup(self.wipe)
         self.addCleanup(self.drop)
+
+    def servers_of(self, name):
+        """The address of the index for REDIS, and the URL of the server that has it."""
+        return {"URL": settings.REDIS_URL}, settings.REDIS_URL
 
     def drop(self):
         """Drop what RediSearch has of the index: its definitions, of which a server keeps all."""

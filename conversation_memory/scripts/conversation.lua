@@ -106,6 +106,18 @@ local function open()
   return stored
 end
 
+-- The layouts end in '+cm1' where everything is encrypted; see encryption/.
+local function is_list_form(layout) return layout and layout:sub(1, 4) == 'list' end
+
+local function is_sealed(layout) return layout and layout:sub(-4) == '+cm1' end
+
+-- The refusal of a writer that would put a text in the clear beside or over encrypted ones.
+local function unsealed(stored, layout)
+  if not is_sealed(stored.layout) or is_sealed(layout) then return nil end
+  local field = redis.call('HGET', content, id) or ''
+  return {'sealed', field:match('^cm1%.([%w_-]+)%.') or ''}
+end
+
 -- Why the caller may not write: it is another owner's; or was and has expired: forget it first.
 local function refusal(stored)
   if (stored.exists or stored.known) and stored.owner ~= owner then
@@ -116,7 +128,8 @@ end
 -- The conversation, and what to return at once: an answer that was given already, or a refusal.
 local function enter()
   local before = redis.call('GET', call)
-  if before then return nil, tonumber(before) or before end
+  -- Written again, as WAIT waits only for a call that writes.
+  if before then return nil, tonumber(answer(before)) or before end
   local stored = open()
   return stored, refusal(stored)
 end

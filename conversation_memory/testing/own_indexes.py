@@ -99,7 +99,7 @@ def _drop(settings: conf.IndexSettings, prefix: str) -> None:
     try:
         _drop_all(client, prefix)
     finally:
-        client.close()
+        clients.close(client)
 
 
 def _drop_all(client: Any, prefix: str) -> None:
