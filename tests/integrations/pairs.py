@@ -63,6 +63,8 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m tests.integrations.pairs", description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"put the table into {PAGE.name}")
     args = parser.parse_args()
+    if args.write and not import_module("tests.integrations.members").are_all_installed():
+        parser.error("--write needs all frameworks: pip install -e '.[frameworks]'")
     with own_index() as index, members(index) as found:
         text = table(losses(found))
     print(on_page(text) if args.write else text)

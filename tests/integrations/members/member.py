@@ -76,10 +76,9 @@ class Member:
         """True if everything of a turn is in what was read: the steps in order, and no half."""
         text = self.shown(found)
         steps = [text.find(mark) for mark in (QUESTION, RESULT, ANSWER) if mark in text]
+        is_whole = all(mark in text for mark in self.marks(kind))
         is_joined = kind != CALLS or text.count(CALL_ID) >= 2
-        return (
-            all(mark in text for mark in self.marks(kind)) and steps == sorted(steps) and is_joined
-        )
+        return is_whole and is_joined and steps == sorted(steps)
 
     def has_next(self, found):
         text = self.shown(found)
