@@ -147,12 +147,14 @@ def split(
     A turn ends in front of the next message of a user, or system prompt, that follows an answer.
     """
     group = [*before]
+    is_asked = Turn(format, group).is_asked
     for message in messages:
         is_next = format.begins(message) or format.is_system(message)
-        if group and is_next and not Turn(format, group).is_asked:
+        if group and is_next and not is_asked:
             yield group
-            group = []
+            group, is_asked = [], True
         group.append(message)
+        is_asked = is_asked and Turn(format, [message]).is_asked
     if group:
         yield group
 
