@@ -94,6 +94,10 @@ class Turn:
         found = messages_of(run, self.format)
         return found[-len(self.messages) :] == self.messages
 
+    def starts(self, run: Run) -> bool:
+        """True if the run begins with these messages."""
+        return messages_of(run, self.format)[: len(self.messages)] == self.messages
+
 
 def turns_of(messages: Any, format: Format, ids: Sequence[str] = ()) -> list[Turn]:
     """The turns of a list, with these ids. Raises ValueError for anything wrong in it."""
