@@ -89,10 +89,7 @@ class Replies:
         """
         new = fresh_token()
         yield from self._check_readable(question.id)
-        try:
-            yield from self._keep(question, token, new)
-        except ReplyLost as error:
-            raise self.error(question.id, error.reason) from None
+        yield from self._keep(question, token, new)
         return new
 
     def _keep(self, question: Run, before: bytes, token: bytes) -> Operation[None]:
@@ -106,8 +103,14 @@ class Replies:
             return reply
 
         for _ in range(_ATTEMPTS):
-            if (yield from layout._settled(self.ref, attempt)) != b"absent":
+            try:
+                found = yield from layout._settled(self.ref, attempt)
+            except ReplyLost as error:
+                raise self.error(question.id, error.reason) from None
+            if found != b"absent":
                 return
+            if before:  # there is nothing to amend
+                raise self.error(question.id, "absent")
             yield from self._create()
         raise layout._conflict(self.ref, "kept changing")
 
