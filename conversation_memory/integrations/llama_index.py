@@ -10,7 +10,7 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
-from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import BaseModel, PrivateAttr, TypeAdapter
 
 from ..indexes import ConversationIndex, indexes
 from ..keys import Id, decode, encode
@@ -245,12 +245,7 @@ def _reading(chat: ChatList) -> Operation[list[ChatMessage]]:
 
 def _loading(chat: ChatList, reading: Operation[list[Message]]) -> Operation[list[ChatMessage]]:
     messages = yield from reading
-    try:
-        return _MESSAGES.validate_python(messages)
-    except ValidationError:
-        driver = chat.driver
-        reason = "a message in the meta of a run is not a ChatMessage of LlamaIndex"
-        raise driver._layout.corrupt(driver._ref, b"", reason) from None
+    return chat.loaded(messages, _MESSAGES.validate_python, "a ChatMessage of LlamaIndex")
 
 
 def _loading_one(
