@@ -15,6 +15,7 @@ from pydantic import BaseModel, PrivateAttr, TypeAdapter
 from ..indexes import ConversationIndex, indexes
 from ..keys import Id, decode, encode
 from ..messages.parts import Message
+from ..redis_io.cancellation import uncancelled
 from ..redis_io.operations import Operation, T, twins
 from .llama_index_list import ARCHIVED, STATUS, ChatList, Choice
 
@@ -88,7 +89,7 @@ class _OfIndex(BaseModel):
         return self._index._run(operation, name)
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        return await self._index._arun(operation, name)
+        return await uncancelled(self._index._arun(operation, name))
 
 
 class ConversationChatStore(_OfIndex, BaseChatStore):
