@@ -142,6 +142,15 @@ class LifecycleTests(ThreadTestCase):
         with pytest.raises(ConversationNotFound):
             self.saver.copy_thread("absent", "v")
 
+    def test_a_copy_never_replaces_another_thread(self):
+        saver = ConversationSaver(self.index, messages=None)
+        for id in "tu":
+            agent(saver).invoke(human(id), thread(thread_id=id))
+        for source, target in ("tu", "tt"):
+            with pytest.raises(ConversationConflict, match="checkpoints"):
+                saver.copy_thread(source, target)
+        assert [self.texts(saver, thread_id=id)[0] for id in "tu"] == ["t", "u"]
+
 
 @each_layout
 class OwnerTests(ThreadTestCase):
