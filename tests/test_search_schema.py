@@ -15,8 +15,8 @@ from conversation_memory.conf import SearchSettings
 from conversation_memory.keys import Keys
 from conversation_memory.search_index.reasons import Reason
 from conversation_memory.search_index.schema import Schema
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
+from .programs import start
 from .searching import settled
 from .servers import ServerTestCase
 from .utils import RedisTestCase, both, monitored
@@ -277,7 +277,7 @@ class ClusterTests(ServerTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = EmbeddedRedis(options={"cluster-enabled": "yes"})
+        cls.server = start(search=True, options={"cluster-enabled": "yes"})
         cls.addClassCleanup(cls.server.close)
         with Redis.from_url(cls.server.url) as client:
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

@@ -65,9 +65,18 @@ local function drop_replies()
   redis.call('DEL', open)
 end
 
+-- Valkey's HDEL spares a field whose deadline has passed, and readers do not see it. One that HSET
+-- wrote has no deadline. If that fails, the server frees the field soon.
+local function drop_field()
+  if redis.call('HDEL', content, id) == 0 and redis.call('EXISTS', content) == 1 then
+    redis.pcall('HSET', content, id, '')
+    redis.call('HDEL', content, id)
+  end
+end
+
 local function forget()
   if redis.call('HGET', record, 'replies') then drop_replies() end
-  redis.call('HDEL', content, id)
+  drop_field()
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end
   redis.call('DEL', record, runs, ids, checkpoints)
@@ -154,7 +163,6 @@ end
 -- deadline, for `note`. A write that changes nothing but the form `keeps` them.
 local function place(stored, lifetime, default, keeps)
   redis.call('LLEN', runs)  -- fails on a key of another type, which the write would replace
-  if not stored.exists then redis.call('DEL', checkpoints) end  -- of one that others deleted
   local time = clock()
   local score, deadline = time, deadline_of(stored, time, lifetime, default)
   if keeps == '1' then
@@ -162,6 +170,8 @@ local function place(stored, lifetime, default, keeps)
     score = redis.call('ZSCORE', recent, id)
   end
   if score then list_at(score) end
+  -- Those of a conversation that others deleted. Behind a DEL, a full server would not refuse.
+  if not stored.exists then redis.call('DEL', checkpoints) end
   if deadline or stored.expires then list_deadline(deadline) end
   return time, deadline
 end
