@@ -1,5 +1,6 @@
 """Conversations of an index with ENCRYPTION."""
 
+import copy
 import json
 from uuid import uuid4
 
@@ -278,6 +279,11 @@ class StockDriverTests(EncryptedTestCase):
 
 
 class SecretTests(EncryptedTestCase):
+    def test_a_deep_copy_has_the_keys(self):
+        filled(self.index).load()
+        for twin in (copy.deepcopy(self.index).driver("c"), copy.deepcopy(self.index.driver("c"))):
+            assert len(twin.load()[0]) == 2
+
     def test_keys_are_masked_in_settings(self):
         entry = {"URL": "redis://localhost", "ENCRYPTION": encryption("a")}
         with self.settings(REDIS={"default": entry}):
