@@ -120,11 +120,24 @@ local function is_list_form(layout) return layout and layout:sub(1, 4) == 'list'
 
 local function is_sealed(layout) return layout and layout:sub(-4) == '+cm1' end
 
--- The refusal of a writer that would put a text in the clear beside or over encrypted ones.
-local function unsealed(stored, layout)
-  if not is_sealed(stored.layout) or is_sealed(layout) then return nil end
-  local field = redis.call('HGET', content, id) or ''
-  return {'sealed', field:match('^cm1%.([%w_-]+)%.') or ''}
+-- The refusal of a writer that would put a text in the clear beside or over encrypted ones, if need
+-- be over a `question`. A conversation whose record was lost is known by its content.
+local function unsealed(stored, layout, question)
+  if is_sealed(layout) then return nil end
+  local function key_of(text) return (text or ''):match('^cm1%.([%w_-]+)%.') end
+  local key = key_of(question)
+  if not key and (is_sealed(stored.layout) or stored.exists and not stored.layout) then
+    key = key_of(redis.call('HGET', content, id)) or is_sealed(stored.layout) and ''
+  end
+  return key and {'sealed', key} or nil
+end
+
+-- What is encrypted has no search documents, which are not: those from before go.
+local function unindex(stored)
+  if not stored.token then return end
+  unregister(stored.token)
+  redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed')
+  stored.token = false
 end
 
 -- Why the caller may not write: it is another owner's; or was and has expired: forget it first.

@@ -133,9 +133,9 @@ class IntegrationTestMixin(Case):
         down = {"down": {"URL": "redis://127.0.0.1:1/0", "OPTIONS": {"retry": None}}}
         with override_settings(REDIS=down):
             driver = indexes["down"].driver("42")
-        for use in (lambda: self.read(driver), lambda: self.add(driver, "a question", "an answer")):
-            with self.assertRaises(RedisUnavailable):
-                use()
+            for use in (self.read, lambda driver: self.add(driver, "a question", "an answer")):
+                with self.assertRaises(RedisUnavailable):
+                    use(driver)
 
     def test_damage_is_an_error_and_is_not_written_over(self) -> None:
         client = self.driver().client
