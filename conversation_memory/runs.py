@@ -20,7 +20,7 @@ from .compact import (
     wire_text,
 )
 from .exceptions import Damaged
-from .wire import dumps, dumps_unchecked, loads_any, loads_together
+from .wire import dumps, dumps_unchecked, is_exact, loads_any, loads_together
 
 
 class Run:
@@ -204,9 +204,19 @@ def decoded_runs(
     if values is None:
         values = [None] * len(texts)
     return [
-        _known(raw, value) if is_plain(value) else decoded_run(raw, f"run {position}")
+        _known(raw, value) if _is_whole(raw, value) else decoded_run(raw, f"run {position}")
         for position, (raw, value) in enumerate(zip(texts, values, strict=True), start)
     ]
+
+
+def _is_whole(raw: bytes, value: Any) -> bool:
+    """True if a value that was read together with others is the run of a text.
+
+    Of those that are not plain, only the strings are sure to be exact.
+    """
+    if is_plain(value):
+        return True
+    return (type(value) is dict or is_short(value)) and is_exact(raw)
 
 
 def _known(raw: bytes, value: Any) -> Run:
@@ -220,9 +230,9 @@ def lenient(texts: Sequence[bytes], values: Sequence[Any] | None = None) -> list
     values = loads_together(texts) if values is None else values
     if values is None:
         return [*map(Run.from_text, texts)]
-    # Of others, only the strings of a value are exact: they are decoded when they are looked at.
+    # Others are decoded when they are looked at.
     return [
-        _known(raw, value) if is_plain(value) else Run.from_text(raw)
+        _known(raw, value) if _is_whole(raw, value) else Run.from_text(raw)
         for raw, value in zip(texts, values, strict=True)
     ]
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from ..artifacts import Artifact
 from ..runs import Run
+from ..wire import checksum
 from .formats import FORMATS, OPENAI, Format, checked
 from .parts import (
     SYSTEM,
@@ -25,9 +26,11 @@ from .parts import (
     text_of,
 )
 
-# The keys in the meta of a run; the second only if the format is not OpenAI's chat form.
+# The keys in the meta of a run; the second only if the format is not OpenAI's chat form, the third
+# only if input and output are texts: it tells quickly that neither they nor the messages changed.
 MESSAGES = "messages"
 FORMAT = "messages_format"
+CHECKSUM = "messages_checksum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,17 @@ class Turn:
     def run(self) -> Run:
         """The run, which keeps the messages unless its texts tell them."""
         input, output = projected(self.chat)
-        if isinstance(input, str) and isinstance(output, str):
+        are_texts = isinstance(input, str) and isinstance(output, str)
+        if are_texts:
             plain = self.format.from_chat(said(input, output), self.id)
             if plain == self.messages:
                 return Run(input, output, id=self.id)
-        name = {} if self.format is OPENAI else {FORMAT: self.format.name}
-        return Run(input, output, {MESSAGES: self.messages, **name}, id=self.id)
+        meta: dict[str, Any] = {MESSAGES: self.messages}
+        if self.format is not OPENAI:
+            meta[FORMAT] = self.format.name
+        if are_texts:
+            meta[CHECKSUM] = checksum([input, output, self.messages])
+        return Run(input, output, meta, id=self.id)
 
     def behind(self, run: Run) -> Turn:
         """The whole turn of a run that goes on with these messages. Raises ValueError."""
@@ -221,6 +229,8 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
+    if CHECKSUM in meta and meta[CHECKSUM] == checksum([input, output, messages]):
+        return found
     chat = format.to_chat(messages)
     if _is_question(chat) and run.output.text:  # a worker has finished the open run
         answer = [{"role": "assistant", "content": run.output.text}]
@@ -259,6 +269,12 @@ def _stored_in(meta: Any) -> tuple[Format, list[Any]] | None:
     return (format, messages) if format and messages and isinstance(messages, list) else None
 
 
+def without_messages(meta: Any) -> dict[str, Any]:
+    """What else the meta of a run has."""
+    known = meta if isinstance(meta, dict) else {}
+    return {name: one for name, one in known.items() if name not in (MESSAGES, FORMAT, CHECKSUM)}
+
+
 def _texts(chat: Sequence[Message]) -> tuple[str, str]:
     """Input and output as they are when a chat export was restored: texts."""
     found = {
@@ -282,6 +298,9 @@ def _values(artifact: Artifact) -> list[tuple[str, Any]]:
 
 def messages_of(run: Run, format: Format) -> list[Message]:
     """The messages of a run in a format: those that were appended, if they were in this one."""
+    input, output, meta = run.glance()
+    if meta is None and input is not None and output is not None:
+        return format.from_chat(said(input, output), run.id)
     found = kept(run)
     if found and found[0] is format:
         return found[1]
