@@ -112,11 +112,21 @@ def loads_together(texts: Sequence[bytes]) -> list[Any] | None:
     return None
 
 
-def is_exact(text: bytes) -> bool:
-    """True if loads_together() reads a text as json does, to the last digit, and not too deep."""
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
-        return False
-    return _LONG not in text.translate(_zeros)
+def exact(texts: Sequence[bytes], values: Sequence[Any]) -> Iterator[bool]:
+    """Of each text, whether loads_together() has read it as json does, to the last digit.
+
+    It has if orjson writes the same texts again, or if they have no long number.
+    """
+    with suppress(TypeError):  # orjson writes nothing deep
+        if orjson and texts and texts[0][:1] == b"[":
+            if orjson.dumps(values) == b"[%b]" % b",".join(texts):
+                return iter([True] * len(texts))
+    return map(_is_harmless, texts)
+
+
+def _is_harmless(text: bytes) -> bool:
+    is_shallow = text.count(b"[") + text.count(b"{") <= MAX_DEPTH
+    return is_shallow and _LONG not in text.translate(_zeros)
 
 
 def checksum(value: Any) -> str:

@@ -22,6 +22,7 @@ from .parts import (
     joined,
     member,
     parts_of,
+    said,
     string,
     text_of,
 )
@@ -74,10 +75,8 @@ class Turn:
         """The run, which keeps the messages unless its texts tell them."""
         input, output = projected(self.chat)
         are_texts = isinstance(input, str) and isinstance(output, str)
-        if are_texts:
-            plain = self.format.from_chat(said(input, output), self.id)
-            if plain == self.messages:
-                return Run(input, output, id=self.id)
+        if are_texts and self.format.exchange(input, output, self.id) == self.messages:
+            return Run(input, output, id=self.id)
         meta: dict[str, Any] = {MESSAGES: self.messages}
         if self.format is not OPENAI:
             meta[FORMAT] = self.format.name
@@ -300,7 +299,7 @@ def messages_of(run: Run, format: Format) -> list[Message]:
     """The messages of a run in a format: those that were appended, if they were in this one."""
     input, output, meta = run.glance()
     if meta is None and input is not None and output is not None:
-        return format.from_chat(said(input, output), run.id)
+        return format.exchange(input, output, run.id)
     found = kept(run)
     if found and found[0] is format:
         return found[1]
@@ -314,12 +313,6 @@ def chat_messages(run: Run) -> list[Message]:
     if kept(run):
         return messages_of(run, OPENAI)
     return said(_content(run.input), _content(run.output))
-
-
-def said(question: Any, answer: Any) -> list[Message]:
-    """The messages of a question and an answer, without empty ones."""
-    pairs = (("user", question), ("assistant", answer))
-    return [{"role": role, "content": content} for role, content in pairs if content]
 
 
 def _content(artifact: Artifact) -> Any:

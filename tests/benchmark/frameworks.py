@@ -57,8 +57,20 @@ def main() -> None:
                     break
                 rows += [row(name, size, duel) for duel in duels]
     index.delete(*index)
-    header = ("framework", "operation", "runs", "its own", "ours", "ratio", "its own", "ours", "ratio")
-    title = "Adapters beside the frameworks' own backends: the least processor time of the client, and"
+    header = (
+        "framework",
+        "operation",
+        "runs",
+        "its own",
+        "ours",
+        "ratio",
+        "its own",
+        "ours",
+        "ratio",
+    )
+    title = (
+        "Adapters beside the frameworks' own backends: the least processor time of the client, and"
+    )
     table(f"{title} time on the wall, in microseconds", header, rows)
 
 
