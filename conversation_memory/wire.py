@@ -118,9 +118,9 @@ def exact(texts: Sequence[bytes], values: Sequence[Any]) -> Iterator[bool]:
     It has if orjson writes the same texts again, or if they have no long number.
     """
     with suppress(TypeError):  # orjson writes nothing deep
-        if orjson and texts and texts[0][:1] == b"[":
-            if orjson.dumps(values) == b"[%b]" % b",".join(texts):
-                return iter([True] * len(texts))
+        is_compact = bool(texts) and texts[0].startswith(b"[")
+        if orjson and is_compact and orjson.dumps(values) == b"[%b]" % b",".join(texts):
+            return iter([True] * len(texts))
     return map(_is_harmless, texts)
 
 
