@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 from uuid import uuid4
@@ -34,7 +35,7 @@ FORMAT = "messages_format"
 CHECKSUM = "messages_checksum"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Turn:
     """The messages from one of a user up to the next, of which the first is at `start`.
 
@@ -47,7 +48,7 @@ class Turn:
     id: str = ""
     is_named: bool = False  # False if the id is a fresh one
 
-    @property
+    @cached_property
     def chat(self) -> list[Message]:
         return self.format.to_chat(self.messages)
 
@@ -155,8 +156,8 @@ def split(
     """
     group = [*before]
     for message in messages:
-        is_next = format.begins(message) or format.is_system(message)
-        if group and is_next and not Turn(format, group).is_asked:
+        is_next = group and (format.begins(message) or format.is_system(message))
+        if is_next and not Turn(format, group).is_asked:
             yield group
             group = []
         group.append(message)
