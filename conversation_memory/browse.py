@@ -14,14 +14,14 @@ from .collection.statistics import Discovery, Statistics, discover, statistics
 from .collection.summaries import Summary, shown
 from .conf import IndexSettings
 from .documents import read
-from .exceptions import Damaged
+from .exceptions import ConversationCorrupt, Damaged
 from .keys import Id, Keys, encode
-from .layouts import Layout
+from .layouts import ConversationRef, Layout
 from .layouts.refs import Snapshot
 from .redis_io.operations import Command, Operation, Performing, single, twins
 from .redis_io.scripts import Script
 from .replies.lifecycle import fields_of, read_open_runs
-from .replies.open_runs import OpenRun, chunk, said
+from .replies.open_runs import OpenRun, ReplyTexts, said
 from .runs import Run, lenient
 
 BROWSE = Script("browse")
@@ -133,7 +133,7 @@ class Browsable(Performing):
         """The open runs of a conversation, with what was said so far of their outputs."""
         keys, id = self._layout.keys, encode(conversation_id)
         fields = yield replace(fields_of(keys.open(id)), otherwise={})
-        runs = read_open_runs(id, None, fields, 0)
+        runs = read_open_runs(keys, id, None, fields, 0)
         if not runs:
             return Unfinished()
         streams: list[Command[Any]] = [
@@ -142,8 +142,12 @@ class Browsable(Performing):
         ]
         # Only then: a user who may only read may lack TIME, which is not in @read.
         time, *replies = yield [now(), *streams]
-        shown = read_open_runs(id, None, fields, time)[-MOST_OPEN:]
-        texts = [said([chunk(entry) for entry in stream]) for stream in replies]
+        shown = read_open_runs(keys, id, None, fields, time)[-MOST_OPEN:]
+        forms = [ReplyTexts.of(keys, id, encode(run.run_id)) for run in shown]
+        texts = [
+            said([form.chunk(entry, strict=False) for entry in stream])
+            for form, stream in zip(forms, replies, strict=True)
+        ]
         return Unfinished(list(zip(shown, texts, strict=True)), len(runs) - len(shown))
 
     unfinished, aunfinished = twins(_unfinished)
@@ -160,6 +164,8 @@ class Browsable(Performing):
         """Those of 10,000 conversations that cannot be read, from number `start` on."""
 
         def is_wanted(summary: Summary) -> bool:  # unless it has the length that we wrote
+            if self._layout.sealing is not None:  # with a key that nobody may have any more
+                return True
             return not summary.is_list and summary.number("length") != summary.size
 
         return self._walk(span, start, is_wanted, read=self._unreadable)
@@ -261,11 +267,13 @@ class Browsable(Performing):
         return [
             summary
             for summary, field in found
-            if _has_run(summary, field, next(replies) if summary.length else [], is_wanted)
+            if _has_run(keys, summary, field, next(replies) if summary.length else [], is_wanted)
         ]
 
     def _unreadable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
         content = self._layout.keys.content
+        if self._layout.sealing is not None:
+            return (yield from self._undecryptable(doubtful))
         reads: list[Command[Any]] = [
             single("HGET", content(summary.id), summary.id) for summary in doubtful
         ]
@@ -278,11 +286,25 @@ class Browsable(Performing):
                 found.append(summary)
         return found
 
+    def _undecryptable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
+        """Those of which a value cannot be decrypted, or read after that."""
+        refs = [ConversationRef(summary.id) for summary in doubtful]
+        snapshots = (yield [self._layout.snapshot(ref) for ref in refs]) if refs else []
+        found = []
+        for summary, ref, snapshot in zip(doubtful, refs, snapshots, strict=True):
+            try:
+                if snapshot is not None:
+                    self._layout.document(ref, snapshot)
+            except ConversationCorrupt:
+                found.append(summary)
+        return found
+
 
 def _has_run(
-    summary: Summary, field: bytes | None, texts: list[bytes] | None, is_wanted: RunTest
+    keys: Keys, summary: Summary, field: bytes | None, texts: list[bytes] | None, is_wanted: RunTest
 ) -> bool:
     with suppress(Damaged):  # the runs before a damaged one count
-        document = Snapshot(field, summary.record, texts or []).document
+        snapshot = Snapshot(field, summary.record, texts or [], sealing=keys.sealing)
+        document = snapshot.document
         return any(is_wanted(summary, run) for run in lenient(document.texts))
     return False

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from inspect import iscoroutinefunction
 from typing import Any
@@ -12,9 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from . import conf, layouts, masking
-from .exceptions import InvalidIndexError
+from .encryption.keyring import cipher_class
+from .exceptions import ConversationMemoryError, InvalidIndexError, PackageMissing
 from .indexes import indexes
 from .redis_io import clients
+from .redis_io.operations import info
 from .telemetry import is_installed
 
 _OFF = ("none", "false", "0", "no", "verifymode.cert_none")
@@ -104,6 +107,7 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     yield from _check_client(index)
     yield from _check_tls(where, entry)
     yield from _check_paths(where, index)
+    yield from _check_encryption(where, index)
     if "prometheus" in index.telemetry and not is_installed("prometheus"):
         yield Error(
             f"TELEMETRY of {where} has 'prometheus', but prometheus-client is not installed.",
@@ -137,8 +141,17 @@ def _check_client(index: conf.IndexSettings) -> Iterator[CheckMessage]:
 
 def _check_tls(where: str, entry: Mapping[str, Any]) -> Iterator[CheckMessage]:
     # redis-py also takes the arguments of the query, the last of each name.
-    query = parse_qs(urlsplit(str(entry.get("URL", ""))).query, keep_blank_values=True)
+    urls = entry.get("CLUSTER") or entry.get("URL", "")
+    url = urls if isinstance(urls, str) else urls[0]
+    query = parse_qs(urlsplit(str(url)).query, keep_blank_values=True)
     given = {key: values[-1] for key, values in query.items()} | dict(entry.get("OPTIONS", {}))
+    yield from _check_verification(where, given)
+    yield from _check_verification(
+        f"SENTINEL_OPTIONS of {where}", entry.get("SENTINEL_OPTIONS", {})
+    )
+
+
+def _check_verification(where: str, given: Mapping[str, Any]) -> Iterator[CheckMessage]:
     for key in ("ssl_cert_reqs", "ssl_check_hostname"):
         if key in given and str(given[key]).lower() in _OFF:
             yield Warning(
@@ -165,6 +178,39 @@ def _check_paths(where: str, index: conf.IndexSettings) -> Iterator[CheckMessage
         )
 
 
+def _check_encryption(where: str, index: conf.IndexSettings) -> Iterator[CheckMessage]:
+    if index.encryption is None:
+        return
+    try:
+        cipher_class(index.encryption.algorithm)
+    except PackageMissing as error:
+        yield _encryption_fault(where, error)
+
+
+def _encryption_fault(where: str, error: ConversationMemoryError) -> Error:
+    return Error(
+        f"ENCRYPTION of {where} cannot be used. {error}",
+        hint="See docs/howto/encrypt.md of django-conversation-memory.",
+        id="conversation_memory.E012",
+    )
+
+
+@register("conversation_memory", deploy=True)
+def check_keys(**kwargs: Any) -> list[CheckMessage]:
+    """Fetches every key, which may ask a key service."""
+    if any(message.is_serious() for message in check_settings()):
+        return []
+    found: list[CheckMessage] = []
+    for alias in conf.entries():
+        try:
+            if keyring := indexes[alias].keyring:
+                for id in keyring.ids:
+                    keyring.get(id.encode())
+        except (InvalidIndexError, PackageMissing) as error:
+            found.append(_encryption_fault(f"settings.REDIS[{alias!r}]", error))
+    return found
+
+
 def _fault_of(path: str, *, may_be_async: bool = True) -> str:
     """What is wrong with the dotted path of a callable; '' if nothing is."""
     try:
@@ -189,6 +235,13 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
                 f"{both} layouts, which hides runs.",
                 hint="Give one of them another INDEX, or both the same LAYOUT.",
                 id="conversation_memory.E006",
+            )
+        if (other.encryption is None) != (index.encryption is None):
+            yield Error(
+                f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] share the "
+                f"index {index.index!r}, but only one of them has ENCRYPTION.",
+                hint="Give both the same ENCRYPTION, or one of them another INDEX.",
+                id="conversation_memory.E011",
             )
         if other.search != index.search:
             yield Warning(
@@ -228,6 +281,23 @@ def _check_server(alias: str) -> Iterator[CheckMessage]:
                 hint=finding.hint or None,
                 id=f"conversation_memory.{_IDS[finding.name]}",
             )
+    yield from _check_replicas(alias, indexes[alias].settings.wait)
+
+
+def _check_replicas(alias: str, wait: conf.WaitSettings | None) -> Iterator[CheckMessage]:
+    if wait is None:
+        return
+    facts: dict[str, str] = {}
+    with suppress(ConversationMemoryError):
+        facts = indexes[alias]._run(info("replication"))
+    if int(facts.get("connected_slaves", wait.replicas)) < wait.replicas:
+        yield Warning(
+            f"WAIT of settings.REDIS[{alias!r}] asks for {wait.replicas} replicas, and its Redis "
+            f"has {facts['connected_slaves']}: every write waits {wait.timeout} ms, and raises "
+            "RedisNotReplicated.",
+            hint="Connect the replicas, or ask for fewer.",
+            id="conversation_memory.W017",
+        )
 
 
 @register("conversation_memory", deploy=True)

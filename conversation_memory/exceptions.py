@@ -35,6 +35,13 @@ class RedisUnconfirmed(RedisUnavailable):
     """Redis did not answer in time: a write may or may not have been applied."""
 
 
+class RedisNotReplicated(RedisUnconfirmed):
+    """The write is stored, but fewer replicas than WAIT asks for confirmed it in time.
+
+    It is lost if the server fails before they get it. Repeating the write waits for them again.
+    """
+
+
 class RedisReadOnly(ConversationMemoryError):
     """Redis serves reads but rejects writes: a replica, full memory or a disk problem."""
 
@@ -116,8 +123,39 @@ class ConversationCorrupt(ConversationError):
         self.raw = raw
 
 
+class ConversationUndecryptable(ConversationCorrupt):
+    """The stored value cannot be decrypted: `key_id` is that of the key, '' if it is not encrypted.
+
+    The key is missing from ENCRYPTION or has changed, or the value was changed or moved.
+    """
+
+    sentence = "Conversation {where} cannot be decrypted: {reason}. It was not changed."
+
+    def __init__(
+        self,
+        reason: str = "",
+        raw: bytes = b"",
+        key_id: str = "",
+        *,
+        alias: str = "",
+        index: str = "",
+        conversation_id: str = "",
+    ):
+        where = {"alias": alias, "index": index, "conversation_id": conversation_id}
+        super().__init__(reason, raw, **where)
+        self.key_id = key_id
+
+
 class Damaged(ConversationCorrupt):
     """A stored text is not a conversation or not a run; the caller knows which one."""
+
+
+class Undecryptable(Damaged):
+    """A stored value cannot be decrypted; the caller knows whose it is."""
+
+    def __init__(self, reason: str = "", raw: bytes = b"", key_id: str = ""):
+        super().__init__(reason, raw)
+        self.key_id = key_id
 
 
 class ReplyError(ConversationError):
@@ -185,8 +223,16 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (redis.ConnectionError, "previous master is now a slave", RedisReadOnly, _REPLICA),
     (redis.OutOfMemoryError, "", RedisReadOnly, _MEMORY),
     (redis.MasterDownError, "", RedisUnavailable, "is a replica that has lost its master"),
+    (redis.ConnectionError, "failover is in progress", RedisUnavailable, "is failing over to "
+     "another master"),
+    (redis.ConnectionError, "No master found.*Authentication", RedisDenied, "is not known: its "
+     "Sentinels reject the credentials; check SENTINEL_OPTIONS"),
     (redis.ConnectionError, "No master found", RedisUnavailable, "has no master known to Sentinel"),
-    (redis.MovedError, "", RedisMisconfigured, "is a cluster node, which needs a cluster client"),
+    (redis.MovedError, "", RedisMisconfigured, "is a node of a cluster; give its entry "
+     "CLUSTER instead of URL or HOST"),
+    (redis.ConnectionError, "slot is being moved", RedisUnavailable, "is moving the index to "
+     "another node"),
+    (redis.ConnectionError, "CLUSTERDOWN", RedisUnavailable, "belongs to a cluster that is down"),
     (redis.ClusterDownError, "", RedisUnavailable, "belongs to a cluster that is down"),
     (redis.ConnectionError, "max number of clients", RedisUnavailable, "has reached maxclients"),
     (redis.ConnectionError, "CERTIFICATE_VERIFY_FAILED", RedisMisconfigured, "presents a TLS "
@@ -195,7 +241,7 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (redis.ConnectionError, "", RedisUnconfirmed, f"closed the connection; {_WRITTEN} (if it "
      "expects TLS, use rediss://)"),
     (OSError, "", RedisUnavailable, _UNREACHABLE),
-    (Exception, "ACL failure|NOPERM", RedisDenied, _DENIED),
+    (Exception, "ACL failure|NOPERM|user executing the script", RedisDenied, _DENIED),
     (Exception, "NOAUTH", RedisDenied, _PASSWORD),
     (Exception, "MISCONF", RedisReadOnly, "cannot save to its disk and rejects writes"),
     (Exception, "NOREPLICAS", RedisReadOnly, "has too few replicas and rejects writes"),
@@ -204,6 +250,8 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (Exception, "BUSY", RedisUnavailable, "is busy with a script"),
     (Exception, "WRONGTYPE", RedisMisconfigured, "holds a key of another type where this index "
      "should be"),
+    (Exception, "Cluster mode is not enabled|cluster support disabled", RedisMisconfigured,
+     "is not a cluster; give its entry a URL instead of CLUSTER"),
     (Exception, "DB index is out of range", RedisMisconfigured, "has no database of that number"),
     (Exception, "nknown (Redis )?command", RedisMisconfigured, "does not know a command: it is too "
      "old, lacks a module, or the command was renamed"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import astuple, replace
 from datetime import timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from .browse import Browsable
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing, counting
+from .collection.rotation import RotatingIndex
 from .collection.selection import EVERYTHING, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
@@ -24,6 +25,7 @@ from .maintenance import Maintainable
 from .records import ConversationState, Page
 from .redis_io import connections
 from .redis_io.operations import Operation, T, aperform, perform, twins
+from .redis_io.replicas import read_only, replicated
 from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
@@ -34,8 +36,13 @@ logger = logging.getLogger("conversation_memory")
 _ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r (alias %r)."
 _ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
+# With READ_FROM, replicas are asked for these.
+MAY_LAG = frozenset("count recent select search facets activity".split())
 
-class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Maintainable):
+
+class ConversationIndex(
+    Searchable, Browsable, Exportable, ReplyingIndex, RotatingIndex, Maintainable
+):
     """A named collection of conversations.
 
     `alias` is its name in settings, `name` its key in Redis. Opening one costs no round trip.
@@ -59,14 +66,22 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
         *,
         owner: Id | None = None,
         ttl: float | timedelta | None = None,
+        read_from: str = "primary",
+        wait: Mapping[str, int] | None = None,
     ) -> RedisConversationMemoryDriver:
         """The memory of one conversation; of a new one if no id is given.
 
         With `owner`, it sees and changes only conversations of that owner. `ttl` is how long the
-        conversation is kept after its last write, instead of the TTL of the index.
+        conversation is kept after its last write, instead of the TTL of the index. With
+        `read_from="replica"`, reads may be a moment old. `wait` is for this driver what WAIT is for
+        its alias.
         """
         ref = new_ref(conversation_id, owner, ttl)
-        return RedisConversationMemoryDriver.of(self._connection, self._layout, ref)
+        options = dict(self.settings.options)
+        waits = self.settings.wait if wait is None else conf.wait_settings(wait, options)
+        return RedisConversationMemoryDriver.of(
+            self._connection, self._layout, ref, wait=waits, on_replica=self._is_replica(read_from)
+        )
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
         """The number of conversations, of all or of one owner."""
@@ -220,6 +235,16 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
             for id in await self._arun(cursor.next(), "ids"):
                 yield decode(id)
 
+    def _is_replica(self, read_from: str) -> bool:
+        if read_from not in ("primary", "replica"):
+            raise ValueError("read_from must be 'primary' or 'replica'.")
+        if read_from == "replica" and not (self.settings.cluster or self.settings.sentinels):
+            raise InvalidIndexError(
+                f"Reading from a replica requires CLUSTER or SENTINELS of alias {self.alias!r}."
+            )
+        # A read that moves the deadline is a write.
+        return read_from == "replica" and not self.settings.ttl_on_read
+
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
         return (erasure.foresee if dry_run else erasure.erase)(self._layout, _someone(owner))
 
@@ -229,14 +254,26 @@ class ConversationIndex(Searchable, Browsable, Exportable, ReplyingIndex, Mainta
         return {"sender": type(self), "index": self, "owner": name}
 
     def _run(self, operation: Operation[T], name: str = "other") -> T:
-        client = self._connection.client
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.replica if may_lag else connection.client
+        asked = self._asked(operation, may_lag=may_lag)
         with self._layout.telemetry.observe(name, client) as seen:
-            return seen.result(perform(client, operation, self.alias))
+            return seen.result(perform(client, asked, self.alias))
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        client = self._connection.async_client
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.async_replica if may_lag else connection.async_client
+        asked = self._asked(operation, may_lag=may_lag)
         with self._layout.telemetry.observe(name, client) as seen:
-            return seen.result(await aperform(client, operation, self.alias))
+            return seen.result(await aperform(client, asked, self.alias))
+
+    def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
+        if may_lag:
+            return read_only(operation)
+        return replicated(operation, self.settings.wait, self.alias)
+
+    def _may_lag(self, name: str) -> bool:
+        return self.settings.read_from == "replica" and name in MAY_LAG
 
     @property
     def server(self) -> str:

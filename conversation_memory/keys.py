@@ -1,7 +1,13 @@
 """Every key name in Redis, and the hash tag that keeps an index in one slot."""
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from .encryption.sealing import Sealing
 
 # Ids that others wrote may contain bytes that are not UTF-8, which str keeps as surrogates.
 _ERRORS = "surrogateescape"
@@ -33,16 +39,18 @@ class Keys:
     """The keys of one index, which share the slot of the index.
 
     `name` is the index as text, `index` the key of its hash, `root` the prefix of all other keys.
+    `sealing` encrypts the values under these keys, None if they are not encrypted.
     """
 
-    __slots__ = ("index", "name", "root")
+    __slots__ = ("index", "name", "root", "sealing")
 
-    def __init__(self, index: str):
+    def __init__(self, index: str, sealing: Sealing | None = None):
         if not index or "{" in index or "}" in index:
             raise ValueError(f"The index name {index!r} is empty or has a brace in it.")
         self.name = index
         self.index = encode(index)
         self.root = b"{" + self.index + b"}:"  # the prefix of every key of ours
+        self.sealing = sealing
 
     def content(self, conversation_id: bytes) -> bytes:
         """Hash: conversation id -> document. The only key that Griptape knows."""
@@ -93,6 +101,10 @@ class Keys:
     def expiry(self) -> bytes:
         """Sorted set: conversation id by deadline, of those that have one."""
         return self.root + b"expiry"
+
+    def proofs(self) -> bytes:
+        """Hash: id of a key -> a text that it has sealed, which tells another key of that id."""
+        return self.root + b"keys"
 
     def open(self, conversation_id: bytes) -> bytes:
         """Hash: the open runs, a field for the question and one for the state of each."""

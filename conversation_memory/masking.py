@@ -47,11 +47,14 @@ def mask(url: str) -> str:
     return f"{scheme}://{f'{STARS}@' if at else ''}{address}{f'?{STARS}' if query else ''}"
 
 
+_SECRET = {"URL", "PASSWORD", "CLUSTER", "SENTINEL_OPTIONS", "ENCRYPTION"}
+
+
 def hide_secrets() -> None:
     """Mask the passwords of settings.REDIS and of the caches that can lend a connection."""
     for entry in _dicts(getattr(settings, "REDIS", {})):
         # Not OPTIONS: aliases with different options are told apart by their repr().
-        for key in entry.keys() & {"URL", "PASSWORD"}:
+        for key in entry.keys() & _SECRET:
             entry[key] = masked(key, entry[key])
     for cache in lending_caches():
         masked("", cache)
@@ -75,11 +78,15 @@ def masked(key: str, value: Any) -> Any:
     elif type(value) is tuple:
         return tuple(masked(key, part) for part in value)
     # A subclass of str may be masked already.
-    elif type(value) is str and "PASS" in key.upper():
+    elif type(value) is str and _is_secret(key):
         return Secret(value)
     elif type(value) is str and (key in ("URL", "LOCATION") or "://" in value):
         return SecretURL(value)
     return value
+
+
+def _is_secret(key: str) -> bool:
+    return "PASS" in key.upper() or key == "key"  # of ENCRYPTION
 
 
 def shown_settings() -> list[str]:
@@ -101,7 +108,7 @@ def _passwords(key: str, value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _passwords(key, part)
-    elif isinstance(value, str) and value and "PASS" in key.upper():
+    elif isinstance(value, str) and value and _is_secret(key):
         yield from (repr(str(value)), f":{value}@")
     elif isinstance(value, str):
         for url in re.split("[,;]", str(value)):  # as the cache backends do

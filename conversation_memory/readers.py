@@ -7,16 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 from .collection.listing import Listing
+from .conf import WaitSettings
 from .exceptions import sensitive
 from .keys import decode
 from .layouts import ConversationRef, Layout
 from .records import LARGEST, ConversationState, Excerpt, Record, RunPage, page_limit
 from .redis_io.connections import Connection
 from .redis_io.operations import Operation, T, aperform, perform, twins
+from .redis_io.replicas import read_only, replicated
 from .runs import Run, estimate_tokens
 from .search import embeddings as embedding
 from .search.engine import Engine
 from .search.request import Request
+
+# What a driver with read_from="replica" asks a replica for. Not read(): of its revision, writes
+# are made.
+MAY_LAG = frozenset("load tail page excerpt find window record exists".split())
 
 
 class ConversationReader:
@@ -25,6 +31,8 @@ class ConversationReader:
     _connection: Connection
     _layout: Layout
     _seen: ConversationRef
+    _wait: WaitSettings | None = None
+    _reads_from_replica = False
 
     @property
     def _ref(self) -> ConversationRef:
@@ -193,16 +201,27 @@ class ConversationReader:
         return self._layout.reading(self._ref, operation)
 
     def _run(self, operation: Operation[T], name: str = "other") -> T:
-        guarded = self._layout.guarded(self._ref, operation)
-        client = self._connection.client
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.replica if may_lag else connection.client
+        asked = self._asked(operation, may_lag=may_lag)
         with self._layout.telemetry.observe(name, client, self._seen.id) as seen:
-            return seen.result(perform(client, guarded, self._layout.alias))
+            return seen.result(perform(client, asked, self._layout.alias))
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        guarded = self._layout.guarded(self._ref, operation)
-        client = self._connection.async_client
+        connection, may_lag = self._connection, self._may_lag(name)
+        client = connection.async_replica if may_lag else connection.async_client
+        asked = self._asked(operation, may_lag=may_lag)
         with self._layout.telemetry.observe(name, client, self._seen.id) as seen:
-            return seen.result(await aperform(client, guarded, self._layout.alias))
+            return seen.result(await aperform(client, asked, self._layout.alias))
+
+    def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
+        guarded = self._layout.guarded(self._ref, operation)
+        if may_lag:
+            return read_only(guarded)
+        return replicated(guarded, self._wait, self._layout.alias)
+
+    def _may_lag(self, name: str) -> bool:
+        return self._reads_from_replica and name in MAY_LAG
 
 
 def _in_front(before: int | None) -> int | None:

@@ -8,12 +8,17 @@ from datetime import datetime
 from typing import Any, overload
 
 from .clock import moment
+from .encryption.sealing import TITLE, Sealing
+from .exceptions import Damaged
 from .keys import decode
 from .runs import Run
 
 # What a listing shows; the other fields say what the stored form is.
 LISTED = ("owner", "title", "created", "updated", "runs", "version", "expires")
 FIELDS = (*LISTED, "layout", "length", "crc", "end")
+
+# Behind the name of the layout, in the record of an encrypted conversation.
+SEALED = "+cm1"
 
 # Some limits of Redis are 32-bit integers.
 LARGEST = 2**31 - 1
@@ -29,7 +34,7 @@ class Record:
 
     `layout`, `length` (bytes of the field), `crc` (its CRC-32 in hex) and `end` (offset of the
     bracket behind the runs, None unless it suffices to split them) are those of the last write by
-    the app.
+    the app. Of an encrypted conversation, `layout` ends in SEALED, and `crc` is the end of its tag.
     """
 
     conversation_id: str
@@ -46,13 +51,15 @@ class Record:
     end: int | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def from_reply(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
+    def from_reply(
+        cls, conversation_id: bytes, reply: Sequence[bytes | None], sealing: Sealing | None = None
+    ) -> Record:
         """The record from the values of FIELDS; an invalid value counts as missing."""
         owner, title, created, updated, runs, version, expires, layout, length, crc, end = reply
         return cls(
             decode(conversation_id),
             decode(owner) if owner else None,
-            (title or b"").decode("utf-8", "replace"),
+            _title(conversation_id, title or b"", sealing),
             moment(number(created)),
             moment(number(updated)),
             number(runs),
@@ -68,6 +75,16 @@ class Record:
     def from_listed(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
         """See from_reply(), from the values of LISTED only."""
         return cls.from_reply(conversation_id, [*reply, None, None, None, None])
+
+    @property
+    def is_list(self) -> bool:
+        """True if the app wrote it in layout `list`, encrypted or not."""
+        return self.layout in ("list", "list" + SEALED)
+
+    @property
+    def is_sealed(self) -> bool:
+        """True if the app wrote it encrypted."""
+        return self.layout.endswith(SEALED)
 
     @property
     def fingerprint(self) -> str:
@@ -157,6 +174,16 @@ class Page(Sequence[Record]):
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+def _title(id: bytes, title: bytes, sealing: Sealing | None) -> str:
+    """The title as text; '' for one that cannot be decrypted, which must not break a listing."""
+    if sealing is not None:
+        try:
+            title = sealing.open(TITLE, id, title)
+        except Damaged:
+            return ""
+    return title.decode("utf-8", "replace")
 
 
 def page_limit(limit: int) -> int:

@@ -8,7 +8,8 @@ from itertools import accumulate
 from typing import Any
 from zlib import crc32
 
-from .exceptions import Damaged
+from .encryption.sealing import is_sealed, key_of
+from .exceptions import Damaged, Undecryptable
 
 # Far below what Python's json can read, so that every reader can, however deep its own stack is.
 MAX_DEPTH = 200
@@ -139,6 +140,10 @@ def checksum(value: Any) -> str:
 
 def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
     """The error for a stored text that json does not read."""
+    if is_sealed(raw):
+        id = key_of(raw)
+        why = "which the ENCRYPTION of this alias does not have, or does not decrypt it with"
+        return Undecryptable(f"it is encrypted with key {id!r}, {why}", raw, id)
     if isinstance(error, RecursionError):
         return Damaged("it is nested too deeply", raw)
     if isinstance(error, UnicodeDecodeError):

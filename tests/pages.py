@@ -120,7 +120,8 @@ class Reader:
 
     def entry(self, entry):
         mine = ("URL", "HOST", "PORT", "DB", "USERNAME", "PASSWORD")
-        mine += ("CACHE", "EMBEDDED", "OPTIONS", "INDEX")
+        mine += ("CACHE", "EMBEDDED", "OPTIONS", "INDEX", "READ_FROM")
+        mine += ("CLUSTER", "SENTINELS", "SERVICE", "SENTINEL_OPTIONS")
         others = {key: value for key, value in entry.items() if key not in mine}
         index = f"{self.case.index.name}-{entry.get('INDEX', 'conversations')}"
         return {"URL": settings.REDIS_URL, "INDEX": index, **others}

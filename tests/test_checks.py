@@ -21,7 +21,8 @@ def ids(**settings):
 
 
 def ids_of(entry):
-    return ids(REDIS={"default": {"URL": URL, **entry}})
+    way = {} if {"CLUSTER", "SENTINELS"} & entry.keys() else {"URL": URL}
+    return ids(REDIS={"default": {**way, **entry}})
 
 
 class ChecksTests(SimpleTestCase):
@@ -141,6 +142,8 @@ class ChecksTests(SimpleTestCase):
             {"URL": "rediss://h", "OPTIONS": {"ssl_cert_reqs": None}},
             {"URL": "rediss://h", "OPTIONS": {"ssl_cert_reqs": "none"}},
             {"URL": "rediss://h", "OPTIONS": {"ssl_check_hostname": False}},
+            {"CLUSTER": ["rediss://h?ssl_cert_reqs=none"]},
+            {"SENTINELS": [("h", 1)], "SERVICE": "m", "SENTINEL_OPTIONS": {"ssl_cert_reqs": None}},
         ):
             with self.subTest(entry=entry):
                 assert "W001" in ids_of(entry)
@@ -218,6 +221,13 @@ class ServerChecksTests(ServerTestCase):
         ):
             with self.config(maxmemory=memory, maxmemory_policy=policy):
                 assert self.found() == []
+
+    def test_fewer_replicas_than_writes_wait_for_is_a_warning(self):
+        entry = {**settings.REDIS["default"], "WAIT": {"replicas": 1, "timeout": 500}}
+        with self.settings(REDIS={"default": entry}):
+            [message] = self.found()
+        assert message.id == "conversation_memory.W017"
+        assert "asks for 1 replicas, and its Redis has 0" in message.msg
 
     def test_only_the_check_of_a_deployment_asks(self):
         with self.config(maxmemory="100mb", maxmemory_policy="allkeys-lru"):

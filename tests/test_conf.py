@@ -8,7 +8,7 @@ from django.test import SimpleTestCase, override_settings
 from conversation_memory import conf, indexes
 from conversation_memory.conf import MAX_BYTES
 from conversation_memory.exceptions import InvalidIndexError
-from conversation_memory.masking import SecretURL, mask
+from conversation_memory.masking import Secret, SecretURL, mask
 
 URL = "redis://redis.internal:6379/0"
 CACHES = {
@@ -111,6 +111,33 @@ class EntryTests(SimpleTestCase):
             ({"CACHE": "default", "CACHE_IS_SHARED": 1}, "must be True or False"),
             ({"URL": URL, "CACHE_IS_SHARED": True}, "has no effect without CACHE"),
             ({"URL": URL, "TITLE": 1}, "TITLE of settings.REDIS['support'] is not a string"),
+            ({"URL": URL, "CLUSTER": URL}, "it has URL and CLUSTER"),
+            ({"CLUSTER": URL, "HOST": "h"}, "it has CLUSTER and HOST"),
+            ({"CLUSTER": []}, "must be the URL of a node, or a list of such URLs"),
+            ({"CLUSTER": [URL, 1]}, "must be the URL of a node, or a list of such URLs"),
+            ({"CLUSTER": "unix:///redis"}, "must start with redis:// or rediss://"),
+            ({"CLUSTER": ["redis://:pa/ss@h"]}, "cannot be parsed"),
+            ({"CLUSTER": URL, "DB": 1}, "a cluster has one database"),
+            ({"CLUSTER": URL, "INDEXES": ["a*"]}, "must be names without * and ?"),
+            ({"SENTINELS": [], "SERVICE": "m"}, "must be a list of pairs of host and port"),
+            ({"SENTINELS": ["h:1"], "SERVICE": "m"}, "must be a list of pairs of host and port"),
+            ({"SENTINELS": [("h", "1")], "SERVICE": "m"}, "must be a list of pairs"),
+            ({"SENTINELS": [("h", 1)]}, "requires SERVICE, the name of the master"),
+            (
+                {"SENTINELS": [("h", 1)], "SERVICE": "m", "SENTINEL_OPTIONS": [1]},
+                "SENTINEL_OPTIONS of settings.REDIS['support'] is not a dict of keyword arguments",
+            ),
+            ({"URL": URL, "SERVICE": "m"}, "SERVICE of settings.REDIS['support'] has no effect"),
+            ({"URL": URL, "READ_FROM": "replica"}, "requires CLUSTER or SENTINELS"),
+            ({"URL": URL, "READ_FROM": "x"}, "must be 'primary' or 'replica'"),
+            ({"URL": URL, "WAIT": 1}, "must be a dict such as {'replicas': 1, 'timeout': 500}"),
+            ({"URL": URL, "WAIT": {"replica": 1}}, "must be a dict such as"),
+            ({"URL": URL, "WAIT": {"replicas": 0}}, "has 'replicas' that is not an integer"),
+            ({"URL": URL, "WAIT": {"timeout": 5000}}, "not below the socket_timeout of 5 s"),
+            (
+                {"URL": URL, "WAIT": {"timeout": 900}, "OPTIONS": {"socket_timeout": 0.5}},
+                "not below the socket_timeout of 0.5 s",
+            ),
             ({"URL": URL, "OPTIONS": [1]}, "OPTIONS of settings.REDIS['support'] is not a dict"),
             ({"URL": URL, "OPTIONS": {1: 2}}, "is not a dict of keyword arguments"),
             ({"CACHE": "default", "OPTIONS": {"db": 1}}, "has no effect"),
@@ -120,6 +147,27 @@ class EntryTests(SimpleTestCase):
             assert says in str(caught.value), str(caught.value)
             assert "'support'" in str(caught.value)
             assert str(caught.value).count(says) == 1
+
+    def test_servers_of_a_cluster_and_behind_sentinels(self):
+        index = self.get({"CLUSTER": URL, "USERNAME": "u", "PASSWORD": "p", "WAIT": {}})
+        assert (index.cluster, index.username, index.wait) == ((URL,), "u", conf.WaitSettings())
+        entry = {"SENTINELS": [["h", 26379]], "SERVICE": "m", "DB": 3, "READ_FROM": "replica"}
+        index = self.get({**entry, "SENTINEL_OPTIONS": {"password": "secret"}})
+        assert index.sentinels == (("h", 26379),)
+        assert (index.service, index.db, index.read_from) == ("m", 3, "replica")
+
+    def test_aliases_of_one_cluster_have_connections_for_each_slot(self):
+        entry, other = {"CLUSTER": URL, "INDEX": "a"}, {"CLUSTER": [URL], "INDEX": "b"}
+        assert self.get(entry).server != self.get(other).server
+        assert self.get(entry).server == self.get({**other, "INDEX": "a"}).server
+
+    def test_aliases_with_other_passwords_share_no_client(self):
+        entry = {"SENTINELS": [("h", 1)], "SERVICE": "m"}
+        one, two = (
+            self.get({**entry, "SENTINEL_OPTIONS": {"password": Secret(password)}})
+            for password in ("one", "two")
+        )
+        assert one.server != two.server
 
     def test_all_faults_are_named_at_once(self):
         with pytest.raises(InvalidIndexError, match="unknown key 'A'.*none of them.*MAX_BYTES"):

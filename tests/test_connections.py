@@ -49,7 +49,13 @@ class OptionTests(SimpleTestCase):
             return pools(indexes["default"])
 
     def test_time_outs_and_retries_are_explicit(self):
-        for entry in ({"URL": "redis://h"}, {"HOST": "h"}, {"URL": "unix:///run/redis.sock"}):
+        for entry in (
+            {"URL": "redis://h"},
+            {"HOST": "h"},
+            {"URL": "unix:///run/redis.sock"},
+            {"CLUSTER": "redis://h"},
+            {"SENTINELS": [("h", 26379)], "SERVICE": "m"},
+        ):
             for pool in self.pools_of(**entry):
                 with self.subTest(pool=pool):
                     kwargs = pool.connection_kwargs
@@ -154,6 +160,8 @@ class AddressTests(ServerTestCase):
             self.assert_works(database, URL=self.server.url.replace("/0", "/3"))
 
     def test_server_sees_who_is_there(self):
+        if not self.knows("client|setinfo"):
+            self.skipTest("Before 7.2, Redis does not list the libraries of its clients.")
         for index in (self.index, Awaited(self.index)):
             index.count()
             seen = {client.get("lib-name") for client in self.redis.client_list()}

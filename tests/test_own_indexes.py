@@ -209,7 +209,7 @@ class OwnIndexTests(RedisTestCase):
         assert [*self.redis.scan_iter(f"*{self.seen}*", count=10_000)] == []
 
     def test_an_entry_with_errors_is_named(self):
-        with pytest.raises(AssertionError, match="requires one of CACHE, URL, EMBEDDED"):
+        with pytest.raises(AssertionError, match="requires one of CACHE, URL, CLUSTER"):
             self.of(lambda case: None, REDIS={"default": {}})
 
     def test_the_first_alias_if_none_is_the_default(self):
@@ -233,7 +233,7 @@ class ServerOfTestsTests(SimpleTestCase):
         with TemporaryDirectory() as folder, mock.patch.dict(os.environ):
             os.environ.pop("REDIS_URL", None)
             entry = self.own(REDIS={"default": {"EMBEDDED": True}}, BASE_DIR=folder)
-            assert entry["URL"] == _server_of(os.getpid())
+            assert entry["URL"] == _server_of(os.getpid(), True)
             with Redis.from_url(entry["URL"]) as client:
                 assert client.ping()
             assert os.listdir(folder) == []

@@ -53,7 +53,7 @@ class SettingsTests(SimpleTestCase):
         keys = {key for heading in headings(text, 3) for key in codes(heading)}
         assert keys == self.known(conf.IndexSettings)
         keys = {key for heading in headings(text, 4) for key in codes(heading)}
-        assert keys == self.known(conf.SearchSettings)
+        assert keys == self.known(conf.SearchSettings) | self.known(conf.EncryptionSettings)
 
     def known(self, kind):
         return {field.name.upper() for field in fields(kind)} - {"ALIAS"}
@@ -70,7 +70,7 @@ class CommandTests(SimpleTestCase):
         sections = {
             title
             for title in headings(self.text, 2)
-            if title.endswith(("conversations", "conversation"))
+            if title.endswith(("conversations", "conversation", "keys"))
         }
         assert sections == {*self.commands}
 
@@ -137,6 +137,7 @@ class KeyTests(SimpleTestCase):
                 "expiry",
                 "open",
                 "opened",
+                "proofs",
                 "document",
                 "registry",
                 "checkpoints",
@@ -157,7 +158,7 @@ class KeyTests(SimpleTestCase):
             r"(Hash|List|Set|Sorted set|Stream|String|The name of a RediSearch index)[:;]"
         )
         named = [n for n, f in vars(Keys).items() if documented.match(inspect.getdoc(f) or "")]
-        assert len(named) == 21
+        assert len(named) == 22
 
     def test_each_field_of_a_record_has_a_row(self):
         text = page("reference/keys").partition("## The record")[2].partition("## The document")[0]

@@ -18,6 +18,9 @@ from redis.exceptions import ResponseError
 from conversation_memory import indexes
 from conversation_memory.layouts import LAYOUTS
 from conversation_memory.redis_io import operations as commands
+from conversation_memory.testing.both_ways import Awaited, both, close_connections, wait_for
+
+__all__ = ["Awaited", "both", "close_connections", "wait_for"]
 
 hypothesis_settings.register_profile("tests", deadline=None, print_blob=True, max_examples=100)
 hypothesis_settings.load_profile("tests")
@@ -33,13 +36,19 @@ class RedisTestCase(SimpleTestCase):
 
     def setUp(self):
         super().setUp()
-        self.redis = Redis.from_url(settings.REDIS_URL)
+        name = f"test-{uuid4().hex}"
+        address, url = self.servers_of(name)
+        self.redis = Redis.from_url(url)
         self.addCleanup(self.redis.close)
-        entry = {"URL": settings.REDIS_URL, "INDEX": f"test-{uuid4().hex}", **self.entry}
+        entry = {**address, "INDEX": name, **self.entry}
         self.enterContext(self.settings(REDIS={"default": entry}))
         self.index = indexes["default"]
         self.addCleanup(self.wipe)
         self.addCleanup(self.drop)
+
+    def servers_of(self, name):
+        """The address of the index for REDIS, and the URL of the server that has it."""
+        return {"URL": settings.REDIS_URL}, settings.REDIS_URL
 
     def drop(self):
         """Drop what RediSearch has of the index: its definitions, of which a server keeps all."""
@@ -62,6 +71,10 @@ class RedisTestCase(SimpleTestCase):
             found = {key for key in found if not key.startswith(f"{{{name}}}:call:".encode())}
         return found | {name.encode()} if self.redis.exists(name) else found
 
+    def knows(self, command):
+        """True if the server has the command."""
+        return bool(self.redis.command_list(pattern=command.lower()))
+
     def put(self, conversation_id, document):
         """Write the bytes of a document as a stock driver does, which keeps no record."""
         self.redis.hset(self.index.name, conversation_id, document)
@@ -69,27 +82,6 @@ class RedisTestCase(SimpleTestCase):
     def stored(self, conversation_id):
         """The bytes of a document as they stand in Redis, None if there are none."""
         return self.redis.hget(self.index.name, conversation_id)
-
-
-def both(test):
-    """Call `test(self, index)` twice: with the index, and with its async twins behind the names.
-
-    All calls of the second are in one event loop: one for each would cost more than the calls.
-    """
-
-    @wraps(test)
-    def run(self):
-        with self.subTest("sync"):
-            test(self, self.index)
-        self.wipe()
-        with self.subTest("async"), asyncio.Runner() as runner:
-            try:
-                test(self, Awaited(self.index, runner.run))
-            finally:
-                runner.run(close_connections())
-        self.wipe()
-
-    return run
 
 
 @contextmanager
@@ -110,41 +102,6 @@ def in_loop(test):
         wait_for(test(self))
 
     return run
-
-
-class Awaited:
-    """An index or a driver whose every method runs its async twin to the end with `run`."""
-
-    def __init__(self, subject, run=None):
-        self.subject = subject
-        self.run = run or wait_for
-
-    def driver(self, *args, **kwargs):
-        return Awaited(self.subject.driver(*args, **kwargs), self.run)
-
-    def __iter__(self):
-        async def collect():
-            return [item async for item in self.subject]
-
-        return iter(self.run(collect()))
-
-    def __getattr__(self, name):
-        twin = getattr(self.subject, f"a{name}", None)
-        if twin is None:
-            return getattr(self.subject, name)
-        return lambda *args, **kwargs: self.run(twin(*args, **kwargs))
-
-
-def wait_for(awaitable):
-    """The result of an awaitable, in an event loop of its own that leaves no connection open."""
-
-    async def run():
-        try:
-            return await awaitable
-        finally:
-            await close_connections()
-
-    return asyncio.run(run())
 
 
 class Ticks:
@@ -174,12 +131,6 @@ class Ticks:
         while True:
             self._turned.set()
             await asyncio.sleep(0.001)
-
-
-async def close_connections():
-    """Close those of the running loop, also where changed settings have begun to."""
-    await indexes.aclose()
-    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 def each_layout(tests):

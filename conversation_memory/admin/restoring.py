@@ -30,6 +30,7 @@ from django.views.decorators.http import require_http_methods
 
 from .. import archive
 from ..exceptions import ConversationMemoryError
+from ..indexes import ConversationIndex
 from ..rendering import label
 from .addresses import Address
 from .formatting import grouped
@@ -133,7 +134,7 @@ class Restoring(IndexViews):
             return self._form(request, address, form)
         file = form.cleaned_data["archive"]
         try:
-            with self._archive(_keep(request, file, address), file.name) as opened:
+            with self._archive(address.index(), _keep(request, file, address), file.name) as opened:
                 counts = archive.Restore(address.index(), opened, **form.options).plan()
         except ConversationMemoryError as error:
             _discard(request)
@@ -157,18 +158,22 @@ class Restoring(IndexViews):
             self.message_user(request, text, messages.ERROR)
             return self._form(request, address, RestoreForm())
         name = request.session[_KEY]["as"]
-        with self._archive(path, name) as opened:
+        with self._archive(address.index(), path, name) as opened:
             counts = archive.Restore(address.index(), opened, **form.options).run()
         _discard(request)
         return self.finish(request, address, _outcome(counts, name))
 
     @contextmanager
-    def _archive(self, path: Path, name: str | None) -> Iterator[archive.Archive]:
+    def _archive(
+        self, index: ConversationIndex, path: Path, name: str | None
+    ) -> Iterator[archive.Archive]:
         most, most_bytes = self.max_archive_conversations, self.max_archive_bytes
         shown = f"“{label(name or path.suffix)}”"  # not that of the temporary file
         with (
             path.open("rb") as file,
-            archive.open_archive(file, most=most, most_bytes=most_bytes, name=shown) as opened,
+            archive.open_archive(
+                file, most=most, most_bytes=most_bytes, name=shown, keyring=index.keyring
+            ) as opened,
         ):
             yield opened
 

@@ -8,6 +8,7 @@ from .files import reading
 from .format import Entry, Header
 from .owner_export import OwnerExport
 from .restore import POLICIES, Counts, Restore
+from .sealed_lines import archive_key
 
 __all__ = [
     "LONGEST",
@@ -21,6 +22,7 @@ __all__ = [
     "Header",
     "OwnerExport",
     "Restore",
+    "archive_key",
     "files",
     "open_archive",
     "reading",

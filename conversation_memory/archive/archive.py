@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from .. import documents
-from ..exceptions import ArchiveDamaged, ArchiveTooLarge, Damaged, NotAnArchive
+from ..encryption.keyring import Keyring
+from ..exceptions import ArchiveDamaged, ArchiveTooLarge, Damaged, NotAnArchive, Undecryptable
 from . import files, format
 from .dump import Ids
 from .format import Entry, Header, Malformed
+from .sealed_lines import SealedLines
 
 Progress = Callable[[int], object]
 
@@ -86,6 +88,8 @@ class Archive(Source):
     """
 
     header: Header
+    keyring: Keyring | None = None  # opens an encrypted archive
+    _sealed: SealedLines | None = None
 
     def entries(self) -> Iterator[Entry]:
         with self._lines() as lines:
@@ -94,9 +98,11 @@ class Archive(Source):
                 if line.startswith(format.FOOTER):
                     return
                 try:
-                    entry = format.read_entry(line)
+                    entry = format.read_entry(self._sealed.open(line) if self._sealed else line)
                 except Malformed as error:
                     raise self._damaged_at(number, error) from None
+                except Undecryptable as error:
+                    raise self._damaged_at(number, error.reason) from None
                 yield entry
 
     def verify(self, progress: Progress = bool) -> None:
@@ -118,14 +124,27 @@ class Archive(Source):
         self.trusted = format.is_signed(foot)
         if not self.trusted:
             self._parse(progress)
+        elif self._sealed is not None:  # at least one, before anything is written
+            next(self.entries(), None)
 
     def _header(self, line: bytes) -> Header:
         if not line.startswith(b'{"format": "'):
             raise NotAnArchive(f"{self._name} is not an archive of conversations.")
         try:
-            return format.read_header(line)
+            header = format.read_header(line)
         except Malformed as error:
             raise NotAnArchive(f"{self._name} cannot be read as an archive: {error}.") from None
+        if header.key is not None:
+            self._sealed = SealedLines(self._keyring_for(header.key), line)
+        return header
+
+    def _keyring_for(self, key: str) -> Keyring:
+        if self.keyring is None or self.keyring.get(key.encode()) is None:
+            raise NotAnArchive(
+                f"{self._name} is encrypted with key {key!r}, which is not in KEYS of ENCRYPTION: "
+                "add it there, or give it with --key."
+            )
+        return self.keyring
 
     def _body(self, lines: Iterator[bytes], progress: Progress) -> tuple[int, str, bytes]:
         """Count the conversations. Returns size and digest of their lines, and the footer."""
@@ -174,15 +193,18 @@ def open_archive(
     most_bytes: int | None = None,
     name: str = "The file",
     progress: Progress = bool,
+    keyring: Keyring | None = None,
 ) -> Iterator[Archive]:
     """The verified archive in a path or a binary file, which errors call `name`.
 
     `longest` limits the bytes of a line, `most` the number of conversations, and `most_bytes` their
-    unpacked bytes; `progress` is called with the position in the file.
+    unpacked bytes; `progress` is called with the position in the file. An encrypted one requires a
+    `keyring`, such as `index.keyring`.
 
     Raises `NotAnArchive`, `ArchiveTooLarge`, `ArchiveDamaged` or OSError.
     """
     with files.reading(source, name) as (file, name):
         archive = Archive(file, name, longest, most, most_bytes)
+        archive.keyring = keyring
         archive.verify(progress)
         yield archive

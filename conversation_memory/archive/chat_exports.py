@@ -86,6 +86,7 @@ class ChatDump(Dump):
 
     def _opening(self, server: str) -> bytes:
         super()._opening(server)
+        self._sealed = None  # for other programs
         return b""
 
     def _lines(self, entries: Sequence[Entry]) -> bytes:

@@ -15,6 +15,7 @@ from ..clock import iso, now
 from ..collection.listing import owners_of
 from ..collection.selection import BATCH, EVERYTHING, ScanCursor, Selection, members
 from ..collection.summaries import SIZE_FIELDS, summaries
+from ..encryption.keyring import Keyring
 from ..indexes import ConversationIndex
 from ..keys import encode
 from ..layouts import ConversationRef
@@ -22,6 +23,7 @@ from ..redis_io.operations import Command, Operation, begun, info, single
 from . import format
 from .entries import Stored, read
 from .format import Entry, Header
+from .sealed_lines import SealedLines
 
 _BATCH = 200
 
@@ -31,12 +33,26 @@ T = TypeVar("T")
 class Dump:
     """An archive of the selected conversations, as an iterator of bytes, sync or async.
 
+    The conversations of an index with ENCRYPTION are encrypted with its newest key, unless `plain`;
+    with a `keyring`, those of any index are, with the newest key of that.
+
     Each conversation is complete. Those deleted during the dump are omitted, and those begun during
     it may be. `total` conversations were selected and `count` are written so far; `unreadable` of
     them are damaged, and dumped as their stored bytes.
     """
 
-    def __init__(self, index: ConversationIndex, selection: Selection = EVERYTHING):
+    def __init__(
+        self,
+        index: ConversationIndex,
+        selection: Selection = EVERYTHING,
+        *,
+        keyring: Keyring | None = None,
+        plain: bool = False,
+    ):
+        sealing = index._layout.sealing
+        own = None if plain or sealing is None else sealing.keyring
+        self._keyring = keyring or own
+        self._sealed: SealedLines | None = None
         self.index = index
         self.selection = selection
         self.total = self.count = self.unreadable = 0
@@ -126,14 +142,22 @@ class Dump:
         self.count = self.unreadable = self._size = 0
         self._digest = sha256()
         created = iso(datetime.now(UTC)) or ""
-        return format.header_line(
-            Header(index=self.index.name, conversations=self.total, server=server, created=created)
+        header = Header(
+            index=self.index.name,
+            conversations=self.total,
+            server=server,
+            created=created,
+            key=None if self._keyring is None else self._keyring.newest.id.decode(),
         )
+        line = format.header_line(header)
+        self._sealed = None if self._keyring is None else SealedLines(self._keyring, line)
+        return line
 
     def _lines(self, entries: Sequence[Entry]) -> bytes:
         self.count += len(entries)
         self.unreadable += sum(entry.runs is None for entry in entries)
-        lines = b"".join(map(format.entry_line, entries))
+        written = map(format.entry_line, entries)
+        lines = b"".join(written if self._sealed is None else map(self._sealed.seal, written))
         self._digest.update(lines)
         self._size += len(lines)
         return lines

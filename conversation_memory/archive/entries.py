@@ -12,6 +12,7 @@ from zlib import crc32
 
 from .. import documents
 from ..documents import Document
+from ..encryption.sealing import DOCUMENT, RUN, TITLE, Sealing
 from ..exceptions import Damaged
 from ..keys import Keys
 from ..layouts import Layout
@@ -79,17 +80,18 @@ class Stored(NamedTuple):
     texts: Sequence[bytes] = ()
     values: _Values = _Values()
     open: Sequence[bytes] = ()  # fields and values of its open runs, then what they say
+    sealing: Sealing | None = None
     questions: tuple[questions.Question, ...] = ()
 
     @classmethod
-    def of(cls, id: bytes, time: int | None, row: list[Any] | None) -> Stored:
+    def of(cls, keys: Keys, id: bytes, time: int | None, row: list[Any] | None) -> Stored:
         """From a row as contents.lua returns it."""
         if row is None:
             return cls(id, time)
         field, score, texts, open, *values = row
         is_right = texts is not None and bool(values)
-        known = _Values(*values)
-        return cls(id, time, False, is_right, field, score, texts or (), known, open or ())
+        known, sealing = _Values(*values), keys.sealing
+        return cls(id, time, False, is_right, field, score, texts or (), known, open or (), sealing)
 
     @property
     def expected(self) -> Expected:
@@ -101,8 +103,21 @@ class Stored(NamedTuple):
     @property
     def is_list(self) -> bool:
         """True if the runs are in the list, as the layouts see it."""
-        layout = self.values.layout
+        layout = (self.values.layout or b"")[:4]
         return layout == b"list" or (bool(self.texts) and layout != b"hash")
+
+    @property
+    def opened(self) -> Stored:
+        """The same with its values decrypted. Raises `Undecryptable`."""
+        sealing, values = self.sealing, self.values
+        if sealing is None or self.field is None:
+            return self
+        field = sealing.open(DOCUMENT, self.id, self.field)
+        texts = sealing.open_all(RUN, self.id, self.texts)
+        title = sealing.open(TITLE, self.id, values.title or b"") or None
+        # What the record says of the stored form is not about these texts.
+        known = values._replace(title=title, length=None, crc=None, end=None, bytes=None)
+        return self._replace(field=field, texts=texts, values=known, sealing=None)
 
     @property
     def entry(self) -> Entry | None:
@@ -111,12 +126,14 @@ class Stored(NamedTuple):
         if self.field is None or (expires is not None and expires <= (self.time or 0)):
             return None
         left: Sequence[bytes] = ()
+        known = self
         try:
-            value, runs, end, checksum = _content(self, self.field)
+            known = self.opened
+            value, runs, end, checksum = _content(known, known.field or b"")
         except Damaged:
             value, runs, end, checksum = self.field, None, None, crc32(self.field)
             left = self.texts if self.is_list else ()
-        _, _, owner, title, created, updated, ttl, *_ = self.values
+        _, _, owner, title, created, updated, ttl, *_ = known.values
         facts = Facts(owner or None, title or b"", number(created), number(updated), number(ttl))
         score = None if self.score is None else max(0, int(float(self.score)))
         if score == facts.updated:
@@ -132,7 +149,7 @@ def read(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Stored]]:
     args = [_REPLY, len(names), *names, *ids]
     call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
     time, *rows = yield Command((call,))
-    found = [Stored.of(id, time, row) for id, row in zip(ids, rows, strict=False)]
+    found = [Stored.of(keys, id, time, row) for id, row in zip(ids, rows, strict=False)]
     if any(it.open for it in found):
         opened = yield from questions.read(keys, {it.id: it.open for it in found if it.open})
         found = [it._replace(questions=opened.get(it.id, ())) for it in found]
@@ -246,13 +263,18 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     """The arguments of restored.lua."""
     entry, facts, document = item.entry, item.entry.facts, item.document
     if document is not None and item.has_record:
-        encoded = layout.encoded(document)
+        encoded = layout.encoded(document).sealed(layout.sealing, entry.id)
+    elif document is not None and layout.sealing is not None:
+        field = layout.sealing.seal(DOCUMENT, entry.id, entry.value)
+        encoded = Encoded(field, [], {})
     else:
         sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
         encoded = Encoded(entry.value, list(entry.texts), sizes)
     plain, others = "", []
     if item.has_record:
         owner, title, *times = facts
+        if layout.sealing is not None and document is not None:
+            title = layout.sealing.seal(TITLE, entry.id, title)
         known = chain(encoded.record.items(), zip(_TIMES, (*times, entry.expires), strict=True))
         plain = "".join([f" {name} {value}" for name, value in known if value not in (None, "")])
         named = ((b"owner", owner), (b"title", title or None))

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from ..encryption.sealing import is_sealed
 from .questions import STATUSES, Question
 
 FORMAT = "conversation_memory"
@@ -51,7 +52,8 @@ class Header:
     """Where and when (ISO 8601, UTC) an archive was written.
 
     `conversations` were selected; some of them may have been deleted before they were read.
-    `layout` is that of the values, which may differ from that of the index.
+    `layout` is that of the values, which may differ from that of the index. `key` is the id of the
+    key that has encrypted the conversations, None if they are plain.
     """
 
     # In the order of the line.
@@ -61,6 +63,7 @@ class Header:
     conversations: int
     server: str
     created: str
+    key: str | None = None
 
 
 class Facts(NamedTuple):
@@ -104,7 +107,10 @@ class Entry(NamedTuple):
 
 
 def header_line(header: Header) -> bytes:
-    return _with_check({"format": FORMAT, **asdict(header)})
+    members = asdict(header)
+    if header.key is None:  # releases before encryption read no other member
+        del members["key"]
+    return _with_check({"format": FORMAT, **members})
 
 
 def read_header(line: bytes) -> Header:
@@ -154,7 +160,7 @@ def entry_line(entry: Entry) -> bytes:
 
 def has_form_of_entry(line: bytes) -> bool:
     """True if the line may be an entry; a line that is not one costs no parsing."""
-    return line.startswith(b'{"id') and line.endswith(b"}\n") and _CHECK in line
+    return is_sealed(line) or line.startswith(b'{"id') and line.endswith(b"}\n") and _CHECK in line
 
 
 def read_entry(line: bytes) -> Entry:
@@ -222,7 +228,8 @@ def _read_open(members: dict[str, Any]) -> Question:
     status, begun, reason = members["status"], members["begun"], members["reason"]
     if id is None or question is None or status not in STATUSES:
         raise Malformed("an open run is wrong")
-    _object(question)
+    if not is_sealed(question):
+        _object(question)
     if not _is_number(begun):
         raise Malformed("a number is wrong")
     return Question(id, question, status, begun, json.dumps(str(reason)).encode(), text or b"")

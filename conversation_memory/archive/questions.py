@@ -1,18 +1,20 @@
 """The open runs of a conversation in an archive, and in the export of an owner."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..clock import iso, moment
+from ..encryption.sealing import CHUNK, QUESTION, REASON, is_sealed
 from ..exceptions import Damaged
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..replies.lifecycle import answered
 from ..replies.open_runs import (
-    ReplyState,
-    chunk,
+    ReplyTexts,
     read_reason,
     read_text,
     said,
@@ -45,6 +47,14 @@ class Question(NamedTuple):
         times = f"{self.begun} {self.begun} 0 {claims} -"
         return f"{self.status} {times} ".encode() + self.reason
 
+    def sealed(self, texts: ReplyTexts) -> Question:
+        """The same as it is stored; a question that was dumped undecrypted stays as it is."""
+        question, reason = self.question, texts.stored(REASON, self.reason)
+        if not is_sealed(question):
+            question = texts.stored(QUESTION, question)
+        text = texts.stored(CHUNK, self.text)
+        return self._replace(question=question, reason=reason, text=text)
+
     @property
     def run(self) -> Run:
         """The run with the text so far as its output; unreadable if the question is."""
@@ -76,7 +86,7 @@ def read(
     keys: Keys, opened: Mapping[bytes, Sequence[bytes]]
 ) -> Operation[dict[bytes, tuple[Question, ...]]]:
     """The open runs by conversation, with their texts, from the fields and values of each."""
-    found = {id: _questions(flat) for id, flat in opened.items()}
+    found = {id: _questions(keys, id, flat) for id, flat in opened.items()}
     named = [(id, question) for id, questions in found.items() for question in questions]
     streams: list[Command[Any]] = [
         single("XRANGE", keys.chunks(id, question.id), "-", "+", otherwise=[])
@@ -85,20 +95,23 @@ def read(
     entries = (yield streams) if streams else []
     whole: dict[bytes, tuple[Question, ...]] = {}
     for (id, question), stream in zip(named, entries, strict=True):
-        text = write_text(said([chunk(entry) for entry in stream]))
+        texts = ReplyTexts.of(keys, id, question.id)
+        text = write_text(said([texts.chunk(entry, strict=False) for entry in stream]))
         whole[id] = (*whole.get(id, ()), question._replace(text=text))
     return whole
 
 
-def _questions(flat: Sequence[bytes]) -> list[Question]:
+def _questions(keys: Keys, id: bytes, flat: Sequence[bytes]) -> list[Question]:
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     questions = []
     for name, text in sorted(fields.items()):
         run_id = name.removeprefix(b"question:")
-        state = ReplyState.read(fields.get(b"state:" + run_id))
+        texts = ReplyTexts.of(keys, id, run_id)
+        state = texts.state(fields.get(b"state:" + run_id))
         if run_id != name and state is not None:
             status = state.status if state.status in STATUSES else "waiting"
             reason = write_reason(state.reason)
+            text = texts.opened(QUESTION, text, strict=False)
             questions.append(Question(run_id, text, status, state.begun, reason))
     return questions
 
@@ -109,5 +122,6 @@ def restoring(keys: Keys, id: bytes, questions: Sequence[Question]) -> Command[i
     names += [keys.chunks(id, question.id) for question in questions]
     args: list[Any] = [id]
     for it in questions:
-        args += [it.id, keys.reply(id, it.id), it.begun, it.state, it.question, it.text]
+        known = it.sealed(ReplyTexts.of(keys, id, it.id))
+        args += [it.id, keys.reply(id, it.id), it.begun, known.state, known.question, known.text]
     return Command((RESTORE_REPLIES.call(names, args),))

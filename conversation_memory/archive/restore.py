@@ -18,6 +18,7 @@ from ..exceptions import (
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
+from ..layouts.proof import proven
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search.reindex import catch_up
 from .archive import Source
@@ -138,6 +139,7 @@ class Restore:
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
         yield permission(self._layout)
+        yield from proven(self._layout.keys, self._layout.alias)
         yield from self._layout.indexer()  # RediSearch needs its index before the first write
         stored = yield single("HLEN", self._layout.keys.index)
         if self.on_conflict == "fail" and stored:

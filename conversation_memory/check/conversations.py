@@ -7,11 +7,13 @@ from ..collection.listing import forgetting
 from ..collection.selection import split_by_bytes
 from ..collection.summaries import Summary, summaries
 from ..documents import joined, read
+from ..encryption.sealing import is_sealed
 from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
 from ..layouts.list import derived_list_fields
-from ..layouts.refs import Snapshot, milliseconds_of, owner_of
+from ..layouts.refs import Snapshot, milliseconds_of, owner_of, sealed_fields
+from ..records import SEALED
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
@@ -72,7 +74,7 @@ def _read(keys: Keys, it: Summary, unusable: set[bytes]) -> Command[tuple[Snapsh
         score, deadline, owned = (
             "" if reply is None else round(float(reply)) for reply in replies[3:]
         )
-        snapshot = Snapshot.from_replies(it.id, *replies[:3])
+        snapshot = Snapshot.from_replies(keys, it.id, *replies[:3])
         return snapshot, (score, deadline, owned if is_usable else None)
 
     return Command(calls, decoded)
@@ -81,7 +83,7 @@ def _read(keys: Keys, it: Summary, unusable: set[bytes]) -> Command[tuple[Snapsh
 def _examine(keys: Keys, id: bytes, snapshot: Snapshot, scores: Scores) -> Iterator[Finding]:
     if snapshot.field is None:  # deleted meanwhile
         return
-    if snapshot.texts and snapshot.record.layout == "hash":
+    if snapshot.texts and snapshot.record.layout in ("hash", "hash" + SEALED):
         yield Finding(findings.STRAY_RUNS, keys.runs(id))
         return
     if snapshot.lost:
@@ -120,14 +122,18 @@ def _faults(snapshot: Snapshot, scores: Scores, derived: dict[str, Any]) -> Iter
 
 def _derive(snapshot: Snapshot) -> dict[str, Any]:
     # Parsed in any case: a fingerprint that matches does not prove that the runs are readable.
-    field = read(snapshot.field or b"")
+    opened = snapshot.opened
+    field = read(opened.field or b"")
+    texts = opened.texts or []
     if not snapshot.is_list:
-        return derived_fields(field)
-    texts = snapshot.texts or []
-    decoded_runs(texts)
-    if field.count:  # of another program: the next write adopts them, and knows by the length
-        return {"runs": joined(texts, field).count}
-    return derived_list_fields(texts, field)
+        derived = derived_fields(field)
+    else:
+        decoded_runs(texts)
+        if field.count:  # of another program: the next write adopts them, and knows by the length
+            return {"runs": joined(texts, field).count}
+        derived = derived_list_fields(texts, field)
+    stored = snapshot.field or b""
+    return sealed_fields(derived, stored, snapshot.texts) if is_sealed(stored) else derived
 
 
 def _mending(keys: Keys, id: bytes, snapshot: Snapshot, derived: dict[str, Any]) -> Command[int]:

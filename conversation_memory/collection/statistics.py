@@ -71,6 +71,8 @@ def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
 def discover(settings: IndexSettings) -> Operation[Discovery]:
     """The hashes that INDEXES of `settings` matches, among a million keys at most."""
     exact = [name for name in settings.indexes if not set(name) & set("*?")]
+    if settings.cluster:  # each may be on another node
+        return Discovery(sorted({*exact}))
     patterns = [pattern for pattern in settings.indexes if set(pattern) & set("*?")]
     types = (yield [single("TYPE", Keys(name).index) for name in exact]) if exact else []
     names = {name for name, type in zip(exact, types, strict=True) if type == b"hash"}

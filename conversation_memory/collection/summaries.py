@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..artifacts import Artifact
+from ..encryption.sealing import Sealing
 from ..keys import Keys, decode
 from ..layouts.refs import Snapshot
 from ..records import FIELDS, Record, number
@@ -52,13 +53,17 @@ class Summary:
     raw_score: Bytes | None = None
     edges: Bytes = b""
     beginning: Bytes | None = None
+    sealing: Sealing | None = None  # what opens the title
 
     @classmethod
-    def of(cls, id: Bytes, time: int | None, names: Sequence[str], row: list[Any]) -> Summary:
+    def of(
+        cls, keys: Keys, id: Bytes, time: int | None, names: Sequence[str], row: list[Any]
+    ) -> Summary:
         """From a row as the scripts return it, with the values of the fields `names`."""
         size, record_type, runs_type, length, values, *others = row
         known = dict(zip(names, values, strict=False))
-        return cls(id, time, size, record_type, runs_type, length, known, *others)
+        found = cls(id, time, size, record_type, runs_type, length, known, *others)
+        return found if keys.sealing is None else replace(found, sealing=keys.sealing)
 
     @property
     def conversation_id(self) -> str:
@@ -66,7 +71,8 @@ class Summary:
 
     @property
     def record(self) -> Record:
-        return Record.from_reply(self.id, [self.values.get(name) for name in FIELDS])
+        values = [self.values.get(name) for name in FIELDS]
+        return Record.from_reply(self.id, values, self.sealing)
 
     @property
     def exists(self) -> bool:
@@ -94,7 +100,7 @@ class Summary:
     @property
     def is_list(self) -> bool:
         """True if the runs are in the list, as the layouts see it."""
-        layout = self.values.get("layout")
+        layout = (self.values.get("layout") or b"")[:4]
         return layout == b"list" or (self.length > 0 and layout != b"hash")
 
     @property
@@ -148,9 +154,10 @@ def summaries(
 
     def decoded(reply: list[Any]) -> list[Summary]:
         time, *rows = reply
-        return [Summary.of(id, time, names, row) for id, row in zip(ids, rows, strict=True)]
+        return [Summary.of(keys, id, time, names, row) for id, row in zip(ids, rows, strict=True)]
 
-    largest = LARGEST_GLANCE if glances else 0
+    # What is encrypted shows nothing to a script.
+    largest = LARGEST_GLANCE if glances and keys.sealing is None else 0
     args = [largest, _ALL_GLANCES, len(names), *names, *ids]
     return Command(
         (SUMMARIES.call([keys.content(ids[0]), order or keys.recency(), *own], args),), decoded

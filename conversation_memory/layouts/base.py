@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..documents import Document, build
+from ..encryption.sealing import TITLE
 from ..exceptions import (
     ConversationNotFound,
     RedisDenied,
@@ -22,9 +23,10 @@ from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from ..titles import MAX_TITLE
 from ..wire import dumps
+from .encrypted import EncryptedConversation
+from .proof import proven
 from .refs import ConversationRef, identified
 from .stored import Refusal
-from .written import WrittenConversation
 
 DELETE = Script("delete")
 TOUCH = Script("touch")
@@ -41,7 +43,7 @@ def erasing(
     return Command((ERASE.call(keys.of(id, owner, fresh_token()), args),))
 
 
-class Layout(WrittenConversation):
+class Layout(EncryptedConversation):
     """How an index is laid out in Redis. Each method returns an operation; none does I/O."""
 
     def store(
@@ -53,17 +55,18 @@ class Layout(WrittenConversation):
     ) -> Operation[str]:
         """Overwrite; with `revision`, only what still has it. Returns the new revision."""
         document = build(runs, dict(metadata), apart=self.apart)
-        encoded, title = self._checked(ref, document), self._title(runs)
+        encoded, title = self._checked(ref, document), self._title(ref, runs)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[str | Refusal]:
             expected = None
-            if revision is not None:
+            if revision is not None or self.sealing is not None:
                 expected = yield from self._snapshot(ref, digested=digested)
                 ref = self._seen(ref, expected)
-                if expected.revision != revision:
+                _ = expected.opened  # raises if it cannot be decrypted, so is not to be overwritten
+                if revision is not None and expected.revision != revision:
                     # A retry after a time-out finds its own document.
                     stored = self.document(ref, expected) if expected.field is not None else None
-                    if stored and self.encoded(stored) == encoded:
+                    if stored and self.encoded(stored) == self.encoded(document):
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
@@ -179,7 +182,7 @@ class Layout(WrittenConversation):
             changed = self.formed(document)
             change = self.documents.between(document, changed) if self.documents else b""
             encoded = self._checked(ref, changed)
-            title = b"" if snapshot.record.runs else self._title(document.runs)
+            title = b"" if snapshot.record.runs else self._title(ref, document.runs)
             written = yield self._write(
                 ref, encoded, snapshot, change, title=title, keeps_times=True
             )
@@ -217,7 +220,12 @@ class Layout(WrittenConversation):
     def set_title(self, ref: ConversationRef, title: str) -> Operation[None]:
         if len(title) > MAX_TITLE:
             raise ValueError(f"A title has at most {MAX_TITLE:,} characters.")
-        yield from self._touch(ref, "title", title.encode("utf-8", "replace"))
+        text = title.encode("utf-8", "replace")
+        if self.sealing is not None:
+            yield from proven(self.keys, self.alias)
+            yield from self._check_title(ref)
+            text = self.sealing.seal(TITLE, ref.id, text)
+        yield from self._touch(ref, "title", text, self.form)
 
     def set_lifetime(self, ref: ConversationRef, until: int | None = None) -> Operation[None]:
         """Let the deadline slide, after giving the lifetime of `ref` if it has one.
@@ -228,7 +236,10 @@ class Layout(WrittenConversation):
         yield from self._touch(ref, "lifetime", *self._lifetimes(ref), deadline)
 
     def _touch(self, ref: ConversationRef, *args: Any) -> Operation[None]:
-        if not (yield self._command(TOUCH, ref, [int(ref.scoped), *args])):
+        found = yield self._command(TOUCH, ref, [int(ref.scoped), *args])
+        if isinstance(found, list):
+            yield from self._refused(ref, found)
+        if not found:
             raise self.not_found(ref)
 
     def reading(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
@@ -264,7 +275,15 @@ class Layout(WrittenConversation):
     def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
         keys.append(self.keys.checkpoints(target))
-        renamed = yield from self._as_owner(RENAME, ref, keys, target)
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            args: list[Any] = ["", "", "", target]
+            if self.sealing is not None:
+                ref, args = yield from self._sealed_for(ref, target, digested)
+            reply: int | Refusal = yield self._command(RENAME, ref, args, keys)
+            return reply
+
+        renamed = yield from self._settled(ref, attempt)
         if renamed == 0:
             raise self.not_found(ref)
         taken = ref.at(target)

@@ -18,6 +18,7 @@ class HashLayout(Layout):
     name = "hash"
 
     def _document(self, snapshot: Snapshot) -> Document:
+        snapshot = snapshot.opened
         if snapshot.is_list:  # no run may get into a document unread
             decoded_runs(snapshot.texts)
         return snapshot.document
@@ -33,10 +34,11 @@ class HashLayout(Layout):
         return run.to_wire()
 
     def told(self, ref: ConversationRef, run: Run, text: bytes) -> bytes | None:
-        return opening_of(text)
+        return None if self.sealing else opening_of(text)  # no script reads what is encrypted
 
     def is_own(self, record: Record, size: int, runs: int) -> bool:
-        return record.layout != "list" and not runs
+        is_right = record.is_sealed == (self.sealing is not None)
+        return is_right and not record.is_list and not runs
 
 
 def derived_fields(document: Document) -> dict[str, Any]:

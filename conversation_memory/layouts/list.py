@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..documents import Document, build
+from ..documents import Document, build, fingerprint
+from ..encryption.sealing import RUN
 from ..exceptions import ConversationNotFound, RunNotFound
 from ..records import LARGEST, Excerpt, Record, RunPage
 from ..redis_io.operations import Operation
@@ -27,12 +28,16 @@ _CHUNK = 200
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A part of a list that holds the whole conversation; of the field, if it was asked for."""
+    """A part of a list that holds the whole conversation; of the field, if it was asked for.
+
+    `stored` are the texts as they are in Redis, which differ if they are encrypted.
+    """
 
     record: Record
     texts: list[bytes]
     start: int
     length: int
+    stored: list[bytes]
     field: bytes | None = None
 
 
@@ -41,7 +46,7 @@ class ListLayout(Layout):
     apart = True
 
     def is_own(self, record: Record, size: int, runs: int) -> bool:
-        return record.layout == self.name and record.length == size
+        return record.layout == self.form and record.length == size
 
     def encoded(self, document: Document) -> Encoded:
         document = document.listed()
@@ -65,7 +70,7 @@ class ListLayout(Layout):
         part = yield from self._slice(ref, before, limit, with_field=True)
         if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
-        found = Snapshot(part.field, replace(part.record, runs=None))
+        found = Snapshot(part.field, replace(part.record, runs=None), sealing=self.sealing)
         metadata = self.document(ref, found).metadata
         runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
@@ -95,11 +100,12 @@ class ListLayout(Layout):
         encoded = self.encoded(document)
         snapshot = yield from self._snapshot(ref)
         ref = self._seen(ref, snapshot)
-        stored = [*snapshot.texts]
+        known = snapshot.opened
+        stored = [*known.texts]
         grown = (
             snapshot.is_list
             and not snapshot.lost
-            and snapshot.field == encoded.field
+            and known.field == encoded.field
             and stored == document.texts[: len(stored)]
             and revision in (None, snapshot.revision)
         )
@@ -107,7 +113,7 @@ class ListLayout(Layout):
             args = yield from self._appended(ref, added)
             reply = yield self._append(ref, snapshot.record.version, 0, args or [])
             if isinstance(reply, bytes):
-                return f"{int(reply.split()[1])}-{encoded.fingerprint}"
+                return f"{int(reply.split()[1])}-{fingerprint(snapshot.field or b'')}"
         elif grown:
             with suppress(ConversationNotFound):  # deleted meanwhile: then it is written anew
                 yield from self.set_lifetime(ref)  # a write, even of the same, slides it
@@ -133,15 +139,17 @@ class ListLayout(Layout):
             found = yield from self._find(ref, is_wanted, LARGEST)
             if found is None:
                 return False
-            record, index, stored = found
+            record, index, stored, plain = found
             if index is None:
                 raise self._error(RunNotFound, ref, repr(run_id))
             ref = ref.owned_by(owner_of(record))
-            text = renewed(stored) if renewed else None
+            text = renewed(plain) if renewed else None
             what = "remove" if operation == "edit" and text is None else operation
             self._check_runs(ref, [text or b""])
             change = documents.of(what, stored, text or b"") if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[what]
+            if text is not None and self.sealing is not None:
+                text = self.sealing.seal(RUN, ref.id, text)
             args = [*self._lifetimes(ref), what, index, stored, text or b"", change]
             args += map(digest, removed)
             reply = yield self._command(self._changing(CHANGE), ref, args)
@@ -152,8 +160,9 @@ class ListLayout(Layout):
 
     def _find(
         self, ref: ConversationRef, is_wanted: Callable[[bytes, int], bool], limit: int
-    ) -> Operation[tuple[Record, int | None, bytes] | None]:
-        """The record, and position and text of the last of `limit` runs that is wanted, if any is.
+    ) -> Operation[tuple[Record, int | None, bytes, bytes] | None]:
+        """The record, and of the last of `limit` runs that is wanted, if any is, its position and
+        its text, as it is stored and decrypted.
 
         None if the list cannot be used.
         """
@@ -164,10 +173,10 @@ class ListLayout(Layout):
                 return None
             for index, text in reversed([*enumerate(part.texts, part.start)]):
                 if is_wanted(text, index):
-                    return part.record, index, text
+                    return part.record, index, part.stored[index - part.start], text
             before, looked = part.start, looked + len(part.texts)
             if before == 0 or looked >= limit:
-                return part.record, None, b""
+                return part.record, None, b"", b""
 
     def _slice(
         self, ref: ConversationRef, before: int | None, limit: int, *, with_field: bool = False
@@ -196,7 +205,8 @@ class ListLayout(Layout):
         if before is not None and before > length:
             return (yield from self._slice(ref, length, limit, with_field=with_field))
         start = max(0, (length if before is None else before) - limit)
-        return Slice(record, texts, start, length, *field)
+        plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
+        return Slice(record, plain, start, length, texts, *field)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from ..clock import milliseconds, now
-from ..documents import Document, build, fingerprint, joined, read, read_field
+from ..documents import Document, build, fingerprint, joined, read, read_field, tail_of
+from ..encryption.sealing import DOCUMENT, RUN, Sealing
 from ..exceptions import Damaged, counted
-from ..keys import encode
-from ..records import FIELDS, Record, number
+from ..keys import Keys, encode
+from ..records import FIELDS, SEALED, Record, number
 from ..redis_io.operations import Operation
 from ..runs import Run, decoded_runs
 from ..search_index.run_documents import fresh_token
@@ -109,11 +110,23 @@ def is_past(record: Record) -> Operation[bool]:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A document as a layout stores it: field, list (if it has one), fields of the record."""
+    """A document as a layout stores it: field, list (if it has one), fields of the record.
+
+    Of an encrypted one, `plain` are the texts before the encryption.
+    """
 
     field: bytes
     texts: list[bytes]
     record: dict[str, Any]
+    plain: list[bytes] | None = None
+
+    def sealed(self, sealing: Sealing | None, id: bytes) -> Encoded:
+        """The same, encrypted for a conversation."""
+        if sealing is None:
+            return self
+        field = sealing.seal(DOCUMENT, id, self.field)
+        texts = sealing.seal_all(RUN, id, self.texts) if self.texts else []
+        return Encoded(field, texts, sealed_fields(self.record, field, texts), self.texts)
 
     @property
     def size(self) -> int:
@@ -126,7 +139,8 @@ class Encoded:
     @property
     def told(self) -> list[bytes]:
         """What tells the last runs; see conversation.lua."""
-        ids = map(_id_of, self.texts[-KNOWN_IDS:])
+        texts = self.texts if self.plain is None else self.plain
+        ids = map(_id_of, texts[-KNOWN_IDS:])
         return [digest(id) for id in ids if id]
 
     @property
@@ -134,6 +148,13 @@ class Encoded:
         """The last arguments of write.lua."""
         pairs = [part for pair in self.record.items() for part in pair]
         return [len(pairs), len(self.texts), *pairs, *self.texts, *self.told]
+
+
+def sealed_fields(fields: dict[str, Any], field: bytes, texts: Sequence[bytes]) -> dict[str, Any]:
+    """`fields` of the record that follow from a document, for what is stored of it encrypted."""
+    sizes = {"bytes": sum(map(len, texts))} if "bytes" in fields else {}
+    form = {"length": len(field), "crc": tail_of(field)}
+    return {**fields, "layout": fields["layout"] + SEALED, **form, **sizes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +180,13 @@ class Snapshot:
     texts: Sequence[bytes] = ()
     is_digested: bool = False
     size: int | None = None  # how many bytes the record counts in the list
+    sealing: Sealing | None = None  # what opens field and list
+    is_known: bool = False  # decrypted: the record is known to be that of the field
 
     @classmethod
     def from_replies(
         cls,
+        keys: Keys,
         id: bytes,
         fields: Sequence[bytes | None],
         field: bytes | None,
@@ -170,7 +194,8 @@ class Snapshot:
     ) -> Snapshot:
         """From the values of FIELDS, the field, and the list if it was asked for."""
         *known, size = fields
-        return cls(field, Record.from_reply(id, known), texts, size=number(size))
+        record = Record.from_reply(id, known, keys.sealing)
+        return cls(field, record, texts, size=number(size), sealing=keys.sealing)
 
     @property
     def revision(self) -> str:
@@ -195,16 +220,18 @@ class Snapshot:
     @property
     def is_list(self) -> bool:
         """True if the runs are in a list. A list counts even if the record was lost."""
-        layout = self.record.layout
-        return layout == "list" or (bool(self.texts) and layout != "hash")
+        record, documents = self.record, ("hash", "hash" + SEALED)
+        return record.is_list or (bool(self.texts) and record.layout not in documents)
 
     @property
     def document(self) -> Document:
         """The stored document; an empty one if nothing is stored. Raises `Damaged`."""
         if self.field is None:
             return build((), {})
+        if self.sealing is not None:
+            return self.opened.document
         if not self.is_list:
-            return read(self.field, self.record)
+            return read(self.field, self.record, is_known=self.is_known)
         if self.lost:
             raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
         # As many runs and bytes as the record counts were written by us, and are readable.
@@ -216,6 +243,28 @@ class Snapshot:
     def lost(self) -> int:
         """How many runs the list lacks, as after an eviction."""
         # If another program wrote the field, the record may count its runs as well.
-        if self.record.layout != "list" or self.record.length != len(self.field or b""):
+        if not self.record.is_list or self.record.length != len(self.field or b""):
             return 0
         return max(0, (self.record.runs or 0) - len(self.texts))
+
+    @property
+    def opened(self) -> Snapshot:
+        """This snapshot with its values decrypted. Raises `Undecryptable`."""
+        sealing, field, record = self.sealing, self.field, self.record
+        if sealing is None or field is None:
+            return self
+        id = encode(record.conversation_id)
+        plain = sealing.open(DOCUMENT, id, field)
+        texts = sealing.open_all(RUN, id, self.texts)
+        is_ours = record.fingerprint == fingerprint(field)
+        layout, length = record.layout.removesuffix(SEALED), len(plain) if is_ours else None
+        is_counted = self.size == sum(map(len, self.texts))
+        return replace(
+            self,
+            field=plain,
+            record=replace(record, layout=layout, length=length, crc=""),
+            texts=texts,
+            size=sum(map(len, texts)) if is_counted else None,
+            sealing=None,
+            is_known=is_ours,
+        )

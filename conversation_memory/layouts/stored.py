@@ -4,16 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from ..conf import IndexSettings, lifetime_in_ms
 from ..documents import Document, Runs
+from ..encryption.sealing import sealing_of
 from ..exceptions import (
-    ConversationConflict,
     ConversationCorrupt,
-    ConversationError,
     ConversationMemoryError,
-    ConversationNotFound,
     ConversationTooLarge,
     Damaged,
     RedisDenied,
@@ -21,7 +19,7 @@ from ..exceptions import (
     RunNotFound,
     is_wrong_type,
 )
-from ..keys import Keys, decode
+from ..keys import Keys, decode, encode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call, Script
@@ -30,9 +28,8 @@ from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
+from .failures import ConversationFailures
 from .refs import ConversationRef, Snapshot, is_past, owner_of
-
-E = TypeVar("E", bound=ConversationError)
 
 _CHUNK = 50
 
@@ -42,7 +39,7 @@ _VERSION = Snapshot.FIELDS.index("version")
 Refusal = list[bytes]
 
 
-class StoredConversation(ABC):
+class StoredConversation(ConversationFailures, ABC):
     """Reads a conversation whatever layout wrote it last: its record tells.
 
     Without SEARCH, `schema`, `documents` and `index_state` are None.
@@ -59,7 +56,8 @@ class StoredConversation(ABC):
         self.reply_lease = lifetime_in_ms(settings.reply_lease)
         self.reply_timeout = lifetime_in_ms(settings.reply_timeout)
         self.max_followers = settings.max_followers
-        self.keys = Keys(settings.index)
+        self.sealing = sealing_of(settings.encryption, settings.alias, encode(settings.index))
+        self.keys = Keys(settings.index, self.sealing)
         self.schema = Schema.of(settings, self.keys)
         self.documents = Documents(self.schema) if self.schema else None
         self.index_state = IndexState(self.schema) if self.schema else None
@@ -67,7 +65,7 @@ class StoredConversation(ABC):
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
         replies = yield from self._at_one_moment(ref, self._reads(ref))
-        snapshot = Snapshot.from_replies(ref.id, *replies)
+        snapshot = Snapshot.from_replies(self.keys, ref.id, *replies)
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
         return snapshot.digested() if digested else snapshot
@@ -86,7 +84,7 @@ class StoredConversation(ABC):
         """The replies to reads of a conversation, of which the first one is that of its record.
 
         A transaction costs more than to look at the version again, which every write of the content
-        raises.
+        raises; and Redis 7.0 rejects what is read in one while the memory is full.
         """
         again = ("HGET", self.keys.record(ref.id), "version")
         *replies, version = yield [Command((call,)) for call in (*calls, again)]
@@ -98,7 +96,7 @@ class StoredConversation(ABC):
         """The stored state, expired or not; None if a key has another type."""
 
         def decoded(replies: list[Any]) -> Snapshot:
-            return Snapshot.from_replies(ref.id, *replies)
+            return Snapshot.from_replies(self.keys, ref.id, *replies)
 
         return Command(self._reads(ref), decoded, None)
 
@@ -107,8 +105,7 @@ class StoredConversation(ABC):
         try:
             return self._document(snapshot)
         except Damaged as damage:
-            raw = damage.raw or snapshot.field or b""
-            raise self.corrupt(ref, raw, damage.reason) from None
+            raise self.damaged(ref, damage, snapshot.field or b"") from None
 
     def _document(self, snapshot: Snapshot) -> Document:
         return snapshot.document
@@ -116,9 +113,13 @@ class StoredConversation(ABC):
     def record(self, ref: ConversationRef) -> Operation[Record | None]:
         fields = ("HMGET", self.keys.record(ref.id), *FIELDS)
         field = ("HEXISTS", self.keys.content(ref.id), ref.id)
-        found = yield Command((fields, field), otherwise=None)
-        values, exists = found or ([None] * len(FIELDS), (yield single(*field)))
-        record = Record.from_reply(ref.id, values)
+        try:
+            values, exists = yield from self._at_one_moment(ref, (fields, field))
+        except RedisMisconfigured as error:
+            if not is_wrong_type(error):
+                raise
+            values, exists = [None] * len(FIELDS), (yield single(*field))
+        record = Record.from_reply(ref.id, values, self.sealing)
         if not exists or (yield from is_past(record)):
             return None
         if record == Record(decode(ref.id)):  # of another program, or not readable
@@ -152,7 +153,10 @@ class StoredConversation(ABC):
         return ConversationState(record, runs, document.metadata, revision, exists=True)
 
     def raw(self, ref: ConversationRef) -> Operation[bytes | None]:
-        """The document as it is stored, readable or not; of a list, put together from its parts."""
+        """The document as it is stored, readable or not.
+
+        Of a list, put together from its parts; of an encrypted one, as it was before.
+        """
         try:
             snapshot = yield from self._snapshot(ref)
         except RedisMisconfigured as error:
@@ -162,7 +166,7 @@ class StoredConversation(ABC):
             return field
         if snapshot.field is None or not ref.sees(snapshot.record):
             return None
-        if snapshot.is_list:
+        if snapshot.is_list or self.sealing is not None:
             with suppress(ConversationCorrupt):
                 return self.document(ref, snapshot).whole().raw
         return snapshot.field
@@ -234,7 +238,7 @@ class StoredConversation(ABC):
         try:
             return (yield from operation)
         except Damaged as damage:
-            failure: ConversationMemoryError = self.corrupt(ref, damage.raw, damage.reason)
+            failure: ConversationMemoryError = self.damaged(ref, damage)
         except RedisMisconfigured as error:
             if not is_wrong_type(error):
                 raise
@@ -299,36 +303,9 @@ class StoredConversation(ABC):
                 return position
         raise self._error(RunNotFound, ref, repr(run_id))
 
-    def _check_size(self, ref: ConversationRef, size: int) -> None:
-        if size > self.max_bytes:
-            limit = f"{self.max_bytes:,} are allowed (MAX_BYTES). Nothing was written."
-            raise self._error(ConversationTooLarge, ref, f"would have {size:,} bytes, {limit}")
-
-    def _check_runs(self, ref: ConversationRef, texts: Sequence[bytes]) -> None:
-        largest = max(map(len, texts), default=0)
-        if largest > self.max_run_bytes:
-            limit = f"{self.max_run_bytes:,} are allowed (MAX_RUN_BYTES). Nothing was written."
-            raise self._error(ConversationTooLarge, ref, f"has a run of {largest:,} bytes, {limit}")
-
-    def _conflict(self, ref: ConversationRef, what: str) -> ConversationConflict:
-        return self._error(ConversationConflict, ref, f"{what}. Nothing was written.")
-
-    def not_found(self, ref: ConversationRef) -> ConversationNotFound:
-        return self._error(ConversationNotFound, ref, " for this owner" if ref.scoped else "")
-
-    def corrupt(self, ref: ConversationRef, raw: bytes, reason: str) -> ConversationCorrupt:
-        return ConversationCorrupt(raw=raw, reason=reason, **self._where(ref))
-
-    def _error(self, kind: type[E], ref: ConversationRef, reason: str) -> E:
-        return kind(reason, **self._where(ref))
-
-    def _where(self, ref: ConversationRef) -> dict[str, str]:
-        id = decode(ref.id)
-        return {"alias": self.alias, "index": self.keys.name, "conversation_id": id}
-
 
 def _revision(snapshot: Snapshot, document: Document) -> str:
-    if snapshot.is_list:
+    if snapshot.is_list or snapshot.sealing is not None:  # stored otherwise than the document
         return snapshot.revision
     return f"{snapshot.record.version}-{document.fingerprint}"
 

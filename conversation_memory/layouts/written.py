@@ -7,14 +7,17 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..conf import IndexSettings
-from ..documents import Document, build
-from ..exceptions import ConversationCorrupt, ReplyLost, counted
+from ..documents import Document, build, tail_of
+from ..encryption.sealing import DOCUMENT, RUN, TITLE
+from ..exceptions import ConversationCorrupt, ReplyLost, Undecryptable, counted
 from ..keys import decode
+from ..records import SEALED
 from ..redis_io.operations import Command, Operation, Pause, T
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..titles import proposed
 from .indexed import IndexedConversation
+from .proof import proven
 from .refs import ConversationRef, Encoded, Snapshot, identified
 from .stored import Refusal
 
@@ -48,6 +51,11 @@ class WrittenConversation(IndexedConversation, ABC):
         super().__init__(settings)
         self._crowded: set[bytes] = set()
 
+    @property
+    def form(self) -> str:
+        """The name of the layout as records have it."""
+        return self.name + (SEALED if self.sealing else "")
+
     @abstractmethod
     def formed(self, document: Document) -> Document:
         """The document in the form of this layout."""
@@ -79,7 +87,7 @@ class WrittenConversation(IndexedConversation, ABC):
             if reply[0] == b"changed":  # its form is not ours, or another program wrote
                 return (yield from self._append_to_document(ref, runs))
             if reply[0] == b"long":
-                snapshot = Snapshot.from_replies(ref.id, reply[1], reply[2])
+                snapshot = Snapshot.from_replies(self.keys, ref.id, reply[1], reply[2])
                 written = yield from self._append_at(ref, runs, snapshot)
                 if written == [b"changed"]:
                     self._note_crowd(ref.id)
@@ -105,7 +113,7 @@ class WrittenConversation(IndexedConversation, ABC):
                 return int(reply.split()[1])
             if reply[0] != b"long":
                 return None if reply[0] == b"changed" else list(reply)
-            snapshot = Snapshot.from_replies(ref.id, reply[1], reply[2])
+            snapshot = Snapshot.from_replies(self.keys, ref.id, reply[1], reply[2])
             if snapshot.record.version != version:
                 return None
             written = yield from self._append_at(ref, runs, snapshot)
@@ -145,15 +153,18 @@ class WrittenConversation(IndexedConversation, ABC):
         """
         texts = [(run, self.text_of(run)) for run in runs]
         self._check_runs(ref, [text for _, text in texts])
+        stored = [text for _, text in texts]
+        if self.sealing is not None:
+            stored = self.sealing.seal_all(RUN, ref.id, stored)
         args: list[bytes] = []
-        for run, text in texts:
+        for (run, text), kept in zip(texts, stored, strict=True):
             told = self.told(ref, run, text)
             if told is None:
                 return None
-            args += (told, text)
+            args += (told, kept)
         documents = yield from self.indexer()
         change = b"" if documents is None else documents.added(texts, with_texts=False)
-        return [self._title(runs), change, *args]
+        return [self._title(ref, runs), change, *args]
 
     def _append(
         self, ref: ConversationRef, version: int | str, most: int, args: Sequence[bytes]
@@ -166,7 +177,11 @@ class WrittenConversation(IndexedConversation, ABC):
                 raise self.lost(ref, int(reply[1]))
             return reply
 
-        own = [*self._lifetimes(ref), self.name, _EMPTY.raw, _EMPTY.crc, version, self.max_bytes]
+        empty, crc = _EMPTY.raw, _EMPTY.crc
+        if self.sealing is not None:
+            empty = self.sealing.seal(DOCUMENT, ref.id, empty)
+            crc = tail_of(empty)
+        own = [*self._lifetimes(ref), self.form, empty, crc, version, self.max_bytes]
         command = self._command(self._changing(APPEND), ref, [*own, most, *args])
         return replace(command, decode=decoded)
 
@@ -209,13 +224,15 @@ class WrittenConversation(IndexedConversation, ABC):
             step = documents.between(own, changed, document.texts)
         encoded, title = self._checked(ref, changed), b""
         if not snapshot.record.runs:
-            title = self._title(document.runs or added or changed.runs)
+            title = self._title(ref, document.runs or added or changed.runs)
         written: int | Refusal = yield self._write(ref, encoded, snapshot, step, title=title)
         return changed if isinstance(written, int) else written
 
     def _settled(self, ref: ConversationRef, attempt: Attempt[T]) -> Operation[T]:
         """The result of `attempt`, which is repeated until its script accepts."""
         digested = False
+        if self.sealing is not None:
+            yield from proven(self.keys, self.alias)
         for number in range(_ATTEMPTS):
             reply = yield from attempt(ref, digested)
             if not isinstance(reply, list):
@@ -235,6 +252,10 @@ class WrittenConversation(IndexedConversation, ABC):
             # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
             yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
+        if reason == b"sealed":
+            key = decode(names[0])
+            why = f"it is encrypted with key {key!r}, and this alias has no ENCRYPTION"
+            raise self.damaged(ref, Undecryptable(why, b"", key))
         if reason == b"reply":
             raise self._error(ReplyLost, ref, decode(names[0]))
         if reason != b"owner":
@@ -244,16 +265,17 @@ class WrittenConversation(IndexedConversation, ABC):
         return ref.owned_by(names[0] or None)
 
     def _checked(self, ref: ConversationRef, document: Document) -> Encoded:
-        """The encoded document. Raises `ConversationTooLarge`."""
-        encoded = self.encoded(document)
+        """The encoded document, encrypted if need be. Raises `ConversationTooLarge`."""
+        encoded = self.encoded(document).sealed(self.sealing, ref.id)
         self._check_size(ref, encoded.size)
         if encoded.size > self.max_run_bytes:
             self._check_runs(ref, document.texts)
         return encoded
 
-    def _title(self, runs: Sequence[Run]) -> bytes:
+    def _title(self, ref: ConversationRef, runs: Sequence[Run]) -> bytes:
         """The title to propose for a conversation that begins with `runs`."""
-        return proposed(self.title, runs[0], self.alias) if runs else b""
+        title = proposed(self.title, runs[0], self.alias) if runs else b""
+        return title if self.sealing is None else self.sealing.seal(TITLE, ref.id, title)
 
     def _write(
         self,

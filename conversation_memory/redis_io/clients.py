@@ -4,25 +4,31 @@ None of this opens a connection; redis-py does that at the first command. EMBEDD
 """
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import redis
 import redis.asyncio
 import redis.asyncio.connection
 import redis.asyncio.sentinel
+import redis.cluster
 import redis.connection
+import redis.sentinel
 from django.core.cache import InvalidCacheBackendError, caches
 from django.core.exceptions import ImproperlyConfigured
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.connection import parse_url
 from redis.driver_info import DriverInfo
 from redis.exceptions import AuthenticationError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from ..conf import IndexSettings, embedded_folder
+from ..conf import IndexSettings, embedded_redis
 from ..exceptions import InvalidIndexError, RedisUnavailable, sensitive
+from ..keys import encode
+from . import sentinels, slots
 from .traffic import AsyncTimedPool, TimedPool, note_retry
 
 LENDERS = (
@@ -57,6 +63,13 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+_SENTINEL_DEFAULTS: dict[str, Any] = {
+    "socket_timeout": 1.0,
+    "socket_connect_timeout": 1.0,
+    "driver_info": _DRIVER_INFO,
+}
+
+
 class _Reconnecting:
     """Up to three more attempts after a lost connection, at once: our writes may be repeated."""
 
@@ -85,36 +98,35 @@ class AsyncReconnectingRetry(_Reconnecting, AsyncRetry):  # type: ignore[misc]
 
 
 @sensitive
-def own(settings: IndexSettings) -> redis.Redis:
-    """A sync client for the address of `settings`."""
+def own(settings: IndexSettings, *, on_replica: bool = False) -> redis.Redis:
+    """A sync client for the address of `settings`, or for the replicas of that server."""
     options = {**_DEFAULTS, "retry": ReconnectingRetry(), **dict(settings.options)}
-    return redis.Redis.from_pool(_pool(redis, settings, options))
+    return redis.Redis.from_pool(_pool(redis, settings, options, on_replica=on_replica))
 
 
 @sensitive
-def own_async(settings: IndexSettings) -> Any:
-    """An async client for the address of `settings`."""
+def own_async(settings: IndexSettings, *, on_replica: bool = False) -> Any:
+    """See own(); an async client."""
     options = {**_DEFAULTS, "retry": AsyncReconnectingRetry(), **dict(settings.options)}
     retry = options["retry"]
     if isinstance(retry, Retry):  # OPTIONS has one for both clients, and redis-py two kinds
         errors: Any = retry._supported_errors
         options["retry"] = AsyncRetry(retry._backoff, retry.get_retries(), errors)
-    return redis.asyncio.Redis.from_pool(_pool(redis.asyncio, settings, options))
+    pool = _pool(redis.asyncio, settings, options, on_replica=on_replica)
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 @sensitive
-def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
-    if options.pop("ssl", False):  # an argument of the client, but not of its pool
-        options["connection_class"] = module.SSLConnection
-    # A blocking pool: one request more than there are connections waits instead of failing.
-    kind: Any = TimedPool if module is redis else AsyncTimedPool
-    url = embedded(settings.alias) if settings.embedded else settings.url
+def _pool(
+    module: Any, settings: IndexSettings, options: dict[str, Any], *, on_replica: bool
+) -> Any:
     try:
-        if url:
-            pool = kind.from_url(url, **options)
+        if settings.sentinels:
+            pool = _sentinel_pool(module, settings, options, on_replica=on_replica)
+        elif settings.cluster:
+            pool = _slot_pool(module, settings, options, on_replica=on_replica)
         else:
-            address = {key: getattr(settings, key) for key in _ADDRESS}
-            pool = kind(**address, **options)
+            pool = _server_pool(module, settings, options)
         pool.connection_class(**pool.connection_kwargs)  # rejects a wrong argument now
         return pool
     except (TypeError, ValueError, RedisError) as error:
@@ -125,7 +137,52 @@ def _pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
     )
 
 
-def embedded(alias: str) -> str:
+@sensitive
+def _server_pool(module: Any, settings: IndexSettings, options: dict[str, Any]) -> Any:
+    if options.pop("ssl", False):  # an argument of the client, but not of its pool
+        options["connection_class"] = module.SSLConnection
+    # A blocking pool: one request more than there are connections waits instead of failing.
+    kind: Any = TimedPool if module is redis else AsyncTimedPool
+    if url := embedded(settings) if settings.embedded else settings.url:
+        return kind.from_url(url, **options)
+    return kind(**{key: getattr(settings, key) for key in _ADDRESS}, **options)
+
+
+@sensitive
+def _slot_pool(
+    module: Any, settings: IndexSettings, options: dict[str, Any], *, on_replica: bool
+) -> Any:
+    nodes = [parse_url(url) for url in settings.cluster]  # type: ignore[no-untyped-call]
+    given = {key: value for key, value in nodes[0].items() if key not in ("host", "port", "db")}
+    is_tls = given.pop("connection_class", None) is not None
+    options = {**_credentials(settings), **options, **given}
+    options["ssl"] = is_tls or options.get("ssl", False)
+    addresses = [(node.get("host", "localhost"), node.get("port", 6379)) for node in nodes]
+    index = encode(settings.index)
+    return slots.pool(module, index, addresses, options, on_replica=on_replica)
+
+
+@sensitive
+def _sentinel_pool(
+    module: Any, settings: IndexSettings, options: dict[str, Any], *, on_replica: bool
+) -> Any:
+    is_async = module is redis.asyncio
+    retry = AsyncReconnectingRetry() if is_async else ReconnectingRetry()
+    asking = {**_SENTINEL_DEFAULTS, "retry": retry, **dict(settings.sentinel_options)}
+    manager = (sentinels.AsyncMasterSentinel if is_async else sentinels.MasterSentinel)(
+        settings.sentinels, sentinel_kwargs=asking
+    )
+    kind = sentinels.AsyncBlockingMasterPool if is_async else sentinels.BlockingMasterPool
+    options = {**_credentials(settings), "db": settings.db, **options, "is_master": not on_replica}
+    return kind(settings.service, manager, **options)
+
+
+def _credentials(settings: IndexSettings) -> dict[str, Any]:
+    named = {"username": settings.username, "password": settings.password}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def embedded(settings: IndexSettings) -> str:
     """The URL for EMBEDDED: REDIS_URL of the environment, or else that of the project's Redis.
 
     Raises `RedisUnavailable` if there is no such server and it cannot be started.
@@ -135,9 +192,9 @@ def embedded(alias: str) -> str:
     from ..testing.embedded_redis import EmbeddedRedisError, shared_redis
 
     try:
-        return shared_redis(embedded_folder())
+        return shared_redis(*embedded_redis(settings.embedded))
     except EmbeddedRedisError as error:
-        reason = f"The embedded Redis of alias {alias!r} cannot be started: {error}"
+        reason = f"The embedded Redis of alias {settings.alias!r} cannot be started: {error}"
         raise RedisUnavailable(reason) from error
 
 
@@ -188,6 +245,32 @@ def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     return sentinel.master_for(pool.service_name, ssl=ssl, **options)
 
 
+def is_cluster(client: Any) -> bool:
+    """True for a cluster client of redis-py, sync or async."""
+    return isinstance(client, redis.cluster.RedisCluster | redis.asyncio.RedisCluster)
+
+
+@sensitive
+def settings_of(client: Any, settings: IndexSettings) -> IndexSettings:
+    """`settings` with the nodes, the credentials and the options of a cluster client."""
+    manager = client.nodes_manager
+    given = manager.connection_kwargs
+    options = {key: given[key] for key in _LENT if given.get(key) is not None}
+    options = {key: value for key, value in options.items() if key not in (*_ADDRESS, "path")}
+    kind = given.get("connection_class", redis.Connection)
+    tls = (redis.SSLConnection, redis.asyncio.SSLConnection)
+    scheme = "rediss" if given.get("ssl") or issubclass(kind, tls) else "redis"
+    nodes = [(node.host, node.port) for node in manager.startup_nodes.values()]
+    hosts = sorted((f"[{host}]" if ":" in host else host, port) for host, port in nodes)
+    return replace(
+        settings,
+        cluster=tuple(f"{scheme}://{host}:{port}" for host, port in hosts),
+        username=given.get("username"),
+        password=given.get("password"),
+        options=tuple(sorted(options.items())),
+    )
+
+
 @sensitive
 def waiting(client: Any) -> Any:
     """A client of the same kind and server for commands that wait, such as XREAD with BLOCK."""
@@ -197,7 +280,27 @@ def waiting(client: Any) -> Any:
     options["max_connections"] = 2**31  # MAX_FOLLOWERS is the limit; that of redis-py is 100
     kind = redis.asyncio if isinstance(client, redis.asyncio.Redis) else redis
     if hasattr(pool, "sentinel_manager"):
-        own = type(pool)(pool.service_name, pool.sentinel_manager, **options)
+        own = sentinels.unlimited(type(pool))(pool.service_name, pool.sentinel_manager, **options)
     else:
         own = kind.ConnectionPool(**options)
     return kind.Redis.from_pool(own)
+
+
+def close(client: Any) -> None:
+    """Close a client of ours, and those that tell it where the server is."""
+    client.close()
+    pool = client.connection_pool
+    if manager := getattr(pool, "sentinel_manager", None):
+        manager.close()
+    if nodes := pool.connection_kwargs.get("nodes"):
+        nodes.close()
+
+
+async def aclose(client: Any) -> None:
+    """See close()."""
+    await client.aclose()
+    pool = client.connection_pool
+    if manager := getattr(pool, "sentinel_manager", None):
+        await manager.aclose()
+    if nodes := pool.connection_kwargs.get("nodes"):
+        await nodes.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Lock
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
@@ -60,9 +61,7 @@ async def _closing(client: Any) -> Guard:
     try:
         yield
     finally:
-        await client.aclose()
-        if manager := getattr(client.connection_pool, "sentinel_manager", None):
-            await manager.aclose()
+        await clients.aclose(client)
 
 
 class Connection:
@@ -76,6 +75,8 @@ class Connection:
         self._async_clients = AsyncClients()
         self._follower: Any = None
         self._async_followers = AsyncClients()
+        self._replica: Any = None
+        self._async_replicas = AsyncClients()
         self._followers = 0
         self._reads = WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Any]]()
 
@@ -96,6 +97,20 @@ class Connection:
         if self._is_borrowed:
             return self._async_clients.get(lambda: clients.async_twin(self.client))
         return self._async_clients.get(lambda: clients.own_async(self.settings))
+
+    @property
+    def replica(self) -> Any:
+        """A sync client for the replicas of the server; only with CLUSTER or SENTINELS."""
+        with self._lock:
+            if self._replica is None:
+                self._replica = clients.own(self.settings, on_replica=True)
+            return self._replica
+
+    @property
+    def async_replica(self) -> Any:
+        """See `replica`; that of the running event loop."""
+        make = partial(clients.own_async, self.settings, on_replica=True)
+        return self._async_replicas.get(make)
 
     @property
     def follower(self) -> Any:
@@ -137,20 +152,29 @@ class Connection:
         """The address of the server without credentials: `localhost:6379/0`."""
         pool = self.client.connection_pool
         options = pool.connection_kwargs
+        if self.settings.cluster:
+            return f"{', '.join(map(_node, self.settings.cluster))} (cluster)"
         server = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
         server = getattr(pool, "service_name", options.get("path", server))
         return f"{server}/{options.get('db') or 0}"
+
+    @property
+    def _async_pools(self) -> tuple[AsyncClients, ...]:
+        return self._async_clients, self._async_followers, self._async_replicas
 
     def close(self) -> None:
         """Close the clients of ours, the async ones when their loops run next."""
         client, self._client = self._client, None
         if client is not None and not self._is_borrowed:
-            client.close()
+            clients.close(client)
+        replica, self._replica = self._replica, None
+        if replica is not None:
+            clients.close(replica)
         follower, self._follower = self._follower, None
         if follower is not None:
             follower.close()
-        self._async_clients.close()
-        self._async_followers.close()
+        for pool in self._async_pools:
+            pool.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -208,6 +232,14 @@ class LentConnection(Connection):
             yield
 
 
+def lent(client: Any, settings: IndexSettings) -> Connection:
+    """The connection of a driver that was given `client`."""
+    if clients.is_cluster(client):
+        # It cannot do all that a client of one server can: ours goes to the same nodes.
+        return connect(clients.settings_of(client, settings))
+    return LentConnection(client, settings)
+
+
 # What test helpers have to clean: the servers for which this process has made a client.
 contacted: set[tuple[Any, ...]] = set()
 
@@ -223,6 +255,11 @@ def connect(settings: IndexSettings) -> Connection:
         return _connections[settings.server]
 
 
+def _node(url: str) -> str:
+    """`redis://user:word@host:6379/0` as `host:6379`."""
+    return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+
+
 def close_all() -> None:
     """Close every client of ours; the next use opens new ones."""
     with _lock:
@@ -235,5 +272,5 @@ def close_all() -> None:
 async def aclose_all() -> None:
     """Close the async clients of the running loop."""
     for connection in list(_connections.values()):
-        await connection._async_clients.aclose()
-        await connection._async_followers.aclose()
+        for pool in connection._async_pools:
+            await pool.aclose()

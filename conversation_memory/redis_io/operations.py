@@ -269,11 +269,9 @@ def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
 
 
 def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
-    return {
-        position: with_source(calls[position])
-        for position, reply in enumerate(replies)
-        if isinstance(reply, NoScriptError)
-    }
+    found = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    waits = [len(calls) - 1] if found and calls[-1][0] == "WAIT" else []  # behind the writes
+    return {place: with_source(calls[place]) for place in found} | {n: calls[n] for n in waits}
 
 
 def _patched(replies: list[Any], known: list[Any], positions: Iterable[int]) -> list[Any]:

@@ -21,6 +21,7 @@ _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
 _needs = re.compile(r"-- needs: (.*)\n").match
 
 _sources: dict[str, bytes] = {}
+_writing: set[str] = set()  # digests of scripts
 
 
 class Script:
@@ -35,12 +36,15 @@ class Script:
         code = "\n".join(map(_code, parts))
         self._name, self._documents = name, documents
         self.commands = sorted({*_called(code)})
-        if not WRITES.isdisjoint(self.commands):
+        is_writing = not WRITES.isdisjoint(self.commands)
+        if is_writing:
             commands = ", ".join(f"'{command}'" for command in self.commands)
             code = _code("allowed").replace("ARGV", f"{{{commands}}}") + "\n" + code
         self.source = code.encode()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
         _sources[self.sha] = self.source
+        if is_writing:
+            _writing.add(self.sha)
 
     @cached_property
     def without_documents(self) -> Script:
@@ -62,7 +66,23 @@ class Script:
 
 def with_source(call: Call) -> Call:
     """`call` as EVAL, for a server that does not know the script yet."""
-    return ("EVAL", _sources[call[1]], *call[2:])
+    return (call[0].replace("EVALSHA", "EVAL"), _sources[call[1]], *call[2:])
+
+
+def writes(call: Call) -> bool:
+    """True for a call that changes keys, or for a script that does."""
+    return call[0] in WRITES or call[0] in ("EVAL", "EVALSHA") and _sha_of(call[1]) in _writing
+
+
+def as_read_only(call: Call) -> Call:
+    """`call` as EVALSHA_RO if it is of a script that does not write."""
+    if call[0] not in ("EVAL", "EVALSHA") or writes(call):
+        return call
+    return (f"{call[0]}_RO", *call[1:])
+
+
+def _sha_of(script: str | bytes) -> str:
+    return script if isinstance(script, str) else sha1(script, usedforsecurity=False).hexdigest()
 
 
 def _parts(name: str, *, documents: bool) -> Iterator[str]:

@@ -22,7 +22,7 @@ from ..readers import ConversationReader
 from ..records import LARGEST
 from ..redis_io.connections import Connection
 from ..redis_io.operations import Operation, aperform, perform, single
-from .open_runs import OUTCOMES, Chunk, ReplyState, chunk, position
+from .open_runs import OUTCOMES, Chunk, ReplyTexts, position
 
 # How long a read waits for the next chunk, in seconds, before the state of the reply is looked at.
 HEARTBEAT = 5.0
@@ -71,6 +71,7 @@ class Following:
         self._is_known = self._is_lost = self._is_over = False
         self._chunks = layout.keys.chunks(ref.id, encode(run_id))
         self._open = layout.keys.open(ref.id)
+        self._texts = ReplyTexts.of(layout.keys, ref.id, encode(run_id))
 
     def __iter__(self) -> Iterator[Chunk]:
         return (chunk for chunk in self.with_pauses() if chunk is not None)
@@ -90,7 +91,8 @@ class Following:
                 if self._is_over:
                     return
                 client = self._connection.follower
-                chunks = self._told(perform(client, self._read(), self._layout.alias))
+                reading = self._layout.guarded(self._ref, self._read())
+                chunks = self._told(perform(client, reading, self._layout.alias))
                 chunks = chunks or [*self._reader._run(self.look(), "follow"), None]
 
     async def awith_pauses(self) -> AsyncGenerator[Chunk | None, None]:
@@ -117,7 +119,7 @@ class Following:
         if (yield from self._layout.record(self._ref)) is None:
             return self._removed()
         state, newest, time = yield [
-            single("HGET", self._open, b"state:" + encode(self._run_id), decode=ReplyState.read),
+            single("HGET", self._open, b"state:" + encode(self._run_id), decode=self._texts.state),
             single("XREVRANGE", self._chunks, "+", "-", "COUNT", 1, otherwise=[]),
             now(),
         ]
@@ -140,7 +142,7 @@ class Following:
         if not reply:
             return []
         [[_, entries]] = reply.items() if isinstance(reply, dict) else reply
-        return [chunk(entry) for entry in entries]
+        return [self._texts.chunk(entry) for entry in entries]
 
     async def _aread(self) -> list[Chunk]:
         """See _read(). Followers that are as far wait for one read together."""
@@ -148,7 +150,8 @@ class Following:
         place = (self._chunks, self._after)
         if place not in reads:
             client = self._connection.async_follower
-            reads[place] = SharedRead(aperform(client, self._read(), self._layout.alias))
+            reading = self._layout.guarded(self._ref, self._read())
+            reads[place] = SharedRead(aperform(client, reading, self._layout.alias))
         try:
             return await reads[place].result()
         finally:

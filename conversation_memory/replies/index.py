@@ -15,7 +15,7 @@ from ..layouts import ConversationRef, Layout
 from ..records import number, page_limit
 from ..redis_io.operations import Command, Operation, Performing, single, twins
 from .lifecycle import Replies
-from .open_runs import OpenRun, ReplyState
+from .open_runs import OpenRun, ReplyState, ReplyTexts
 
 ABANDONED = "No worker has finished this reply in time."
 
@@ -91,12 +91,13 @@ def _open(layout: Layout, names: Sequence[tuple[bytes, bytes]]) -> Operation[lis
     for (id, run), (owner, expires), (question, text) in zip(
         names, replies[::2], replies[1::2], strict=True
     ):
-        state, deadline = ReplyState.read(text), number(expires)
+        texts = ReplyTexts.of(keys, id, run)
+        state, deadline = texts.state(text), number(expires)
         if state is None or question is None:
             stale.append(keys.reply(id, run))
         elif deadline is None or deadline > time:
             owned_by = decode(owner) if owner else None
-            found.append(OpenRun.of(id, owned_by, run, state, question, time))
+            found.append(OpenRun.of(texts, owned_by, state, question, time))
     if stale:
         with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
             yield single("ZREM", keys.opened(), *stale)

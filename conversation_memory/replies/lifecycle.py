@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..clock import now
+from ..encryption.sealing import CHUNK, QUESTION, REASON
 from ..exceptions import (
     ConversationConflict,
     ConversationNotFound,
@@ -14,7 +15,7 @@ from ..exceptions import (
     ReplyError,
     ReplyLost,
 )
-from ..keys import encode
+from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.refs import Settlement
 from ..layouts.stored import Refusal
@@ -22,11 +23,11 @@ from ..redis_io.operations import Command, Operation, Pause, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
-from .open_runs import Chunk, OpenRun, ReplyState, chunk, said, write_reason, write_text
+from .open_runs import Chunk, OpenRun, ReplyState, ReplyTexts, said, write_reason, write_text
 
 BEGIN = Script("begin")
 CLAIM = Script("claim")
-CHUNK = Script("chunk")
+ADD = Script("chunk")
 SETTLE = Script("settle")
 
 UNCLAIMED = b"-"  # the token of a question that was not amended
@@ -87,6 +88,7 @@ class Replies:
         Raises `ReplyLost`, with the reason "changed" if another one took its place before.
         """
         new = fresh_token()
+        yield from self._check_readable(question.id)
         try:
             yield from self._keep(question, token, new)
         except ReplyLost as error:
@@ -96,9 +98,10 @@ class Replies:
     def _keep(self, question: Run, before: bytes, token: bytes) -> Operation[None]:
         text, layout = question.to_wire(), self.layout
         layout._check_runs(self.ref, [text])
+        text = self._texts(question.id).stored(QUESTION, text)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
-            args = [*layout._lifetimes(ref), text, before, token]
+            args = [*layout._lifetimes(ref), text, before, token, layout.form]
             reply: bytes | Refusal = yield self._command(BEGIN, ref, question.id, args)
             return reply
 
@@ -121,10 +124,12 @@ class Replies:
         """The number of the claim, the question, and what was said before if it is to go on."""
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
+            args = [token, lease, int(resume), self.layout.form]
             reply: bytes | Refusal
-            reply = yield self._command(CLAIM, ref, run_id, [token, lease, int(resume)])
+            reply = yield self._command(CLAIM, ref, run_id, args)
             return reply
 
+        yield from self._check_readable(run_id)
         try:
             found = yield from self.layout._settled(self.ref, attempt)
         except ReplyLost as error:
@@ -135,18 +140,32 @@ class Replies:
         state = ReplyState.read(text)
         assert state is not None
         chunks = (yield from self.chunks(run_id)) if resume else []
+        question = self._texts(run_id).opened(QUESTION, question)
         return state.claims, Run.from_text(question), chunks
 
     def chunks(self, run_id: str) -> Operation[list[Chunk]]:
         """Everything in the stream of a reply."""
-        key = self._keys.chunks(self.ref.id, encode(run_id))
-        return [chunk(entry) for entry in (yield single("XRANGE", key, "-", "+", otherwise=[]))]
+        key, texts = self._keys.chunks(self.ref.id, encode(run_id)), self._texts(run_id)
+        entries = yield single("XRANGE", key, "-", "+", otherwise=[])
+        return [texts.chunk(entry) for entry in entries]
+
+    def _texts(self, run_id: str) -> ReplyTexts:
+        return ReplyTexts.of(self._keys, self.ref.id, encode(run_id))
+
+    def _check_readable(self, run_id: str) -> Operation[None]:
+        """Raises `Undecryptable` if a text of the reply is, which must not be dropped."""
+        if self.layout.sealing is None or (yield from self.layout.record(self.ref)) is None:
+            return
+        name = b"question:" + encode(run_id)
+        question = yield single("HGET", self._keys.open(self.ref.id), name, otherwise=None)
+        self._texts(run_id).opened(QUESTION, question or b"")
+        yield from self.chunks(run_id)
 
     def add(self, run_id: str, token: bytes, lease: int, number: int, text: str) -> Operation[None]:
         """Add a chunk, and extend the lease when half of it is over."""
         keys, args = self._last(self.ref, run_id)
-        own = [token, lease, number, write_text(text)]
-        answer = yield Command((CHUNK.call(keys, [*own, *args]),))
+        own = [token, lease, number, self._texts(run_id).stored(CHUNK, write_text(text))]
+        answer = yield Command((ADD.call(keys, [*own, *args]),))
         if answer != 1:
             raise self.error(run_id, answer.decode())
 
@@ -176,12 +195,14 @@ class Replies:
         self, run_id: str, token: bytes, status: str, reason: str, ending: Ending = NO_ENDING
     ) -> Operation[None]:
         """Settle a reply without appending it; "removed" gives up the question too."""
+        if status == "removed":
+            yield from self._check_readable(run_id)
         settlement = self._settlement(run_id, token, status, reason, ending)
         yield from self._settle(run_id, settlement, closes=status == "removed")
 
     def _settle(self, run_id: str, settlement: Settlement, *, closes: bool) -> Operation[None]:
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            args = [int(closes), *settlement.args]
+            args = [int(closes), self.layout.form, *settlement.args]
             reply: int | Refusal
             reply = yield self.layout._command(SETTLE, ref, args, settlement.keys)
             return reply
@@ -243,7 +264,7 @@ class Replies:
             names = [kind + encode(run_id) for kind in (b"question:", b"state:")]
             values, time = yield [single("HMGET", open, *names), now()]
             fields = dict(zip(names, values, strict=True))
-        return read_open_runs(self.ref.id, record.owner, fields, time)
+        return read_open_runs(self._keys, self.ref.id, record.owner, fields, time)
 
     def _command(
         self, script: Script, ref: ConversationRef, run_id: str, args: Sequence[Any]
@@ -261,8 +282,11 @@ class Replies:
         self, run_id: str, token: bytes, status: str, reason: str, ending: Ending
     ) -> Settlement:
         keys, args = self._last(self.ref, run_id)
-        text = (ending.number, write_text(ending.rest), int(ending.anew), ending.last)
-        return Settlement(tuple(keys), (token, status, write_reason(reason), *text, *args))
+        texts = self._texts(run_id)
+        rest = texts.stored(CHUNK, write_text(ending.rest))
+        why = texts.stored(REASON, write_reason(reason))
+        text = (ending.number, rest, int(ending.anew), ending.last)
+        return Settlement(tuple(keys), (token, status, why, *text, *args))
 
     def error(self, run_id: str, why: str) -> ReplyError:
         """The error for a worker that may not write."""
@@ -282,15 +306,16 @@ def fields_of(open: bytes) -> Command[dict[bytes, bytes]]:
 
 
 def read_open_runs(
-    id: bytes, owner: str | None, fields: dict[bytes, bytes | None], now: int
+    keys: Keys, id: bytes, owner: str | None, fields: dict[bytes, bytes | None], now: int
 ) -> list[OpenRun]:
     """The open runs of the fields of a hash, the oldest first."""
     found = []
     for name, question in fields.items():
         run_id = name.removeprefix(b"question:")
-        state = ReplyState.read(fields.get(b"state:" + run_id))
+        texts = ReplyTexts.of(keys, id, run_id)
+        state = texts.state(fields.get(b"state:" + run_id))
         if run_id != name and question is not None and state is not None:
-            found.append((state.begun, OpenRun.of(id, owner, run_id, state, question, now)))
+            found.append((state.begun, OpenRun.of(texts, owner, state, question, now)))
     return [run for _, run in sorted(found, key=lambda pair: (pair[0], pair[1].run_id))]
 
 

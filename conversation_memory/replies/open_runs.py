@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from ..artifacts import Artifact
 from ..clock import moment
-from ..keys import decode
+from ..encryption.sealing import CHUNK, QUESTION, REASON, Sealing
+from ..keys import Keys, decode
 from ..runs import Run
 
 # Follow those of scripts/replies.lua.
 OUTCOMES = ("finished", "failed", "cancelled", "removed")
+
+_NO_REASON = b'""'  # as scripts/replies.lua writes it
 
 _state = re.compile(
     rb"([a-z]+) (\d{1,15}) (\d{1,15}) (\d{1,15}) (\d{1,9}) (\S+) (.*)", re.S
@@ -69,25 +72,24 @@ class OpenRun:
     @classmethod
     def of(
         cls,
-        id: bytes,
+        texts: ReplyTexts,
         owner: str | None,
-        run_id: bytes,
         state: ReplyState,
         question: bytes,
         now: int,
     ) -> OpenRun:
         claimed = state.status == "claimed"
         return cls(
-            decode(id),
+            decode(texts.id),
             owner,
-            decode(run_id),
+            decode(texts.run_id),
             "lost" if claimed and state.lease <= now else state.status,
             moment(state.begun),
             moment(state.changed),
             moment(state.lease) if claimed else None,
             state.claims,
             state.reason,
-            Run.from_text(question),
+            Run.from_text(texts.opened(QUESTION, question, strict=False)),
             state.token,
         )
 
@@ -119,14 +121,48 @@ class Chunk:
         return self.kind in OUTCOMES
 
 
-def chunk(entry: Sequence[Any]) -> Chunk:
-    """The chunk of an entry of a stream."""
-    id, flat = entry
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    kind, text = fields.get(b"k"), fields.get(b"t", b"")
-    if kind is None:
-        return Chunk(id.decode(), "text", read_text(text))
-    return Chunk(id.decode(), read_text(kind), read_reason(text))
+@dataclass(frozen=True, slots=True)
+class ReplyTexts:
+    """The texts of one open run, as they are stored and as they are read."""
+
+    sealing: Sealing | None
+    id: bytes  # of the conversation
+    run_id: bytes
+
+    @classmethod
+    def of(cls, keys: Keys, id: bytes, run_id: bytes) -> ReplyTexts:
+        return cls(keys.sealing, id, run_id)
+
+    def stored(self, kind: bytes, text: bytes) -> bytes:
+        if self.sealing is None or text == _NO_REASON:
+            return text
+        return self.sealing.seal(kind, self.id, text, self.run_id)
+
+    def opened(self, kind: bytes, text: bytes, *, strict: bool = True) -> bytes:
+        """Raises `Undecryptable`; unless `strict`, such a text is returned as it is stored."""
+        if self.sealing is None or text == _NO_REASON:
+            return text
+        opened = self.sealing.open if strict else self.sealing.lenient
+        return opened(kind, self.id, text, self.run_id)
+
+    def state(self, text: bytes | None) -> ReplyState | None:
+        """See ReplyState.read(), with the reason that it was given."""
+        state = ReplyState.read(text)
+        if state is None or self.sealing is None or text is None:
+            return state
+        *_, reason = text.split(b" ", 6)
+        return replace(state, reason=read_reason(self.opened(REASON, reason, strict=False)))
+
+    def chunk(self, entry: Sequence[Any], *, strict: bool = True) -> Chunk:
+        """The chunk of an entry of the stream."""
+        id, flat = entry
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        kind, text = fields.get(b"k"), fields.get(b"t", b"")
+        if kind is None:
+            text = self.opened(CHUNK, text, strict=strict)
+            return Chunk(id.decode(), "text", read_text(text))
+        reason = read_reason(self.opened(REASON, text, strict=False))
+        return Chunk(id.decode(), read_text(kind), reason)
 
 
 def said(chunks: Sequence[Chunk]) -> str:

@@ -1,6 +1,6 @@
 -- needs: conversation, documents
 -- Append runs that are not known yet.
--- ARGV  id, owner, lifetime, default lifetime, layout, the empty document, its CRC-32, version (''
+-- ARGV  id, owner, lifetime, default lifetime, layout, the empty document, its checksum, version (''
 --       any; with one, the runs are known to be new), most bytes of the conversation, most bytes of
 --       a document that is changed here, title ('' none), change of search documents (a document of
 --       each run), then of each run what tells it (layout `list`: see remember(); `hash`: how it
@@ -10,7 +10,7 @@
 -- the caller can tell, or {'long', fields of the record, field} for a longer document, to be changed
 -- by the caller.
 local layout, empty, version, most = ARGV[5], ARGV[6], ARGV[8], tonumber(ARGV[9])
-local is_list, FIRST = layout == 'list', 13
+local is_list, FIRST = is_list_form(layout), 13
 
 -- How many runs a document has; see documents.py. There are fewer braces than commas to look at.
 local function runs_before(document, ends)
@@ -65,7 +65,7 @@ for i = FIRST, #ARGV, 2 do
 end
 if not is_list then size = length + size + 2 * #new end
 if size > most then return {'large', size} end
-if #new == 0 then return '0 0' end
+if #new == 0 then return answer('0 0') end
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 local fields = stored.exists and {} or {'layout', layout}
 local function set(field, value)

@@ -2,13 +2,15 @@
 -- Keep the question of a run whose output is to come, beside the conversation; or amend it, while
 -- nobody has claimed it.
 -- ARGV  id, owner, lifetime, default lifetime, question, token of the question to amend ('' for
---       none), that of the new one; what replies.lua says
+--       none), that of the new one, layout; what replies.lua says
 -- Returns the state, of a run that was begun before too; a refusal (conversation.lua), 'absent'
 -- without a conversation, or {'reply', why} if it cannot be amended.
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
 local state, question = read()
+refused = unsealed(stored, ARGV[8], question)
+if refused then return refused end
 local token = ARGV[7]
 if ARGV[6] ~= '' and not (state and question and state.token == token) then
   if not state then return {'reply', 'absent'} end
@@ -18,7 +20,10 @@ if ARGV[6] ~= '' and not (state and question and state.token == token) then
   state.token, state.changed = token, string.format('%.0f', clock())
   redis.call('HSET', open, QUESTION, ARGV[5], STATE, text_of(state))
 end
-if state then return text_of(state) end
+if state then
+  keep(state)  -- WAIT waits only for a call that writes
+  return text_of(state)
+end
 redis.call('ZCARD', opened)
 local now = clock()
 list_at(now)

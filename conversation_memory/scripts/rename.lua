@@ -1,14 +1,19 @@
--- needs: conversation
+-- needs: resealed
 -- Give a conversation another id.
 -- KEYS  ... , record, runs, ids and checkpoints of the new id, last
--- ARGV  id, owner, new id
+-- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
+--       of an encrypted one, its field for the new id, how many fields and values of the record and
+--       how many texts of the runs, those, and what resealed.lua says
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
 -- of another owner, or a refusal (conversation.lua).
 local renamed, moved, known, kept = unpack(KEYS, #KEYS - 3)
-local target = ARGV[3]
+local target = ARGV[6]
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
+local anew = ARGV[7]
+refused = difference(stored) or not anew and unsealed(stored)
+if refused then return refused end
 local past = tolerant('HMGET', renamed, 'expires', 'owner')
 if not past then return -1 end
 local deadline = past[1] and number(past[1])
@@ -17,12 +22,30 @@ if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, 
   return (past[2] or '') == owner and -1 or -2
 end
 check_orders()
+local texts = anew and 10 + ARGV[8]
+local others = anew and texts + ARGV[9]
+if anew then
+  local map = map_of(others)
+  local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
+  if not title or not fields then return {'changed'} end
+  put_replies(fields, streams)
+  unindex(stored)
+  if title ~= '' then redis.call('HSET', record, 'title', title) end
+end
 local untouched = stored.size > LONG and is_untouched()
-redis.call('HSET', content, target, redis.call('HGET', content, id))
+redis.call('HSET', content, target, anew or redis.call('HGET', content, id))
 redis.call('HDEL', content, id)
 local moves = {[record] = renamed, [runs] = moved, [ids] = known, [checkpoints] = kept}
 for from, to in pairs(moves) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
+end
+if anew then
+  redis.call('HSET', renamed, unpack(ARGV, 10, texts - 1))
+  redis.call('DEL', moved)
+  for i = texts, others - 1, MANY do
+    redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
+  end
+  if stored.expires then redis.pcall('PEXPIREAT', moved, stored.expires) end
 end
 if redis.call('HGET', renamed, 'replies') then
   local open, fields = root .. 'open:', tolerant('HKEYS', root .. 'open:' .. id) or {}

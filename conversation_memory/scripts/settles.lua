@@ -19,7 +19,10 @@ local function unsettled()
   if not state then return {'reply', 'absent'} end
   -- The token of a question is known to all who have read it.
   local is_own = token == '' or token == state.token and state.claims > 0
-  if state.status == status and is_own then return {'reply', 'repeated'} end
+  if state.status == status and is_own then
+    keep(state)  -- WAIT waits only for a call that writes
+    return {'reply', 'repeated'}
+  end
   local is_held = state.status == 'claimed' or state.claims == 0
   if question and token ~= '' and token ~= state.token and state.claims == 0 then
     return {'reply', 'changed'}

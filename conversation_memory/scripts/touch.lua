@@ -1,12 +1,14 @@
 -- needs: slide
 -- Set the title of a conversation; or let its deadline slide, or give it another lifetime.
--- ARGV  id, owner, 1 if only that owner's counts, 'title', title; or 'lifetime', lifetime, default,
---       the deadline ('' for that of the lifetime)
--- Returns whether the conversation exists (for that owner).
+-- ARGV  id, owner, 1 if only that owner's counts, 'title', title, layout; or 'lifetime', lifetime,
+--       default, the deadline ('' for that of the lifetime)
+-- Returns whether the conversation exists (for that owner), or {'sealed', key}.
 local stored, before = enter()
 if type(before) == 'number' then return before end
 if not stored.exists or (ARGV[3] == '1' and stored.owner ~= owner) then return 0 end
 if ARGV[4] == 'title' then
+  local refused = unsealed(stored, ARGV[6])
+  if refused then return refused end
   redis.call('HSET', record, 'title', ARGV[5])
   return answer(1)
 end

@@ -7,15 +7,16 @@
 -- Returns the new version, a refusal, {'changed'}, {'digest'}, or {'documents'} if some are
 -- missing.
 local stored, refused = enter()
-refused = refused or difference(stored)
+local layout = ARGV[15]
+refused = refused or unsealed(stored, layout) or difference(stored)
 if refused then return refused end
 local change = change_of(stored, ARGV[9])
 if lacks(stored, change) then return {'documents'} end
 local field, count, first = ARGV[6], tonumber(ARGV[13]), 14 + ARGV[12]
 local fields = {unpack(ARGV, 14, first - 1)}
-local layout = fields[2]
 local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
-if layout == 'list' or stored.layout ~= 'hash' then redis.call('DEL', runs, ids) end
+if is_sealed(layout) then unindex(stored) end
+if is_list_form(layout) or not stored.layout or is_list_form(stored.layout) then redis.call('DEL', runs, ids) end
 if stored.layout and stored.layout ~= layout then redis.call('HDEL', record, 'end', 'bytes') end
 for i = first, first + count - 1, MANY do
   redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, first + count) - 1))

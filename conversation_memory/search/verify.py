@@ -173,7 +173,8 @@ def document_command(layout: Layout, record: Record) -> Command[Document | None]
 
     def decoded(replies: list[Any]) -> Document | None:
         with suppress(Damaged):
-            return Snapshot(replies[0], record, replies[1]).document
+            sealing = layout.sealing
+            return Snapshot(replies[0], record, replies[1], sealing=sealing).document
         return None
 
     calls = (("HGET", layout.keys.content(id), id), ("LRANGE", layout.keys.runs(id), 0, -1))

@@ -27,6 +27,8 @@ SECTIONS = (
     "admin",
     "replies",
     "frameworks",
+    "cluster",
+    "encryption",
 )
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 

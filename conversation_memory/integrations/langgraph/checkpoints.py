@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ...encryption.sealing import refuse
 from ...exceptions import ConversationConflict, ConversationCorrupt
 from ...layouts import ConversationRef, Layout
 from ...layouts.stored import Refusal
@@ -112,6 +113,7 @@ class Checkpoints:
     """The checkpoints of one conversation, as one caller sees it."""
 
     def __init__(self, layout: Layout, ref: ConversationRef):
+        refuse(layout.sealing, layout.alias, "checkpoints of LangGraph")
         self.layout = layout
         self.ref = ref
         self._key = layout.keys.checkpoints(ref.id)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...clock import now
 from ...collection.erase import erase_items
+from ...encryption.sealing import refuse
 from ...exceptions import (
     ConversationCorrupt,
     ConversationError,
@@ -77,6 +78,7 @@ class Items:
     """All items that one owner has in an index, or nobody (an empty owner)."""
 
     def __init__(self, keys: Keys, alias: str, owner: bytes):
+        refuse(keys.sealing, alias, "items of a store of LangGraph")
         self._keys = keys
         self._alias = alias
         self._owner = owner

@@ -7,8 +7,18 @@ from typing import IO, Any
 from django.core.management.base import CommandError, CommandParser
 
 from conversation_memory import indexes
-from conversation_memory.archive import LONGEST, POLICIES, Archive, Chats, Counts, Restore, reading
+from conversation_memory.archive import (
+    LONGEST,
+    POLICIES,
+    Archive,
+    Chats,
+    Counts,
+    Restore,
+    archive_key,
+    reading,
+)
 from conversation_memory.archive.chat_exports import READERS
+from conversation_memory.encryption.keyring import Keyring
 from conversation_memory.exceptions import counted
 from conversation_memory.management.command import MemoryCommand
 from conversation_memory.management.exit_codes import Exit
@@ -24,6 +34,11 @@ class Command(MemoryCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", metavar="FILE", help="Archive to restore; '-' is stdin.")
         self.add_using(parser)
+        parser.add_argument(
+            "--key",
+            metavar="ID=env:NAME",
+            help="The key of an encrypted archive, if it is not one of ENCRYPTION of the alias.",
+        )
         self.add_restoring(parser)
         parser.add_argument(
             "--format",
@@ -57,7 +72,9 @@ class Command(MemoryCommand):
         self.after_interrupt = "Nothing was written."
         index, owners = indexes[using], owner_map(options["owner_map"])
         with reading(sys.stdin.buffer if file == "-" else file) as (stream, name):
-            source = self.verified(stream, name, options["format"], index.settings.max_bytes)
+            keyring = archive_key(options["key"]) if options["key"] else index.keyring
+            most = index.settings.max_bytes
+            source = self.verified(stream, name, options["format"], most, keyring)
             restore = Restore(
                 index,
                 source,
@@ -71,12 +88,18 @@ class Command(MemoryCommand):
         self.complain(counts)
 
     def verified(
-        self, stream: IO[bytes], name: str, format: str, max_bytes: int
+        self,
+        stream: IO[bytes],
+        name: str,
+        format: str,
+        max_bytes: int,
+        keyring: Keyring | None = None,
     ) -> Archive | Chats:
         source: Archive | Chats
         longest = max(LONGEST, 2 * max_bytes)
         if format == "archive":
             source = Archive(stream, name, longest)
+            source.keyring = keyring
         else:
             source = Chats(stream, name, longest, format)
         with self.progress("Checking", total=source.size, unit="B") as show:

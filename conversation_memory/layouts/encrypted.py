@@ -1,0 +1,75 @@
+"""What a conversation that is encrypted needs besides: encrypting it anew, and for another id."""
+
+from abc import ABC
+from typing import Any
+
+from ..encryption.sealing import TITLE
+from ..exceptions import ConversationConflict
+from ..redis_io.operations import Operation, single
+from ..redis_io.scripts import Script
+from .refs import ConversationRef
+from .resealing import resealed
+from .stored import Refusal
+from .written import WrittenConversation
+
+RESEAL = Script("reseal")
+
+
+class EncryptedConversation(WrittenConversation, ABC):
+    """Encrypts anew what a conversation has stored."""
+
+    def _check_title(self, ref: ConversationRef) -> Operation[None]:
+        """Raises `Undecryptable` if the title cannot be decrypted, which must not be replaced."""
+        assert self.sealing is not None
+        call = ("HMGET", self.keys.record(ref.id), "owner", "title")
+        owner, title = yield single(*call, otherwise=[None, None])
+        if title and (owner == ref.owner or not ref.scoped):
+            self.sealing.open(TITLE, ref.id, title)
+
+    def _sealed_for(
+        self, ref: ConversationRef, target: bytes, digested: bool
+    ) -> Operation[tuple[ConversationRef, list[Any]]]:
+        """The arguments of rename.lua for a conversation that is encrypted for its id."""
+        assert self.sealing is not None
+        snapshot = yield from self._snapshot(ref, digested=digested)
+        ref = self._seen(ref, snapshot)
+        args: list[Any] = [*snapshot.expectation, target]
+        if snapshot.field is None:
+            return ref, args
+        encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
+        others = yield from resealed(self.keys, ref.id, target)
+        pairs = [part for pair in encoded.record.items() for part in pair]
+        counts = len(pairs), len(encoded.texts)
+        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others.args]
+
+    def reseal(self, ref: ConversationRef) -> Operation[bool]:
+        """Encrypt with the newest key what it has not encrypted. Returns False if all was."""
+        sealing = self.sealing
+        assert sealing is not None
+
+        def content(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
+            snapshot = yield from self._snapshot(ref, digested=digested)
+            if snapshot.field is None or all(
+                map(sealing.is_current, [snapshot.field, *snapshot.texts])
+            ):
+                return False
+            ref = self._seen(ref, snapshot)
+            encoded = self._checked(ref, self.formed(self.document(ref, snapshot)))
+            written = yield self._write(ref, encoded, snapshot, b"", keeps_times=True)
+            return True if isinstance(written, int) else written
+
+        def others(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
+            found = yield from resealed(self.keys, ref.id, ref.id)
+            if found.is_same:
+                return False
+            done = yield self._command(RESEAL, ref, found.args)
+            return bool(done) if isinstance(done, int) else done
+
+        is_new = yield from self._settled(ref, content)
+        is_new = (yield from self._settled(ref.for_a_call(), others)) or is_new
+        if (yield single("EXISTS", self.keys.checkpoints(ref.id))):
+            what = (
+                "is encrypted, but not its checkpoints of LangGraph: ENCRYPTION does not cover them"
+            )
+            raise self._error(ConversationConflict, ref, f"{what}.")
+        return is_new
