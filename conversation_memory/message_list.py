@@ -10,7 +10,7 @@ from uuid import uuid4
 from .exceptions import ReplyLost, RunNotFound
 from .messages.formats import Format, find_format, plain
 from .messages.parts import Message
-from .messages.turns import FORMAT, MESSAGES, Turn, kept, messages_of, split
+from .messages.turns import Turn, kept, messages_of, split, without_messages
 from .messaging import MessagingDriver
 from .redis_io.abreast import abreast
 from .redis_io.operations import Operation, Performing, T, twins
@@ -294,8 +294,7 @@ def _end(runs: Sequence[Run], waiting: Sequence[OpenRun]) -> _End:
 def with_meta_of(run: Run, turn: Turn) -> Run:
     """The run of a turn, with what else the meta of the run had that it takes the place of."""
     made = turn.run()
-    others = {k: v for k, v in (run.meta or {}).items() if k not in (MESSAGES, FORMAT)}
-    if others:
+    if others := without_messages(run.meta):
         made.meta = {**others, **(made.meta or {})}
     return made
 

@@ -20,7 +20,7 @@ from .compact import (
     wire_text,
 )
 from .exceptions import Damaged, Undecryptable
-from .wire import dumps, dumps_unchecked, loads_any, loads_together
+from .wire import dumps, dumps_unchecked, exact, loads_any, loads_together
 
 
 class Run:
@@ -200,12 +200,36 @@ def decoded_runs(
 
     Raises `Damaged`, naming the run.
     """
+    runs = _together(texts, values)
+    for number, run in enumerate(runs):
+        if run is None:
+            runs[number] = decoded_run(texts[number], f"run {start + number}")
+    return runs  # type: ignore[return-value]
+
+
+def lenient(texts: Sequence[bytes], values: Sequence[Any] | None = None) -> list[Run]:
+    """See decoded_runs(), but a damaged run is an error only when it is looked at."""
+    runs = _together(texts, values)
+    return [
+        Run.from_text(raw) if run is None else run for raw, run in zip(texts, runs, strict=True)
+    ]
+
+
+def _together(texts: Sequence[bytes], values: Sequence[Any] | None) -> list[Run | None]:
+    """The runs of texts that can be decoded at a time; None for each other one."""
     values = loads_together(texts) if values is None else values
     if values is None:
-        values = [None] * len(texts)
+        return [None] * len(texts)
+    plain = [*map(is_plain, values)]
+    if not all(plain):  # of others, only the strings are sure to be exact
+        sure = exact(texts, values)
+        plain = [
+            one or (is_exact and (type(value) is dict or is_short(value)))
+            for one, value, is_exact in zip(plain, values, sure, strict=True)
+        ]
     return [
-        _known(raw, value) if is_plain(value) else decoded_run(raw, f"run {position}")
-        for position, (raw, value) in enumerate(zip(texts, values, strict=True), start)
+        _known(raw, value) if one else None
+        for raw, value, one in zip(texts, values, plain, strict=True)
     ]
 
 
@@ -213,18 +237,6 @@ def _known(raw: bytes, value: Any) -> Run:
     run = _new(Run)
     run._raw, run._value, run._data = raw, value, None
     return run
-
-
-def lenient(texts: Sequence[bytes], values: Sequence[Any] | None = None) -> list[Run]:
-    """See decoded_runs(), but a damaged run is an error only when it is looked at."""
-    values = loads_together(texts) if values is None else values
-    if values is None:
-        return [*map(Run.from_text, texts)]
-    # Of others, only the strings of a value are exact: they are decoded when they are looked at.
-    return [
-        _known(raw, value) if is_plain(value) else Run.from_text(raw)
-        for raw, value in zip(texts, values, strict=True)
-    ]
 
 
 def decoded_run(raw: bytes, name: str) -> Run:

@@ -25,7 +25,7 @@ from ..documents import Document
 from ..exceptions import Damaged
 from ..indexes import ConversationIndex
 from ..keys import Id
-from ..messages.turns import FORMAT, MESSAGES
+from ..messages.turns import without_messages
 from ..redis_io.operations import Operation, single
 from ..rendering import Budget, Look, Shown, image_type, label, pick, show, visible
 from ..rendering.shown_artifacts import pretty
@@ -190,7 +190,8 @@ class OwnerExport(Dump):
             return _html("run", number=number, damage=label(reason), stored=stored, **state)
         sides = [*_sides(run, self._budget)]
         has_steps = any(side.name == STEP for side in sides)
-        meta = _values(_without_messages(run.meta) if has_steps else run.meta)
+        # The steps show the messages; the JSON file has them.
+        meta = _values(without_messages(run.meta) if has_steps else run.meta)
         return _html("run", number=number, sides=sides, meta=meta, **state)
 
     def _add_unreadable(self, entry: Entry, name: str, reason: str) -> None:
@@ -284,11 +285,6 @@ def _sides(run: Run, budget: Budget) -> Iterator[Side]:
         if artifact.value not in ("", None) or artifact.mime_type:
             look = Look(url=url, markdown=side == "output", budget=budget)
             yield Side(side, show(artifact, side, look))
-
-
-def _without_messages(meta: Any) -> dict[str, Any]:
-    """A page shows the steps instead; the JSON file has the messages."""
-    return {key: value for key, value in meta.items() if key not in (MESSAGES, FORMAT)}
 
 
 def _values(values: Any) -> list[tuple[str, str]]:

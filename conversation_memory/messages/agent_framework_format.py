@@ -106,6 +106,10 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
     return [one for message in messages for one in _message(message)]
 
 
+def from_texts(question: str, answer: str) -> list[Message]:
+    return [_made("user", [_text(question)]), _made("assistant", [_text(answer)])]
+
+
 def _message(message: Message) -> Iterator[Message]:
     role = message.get("role")
     if role == "user":

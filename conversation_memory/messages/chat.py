@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .parts import FAILED, REASONING, SYSTEM, Message, is_said
+from .parts import FAILED, REASONING, SYSTEM, Message, is_said, said
 
 ROLES = ("assistant", "developer", "system", "tool", "user")
+
+from_texts = said
 
 
 def fault(message: Message) -> str:

@@ -17,7 +17,7 @@ from . import (
     responses,
     ui,
 )
-from .parts import SYSTEM, Message
+from .parts import SYSTEM, Message, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,13 @@ class Format:
     to_chat: Callable[[Sequence[Message]], list[Message]]
     from_chat: Callable[[Sequence[Message], str], list[Message]]
     has_items: bool = False  # True if some are items without a role
+    from_texts: Callable[[str, str], list[Message]] | None = None  # a quicker from_chat()
+
+    def exchange(self, question: str, answer: str, run_id: str) -> list[Message]:
+        """The messages of a question and its answer, without an empty one."""
+        if self.from_texts and question and answer:
+            return self.from_texts(question, answer)
+        return self.from_chat(said(question, answer), run_id)
 
     def roles_of(self, message: Message) -> list[str]:
         return [one["role"] for one in self.to_chat([message]) if isinstance(one.get("role"), str)]
@@ -47,7 +54,15 @@ class Format:
 
 
 FORMATS = {
-    name: Format(name, room.ROLES, room.fault, room.to_chat, room.from_chat, room is responses)
+    name: Format(
+        name,
+        room.ROLES,
+        room.fault,
+        room.to_chat,
+        room.from_chat,
+        room is responses,
+        getattr(room, "from_texts", None),
+    )
     for name, room in (
         ("openai", chat),
         ("openai-responses", responses),

@@ -140,6 +140,10 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
     return [one for message in messages for one in _message(message)]
 
 
+def from_texts(question: str, answer: str) -> list[Message]:
+    return [_made(_HUMAN, question), _answered(answer, {}, [])]
+
+
 def _message(message: Message) -> Iterator[Message]:
     role, content = message.get("role"), message.get("content")
     if role == "user":
@@ -156,8 +160,12 @@ def _message(message: Message) -> Iterator[Message]:
     elif role == "assistant" and (is_said(message) or REASONING in message):
         known = {name: message[name] for name in (REASONING,) if name in message}
         calls = [*map(_call, calls_of(message))]
-        more: Message = {"invalid_tool_calls": [], "usage_metadata": None}
-        yield _made(_AI, text_of(message), known, tool_calls=calls, **more)
+        yield _answered(text_of(message), known, calls)
+
+
+def _answered(text: str, more: Message, calls: list[Message]) -> Message:
+    rest: Message = {"invalid_tool_calls": [], "usage_metadata": None}
+    return _made(_AI, text, more, tool_calls=calls, **rest)
 
 
 def _made(kind: str, content: Any, more: Message | None = None, **members: Any) -> Message:

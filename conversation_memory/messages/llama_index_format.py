@@ -95,11 +95,18 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
     return [_message(message) for message in messages if is_said(message)]
 
 
+def from_texts(question: str, answer: str) -> list[Message]:
+    pairs = (("user", question), ("assistant", answer))
+    return [_made(role, [_text(text)], {}) for role, text in pairs]
+
+
+def _made(role: Any, blocks: list[Message], kwargs: Message) -> Message:
+    return {"role": role, "additional_kwargs": kwargs, "blocks": blocks}
+
+
 def _message(message: Message) -> Message:
     role, content = message.get("role"), message.get("content")
     kwargs: Message = {}
-    if isinstance(content, str) and len(message) == 2:  # as most are
-        return {"role": role, "additional_kwargs": kwargs, "blocks": [_text(content)]}
     if role == "assistant":
         text = text_of(message)
         blocks = [_text(text)] if text else []
@@ -108,7 +115,7 @@ def _message(message: Message) -> Message:
         blocks, kwargs = [_text(text_of(message))], {"tool_call_id": message.get("tool_call_id")}
     else:
         blocks = [*filter(None, map(_block, parts_of(content)))]
-    return {"role": role, "additional_kwargs": kwargs, "blocks": blocks}
+    return _made(role, blocks, kwargs)
 
 
 def _text(text: Any) -> Message:

@@ -100,6 +100,12 @@ def text_of(message: Message) -> str:
     return joined(parts_of(content)) or string(message.get("refusal"))
 
 
+def said(question: Any, answer: Any) -> list[Message]:
+    """The messages of a question and an answer, without empty ones."""
+    pairs = (("user", question), ("assistant", answer))
+    return [{"role": role, "content": content} for role, content in pairs if content]
+
+
 def call(id: Any, name: Any, arguments: Any) -> Message:
     function = {"name": string(name), "arguments": string(arguments)}
     return {"id": string(id), "type": "function", "function": function}

@@ -22,12 +22,15 @@ from .parts import (
     member,
     parts_of,
     result,
+    said,
     string,
     text_of,
     text_part,
 )
 
 ROLES = ("assistant", "developer", "system", "user")
+
+from_texts = said
 
 
 def fault(item: Message) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import Any
 from uuid import uuid4
 
 from ..artifacts import Artifact
 from ..runs import Run
+from ..wire import checksum
 from .formats import FORMATS, OPENAI, Format, checked
 from .parts import (
     SYSTEM,
@@ -21,16 +23,19 @@ from .parts import (
     joined,
     member,
     parts_of,
+    said,
     string,
     text_of,
 )
 
-# The keys in the meta of a run; the second only if the format is not OpenAI's chat form.
+# The keys in the meta of a run; the second only if the format is not OpenAI's chat form, the third
+# only if input and output are texts: it tells quickly that neither they nor the messages changed.
 MESSAGES = "messages"
 FORMAT = "messages_format"
+CHECKSUM = "messages_checksum"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Turn:
     """The messages from one of a user up to the next, of which the first is at `start`.
 
@@ -43,7 +48,7 @@ class Turn:
     id: str = ""
     is_named: bool = False  # False if the id is a fresh one
 
-    @property
+    @cached_property
     def chat(self) -> list[Message]:
         return self.format.to_chat(self.messages)
 
@@ -70,12 +75,15 @@ class Turn:
     def run(self) -> Run:
         """The run, which keeps the messages unless its texts tell them."""
         input, output = projected(self.chat)
-        if isinstance(input, str) and isinstance(output, str):
-            plain = self.format.from_chat(said(input, output), self.id)
-            if plain == self.messages:
-                return Run(input, output, id=self.id)
-        name = {} if self.format is OPENAI else {FORMAT: self.format.name}
-        return Run(input, output, {MESSAGES: self.messages, **name}, id=self.id)
+        are_texts = isinstance(input, str) and isinstance(output, str)
+        if are_texts and self.format.exchange(input, output, self.id) == self.messages:
+            return Run(input, output, id=self.id)
+        meta: dict[str, Any] = {MESSAGES: self.messages}
+        if self.format is not OPENAI:
+            meta[FORMAT] = self.format.name
+        if are_texts:
+            meta[CHECKSUM] = checksum([input, output, self.messages])
+        return Run(input, output, meta, id=self.id)
 
     def behind(self, run: Run) -> Turn:
         """The whole turn of a run that goes on with these messages. Raises ValueError."""
@@ -153,8 +161,8 @@ def split(
     group = [*before]
     is_asked = Turn(format, group).is_asked
     for message in messages:
-        is_next = format.begins(message) or format.is_system(message)
-        if group and is_next and not is_asked:
+        is_next = not is_asked and (format.begins(message) or format.is_system(message))
+        if group and is_next:
             yield group
             group, is_asked = [], True
         group.append(message)
@@ -227,6 +235,8 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
+    if CHECKSUM in meta and meta[CHECKSUM] == checksum([input, output, messages]):
+        return found
     chat = format.to_chat(messages)
     if _is_question(chat) and run.output.text:  # a worker has finished the open run
         answer = [{"role": "assistant", "content": run.output.text}]
@@ -265,6 +275,12 @@ def _stored_in(meta: Any) -> tuple[Format, list[Any]] | None:
     return (format, messages) if format and messages and isinstance(messages, list) else None
 
 
+def without_messages(meta: Any) -> dict[str, Any]:
+    """What else the meta of a run has."""
+    known = meta if isinstance(meta, dict) else {}
+    return {name: one for name, one in known.items() if name not in (MESSAGES, FORMAT, CHECKSUM)}
+
+
 def _texts(chat: Sequence[Message]) -> tuple[str, str]:
     """Input and output as they are when a chat export was restored: texts."""
     found = {
@@ -288,6 +304,9 @@ def _values(artifact: Artifact) -> list[tuple[str, Any]]:
 
 def messages_of(run: Run, format: Format) -> list[Message]:
     """The messages of a run in a format: those that were appended, if they were in this one."""
+    input, output, meta = run.glance()
+    if meta is None and input is not None and output is not None:
+        return format.exchange(input, output, run.id)
     found = kept(run)
     if found and found[0] is format:
         return found[1]
@@ -301,12 +320,6 @@ def chat_messages(run: Run) -> list[Message]:
     if kept(run):
         return messages_of(run, OPENAI)
     return said(_content(run.input), _content(run.output))
-
-
-def said(question: Any, answer: Any) -> list[Message]:
-    """The messages of a question and an answer, without empty ones."""
-    pairs = (("user", question), ("assistant", answer))
-    return [{"role": role, "content": content} for role, content in pairs if content]
 
 
 def _content(artifact: Artifact) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from statistics import median
 from time import perf_counter, process_time
+from typing import NamedTuple
 
 from ..utils import monitored
 
@@ -25,6 +26,31 @@ def interleaved(
             if round >= 0:
                 times[name].append(perf_counter() - start)
     return {name: median(values) * 1e6 for name, values in times.items()}
+
+
+class Least(NamedTuple):
+    """The least that a call took, in microseconds: of the client's processor, and on the wall.
+
+    Only the least is the call's own on a machine that does other things at the same time.
+    """
+
+    processor: float
+    wall: float
+
+
+def least(calls: Calls, rounds: int) -> dict[str, Least]:
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for round in range(-2, rounds):  # two to warm up
+        for name, call in calls.items():
+            start, began = process_time(), perf_counter()
+            call()
+            took = process_time() - start, perf_counter() - began
+            if round >= 0:
+                times[name].append(took)
+    return {
+        name: Least(*(min(each) * 1e6 for each in zip(*found, strict=True)))
+        for name, found in times.items()
+    }
 
 
 def processor_times(

@@ -31,7 +31,7 @@ from ...documents import Document
 from ...exceptions import ReplyLost, RunNotFound
 from ...layouts import ConversationRef, Layout
 from ...messages.formats import OPENAI, find_format, plain
-from ...messages.turns import FORMAT, MESSAGES, Turn
+from ...messages.turns import Turn, without_messages
 from ...redis_io.operations import Operation
 from ...replies.lifecycle import UNCLAIMED, Ending, Replies
 from ...runs import Run
@@ -96,9 +96,7 @@ class ThreadTurn:
     def renewed(self, run: Run) -> Run:
         """`run`, which this turn has become, with what others have noted in its meta."""
         fresh = self.run()
-        noted = run.meta if isinstance(run.meta, dict) else {}
-        kept = {name: one for name, one in noted.items() if name not in (MESSAGES, FORMAT)}
-        fresh.meta = {**kept, **(fresh.meta or {})} or None
+        fresh.meta = {**without_messages(run.meta), **(fresh.meta or {})} or None
         return fresh
 
 

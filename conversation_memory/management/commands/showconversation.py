@@ -18,7 +18,7 @@ from conversation_memory.management.terminal import (
 )
 from conversation_memory.messages import Step, steps_of
 from conversation_memory.messages.steps import readable
-from conversation_memory.messages.turns import FORMAT, MESSAGES
+from conversation_memory.messages.turns import without_messages
 from conversation_memory.records import Record
 
 
@@ -99,7 +99,7 @@ def _transcript(run: Run, columns: int | None) -> Iterator[str]:
     steps = [*steps_of(run)]
     meta = run.meta
     if meta and steps:
-        meta = {key: value for key, value in meta.items() if key not in (MESSAGES, FORMAT)}
+        meta = without_messages(meta)
     if meta:
         yield from wrapped(f"Meta: {_plain(meta)}", columns, "")
     for name, artifact in (("Input", run.input), ("Output", run.output)):
