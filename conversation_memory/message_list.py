@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -258,6 +258,17 @@ class MessageList(Performing):
         else:
             yield from self.driver._layout.shorten(self.driver._ref, run.id, shortened)
         return taken[0]
+
+    def loaded(self, messages: list[Message], load: Callable[[list[Message]], T], what: str) -> T:
+        """Messages that were read, as a framework has them; `what` names one of those.
+
+        Raises `ConversationCorrupt` if the framework cannot load one of them.
+        """
+        try:
+            return load(messages)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            reason = f"a message in the meta of a run is not {what}"
+            raise self.driver._layout.corrupt(self.driver._ref, b"", reason) from None
 
     def _kept_changing(self) -> Exception:
         return self.driver._layout._conflict(self.driver._ref, "kept changing")

@@ -122,7 +122,9 @@ class MessagingDriver(ReplyingDriver):
             if (yield from self._replies.is_stored(turn.id)):
                 return
             open = yield from self._replies.get(turn.id)
-        if open and not open.claims and not turn.is_question:
+        # What was appended before may have gone on since.
+        is_known = turn.is_question or (open and turn.starts(open.question))
+        if open and not open.claims and not is_known:
             yield from self._replies.amend(turn.run(), open.token)
         else:
             yield from self._replies.begin(turn.run())

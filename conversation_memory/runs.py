@@ -19,7 +19,7 @@ from .compact import (
     spellings,
     wire_text,
 )
-from .exceptions import Damaged
+from .exceptions import Damaged, Undecryptable
 from .wire import dumps, dumps_unchecked, loads_any, loads_together
 
 
@@ -233,6 +233,8 @@ def decoded_run(raw: bytes, name: str) -> Run:
         value = loads_any(raw)
         if type(value) is not dict and not is_short(value):
             raise Damaged("it is not an object", raw)
+    except Undecryptable:  # it says why, and needs to be told from damage
+        raise
     except Damaged as error:
         raise Damaged(f"{name} is damaged: {error.reason}", raw) from None
     return _known(raw, value)

@@ -47,4 +47,6 @@ class EncryptedTestCase(RedisTestCase):
             return self.redis.xrange(name)
         if kind == b"zset":
             return self.redis.zrange(name, 0, -1, withscores=True)
+        if kind == b"set":
+            return self.redis.smembers(name)
         return self.redis.get(name)

@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
+from .programs import start
 from .utils import RedisTestCase
 
 SECRET = "they told us about the diagnosis"
@@ -32,7 +32,7 @@ class ServerTestCase(RedisTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = EmbeddedRedis(search=False, options=cls.options)
+        cls.server = start(options=cls.options)
         cls.addClassCleanup(cls.server.close)
 
     def setUp(self):

@@ -407,7 +407,7 @@ class PageTests(AdminTestCase):
     def test_what_was_found_in_messages_is_shown_with_its_place(self):
         self.fill(3)
         snippet = mark_safe("an <mark>apple</mark>")
-        hits = [mock.Mock(run_id="run 7", snippet_html=snippet) for _ in range(2)]
+        hits = [mock.Mock(run_id="run 7", snippet_html=snippet, tool="") for _ in range(2)]
         for hit, id in zip(hits, ["c1", "gone"], strict=True):
             hit.conversation_id = hit.record.conversation_id = id
         found = SearchResults(hits, total=9, reasons=(Reason("older"),))

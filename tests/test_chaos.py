@@ -21,10 +21,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from conversation_memory import ConversationIndex, Run, conf
 from conversation_memory.documents import read
 from conversation_memory.exceptions import RedisUnavailable
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .archives import dumped
 from .chaos import SHARED
+from .programs import start
 from .searching import settled
 from .utils import each_layout
 
@@ -39,7 +39,7 @@ class Chaos:
     searches = False
 
     def setUp(self):
-        server = EmbeddedRedis(search=self.searches, options=DURABLE)
+        server = start(search=self.searches, options=DURABLE)
         self.server = self.enterContext(server)
         self.enterContext(self.settings(REDIS_URL=self.server.url))
         super().setUp()

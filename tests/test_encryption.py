@@ -109,6 +109,15 @@ class SealedValueTests(SimpleTestCase):
         found = sealing("b", "a", READ_PLAINTEXT=True).open_all(RUN, b"c", [*texts, b"[]", b""])
         assert found == [b"a", b"b", b"a", b"b", b"[]", b""]
 
+    def test_the_one_of_many_that_does_not_open_is_named(self):
+        one = sealing("a")
+        texts = one.seal_all(RUN, b"c", [b"%d" % number for number in range(40)])
+        assert one.open_all(RUN, b"c", texts) == [b"%d" % number for number in range(40)]
+        for wrong in (texts[20][:-1], one.seal(RUN, b"d", b"20"), b"cm1.b.x", b"[]"):
+            with self.assertRaises(Undecryptable) as caught:
+                one.open_all(RUN, b"c", [*texts[:20], wrong, *texts[21:]])
+            assert caught.exception.raw == wrong
+
     def test_what_is_no_key_id_is_no_sealed_value(self):
         for text in (b"cm1.", b"cm1..x", b"cm1.a", b"cm2.a.x", b"cm1.a b.x", b"{}"):
             assert not is_sealed(text)
@@ -120,6 +129,21 @@ class Base64Tests(SimpleTestCase):
         text = urlsafe_b64encode(raw).rstrip(b"=")
         assert base64url.encoded(raw) == text
         assert base64url.decoded(text) == raw == base64url._decode(text + b"=" * (-len(text) % 4))
+
+    @given(st.lists(st.binary(max_size=60), max_size=40))
+    def test_many_are_decoded_as_one_is(self, raws):
+        assert base64url.decoded_all([*map(base64url.encoded, raws)]) == raws
+
+    @given(st.lists(st.text("AQgw_-+/=1", max_size=6).map(str.encode), max_size=4))
+    def test_of_many_each_has_to_be_canonical(self, texts):
+        def outcome(decoded):
+            try:
+                return decoded()
+            except ValueError:
+                return None
+
+        alone = outcome(lambda: [base64url.decoded(text) for text in texts])
+        assert outcome(lambda: base64url.decoded_all(texts)) == alone
 
     @given(st.binary(max_size=12))
     def test_only_the_canonical_text_is_read(self, text):

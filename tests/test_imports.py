@@ -153,10 +153,10 @@ class ImportFailureTests(Peers, RedisTestCase):
         assert "No conversations were found" in self.imported("agno").err
 
     def test_a_server_that_does_not_answer_is_named_without_its_password(self):
-        url = "redis://ann:secret@127.0.0.1:1/0"
-        found = done("--from", "agno", "--url", url)
-        assert found.code == Exit.UNAVAILABLE
-        assert "127.0.0.1:1" in found.err and "secret" not in found.err
+        for user, query in (("ann:secret@", ""), ("ann:x@secret@", ""), ("", "?password=secret")):
+            found = done("--from", "agno", "--url", f"redis://{user}127.0.0.1:1/0{query}")
+            assert found.code == Exit.UNAVAILABLE
+            assert "127.0.0.1:1" in found.err and "secret" not in found.err
 
     def test_a_wrong_address_is_refused(self):
         found = done("--from", "agno", "--url", "http://x")
@@ -171,6 +171,87 @@ class ImportFailureTests(Peers, RedisTestCase):
     def test_an_unknown_library_is_refused(self):
         with self.assertRaisesRegex(ValueError, "Choose agent-framework"):
             PeerSource("mem0", self.server.url)
+
+
+class HostileImportTests(Peers, RedisTestCase):
+    """Beside each conversation that is damaged, one that is not."""
+
+    @classmethod
+    def write(cls):
+        pass
+
+    def setUp(self):
+        super().setUp()
+        self.there.flushall()
+
+    def beside(self, peer, good, *options):
+        """What becomes of the damaged one, and the ids that were imported."""
+        found = self.imported(peer, *options)
+        records = [*self.index.recent()]
+        assert good in [record.conversation_id for record in records], found
+        return found, records
+
+    def agno(self, id, **more):
+        runs = [{"messages": [{"role": "user", "content": "?"}]}]
+        self.there.set(f"agno:sessions:{id}", json.dumps({"session_id": id, "runs": runs, **more}))
+
+    def test_a_session_of_agno_that_is_damaged_costs_no_other(self):
+        self.agno("good")
+        deep = json.loads("[" * 300 + "]" * 300)
+        for damage in ({"metadata": {"x": deep}}, {"user_id": "\ud800"}):
+            with self.subTest(damage):
+                self.agno("bad", **damage)
+                found, records = self.beside("agno", "good")
+                assert len(records) == 1
+                assert found.code == Exit.FAILED and "Not imported: 'bad': " in found.err
+        self.agno("bad", runs=5, session_data=[], metadata=7)
+        found, records = self.beside("agno", "good")
+        assert len(records) == 2 and found.code == 0
+
+    def test_a_key_of_another_type_beside_a_conversation_costs_no_other(self):
+        for id in ("bad", "good"):
+            self.there.rpush(
+                f"agents:session:{id}:messages", json.dumps({"role": "user", "content": "?"})
+            )
+        self.there.set("agents:session:bad", "x")
+        found, records = self.beside("openai-agents", "good")
+        assert len(records) == 1
+        assert "Not imported: 'bad': it has a key of another type." in found.err
+
+    def test_a_key_that_seems_encoded_is_a_name(self):
+        message = {"type": "message", "role": "user", "contents": [{"type": "text", "text": "?"}]}
+        names = (":good", "|v2|~none|~none|~none|~none|~redis-x-a")
+        for name in names:
+            self.there.rpush(f"chat_messages{name}", json.dumps(message))
+        _, records = self.beside("agent-framework", "good")
+        assert {record.conversation_id for record in records} == {"good", "~redis-x-a"}
+
+    def test_any_bytes_may_be_a_prefix_or_an_id(self):
+        for key in (b"\xff[*?:a\x00\xfe", b"\xffx:b"):
+            self.there.rpush(key, json.dumps({"type": "human", "data": {"content": "?"}}))
+        found = self.imported("langchain-community", "--prefix", "\udcff[*?:")
+        assert found.code == 0
+        assert [record.conversation_id for record in self.index.recent()] == ["a\x00\udcfe"]
+
+    def test_what_expires_meanwhile_is_left_out(self):
+        for id in ("gone", "good"):
+            self.there.rpush(
+                f"agents:session:{id}:messages", json.dumps({"role": "user", "content": "?"})
+            )
+        source = PeerSource("openai-agents", self.server.url)
+        self.addCleanup(source.close)
+        source.verify()
+        assert source.count == 2
+        self.there.delete("agents:session:gone:messages")
+        assert [entry.id for entry in source.entries()] == [b"good"]
+        self.there.set("agents:session:good", "x")
+        assert [*source.entries()] == []
+        assert source.unreadable == {"good": "it has a key of another type"}
+
+    def test_an_owner_that_is_empty_is_none(self):
+        self.agno("c", user_id="")
+        self.imported("agno", "--owner", "bob")
+        assert self.index.driver("c").record().owner == "bob"
 
 
 @skipUnless(PEERS_PYTHON and json_module(), "PEERS_PYTHON has no interpreter with the libraries")

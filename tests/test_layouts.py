@@ -1,7 +1,6 @@
 import json
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import permutations
 from unittest import mock
 
 import pytest
@@ -323,33 +322,6 @@ class MoveTests(RedisTestCase):
 
     def index_of(self, layout):
         return ConversationIndex(replace(self.index.settings, layout=layout))
-
-    def test_every_layout_reads_what_another_wrote(self):
-        for one, other in permutations(LAYOUTS, 2):
-            with self.subTest(f"{one} to {other}"):
-                self.index_of(one).driver("42", owner="ann").store([run("a"), run("b")], {"k": 1})
-                driver = self.index_of(other).driver("42", owner="ann")
-                assert (ids(driver.load()[0]), driver.load()[1]) == (["a", "b"], {"k": 1})
-                assert ids(driver.tail(1)) == ["b"]
-            self.wipe()
-
-    def test_every_layout_changes_what_another_wrote(self):
-        for one, other in permutations(LAYOUTS, 2):
-            with self.subTest(f"{one} to {other}"):
-                self.index_of(one).driver("42").store([run("a"), run("b")], {"k": 1})
-                driver = self.index_of(other).driver("42")
-                assert driver.append(run("b"), run("c")) == 1
-                assert driver.update_metadata({"l": 2}) == {"k": 1, "l": 2}
-                assert ids(self.index_of(one).driver("42").load()[0]) == ["a", "b", "c"]
-            self.wipe()
-
-    def test_what_moved_leaves_no_key_after_its_deletion(self):
-        for one, other in permutations(LAYOUTS, 2):
-            for deleting in (one, other):
-                self.index_of(one).driver("42", owner="ann").append(run("a"))
-                self.index_of(other).driver("42").append(run("b"))
-                assert self.index_of(deleting).driver("42").delete()
-                assert self.keys() == set()
 
     def test_writers_of_both_layouts_by_turns_lose_nothing(self):
         drivers = [self.index_of(layout).driver("42") for layout in LAYOUTS]

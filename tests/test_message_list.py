@@ -1,6 +1,7 @@
 """A conversation as one list of messages, in which frameworks keep what they like."""
 
 import json
+from dataclasses import replace
 from unittest.mock import patch
 
 from hypothesis import given, settings
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from conversation_memory import Run
 from conversation_memory.exceptions import ConversationNotFound, ConversationTooLarge
 from conversation_memory.message_list import MessageList
+from conversation_memory.messages.formats import OPENAI
+from conversation_memory.messages.turns import split
 from conversation_memory.replies.lifecycle import Replies
 
 from .test_messages import answer, calling, result, turns, user
@@ -212,6 +215,45 @@ class MessageListTests:
         with patch.object(Replies, "amend", overtaken):
             MessageList(driver).add([user("2")])
         assert MessageList(driver).read() == [user("0"), user("1"), calling("t"), user("2")]
+
+    def test_a_deletion_that_comes_between_is_not_undone(self):
+        driver, amend = self.index.driver("c"), Replies.amend
+
+        def overtaken(*args):
+            Replies.amend = amend
+            self.index.driver("c").delete()
+            return (yield from amend(*args))
+
+        MessageList(driver).add([user("0"), calling("t")])
+        with patch.object(Replies, "amend", overtaken):
+            assert MessageList(driver).pop() is None
+        assert not driver.exists()
+
+    @both
+    def test_a_turn_that_was_failed_as_abandoned_is_in_the_list_and_goes_on(self, index):
+        driver = index.driver("c")
+        messages = listed(driver)
+        messages.add([user("Where?")])
+        messages.add([calling("t")])
+        [run] = driver.open_runs()
+        assert driver.fail(run.run_id, "No worker has finished this reply in time.")
+        assert listed(driver).read() == [user("Where?"), calling("t")]
+        messages.add([result("t")])
+        listed(driver).add([answer("There.")])
+        said = [user("Where?"), calling("t"), result("t"), answer("There.")]
+        assert (listed(driver).read(), driver.open_runs()) == (said, [])
+
+    def test_a_long_list_of_questions_is_split_in_one_pass(self):
+        converted = []
+
+        def to_chat(messages):
+            converted.extend(messages)
+            return OPENAI.to_chat(messages)
+
+        asked = [user(str(number)) for number in range(200)]
+        [group] = split(asked, replace(OPENAI, to_chat=to_chat), [user("first")])
+        assert group == [user("first"), *asked]
+        assert len(converted) < 5 * len(asked)
 
     def test_it_is_a_list(self):
         with alternating(self.index) as indexes:

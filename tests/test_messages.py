@@ -424,6 +424,15 @@ class MessageTests:
         assert len(driver.load()[0]) == 2
 
     @both
+    def test_a_repetition_that_comes_late_takes_nothing_back(self, index):
+        driver = index.driver("c")
+        begun = [user("Where?"), calling("t")]
+        driver.append_messages(begun, ids=["1"])
+        driver.append_messages([result("t")], ids=["1"])
+        assert driver.append_messages(begun, ids=["1"]) == ["1"]
+        assert driver.messages(run_id="1") == [*begun, result("t")]
+
+    @both
     def test_a_continuation_may_be_repeated_behind_later_runs_by_its_id(self, index):
         driver = index.driver("c")
         driver.append_messages([user("Where?"), calling("t")], ids=["1"])

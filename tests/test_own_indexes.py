@@ -233,7 +233,7 @@ class ServerOfTestsTests(SimpleTestCase):
         with TemporaryDirectory() as folder, mock.patch.dict(os.environ):
             os.environ.pop("REDIS_URL", None)
             entry = self.own(REDIS={"default": {"EMBEDDED": True}}, BASE_DIR=folder)
-            assert entry["URL"] == _server_of(os.getpid())
+            assert entry["URL"] == _server_of(os.getpid(), True)
             with Redis.from_url(entry["URL"]) as client:
                 assert client.ping()
             assert os.listdir(folder) == []

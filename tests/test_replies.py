@@ -200,6 +200,23 @@ class ReplyTests:
         assert not driver.cancel("r")
         assert driver.load()[0][0].output.text == "so"
 
+    @both
+    def test_a_question_that_was_removed_may_be_begun_again(self, index):
+        driver = index.driver("c")
+        driver.begin("Why?", run_id="r")
+        with self.assertRaises(ZeroDivisionError), self.index.driver("c").reply("r") as reply:
+            reply.write("Because")
+            raise ZeroDivisionError
+        assert driver.discard("r")
+        driver.begin("Why not?", run_id="r")
+        [run] = driver.open_runs()
+        assert (run.state, run.input.text) == ("waiting", "Why not?")
+        with self.index.driver("c").reply("r") as reply:
+            reply.write("Yes.")
+        said = [chunk.text for chunk in self.index.driver("c").follow("r") if chunk.kind == "text"]
+        assert said == ["Yes."]
+        assert driver.load()[0][0].output.text == "Yes."
+
     def test_a_reply_is_failed_and_discarded_from_outside(self):
         driver = self.driver()
         driver.begin("Why?", run_id="r")

@@ -11,8 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
-
+from .programs import start
 from .reply_workers import WORDS, patiently
 from .test_chaos import DURABLE
 from .utils import each_layout
@@ -27,7 +26,7 @@ class ReplyChaosTests:
     entry = {"REPLY_LEASE": 0.2, "OPTIONS": {"socket_timeout": 0.5}}
 
     def setUp(self):
-        self.server = self.enterContext(EmbeddedRedis(search=False, options=DURABLE))
+        self.server = self.enterContext(start(options=DURABLE))
         self.enterContext(self.settings(REDIS_URL=self.server.url))
         super().setUp()
         self.workers = []

@@ -14,7 +14,7 @@ from conversation_memory.management.exit_codes import Exit
 
 from .commands import fails
 from .servers import ServerTestCase, free_port
-from .utils import RedisTestCase, both, each_layout, monitored
+from .utils import Awaited, RedisTestCase, both, each_layout, monitored
 
 STOCK = b'{"runs": [], "metadata": {"written by": "a stock driver"}}'
 SOON = 0.05
@@ -274,6 +274,11 @@ class LifetimesTests(LifetimeTests, EndTests):
 class FieldTTLTests:
     """Where fields can expire, the memory is freed without a reaper."""
 
+    def setUp(self):
+        super().setUp()
+        if not self.knows("HPEXPIREAT"):
+            self.skipTest("Before Redis 7.4 and Valkey 9, fields cannot expire.")
+
     def field_deadline(self, id):
         return self.redis.hpexpiretime(self.index.name, id)[0]
 
@@ -350,11 +355,43 @@ class ReadLifetimeTests:
         assert self.keys() == set()
 
 
+class PassedFieldTests(ServerTestCase):
+    """Fields whose deadline has passed, and which the server never gets to."""
+
+    options = {"enable-debug-command": "yes"}
+
+    def setUp(self):
+        super().setUp()
+        self.redis.execute_command("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+
+    def test_they_are_not_counted_and_the_reaper_removes_them(self):
+        for index in (self.index, Awaited(self.index)):
+            index.driver("42", ttl=SOON).append(run())
+            index.driver("43", owner="ann", ttl=SOON).append(run())
+            index.driver("44").append(run())
+            wait()
+            assert (index.count(), index.count(owner="ann")) == (1, 0)
+            assert index.reap() == 2
+            assert self.redis.hlen(self.index.name) == 1
+
+    def test_erasing_and_writing_anew_leave_nothing_of_them(self):
+        for id in ("42", "43"):
+            self.index.driver(id, owner="ann", ttl=SOON).append(run())
+        wait()
+        self.index.driver("42").append(run())
+        assert self.index.count() == 1
+        self.index.erase(owner="ann")
+        assert self.redis.hlen(self.index.name) == 1
+        self.index.driver("42").delete()
+        assert self.keys() == set()
+
+
 class OldServerTests(ServerTestCase):
     """A server that knows no TTL of fields: here, a user to whom it is forbidden."""
 
     def old_index(self, layout):
-        url = self.user("~*", "&*", "+@all", "-hpexpireat", "-hpersist", "-hpexpiretime")
+        forbidden = filter(self.knows, ("hpexpireat", "hpersist", "hpexpiretime"))
+        url = self.user("~*", "&*", "+@all", *[f"-{command}" for command in forbidden])
         entry = {"URL": url, "INDEX": self.index.name, "LAYOUT": layout}
         self.enterContext(self.settings(REDIS={"default": entry}))
         return indexes["default"]

@@ -115,6 +115,49 @@ class RotationTests:
             assert index.driver("stock").load()[1] == {"secret": 1}
             assert index.check().left == 0
 
+    def test_texts_that_are_the_same_in_two_open_runs_are_each_readable(self):
+        def fill(index, id):
+            driver = index.driver(id)
+            for run in ("r", "r1"):
+                reply = driver.begin("same", run_id=run).claim()
+                reply.write("1same" if run == "r" else "same")
+                reply.fail("same")
+            driver.set_title("same")
+
+        with self.keys_are() as plain:
+            fill(plain, "rotated")
+            fill(plain, "old")
+        with self.keys_are("a", READ_PLAINTEXT=True) as index:
+            index.driver("old").rename("renamed")
+            assert index.rotate_keys().failed == 0
+        for id in ("rotated", "renamed"):
+            driver = self.index.driver(id)
+            assert driver.record().title == "same"
+            for open, text in zip(driver.open_runs(), ("1same", "same"), strict=True):
+                assert (open.input.text, open.reason) == ("same", "same")
+                assert driver.reply(open.run_id, resume=True).text == text
+
+    def test_no_search_document_of_the_time_before_is_left(self):
+        writes = {
+            "append": lambda driver: driver.append(Run("q", "b")),
+            "rename": lambda driver: driver.rename("renamed"),
+            "rotate": lambda driver: None,
+        }
+        with self.keys_are(entry={"SEARCH": True}) as plain:
+            for id in writes:
+                plain.driver(id).store([Run("lighthouse", "a")], {"about": "lighthouse"})
+            token = self.redis.hget(plain._layout.keys.record(b"rotate"), "token")
+            self.redis.execute_command("FT.DROPINDEX", plain._layout.schema.name)
+        with self.keys_are("a", READ_PLAINTEXT=True) as index:
+            for id, write in writes.items():
+                write(index.driver(id))
+            assert [name for name in self.keys() if b":run:" in name and token not in name] == []
+            assert index.rotate_keys().failed == 0
+            assert "lighthouse" not in repr(self.everything())
+            # As it was moved by an earlier version, which left them.
+            self.redis.hset(index._layout.keys.record(b"rotate"), "token", token)
+            assert [index.rotate_keys().rotated for _ in range(2)] == [1, 0]
+
     def test_a_selection(self):
         self.fill(self.index)
         with self.keys_are("b", "a") as index:

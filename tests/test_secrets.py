@@ -22,8 +22,8 @@ from django.views.debug import ExceptionReporter, technical_500_response
 
 from conversation_memory import RedisConversationMemoryDriver, Run, indexes
 from conversation_memory.exceptions import ConversationMemoryError
-from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
+from .programs import start
 from .servers import SECRET, ServerTestCase, free_port, peer
 from .utils import RedisTestCase, wait_for
 
@@ -271,7 +271,7 @@ class CacheSettingsTests(SimpleTestCase):
 
 class MaskedPasswordTests(SimpleTestCase):
     def test_opens_connections(self):
-        with EmbeddedRedis(search=False, options={"requirepass": PASSWORD}) as server:
+        with start(options={"requirepass": PASSWORD}) as server:
             with_password = server.url.replace("://", f"://:{PASSWORD}@")
             for backend, cache in (
                 (DJANGO, {"LOCATION": server.url, "OPTIONS": {"password": PASSWORD}}),

@@ -18,6 +18,9 @@ from redis.exceptions import ResponseError
 from conversation_memory import indexes
 from conversation_memory.layouts import LAYOUTS
 from conversation_memory.redis_io import operations as commands
+from conversation_memory.testing.both_ways import Awaited, both, close_connections, wait_for
+
+__all__ = ["Awaited", "both", "close_connections", "wait_for"]
 
 hypothesis_settings.register_profile("tests", deadline=None, print_blob=True, max_examples=100)
 hypothesis_settings.load_profile("tests")
@@ -68,6 +71,10 @@ class RedisTestCase(SimpleTestCase):
             found = {key for key in found if not key.startswith(f"{{{name}}}:call:".encode())}
         return found | {name.encode()} if self.redis.exists(name) else found
 
+    def knows(self, command):
+        """True if the server has the command."""
+        return bool(self.redis.command_list(pattern=command.lower()))
+
     def put(self, conversation_id, document):
         """Write the bytes of a document as a stock driver does, which keeps no record."""
         self.redis.hset(self.index.name, conversation_id, document)
@@ -75,27 +82,6 @@ class RedisTestCase(SimpleTestCase):
     def stored(self, conversation_id):
         """The bytes of a document as they stand in Redis, None if there are none."""
         return self.redis.hget(self.index.name, conversation_id)
-
-
-def both(test):
-    """Call `test(self, index)` twice: with the index, and with its async twins behind the names.
-
-    All calls of the second are in one event loop: one for each would cost more than the calls.
-    """
-
-    @wraps(test)
-    def run(self):
-        with self.subTest("sync"):
-            test(self, self.index)
-        self.wipe()
-        with self.subTest("async"), asyncio.Runner() as runner:
-            try:
-                test(self, Awaited(self.index, runner.run))
-            finally:
-                runner.run(close_connections())
-        self.wipe()
-
-    return run
 
 
 @contextmanager
@@ -116,41 +102,6 @@ def in_loop(test):
         wait_for(test(self))
 
     return run
-
-
-class Awaited:
-    """An index or a driver whose every method runs its async twin to the end with `run`."""
-
-    def __init__(self, subject, run=None):
-        self.subject = subject
-        self.run = run or wait_for
-
-    def driver(self, *args, **kwargs):
-        return Awaited(self.subject.driver(*args, **kwargs), self.run)
-
-    def __iter__(self):
-        async def collect():
-            return [item async for item in self.subject]
-
-        return iter(self.run(collect()))
-
-    def __getattr__(self, name):
-        twin = getattr(self.subject, f"a{name}", None)
-        if twin is None:
-            return getattr(self.subject, name)
-        return lambda *args, **kwargs: self.run(twin(*args, **kwargs))
-
-
-def wait_for(awaitable):
-    """The result of an awaitable, in an event loop of its own that leaves no connection open."""
-
-    async def run():
-        try:
-            return await awaitable
-        finally:
-            await close_connections()
-
-    return asyncio.run(run())
 
 
 class Ticks:
@@ -180,12 +131,6 @@ class Ticks:
         while True:
             self._turned.set()
             await asyncio.sleep(0.001)
-
-
-async def close_connections():
-    """Close those of the running loop, also where changed settings have begun to."""
-    await indexes.aclose()
-    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 def each_layout(tests):

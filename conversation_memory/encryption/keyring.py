@@ -54,6 +54,9 @@ class Keyring:
         self._keys: dict[bytes, Key | None] = {}
         self._newest: Key | None = None
 
+    def __deepcopy__(self, memo: Any) -> Keyring:
+        return self  # as its connection does: a copy of a driver has the same keys
+
     @property
     def newest(self) -> Key:
         """The key that seals. Raises `InvalidIndexError` if it cannot be used."""

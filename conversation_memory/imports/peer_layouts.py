@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from ..clock import milliseconds
-from ..keys import decode
-from ..redis_io.operations import Operation, single
+from ..keys import decode, encode
+from ..messages.parts import dicts
+from ..redis_io.operations import Operation, T, single
 
 _SCANNED = 1000
 _SCOPE = ("tenant", "application", "agent", "source")
@@ -21,6 +22,10 @@ _glob = re.compile(rb"[*?\[\]\\^]").sub
 
 class Unreadable(ValueError):
     """A conversation that is not as its library writes it. The message quotes nothing of it."""
+
+
+class Gone(Unreadable):
+    """A conversation that has expired or was deleted since its keys were found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +58,16 @@ class PeerLayout:
 
     def find(self) -> Operation[dict[str, list[bytes]]]:
         """The keys of each conversation, by its id."""
-        found: dict[str, list[bytes]] = {}
-        pattern = _glob(rb"\\\g<0>", self._prefix.encode()) + b"*"
+        found: dict[str, set[bytes]] = {}
+        prefix = encode(self._prefix)
+        pattern = _glob(rb"\\\g<0>", prefix) + b"*"
         cursor: Any = b"0"
         while True:
             scan = ("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED, "TYPE", self.type)
             cursor, keys = yield single(*scan)
             for key in keys:
-                id = self.id_of(decode(key.removeprefix(self._prefix.encode())))
-                if id and key not in found.setdefault(id, []):
-                    found[id].append(key)
+                if id := self.id_of(decode(key.removeprefix(prefix))):
+                    found.setdefault(id, set()).add(key)
             if int(cursor) == 0:
                 return {id: sorted(keys) for id, keys in sorted(found.items())}
 
@@ -74,7 +79,7 @@ class PeerLayout:
         """The conversation in these keys. Raises `Unreadable`."""
         [key] = _only(keys)
         texts = yield single("LRANGE", key, 0, -1)
-        return PeerConversation([*map(_object, texts)])
+        return PeerConversation([*map(_object, _there(texts))])
 
 
 class OpenAIAgents(PeerLayout):
@@ -92,7 +97,7 @@ class OpenAIAgents(PeerLayout):
             single("LRANGE", key, 0, -1),
             single("HMGET", key.removesuffix(b":messages"), "created_at", "updated_at"),
         ]
-        items = [*map(_object, texts)]
+        items = [*map(_object, _there(texts))]
         if any(item.get("__enc__") for item in items):
             raise Unreadable("it is encrypted")
         created, updated = map(_milliseconds, times)
@@ -121,7 +126,8 @@ class LangChainRedis(PeerLayout):
         return name.rpartition(":")[0] or None
 
     def read(self, keys: Sequence[bytes]) -> Operation[PeerConversation]:
-        documents = map(_object, (yield [single("JSON.GET", key) for key in keys]))
+        texts = yield [single("JSON.GET", key) for key in keys]
+        documents = map(_object, _there([text for text in texts if text is not None]))
         # Of equal times, the ULID in the key decides.
         found = sorted(documents, key=lambda one: _number(one.get("timestamp")))
         times = [_milliseconds(one.get("timestamp")) for one in found]
@@ -155,8 +161,8 @@ class RedisVL(PeerLayout):
 
     def read(self, keys: Sequence[bytes]) -> Operation[PeerConversation]:
         names = ("role", "content", "timestamp", "tool_call_id", "metadata")
-        rows = yield [single("HMGET", key, *names) for key in keys]
-        rows.sort(key=lambda row: _number(row[2]))
+        found = yield [single("HMGET", key, *names) for key in keys]
+        rows = sorted(_there([*filter(any, found)]), key=lambda row: _number(row[2]))
         messages = [*map(self._message, rows)]
         times = [_milliseconds(row[2]) for row in rows]
         return PeerConversation(messages, created=times[0], updated=times[-1])
@@ -184,10 +190,10 @@ class Agno(PeerLayout):
         by_session = f"{root}runs:by_session:{session.get('session_id')}"
         ids = yield single("ZRANGE", by_session, 0, -1)
         texts = (yield [single("GET", f"{root}runs:{decode(id)}") for id in ids]) if ids else []
-        runs = [_object(text) for text in texts if text] or session.get("runs") or []
+        runs = [_object(text) for text in texts if text] or session.get("runs")
         owner, about = session.get("user_id"), _dict(session.get("session_data"))
         return PeerConversation(
-            [message for run in map(_dict, runs) for message in _said(run)],
+            [message for run in dicts(runs) for message in _said(run)],
             owner=None if owner is None else str(owner),
             title=str(about.get("session_name") or ""),
             created=_milliseconds(session.get("created_at")),
@@ -203,8 +209,7 @@ def _said(stored: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     messages = run.get("messages")
     if isinstance(messages, list):
         # A run repeats what the model was told of the runs before it.
-        found = (one for one in messages if isinstance(one, dict))
-        yield from (one for one in found if not one.get("from_history"))
+        yield from (one for one in dicts(messages) if not one.get("from_history"))
         return
     asked = _dict(run.get("input")).get("input_content")
     for role, content in (("user", asked), ("assistant", run.get("content"))):
@@ -237,7 +242,10 @@ def _segment(text: str) -> str:
     if encoded is None:
         return text
     code = encoded[1].upper()
-    return b32decode(code + "=" * (-len(code) % 8)).decode("utf-8", "replace")
+    try:
+        return b32decode(code + "=" * (-len(code) % 8)).decode("utf-8", "replace")
+    except ValueError:  # no such part
+        return text
 
 
 class LangGraph(PeerLayout):
@@ -253,6 +261,8 @@ class LangGraph(PeerLayout):
     def read(self, keys: Sequence[bytes]) -> Operation[PeerConversation]:
         [key] = _only(keys)
         newest = yield single("GET", key)
+        if newest is None:
+            raise Gone
         checkpoint = _dict(_object((yield single("JSON.GET", newest))).get("checkpoint"))
         found = _dict(checkpoint.get("channel_values")).get("messages")
         if not isinstance(found, list):
@@ -285,9 +295,18 @@ def _only(keys: Sequence[bytes]) -> Sequence[bytes]:
     return keys
 
 
+def _there(values: list[T]) -> list[T]:
+    """The values of keys, of which none is left if they are gone."""
+    if not values:
+        raise Gone
+    return values
+
+
 def _object(text: bytes | None) -> dict[str, Any]:
+    if text is None:
+        raise Gone
     try:
-        value = json.loads(text or b"null")
+        value = json.loads(text)
     except (ValueError, RecursionError):
         raise Unreadable("it is not JSON") from None
     if not isinstance(value, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
@@ -12,13 +12,15 @@ from ..archive.format import Entry, Facts
 from ..archive.questions import Question
 from ..conf import IndexSettings
 from ..documents import build
+from ..exceptions import RedisMisconfigured, is_wrong_type
 from ..keys import encode
+from ..masking import mask
 from ..messages.formats import find_format, plain
 from ..messages.turns import Turn, split
 from ..redis_io.connections import Connection
 from ..redis_io.operations import Operation, T, perform
 from ..runs import Run
-from .peer_layouts import PEERS, PeerConversation, Unreadable
+from .peer_layouts import PEERS, Gone, PeerConversation
 
 _EVERY = 100
 
@@ -39,12 +41,12 @@ class PeerSource(Source):
             raise ValueError(f"{peer!r} is not a library to import from. Choose {known}.")
         self._layout = PEERS[peer](prefix)
         self._owner = owner
-        self._connection = Connection(IndexSettings(alias=url.partition("@")[2] or url, url=url))
+        self._connection = Connection(IndexSettings(alias=mask(url), url=url))
         self._keys: dict[str, list[bytes]] = {}
         self._format = find_format(self._layout.format)
         self._read_so_far = self.count = self.size = 0
         self.longest = sys.maxsize  # so that each is measured before anything is written
-        self.unreadable: Mapping[str, str] = {}
+        self.unreadable: dict[str, str] = {}
 
     @property
     def position(self) -> int:
@@ -56,34 +58,40 @@ class PeerSource(Source):
 
     def verify(self, progress: Progress = bool) -> None:
         """Look for the conversations, and read each once."""
-        self._keys = self._perform(self._layout.find())
-        self.size, unreadable = len(self._keys), {}
-        for number, (id, keys) in enumerate(self._keys.items()):
-            try:
-                self._entry(id, keys)
-            except Unreadable as reason:
-                unreadable[id] = str(reason)
-            if not number % _EVERY:
-                progress(number)
-        self.unreadable = unreadable
-        self.count = len(self._keys) - len(unreadable)
+        self._keys, self.unreadable = self._perform(self._layout.find()), {}
+        self.size = len(self._keys)
+        self.count = 0
+        for _ in self.entries():
+            self.count += 1
+            if not self.position % _EVERY:
+                progress(self.position)
 
     def entries(self) -> Iterator[Entry]:
         self._read_so_far = 0
         for id, keys in self._keys.items():
             self._read_so_far += 1
-            if id not in self.unreadable:
-                yield self._entry(id, keys)
+            if id not in self.unreadable and (entry := self._readable(id, keys)):
+                yield entry
 
-    def _entry(self, id: str, keys: list[bytes]) -> Entry:
-        found = self._perform(self._layout.read(keys))
+    def _readable(self, id: str, keys: list[bytes]) -> Entry | None:
+        """The conversation, unless it is gone, or cannot be read, which is noted."""
         try:
-            turns = [
-                Turn(self._format, group, id=_id_of(id, number))
-                for number, group in enumerate(split(plain(found.messages), self._format))
-            ]
-        except ValueError as error:
-            raise Unreadable(str(error)) from None
+            return self._entry(id, self._perform(self._layout.read(keys)))
+        except Gone:
+            return None
+        except RedisMisconfigured as error:
+            if not is_wrong_type(error):
+                raise
+            self.unreadable[id] = "it has a key of another type"
+        except ValueError as error:  # what cannot be stored
+            self.unreadable[id] = str(error).removesuffix(".")
+        return None
+
+    def _entry(self, id: str, found: PeerConversation) -> Entry:
+        turns = [
+            Turn(self._format, group, id=_id_of(id, number))
+            for number, group in enumerate(split(plain(found.messages), self._format))
+        ]
         open = turns.pop() if turns and turns[-1].is_open else None
         document = build([_with_ids(turn.run()) for turn in turns], dict(found.metadata))
         return Entry(
@@ -97,7 +105,7 @@ class PeerSource(Source):
         )
 
     def _facts(self, found: PeerConversation) -> Facts:
-        owner = self._owner if found.owner is None else found.owner
+        owner = found.owner or self._owner
         return Facts(
             owner=encode(owner) if owner else None,
             title=found.title.encode("utf-8", "replace"),

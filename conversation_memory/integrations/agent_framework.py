@@ -58,7 +58,8 @@ class ConversationHistoryProvider(HistoryProvider):  # type: ignore[misc, unused
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Message]:
         """All messages of a session, oldest first."""
-        return [*map(Message.from_dict, await self._list(session_id, state).aread())]
+        listed = self._list(session_id, state)
+        return listed.loaded(await listed.aread(), _loaded, "a Message of Agent Framework")
 
     async def save_messages(
         self,
@@ -93,6 +94,10 @@ class ConversationHistoryProvider(HistoryProvider):  # type: ignore[misc, unused
         if owner is None:  # which would grant full access
             raise OwnerRequired("The function `owner` has returned None instead of an owner.")
         return owner
+
+
+def _loaded(messages: list[dict[str, Any]]) -> list[Message]:
+    return [*map(Message.from_dict, messages)]
 
 
 async def _save(listed: MessageList, messages: list[dict[str, Any]]) -> None:

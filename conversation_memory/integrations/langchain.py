@@ -40,13 +40,13 @@ class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[mi
     def messages(self) -> list[BaseMessage]:  # type: ignore[override, unused-ignore]
         """All messages, oldest first."""
         if self._known is None:
-            self._known = messages_from_dict(self._list.read())
+            self._known = self._loaded(self._list.read())
         return [*self._known]
 
     async def aget_messages(self) -> list[BaseMessage]:
         """See messages."""
         if self._known is None:
-            self._known = messages_from_dict(await self._list.aread())
+            self._known = self._loaded(await self._list.aread())
         return [*self._known]
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
@@ -68,6 +68,9 @@ class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[mi
         """See clear()."""
         self._known = None
         await uncancelled(self._list.aclear())
+
+    def _loaded(self, stored: list[dict[str, object]]) -> list[BaseMessage]:
+        return self._list.loaded(stored, messages_from_dict, "a message of LangChain")
 
 
 def _stored(messages: Sequence[BaseMessage]) -> list[dict[str, object]]:

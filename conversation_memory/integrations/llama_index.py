@@ -10,11 +10,12 @@ from typing import Any
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
-from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
+from pydantic import BaseModel, PrivateAttr, TypeAdapter
 
 from ..indexes import ConversationIndex, indexes
 from ..keys import Id, decode, encode
 from ..messages.parts import Message
+from ..redis_io.cancellation import uncancelled
 from ..redis_io.operations import Operation, T, twins
 from .llama_index_list import ARCHIVED, STATUS, ChatList, Choice
 
@@ -88,7 +89,7 @@ class _OfIndex(BaseModel):
         return self._index._run(operation, name)
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        return await self._index._arun(operation, name)
+        return await uncancelled(self._index._arun(operation, name))
 
 
 class ConversationChatStore(_OfIndex, BaseChatStore):
@@ -245,12 +246,7 @@ def _reading(chat: ChatList) -> Operation[list[ChatMessage]]:
 
 def _loading(chat: ChatList, reading: Operation[list[Message]]) -> Operation[list[ChatMessage]]:
     messages = yield from reading
-    try:
-        return _MESSAGES.validate_python(messages)
-    except ValidationError:
-        driver = chat.driver
-        reason = "a message in the meta of a run is not a ChatMessage of LlamaIndex"
-        raise driver._layout.corrupt(driver._ref, b"", reason) from None
+    return chat.loaded(messages, _MESSAGES.validate_python, "a ChatMessage of LlamaIndex")
 
 
 def _loading_one(

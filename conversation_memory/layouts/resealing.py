@@ -15,53 +15,60 @@ _NO_REASON = b'""'  # as scripts/replies.lua writes it
 class Resealed:
     """The texts beside the content, title and open runs, and what they are sealed anew.
 
-    For the same id, a text that the newest key has sealed stays as it is.
+    Of each place: what is not encrypted may be the same in two runs. For the same id, a text that
+    the newest key has sealed stays as it is.
     """
 
     def __init__(self, sealing: Sealing, id: bytes, target: bytes):
         self._sealing, self._id, self._target = sealing, id, target
-        self.texts = {b"": b"", _NO_REASON: _NO_REASON}
+        self.texts: dict[tuple[bytes, bytes], bytes] = {}
+        self.has_documents = False  # for a search, which are not encrypted
 
     @property
     def is_same(self) -> bool:
-        return all(old == new for old, new in self.texts.items())
+        texts = self.texts.items()
+        return not self.has_documents and all(old == new for (_, old), new in texts)
 
     @property
     def args(self) -> list[bytes]:
         """As scripts/resealed.lua takes them."""
-        return [part for pair in self.texts.items() for part in pair]
+        named = ((b"%d:%b%b" % (len(at), at, old), new) for (at, old), new in self.texts.items())
+        return [part for pair in named for part in pair]
 
-    def add(self, kind: bytes, text: bytes, run_id: bytes = b"") -> bytes:
-        """What a text becomes. Raises `Undecryptable`."""
-        if text not in self.texts:
-            self.texts[text] = self._anew(kind, text, run_id)
-        return self.texts[text]
+    def add(self, place: bytes, kind: bytes, text: bytes, run_id: bytes = b"") -> None:
+        """Seal the text of a place anew. Raises `Undecryptable`."""
+        if (place, text) not in self.texts:
+            self.texts[place, text] = self._anew(kind, text, run_id)
 
     def _anew(self, kind: bytes, text: bytes, run_id: bytes) -> bytes:
-        if self._id == self._target and self._sealing.is_current(text):
+        if text in (b"", _NO_REASON) or (
+            self._id == self._target and self._sealing.is_current(text)
+        ):
             return text
         plain = self._sealing.open(kind, self._id, text, run_id)
         return self._sealing.seal(kind, self._target, plain, run_id)
 
     def add_state(self, text: bytes, run_id: bytes) -> None:
         *others, reason = text.split(b" ", 6)
-        self.texts[text] = b" ".join([*others, self.add(REASON, reason, run_id)])
+        anew = self._anew(REASON, reason, run_id)
+        self.texts[b"state:" + run_id, text] = b" ".join([*others, anew])
 
     def add_entry(self, flat: Sequence[bytes], run_id: bytes) -> None:
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        kind = REASON if b"k" in fields else CHUNK
-        self.add(kind, fields.get(b"t", b""), run_id)
+        kind, place = (REASON, b"reason:") if b"k" in fields else (CHUNK, b"chunk:")
+        self.add(place + run_id, kind, fields.get(b"t", b""), run_id)
 
 
 def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
     """The texts of a conversation beside its content, for `target`. Raises `Undecryptable`."""
     assert keys.sealing is not None
     found = Resealed(keys.sealing, id, target)
-    title, flat = yield [
-        single("HGET", keys.record(id), "title", otherwise=None),
+    (title, token), flat = yield [
+        single("HMGET", keys.record(id), "title", "token", otherwise=[None, None]),
         single("HGETALL", keys.open(id), otherwise=[]),
     ]
-    found.add(TITLE, title or b"")
+    found.has_documents = token is not None
+    found.add(b"title", TITLE, title or b"")
     fields = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
     runs = [name[6:] for name in fields if name.startswith(b"state:")]
     streams: list[Command[Any]] = [
@@ -74,5 +81,5 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
         if name.startswith(b"state:"):
             found.add_state(text, name[6:])
         elif name.startswith(b"question:"):
-            found.add(QUESTION, text, name[9:])
+            found.add(name, QUESTION, text, name[9:])
     return found

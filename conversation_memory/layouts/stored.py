@@ -84,7 +84,7 @@ class StoredConversation(ConversationFailures, ABC):
         """The replies to reads of a conversation, of which the first one is that of its record.
 
         A transaction costs more than to look at the version again, which every write of the content
-        raises.
+        raises; and Redis 7.0 rejects what is read in one while the memory is full.
         """
         again = ("HGET", self.keys.record(ref.id), "version")
         *replies, version = yield [Command((call,)) for call in (*calls, again)]
@@ -113,8 +113,12 @@ class StoredConversation(ConversationFailures, ABC):
     def record(self, ref: ConversationRef) -> Operation[Record | None]:
         fields = ("HMGET", self.keys.record(ref.id), *FIELDS)
         field = ("HEXISTS", self.keys.content(ref.id), ref.id)
-        found = yield Command((fields, field), otherwise=None)
-        values, exists = found or ([None] * len(FIELDS), (yield single(*field)))
+        try:
+            values, exists = yield from self._at_one_moment(ref, (fields, field))
+        except RedisMisconfigured as error:
+            if not is_wrong_type(error):
+                raise
+            values, exists = [None] * len(FIELDS), (yield single(*field))
         record = Record.from_reply(ref.id, values, self.sealing)
         if not exists or (yield from is_past(record)):
             return None

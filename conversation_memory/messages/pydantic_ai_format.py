@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .parts import (
+    REASONING,
     SYSTEM,
     Message,
     assistant,
@@ -87,10 +88,12 @@ def _chat_part(item: Any) -> Message | None:
         return text_part(item.get("content"))
     if kind != "binary":
         return None
+    # It writes the base64 of URLs, everybody else the usual one.
+    data = string(item.get("data")).replace("-", "+").replace("_", "/")
     if media_type.startswith("audio/"):
-        audio = {"data": item.get("data"), "format": media_type.removeprefix("audio/")}
+        audio = {"data": data, "format": media_type.removeprefix("audio/")}
         return {"type": "input_audio", "input_audio": audio}
-    url = data_url(media_type, item.get("data"))
+    url = data_url(media_type, data)
     return image_part(url) if media_type.startswith("image/") else file_part(file_data=url)
 
 
@@ -113,8 +116,9 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 
 def _answered(message: Message) -> list[Message]:
-    text = text_of(message)
-    parts: list[Message] = [{"content": text, "part_kind": "text"}] if text else []
+    # Without a signature, pydantic-ai sends a reasoning only to models that take it so.
+    said = (("thinking", string(message.get(REASONING))), ("text", text_of(message)))
+    parts: list[Message] = [{"content": text, "part_kind": kind} for kind, text in said if text]
     for one in calls_of(message):
         function = member(one, "function")
         made: Message = {
@@ -160,4 +164,5 @@ def _item(part: Message) -> Any:
 
 
 def _binary(media_type: str, data: Any) -> Message:
-    return {"data": data, "media_type": media_type, "kind": "binary"}
+    encoded = string(data).replace("+", "-").replace("/", "_")
+    return {"data": encoded, "media_type": media_type, "kind": "binary"}

@@ -94,6 +94,10 @@ class Turn:
         found = messages_of(run, self.format)
         return found[-len(self.messages) :] == self.messages
 
+    def starts(self, run: Run) -> bool:
+        """True if the run begins with these messages."""
+        return messages_of(run, self.format)[: len(self.messages)] == self.messages
+
 
 def turns_of(messages: Any, format: Format, ids: Sequence[str] = ()) -> list[Turn]:
     """The turns of a list, with these ids. Raises ValueError for anything wrong in it."""
@@ -147,12 +151,14 @@ def split(
     A turn ends in front of the next message of a user, or system prompt, that follows an answer.
     """
     group = [*before]
+    is_asked = Turn(format, group).is_asked
     for message in messages:
         is_next = format.begins(message) or format.is_system(message)
-        if group and is_next and not Turn(format, group).is_asked:
+        if group and is_next and not is_asked:
             yield group
-            group = []
+            group, is_asked = [], True
         group.append(message)
+        is_asked = is_asked and Turn(format, [message]).is_asked
     if group:
         yield group
 

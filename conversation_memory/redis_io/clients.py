@@ -25,7 +25,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
-from ..conf import IndexSettings, embedded_folder
+from ..conf import IndexSettings, embedded_redis
 from ..exceptions import InvalidIndexError, RedisUnavailable, sensitive
 from ..keys import encode
 from . import sentinels, slots
@@ -143,7 +143,7 @@ def _server_pool(module: Any, settings: IndexSettings, options: dict[str, Any]) 
         options["connection_class"] = module.SSLConnection
     # A blocking pool: one request more than there are connections waits instead of failing.
     kind: Any = TimedPool if module is redis else AsyncTimedPool
-    if url := embedded(settings.alias) if settings.embedded else settings.url:
+    if url := embedded(settings) if settings.embedded else settings.url:
         return kind.from_url(url, **options)
     return kind(**{key: getattr(settings, key) for key in _ADDRESS}, **options)
 
@@ -182,7 +182,7 @@ def _credentials(settings: IndexSettings) -> dict[str, Any]:
     return {key: value for key, value in named.items() if value is not None}
 
 
-def embedded(alias: str) -> str:
+def embedded(settings: IndexSettings) -> str:
     """The URL for EMBEDDED: REDIS_URL of the environment, or else that of the project's Redis.
 
     Raises `RedisUnavailable` if there is no such server and it cannot be started.
@@ -192,9 +192,9 @@ def embedded(alias: str) -> str:
     from ..testing.embedded_redis import EmbeddedRedisError, shared_redis
 
     try:
-        return shared_redis(embedded_folder())
+        return shared_redis(*embedded_redis(settings.embedded))
     except EmbeddedRedisError as error:
-        reason = f"The embedded Redis of alias {alias!r} cannot be started: {error}"
+        reason = f"The embedded Redis of alias {settings.alias!r} cannot be started: {error}"
         raise RedisUnavailable(reason) from error
 
 

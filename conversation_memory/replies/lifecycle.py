@@ -89,10 +89,7 @@ class Replies:
         """
         new = fresh_token()
         yield from self._check_readable(question.id)
-        try:
-            yield from self._keep(question, token, new)
-        except ReplyLost as error:
-            raise self.error(question.id, error.reason) from None
+        yield from self._keep(question, token, new)
         return new
 
     def _keep(self, question: Run, before: bytes, token: bytes) -> Operation[None]:
@@ -106,8 +103,14 @@ class Replies:
             return reply
 
         for _ in range(_ATTEMPTS):
-            if (yield from layout._settled(self.ref, attempt)) != b"absent":
+            try:
+                found = yield from layout._settled(self.ref, attempt)
+            except ReplyLost as error:
+                raise self.error(question.id, error.reason) from None
+            if found != b"absent":
                 return
+            if before:  # there is nothing to amend
+                raise self.error(question.id, "absent")
             yield from self._create()
         raise layout._conflict(self.ref, "kept changing")
 
@@ -124,8 +127,9 @@ class Replies:
         """The number of the claim, the question, and what was said before if it is to go on."""
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bytes | Refusal]:
+            args = [token, lease, int(resume), self.layout.form]
             reply: bytes | Refusal
-            reply = yield self._command(CLAIM, ref, run_id, [token, lease, int(resume)])
+            reply = yield self._command(CLAIM, ref, run_id, args)
             return reply
 
         yield from self._check_readable(run_id)
@@ -201,7 +205,7 @@ class Replies:
 
     def _settle(self, run_id: str, settlement: Settlement, *, closes: bool) -> Operation[None]:
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            args = [int(closes), *settlement.args]
+            args = [int(closes), self.layout.form, *settlement.args]
             reply: int | Refusal
             reply = yield self.layout._command(SETTLE, ref, args, settlement.keys)
             return reply

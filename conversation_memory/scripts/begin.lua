@@ -8,9 +8,9 @@
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
-refused = unsealed(stored, ARGV[8])
-if refused then return refused end
 local state, question = read()
+refused = unsealed(stored, ARGV[8], question)
+if refused then return refused end
 local token = ARGV[7]
 if ARGV[6] ~= '' and not (state and question and state.token == token) then
   if not state then return {'reply', 'absent'} end
@@ -20,13 +20,15 @@ if ARGV[6] ~= '' and not (state and question and state.token == token) then
   state.token, state.changed = token, string.format('%.0f', clock())
   redis.call('HSET', open, QUESTION, ARGV[5], STATE, text_of(state))
 end
-if state then
+local is_removed = state and not question and state.status == 'removed'
+if state and not is_removed then
   keep(state)  -- WAIT waits only for a call that writes
   return text_of(state)
 end
 redis.call('ZCARD', opened)
 local now = clock()
 list_at(now)
+if is_removed then redis.call('DEL', chunks) end  -- or those of the new reply would be too old
 for _, field in ipairs(redis.call('HKEYS', open)) do
   local other = field:match('^state:(.*)$')
   if other and redis.call('HEXISTS', open, 'question:' .. other) == 0 then

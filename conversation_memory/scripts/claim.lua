@@ -1,7 +1,7 @@
 -- needs: conversation, replies
 -- Let a worker answer an open run, unless another one does.
--- ARGV  id, owner, token, how long the lease is (ms), 1 to go on behind the chunks there are; what
---       replies.lua says
+-- ARGV  id, owner, token, how long the lease is (ms), 1 to go on behind the chunks there are, layout;
+--       what replies.lua says
 -- Returns the state, a newline and the question, or a refusal; {'reply', status} if it is not to be
 -- claimed.
 local stored, refused = enter()
@@ -9,6 +9,8 @@ if refused then return refused end
 local state, question = read()
 if not stored.exists or not state then return {'reply', 'absent'} end
 if not question then return {'reply', state.status} end
+refused = unsealed(stored, ARGV[6], question)
+if refused then return refused end
 local now = clock()
 local is_own = state.status == 'claimed' and state.token == ARGV[3]
 if state.status == 'claimed' and not is_own and state.lease > now then

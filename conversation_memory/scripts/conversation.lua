@@ -65,9 +65,18 @@ local function drop_replies()
   redis.call('DEL', open)
 end
 
+-- Valkey's HDEL spares a field whose deadline has passed, and readers do not see it. One that HSET
+-- wrote has no deadline. If that fails, the server frees the field soon.
+local function drop_field()
+  if redis.call('HDEL', content, id) == 0 and redis.call('EXISTS', content) == 1 then
+    redis.pcall('HSET', content, id, '')
+    redis.call('HDEL', content, id)
+  end
+end
+
 local function forget()
   if redis.call('HGET', record, 'replies') then drop_replies() end
-  redis.call('HDEL', content, id)
+  drop_field()
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end
   redis.call('DEL', record, runs, ids, checkpoints)
@@ -111,11 +120,24 @@ local function is_list_form(layout) return layout and layout:sub(1, 4) == 'list'
 
 local function is_sealed(layout) return layout and layout:sub(-4) == '+cm1' end
 
--- The refusal of a writer that would put a text in the clear beside or over encrypted ones.
-local function unsealed(stored, layout)
-  if not is_sealed(stored.layout) or is_sealed(layout) then return nil end
-  local field = redis.call('HGET', content, id) or ''
-  return {'sealed', field:match('^cm1%.([%w_-]+)%.') or ''}
+-- The refusal of a writer that would put a text in the clear beside or over encrypted ones, if need
+-- be over a `question`. A conversation whose record was lost is known by its content.
+local function unsealed(stored, layout, question)
+  if is_sealed(layout) then return nil end
+  local function key_of(text) return (text or ''):match('^cm1%.([%w_-]+)%.') end
+  local key = key_of(question)
+  if not key and (is_sealed(stored.layout) or stored.exists and not stored.layout) then
+    key = key_of(redis.call('HGET', content, id)) or is_sealed(stored.layout) and ''
+  end
+  return key and {'sealed', key} or nil
+end
+
+-- What is encrypted has no search documents, which are not: those from before go.
+local function unindex(stored)
+  if not stored.token then return end
+  unregister(stored.token)
+  redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed')
+  stored.token = false
 end
 
 -- Why the caller may not write: it is another owner's; or was and has expired: forget it first.
@@ -154,7 +176,6 @@ end
 -- deadline, for `note`. A write that changes nothing but the form `keeps` them.
 local function place(stored, lifetime, default, keeps)
   redis.call('LLEN', runs)  -- fails on a key of another type, which the write would replace
-  if not stored.exists then redis.call('DEL', checkpoints) end  -- of one that others deleted
   local time = clock()
   local score, deadline = time, deadline_of(stored, time, lifetime, default)
   if keeps == '1' then
@@ -162,6 +183,8 @@ local function place(stored, lifetime, default, keeps)
     score = redis.call('ZSCORE', recent, id)
   end
   if score then list_at(score) end
+  -- Those of a conversation that others deleted. Behind a DEL, a full server would not refuse.
+  if not stored.exists then redis.call('DEL', checkpoints) end
   if deadline or stored.expires then list_deadline(deadline) end
   return time, deadline
 end

@@ -26,9 +26,10 @@ local texts = anew and 10 + ARGV[8]
 local others = anew and texts + ARGV[9]
 if anew then
   local map = map_of(others)
-  local title, fields, streams = map[redis.call('HGET', record, 'title') or ''], replies_anew(map)
+  local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
   put_replies(fields, streams)
+  unindex(stored)
   if title ~= '' then redis.call('HSET', record, 'title', title) end
 end
 local untouched = stored.size > LONG and is_untouched()

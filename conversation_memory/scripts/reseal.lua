@@ -1,14 +1,16 @@
 -- needs: resealed
--- Encrypt the title and the open runs of a conversation anew, if they are those that were read.
+-- Encrypt the title and the open runs of a conversation anew, if they are those that were read, and
+-- delete its search documents.
 -- ARGV  id, owner, what resealed.lua says
 -- Returns 1, a refusal (conversation.lua), or {'changed'}.
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
 local map = map_of(3)
-local title = map[redis.call('HGET', record, 'title') or '']
+local title = map[in_place('title', redis.call('HGET', record, 'title') or '')]
 local fields, streams = replies_anew(map)
 if not title or not fields then return {'changed'} end
 put_replies(fields, streams)
+unindex(stored)
 if title ~= '' then redis.call('HSET', record, 'title', title) end
 return answer(1)

@@ -1,11 +1,15 @@
 -- needs: conversation
 -- Stands before the scripts that encrypt anew what stands beside the content of a conversation: its
--- title and its open runs. ARGV[first] on has each text that the caller has read, and what it becomes.
+-- title and its open runs. ARGV[first] on has each text that the caller has read, behind the name of its
+-- place, and what it becomes.
 local function map_of(first)
   local map = {}
   for i = first, #ARGV, 2 do map[ARGV[i]] = ARGV[i + 1] end
   return map
 end
+
+-- Of two places, one may have a name that begins with that of the other.
+local function in_place(place, text) return #place .. ':' .. place .. text end
 
 local function stream_of(field) return root .. 'chunks:' .. #id .. ':' .. id .. ':' .. field:sub(7) end
 
@@ -14,14 +18,15 @@ local function stream_of(field) return root .. 'chunks:' .. #id .. ':' .. id .. 
 local function replies_anew(map)
   local flat, fields, streams = redis.call('HGETALL', root .. 'open:' .. id), {}, {}
   for i = 1, #flat, 2 do
-    local field, text = flat[i], map[flat[i + 1]]
+    local field, text = flat[i], map[in_place(flat[i], flat[i + 1])]
     if not text then return nil end
     fields[#fields + 1], fields[#fields + 2] = field, text
     if field:sub(1, 6) == 'state:' then
       local entries = redis.call('XRANGE', stream_of(field), '-', '+')
       for _, entry in ipairs(entries) do
+        local place = (entry[2][1] == 'k' and 'reason:' or 'chunk:') .. field:sub(7)
         for j = 1, #entry[2], 2 do
-          if entry[2][j] == 't' then entry[2][j + 1] = map[entry[2][j + 1]] end
+          if entry[2][j] == 't' then entry[2][j + 1] = map[in_place(place, entry[2][j + 1])] end
           if not entry[2][j + 1] then return nil end
         end
       end

@@ -58,22 +58,22 @@ def _renamed(alias: str, prefix: str) -> dict[str, Any]:
     entry = {**conf.entries().get(alias, {"CACHE": alias}), "INDEX": f"{prefix}{known.index}"}
     # Or else indexes.open() would write into an index that is not of the test.
     entry["INDEXES"] = [f"{prefix}{pattern}" for pattern in known.indexes]
-    if entry.pop("EMBEDDED", False):
-        entry["URL"] = _server()
+    if embedded := entry.pop("EMBEDDED", False):
+        entry["URL"] = _server(embedded)
     return entry
 
 
-def _server() -> str:
-    return os.environ.get("REDIS_URL") or _server_of(os.getpid())
+def _server(embedded: bool | str = True) -> str:
+    return os.environ.get("REDIS_URL") or _server_of(os.getpid(), embedded)
 
 
 @cache
-def _server_of(pid: int) -> str:
+def _server_of(pid: int, embedded: bool | str) -> str:
     """The URL of a server that ends with this process; one for each that `test --parallel` forks.
 
     Not that of the project: a test that hangs or floods its Redis must not harm the development.
     """
-    return EmbeddedRedis().url
+    return EmbeddedRedis(program=conf.embedded_redis(embedded)[1]).url
 
 
 @contextmanager

@@ -5,7 +5,12 @@ import json
 from importlib.util import find_spec
 from unittest import SkipTest
 
-from conversation_memory.exceptions import ConversationNotFound, OwnerRequired
+from conversation_memory import Run
+from conversation_memory.exceptions import (
+    ConversationCorrupt,
+    ConversationNotFound,
+    OwnerRequired,
+)
 from conversation_memory.messages.formats import find_format
 
 from ..test_agent_framework_format import AGENT_FRAMEWORK
@@ -150,6 +155,16 @@ class AgentFrameworkTests:
             self.index.driver(name).append_messages(turn, format=name)
             found = self.run_async(self.provider().get_messages(name))
             assert found[-1].text == "In the tower.", name
+
+    def test_what_the_framework_cannot_load_is_told_with_the_conversation(self):
+        for contents in (5, [5], [{"type": "text", "text": "a"}, {"data": "secret"}]):
+            stored = [{"type": "message", "role": "assistant", "contents": contents}]
+            meta = {"messages": stored, "messages_format": "agent-framework"}
+            output = "a" if isinstance(contents, list) and len(contents) > 1 else ""
+            self.index.driver("c").store([Run("", output, meta)], {})
+            with self.assertRaisesRegex(ConversationCorrupt, "'c'.*not a Message of") as found:
+                self.run_async(self.provider().get_messages("c"))
+            assert "secret" not in str(found.exception)
 
     def test_a_transcript_that_is_sent_again_is_not_added_twice(self):
         first = [Message("user", ["a"]), Message("assistant", ["b"], message_id="m1")]

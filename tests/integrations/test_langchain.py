@@ -5,10 +5,12 @@ import json
 from importlib.util import find_spec
 from unittest import SkipTest
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conversation_memory.exceptions import ConversationNotFound
+from conversation_memory import Run
+from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
 from conversation_memory.message_list import MessageList
 
 from ..strategies import texts, values
@@ -168,6 +170,18 @@ class LangChainTests:
             bob.add_messages(TURN)
         assert history_of(index.driver("c", owner="ann")).get_messages() == TURN
 
+    @both
+    def test_what_langchain_cannot_load_is_told_with_the_conversation(self, index):
+        for data in ({"content": {"secret": 3}}, {}, "text"):
+            stored = [{"type": "human", "data": data}]
+            meta = {"messages": stored, "messages_format": "langchain"}
+            index.driver("c").store([Run("", "", meta)], {})
+            with self.assertRaisesRegex(
+                ConversationCorrupt, "'c'.*not a message of LangC"
+            ) as found:
+                history_of(index.driver("c")).get_messages()
+            assert "secret" not in str(found.exception)
+
     def test_methods_of_the_base_class_work(self):
         history = ConversationChatMessageHistory(self.index.driver("c", ttl=60))
         history.add_user_message("Where?")
@@ -192,7 +206,7 @@ class LangChainTests:
             asked.append(ConversationChatMessageHistory(self.index.driver(session_id)))
             return asked[-1]
 
-        with self.assertWarns(LangChainDeprecationWarning):
+        with pytest.warns(LangChainDeprecationWarning):
             chain = RunnableWithMessageHistory(runnable, history_of, **keys)
         config = {"configurable": {"session_id": "c"}}
         chain.invoke(asking("a"), config)
@@ -220,7 +234,7 @@ class LangChainTests:
 
         model = Interrupted(messages=iter([AIMessage("1"), AIMessage("2")]))
         history = ConversationChatMessageHistory(self.index.driver("c"))
-        with self.assertWarns(LangChainDeprecationWarning):
+        with pytest.warns(LangChainDeprecationWarning):
             chain = RunnableWithMessageHistory(model, lambda: history)
         for text in "ab":
             chain.invoke(HumanMessage(text), {"configurable": {}})

@@ -142,6 +142,15 @@ class LifecycleTests(ThreadTestCase):
         with pytest.raises(ConversationNotFound):
             self.saver.copy_thread("absent", "v")
 
+    def test_a_copy_never_replaces_another_thread(self):
+        saver = ConversationSaver(self.index, messages=None)
+        for id in "tu":
+            agent(saver).invoke(human(id), thread(thread_id=id))
+        for source, target in ("tu", "tt"):
+            with pytest.raises(ConversationConflict, match="checkpoints"):
+                saver.copy_thread(source, target)
+        assert [self.texts(saver, thread_id=id)[0] for id in "tu"] == ["t", "u"]
+
 
 @each_layout
 class OwnerTests(ThreadTestCase):
@@ -202,6 +211,14 @@ class FailureTests(ThreadTestCase):
         self.ask("more")
         assert len(self.driver.load()[0]) == 2
 
+    def test_a_thread_needs_an_id(self):
+        for configurable in ({"thread_id": None}, {"checkpoint_ns": ""}):
+            with pytest.raises(ValueError, match="thread_id"):
+                self.saver.get_tuple({"configurable": configurable})
+            with pytest.raises(ValueError, match="thread_id"):
+                self.agent.invoke(human("hello"), {"configurable": configurable})
+        assert self.keys() == set()
+
     def test_a_key_of_another_type_is_told(self):
         self.ask("hello")
         self.redis.delete(self.key())
@@ -223,9 +240,10 @@ class FailureTests(ThreadTestCase):
             with pytest.raises(ConversationCorrupt, match="checkpoint"):
                 self.saver.get_tuple(thread())
         self.redis.hset(self.key(), field, text)
-        self.redis.hset(self.key(), "shown", "x")
-        self.ask("more")
-        assert len(self.driver.load()[0]) == 2
+        for damage in ("x", '[[],"a","b",5]', '[[["a",5]],"","",""]', '[["ab"],"","",""]'):
+            self.redis.hset(self.key(), "shown", damage)
+            self.ask("more")
+        assert len(self.driver.load()[0]) == 5
         for name in self.redis.hkeys(self.key()):
             if name.startswith(b"m") and name != b"messages":
                 self.redis.hdel(self.key(), name)
@@ -233,7 +251,7 @@ class FailureTests(ThreadTestCase):
             self.saver.get_tuple(thread())
         self.saver.prune(["t"], strategy="delete")
         self.ask("anew")
-        assert [run.input.text for run in self.driver.load()[0]] == ["hello", "more", "anew"]
+        assert [run.input.text for run in self.driver.load()[0]] == ["hello", *["more"] * 4, "anew"]
 
     def test_a_user_without_a_permission_changes_nothing(self):
         self.ask("hello")

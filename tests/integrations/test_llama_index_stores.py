@@ -180,6 +180,23 @@ class ChatStoreTests:
 @needs_llama_index
 @each_layout
 class AsyncChatStoreTests:
+    def test_a_change_is_finished_before_a_cancellation_is_raised(self):
+        whole = [said("user", "1"), said("assistant", "2"), said("user", "3")]
+
+        async def run():
+            store = AsyncConversationChatStore(self.index)
+            older = ConversationChatStore(self.index)
+            for key, change in (("a", store.add_messages), ("b", older.aset_messages)):
+                task = asyncio.create_task(change(key, whole))
+                await asyncio.sleep(0)
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                assert await store.get_messages(key) == whole
+            await close_connections()
+
+        asyncio.run(run())
+
     def test_it_does_what_the_sql_store_does(self):
         with asyncio.Runner() as runner:
             theirs, numbers = SQLAlchemyChatStore("messages"), count()

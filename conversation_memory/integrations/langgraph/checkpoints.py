@@ -234,7 +234,9 @@ class Checkpoints:
     def copy_to(self, target: ConversationRef) -> Operation[None]:
         """Copy all to a conversation that was forked from this one."""
         other = Checkpoints(self.layout, target)
-        yield from other._on_conversation(COPY_CHECKPOINTS, [], [self._key])
+        # A conversation that shows the same may be another thread.
+        if (yield from other._on_conversation(COPY_CHECKPOINTS, [], [self._key])) == -1:
+            raise self.layout._conflict(target, "has checkpoints already")
 
 
 def names_of(

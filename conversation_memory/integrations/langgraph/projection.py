@@ -157,13 +157,20 @@ class Shown:
         """Raises ValueError or TypeError for a text that is not one."""
         if not text:
             return cls()
-        runs, open, digest, token = json.loads(text)
-        return cls([(id, digest) for id, digest in runs], open, digest, token)
+        runs, *rest = json.loads(text)
+        open, digest, token = map(_text, rest)
+        return cls([(_text(id), _text(of)) for id, of in runs], open, digest, token)
 
     @property
     def text(self) -> bytes:
         parts = [[*map(list, self.runs)], self.open, self.digest, self.token]
         return json.dumps(parts, separators=(",", ":")).encode()
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("What is shown is told by texts.")
+    return value
 
 
 def _ids(runs: Sequence[tuple[str, str]]) -> list[str]:

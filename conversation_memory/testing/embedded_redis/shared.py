@@ -12,38 +12,38 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
-from .fetch import ADVICE, EmbeddedRedisError, find_redis
+from .fetch import ADVICE, EmbeddedRedisError, find_program
 from .server import EmbeddedRedis, PortTaken, is_in_use
 from .supervisor import USERS
 
-if sys.platform != "win32":  # where find_redis() raises
+if sys.platform != "win32":  # where there is no program
     import fcntl
 
 _lock = Lock()
 _used: dict[Path, int] = {}  # data folders and the locked files
 
 
-def shared_redis(data_dir: Path) -> str:
+def shared_redis(data_dir: Path, program: str = "redis-stack") -> str:
     """The URL of the Redis in this folder, which is started unless another process has done so.
 
     It runs until two seconds after the last process that called this, and keeps its data.
     """
     with _lock:
         try:
-            return f"redis://127.0.0.1:{_port_of(data_dir.resolve())}/0"
+            return f"redis://127.0.0.1:{_port_of(data_dir.resolve(), program)}/0"
         except OSError as error:
             raise EmbeddedRedisError(f"{data_dir} cannot be used: {error}. {ADVICE}") from error
 
 
-def _port_of(data_dir: Path) -> int:
-    find_redis()  # before it makes a folder
+def _port_of(data_dir: Path, program: str) -> int:
+    find_program(program)  # before it makes a folder
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / ".gitignore").write_text("*\n")
     _use(data_dir)
     with _starting(data_dir):
         # Looks again if this process has done so: the server may have crashed since.
         if not is_in_use(data_dir):
-            return SharedRedis(data_dir).port
+            return SharedRedis(data_dir, program).port
         if port := _known_port(data_dir):
             return port
     raise EmbeddedRedisError(
@@ -85,8 +85,8 @@ def _known_port(data_dir: Path) -> int:
 class SharedRedis(EmbeddedRedis):
     """A server that does not end with the process that started it."""
 
-    def __init__(self, data_dir: Path) -> None:
-        super().__init__(data_dir=data_dir, persistent=True)
+    def __init__(self, data_dir: Path, program: str) -> None:
+        super().__init__(data_dir=data_dir, persistent=True, program=program)
         self._leave()
 
     @property
