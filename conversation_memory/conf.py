@@ -14,7 +14,7 @@ from redis.crc import key_slot
 from .encryption.keyring import EncryptionSettings, encryption_faults
 from .exceptions import InvalidIndexError, sensitive
 from .keys import Keys, encode
-from .servers import find_server_faults, wait_fault
+from .servers import WAIT_TIMEOUT, find_server_faults, wait_fault
 
 DEFAULT_INDEX = "conversations"
 MAX_BYTES = 64 * 1024 * 1024
@@ -53,7 +53,7 @@ class WaitSettings:
     """WAIT: how many replicas must have a write, and how many milliseconds to wait for them."""
 
     replicas: int = 1
-    timeout: int = 1000
+    timeout: int = WAIT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ _CREDENTIALS = {"DB", "USERNAME", "PASSWORD"}  # what may stand beside CLUSTER a
 _WAYS = ("CACHE", "URL", "CLUSTER", "SENTINELS")
 _OF_SENTINELS = ("SERVICE", "SENTINEL_OPTIONS")
 _SOCKET_TIMEOUT = 5.0
+WAIT_TIMEOUT = 1000  # in ms
 
 
 def find_server_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
@@ -104,7 +105,7 @@ def wait_fault(wait: Any, options: Mapping[str, Any]) -> str:
             return f"has {key!r} that is not an integer of at least 1"
     given = options.get("socket_timeout", _SOCKET_TIMEOUT)
     socket_timeout = given if isinstance(given, int | float) else math.inf
-    if wait.get("timeout", 1) >= socket_timeout * 1000:
+    if wait.get("timeout", WAIT_TIMEOUT) >= socket_timeout * 1000:
         return f"has a timeout (ms) that is not below the socket_timeout of {socket_timeout:g} s"
     return ""
 

@@ -36,6 +36,10 @@ class Node:
         self.port, self.url = self.server.port, self.server.url
         self.client = _client(self.port)
 
+    @property
+    def pid(self):
+        return self.server.pid
+
     def ask(self, *command):
         return self.client.execute_command(*command)
 
@@ -84,13 +88,12 @@ class Cluster:
 
     def nodes_of(self, key):
         """That node and its replicas, as a node that lives knows them."""
-        slot = key_slot(key.encode())
-        living = next(node for node in self.nodes if node.server.pid)
-        for first, last, *found in living.ask("CLUSTER SLOTS"):
-            if first <= slot <= last:
-                ports = [port for _, port, *_ in found]
-                return [node for port in ports for node in self.nodes if node.port == port]
-        raise AssertionError("No node serves the slot.")
+        ports = _ports(next(node for node in self.nodes if node.server.pid), key)
+        return [node for port in ports for node in self.nodes if node.port == port]
+
+    def agrees_on(self, key):
+        """Every node says of the same one that it serves the slot of a key."""
+        return len({_ports(node, key)[0] for node in self.nodes}) == 1
 
     @property
     def urls(self):
@@ -144,6 +147,7 @@ class Sentinel:
         )
         command = [_installation().server, config, "--sentinel"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        self.pid = self.process.pid
         self.client = _client(self.port, password)
         self.client.ping()
 
@@ -200,6 +204,14 @@ def _known(node):
     """The ids of the nodes with which a node has shaken hands."""
     facts = node.ask("CLUSTER NODES").values()
     return {fact["node_id"] for fact in facts if "handshake" not in fact["flags"]}
+
+
+def _ports(node, key):
+    """The ports of the master and the replicas of the slot of a key, as a node knows them."""
+    slot = key_slot(key.encode())
+    shards = node.ask("CLUSTER SLOTS")
+    [nodes] = [nodes for first, last, *nodes in shards if first <= slot <= last]
+    return [port for _, port, *_ in nodes]
 
 
 def _is_whole(node):

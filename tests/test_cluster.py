@@ -37,6 +37,7 @@ class ClusterTestCase(RedisTestCase):
 
     def follow(self):
         """Let `self.redis` be a client of the node that has the index now."""
+        wait_until(lambda: self.cluster.agrees_on(self.index.name))
         self.redis.close()
         self.redis = redis.Redis.from_url(self.master.url)
         self.addCleanup(self.redis.close)
@@ -132,9 +133,9 @@ class ClientTests(ClusterTestCase):
             assert self.driver(client).client is self.driver(client).client
 
     def test_the_address_has_no_credentials(self):
-        node = self.cluster.nodes[0]
-        with self.settings(REDIS={"default": {"CLUSTER": f"redis://u:word@127.0.0.1:{node.port}"}}):
-            assert indexes["default"].server == f"127.0.0.1:{node.port} (cluster)"
+        for url in ("redis://u:word@h:7", "redis://h:7/0?password=w@rd", "redis://u:w%40rd@h:7"):
+            with self.subTest(url), self.settings(REDIS={"default": {"CLUSTER": url}}):
+                assert indexes["default"].server == "h:7 (cluster)"
 
 
 class CredentialTests(ClusterTestCase):
@@ -185,6 +186,31 @@ class MistakenTests(ClusterTestCase):
         ):
             indexes["default"].count()
 
+    def test_nodes_that_are_all_others_by_now_are_found_from_the_entry(self):
+        self.index.count()
+        pool = self.index._connection.client.connection_pool
+        self.forget_nodes(pool)
+        pool.disconnect()
+        assert self.index.count() == 0
+
+    def test_nodes_that_are_all_others_by_now_are_found_async(self):
+        async def count():
+            await self.index.acount()
+            pool = self.index._connection.async_client.connection_pool
+            await pool.connection_kwargs["nodes"].aclose()
+            self.forget_nodes(pool)
+            await pool.disconnect()
+            return await self.index.acount()
+
+        assert wait_for(count()) == 0
+
+    def forget_nodes(self, pool):
+        """Let the nodes that are known be gone, as after a restart of all with other addresses."""
+        nodes = pool.connection_kwargs["nodes"]
+        gone = type(next(iter(nodes._manager.nodes_cache.values())))("127.0.0.1", 1)
+        nodes._manager.startup_nodes = {gone.name: gone}
+        nodes.lost("127.0.0.1", 1)
+
     def test_no_node_that_answers(self):
         entry = {"CLUSTER": "redis://127.0.0.1:1", "INDEX": self.index.name}
         with self.settings(REDIS={"default": entry}):
@@ -211,12 +237,8 @@ class Moving:
             source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
         for node in (target, source, *masters):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", id)
-        wait_until(lambda: all(self._has_moved(node, target) for node in self.cluster.nodes))
-
-    def _has_moved(self, node, target):
-        slot = key_slot(self.index.name.encode())
-        found = [shard[2][1] for shard in node.ask("CLUSTER SLOTS") if shard[0] <= slot <= shard[1]]
-        return found == [target.port]
+        wait_until(lambda: self.cluster.agrees_on(self.index.name))
+        assert self.master is target
 
 
 class MovingTests(Moving, ClusterTestCase):

@@ -134,6 +134,7 @@ class EntryTests(SimpleTestCase):
             ({"URL": URL, "WAIT": {"replica": 1}}, "must be a dict such as"),
             ({"URL": URL, "WAIT": {"replicas": 0}}, "has 'replicas' that is not an integer"),
             ({"URL": URL, "WAIT": {"timeout": 5000}}, "not below the socket_timeout of 5 s"),
+            ({"URL": URL, "WAIT": {}, "OPTIONS": {"socket_timeout": 1}}, "socket_timeout of 1 s"),
             (
                 {"URL": URL, "WAIT": {"timeout": 900}, "OPTIONS": {"socket_timeout": 0.5}},
                 "not below the socket_timeout of 0.5 s",

@@ -16,7 +16,7 @@ from conversation_memory.exceptions import (
     RedisReadOnly,
     RedisUnavailable,
 )
-from conversation_memory.redis_io import sentinels
+from conversation_memory.redis_io import connections, sentinels
 
 from .clusters import Sentinel, Watched, shared, started, wait_until
 from .test_failures import use_everything
@@ -32,14 +32,14 @@ class SentinelTestCase(RedisTestCase):
 
     @contextmanager
     def hanging(self, *nodes):
-        """These replicas confirm nothing during the block."""
+        """These servers answer nothing during the block."""
         for node in nodes:
-            os.kill(node.server.pid, signal.SIGSTOP)
+            os.kill(node.pid, signal.SIGSTOP)
         try:
             yield
         finally:
             for node in nodes:
-                os.kill(node.server.pid, signal.SIGCONT)
+                os.kill(node.pid, signal.SIGCONT)
 
 
 class AddressTests(SentinelTestCase):
@@ -72,6 +72,39 @@ class AddressTests(SentinelTestCase):
         with self.settings(REDIS={"default": {"SENTINELS": addresses, **SERVICE}}):
             assert indexes["default"].count() == 0
             assert wait_for(indexes["default"].acount()) == 0
+
+    def test_without_sentinels_calls_do_not_wait_for_them(self):
+        self.index.count()
+        with self.without_sentinels():
+            self.index.count()  # notices that nobody answers
+            with self.unasked():
+                assert self.index.count() == 0
+
+    def test_without_sentinels_async_calls_do_not_wait_for_them(self):
+        async def count():
+            await self.index.acount()
+            with self.without_sentinels():
+                await self.index.acount()
+                with self.unasked():
+                    return await self.index.acount()
+
+        assert wait_for(count()) == 0
+
+    @contextmanager
+    def without_sentinels(self):
+        patch = mock.patch.multiple(sentinels, _REST=600, _ASK_EVERY=0)
+        with self.hanging(*self.watched.sentinels), patch:
+            yield
+        connections.close_all()  # what has noticed it
+
+    @contextmanager
+    def unasked(self):
+        asked = mock.Mock(side_effect=AssertionError("A Sentinel was asked."))
+        with (
+            mock.patch.object(sentinels.MasterSentinel, "discover_master", asked),
+            mock.patch.object(sentinels.AsyncMasterSentinel, "discover_master", asked),
+        ):
+            yield
 
     def test_a_service_that_no_sentinel_knows(self):
         entry = {"SENTINELS": self.watched.addresses, "SERVICE": "other"}

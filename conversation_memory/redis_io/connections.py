@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 import redis.asyncio
+from redis.connection import parse_url
 
 from ..conf import IndexSettings
 from ..exceptions import InvalidIndexError, TooManyFollowers
@@ -257,7 +258,8 @@ def connect(settings: IndexSettings) -> Connection:
 
 def _node(url: str) -> str:
     """`redis://user:word@host:6379/0` as `host:6379`."""
-    return url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition("?")[0]
+    parts = parse_url(url)  # type: ignore[no-untyped-call]
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)}"
 
 
 def close_all() -> None:

@@ -36,41 +36,50 @@ class MasterSentinel(redis.sentinel.Sentinel):
     """Sentinels of which the one with the newest configuration names the master."""
 
     def discover_master(self, service_name: str) -> Any:
-        states = []
-        for sentinel in _awake(self):
+        states, errors = [], []
+        for sentinel in _awake(self) or _all(self):
             try:
                 states.append(sentinel.sentinel_master(service_name))
-            except _SILENT:
+            except _SILENT as error:
                 sentinel.rests_until = time.monotonic() + _REST
-        known = _newest(self, states, service_name)
-        return known or super().discover_master(service_name)  # type: ignore[no-untyped-call]
+                errors.append(error)
+        return _newest(self, states, errors, service_name)
 
 
 class AsyncMasterSentinel(redis.asyncio.sentinel.Sentinel):
     """See MasterSentinel."""
 
     async def discover_master(self, service_name: str) -> Any:
-        states = []
-        for sentinel in _awake(self):
+        states, errors = [], []
+        for sentinel in _awake(self) or _all(self):
             try:
                 states.append(await sentinel.sentinel_master(service_name))
-            except _SILENT:
+            except _SILENT as error:
                 sentinel.rests_until = time.monotonic() + _REST
-        known = _newest(self, states, service_name)
-        return known or await super().discover_master(service_name)
+                errors.append(error)
+        return _newest(self, states, errors, service_name)
 
 
 def _awake(manager: Any) -> list[Any]:
     now = time.monotonic()
-    return [it for it in manager.sentinels if getattr(it, "rests_until", 0.0) <= now]
+    return [it for it in _all(manager) if getattr(it, "rests_until", 0.0) <= now]
 
 
-def _newest(manager: Any, states: Sequence[Any], service: str) -> tuple[str, int] | None:
+def _all(manager: Any) -> list[Any]:
+    return list(manager.sentinels)
+
+
+def _newest(
+    manager: Any, states: Sequence[Any], errors: Sequence[Exception], service: str
+) -> tuple[str, int]:
     if any("failover_in_progress" in state["flags"] for state in states):
         raise FailoverInProgress(f"No master found for {service!r}: a failover is in progress")
     known = [state for state in states if manager.check_master_state(state, service)]
-    newest = max(known, key=lambda state: int(state["config-epoch"]), default=None)
-    return newest and (newest["ip"], newest["port"])
+    if not known:
+        reasons = "; ".join(map(repr, errors)) or "it is down"
+        raise redis.sentinel.MasterNotFoundError(f"No master found for {service!r}: {reasons}")
+    newest = max(known, key=lambda state: int(state["config-epoch"]))
+    return newest["ip"], newest["port"]
 
 
 class MasterPool(redis.sentinel.SentinelConnectionPool):
@@ -145,6 +154,9 @@ def _is_due(pool: Any) -> bool:
     if now - pool._asked < _ASK_EVERY:
         return False
     pool._asked = now
+    if not _awake(pool.sentinel_manager):  # the master that was known counts
+        pool.is_failing_over = False
+        return False
     return True
 
 

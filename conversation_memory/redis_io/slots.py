@@ -56,11 +56,21 @@ _LOST = (RedisConnectionError, RedisTimeoutError)
 
 
 class SlotNodes:
-    """The nodes of a slot, as a cluster client knows them that `make` makes on first use."""
+    """The nodes of a slot, as a cluster client knows them that `make` makes on first use.
 
-    def __init__(self, slot: int, make: Callable[[], Any], *, on_replica: bool = False):
+    It makes it of `given`, addresses which are asked again when it reaches no node that it knows.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        given: Sequence[tuple[str, int]],
+        make: Callable[[Sequence[tuple[str, int]]], Any],
+        *,
+        on_replica: bool = False,
+    ):
         self.slot, self.on_replica = slot, on_replica
-        self._make = make
+        self._given, self._make = list(given), make
         self._cluster: Any = None
         self._failed: str | None = None  # the name of a node, since the last look at the cluster
         self._lock = Lock()
@@ -71,9 +81,9 @@ class SlotNodes:
         with self._lock:
             try:
                 if self._cluster is None:
-                    self._cluster = self._make()  # which asks for the nodes
+                    self._cluster = self._make(self._given)  # which asks for the nodes
                 elif self._failed:
-                    self._manager.initialize(last_failed_node_name=self._failed)
+                    self._manager.initialize(self._given, last_failed_node_name=self._failed)
             except (RedisError, RedisClusterException) as error:
                 raise _cause(error) from None
             failed, self._failed = self._failed, None
@@ -84,10 +94,13 @@ class SlotNodes:
         async with self._alock:
             try:
                 if self._cluster is None:
-                    self._cluster, self._failed = self._make(), _UNKNOWN
+                    self._cluster, self._failed = self._make(self._given), _UNKNOWN
                 if self._failed:
                     await self._manager.initialize(last_failed_node_name=self._failed)
             except (RedisError, RedisClusterException) as error:
+                # As given to initialize(), they would keep connections open.
+                given = self._make(self._given).nodes_manager.startup_nodes
+                self._manager.startup_nodes = {**given, **self._manager.startup_nodes}
                 raise _cause(error) from None
             failed, self._failed = self._failed, None
         return self._address(failed)
@@ -251,14 +264,14 @@ def pool(
     options = dict(options)
     is_async, is_tls = module is redis.asyncio, bool(options.pop("ssl", False))
     asking = {key: value for key, value in options.items() if key in _ASKING}
-    make = partial(_cluster, addresses, {**asking, "ssl": is_tls}, is_async=is_async)
+    make = partial(_cluster, options={**asking, "ssl": is_tls}, is_async=is_async)
     kinds = {
         (False, False): SlotConnection,
         (False, True): SlotSSLConnection,
         (True, False): AsyncSlotConnection,
         (True, True): AsyncSlotSSLConnection,
     }
-    options["nodes"] = SlotNodes(key_slot(index), make, on_replica=on_replica)
+    options["nodes"] = SlotNodes(key_slot(index), addresses, make, on_replica=on_replica)
     kind: Any = AsyncTimedPool if is_async else TimedPool
     return kind(connection_class=kinds[is_async, is_tls], **options)
 
