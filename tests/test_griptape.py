@@ -143,7 +143,7 @@ class WireTests(GriptapeTestCase):
             self.index.driver("42").append_messages(messages)
             [run], _ = self.griptape().load()
             assert (run.input.type, run.output.value) == (kind, "A lamp."), url
-            assert run.meta == {"messages": messages}
+            assert run.meta["messages"] == messages
             assert self.index.driver("42").messages() == messages
 
     def test_a_run_of_ours_passes_the_strict_reader(self):
