@@ -15,6 +15,7 @@ if HAS_LANGGRAPH:
     from .langgraph_agents import agent, thread
 
 
+@skipUnless(find_spec("cryptography"), "cryptography is not installed")
 class UncoveredTests(EncryptedTestCase):
     @skipUnless(HAS_LANGGRAPH, "langgraph is not installed")
     def test_checkpoints_and_items_are_refused_rather_than_stored_in_the_clear(self):
