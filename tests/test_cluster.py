@@ -238,7 +238,7 @@ class Moving:
         for node in (target, source, *masters):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", id)
         wait_until(lambda: self.cluster.agrees_on(self.index.name))
-        assert self.master is target
+        assert self.cluster.master_of(self.index.name) is target
 
 
 class MovingTests(Moving, ClusterTestCase):

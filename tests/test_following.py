@@ -272,7 +272,8 @@ class FollowTests:
         driver._connection.follower.close()
 
     def test_drivers_with_one_lent_client_count_their_followers_together(self):
-        client = Redis.from_url(self.index.settings.url)
+        address = self.redis.connection_pool.connection_kwargs
+        client = Redis(address["host"], address["port"], address["db"])
         lent = [
             RedisConversationMemoryDriver(
                 host="", port=0, index=self.index.name, conversation_id="c", client=client
