@@ -29,6 +29,8 @@ class ClusterTestCase(RedisTestCase):
 
     def servers_of(self, name):
         self.cluster = shared(Cluster)
+        # A node may be the last to learn of the failover in the test before.
+        wait_until(lambda: self.cluster.is_whole() and self.cluster.agrees_on(name))
         return {"CLUSTER": self.cluster.urls[1:3]}, self.cluster.master_of(name).url
 
     @property
