@@ -36,7 +36,7 @@ from ..keys import Id, decode, encode
 from ..records import LARGEST
 from ..redis_io.abreast import abreast
 from ..redis_io.operations import Operation, T
-from .pydantic_ai_log import Entry, EntryId, Log, Save, stable_revision
+from .pydantic_ai_log import EntryId, Log, LoggedMessage, Save, stable_revision
 
 _RECENT = 20  # runs, of which one round trip reads so many
 _PAGE = 50
@@ -286,7 +286,7 @@ class RedisConversationStore(ConversationStore):
         except ValidationError:
             raise self._corrupt(log, "what pydantic-ai has noted in it cannot be read") from None
 
-    def _loaded(self, log: Log, entries: Sequence[Entry]) -> list[ConversationEntry]:
+    def _loaded(self, log: Log, entries: Sequence[LoggedMessage]) -> list[ConversationEntry]:
         try:
             messages: list[ModelMessage] = ModelMessagesTypeAdapter.validate_python(
                 [entry.message for entry in entries]
@@ -325,7 +325,7 @@ def _save_of(record: ConversationRecord, new_entries: Sequence[ConversationEntry
         [entry.message for entry in new_entries], mode="json"
     )
     entries = [
-        Entry(entry.id, entry.parent_id, message)
+        LoggedMessage(entry.id, entry.parent_id, message)
         for entry, message in zip(new_entries, messages, strict=True)
     ]
     requests = record.deferred_tool_requests

@@ -43,7 +43,7 @@ class EntryId(str):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LoggedMessage:
     """A message, the id of its entry and that of the one before; and the number of its run."""
 
     id: str
@@ -64,12 +64,12 @@ class Log:
     """That of the store: the version, unless another program has written since."""
 
     @cached_property
-    def head(self) -> list[Entry]:
+    def head(self) -> list[LoggedMessage]:
         """The entries of the runs, oldest first. The first may have a parent that was not read."""
         return _linked([one for number in range(len(self.runs)) for one in self._of(number)])
 
     @cached_property
-    def last(self) -> list[Entry]:
+    def last(self) -> list[LoggedMessage]:
         """The entries of the last run, which are known without a look at the others."""
         numbers = range(len(self.runs) - 1, -1, -1)
         return next(filter(None, map(self._of, numbers)), [])
@@ -79,16 +79,16 @@ class Log:
         return self.last[-1].id if self.last else None
 
     @cached_property
-    def aside(self) -> dict[str, Entry]:
+    def aside(self) -> dict[str, LoggedMessage]:
         """The entries that are on a branch only."""
         return {
-            one["id"]: Entry(one["id"], _text(one.get("parent_id")), one["message"])
+            one["id"]: LoggedMessage(one["id"], _text(one.get("parent_id")), one["message"])
             for one in dicts(self._kept.get("entries"))
             if isinstance(one.get("id"), str) and isinstance(one.get("message"), dict)
         }
 
     @property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, LoggedMessage]:
         return {**self.aside, **{entry.id: entry for entry in self.head}}
 
     @property
@@ -119,9 +119,9 @@ class Log:
         found = self._kept.get("facts")
         return found if isinstance(found, dict) else {} if self.start == 0 else None
 
-    def history(self, id: str, limit: int | None) -> list[Entry] | None:
+    def history(self, id: str, limit: int | None) -> list[LoggedMessage] | None:
         """The last `limit` entries up to one; None if more runs must be read for that."""
-        found: list[Entry] = []
+        found: list[LoggedMessage] = []
         for number in range(len(self.runs) - 1, -1, -1):
             entries = self._of(number)
             if not found:  # it ends in this run, or before it
@@ -136,10 +136,12 @@ class Log:
             return _linked(found) or None
         return (chain(self.entries, id) or [])[-(limit or LARGEST) :] or None
 
-    def _of(self, number: int) -> list[Entry]:
+    def _of(self, number: int) -> list[LoggedMessage]:
         """The entries of a run, which do not know what was before."""
         run = self.runs[number]
-        return [Entry(id, None, one, number) for id, one in identified(run, self.start + number)]
+        return [
+            LoggedMessage(id, None, one, number) for id, one in identified(run, self.start + number)
+        ]
 
 
 def identified(run: Run, position: int) -> Iterator[tuple[str, Message]]:
@@ -149,15 +151,15 @@ def identified(run: Run, position: int) -> Iterator[tuple[str, Message]]:
         yield (id if isinstance(id, str) else f"{run.id or position}-{number}"), message
 
 
-def _linked(entries: Sequence[Entry]) -> list[Entry]:
+def _linked(entries: Sequence[LoggedMessage]) -> list[LoggedMessage]:
     """The entries, each with the one before as its parent."""
     parents = [None, *(entry.id for entry in entries)]
     return [replace(one, parent_id=id) for one, id in zip(entries, parents, strict=False)]
 
 
-def chain(entries: Mapping[str, Entry], id: str | None) -> list[Entry] | None:
+def chain(entries: Mapping[str, LoggedMessage], id: str | None) -> list[LoggedMessage] | None:
     """The entries up to one, oldest first; None if one of them is missing."""
-    found: list[Entry] = []
+    found: list[LoggedMessage] = []
     seen: set[str] = set()
     while id is not None:
         entry = entries.get(id)
@@ -178,7 +180,7 @@ class Save:
     """A record of pydantic-ai to store, and its new entries, as JSON."""
 
     head_id: str | None
-    entries: Sequence[Entry]
+    entries: Sequence[LoggedMessage]
     facts: dict[str, Any]
     origin: dict[str, Any] = field(default_factory=dict)
 
@@ -217,7 +219,7 @@ class Save:
         """The metadata of the new state, with what is on a branch only."""
         known = self._known(log)
         line = {entry.id for entry in chain(known, self.head_id) or ()}
-        aside: dict[str, Entry] = {}
+        aside: dict[str, LoggedMessage] = {}
         for tip in self.origin["branches"]:
             aside |= {entry.id: entry for entry in chain(known, tip) or () if entry.id not in line}
         kept: dict[str, Any] = {k: v for k, v in self.origin.items() if v}
@@ -235,7 +237,7 @@ class Save:
         """True if the head and all before it are in the log or new."""
         return chain(self._known(log), self.head_id) is not None
 
-    def _known(self, log: Log | None) -> dict[str, Entry]:
+    def _known(self, log: Log | None) -> dict[str, LoggedMessage]:
         entries = log.entries if log else {}
         return {**entries, **{entry.id: entry for entry in self.entries}}
 
@@ -254,7 +256,9 @@ class Save:
 _NOWHERE: dict[str, Any] = {"forked_from": None, "forked_at": None, "branches": []}
 
 
-def _first_changed(before: Sequence[Entry], line: Sequence[Entry], same: int) -> int:
+def _first_changed(
+    before: Sequence[LoggedMessage], line: Sequence[LoggedMessage], same: int
+) -> int:
     """Where the first run begins that does not stay as it is, as a position in the head."""
     number = before[same].run if same < len(before) else len(before)
     first = same

@@ -142,7 +142,7 @@ def _call(made: ToolCall) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownThread:
     """What the projection has written: id and digest of each run, and of the open one."""
 
     runs: Sequence[tuple[str, str]] = ()
@@ -151,7 +151,7 @@ class Shown:
     token: str = ""  # of the open run
 
     @classmethod
-    def read(cls, text: bytes) -> Shown:
+    def read(cls, text: bytes) -> ShownThread:
         """Raises ValueError or TypeError for a text that is not one."""
         if not text:
             return cls()
@@ -181,12 +181,12 @@ class Projection:
 
     layout: Layout
     ref: ConversationRef
-    before: Shown
+    before: ShownThread
 
-    def show(self, turns: list[ThreadTurn], *, anew: bool = False) -> Operation[Shown]:
+    def show(self, turns: list[ThreadTurn], *, anew: bool = False) -> Operation[ShownThread]:
         """Write what has changed. With `anew`, it is not known what was written last."""
         open = turns.pop() if turns and turns[-1].is_open else None
-        shown = Shown([(turn.id, turn.digest) for turn in turns])
+        shown = ShownThread([(turn.id, turn.digest) for turn in turns])
         old, same = self.before.runs, 0
         while same < min(len(old), len(turns)) and old[same] == shown.runs[same]:
             same += 1
@@ -256,7 +256,7 @@ class Projection:
             merged += behind.get(turn.id, [])
         return merged
 
-    def _ask(self, turn: ThreadTurn | None, shown: Shown) -> Operation[Shown]:
+    def _ask(self, turn: ThreadTurn | None, shown: ShownThread) -> Operation[ShownThread]:
         """Keep the turn that lacks an answer as an open run, instead of an earlier one."""
         before, token = self.before, self.before.token.encode()
         if before.open and (turn is None or before.open != turn.id):
@@ -269,4 +269,4 @@ class Projection:
         elif before.digest != turn.digest:
             with suppress(ReplyLost):  # somebody is answering it, or has ended it
                 token = yield from self._replies.amend(turn.run(), token)
-        return Shown(shown.runs, turn.id, turn.digest, token.decode())
+        return ShownThread(shown.runs, turn.id, turn.digest, token.decode())

@@ -37,7 +37,7 @@ from .checkpoints import (
 from .codec import CheckpointCodec
 from .configs import OWNER, naming, where, without_owner
 from .history import History, Threads, Wanted, matching, superseded
-from .projection import Projection, Shown, ThreadTurn, as_messages, thread_turns
+from .projection import Projection, ShownThread, ThreadTurn, as_messages, thread_turns
 
 Turns = list[ThreadTurn]  # as the saver has a method of that name
 
@@ -170,9 +170,9 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         """Bring the conversation in step with the thread; `found` is that of checkpoint.lua."""
         anew = found.startswith(b"lost")
         try:
-            before = Shown.read(found[4:])
+            before = ShownThread.read(found[4:])
         except (TypeError, ValueError):
-            before, anew = Shown(), True
+            before, anew = ShownThread(), True
         projection = Projection(self.index._layout, thread.ref, before)
         shown = yield from projection.show(turns, anew=anew)
         yield from thread.shown(id, shown.text, version)
