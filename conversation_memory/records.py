@@ -156,12 +156,14 @@ class Page(Sequence[Record]):
     """Some records of a listing, newest first.
 
     `next` is the cursor to continue from, None at the end. `unlisted` conversations of other
-    programs are not listed yet: each listing adopts some of them.
+    programs are not listed yet: each listing adopts some of them. Of an index with SHARDS,
+    `missing` are the names of the shards that did not answer: their conversations are left out.
     """
 
     records: list[Record]
     next: str | None = None
     unlisted: int = 0
+    missing: tuple[str, ...] = ()
 
     @overload
     def __getitem__(self, index: int) -> Record: ...

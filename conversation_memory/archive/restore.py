@@ -19,7 +19,8 @@ from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
 from ..layouts.proof import proven
-from ..redis_io.operations import Ahead, Command, Operation, single
+from ..redis_io.operations import Command, Operation, single
+from ..redis_io.steps import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
 from .entries import Item, Stored, Written, permission, read, restore_open_runs, writing
