@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -188,6 +188,24 @@ class ConversationIndex(
         while cursor.goes_on:
             for id in await self._arun(cursor.next(), "ids"):
                 yield decode(id)
+
+    def _each(
+        self,
+        ask: Callable[[ConversationIndex], Operation[T]],
+        shards: Sequence[ConversationIndex] | None = None,
+        *,
+        is_read: bool = False,
+    ) -> Operation[list[T]]:
+        """The results of an operation on some of the shards, by default on all."""
+        results: list[T] = []
+        for shard in self.shards if shards is None else shards:
+            results.append((yield from ask(shard)))
+        return results
+
+    def _split(self, ids: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
+        """Conversation ids by the shard that has them."""
+        found = [*ids]
+        return {self: found} if found else {}
 
     def _is_replica(self, read_from: str) -> bool:
         if read_from not in ("primary", "replica"):

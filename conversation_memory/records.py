@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from .clock import moment
 from .encryption.sealing import TITLE, Sealing
-from .exceptions import Damaged
+from .exceptions import Damaged, RedisUnavailable
 from .keys import decode
 from .runs import Run
 
@@ -164,6 +164,13 @@ class Page(Sequence[Record]):
     next: str | None = None
     unlisted: int = 0
     missing: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> list[Record]:
+        """The records. Raises `RedisUnavailable` if shards are missing."""
+        if self.missing:
+            raise RedisUnavailable(f"Shards that did not answer: {', '.join(self.missing)}.")
+        return self.records
 
     @overload
     def __getitem__(self, index: int) -> Record: ...

@@ -41,6 +41,7 @@ from .merging import (
     whole_statistics,
 )
 from .numbering import Numbering
+from .routing import routed
 from .shard_count import check_shards
 from .shard_driver import ShardDriver
 from .sharded_engine import ShardedEngine
@@ -85,11 +86,11 @@ class ShardedIndex(ConversationIndex):
     # Reads, of all shards together.
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
-        counts = yield from self._read(lambda shard: shard._count(owner))
+        counts = yield from self._each(lambda shard: shard._count(owner), is_read=True)
         return sum(counts)
 
     def _extent(self, span: Span = EVERY_SPAN) -> Operation[Extent]:
-        found = yield from self._read(lambda shard: shard._extent(span))
+        found = yield from self._each(lambda shard: shard._extent(span), is_read=True)
         return Extent(sum(it.conversations for it in found), sum(it.unlisted for it in found))
 
     def _numbered(self, span: Span, offset: int, limit: int) -> Operation[tuple[int, list[bytes]]]:
@@ -97,14 +98,18 @@ class ShardedIndex(ConversationIndex):
 
     def _statistics(self, edges: Sequence[int] = ()) -> Operation[Statistics]:
         sampled = -(-SAMPLE // len(self._shards))
-        return whole_statistics(
-            (yield from self._read(lambda it: statistics(it._layout.keys, edges, sampled)))
-        )
+
+        def measure(shard: ConversationIndex) -> Operation[Statistics]:
+            return statistics(shard._layout.keys, edges, sampled)
+
+        return whole_statistics((yield from self._each(measure, is_read=True)))
 
     def _open_runs(
         self, limit: int = 100, *, after: OpenRun | None = None
     ) -> Operation[list[OpenRun]]:
-        found = yield from self._read(lambda shard: shard._open_runs(limit, after=after))
+        found = yield from self._each(
+            lambda shard: shard._open_runs(limit, after=after), is_read=True
+        )
         return sorted((run for runs in found for run in runs), key=_asked_at)[: page_limit(limit)]
 
     def _search_state(self) -> Operation[SearchState]:
@@ -130,7 +135,7 @@ class ShardedIndex(ConversationIndex):
         )
 
     def _delete(self, *conversation_ids: Id) -> Operation[int]:
-        parts = self._sharded.split(map(encode, conversation_ids))
+        parts = self._split(map(encode, conversation_ids))
         return sum((yield from self._each(lambda shard: shard._delete(*parts[shard]), [*parts])))
 
     def _with_run(self, listed: list[Summary], is_wanted: RunTest) -> Operation[list[Summary]]:
@@ -156,7 +161,7 @@ class ShardedIndex(ConversationIndex):
                 own = Selection(ids=parts[shard])
             return shard._prune(own, dry_run=dry_run, progress=total.of(shard))
 
-        parts = self._sharded.split(map(encode, selection.ids or ()))
+        parts = self._split(map(encode, selection.ids or ()))
         shards = self._shards if selection.ids is None else [*parts]
         return added([bulk.Pruning(), *(yield from self._each(prune, shards))])
 
@@ -204,7 +209,7 @@ class ShardedIndex(ConversationIndex):
                 own = Selection(ids=parts.get(shard, []))
             return shard._rotate_keys(own, progress=total.of(shard), failure=failure)
 
-        parts = self._sharded.split(map(encode, selection.ids or ()))
+        parts = self._split(map(encode, selection.ids or ()))
         return added((yield from self._each(rotate)))
 
     def _check(
@@ -232,13 +237,15 @@ class ShardedIndex(ConversationIndex):
         return (yield from operation)
 
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
-        return super()._asked(self._opened(operation), may_lag=may_lag)
+        # Not of the index, but of each of its shards.
+        return self._opened(operation, may_lag=may_lag)
 
-    def _opened(self, operation: Operation[T]) -> Operation[T]:
+    def _opened(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
         if not self._is_checked:
-            yield from check_shards(self._layout.keys, self.alias, len(self._shards))
+            check = check_shards(self._layout.keys, self.alias, len(self._shards))
+            yield from super()._asked(check, may_lag=may_lag)
             self._is_checked = True
-        return (yield from operation)
+        return (yield from routed(operation, self._shards))
 
     def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
         with running(name):
@@ -248,15 +255,19 @@ class ShardedIndex(ConversationIndex):
         with running(name):
             return await super()._aperform(client, operation, name)
 
-    def _read(self, ask: Ask[T]) -> Operation[list[T]]:
-        answers: Answers[T] = yield Across(self._shards, ask, is_read=True)
+    def _each(
+        self,
+        ask: Ask[T],
+        shards: Sequence[ConversationIndex] | None = None,
+        *,
+        is_read: bool = False,
+    ) -> Operation[list[T]]:
+        chosen = self._shards if shards is None else shards
+        answers: Answers[T] = yield Across(chosen, ask, is_read=is_read)
         return answers.all()
 
-    def _each(
-        self, ask: Ask[T], shards: Sequence[ConversationIndex] | None = None
-    ) -> Operation[list[T]]:
-        answers: Answers[T] = yield Across(self._shards if shards is None else shards, ask)
-        return answers.all()
+    def _split(self, ids: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
+        return self._sharded.split(ids)
 
     def _sifted(
         self,
@@ -264,7 +275,7 @@ class ShardedIndex(ConversationIndex):
         sift: Callable[[Any, list[Summary]], Operation[list[Summary]]],
     ) -> Operation[list[Summary]]:
         known = {summary.id: summary for summary in summaries}
-        parts = self._sharded.split(known)
+        parts = self._split(known)
 
         def ask(shard: ConversationIndex) -> Operation[list[Summary]]:
             return sift(shard, [known[id] for id in parts[shard]])

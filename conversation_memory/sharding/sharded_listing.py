@@ -61,14 +61,7 @@ class ShardedListing(Listing):
             every = (key for page in pages for key in page)
             merged = sorted(every, reverse=not oldest_first)[:limit]
             ends = [page[-1] for page in pages if len(page) == most]
-            if (
-                not ends
-                or most == limit
-                or (
-                    len(merged) == limit
-                    and all(_is_behind(end, merged[-1], oldest_first) for end in ends)
-                )
-            ):
+            if most == limit or all(_is_behind(end, merged, limit, oldest_first) for end in ends):
                 break
         return merged, answers
 
