@@ -8,7 +8,7 @@ from zlib import crc32
 import pytest
 from django.conf import settings
 
-from conversation_memory import Run, indexes
+from conversation_memory import indexes
 from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import (
@@ -18,53 +18,8 @@ from conversation_memory.exceptions import (
     RedisMisconfigured,
 )
 
-from .utils import RedisTestCase, both, each_layout, in_loop
-
-SHARDS = 5
-
-
-def run(text):
-    return Run(f"question {text}", f"answer {text}")
-
-
-class ShardsTestCase(RedisTestCase):
-    """`self.index` has five shards, `self.plain` is an index without any on the same server."""
-
-    def setUp(self):
-        super().setUp()
-        entry = settings.REDIS["default"]
-        sharded = {**entry, "SHARDS": SHARDS}
-        plain = {**entry, "INDEX": entry["INDEX"] + "-plain"}
-        self.enterContext(self.settings(REDIS={"default": sharded, "plain": plain}))
-        indexes.close()
-        self.index, self.plain = indexes["default"], indexes["plain"]
-
-    def wipe(self):
-        for key in self.redis.scan_iter(f"*{self.index.name}*", count=1000):
-            self.redis.delete(key)
-
-    def write(self, count, owners=("a", "b")):
-        """The same conversations in both indexes, at the same times."""
-        for number in range(count):
-            owner = owners[number % len(owners)]
-            for index in (self.index, self.plain):
-                index.driver(f"c{number}", owner=owner).append(run(number))
-        self.align()
-
-    def align(self):
-        """Give both the times of the plain one, some of them equal."""
-        keys = self.plain._layout.keys
-        for record in self.plain.select():
-            id = record.conversation_id.encode()
-            time = 1_700_000_000_000 + crc32(id) % 50 * 1000
-            for index in (self.plain, self.index.shard_of(id)):
-                keys = index._layout.keys
-                for order in (keys.recency(), keys.recency(record.owner)):
-                    self.redis.zadd(order, {id: time})
-
-
-def ids(records):
-    return [record.conversation_id for record in records]
+from .sharding import SHARDS, ShardsTestCase, ids, run
+from .utils import both, each_layout, in_loop
 
 
 def pages(index, limit, **options):
@@ -161,7 +116,7 @@ class ConversationTests:
         driver.append(run(3))
         with pytest.raises(ConversationConflict):
             driver.fork("fork1")
-        assert len(driver.fork().load()[0]) == 2
+        assert len(driver.fork().load()[0]) == 3
 
     @both
     def test_is_renamed_within_its_shard_only(self, index):

@@ -21,34 +21,41 @@ from ..search_index.reasons import Reason, Reasons, unique
 from .across import Across, Answers
 from .sharded_listing import ShardedListing
 
-_END = "e"
+_END = re.compile(r"e(\d{1,12})", re.ASCII).fullmatch
 _POSITION = re.compile(r"(\d{1,4}):([\w.-]*)", re.ASCII).fullmatch
 _MOST_SUGGESTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a search goes on in a shard: after `skipped` hits of the page at `cursor`."""
+    """Where a search goes on in a shard: after `skipped` hits of the page at `cursor`.
+
+    At the end it has the `total` of the shard, which is not asked any more.
+    """
 
     cursor: Cursor = Cursor()
     skipped: int = 0
-    is_end: bool = False
+    total: int | None = None
+
+    @property
+    def is_end(self) -> bool:
+        return self.total is not None
 
     def __str__(self) -> str:
         if self.is_end:
-            return _END
+            return f"e{self.total}"
         return f"{self.skipped}:{'' if self.cursor == Cursor() else self.cursor}"
 
     @classmethod
     def parse(cls, text: str) -> Position:
         """Raises ValueError."""
-        if text == _END:
-            return cls(is_end=True)
+        if end := _END(text):
+            return cls(total=int(end[1]))
         if not (parts := _POSITION(text)):
             raise ValueError("This is not a cursor of a search.")
         return cls(Cursor.parse(parts[2] or None), int(parts[1]))
 
-    def after(self, results: SearchResults, taken: int) -> Position:
+    def after(self, results: SearchResults, taken: int, order_by: str) -> Position:
         """The position after `taken` more hits of the page."""
         skipped = self.skipped + taken
         if skipped < len(results.hits):
@@ -117,7 +124,9 @@ def _page(
     rest = {shard: found.hits[positions[shard].skipped :] for shard, found in results.items()}
     taken = dict.fromkeys(results, 0)
     rank, hits = _rank(request), list[Hit]()
-    order = {shard: number for number, shard in enumerate(results)}
+    # At equal times, one direction is the reverse of the other.
+    sign = -1 if request.order_by == "time" else 1
+    order = {shard: sign * number for number, shard in enumerate(results)}
     heads = [(rank(left[0]), order[shard], shard) for shard, left in rest.items() if left]
     heapq.heapify(heads)
     while heads and len(hits) < request.limit:
