@@ -64,3 +64,10 @@ class ShardsTestCase(RedisTestCase):
         shard._connection = Connection(address)
         self.addCleanup(shard._connection.close)
         return shard.name
+
+    def mend(self):
+        """Delete everything, and let all shards be reached again."""
+        self.wipe()
+        for shard in self.index.shards:
+            shard._connection = self.index._connection
+        self.index._is_checked = False

@@ -86,7 +86,7 @@ class RediSearchTests(SearchCase):
         assert index.search_state().complete
 
     def test_a_wrong_cursor_is_refused(self):
-        for cursor in ("i3-0-", "m0:~e", "m" + "~".join(["x"] * 5), "m" + "~".join(["9:q"] * 5)):
+        for cursor in ("i3-0-", "m0:~e1", "m" + "~".join(["x"] * 5), "m" + "~".join(["9:q"] * 5)):
             with pytest.raises(ValueError):
                 self.index.search("needle", after=cursor)
 
@@ -110,7 +110,7 @@ class RediSearchTests(SearchCase):
             ).total
             == 1
         )
-        self.setUp()
+        self.mend()
 
 
 class ScanTests(SearchCase):
@@ -156,7 +156,7 @@ class DownTests(ShardsTestCase):
                 refused()
         health = index.health()
         assert not health.is_ready and name in health["reachable"].detail
-        self.setUp()
+        self.mend()
 
     @both
     def test_all_others_are_erased_before_the_error(self, index):
@@ -165,7 +165,7 @@ class DownTests(ShardsTestCase):
         with pytest.raises(RedisUnavailable, match=name):
             index.erase(owner="a")
         assert [shard.count() for shard in self.index.shards if shard.name != name] == [0] * 4
-        self.setUp()
+        self.mend()
 
     def test_another_shard_is_not_held_up(self):
         self.write(30)

@@ -59,10 +59,12 @@ class Position:
         """The position after `taken` more hits of the page."""
         skipped = self.skipped + taken
         if skipped < len(results.hits):
-            return replace(self, cursor=_pinned(self.cursor, results), skipped=skipped)
-        return (
-            Position(is_end=True) if results.next is None else Position(Cursor.parse(results.next))
-        )
+            is_pinned = order_by == "-time" and not results.scanned
+            cursor = _pinned(self.cursor, results) if is_pinned else self.cursor
+            return replace(self, cursor=cursor, skipped=skipped)
+        if results.next is None:
+            return Position(total=results.total)
+        return Position(Cursor.parse(results.next))
 
 
 class ShardedEngine(Engine):
@@ -137,13 +139,16 @@ def _page(
             heapq.heappush(heads, (rank(rest[shard][taken[shard]]), number, shard))
         elif results[shard].next is not None:
             break  # its next hit may be better than those of the others
-    after = {shard: positions[shard].after(results[shard], taken[shard]) for shard in results}
-    after = {**positions, **after}
+    after = positions | {
+        shard: positions[shard].after(found, taken[shard], request.order_by)
+        for shard, found in results.items()
+    }
     is_over = all(position.is_end for position in after.values())
     suggestions = [word for found in results.values() for word in found.suggestions]
     return SearchResults(
         hits,
-        sum(found.total for found in results.values()),
+        sum(found.total for found in results.values())
+        + sum(position.total or 0 for position in positions.values()),
         _merged((found.reasons for found in results.values()), answers),
         None if is_over else str(Cursor(shards="~".join(map(str, after.values())))),
         [] if hits else [*dict.fromkeys(suggestions)][:_MOST_SUGGESTIONS],
@@ -167,9 +172,8 @@ def _time(hit: Hit) -> int:
 
 def _pinned(cursor: Cursor, results: SearchResults) -> Cursor:
     # A later run would shift the page that is read again.
-    newest = max((hit.milliseconds or 0 for hit in results.hits), default=0)
-    is_first = cursor == Cursor() and not results.scanned
-    return replace(cursor, newest=newest) if is_first else cursor
+    newest = results.hits[0].milliseconds or 0
+    return cursor if cursor.newest else replace(cursor, newest=newest)
 
 
 def _merged(reasons: Iterable[Reasons], answers: Answers[Any]) -> Reasons:
