@@ -35,6 +35,7 @@ class Script:
         parts = [*needed, *(["replies", "settles"] if settles else []), own]
         code = "\n".join(map(_code, parts))
         self._name, self._documents = name, documents
+        self.forgets = "forgets" in parts  # it takes the keys of `Keys.forgetting()`
         self.commands = sorted({*_called(code)})
         is_writing = not WRITES.isdisjoint(self.commands)
         if is_writing:
@@ -62,6 +63,12 @@ class Script:
     def whole(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
         """The call with the source. In a MULTI, an unknown digest would not stop other calls."""
         return ("EVAL", self.source, len(keys), *keys, *args)
+
+
+def declaring(call: Call, keys: Sequence[bytes]) -> Call:
+    """`call` with more keys, behind those that it has."""
+    verb, script, count, *rest = call
+    return (verb, script, count + len(keys), *rest[:count], *keys, *rest[count:])
 
 
 def with_source(call: Call) -> Call:
