@@ -6,6 +6,9 @@
 -- script refuses with {'names', key, ...} to be called again with the keys that it lacks.
 local open_runs, opened, owners = unpack(KEYS, 11, 13)
 
+-- What is left of the open runs of a conversation whose record was lost is for the check to name.
+local has_replies = tolerant('HGET', record, 'replies')
+
 -- A deletion cannot be taken back: a recency index of another type has to fail before.
 local function check_orders(other)
   for _, order in pairs({recent, expiry, owned or recent, other or recent}) do
@@ -34,7 +37,7 @@ local function stream_of(reply) return root .. 'chunks:' .. reply end
 -- The refusal if streams of open runs, for this id or for another one, are not in KEYS.
 local function unnamed(other)
   local known, missing = {}, {'names'}
-  local fields = tolerant('HKEYS', open_runs) or {}
+  local fields = has_replies and tolerant('HKEYS', open_runs) or {}
   for _, key in ipairs(#fields > 0 and KEYS or {}) do known[key] = true end
   for _, field in ipairs(fields) do
     for _, whose in ipairs({id, other}) do
@@ -69,7 +72,7 @@ end
 
 -- Delete everything of the conversation; if `unnamed` finds nothing.
 local function forget()
-  drop_replies()
+  if has_replies then drop_replies() end
   drop_field()
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end

@@ -49,7 +49,7 @@ if anew then
   end
   if stored.expires then redis.pcall('PEXPIREAT', moved, stored.expires) end
 end
-local fields = tolerant('HKEYS', open_runs) or {}
+local fields = has_replies and tolerant('HKEYS', open_runs) or {}
 for _, field in ipairs(fields) do
   local was, is = reply_of(id, field), reply_of(target, field)
   local time = was and redis.call('ZSCORE', opened, was)
