@@ -154,7 +154,7 @@ class Restore:
         counts = Counts()
         items, commands = yield from self._prepared(batch)
         sent = (yield Ahead(commands)) if commands else None
-        yield from self._settle(items, sent, counts, bool)
+        yield from self._settle(items, commands, sent, counts, bool)
         return counts
 
     def _prepared(self, batch: Batch) -> Operation[tuple[list[Item], list[Command[Written]]]]:
