@@ -2,8 +2,8 @@
 -- Give a conversation another id.
 -- KEYS  ... , record, runs, ids and checkpoints of the new id, last
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
---       of an encrypted one, its field for the new id, how many fields and values of the record and
---       how many texts of the runs, those, and what resealed.lua says
+--       of an encrypted one, its field for the new id, how many fields and values of the record, how
+--       many texts of the runs, how many texts beside them, those, and its checkpoints (resealed.lua)
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
 -- of another owner, or a refusal (conversation.lua).
 local renamed, moved, known, kept = unpack(KEYS, #KEYS - 3)
@@ -22,10 +22,14 @@ if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, 
   return (past[2] or '') == owner and -1 or -2
 end
 check_orders()
-local texts = anew and 10 + ARGV[8]
+local texts = anew and 11 + ARGV[8]
 local others = anew and texts + ARGV[9]
+local agents
 if anew then
-  local map = map_of(others)
+  local first = others + ARGV[10]
+  agents = hash_anew(checkpoints, first)
+  if not agents then return {'changed'} end
+  local map = map_of(others, first - 1)
   local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
   put_replies(fields, streams)
@@ -40,12 +44,16 @@ for from, to in pairs(moves) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
 if anew then
-  redis.call('HSET', renamed, unpack(ARGV, 10, texts - 1))
+  redis.call('HSET', renamed, unpack(ARGV, 11, texts - 1))
   redis.call('DEL', moved)
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
   end
-  if stored.expires then redis.pcall('PEXPIREAT', moved, stored.expires) end
+  put_hash(kept, agents)
+  if stored.expires then
+    redis.pcall('PEXPIREAT', moved, stored.expires)
+    redis.pcall('PEXPIREAT', kept, stored.expires)
+  end
 end
 if redis.call('HGET', renamed, 'replies') then
   local open, fields = root .. 'open:', tolerant('HKEYS', root .. 'open:' .. id) or {}

@@ -1,10 +1,10 @@
 -- needs: conversation
 -- Stands before the scripts that encrypt anew what stands beside the content of a conversation: its
--- title and its open runs. ARGV[first] on has each text that the caller has read, behind the name of its
--- place, and what it becomes.
-local function map_of(first)
+-- title, its open runs and its checkpoints. ARGV[first] to ARGV[last] have each text that the caller has
+-- read, behind the name of its place, and what it becomes.
+local function map_of(first, last)
   local map = {}
-  for i = first, #ARGV, 2 do map[ARGV[i]] = ARGV[i + 1] end
+  for i = first, last, 2 do map[ARGV[i]] = ARGV[i + 1] end
   return map
 end
 
@@ -43,5 +43,27 @@ local function put_replies(fields, streams)
     if #entries > 0 then redis.call('DEL', key) end
     for _, entry in ipairs(entries) do redis.call('XADD', key, entry[1], unpack(entry[2])) end
     if left > 0 then redis.call('PEXPIRE', key, left) end
+  end
+end
+
+-- The fields of a hash with other values, as ARGV[first] on has them; see reseal_fields.lua. Fails with nil
+-- if one was written since they were read.
+local function hash_anew(key, first)
+  local fields = {}
+  if redis.call('HLEN', key) * 3 ~= #ARGV - first + 1 then return nil end
+  for i = first, #ARGV, 3 do
+    local stored = redis.call('HGET', key, ARGV[i])
+    if ARGV[i + 1] ~= '' then
+      if not stored or redis.sha1hex(stored) ~= ARGV[i + 1] then return nil end
+      fields[#fields + 1], fields[#fields + 2] = ARGV[i], ARGV[i + 2]
+    end
+  end
+  return fields
+end
+
+local function put_hash(key, fields)
+  redis.call('DEL', key)
+  for i = 1, #fields, MANY do
+    redis.call('HSET', key, unpack(fields, i, math.min(i + MANY - 1, #fields)))
   end
 end
