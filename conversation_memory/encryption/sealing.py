@@ -19,7 +19,7 @@ from .base64url import decoded, decoded_all, encoded
 from .keyring import PREFIX, EncryptionSettings, Key, Keyring
 
 # What a value is.
-DOCUMENT, RUN, TITLE = b"document", b"run", b"title"
+DOCUMENT, SEGMENT, RUN, TITLE = b"document", b"segment", b"run", b"title"
 QUESTION, CHUNK, REASON = b"question", b"chunk", b"reason"
 PROOF, ARCHIVE = b"key", b"archive"
 CHECKPOINT, CHECKPOINT_METADATA, ITEM = b"checkpoint", b"checkpoint metadata", b"item"
@@ -49,6 +49,11 @@ def unsealed(text: bytes) -> bytes:
     if id := key_of(text):
         raise Undecryptable(f"it is encrypted with key {id!r}, and {NO_ENCRYPTION}", text, id)
     return text
+
+
+def missing_key(id: str, text: bytes = b"") -> Undecryptable:
+    why = f"it is encrypted with key {id!r}, which is not in KEYS of ENCRYPTION"
+    return Undecryptable(why, text, id)
 
 
 def refuse(sealing: Sealing | None, alias: str, what: str) -> None:
@@ -128,8 +133,14 @@ class Sealing:
         return text
 
     def is_current(self, text: bytes | None) -> bool:
-        """True if there is nothing to seal anew: no text, or one sealed with the newest key."""
-        return not text or text.startswith(self.keyring.newest.prefix)
+        """True if there is nothing to seal anew: no text, or one sealed with the newest key.
+
+        Of a document, all segments count.
+        """
+        if not text:
+            return True
+        prefix = self.keyring.newest.prefix
+        return text.startswith(prefix) and text.count(b"~") == text.count(b"~" + prefix)
 
     def _key(self, text: bytes) -> Key:
         id = key_of(text)
@@ -137,8 +148,7 @@ class Sealing:
             raise Undecryptable(PLAINTEXT, text)
         key = self.keyring.get(id.encode())
         if key is None:
-            why = f"it is encrypted with key {id!r}, which is not in KEYS of ENCRYPTION"
-            raise Undecryptable(why, text, id)
+            raise missing_key(id, text)
         return key
 
     def _bound(self, key: Key, kind: bytes, id: bytes, place: bytes) -> bytes:
