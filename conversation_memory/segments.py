@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from .documents import read
 from .encryption.sealing import DOCUMENT, SEGMENT, Sealing, is_sealed
+from .exceptions import Undecryptable
 
 SEPARATOR = b"~"
 
@@ -48,6 +49,8 @@ def opened_document(sealing: Sealing, id: bytes, field: bytes, end: int | None =
     first, *others = field.split(SEPARATOR)
     plain, last, texts = sealing.open(DOCUMENT, id, first), first, []
     for segment in others:
+        if not is_sealed(segment):
+            raise Undecryptable("a part of it is not encrypted", field)
         texts.append(sealing.open(SEGMENT, id, segment, last[-_END:]))
         last = segment
     text = b"".join(texts)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..exceptions import Damaged, InvalidIndexError, Undecryptable
-from .base64url import decoded, decoded_all, encoded
+from .base64url import decoded, decoded_pairs, encoded
 from .keyring import PREFIX, EncryptionSettings, Key, Keyring
 
 # What a value is.
@@ -121,8 +121,7 @@ class Sealing:
         start, decrypt = len(key.prefix), key.cipher.decrypt
         bound = self._bound(key, kind, id, place)
         try:
-            raws = decoded_all([text[start:] for text in texts])
-            return [decrypt(raw[:_NONCE], raw[_NONCE:], bound) for raw in raws]
+            return [decrypt(*pair, bound) for pair in decoded_pairs(texts, start, _NONCE)]
         except Exception:  # one by one, they tell which it is, and why
             return None
 

@@ -126,7 +126,8 @@ class SegmentedLayout(Layout, ABC):
             return reply
 
         own: list[Any] = [*self._lifetimes(ref), self.form, version, self.max_bytes, _ADDED_TO]
-        own += [self._title(ref, runs), position.end if position else b"", sealed, size]
+        title, end = (b"", position.end) if position else (self._title(ref, runs), b"")
+        own += [title, end, sealed, size]
         command = self._command(SEGMENT, ref, [*own, *(digest(run.id) for run in runs)])
         return Command(command.calls, decoded)
 

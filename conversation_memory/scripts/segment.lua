@@ -50,4 +50,4 @@ remember(known, told)
 expire(stored, deadline, #text)
 local fields = {'layout', layout, 'runs', count + #told, 'length', #text, 'crc', text:sub(-10),
   'end', ends + ARGV[12]}
-return answer(#told .. ' ' .. note(stored, time, deadline, ARGV[3], fields, count == 0 and ARGV[9]))
+return answer(#told .. ' ' .. note(stored, time, deadline, ARGV[3], fields, ARGV[9]))
