@@ -118,8 +118,12 @@ class SealedValueTests(SimpleTestCase):
                 one.open_all(RUN, b"c", [*texts[:20], wrong, *texts[21:]])
             assert caught.exception.raw == wrong
 
-    def test_what_is_no_key_id_is_no_sealed_value(self):
-        for text in (b"cm1.", b"cm1..x", b"cm1.a", b"cm2.a.x", b"cm1.a b.x", b"{}"):
+    def test_what_is_no_key_id_or_too_short_is_no_sealed_value(self):
+        sealed = sealing("a").seal(TITLE, b"c", b"x")
+        assert is_sealed(sealed)
+        for start in (b"cm1.", b"cm1..", b"cm1.a", b"cm2.a.", b"cm1.a b.", b"{}"):
+            assert not is_sealed(start + sealed[6:])
+        for text in (b"cm1.a.x", sealed[:-1], b"cm1.a. How to read it, and what it is", b""):
             assert not is_sealed(text)
 
 

@@ -19,7 +19,7 @@ from ..exceptions import (
 )
 from ..keys import Keys, decode
 from ..layouts import ConversationRef, Layout
-from ..layouts.proof import proven
+from ..layouts.proof import note_unused, proven
 from ..layouts.resealing import reseal_fields
 from ..redis_io.operations import Operation, Performing, single, twins
 from .listing import Listing
@@ -89,6 +89,8 @@ class RotatingIndex(Performing):
         items, errors = yield from _rotated_items(self._layout.keys, self._layout.alias)
         for each in errors:
             failure(each)
+        if not failed and not errors:
+            yield from note_unused(self._layout.keys)
         return replace(found, items=items, failed_items=len(errors))
 
     rotate_keys, arotate_keys = twins(_rotate_keys)

@@ -84,6 +84,19 @@ class Keyring:
         """The ids of the keys, the newest first."""
         return [*self._known()]
 
+    def faults(self) -> dict[str, str]:
+        """By the id of a key why it cannot be used, by '' why none can. Fetches every key."""
+        found = {}
+        try:
+            for id in self.ids:
+                try:
+                    self.get(id.encode())
+                except (InvalidIndexError, PackageMissing) as error:
+                    found[id] = str(error)
+        except InvalidIndexError as error:
+            return {"": str(error)}
+        return found
+
     @sensitive
     def _known(self) -> dict[str, Mapping[str, Any]]:
         if self._entries is None:

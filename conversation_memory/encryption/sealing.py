@@ -27,7 +27,9 @@ CHECKPOINT, CHECKPOINT_METADATA, ITEM = b"checkpoint", b"checkpoint metadata", b
 _NONCE = 12
 _TAG = 16
 
-_sealed = re.compile(rb"cm1\.([A-Za-z0-9_-]{1,64})\.").match
+# Nothing shorter than a nonce, a byte and a tag is sealed: "cm1.x. Notes" is a plain title.
+_SHORTEST = -(-(_NONCE + _TAG + 1) * 4 // 3)
+_sealed = re.compile(rb"cm1\.([A-Za-z0-9_-]{1,64})\.[A-Za-z0-9_-]{%d}" % _SHORTEST).match
 
 PLAINTEXT = "it is not encrypted, and READ_PLAINTEXT of ENCRYPTION is off"
 NO_ENCRYPTION = "this alias has no ENCRYPTION"

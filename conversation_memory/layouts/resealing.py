@@ -80,7 +80,7 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
     ]
     found.has_documents = token is not None
     found.add(b"title", TITLE, title or b"")
-    fields = _as_dict(flat)
+    fields = as_dict(flat)
     runs = [name[6:] for name in fields if name.startswith(b"state:")]
     streams: list[Command[Any]] = [
         single("XRANGE", keys.chunks(id, run), "-", "+", otherwise=[]) for run in runs
@@ -99,7 +99,7 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
 def checkpoints_anew(keys: Keys, id: bytes, target: bytes) -> Operation[list[bytes | str]]:
     """The checkpoints for `target`, as scripts/resealed.lua takes them. Raises `Damaged`."""
     own, other = CheckpointFields(keys.sealing, id), CheckpointFields(keys.sealing, target)
-    found = _as_dict((yield single("HGETALL", keys.checkpoints(id))))
+    found = as_dict((yield single("HGETALL", keys.checkpoints(id))))
     return _changes({field: (text, own.anew(field, text, other)) for field, text in found.items()})
 
 
@@ -111,7 +111,7 @@ def reseal_fields(key: bytes, anew: Anew) -> Operation[int]:
         while cursor != b"0":
             call = ("HSCAN", key, cursor or b"0", "COUNT", _AT_A_TIME)
             cursor, flat = yield single(*call)
-            found = {field: (text, anew(field, text)) for field, text in _as_dict(flat).items()}
+            found = {field: (text, anew(field, text)) for field, text in as_dict(flat).items()}
             others = {field: pair for field, pair in found.items() if pair[0] != pair[1]}
             if others:
                 late = yield Command((RESEAL_FIELDS.call([key], _changes(others)),))
@@ -130,6 +130,6 @@ def _changes(fields: dict[bytes, tuple[bytes, bytes | None]]) -> list[bytes | st
     return args
 
 
-def _as_dict(flat: Any) -> dict[bytes, bytes]:
+def as_dict(flat: Any) -> dict[bytes, bytes]:
     # A map over RESP3, a flat list over RESP2.
     return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
