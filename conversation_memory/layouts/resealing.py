@@ -97,7 +97,7 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
 
 
 def checkpoints_anew(keys: Keys, id: bytes, target: bytes) -> Operation[list[bytes | str]]:
-    """The checkpoints for `target`, as scripts/resealed.lua takes them. Raises `Damaged`."""
+    """The checkpoints for `target`, as scripts/hash_anew.lua takes them. Raises `Damaged`."""
     own, other = CheckpointFields(keys.sealing, id), CheckpointFields(keys.sealing, target)
     found = as_dict((yield single("HGETALL", keys.checkpoints(id))))
     return _changes({field: (text, own.anew(field, text, other)) for field, text in found.items()})

@@ -1,7 +1,7 @@
--- needs: resealed
+-- needs: hash_anew
 -- Copy the checkpoints of another conversation to one that has none yet.
 -- KEYS  ... , checkpoints of the other one, last
--- ARGV  id, owner, 1 if they are encrypted; then those for this conversation (resealed.lua)
+-- ARGV  id, owner, 1 if they are encrypted; then those for this conversation (hash_anew.lua)
 -- Returns 1, 0 if there are none, -1 if it has some, {'changed'}, or a refusal (conversation.lua).
 local stored, refused = enter()
 if refused then return refused end
