@@ -196,6 +196,46 @@ class ManyTests:
             assert indexes["default"].convert().converted == 0
 
 
+class InterruptionTests(ShardsTestCase):
+    def test_an_interruption_ends_the_work_in_all_shards(self):
+        self.write(30)
+
+        def interrupt(counts):
+            raise KeyboardInterrupt
+
+        for work in (self.index.check, self.index.convert):
+            with pytest.raises(KeyboardInterrupt):
+                work(progress=interrupt)
+        assert self.index.check().seen == 30
+
+    def test_an_error_of_the_caller_is_raised(self):
+        self.write(10)
+
+        def fail(counts):
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            self.index.prune(Selection(), progress=fail)
+
+    def test_a_restricted_user_needs_the_keys_of_all_shards(self):
+        name = self.index.name
+        patterns = (f"~{name}", f"~{{{name}}}:*", f"~{name}:*", f"~{{{name}:*")
+        rights = ("-@all", "+@read", "+@write", "+@connection", "+@transaction", "-@dangerous")
+        more = ("+info", "+time", "+eval", "+evalsha", "+script|load")
+        self.redis.execute_command(
+            "ACL", "SETUSER", name, "reset", "on", ">word", *patterns, *rights, *more
+        )
+        self.addCleanup(self.redis.execute_command, "ACL", "DELUSER", name)
+        entry = {**settings.REDIS["default"], "OPTIONS": {"username": name, "password": "word"}}
+        with self.settings(REDIS={"default": entry}):
+            indexes.close()
+            index = indexes["default"]
+            index.driver("c1", owner="a").append(run(1))
+            assert index.count() == 1 and ids(index.recent()) == ["c1"]
+            assert not index.check().problems
+            assert index.erase(owner="a").conversations == 1
+
+
 class AsyncTests(ShardsTestCase):
     @in_loop
     async def test_every_conversation_comes_once_from_each_loop(self):
