@@ -1,6 +1,7 @@
 """An index over several shards tells what an index with one hash would tell."""
 
 import random
+from copy import deepcopy
 from datetime import timedelta
 from zlib import crc32
 
@@ -16,6 +17,8 @@ from conversation_memory.exceptions import (
     InvalidIndexError,
     RedisMisconfigured,
 )
+from conversation_memory.indexes import ConversationIndex
+from conversation_memory.signals import conversations_erased
 
 from .sharding import SHARDS, ShardsTestCase, ids, run
 from .utils import both, each_layout, in_loop
@@ -164,6 +167,24 @@ class ManyTests:
         assert index.erase(owner="a") == foreseen and foreseen.conversations == 10
         assert index.anonymise(owner="b") == 10
         assert [index.count(owner) for owner in (None, "a", "b", "c")] == [20, 0, 0, 10]
+
+    def test_receivers_of_an_erasure_are_told_once(self):
+        self.write(6)
+        told = []
+
+        def receive(sender, **event):
+            told.append((event["index"], event["owner"], event["erasure"].conversations))
+
+        conversations_erased.connect(receive, sender=ConversationIndex)
+        self.addCleanup(conversations_erased.disconnect, receive, sender=ConversationIndex)
+        self.index.erase(owner="a")
+        assert told == [(self.index, "a", 3)]
+
+    def test_a_driver_and_an_index_are_copied_for_each_test(self):
+        driver = deepcopy(self.index).driver("c1")
+        driver.append(run(1))
+        assert len(deepcopy(driver).load()[0]) == 1
+        assert driver.to_dict()["type"] == "RedisConversationMemoryDriver"
 
     @both
     def test_is_measured_checked_and_healthy(self, index):

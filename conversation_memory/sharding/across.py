@@ -115,7 +115,14 @@ class Across(Elsewhere, Generic[T]):
                 return await self._atake(part)
 
         while parts:
-            outcomes = await asyncio.gather(*map(bounded, parts))
+            tasks = [asyncio.create_task(bounded(part)) for part in parts]
+            try:
+                outcomes = await asyncio.gather(*tasks)
+            except BaseException:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                raise
             parts = self._settled(parts, outcomes)
         return self._sorted()
 
