@@ -4,10 +4,14 @@ Only those of search documents are, which no such server can have. On a cluster 
 as they are in the slot of those that are declared.
 """
 
+import time
+
+from conversation_memory.layouts.base import erasing
+from conversation_memory.layouts.declared import redeclared
 from conversation_memory.redis_io import scripts
 
 from .test_resends import WRITES, map_runs, open_runs
-from .utils import RedisTestCase, each_layout, monitored
+from .utils import RedisTestCase, both, each_layout, monitored
 
 OF_SEARCH = {"run", "documents", "tokens", "owners", "search", "unembedded"}
 
@@ -54,6 +58,40 @@ class Declared:
 class DeclaredKeyTests(Declared):
     def test_writes_touch_no_other_keys(self):
         assert self.kinds() == set()
+
+    def test_a_script_names_the_streams_that_it_lacks_until_all_are_there(self):
+        self.prepare()
+        keys, driver = self.index._layout.keys, self.index.driver("c", owner="ann")
+        streams = [keys.chunks(b"c", run) for run in (b"waiting", b"claimed", b"later")]
+        erasure = erasing(keys, b"c", b"ann")
+        named = self.index._run(sent(erasure))
+        assert (named[0], {*named[1:]}) == (b"names", {*streams[:2]})
+        driver.begin("And then?", run_id="later")  # before the second call
+        [erased] = self.index._run(redeclared([erasure], [named]))
+        assert erased[0] == 1
+        assert not self.redis.exists(*streams)
+        assert "c" not in {*self.index}
+
+    @both
+    def test_an_expired_conversation_gives_way_with_all_its_keys(self, index):
+        self.prepare()
+        driver = index.driver("c", owner="ann")
+        driver.expire(0.001)
+        wait_until_past(driver)
+        assert driver.append(*map_runs(1)) == 1
+        assert [run.id for run in driver.load()[0]] == ["0"]
+        assert driver.open_runs() == []
+        assert not [key for key in self.keys() if b":chunks:" in key]
+
+
+def sent(command):
+    """The operation of one command."""
+    return (yield command)
+
+
+def wait_until_past(driver):
+    while driver.exists():
+        time.sleep(0.001)
 
 
 class SearchedKeyTests(Declared, RedisTestCase):
