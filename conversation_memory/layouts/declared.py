@@ -14,7 +14,7 @@ _ATTEMPTS = 20
 def declared(commands: Sequence[Command[Any]]) -> Operation[list[Any]]:
     """The replies to commands, each of which is sent again with the keys that its script names.
 
-    See forgets.lua. A script that never has all keys is answered with its refusal.
+    See forgets.lua. The reply of a script that still lacks keys in the end is its refusal.
     """
     return (yield from redeclared(commands, (yield commands) if commands else []))
 
