@@ -54,8 +54,8 @@ def fingerprint(raw: bytes) -> str:
 
 
 def tail_of(sealed: bytes) -> str:
-    """The end of the tag of a sealed document, which is as good as a checksum."""
-    return sealed[-10:].decode("ascii", "replace")
+    """The tag at the end of a sealed document, which is as good as a checksum."""
+    return sealed[-22:].decode("ascii", "replace")
 
 
 def _fingerprint(length: int, checksum: int) -> str:
