@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .documents import read, tail_of
+from .documents import CLOSING, read, tail_of
 from .encryption.sealing import DOCUMENT, SEGMENT, Sealing, is_sealed
 from .exceptions import Undecryptable
 
@@ -47,5 +47,7 @@ def opened_document(sealing: Sealing, id: bytes, field: bytes, end: int | None =
         texts.append(sealing.open(SEGMENT, id, segment, end_of(last)))
         last = segment
     text = b"".join(texts)
-    start = read(plain).end if end is None else max(end - len(text), 0)
+    start = (end or 0) - len(text)
+    if start < 0 or not plain.startswith(CLOSING, start):  # nobody has recorded it, or wrongly
+        start = read(plain).end
     return b"".join((plain[:start], text, plain[start:]))

@@ -130,6 +130,18 @@ class SegmentTests(SegmentCase):
         assert self.ids() == [f"r{number}" for number in range(7)]
         assert self.driver.load()[1] == {"b": [1], "metadata": {"runs": ["~"]}}
 
+    def test_with_a_wrong_record_it_is_read_and_mended(self):
+        number, record = 0, self.index._layout.keys.record(b"c")
+        for field, value in (("crc", "x"), ("crc", ""), ("end", "10"), ("end", ""), ("length", 9)):
+            for process in (self.index, self.process()):
+                self.driver.append(Run("q", "a", id=f"r{number}"))
+                self.driver.append(Run("q", "a", id=f"r{number + 1}"))
+                self.redis.hset(record, field, value)
+                process.driver("c").append(Run("q", "a", id=f"r{number + 2}"))
+                number += 3
+                assert self.ids() == [f"r{place}" for place in range(number)], field
+        assert self.index.check().left == 0
+
     def test_segments_of_several_keys(self):
         self.fill(2)
         with self.keys_are("b", "a") as index:
