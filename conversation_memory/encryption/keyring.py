@@ -37,11 +37,15 @@ class EncryptionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that is ready for use; `prefix` begins each value that it has sealed."""
+    """A key that is ready for use; `prefix` begins each value that it has sealed.
+
+    `digest_key` is derived from it, for digests of what is compared without being decrypted.
+    """
 
     id: bytes
     prefix: bytes
     cipher: Any = field(repr=False)
+    digest_key: bytes = field(repr=False)
 
 
 class Keyring:
@@ -96,7 +100,8 @@ class Keyring:
             raise InvalidIndexError(f"Key {name!r} in {self._where} {error}.") from None
         id = name.encode()
         algorithm = entry.get("algorithm", self._settings.algorithm)
-        return Key(id, PREFIX + id + b".", cipher_class(algorithm)(key))
+        cipher = cipher_class(algorithm)(key)
+        return Key(id, PREFIX + id + b".", cipher, _derived(key))
 
     @sensitive
     def _bytes_of(self, entry: Mapping[str, Any]) -> bytes:
@@ -117,6 +122,14 @@ class Keyring:
             problem = type(error).__name__  # not its text, which may quote a key
             text = f"The callable of {what} in {self._where} failed with {problem}."
             raise InvalidIndexError(text) from None
+
+
+@sensitive
+def _derived(key: bytes) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"conversation_memory digests").derive(key)
 
 
 @sensitive

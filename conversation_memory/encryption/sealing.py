@@ -6,6 +6,7 @@ conversation id, and for the parts of an open run its run id. Copied elsewhere, 
 
 from __future__ import annotations
 
+import hmac
 import os
 import re
 from binascii import Error as NotBase64
@@ -21,6 +22,7 @@ from .keyring import PREFIX, EncryptionSettings, Key, Keyring
 DOCUMENT, RUN, TITLE = b"document", b"run", b"title"
 QUESTION, CHUNK, REASON = b"question", b"chunk", b"reason"
 PROOF, ARCHIVE = b"key", b"archive"
+TAG = b"tag"  # a value of FIELDS in a search document
 
 _NONCE = 12
 _TAG = 16
@@ -73,6 +75,28 @@ class Sealing:
             nonce = os.urandom(_NONCE)
             sealed.append(prefix + encoded(nonce + encrypt(nonce, text, bound)) if text else text)
         return sealed
+
+    def seal_alike(self, kind: bytes, id: bytes, text: bytes) -> bytes:
+        """See seal(); the same text is always the same value, until the key changes."""
+        key = self.keyring.newest
+        nonce = self._digest(key, b"nonce", kind, id, text)[:_NONCE]
+        encrypted = key.cipher.encrypt(nonce, text, self._bound(key, kind, id, b""))
+        return key.prefix + encoded(nonce + encrypted)
+
+    def digests(self, *parts: bytes) -> list[str]:
+        """What stands for `parts` where they are only compared, in 32 hexadecimal digits.
+
+        With each of KEYS, the newest first: without a key, nobody can compute or try them.
+        """
+        keys = (self.keyring.get(id.encode()) for id in self.keyring.ids)
+        return [self._digest(key, *parts)[:16].hex() for key in keys if key]
+
+    def digest(self, *parts: bytes) -> str:
+        """See digests(), with the newest key."""
+        return self._digest(self.keyring.newest, *parts)[:16].hex()
+
+    def _digest(self, key: Key, *parts: bytes) -> bytes:
+        return hmac.digest(key.digest_key, _joined((self._index, *parts)), "sha256")
 
     def open(self, kind: bytes, id: bytes, text: bytes, run_id: bytes = b"") -> bytes:
         """The text of a sealed value. Raises `Undecryptable`, naming the key."""
@@ -132,9 +156,13 @@ class Sealing:
         return key
 
     def _bound(self, key: Key, kind: bytes, id: bytes, run_id: bytes) -> bytes:
-        """The additional data; the lengths keep a part from running into the next."""
-        parts = (b"cm1", key.id, self._index, kind, id, run_id)
-        return b"".join([b"%d:%b," % (len(part), part) for part in parts])
+        """The additional data."""
+        return _joined((b"cm1", key.id, self._index, kind, id, run_id))
+
+
+def _joined(parts: Sequence[bytes]) -> bytes:
+    # The lengths keep a part from running into the next.
+    return b"".join([b"%d:%b," % (len(part), part) for part in parts])
 
 
 def _opened(text: bytes, start: int, decrypt: Any, bound: bytes) -> bytes:

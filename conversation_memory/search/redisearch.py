@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ..encryption.sealing import Sealing
 from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
 from ..keys import Keys
 from ..records import Record
@@ -29,15 +30,15 @@ EXPANDED = Reason("prefix")
 class FoundRecord:
     """The record of a conversation with hits, as bytes; it is decoded when it is looked at."""
 
-    __slots__ = ("_record", "_values", "id")
+    __slots__ = ("_record", "_sealing", "_values", "id")
 
-    def __init__(self, id: bytes, values: list[bytes | None]):
-        self.id, self._values = id, values
+    def __init__(self, id: bytes, values: list[bytes | None], sealing: Sealing | None):
+        self.id, self._values, self._sealing = id, values, sealing
         self._record: Record | None = None
 
     def __call__(self) -> Record:
         if self._record is None:
-            self._record = Record.from_listed(self.id, self._values)
+            self._record = Record.from_listed(self.id, self._values, self._sealing)
         return self._record
 
 
@@ -100,7 +101,7 @@ class SearchReply:
 class ScopedRequest:
     """A request, the index to search, and the conditions on owner and conversation.
 
-    `tag` stands for the owner in search documents.
+    `tag` stands for the owner in search documents, which may have no words.
     """
 
     request: Request
@@ -108,6 +109,7 @@ class ScopedRequest:
     index: bytes
     conditions: tuple[str, ...]
     tag: bytes
+    has_words: bool = True
 
 
 def expression(scoped: ScopedRequest) -> bytes:

@@ -11,6 +11,7 @@ from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
+    ConversationUndecryptable,
     RedisMisconfigured,
 )
 from ..layouts import ConversationRef, Layout
@@ -154,6 +155,10 @@ class _Indexer:
                     document, known.indexed, known.facets, known.suffixes
                 )
                 refs.append(ref)
+            except ConversationUndecryptable as error:  # with its key, it has its documents again
+                self._failure(error)
+                self.counts["failed"] += 1
+                continue
             except ConversationCorrupt as error:
                 self._failure(error)
                 change = documents.none()

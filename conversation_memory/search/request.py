@@ -16,7 +16,7 @@ from ..keys import Id, encode
 from ..layouts import Layout
 from ..search_index.schema import SEPARATOR, Schema, finite
 from ..search_index.tokens import Words, tag
-from .query import Query
+from .query import ALL, Query
 
 ORDERS = ("relevance", "-time", "time")
 MOST = 1000
@@ -88,8 +88,13 @@ class SearchFilters:
         yield from (condition.redisearch for condition in self.where)
 
     def matches(self, values: Mapping[str, bytes]) -> bool:
-        """True if values of FIELDS, as documents hold them, satisfy `where`."""
+        """True if values of FIELDS, as `Schema.plain_values()` has them, satisfy `where`."""
         return all(condition.matches(values.get(condition.field, b"")) for condition in self.where)
+
+    def confirms(self, values: Mapping[str, bytes]) -> bool:
+        """True if values of a document that RediSearch found satisfy what it does not tell."""
+        inexact = (condition for condition in self.where if not condition.is_exact)
+        return all(condition.matches(values.get(condition.field, b"")) for condition in inexact)
 
     def covers(self, milliseconds: int) -> bool:
         is_after = self.since is None or milliseconds >= self.since
@@ -167,7 +172,9 @@ class Request:
         )
         schema = layout.schema
         words, has_calls = (schema.words, schema.tool_calls) if schema else (Words(), False)
-        query = Query.parse(text, words, tool_calls=has_calls)
+        # Where documents have no words, conversations are read: then all of them count.
+        parts = (schema.parts if schema else None) or ALL
+        query = Query.parse(text, words, tool_calls=has_calls, parts=parts)
         return cls(query, filters, order_by, limit, Cursor.parse(after))
 
     def __post_init__(self) -> None:
@@ -210,14 +217,14 @@ def _conditions(alias: str, schema: Schema | None, where: Mapping[str, Any]) -> 
                 f"{', '.join(_LOOKUPS[kind])} (alias {alias!r})."
             )
         if kind == "tag":
-            yield _tag_condition(name, field, lookup, value)
+            yield _tag_condition(schema, name, lookup, value)
         elif kind == "numeric":
             yield _range_condition(name, field, lookup, value)
         else:
             yield _text_condition(name, field, value, schema.words)
 
 
-def _tag_condition(name: str, field: str, lookup: str, value: Any) -> Condition:
+def _tag_condition(schema: Schema, name: str, lookup: str, value: Any) -> Condition:
     """One of the tags of a run is one of those in `value`."""
     several = lookup == "in" or isinstance(value, list | tuple | set)
     values = [*value] if several else [value]
@@ -228,7 +235,9 @@ def _tag_condition(name: str, field: str, lookup: str, value: Any) -> Condition:
     def matches(value: bytes) -> bool:
         return not {*tags}.isdisjoint(value.decode().split(SEPARATOR))
 
-    return Condition(field, f"@{field}:{{{'|'.join(tags)}}}", matches, is_hopeless=not tags)
+    field, _ = schema.field(name)
+    sought = "|".join(text for tag in tags for text in schema.sought(name, tag))
+    return Condition(field, f"@{field}:{{{sought}}}", matches, is_hopeless=not tags)
 
 
 def _range_condition(name: str, field: str, lookup: str, value: Any) -> Condition:

@@ -36,6 +36,7 @@ _SENTENCES = {
     "too_long": "The query is too long.",
     "warning": "RediSearch says: {detail}.",
     # A search that reads the conversations.
+    "encrypted": "The words of this index are encrypted: STORED_UNENCRYPTED of SEARCH has none.",
     "unread": "Conversations that were read so far: only {count:,}.",
     "earlier": "Earlier conversations were searched for the previous pages.",
     "unlisted": "Conversations that are not listed yet: {count:,}.",

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any
 
-from ..conf import IndexSettings
+from ..conf import IndexSettings, SearchSettings
+from ..encryption.sealing import TAG
+from ..exceptions import Damaged
 from ..keys import Keys
 from ..redis_io.scripts import Call
+from .passages import CALLS, SIDES
 from .tokens import Words, tag
 
 SEPARATOR = "\x1f"  # no tag contains it
@@ -18,6 +21,7 @@ _VERSION = 2  # of the content of documents; a new one makes reindexing write th
 _EXACT = ("TAG", "SEPARATOR", SEPARATOR, "CASESENSITIVE")
 _KINDS: dict[str, tuple[str, ...]] = {
     "tag": _EXACT,
+    "digest": _EXACT,
     "numeric": ("NUMERIC",),
     "text": ("TEXT", "NOSTEM"),
 }
@@ -27,7 +31,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
 class Schema:
     """The definition of an index in RediSearch. Another definition has another name.
 
-    `fields` is name -> kind of FIELDS in settings.
+    `fields` is name -> kind of FIELDS in settings; `sealed` are the tags among them of which
+    documents hold only digests. `parts` are the passages whose words are in documents.
     """
 
     keys: Keys
@@ -37,6 +42,8 @@ class Schema:
     dimensions: int | None
     tool_calls: bool
     digest: str
+    parts: frozenset[str]
+    sealed: frozenset[str]
 
     @classmethod
     def of(cls, settings: IndexSettings, keys: Keys) -> Schema | None:
@@ -47,11 +54,16 @@ class Schema:
         search = settings.search
         if search is None:
             return None
-        made = f"{_VERSION} {search}{' with tool calls' if search.tool_calls else ''}"
+        made, chosen = f"{_VERSION} {search}", search.stored_unencrypted
+        made += " with tool calls" if search.tool_calls else ""
+        made += "" if chosen is None else f" in the clear: {chosen}"
         digest = sha1(made.encode(), usedforsecurity=False).hexdigest()[:16]
         words = Words(search.language)
         vectors = search.embed, search.dimensions
-        return cls(keys, dict(search.fields), words, *vectors, search.tool_calls, digest)
+        tags = {name for name, kind in search.fields if kind == "tag"}
+        sealed = frozenset(tags.difference(chosen)) if chosen is not None else frozenset()
+        known = keys, dict(search.fields), words, *vectors, search.tool_calls
+        return cls(*known, digest, _parts(search), sealed)
 
     @property
     def name(self) -> bytes:
@@ -59,23 +71,30 @@ class Schema:
 
         Before the digest, it says which words documents have: an index of others cannot answer.
         """
+        sides = "".join(f"-{side}" for side in sorted(SIDES & self.parts) or ["none"])
+        some = "" if self.parts >= SIDES else sides
         calls = "-calls" if self.tool_calls else ""
-        return self.keys.definition(f"{self.words.language or 'plain'}{calls}-{self.digest}")
+        return self.keys.definition(f"{self.words.language or 'plain'}{some}{calls}-{self.digest}")
+
+    @property
+    def has_words(self) -> bool:
+        """True if documents have words; those of an encrypted index may have none."""
+        return bool(self.parts)
 
     def field(self, name: str) -> tuple[str, str]:
         """The field of documents for a name of FIELDS, and its kind."""
         kind = self.fields[name]
         # RediSearch skips a whole document if a value does not fit its column. While there are two
         # definitions, the kind in the name keeps each index from the values of the other.
-        return f"{kind}_{name}", kind
+        return f"{'digest' if name in self.sealed else kind}_{name}", kind
 
     def create(self) -> Call:
         """The command that creates the index. RediSearch then indexes in the background."""
         columns: list[Any] = ["w", *_KINDS["text"], "c", *_EXACT, "o", *_EXACT]
         columns += ["t", "NUMERIC", "SORTABLE"]
         for name in self.fields:
-            field, kind = self.field(name)
-            columns += [field, *_KINDS[kind]]
+            field, _ = self.field(name)
+            columns += [field, *_KINDS[field.partition("_")[0]]]
         if self.embed:
             columns += ["v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", self.dimensions]
             columns += ["DISTANCE_METRIC", "COSINE"]
@@ -87,12 +106,44 @@ class Schema:
     def values(self, data: Any) -> list[bytes]:
         """Field, value, field, value, … of FIELDS as documents hold them, from metadata or meta."""
         values: list[bytes] = []
+        for field, value in self.plain_values(data).items():
+            kind, _, name = field.partition("_")
+            values += self._sealed(name, value) if kind == "digest" else (field.encode(), value)
+        return values
+
+    def plain_values(self, data: Any) -> dict[str, bytes]:
+        """Field -> value of FIELDS, from metadata or meta; tags as they are, and no digests."""
+        values: dict[str, bytes] = {}
         for name in self.fields if isinstance(data, Mapping) else ():
             field, kind = self.field(name)
             value = self._value(kind, data.get(name))
             if value is not None:
-                values += [field.encode(), value]
+                values[field] = value
         return values
+
+    def sought(self, name: str, tag: str) -> list[str]:
+        """A tag as documents may hold it: as it is, or its digest with each key."""
+        if name not in self.sealed:
+            return [tag]
+        assert self.keys.sealing is not None
+        return self.keys.sealing.digests(TAG, name.encode(), tag.encode())
+
+    def opened(self, name: str, digest: str, sealed: bytes) -> str | None:
+        """The tag that a digest stands for, from the sealed tags of a document; None if unknown."""
+        assert self.keys.sealing is not None
+        try:
+            tags = self.keys.sealing.open(TAG, name.encode(), sealed).decode().split(SEPARATOR)
+        except (Damaged, UnicodeDecodeError):
+            return None
+        return next((tag for tag in tags if digest in self.sought(name, tag)), None)
+
+    def _sealed(self, name: str, value: bytes) -> list[bytes]:
+        # Beside the digests, the tags themselves: sealed alike, so that equal facets stay equal.
+        sealing, id = self.keys.sealing, name.encode()
+        assert sealing is not None
+        digests = [sealing.digest(TAG, id, tag) for tag in value.split(SEPARATOR.encode())]
+        tags = SEPARATOR.join(digests).encode()
+        return [b"digest_" + id, tags, b"sealed_" + id, sealing.seal_alike(TAG, id, value)]
 
     def _value(self, kind: str, value: Any) -> bytes | None:
         if kind == "tag":
@@ -103,6 +154,12 @@ class Schema:
             number = finite(value)
             return None if number is None else repr(number).encode()
         return self.words.stream(value).encode() if isinstance(value, str) else None
+
+
+def _parts(search: SearchSettings) -> frozenset[str]:
+    chosen = search.stored_unencrypted
+    sides = SIDES if chosen is None else SIDES.intersection(chosen)
+    return sides | CALLS if search.tool_calls else sides
 
 
 def finite(value: Any) -> float | None:
