@@ -90,6 +90,8 @@ class IndexedConversation(StoredConversation, ABC):
             return documents.between(old, new, stored)
         # What has been unencrypted until now may have search documents that are.
         before = dict(zip(old.texts, stored, strict=True))
+        if new.count == old.count:
+            before |= dict(zip(new.texts, stored, strict=True))
         return (yield from self._change_to(ref, new, before))
 
     def _time_of_old(self, ref: ConversationRef) -> Operation[int]:

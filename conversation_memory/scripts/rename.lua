@@ -1,4 +1,4 @@
--- needs: documents, resealed
+-- needs: conversation, documents, resealed
 -- Give a conversation another id.
 -- KEYS  ... , record, runs, ids and checkpoints of the new id, last
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;

@@ -1,4 +1,4 @@
--- needs: documents, resealed
+-- needs: conversation, documents, resealed
 -- Encrypt the title and the open runs of a conversation anew, if they are those that were read.
 -- Without SEARCH, its search documents are deleted.
 -- ARGV  id, owner, what resealed.lua says

@@ -40,6 +40,10 @@ class Engine:
         self._schema = layout.schema
         self._verifier = Verifier(layout, listing)
 
+    @property
+    def _has_words(self) -> bool:
+        return self._schema is None or self._schema.words_field != ""
+
     def search(self, request: Request) -> Operation[SearchResults]:
         if request.is_hopeless:
             reasons = (Reason("too_long"),) if request.query.is_shortened else ()
@@ -87,8 +91,7 @@ class Engine:
             is_able = state.answers and request.filters.fields <= known
             if request.cursor.is_scan or not is_able:
                 break
-            has_words = self._schema is None or self._schema.has_words
-            if request.query.terms and request.vector is None and not has_words:
+            if request.query.terms and request.vector is None and not self._has_words:
                 return (yield from read(_ENCRYPTED))
             try:
                 # Again if the owner got another tag, or expired conversations had to be deleted.

@@ -105,7 +105,7 @@ class Query:
         """True if everything that `redisearch()` finds also `matches()`."""
         return all(term.is_exact for term in self.terms)
 
-    def redisearch(self, field: str = "w") -> str:
+    def redisearch(self, field: str) -> str:
         """Conditions in RediSearch's dialect 2 that every match satisfies; '' if blank."""
         kept = [term for term in self.terms if term.is_exact or not term.is_excluded]
         return " ".join(term.redisearch(field) for term in kept)

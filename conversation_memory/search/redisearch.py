@@ -101,7 +101,7 @@ class SearchReply:
 class ScopedRequest:
     """A request, the index to search, and the conditions on owner and conversation.
 
-    `tag` stands for the owner in search documents, which may have no words.
+    `tag` stands for the owner in search documents; see `Schema.words_field`.
     """
 
     request: Request
@@ -109,7 +109,7 @@ class ScopedRequest:
     index: bytes
     conditions: tuple[str, ...]
     tag: bytes
-    has_words: bool = True
+    words_field: str
 
 
 def expression(scoped: ScopedRequest) -> bytes:
@@ -117,7 +117,8 @@ def expression(scoped: ScopedRequest) -> bytes:
     newest, filters = request.cursor.newest, request.filters
     filters = filters.before(newest + 1) if newest else filters
     # The scope comes first, so that nothing after it can widen it.
-    conditions = [*scoped.conditions, *filters.redisearch(), request.query.redisearch()]
+    words = request.query.redisearch(scoped.words_field)
+    conditions = [*scoped.conditions, *filters.redisearch(), words]
     return " ".join(filter(None, conditions)).encode() or b"*"
 
 

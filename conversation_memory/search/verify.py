@@ -64,8 +64,8 @@ class Verifier:
             conditions.append(f"@o:{{{tag.decode()}}}")
         if id is not None:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
-        has_words = self._layout.schema is None or self._layout.schema.has_words
-        return ScopedRequest(request, self._keys, index, tuple(conditions), tag, has_words)
+        words_field = self._layout.schema.words_field if self._layout.schema else ""
+        return ScopedRequest(request, self._keys, index, tuple(conditions), tag, words_field)
 
     def loss(self, filters: SearchFilters) -> Operation[Reason | None]:
         """The reason why there may be hits although scoped() returned None."""

@@ -33,8 +33,8 @@ class SearchState:
     cluster that does not merge the results of its nodes); or "off" (no SEARCH in settings).
 
     RediSearch `answers` in the first three, from the index `name`, which has the `fields` (name ->
-    kind). While a changed definition is being built, these are of the old one. Unless results are
-    `complete`, `reason` says why not.
+    kind, "digest" for a tag that is encrypted). While a changed definition is being built, these
+    are of the old one. Unless results are `complete`, `reason` says why not.
     """
 
     kind: str
@@ -193,7 +193,7 @@ class IndexState:
 
     def _state_of(self, information: _Information) -> Operation[SearchState]:
         since = yield single("HGET", self._keys.search(), self.schema.digest)
-        name, fields = self.schema.name, self.schema.fields
+        name, fields = self.schema.name, self.schema.columns
         if since is None or information.is_building:
             other = yield from self._other()
             if other is None and since is None:

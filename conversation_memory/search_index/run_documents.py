@@ -170,7 +170,9 @@ class Documents:
         found = passages(run, with_calls=schema.tool_calls)
         if self.sealing is not None:
             texts = [it.text for it in found if it.part in schema.parts]
-            return [*fields, b"w", words.stream(*texts).encode()] if texts else fields
+            if schema.words_field:
+                fields += [schema.words_field.encode(), words.stream(*texts).encode()]
+            return fields
         texts = [it.text for it in found]
         # Texts of tool calls are not as in the JSON of the run: they stand in JSON of their own.
         is_plain = not words.language and len(texts) == 2

@@ -71,15 +71,26 @@ class Schema:
 
         Before the digest, it says which words documents have: an index of others cannot answer.
         """
-        sides = "".join(f"-{side}" for side in sorted(SIDES & self.parts) or ["none"])
-        some = "" if self.parts >= SIDES else sides
         calls = "-calls" if self.tool_calls else ""
-        return self.keys.definition(f"{self.words.language or 'plain'}{some}{calls}-{self.digest}")
+        words = calls if self.keys.sealing is None else f"-{self.words_field}"
+        return self.keys.definition(f"{self.words.language or 'plain'}{words}-{self.digest}")
 
     @property
-    def has_words(self) -> bool:
-        """True if documents have words; those of an encrypted index may have none."""
-        return bool(self.parts)
+    def words_field(self) -> str:
+        """The field of documents that has the words; '' if they have none.
+
+        In an encrypted index, its name has the parts of a run that may be stored unencrypted. So an
+        index for fewer of them never sees the words of the others: RediSearch keeps for long what
+        it has indexed once.
+        """
+        if self.keys.sealing is None:
+            return "w"
+        return "_".join(["w", *sorted(self.parts)]) if self.parts else ""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Name -> kind of FIELDS as documents have them: "digest" for a tag that is sealed."""
+        return {**self.fields, **dict.fromkeys(self.sealed, "digest")}
 
     def field(self, name: str) -> tuple[str, str]:
         """The field of documents for a name of FIELDS, and its kind."""
@@ -90,11 +101,12 @@ class Schema:
 
     def create(self) -> Call:
         """The command that creates the index. RediSearch then indexes in the background."""
-        columns: list[Any] = ["w", *_KINDS["text"], "c", *_EXACT, "o", *_EXACT]
+        columns: list[Any] = ["c", *_EXACT, "o", *_EXACT]
+        if self.words_field:
+            columns = [self.words_field, *_KINDS["text"], *columns]
         columns += ["t", "NUMERIC", "SORTABLE"]
-        for name in self.fields:
-            field, _ = self.field(name)
-            columns += [field, *_KINDS[field.partition("_")[0]]]
+        for name, kind in self.columns.items():
+            columns += [f"{kind}_{name}", *_KINDS[kind]]
         if self.embed:
             columns += ["v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", self.dimensions]
             columns += ["DISTANCE_METRIC", "COSINE"]
