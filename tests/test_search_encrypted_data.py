@@ -89,10 +89,11 @@ class ReadableTests:
             index.driver("written").append(Run("q", "a"))
             assert index.rotate_keys().failed == 0
             assert index.rotate_keys().rotated == 0
-        assert not self.documents()
-        for name in self.definitions():
-            self.redis.execute_command("FT.DROPINDEX", name)
-        assert self.readable() == set()
+        assert (self.documents(), self.definitions(), self.readable()) == ({}, [], set())
+        with self.searched("a", search=MOST) as index:
+            assert index.search_state().kind == "incomplete"
+            index.reindex()
+            assert index.search(WORDS["input"]).total == 4
 
     def times(self):
         return sorted(document[b"t"] for document in self.documents().values())

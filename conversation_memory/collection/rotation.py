@@ -10,6 +10,7 @@ from ..encryption.keyring import Keyring
 from ..exceptions import ConversationError, ConversationMemoryError, RedisMisconfigured
 from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Operation, Performing, twins
+from ..search_index.index_state import drop_all
 from .listing import Listing
 from .selection import EVERYTHING, PageKey, ScanCursor, Selection
 
@@ -63,6 +64,8 @@ class RotatingIndex(Performing):
                     failed += 1
                     failure(error)
                 progress(Rotation(seen, rotated, failed))
+        if self._layout.schema is None and selection == EVERYTHING:
+            yield from drop_all(self._layout.keys)
         return Rotation(seen, rotated, failed)
 
     rotate_keys, arotate_keys = twins(_rotate_keys)

@@ -15,6 +15,7 @@ from ..exceptions import (
     RedisMisconfigured,
 )
 from ..layouts import ConversationRef, Layout
+from ..layouts.proof import proven
 from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search_index.reasons import explained
@@ -66,6 +67,7 @@ def reindex(
     if not state.answers:
         why = explained([state.reason])
         raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {why}")
+    yield from proven(layout.keys, layout.alias)
     indexer, cursor = _Indexer(layout, failure), ScanCursor(listing.scan)
     refs, commands = indexer.prepare([])
     while cursor.goes_on:

@@ -14,7 +14,7 @@ from ..exceptions import (
     RedisMisconfigured,
     RedisReadOnly,
 )
-from ..keys import COUNT, decode
+from ..keys import COUNT, Keys, decode
 from ..redis_io.operations import Command, Operation, Pause, info, single
 from .reasons import Reason
 from .schema import Schema
@@ -260,6 +260,18 @@ class IndexState:
             return False
         self._is_probed = replies[len(probes)] == len(probes)
         return self._is_probed
+
+
+def drop_all(keys: Keys) -> Operation[None]:
+    """Drop every definition. RediSearch keeps words of documents that were deleted."""
+    try:
+        names = yield single("FT._LIST")
+        names = [name for name in names if name.startswith(keys.definition())]
+        if names:
+            yield [single("FT.DROPINDEX", name) for name in names]
+            yield single("HDEL", keys.search(), *map(_digest, names))
+    except (RedisDenied, RedisMisconfigured):  # there is no RediSearch, or not for this user
+        return
 
 
 def is_unknown_command(error: ConversationMemoryError) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha1
 from typing import Any
 
-from ..conf import IndexSettings, SearchSettings
+from ..conf import IndexSettings
 from ..encryption.sealing import TAG
 from ..exceptions import Damaged
 from ..keys import Keys
@@ -54,16 +54,19 @@ class Schema:
         search = settings.search
         if search is None:
             return None
-        made, chosen = f"{_VERSION} {search}", search.stored_unencrypted
-        made += " with tool calls" if search.tool_calls else ""
-        made += "" if chosen is None else f" in the clear: {chosen}"
+        parts, tags = SIDES, {name for name, kind in search.fields if kind == "tag"}
+        made = f"{_VERSION} {search}{' with tool calls' if search.tool_calls else ''}"
+        if keys.sealing is None:
+            tags.clear()
+        else:
+            chosen = search.stored_unencrypted or ()
+            parts, tags = SIDES.intersection(chosen), tags.difference(chosen)
+            made += f" in the clear: {chosen}"
+        parts = parts | CALLS if search.tool_calls else parts
         digest = sha1(made.encode(), usedforsecurity=False).hexdigest()[:16]
         words = Words(search.language)
-        vectors = search.embed, search.dimensions
-        tags = {name for name, kind in search.fields if kind == "tag"}
-        sealed = frozenset(tags.difference(chosen)) if chosen is not None else frozenset()
-        known = keys, dict(search.fields), words, *vectors, search.tool_calls
-        return cls(*known, digest, _parts(search), sealed)
+        known = keys, dict(search.fields), words, search.embed, search.dimensions
+        return cls(*known, search.tool_calls, digest, parts, frozenset(tags))
 
     @property
     def name(self) -> bytes:
@@ -166,12 +169,6 @@ class Schema:
             number = finite(value)
             return None if number is None else repr(number).encode()
         return self.words.stream(value).encode() if isinstance(value, str) else None
-
-
-def _parts(search: SearchSettings) -> frozenset[str]:
-    chosen = search.stored_unencrypted
-    sides = SIDES if chosen is None else SIDES.intersection(chosen)
-    return sides | CALLS if search.tool_calls else sides
 
 
 def finite(value: Any) -> float | None:
