@@ -7,6 +7,7 @@ from ..encryption.sealing import TITLE
 from ..exceptions import ConversationConflict
 from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Script
+from .declared import declared
 from .refs import ConversationRef, Snapshot
 from .resealing import Resealed, resealed
 from .stored import Refusal
@@ -82,7 +83,8 @@ class EncryptedConversation(WrittenConversation, ABC):
             found = yield from self._resealed(ref, ref.id)
             if found.is_same:
                 return False
-            done = yield self._command(self._changing(RESEAL), ref, found.args)
+            reseal = self._command(self._changing(RESEAL), ref, found.args)
+            [done] = yield from declared([reseal])
             return bool(done) if isinstance(done, int) else done
 
         is_new = yield from self._settled(ref, content)

@@ -8,15 +8,14 @@ encrypted run has no `run`, and of the rest what STORED_UNENCRYPTED allows.
 """
 
 import os
-import struct
 from collections.abc import Container, Iterable, Mapping, Sequence
 from hashlib import sha1
 from random import Random
 from types import MappingProxyType
-from typing import Any
 
 from ..documents import Document
 from ..encryption.sealing import RUN
+from ..redis_io.message_pack import packed
 from ..runs import Run
 from .passages import passages
 from .schema import Schema
@@ -194,28 +193,3 @@ class Documents:
         head = [self._digest, fresh_token(), fresh_token(), 1 if self.schema.embed else 0]
         whole = [] if suffixes is None else [suffixes, facets]
         return packed([*head, documents, removed, *whole])
-
-
-_head = struct.Struct(">BI").pack
-
-
-def packed(value: Any) -> bytes:
-    """A value of lists, bytes and small ints in MessagePack, which Lua scripts can unpack."""
-    parts: list[bytes] = []
-    _pack_into(parts, value)
-    return b"".join(parts)
-
-
-def _pack_into(parts: list[bytes], value: Any) -> None:
-    kind = type(value)
-    if kind is bytes:
-        parts += (_head(0xDB, len(value)), value)
-    elif kind is int:
-        parts.append(_head(0xCE, value))
-    else:
-        parts.append(_head(0xDD, len(value)))
-        for item in value:
-            if type(item) is bytes:  # without a call, as most are
-                parts += (_head(0xDB, len(item)), item)
-            else:
-                _pack_into(parts, item)
