@@ -111,7 +111,8 @@ class ShownTests:
     def test_a_hit_whose_key_is_missing_is_not_shown(self):
         self.index.driver("a").append(Run("lighthouse", "", {"topic": "refunds"}))
         with self.searched("b", search=SOME) as index:
-            assert not index.search("lighthouse")
+            results = index.search("lighthouse")
+            assert ([*results], results.reasons) == ([], (Reason("unreadable", 1),))
             facets = index.facets("topic")
             assert (dict(facets), facets.reasons) == ({}, (Reason("damaged", 1),))
 
@@ -170,6 +171,11 @@ class TagTests(EncryptedSearchCase):
                 assert [digest] == schema.sought("topic", tag)
                 assert schema.opened("topic", digest, values[b"sealed_topic"]) == tag
                 assert schema.opened("topic", "0" * 32, values[b"sealed_topic"]) is None
+
+    def test_the_length_of_a_tag_is_not_seen(self):
+        schema = self.index._layout.schema
+        values = [schema.values({"topic": topic}) for topic in ("no", "maybe, or later")]
+        assert [len(part) for part in values[0]] == [len(part) for part in values[1]]
 
     def test_another_key_another_index_and_another_field_have_other_digests(self):
         search = {"FIELDS": {"topic": "tag", "kind": "tag"}, "STORED_UNENCRYPTED": []}

@@ -48,7 +48,7 @@ def by_value(schema: Schema, name: str) -> Grouping:
         return Grouping(_aggregate(field, *group), values, _only_value)
 
     def opened(row: Row) -> str | None:
-        digest = (row[b"value"] or b"").decode("ascii", "replace")
+        digest = (row.get(b"value") or b"").decode("ascii", "replace")
         return schema.opened(name, digest, row.get(b"tags") or b"")
 
     sample = ("REDUCE", "FIRST_VALUE", 1, f"@sealed_{name}", "AS", "tags")

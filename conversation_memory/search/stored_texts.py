@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from ..documents import Document
 from ..exceptions import Damaged
 from ..layouts import ConversationRef, Layout
-from ..layouts.refs import Snapshot
 from ..redis_io.operations import Operation, single
 from ..search_index.run_documents import Documents
 
-# By the token of a conversation: the text of each run by the suffix of its document.
+# By the token of a conversation that can be read: each run by the suffix of its document.
 Texts = dict[bytes, dict[bytes, bytes]]
 
 
@@ -18,9 +18,11 @@ def texts_of(layout: Layout, ids: Mapping[bytes, bytes]) -> Operation[Texts]:
     if not ids or layout.documents is None:
         return {}
     snapshots = yield [layout.snapshot(ConversationRef(id)) for id in ids.values()]
-    return {
-        token: _texts_of(layout.documents, it) for token, it in zip(ids, snapshots, strict=True)
-    }
+    texts: Texts = {}
+    for token, snapshot in zip(ids, snapshots, strict=True):
+        with suppress(Damaged):
+            texts[token] = _by_suffix(layout.documents, snapshot.document) if snapshot else {}
+    return texts
 
 
 def texts_of_documents(layout: Layout, names: Sequence[bytes]) -> Operation[list[bytes | None]]:
@@ -34,10 +36,5 @@ def texts_of_documents(layout: Layout, names: Sequence[bytes]) -> Operation[list
     return [texts.get(token, {}).get(suffix) for token, _, suffix in parts]
 
 
-def _texts_of(documents: Documents, snapshot: Snapshot | None) -> dict[bytes, bytes]:
-    """Those of a conversation that can be read."""
-    with suppress(Damaged):
-        document = snapshot.document if snapshot else None
-        texts = document.texts if document else ()
-        return {suffix: text for text in texts for suffix in documents.suffixes(text)}
-    return {}
+def _by_suffix(documents: Documents, document: Document) -> dict[bytes, bytes]:
+    return {suffix: text for text in document.texts for suffix in documents.suffixes(text)}

@@ -149,6 +149,8 @@ class Verifier:
                     unread.add(token)
         ids = {token: record.id for token, record in records.items() if token in unread}
         texts = yield from texts_of(self._layout, ids)
+        if unreadable := len(ids.keys() - texts.keys()):
+            reasons = [*reasons, Reason("unreadable", unreadable)]
         for row in reply.rows:
             row.record = records.get(row.token)
             if row.token in unread:

@@ -17,6 +17,7 @@ from .passages import CALLS, SIDES
 from .tokens import Words, tag
 
 SEPARATOR = "\x1f"  # no tag contains it
+_PADDED = 32  # bytes; the lengths of sealed tags are multiples of it, as a length may tell a tag
 _VERSION = 2  # of the content of documents; a new one makes reindexing write them all
 _EXACT = ("TAG", "SEPARATOR", SEPARATOR, "CASESENSITIVE")
 _KINDS: dict[str, tuple[str, ...]] = {
@@ -154,11 +155,12 @@ class Schema:
 
     def _sealed(self, name: str, value: bytes) -> list[bytes]:
         # Beside the digests, the tags themselves: sealed alike, so that equal facets stay equal.
-        sealing, id = self.keys.sealing, name.encode()
+        sealing, id, between = self.keys.sealing, name.encode(), SEPARATOR.encode()
         assert sealing is not None
-        digests = [sealing.digest(TAG, id, tag) for tag in value.split(SEPARATOR.encode())]
-        tags = SEPARATOR.join(digests).encode()
-        return [b"digest_" + id, tags, b"sealed_" + id, sealing.seal_alike(TAG, id, value)]
+        digests = [sealing.digest(TAG, id, tag).encode() for tag in value.split(between)]
+        padded = value + between * (-len(value) % _PADDED)
+        sealed = sealing.seal_alike(TAG, id, padded)
+        return [b"digest_" + id, between.join(digests), b"sealed_" + id, sealed]
 
     def _value(self, kind: str, value: Any) -> bytes | None:
         if kind == "tag":
