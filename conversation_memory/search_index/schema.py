@@ -76,7 +76,7 @@ class Schema:
         Before the digest, it says which words documents have: an index of others cannot answer.
         """
         calls = "-calls" if self.tool_calls else ""
-        words = calls if self.keys.sealing is None else f"-{self.words_field}"
+        words = calls if self.keys.sealing is None else f"-{self.words_field or 'none'}"
         return self.keys.definition(f"{self.words.language or 'plain'}{words}-{self.digest}")
 
     @property
