@@ -1,5 +1,6 @@
 """Search documents of an encrypted index: what they hold, and how they change with it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from conversation_memory import Run
@@ -203,6 +204,24 @@ class RotatedTests:
             assert index.rotate_keys().rotated == 3
             assert (len(self.documents()), index.check().left) == (6, 0)
             assert index.search_state().kind == "ready"
+
+    def test_a_rotation_beside_a_writer_that_has_the_older_key(self):
+        def write(index):
+            for number in range(15):
+                index.driver("cde"[number % 3]).append(Run("new", "", {"topic": "x"}))
+                index.driver("cde"[number % 3]).edit(Run(f"edit {number}", "", id="r1"))
+
+        with self.searched("a", "b", search=MOST) as old:
+            with self.searched("b", "a", search=MOST) as index, ThreadPoolExecutor(1) as pool:
+                written = pool.submit(write, old)
+                while not written.done():
+                    assert index.rotate_keys().failed == 0
+                written.result()
+                index.rotate_keys()
+                assert (index.check().left, len(self.documents())) == (0, 21)
+        with self.searched("b", search=MOST) as index:
+            assert self.topics(index) == (6, {WORDS["topic"]: 6, "x": 21})
+            assert index.search('"edit 14"', owner="ada").total == 1
 
     def test_changes_leave_no_document_of_the_older_key(self):
         with self.searched("b", "a", search=MOST) as index:
