@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ PREFIX = b"cm1."
 ALGORITHMS = {"AES-256-GCM-SIV": "AESGCMSIV", "AES-256-GCM": "AESGCM"}
 
 _KEY_BYTES = 32
+_PURPOSE = b"conversation_memory: digests of texts"
 _is_id = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _members = {"id", "key", "wrapped", "algorithm"}
 
@@ -37,15 +39,17 @@ class EncryptionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that is ready for use; `prefix` begins each value that it has sealed.
-
-    `digest_key` is derived from it, for digests of what is compared without being decrypted.
-    """
+    """A key that is ready for use; `prefix` begins each value that it has sealed."""
 
     id: bytes
     prefix: bytes
     cipher: Any = field(repr=False)
-    digest_key: bytes = field(repr=False)
+    secret: bytes = field(repr=False)  # derived from the key, for `mac`
+
+    def mac(self, purpose: bytes, *parts: bytes) -> bytes:
+        """16 bytes that tell parts of texts, and that nobody can guess without the key."""
+        text = b"".join([b"%d:%b," % (len(part), part) for part in (purpose, *parts)])
+        return hmac.digest(self.secret, text, "sha256")[:16]
 
 
 class Keyring:
@@ -80,6 +84,19 @@ class Keyring:
         """The ids of the keys, the newest first."""
         return [*self._known()]
 
+    def faults(self) -> dict[str, str]:
+        """By the id of a key why it cannot be used, by '' why none can. Fetches every key."""
+        found = {}
+        try:
+            for id in self.ids:
+                try:
+                    self.get(id.encode())
+                except (InvalidIndexError, PackageMissing) as error:
+                    found[id] = str(error)
+        except InvalidIndexError as error:
+            return {"": str(error)}
+        return found
+
     @sensitive
     def _known(self) -> dict[str, Mapping[str, Any]]:
         if self._entries is None:
@@ -100,8 +117,8 @@ class Keyring:
             raise InvalidIndexError(f"Key {name!r} in {self._where} {error}.") from None
         id = name.encode()
         algorithm = entry.get("algorithm", self._settings.algorithm)
-        cipher = cipher_class(algorithm)(key)
-        return Key(id, PREFIX + id + b".", cipher, _derived(key))
+        secret = hmac.digest(key, _PURPOSE, "sha256")
+        return Key(id, PREFIX + id + b".", cipher_class(algorithm)(key), secret)
 
     @sensitive
     def _bytes_of(self, entry: Mapping[str, Any]) -> bytes:
@@ -122,14 +139,6 @@ class Keyring:
             problem = type(error).__name__  # not its text, which may quote a key
             text = f"The callable of {what} in {self._where} failed with {problem}."
             raise InvalidIndexError(text) from None
-
-
-@sensitive
-def _derived(key: bytes) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    return HKDF(SHA256(), _KEY_BYTES, salt=None, info=b"conversation_memory digests").derive(key)
 
 
 @sensitive

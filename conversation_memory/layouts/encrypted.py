@@ -3,13 +3,13 @@
 from abc import ABC
 from typing import Any
 
+from ..encryption.checkpoint_fields import CheckpointFields
 from ..encryption.sealing import TITLE
-from ..exceptions import ConversationConflict
 from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Script
 from .declared import declared
 from .refs import ConversationRef, Snapshot
-from .resealing import Resealed, resealed
+from .resealing import Resealed, checkpoints_anew, reseal_fields, resealed
 from .stored import Refusal
 from .written import WrittenConversation
 
@@ -38,10 +38,11 @@ class EncryptedConversation(WrittenConversation, ABC):
         if snapshot.field is None:
             return ref, args
         encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
-        others = yield from self._resealed(ref, target)
+        others = (yield from self._resealed(ref, target)).args
+        kept = yield from checkpoints_anew(self.keys, ref.id, target)
         pairs = [part for pair in encoded.record.items() for part in pair]
-        counts = len(pairs), len(encoded.texts)
-        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others.args]
+        counts = len(pairs), len(encoded.texts), len(others)
+        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others, *kept]
 
     def _renewed(self, ref: ConversationRef, snapshot: Snapshot) -> Operation[bool | Refusal]:
         """Bring the search documents in step, and to the digests of the newest key."""
@@ -89,9 +90,9 @@ class EncryptedConversation(WrittenConversation, ABC):
 
         is_new = yield from self._settled(ref, content)
         is_new = (yield from self._settled(ref.for_a_call(), others)) or is_new
-        if (yield single("EXISTS", self.keys.checkpoints(ref.id))):
-            what = (
-                "is encrypted, but not its checkpoints of LangGraph: ENCRYPTION does not cover them"
-            )
-            raise self._error(ConversationConflict, ref, f"{what}.")
-        return is_new
+        own = CheckpointFields(sealing, ref.id)
+
+        def anew(field: bytes, text: bytes) -> bytes | None:
+            return own.anew(field, text, own)
+
+        return bool((yield from reseal_fields(self.keys.checkpoints(ref.id), anew))) or is_new

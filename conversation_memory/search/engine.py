@@ -45,6 +45,8 @@ class Engine:
         return self._schema is None or self._schema.words_field != ""
 
     def search(self, request: Request) -> Operation[SearchResults]:
+        if request.cursor.shards:
+            raise ValueError("This is a cursor of a search in an index with SHARDS.")
         if request.is_hopeless:
             reasons = (Reason("too_long"),) if request.query.is_shortened else ()
             return SearchResults([], reasons=reasons)
