@@ -13,8 +13,9 @@ from conversation_memory.search_index.reasons import Reason
 
 from .encrypted_search import MOST, NOTHING, SOME, EncryptedSearchCase
 from .encrypting import encryption
-from .searching import SearchTests
+from .searching import SearchTests, settled
 from .servers import ServerTestCase
+from .sharding import ShardsTestCase
 from .strategies import texts
 from .test_search_facets import FacetTests
 from .utils import both, each_layout
@@ -82,6 +83,22 @@ class WithoutWordsTests:
     def test_a_range_of_tags_is_refused(self, index):
         with self.assertRaisesMessage(ValueError, "lookups of a 'tag' field are exact, in"):
             index.search(where={"topic__gt": "r"})
+
+
+class ShardedWithoutWordsTests(WithoutWordsTests, ShardsTestCase):
+    """Each shard has digests of its own."""
+
+    entry = {"ENCRYPTION": encryption("a"), "SEARCH": NOTHING}
+
+    def setUp(self):
+        super().setUp()
+        settled(self.index.search_state)
+
+    def drop(self):
+        super().drop()
+        for name in self.redis.execute_command("FT._LIST"):
+            if self.index.name.encode() in name:
+                self.redis.execute_command("FT.DROPINDEX", name)
 
 
 @each_layout

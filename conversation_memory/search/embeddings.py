@@ -93,7 +93,7 @@ def search(scoped: ScopedRequest) -> Operation[SearchReply]:
     reasons = [*reply.reasons, *late]
     # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
     rows = [replace(row, score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
-    if not scoped.words_field and not request.query.is_blank:
+    if not scoped.schema.words_field and not request.query.is_blank:
         reasons.append(Reason("encrypted"))
     elif not request.query.is_blank and not request.query.is_hopeless:
         words = replace(request, cursor=Cursor(), limit=min(count, MOST))

@@ -132,7 +132,7 @@ class Engine:
         self, grouping: Grouping, scoped: ScopedRequest, reason: Reason | None
     ) -> Operation[tuple[Counts, Reasons] | None]:
         start = ("FT.AGGREGATE", scoped.index, redisearch.expression(scoped), "VERBATIM")
-        decode = partial(facets.counted, value_of=grouping.value)
+        decode = partial(facets.counted, value_of=partial(grouping.value, self._schema))
         command = single(*start, *grouping.aggregate, *redisearch.limits(), decode=decode)
         (counts, reasons), late = yield from redisearch.timed(command)
         if (yield from self._verifier.verify(SearchReply(0, [], []), scoped)) is None:

@@ -26,12 +26,13 @@ Row = dict[bytes, Any]
 class Grouping(NamedTuple):
     """How runs are grouped: by a part of an FT.AGGREGATE, or by the values of a run.
 
-    `value` is that of a row of the reply, None if it cannot be decrypted.
+    `value` is that of a row of the reply, None if it cannot be decrypted. The schema is that of the
+    documents, as each shard of an index has its own digests.
     """
 
     aggregate: list[Any]
     values: Callable[[Candidate], list[str]]
-    value: Callable[[Row], str | None]
+    value: Callable[[Schema | None, Row], str | None]
 
 
 def by_value(schema: Schema, name: str) -> Grouping:
@@ -47,7 +48,8 @@ def by_value(schema: Schema, name: str) -> Grouping:
     if name not in schema.sealed:
         return Grouping(_aggregate(field, *group), values, _only_value)
 
-    def opened(row: Row) -> str | None:
+    def opened(schema: Schema | None, row: Row) -> str | None:
+        assert schema is not None
         digest = (row.get(b"value") or b"").decode("ascii", "replace")
         return schema.opened(name, digest, row.get(b"tags") or b"")
 
@@ -66,7 +68,7 @@ def by_time(step: int) -> Grouping:
     return Grouping(_aggregate("t", *number, "GROUPBY", 1, "@value"), values, _only_value)
 
 
-def _only_value(row: Row) -> str:
+def _only_value(schema: Schema | None, row: Row) -> str:
     value: bytes | None = next(iter(row.values()), None)
     return "" if value is None else value.decode("utf-8", "replace")
 

@@ -15,6 +15,7 @@ from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
 from ..search_index.reasons import Reason
+from ..search_index.schema import Schema
 from ..search_index.shared_texts import MARK, restored
 from .query import Query, Term
 from .request import Request
@@ -101,7 +102,7 @@ class SearchReply:
 class ScopedRequest:
     """A request, the index to search, and the conditions on owner and conversation.
 
-    `tag` stands for the owner in search documents; see `Schema.words_field`.
+    `tag` stands for the owner in search documents, which are those of `schema`.
     """
 
     request: Request
@@ -109,7 +110,7 @@ class ScopedRequest:
     index: bytes
     conditions: tuple[str, ...]
     tag: bytes
-    words_field: str
+    schema: Schema
 
 
 def expression(scoped: ScopedRequest) -> bytes:
@@ -117,8 +118,8 @@ def expression(scoped: ScopedRequest) -> bytes:
     newest, filters = request.cursor.newest, request.filters
     filters = filters.before(newest + 1) if newest else filters
     # The scope comes first, so that nothing after it can widen it.
-    words = request.query.redisearch(scoped.words_field)
-    conditions = [*scoped.conditions, *filters.redisearch(), words]
+    words = request.query.redisearch(scoped.schema.words_field)
+    conditions = [*scoped.conditions, *filters.redisearch(scoped.schema), words]
     return " ".join(filter(None, conditions)).encode() or b"*"
 
 

@@ -44,11 +44,12 @@ _RANGES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 class Condition:
     """A condition on a field of documents, in RediSearch's language and as a test of its value.
 
-    RediSearch may find more than what satisfies it unless it `is_exact`.
+    RediSearch may find more than what satisfies it unless it `is_exact`. In its language, it is one
+    for the documents of a schema: digests differ between the shards of an index.
     """
 
     field: str
-    redisearch: str
+    redisearch: Callable[[Schema], str]
     matches: Callable[[bytes], bool]
     is_exact: bool = True
     is_hopeless: bool = False
@@ -82,12 +83,12 @@ class SearchFilters:
     def before(self, until: int) -> SearchFilters:
         return replace(self, until=until if self.until is None else min(until, self.until))
 
-    def redisearch(self) -> Iterator[str]:
+    def redisearch(self, schema: Schema) -> Iterator[str]:
         """The conditions in RediSearch's language, except owner and conversation."""
         if self.since is not None or self.until is not None:
             end = "+inf" if self.until is None else f"({self.until}"
             yield f"@t:[{'-inf' if self.since is None else self.since} {end}]"
-        yield from (condition.redisearch for condition in self.where)
+        yield from (condition.redisearch(schema) for condition in self.where)
 
     def matches(self, values: Mapping[str, bytes]) -> bool:
         """True if values of FIELDS, as `Schema.plain_values()` has them, satisfy `where`."""
@@ -245,8 +246,11 @@ def _tag_condition(schema: Schema, name: str, lookup: str, value: Any) -> Condit
         return not {*tags}.isdisjoint(value.decode().split(SEPARATOR))
 
     field, _ = schema.field(name)
-    sought = "|".join(text for tag in tags for text in schema.sought(name, tag))
-    return Condition(field, f"@{field}:{{{sought}}}", matches, is_hopeless=not tags)
+
+    def expression(schema: Schema) -> str:
+        return f"@{field}:{{{'|'.join(it for tag in tags for it in schema.sought(name, tag))}}}"
+
+    return Condition(field, expression, matches, is_hopeless=not tags)
 
 
 def _range_condition(name: str, field: str, lookup: str, value: Any) -> Condition:
@@ -258,7 +262,8 @@ def _range_condition(name: str, field: str, lookup: str, value: Any) -> Conditio
     def matches(value: bytes) -> bool:
         return value != b"" and compare(float(value), number)
 
-    return Condition(field, f"@{field}:{expression.format(repr(number))}", matches)
+    text = f"@{field}:{expression.format(repr(number))}"
+    return Condition(field, lambda _: text, matches)
 
 
 def _text_condition(name: str, field: str, value: Any, words: Words) -> Condition:
@@ -270,7 +275,7 @@ def _text_condition(name: str, field: str, value: Any, words: Words) -> Conditio
         return query.matches(value.decode())
 
     expression = query.redisearch(field)
-    return Condition(field, expression, matches, query.is_exact, query.is_hopeless)
+    return Condition(field, lambda _: expression, matches, query.is_exact, query.is_hopeless)
 
 
 def _milliseconds(moment: date) -> int:

@@ -64,8 +64,9 @@ class Verifier:
             conditions.append(f"@o:{{{tag.decode()}}}")
         if id is not None:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
-        words_field = self._layout.schema.words_field if self._layout.schema else ""
-        return ScopedRequest(request, self._keys, index, tuple(conditions), tag, words_field)
+        schema = self._layout.schema
+        assert schema is not None  # RediSearch is not asked otherwise
+        return ScopedRequest(request, self._keys, index, tuple(conditions), tag, schema)
 
     def loss(self, filters: SearchFilters) -> Operation[Reason | None]:
         """The reason why there may be hits although scoped() returned None."""
