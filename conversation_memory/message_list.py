@@ -8,15 +8,18 @@ from typing import Any
 from uuid import uuid4
 
 from .exceptions import ReplyLost, RunNotFound
+from .keys import decode
+from .layouts.refs import Slice, id_of
 from .messages.formats import Format, find_format, plain
 from .messages.parts import Message
+from .messages.stored_turns import messages_in
 from .messages.turns import Turn, kept, messages_of, split, without_messages
 from .messaging import MessagingDriver
-from .redis_io.abreast import abreast
+from .records import LARGEST, Record
 from .redis_io.operations import Operation, Performing, T, twins
 from .replies import OpenRun
-from .replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of
-from .runs import Run
+from .replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of, read_open_runs
+from .runs import Run, decoded_runs
 from .wire import dumps
 
 _ATTEMPTS = 100
@@ -51,17 +54,13 @@ class MessageList(Performing):
         """The last `limit` messages, or all."""
         if limit is not None and limit <= 0:
             return []
-        if limit is None:
-            found = self._everything()
-            return self._messages(*(yield from self.driver._reading(found)))
         # Most runs have two messages.
-        for count in (limit // 2 + 1, limit):
-            found = self._with_waiting(self.driver._layout.tail(self.driver._ref, count))
-            runs, waiting = yield from self.driver._reading(found)
-            messages = self._messages(runs, waiting)
-            if len(messages) >= limit or len(runs) < count:
+        for count in (LARGEST,) if limit is None else (limit // 2 + 1, limit):
+            part, waiting = yield from self.driver._reading(self._stored(count))
+            messages = self._messages(part, waiting)
+            if limit is None or len(messages) >= limit or len(part.texts) < count:
                 break
-        return messages[-limit:]
+        return messages if limit is None else messages[-limit:]
 
     read, aread = twins(_read)
 
@@ -86,11 +85,12 @@ class MessageList(Performing):
     def _pop(self) -> Operation[Message | None]:
         """Remove the last message and return it; None if there is none."""
         for _ in range(_ATTEMPTS):
-            runs, waiting = yield from self._ends()
-            if not runs and not waiting:
+            part, waiting = yield from self._stored(1)
+            if not part.texts and not waiting:
                 return None
+            last = waiting[-1] if waiting else Run.from_text(part.texts[-1])
             try:
-                return (yield from self._take(waiting[-1] if waiting else runs[-1], -1))
+                return (yield from self._take(last, -1))
             except (ReplyLost, RunNotFound):
                 continue
         raise self._kept_changing()
@@ -142,33 +142,33 @@ class MessageList(Performing):
 
     clear, aclear = twins(_clear)
 
-    def _messages(self, runs: Sequence[Run], waiting: Sequence[OpenRun]) -> list[Message]:
-        self._end = _end(runs, waiting)
-        asked = (run.question for run in waiting)
-        return [one for run in (*runs, *asked) for one in messages_of(run, self._format)]
-
-    def _ends(self) -> Operation[tuple[list[Run], list[OpenRun]]]:
-        """The last run, and what nobody has claimed of those that lack an answer."""
-        return self._with_waiting(self.driver._layout.tail(self.driver._ref, 1))
+    def _messages(self, part: Slice, waiting: Sequence[OpenRun]) -> list[Message]:
+        self._end = _end(part.texts, waiting)
+        messages = messages_in(part.texts, self._format, part.start)
+        for run in waiting:
+            messages += messages_of(run.question, self._format)
+        return messages
 
     def _everything(self) -> Operation[tuple[list[Run], list[OpenRun]]]:
-        return self._with_waiting(self._all_runs())
+        part, waiting = yield from self._stored(LARGEST)
+        return decoded_runs(part.texts, part.start), waiting
 
-    def _all_runs(self) -> Operation[list[Run]]:
-        return (yield from self.driver._layout.load(self.driver._ref))[0]
-
-    def _with_waiting(
-        self, reading: Operation[list[Run]]
-    ) -> Operation[tuple[list[Run], list[OpenRun]]]:
-        open = self.driver._layout.keys.open(self.driver._ref.id)
-        runs, fields = yield from abreast(reading, _sending(fields_of(open)))
+    def _stored(self, count: int) -> Operation[tuple[Slice, list[OpenRun]]]:
+        """The last runs, and what nobody has claimed of those that lack an answer."""
+        layout, ref = self.driver._layout, self.driver._ref
+        open = fields_of(layout.keys.open(ref.id))
+        part = yield from layout.last(ref, count, *open.calls)
+        if part is None:
+            return Slice(Record(decode(ref.id)), [], 0, 0), []
+        fields = open.decode(part.more[0])
         if not any(name.startswith(b"question:") for name in fields):
-            return runs, []
-        waiting = yield from self.driver._replies.all()
-        return runs, [run for run in waiting if not run.claims]
+            return part, []
+        found = read_open_runs(layout.keys, ref.id, part.record.owner, fields, 0)
+        return part, [run for run in found if not run.claims]
 
     def _look(self) -> Operation[_End]:
-        return _end(*(yield from self._ends()))
+        part, waiting = yield from self._stored(1)
+        return _end(part.texts, waiting)
 
     def _turns(self, before: list[Message], added: list[Message]) -> Iterator[Turn]:
         """The turns of messages that follow others; the first holds those too."""
@@ -280,12 +280,8 @@ class MessageList(Performing):
         return await self.driver._arun(operation, f"{name}_messages")
 
 
-def _sending(command: Any) -> Operation[Any]:
-    return (yield command)
-
-
-def _end(runs: Sequence[Run], waiting: Sequence[OpenRun]) -> _End:
-    last = runs[-1].id if runs else None
+def _end(texts: Sequence[bytes], waiting: Sequence[OpenRun]) -> _End:
+    last = id_of(texts[-1]) if texts else None
     if not waiting:
         return _End(last=last)
     return _End(waiting[-1].question, waiting[-1].token, last)

@@ -29,7 +29,7 @@ from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
 from .failures import ConversationFailures
-from .refs import ConversationRef, Snapshot, is_past, owner_of
+from .refs import ConversationRef, Slice, Snapshot, is_past, owner_of
 
 _CHUNK = 50
 
@@ -204,6 +204,17 @@ class StoredConversation(ConversationFailures, ABC):
 
     def tail(self, ref: ConversationRef, count: int) -> Operation[list[Run]]:
         return (yield from self.page(ref, None, count)).runs if count > 0 else []
+
+    def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
+        """The last `count` runs; None without a conversation that the caller may see."""
+        replies = yield from self._at_one_moment(ref, (*self._reads(ref), *more))
+        snapshot = Snapshot.from_replies(self.keys, ref.id, *replies[:3])
+        record = snapshot.record
+        if snapshot.field is None or not ref.sees(record) or (yield from is_past(record)):
+            return None
+        texts = self.document(ref, snapshot).texts
+        start = max(0, len(texts) - count)
+        return Slice(record, texts[start:], start, len(texts), more=replies[3:])
 
     def window(
         self,

@@ -96,8 +96,13 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 
 def from_texts(question: str, answer: str) -> list[Message]:
-    pairs = (("user", question), ("assistant", answer))
-    return [_made(role, [_text(text)], {}) for role, text in pairs]
+    return [_said("user", question), _said("assistant", answer)]
+
+
+def _said(role: str, text: str) -> Message:
+    # As _made() does, without a call for each part: most messages are these.
+    blocks = [{"block_type": "text", "text": text}]
+    return {"role": role, "additional_kwargs": {}, "blocks": blocks}
 
 
 def _made(role: Any, blocks: list[Message], kwargs: Message) -> Message:
