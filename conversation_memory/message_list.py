@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
-from .exceptions import ReplyLost, RunNotFound
+from .exceptions import Damaged, ReplyLost, RunNotFound, Undecryptable
 from .keys import decode
 from .layouts.refs import Slice, id_of
 from .messages.formats import Format, find_format, plain
@@ -27,11 +26,15 @@ _ATTEMPTS = 100
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What the next messages go on with: a run that lacks an answer, or else the last one."""
+    """What the next messages go on with: a run that lacks an answer, or else the last one.
+
+    `turn` has the messages of the first, in the format that it has, if they are known.
+    """
 
     open: Run | None = None
     token: bytes = UNCLAIMED
     last: str | None = None
+    turn: Turn | None = None
 
 
 class MessageList(Performing):
@@ -66,7 +69,12 @@ class MessageList(Performing):
 
     def _add(self, messages: Iterable[Any]) -> Operation[None]:
         """Add messages at the end. Raises ValueError for what is not JSON."""
-        added = plain(messages)
+        return self._extend(plain(messages))
+
+    add, aadd = twins(_add)
+
+    def _extend(self, added: list[Message]) -> Operation[None]:
+        """See add(); of messages that are JSON, and nobody else's."""
         for _ in range(_ATTEMPTS if added else 0):
             end, self._end = self._end, None
             # Whoever knows an open run is refused if it has changed; who answers another must look.
@@ -79,8 +87,6 @@ class MessageList(Performing):
                 continue
         if added:
             raise self._kept_changing()
-
-    add, aadd = twins(_add)
 
     def _pop(self) -> Operation[Message | None]:
         """Remove the last message and return it; None if there is none."""
@@ -120,8 +126,9 @@ class MessageList(Performing):
 
         What others have added since is replaced too.
         """
-        turns = [*self._turns([], plain(messages))]
+        turns = [*split(plain(messages), self._format)]
         runs, waiting = yield from self._everything()
+        _check_readable(waiting)  # before anything is written
         last = turns.pop() if turns and turns[-1].is_open else None
         stored = _reusing(runs, turns, self._format)
         metadata = (yield from self.driver._layout.load(self.driver._ref))[1]
@@ -131,7 +138,7 @@ class MessageList(Performing):
             yield from self.driver._replies.give_up(run.run_id, "removed", "")
         self._end = _End(last=stored[-1].id if stored else None)
         if last:
-            self._end = yield from self._ask(last.run(), self._end.last)
+            self._end = yield from self._ask(last, self._end.last)
 
     replace, areplace = twins(_replace)
 
@@ -170,29 +177,27 @@ class MessageList(Performing):
         part, waiting = yield from self._stored(1)
         return _end(part.texts, waiting)
 
-    def _turns(self, before: list[Message], added: list[Message]) -> Iterator[Turn]:
-        """The turns of messages that follow others; the first holds those too."""
-        for group in split(added, self._format, before):
-            yield Turn(self._format, group, id=uuid4().hex)
-
     def _write(self, end: _End, added: list[Message]) -> Operation[_End]:
-        before = messages_of(end.open, self._format) if end.open else []
-        first, *turns = self._turns(before, added)
         if end.open:
-            added = first.messages[len(before) :]
-            return (yield from self._go_on(end, self._behind(end.open, added), turns))
+            return (yield from self._go_on(end, end.open, added))
+        first, *turns = split(added, self._format)
         if end.last and not first.begins:
             yield from self._resume(end.last, first.messages)
             return (yield from self._append(end.last, [], turns)) if turns else end
         return (yield from self._append(end.last, [], [first, *turns]))
 
-    def _go_on(self, end: _End, first: Turn, turns: Sequence[Turn]) -> Operation[_End]:
+    def _go_on(self, end: _End, open: Run, added: list[Message]) -> Operation[_End]:
         """Write the whole turn of an open run, and those that follow."""
-        assert end.open is not None
-        run = with_meta_of(end.open, first)
-        if not turns and first.is_open:
+        own = end.turn or self._turn_of(open)
+        before = own
+        if own.format is not self._format:
+            before = Turn(self._format, messages_of(open, self._format))
+        first, *turns = split(added, self._format, before)
+        whole = self._behind(own, first.messages[len(before.messages) :])
+        run = with_meta_of(open, whole)
+        if not turns and whole.is_open:
             token = yield from self.driver._replies.amend(run, end.token)
-            return _End(run, token, end.last)
+            return _End(run, token, end.last, whole)
         return (yield from self._append(end.last, [run], turns, end.token))
 
     def _append(
@@ -213,29 +218,34 @@ class MessageList(Performing):
         elif whole:
             yield from self.driver._layout.append(self.driver._ref, whole)
         last = whole[-1].id if whole else last
-        return (yield from self._ask(open.run(), last)) if open else _End(last=last)
+        return (yield from self._ask(open, last)) if open else _End(last=last)
 
-    def _ask(self, run: Run, last: str | None) -> Operation[_End]:
+    def _ask(self, turn: Turn, last: str | None) -> Operation[_End]:
+        run = turn.run()
         yield from self.driver._replies.begin(run)
-        return _End(run, last=last)
+        return _End(run, last=last, turn=turn)
 
     def _resume(self, run_id: str, added: list[Message]) -> Operation[None]:
         """Add messages to the last run, which has had an answer before."""
 
         def renewed(run: Run) -> Run:
-            whole = with_meta_of(run, self._behind(run, added))
+            whole = with_meta_of(run, self._behind(self._turn_of(run), added))
             run.output, run.meta = whole.output, whole.meta
             return run
 
         yield from self.driver._layout.resume(self.driver._ref, run_id, renewed, [])
 
-    def _behind(self, run: Run, added: list[Message]) -> Turn:
-        """The turn of a run that goes on, in the format that it has."""
+    def _turn_of(self, run: Run) -> Turn:
+        """The messages of a run, in the format that it has."""
         found = kept(run)
         form = found[0] if found else self._format
-        if form is not self._format:
-            added = form.from_chat(self._format.to_chat(added), run.id)
-        return Turn(form, [*messages_of(run, form), *added], id=run.id)
+        return Turn(form, [*messages_of(run, form)], id=run.id)
+
+    def _behind(self, turn: Turn, added: list[Message]) -> Turn:
+        """A turn that goes on."""
+        if turn.format is not self._format:
+            added = turn.format.from_chat(self._format.to_chat(added), turn.id)
+        return Turn(turn.format, [*turn.messages, *added], id=turn.id)
 
     def _take(self, run: Run | OpenRun, position: int) -> Operation[Message]:
         """Remove one message of a run, and the run if it was the only one."""
@@ -278,6 +288,17 @@ class MessageList(Performing):
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
         return await self.driver._arun(operation, f"{name}_messages")
+
+
+def _check_readable(waiting: Sequence[OpenRun]) -> None:
+    """Raises `Undecryptable` for a question that cannot be decrypted, which must not be dropped."""
+    for run in waiting:
+        try:
+            run.question.glance()
+        except Undecryptable:
+            raise
+        except Damaged:  # by whatever: a replacement is the way to get rid of it
+            continue
 
 
 def _end(texts: Sequence[bytes], waiting: Sequence[OpenRun]) -> _End:

@@ -1,5 +1,7 @@
 """The stored state of a conversation, its search documents, and the errors of both."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -45,6 +45,10 @@ def to_chat(messages: Sequence[Message]) -> list[Message]:
 def _chat(message: Message) -> Message:
     role, blocks = message.get("role"), dicts(message.get("blocks"))
     kwargs = member(message, "additional_kwargs")
+    if len(blocks) == 1 and not kwargs and role in ("user", "assistant"):  # as most messages are
+        text = blocks[0].get("text")
+        if blocks[0].get("block_type") == "text" and isinstance(text, str):
+            return {"role": role, "content": text}
     parts = [*filter(None, map(_chat_part, blocks))]
     if role in _ASSISTANTS:
         thoughts = (one.get("content") for one in blocks if one.get("block_type") == "thinking")
