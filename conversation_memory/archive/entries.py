@@ -16,6 +16,7 @@ from ..encryption.sealing import DOCUMENT, RUN, TITLE, Sealing
 from ..exceptions import Damaged
 from ..keys import Keys
 from ..layouts import Layout
+from ..layouts.declared import names_keys
 from ..layouts.indexed import DERIVE
 from ..layouts.refs import Encoded
 from ..records import Record, number
@@ -249,9 +250,13 @@ def _restore(layout: Layout, items: Sequence[Item]) -> Command[Written]:
 def _overwrite(layout: Layout, item: Item) -> Command[Written]:
     assert item.instead_of is not None
     id, (owner, *expected) = item.entry.id, item.instead_of
-    keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
+    keys = [*layout.keys.forgetting(id, owner, fresh_token()), _owned(layout, item)]
     call = OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)])
-    return Command((call,), lambda reply: {id} if reply == 1 else set())
+
+    def decoded(reply: Any) -> Written:
+        return reply if names_keys(reply) else {id} if reply == 1 else set()
+
+    return Command((call,), decoded)
 
 
 def _owned(layout: Layout, item: Item) -> bytes:

@@ -11,6 +11,7 @@ from functools import partial
 from ..collection.listing import Listing
 from ..collection.selection import ScanCursor, members
 from ..layouts import Layout
+from ..layouts.declared import declared
 from ..redis_io.operations import Operation, single
 from ..search.reindex import batches
 from ..search_index.sweep import tokens_of
@@ -129,7 +130,7 @@ class Check:
         found = left = (yield from inspect(names)) if names else []
         fixes = [*dict.fromkeys(finding.fix for finding in found if finding.fix)]
         if self._fix and fixes:
-            yield fixes
+            yield from declared(fixes)
             left = yield from inspect(names)
         self._tally.add(found, left)
 

@@ -9,6 +9,7 @@ from ..encryption.sealing import TITLE
 from ..exceptions import ConversationConflict
 from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Script
+from .declared import declared
 from .refs import ConversationRef
 from .resealing import resealed
 from .stored import Refusal
@@ -64,7 +65,7 @@ class EncryptedConversation(WrittenConversation, ABC):
             found = yield from resealed(self.keys, ref.id, ref.id)
             if found.is_same:
                 return False
-            done = yield self._command(RESEAL, ref, found.args)
+            [done] = yield from declared([self._command(RESEAL, ref, found.args)])
             return bool(done) if isinstance(done, int) else done
 
         is_new = yield from self._settled(ref, content)

@@ -18,6 +18,7 @@ from ..redis_io.operations import Command, Operation, Pause, T
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..titles import proposed
+from .declared import declared
 from .indexed import IndexedConversation
 from .proof import proven
 from .refs import ConversationRef, Encoded, Snapshot, identified
@@ -253,7 +254,8 @@ class WrittenConversation(IndexedConversation, ABC):
         if reason == b"past":
             # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
-            yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
+            past = ConversationRef(id, owner or None)
+            yield from declared([self._command(FORGET, past, [b""], [self.keys.recency(b"")])])
         if reason == b"sealed":
             key = decode(names[0])
             why = f"it is encrypted with key {key!r}, and this alias has no ENCRYPTION"

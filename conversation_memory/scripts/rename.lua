@@ -1,12 +1,12 @@
 -- needs: resealed
 -- Give a conversation another id.
--- KEYS  ... , record, runs, ids and checkpoints of the new id, last
+-- KEYS  ..., record, runs, ids, checkpoints and open runs of the new id
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
 --       of an encrypted one, its field for the new id, how many fields and values of the record and
 --       how many texts of the runs, those, and what resealed.lua says
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
--- of another owner, or a refusal (conversation.lua).
-local renamed, moved, known, kept = unpack(KEYS, #KEYS - 3)
+-- of another owner, or a refusal (conversation.lua, forgets.lua).
+local renamed, moved, known, kept, reopened = unpack(KEYS, 14, 18)
 local target = ARGV[6]
 local stored, refused = enter()
 if refused then return refused end
@@ -21,6 +21,8 @@ if deadline and deadline <= clock() then return {'past', past[2] or '', target} 
 if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, moved) > 0 then
   return (past[2] or '') == owner and -1 or -2
 end
+refused = unnamed(target)
+if refused then return refused end
 check_orders()
 local texts = anew and 10 + ARGV[8]
 local others = anew and texts + ARGV[9]
@@ -47,22 +49,19 @@ if anew then
   end
   if stored.expires then redis.pcall('PEXPIREAT', moved, stored.expires) end
 end
-if redis.call('HGET', renamed, 'replies') then
-  local open, fields = root .. 'open:', tolerant('HKEYS', root .. 'open:' .. id) or {}
-  for _, field in ipairs(fields) do
-    local was = #id .. ':' .. id .. ':' .. field:sub(7)
-    local is = #target .. ':' .. target .. ':' .. field:sub(7)
-    local time = field:sub(1, 6) == 'state:' and redis.call('ZSCORE', root .. 'opened', was)
-    if time then
-      redis.call('ZREM', root .. 'opened', was)
-      redis.call('ZADD', root .. 'opened', time, is)
-    end
-    if field:sub(1, 6) == 'state:' and redis.call('EXISTS', root .. 'chunks:' .. was) == 1 then
-      redis.call('RENAME', root .. 'chunks:' .. was, root .. 'chunks:' .. is)
-    end
+local fields = has_replies and tolerant('HKEYS', open_runs) or {}
+for _, field in ipairs(fields) do
+  local was, is = reply_of(id, field), reply_of(target, field)
+  local time = was and redis.call('ZSCORE', opened, was)
+  if time then
+    redis.call('ZREM', opened, was)
+    redis.call('ZADD', opened, time, is)
   end
-  if #fields > 0 then redis.call('RENAME', open .. id, open .. target) end
+  if was and redis.call('EXISTS', stream_of(was)) == 1 then
+    redis.call('RENAME', stream_of(was), stream_of(is))
+  end
 end
+if #fields > 0 then redis.call('RENAME', open_runs, reopened) end
 if stored.token then redis.call('HSET', root .. 'tokens', stored.token, target) end
 for _, order in ipairs({recent, expiry, owned}) do
   local score = redis.call('ZSCORE', order, id)
