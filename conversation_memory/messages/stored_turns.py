@@ -40,7 +40,7 @@ def messages_in(texts: Sequence[bytes], format: Format, start: int = 0) -> list[
 
 def _together(texts: Sequence[bytes], format: Format) -> list[Message] | None:
     """The messages of runs that are read at a time; None if they must be read one by one."""
-    parts = [*_parts(texts, format)]
+    parts = _parts(texts, format)
     values = loads_together(parts)
     if values is None:
         return None
@@ -70,26 +70,27 @@ def _are_exact(texts: Sequence[bytes], values: Sequence[Any]) -> bool:
 
 
 def _are_messages(value: object) -> bool:
-    return type(value) is list and bool(value) and all(type(one) is dict for one in value)
+    return type(value) is list and {*map(type, value)} == {dict}
 
 
-def _parts(texts: Sequence[bytes], format: Format) -> Iterator[bytes]:
+def _parts(texts: Sequence[bytes], format: Format) -> list[bytes]:
     """Of each run the JSON of its messages, if it keeps some in this format, or else its text."""
     named = b"" if format is OPENAI else b',"%b":"%b"' % (FORMAT.encode(), format.name.encode())
     tail = b'%b,"%b":"' % (named, CHECKSUM.encode())
-    length = len(tail) + _CLOSING
-    for text in texts:
-        end = len(text) - length
-        yield (_checked(text, end) if text.startswith(tail, max(end, 0)) else None) or text
+    closing = len(tail) + _CLOSING
+    return [
+        _checked(text, len(text) - closing) if text[-closing:-_CLOSING] == tail else text
+        for text in texts
+    ]
 
 
-def _checked(text: bytes, end: int) -> bytes | None:
+def _checked(text: bytes, end: int) -> bytes:
     """The JSON of the messages, if the checksum is that of input, output and messages."""
     id = _id(text)
     split = text.find(_MESSAGES, id.end(), end) if id else -1
     if id is None or split < 0:
-        return None
+        return text
     messages = text[split + len(_MESSAGES) : end]
     checked = b"[%b,%b]" % (text[id.end() : split], messages)
     is_right = b"%08x" % crc32(checked) == text[-_CLOSING : 8 - _CLOSING]
-    return messages if is_right else None
+    return messages if is_right else text

@@ -41,7 +41,8 @@ class QuickConnection:
     patience: float | None = None
 
     def __init__(self, **options: Any):
-        super().__init__(**options, parser_class=_PatientParser)
+        parent: Any = super()
+        parent.__init__(**options, parser_class=_PatientParser)
 
     @property
     def socket_timeout(self) -> None:
@@ -85,5 +86,5 @@ class _PatientParser(DefaultParser):  # type: ignore[misc, valid-type]
 
 
 def _packed(*args: Any) -> list[bytes]:
-    packed: list[bytes] = HiredisRespSerializer().pack(*args)  # type: ignore[no-untyped-call]
+    packed: list[bytes] = HiredisRespSerializer().pack(*args)
     return packed

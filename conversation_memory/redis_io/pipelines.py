@@ -21,7 +21,7 @@ class AsyncPipeline(AsyncRedisPipeline):
     async def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         return await connection.read_response(disable_decoding=True)
 
-    async def reset(self) -> None:
+    async def reset(self) -> None:  # type: ignore[override]
         # Without WATCH, nothing else is to be done. redis-py would make a task of it.
         self.command_stack = []
         connection, self.connection = self.connection, None

@@ -91,8 +91,6 @@ class TimedPool(redis.BlockingConnectionPool):
 class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
     """See TimedPool. Takes a free connection as quickly as a pool that does not block."""
 
-    _waiters = 0
-
     async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         if current.get() is None:
             return await self._free_connection(*args, **kwargs)
@@ -100,14 +98,10 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
             return await self._free_connection(*args, **kwargs)
 
     async def _free_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._waiters and self.can_get_connection():
+        if self.can_get_connection():
             with suppress(MaxConnectionsError):
                 return await redis.asyncio.ConnectionPool.get_connection(self, *args, **kwargs)  # type: ignore[no-untyped-call]
-        self._waiters += 1
-        try:
-            return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
-        finally:
-            self._waiters -= 1
+        return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     async def ensure_connection(self, connection: Any) -> None:
         if not connection.is_connected or await connection.can_read():
