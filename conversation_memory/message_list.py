@@ -151,7 +151,7 @@ class MessageList(Performing):
 
     def _messages(self, part: Slice, waiting: Sequence[OpenRun]) -> list[Message]:
         self._end = _end(part.texts, waiting)
-        messages = messages_in(part.texts, self._format, part.start)
+        messages = messages_in(part.texts, self._format, part.start, part.values)
         for run in waiting:
             messages += messages_of(run.question, self._format)
         return messages

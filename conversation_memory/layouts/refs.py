@@ -114,7 +114,8 @@ class Slice:
     """Some runs of a conversation as JSON texts, the first at position `start`.
 
     `length` is the number of all runs. `stored` are the texts as they are in Redis, which differ if
-    they are encrypted; `more` are the replies to calls that were made at the same moment.
+    they are encrypted; `more` are the replies to calls that were made at the same moment; `values`
+    are those of the texts, as loads_together() reads them, if they were read.
     """
 
     record: Record
@@ -123,6 +124,7 @@ class Slice:
     length: int
     stored: Sequence[bytes] = ()
     more: Sequence[Any] = ()
+    values: Sequence[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,9 +214,11 @@ class StoredConversation(ConversationFailures, ABC):
         record = snapshot.record
         if snapshot.field is None or not ref.sees(record) or (yield from is_past(record)):
             return None
-        texts = self.document(ref, snapshot).texts
+        document = self.document(ref, snapshot)
+        texts, values = document.texts, document.taken_values()
         start = max(0, len(texts) - count)
-        return Slice(record, texts[start:], start, len(texts), more=replies[3:])
+        known = None if values is None else values[start:]
+        return Slice(record, texts[start:], start, len(texts), (), replies[3:], known)
 
     def window(
         self,

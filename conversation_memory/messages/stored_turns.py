@@ -24,24 +24,29 @@ _MESSAGES = b',{"%b":' % MESSAGES.encode()
 _CLOSING = len('12345678"}]')
 
 
-def messages_in(texts: Sequence[bytes], format: Format, start: int = 0) -> list[Message]:
+def messages_in(
+    texts: Sequence[bytes], format: Format, start: int = 0, values: Sequence[Any] | None = None
+) -> list[Message]:
     """The messages of the stored texts of runs, as messages_of() returns them.
 
-    The first run is at position `start`. Raises `Damaged`, naming the run.
+    The first run is at position `start`. If the texts were read, `values` are what
+    loads_together() made of them. Raises `Damaged`, naming the run.
     """
     found = None
     with suppress(Damaged):  # is found again below, where its position is known
-        found = _together(texts, format)
+        found = _together(texts, format, values)
     if found is not None:
         return found
     runs = decoded_runs(texts, start)
     return [message for run in runs for message in messages_of(run, format)]
 
 
-def _together(texts: Sequence[bytes], format: Format) -> list[Message] | None:
+def _together(
+    texts: Sequence[bytes], format: Format, values: Sequence[Any] | None
+) -> list[Message] | None:
     """The messages of runs that are read at a time; None if they must be read one by one."""
-    parts = _parts(texts, format)
-    values = loads_together(parts)
+    parts = texts if values is not None else _parts(texts, format)
+    values = loads_together(parts) if values is None else values
     if values is None:
         return None
     kept = [part is not text for part, text in zip(parts, texts, strict=True)]
