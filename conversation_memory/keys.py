@@ -95,6 +95,10 @@ class Keys:
         """Hash: key -> item, of a namespace of LangGraph's store; `owner` is empty for nobody."""
         return self.root + b"items:%d:%b:%b" % (len(owner), owner, namespace)
 
+    def items_pattern(self) -> bytes:
+        """A glob for SCAN that matches the keys of all items."""
+        return self.pattern(self.root + b"items:")
+
     def namespaces(self, owner: bytes) -> bytes:
         """Sorted set: the namespaces in which an owner has items, by name."""
         return self.root + b"namespaces:" + owner

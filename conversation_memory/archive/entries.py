@@ -24,6 +24,7 @@ from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
 from ..search_index.run_documents import fresh_token
+from ..segments import opened_document
 from . import questions
 from .format import NOTHING, Entry, Facts
 
@@ -113,7 +114,7 @@ class Stored(NamedTuple):
         sealing, values = self.sealing, self.values
         if sealing is None or self.field is None:
             return self
-        field = sealing.open(DOCUMENT, self.id, self.field)
+        field = opened_document(sealing, self.id, self.field)
         texts = sealing.open_all(RUN, self.id, self.texts)
         title = sealing.open(TITLE, self.id, values.title or b"") or None
         # What the record says of the stored form is not about these texts.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any
 
+from ..encryption.checkpoint_fields import CheckpointFields
 from ..encryption.sealing import TITLE
-from ..exceptions import ConversationConflict
 from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Script
 from .declared import declared
 from .refs import ConversationRef
-from .resealing import resealed
+from .resealing import checkpoints_anew, reseal_fields, resealed
 from .stored import Refusal
 from .written import WrittenConversation
 
@@ -40,10 +40,11 @@ class EncryptedConversation(WrittenConversation, ABC):
         if snapshot.field is None:
             return ref, args
         encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
-        others = yield from resealed(self.keys, ref.id, target)
+        others = (yield from resealed(self.keys, ref.id, target)).args
+        kept = yield from checkpoints_anew(self.keys, ref.id, target)
         pairs = [part for pair in encoded.record.items() for part in pair]
-        counts = len(pairs), len(encoded.texts)
-        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others.args]
+        counts = len(pairs), len(encoded.texts), len(others)
+        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others, *kept]
 
     def reseal(self, ref: ConversationRef) -> Operation[bool]:
         """Encrypt with the newest key what it has not encrypted. Returns False if all was."""
@@ -70,9 +71,9 @@ class EncryptedConversation(WrittenConversation, ABC):
 
         is_new = yield from self._settled(ref, content)
         is_new = (yield from self._settled(ref.for_a_call(), others)) or is_new
-        if (yield single("EXISTS", self.keys.checkpoints(ref.id))):
-            what = (
-                "is encrypted, but not its checkpoints of LangGraph: ENCRYPTION does not cover them"
-            )
-            raise self._error(ConversationConflict, ref, f"{what}.")
-        return is_new
+        own = CheckpointFields(sealing, ref.id)
+
+        def anew(field: bytes, text: bytes) -> bytes | None:
+            return own.anew(field, text, own)
+
+        return bool((yield from reseal_fields(self.keys.checkpoints(ref.id), anew))) or is_new

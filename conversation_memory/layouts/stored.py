@@ -66,11 +66,20 @@ class StoredConversation(ConversationFailures, ABC):
 
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        replies = yield from self._at_one_moment(ref, self._reads(ref))
-        snapshot = Snapshot.from_replies(self.keys, ref.id, *replies)
-        if (yield from is_past(snapshot.record)):
-            return Snapshot(None, Record(decode(ref.id)))
+        snapshot, _ = yield from self._snapshot_beside(ref)
         return snapshot.digested() if digested else snapshot
+
+    def _snapshot_beside(
+        self, ref: ConversationRef, *more: Call
+    ) -> Operation[tuple[Snapshot, list[Any]]]:
+        """See _snapshot(); and the replies to other calls at the same moment."""
+        fields, field, texts, *others = yield from self._at_one_moment(
+            ref, (*self._reads(ref), *more)
+        )
+        snapshot = Snapshot.from_replies(self.keys, ref.id, fields, field, texts)
+        if (yield from is_past(snapshot.record)):
+            snapshot = Snapshot(None, Record(decode(ref.id)))
+        return snapshot, others
 
     def _reads(self, ref: ConversationRef) -> tuple[Call, ...]:
         return (
@@ -209,16 +218,14 @@ class StoredConversation(ConversationFailures, ABC):
 
     def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
         """The last `count` runs; None without a conversation that the caller may see."""
-        replies = yield from self._at_one_moment(ref, (*self._reads(ref), *more))
-        snapshot = Snapshot.from_replies(self.keys, ref.id, *replies[:3])
-        record = snapshot.record
-        if snapshot.field is None or not ref.sees(record) or (yield from is_past(record)):
+        snapshot, others = yield from self._snapshot_beside(ref, *more)
+        if snapshot.field is None or not ref.sees(snapshot.record):
             return None
         document = self.document(ref, snapshot)
         texts, values = document.texts, document.taken_values()
         start = max(0, len(texts) - count)
         known = None if values is None else values[start:]
-        return Slice(record, texts[start:], start, len(texts), (), replies[3:], known)
+        return Slice(snapshot.record, texts[start:], start, len(texts), (), others, known)
 
     def window(
         self,

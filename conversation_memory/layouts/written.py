@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from ..conf import IndexSettings
 from ..documents import Document, build, tail_of
-from ..encryption.sealing import DOCUMENT, RUN, TITLE
+from ..encryption.sealing import DOCUMENT, NO_ENCRYPTION, RUN, TITLE
 from ..exceptions import ConversationCorrupt, ReplyLost, Undecryptable, counted
 from ..keys import decode
 from ..records import SEALED
@@ -258,7 +258,7 @@ class WrittenConversation(IndexedConversation, ABC):
             yield from declared([self._command(FORGET, past, [b""], [self.keys.recency(b"")])])
         if reason == b"sealed":
             key = decode(names[0])
-            why = f"it is encrypted with key {key!r}, and this alias has no ENCRYPTION"
+            why = f"it is encrypted with key {key!r}, and {NO_ENCRYPTION}"
             raise self.damaged(ref, Undecryptable(why, b"", key))
         if reason == b"reply":
             raise self._error(ReplyLost, ref, decode(names[0]))

@@ -1,9 +1,9 @@
--- needs: resealed
+-- needs: resealed, hash_anew
 -- Give a conversation another id.
 -- KEYS  ..., record, runs, ids, checkpoints and open runs of the new id
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
---       of an encrypted one, its field for the new id, how many fields and values of the record and
---       how many texts of the runs, those, and what resealed.lua says
+--       of an encrypted one, its field for the new id, how many fields and values of the record, how
+--       many texts of the runs, how many texts beside them, those, and its checkpoints (hash_anew.lua)
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
 -- of another owner, or a refusal (conversation.lua, forgets.lua).
 local renamed, moved, known, kept, reopened = unpack(KEYS, 14, 18)
@@ -24,10 +24,14 @@ end
 refused = unnamed(target)
 if refused then return refused end
 check_orders()
-local texts = anew and 10 + ARGV[8]
+local texts = anew and 11 + ARGV[8]
 local others = anew and texts + ARGV[9]
+local agents
 if anew then
-  local map = map_of(others)
+  local first = others + ARGV[10]
+  agents = hash_anew(checkpoints, first)
+  if not agents then return {'changed'} end
+  local map = map_of(others, first - 1)
   local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
   put_replies(fields, streams)
@@ -42,12 +46,16 @@ for from, to in pairs(moves) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
 if anew then
-  redis.call('HSET', renamed, unpack(ARGV, 10, texts - 1))
+  redis.call('HSET', renamed, unpack(ARGV, 11, texts - 1))
   redis.call('DEL', moved)
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
   end
-  if stored.expires then redis.pcall('PEXPIREAT', moved, stored.expires) end
+  put_hash(kept, agents)
+  if stored.expires then
+    redis.pcall('PEXPIREAT', moved, stored.expires)
+    redis.pcall('PEXPIREAT', kept, stored.expires)
+  end
 end
 local fields = has_replies and tolerant('HKEYS', open_runs) or {}
 for _, field in ipairs(fields) do

@@ -8,7 +8,7 @@ if refused then return refused end
 if not stored.exists then return 0 end
 refused = unnamed()
 if refused then return refused end
-local map = map_of(3)
+local map = map_of(3, #ARGV)
 local title = map[in_place('title', redis.call('HGET', record, 'title') or '')]
 local fields, streams = replies_anew(map)
 if not title or not fields then return {'changed'} end

@@ -1,10 +1,10 @@
 -- needs: forgets
 -- Stands before the scripts that encrypt anew what stands beside the content of a conversation: its
--- title and its open runs. ARGV[first] on has each text that the caller has read, behind the name of its
--- place, and what it becomes.
-local function map_of(first)
+-- title, its open runs and its checkpoints. ARGV[first] to ARGV[last] have each text that the caller has
+-- read, behind the name of its place, and what it becomes.
+local function map_of(first, last)
   local map = {}
-  for i = first, #ARGV, 2 do map[ARGV[i]] = ARGV[i + 1] end
+  for i = first, last, 2 do map[ARGV[i]] = ARGV[i + 1] end
   return map
 end
 

@@ -17,6 +17,7 @@ local fields = {unpack(ARGV, 14, first - 1)}
 local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
 if is_sealed(layout) then unindex(stored) end
 if is_list_form(layout) or not stored.layout or is_list_form(stored.layout) then redis.call('DEL', runs, ids) end
+if is_sealed(layout) then redis.call('DEL', ids) end
 if stored.layout and stored.layout ~= layout then redis.call('HDEL', record, 'end', 'bytes') end
 for i = first, first + count - 1, MANY do
   redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, first + count) - 1))
