@@ -26,7 +26,7 @@ from .wire import damage, dumps, dumps_unchecked, loads, loads_together, members
 _OPENING = b'{"runs": ['
 _RUN = b'{"type": "Run", "id": '
 _BETWEEN = b", " + _RUN
-_CLOSING = b'], "metadata": '
+CLOSING = b'], "metadata": '
 _SHORT = 200
 
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
@@ -54,8 +54,8 @@ def fingerprint(raw: bytes) -> str:
 
 
 def tail_of(sealed: bytes) -> str:
-    """The end of the tag of a sealed document, which is as good as a checksum."""
-    return sealed[-10:].decode("ascii", "replace")
+    """The tag at the end of a sealed document, which is as good as a checksum."""
+    return sealed[-22:].decode("ascii", "replace")
 
 
 def _fingerprint(length: int, checksum: int) -> str:
@@ -200,9 +200,9 @@ def _assemble(
     text: bytes, count: int, metadata: bytes, members: dict[str, bytes], pieces: list[bytes] | None
 ) -> Document:
     end = len(_OPENING) + len(text)
-    start = end + len(_CLOSING)
+    start = end + len(CLOSING)
     others = b"".join(b", %b: %b" % (dumps(key), value) for key, value in members.items())
-    raw = b"".join((_OPENING, text, _CLOSING, metadata, others, b"}"))
+    raw = b"".join((_OPENING, text, CLOSING, metadata, others, b"}"))
     document = Document(raw, count, end, start, start + len(metadata), pieces, members)
     if others and pieces is None:
         document.pieces = document.texts
@@ -281,8 +281,8 @@ def _is_canonical(document: Document) -> bool:
     raw, end, pieces = document.raw, document.end, document.texts
     start, stop = document.metadata_start, document.metadata_end
     return (
-        (start, stop) == (end + len(_CLOSING), len(raw) - 1)
-        and b"".join((_OPENING, b", ".join(pieces), _CLOSING)) == raw[:start]
+        (start, stop) == (end + len(CLOSING), len(raw) - 1)
+        and b"".join((_OPENING, b", ".join(pieces), CLOSING)) == raw[:start]
         and not document.members
         and all(map(_opening, pieces))
         and raw.count(_RUN, 0, end) == len(pieces)
@@ -299,7 +299,7 @@ def read_field(raw: bytes) -> Document:
 
 def _values_before(raw: bytes, end: int) -> list[Any] | None:
     """The values of the runs of a canonical document, None unless they end at `end`."""
-    could_end = raw.startswith(_OPENING) and raw.startswith(_CLOSING, end)
+    could_end = raw.startswith(_OPENING) and raw.startswith(CLOSING, end)
     match loads_together([raw]) if could_end else None:
         case [{"runs": list(runs), "metadata": dict(), **rest}] if not rest:
             return runs if len(runs) == runs_before(raw, end) else None
@@ -313,8 +313,8 @@ def opened(
 
     `whole` is the CRC-32 of all of it. Raises `Damaged` if the runs cannot end there.
     """
-    start = end + len(_CLOSING)
-    if raw[end:start] != _CLOSING or not raw.startswith(_OPENING):
+    start = end + len(CLOSING)
+    if raw[end:start] != CLOSING or not raw.startswith(_OPENING):
         raise Damaged("its runs do not end where they should")
     known = _fingerprint(len(raw), whole)
     return Document(raw, count, end, start, len(raw) - 1, None, {}, known, checksum)

@@ -64,6 +64,11 @@ class StoredConversation(ConversationFailures, ABC):
         self.documents = Documents(self.schema) if self.schema else None
         self.index_state = IndexState(self.schema) if self.schema else None
 
+    def share_keys(self, other: StoredConversation) -> None:
+        """Use the keys that `other` has fetched, which has the same ENCRYPTION."""
+        if self.sealing is not None and other.sealing is not None:
+            self.sealing.keyring = other.sealing.keyring
+
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
         snapshot, _ = yield from self._snapshot_beside(ref)
