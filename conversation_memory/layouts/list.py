@@ -119,9 +119,11 @@ class ListLayout(Layout):
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
             ids: list[str] = []
+            texts: list[bytes] = []
 
-            def is_wanted(stored: bytes, index: int) -> bool:
-                ids.append(decoded_run(stored, f"run {index}").id)
+            def is_wanted(text: bytes, index: int) -> bool:
+                ids.append(decoded_run(text, f"run {index}").id)
+                texts.append(text)
                 return ids[-1] == run_id
 
             found = yield from self._find(ref, is_wanted, LARGEST)
@@ -134,7 +136,8 @@ class ListLayout(Layout):
             text = renewed(plain) if renewed else None
             what = "remove" if operation == "edit" and text is None else operation
             self._check_runs(ref, [text or b""])
-            change = documents.of(what, stored, text or b"") if documents else b""
+            cut = texts[:-1] if what == "truncate" else []
+            change = documents.of(what, plain, text or b"", cut) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[what]
             if text is not None and self.sealing is not None:
                 text = self.sealing.seal(RUN, ref.id, text)
