@@ -62,6 +62,15 @@ class RefusedTests:
         assert not self.proxy.refused
 
 
+    @both
+    def test_very_many_conversations_are_named_though_one_has_expired(self, index):
+        for start in range(0, 4500, 500):
+            self.redis.hset(index.name, mapping={n: "{}" for n in range(start, start + 500)})
+        self.redis.zadd(f"{{{index.name}}}:expiry", {"7": 1})
+        assert len([*index]) == 4499
+        assert not self.proxy.refused
+
+
 class RefusingProxyTests(RefusedTestCase):
     def test_it_refuses_what_providers_refuse(self):
         touching = "return redis.pcall('GET', KEYS[1]) or redis.pcall('GET', ARGV[1])"

@@ -4,6 +4,7 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from ..clock import now
@@ -119,8 +120,9 @@ class Listing:
         """The next cursor, `b"0"` at the end, and some ids, none of them expired."""
         cursor, ids, earliest, time = yield from self._scan(cursor, count)
         if ids and earliest is not None and earliest <= time:
-            deadlines = yield single("ZMSCORE", self._keys.expiry(), *ids)
-            pairs = zip(ids, deadlines, strict=True)
+            parts = [ids[start : start + _SCAN_COUNT] for start in range(0, len(ids), _SCAN_COUNT)]
+            deadlines = yield [single("ZMSCORE", self._keys.expiry(), *part) for part in parts]
+            pairs = zip(ids, chain.from_iterable(deadlines), strict=True)
             ids = [id for id, deadline in pairs if deadline is None or float(deadline) > time]
         return cursor, ids
 

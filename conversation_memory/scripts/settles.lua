@@ -12,7 +12,7 @@ local last, anew, text, number = table.remove(ARGV), table.remove(ARGV), table.r
   table.remove(ARGV)
 number = tonumber(number)
 local reason, status, token = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
-local state, question  -- read by enter(), which forgets an expired conversation first
+local state, question  -- read by enter()
 
 local function unsettled()
   redis.call('ZCARD', opened)  -- fails on a key of another type
