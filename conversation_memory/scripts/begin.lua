@@ -28,7 +28,7 @@ end
 redis.call('ZCARD', opened)
 local now = clock()
 list_at(now)
-if is_removed then redis.call('DEL', chunks) end  -- or those of the new reply would be too old
+if is_removed then redis.call('UNLINK', chunks) end  -- or those of the new reply would be too old
 for _, field in ipairs(redis.call('HKEYS', open)) do
   local other = field:match('^state:(.*)$')
   if other and redis.call('HEXISTS', open, 'question:' .. other) == 0 then

@@ -36,7 +36,7 @@ if #ARGV > 9 then
     local place = place_in(known, ARGV[i])
     if place then known = known:sub(1, place - 1) .. known:sub(place + 8) end
   end
-  if known ~= '' then remember(known, {''}) else redis.call('DEL', ids) end
+  if known ~= '' then remember(known, {''}) else redis.call('UNLINK', ids) end
 end
 expire(stored, deadline, stored.size)
 local count = redis.call('LLEN', runs)

@@ -29,8 +29,8 @@ local function unregister(token)
   local registry = root .. 'documents:' .. token
   local suffixes = tolerant('SMEMBERS', registry) or {}
   local prefix = root .. 'run:' .. token .. ':'
-  for _, suffix in ipairs(suffixes) do redis.call('DEL', prefix .. suffix) end
-  redis.call('DEL', registry)
+  for _, suffix in ipairs(suffixes) do redis.call('UNLINK', prefix .. suffix) end
+  redis.call('UNLINK', registry)
   redis.call('HDEL', root .. 'tokens', token)
   -- Neither is worth a refusal: a wrong count is put right by the next reindex or check.
   redis.pcall('SREM', root .. 'stale', token)
@@ -58,11 +58,11 @@ local function drop_replies()
   for _, field in ipairs(tolerant('HKEYS', open) or {}) do
     if field:sub(1, 6) == 'state:' then
       local reply = #id .. ':' .. id .. ':' .. field:sub(7)
-      redis.call('DEL', root .. 'chunks:' .. reply)
+      redis.call('UNLINK', root .. 'chunks:' .. reply)
       redis.pcall('ZREM', root .. 'opened', reply)
     end
   end
-  redis.call('DEL', open)
+  redis.call('UNLINK', open)
 end
 
 -- Valkey's HDEL spares a field whose deadline has passed, and readers do not see it. One that HSET
@@ -79,7 +79,7 @@ local function forget()
   drop_field()
   local token = redis.call('HGET', record, 'token')
   if token then unregister(token) end
-  redis.call('DEL', record, runs, ids, checkpoints)
+  redis.call('UNLINK', record, runs, ids, checkpoints)
   redis.call('ZREM', recent, id)
   redis.call('ZREM', expiry, id)
   disown()
@@ -184,7 +184,7 @@ local function place(stored, lifetime, default, keeps)
   end
   if score then list_at(score) end
   -- Those of a conversation that others deleted. Behind a DEL, a full server would not refuse.
-  if not stored.exists then redis.call('DEL', checkpoints) end
+  if not stored.exists then redis.call('UNLINK', checkpoints) end
   if deadline or stored.expires then list_deadline(deadline) end
   return time, deadline
 end

@@ -81,7 +81,7 @@ local function register(token, suffix)
   local registry = root .. 'documents:' .. token
   local added = tolerant('SADD', registry, suffix)
   if added then return added end
-  redis.call('DEL', registry)
+  redis.call('UNLINK', registry)
   return redis.call('SADD', registry, suffix)
 end
 
@@ -100,10 +100,10 @@ local function put(stored, change, document, time, facets)
   local key, since = prefix .. document[1], false
   if register(stored.token, document[1]) == 0 then
     since = tolerant('HGET', key, 't')
-    redis.call('DEL', key)
+    redis.call('UNLINK', key)
   else
     if document[2] ~= '' then since = tolerant('HGET', prefix .. document[2], 't') end
-    if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
+    if redis.call('UNLINK', key) == 0 then change.balance = change.balance + 1 end
   end
   local call = {'HSET', key, 'c', stored.token, 't', since or time, 'o', stored.tag}
   if stored.tag == '' then call[#call], call[#call - 1] = nil, nil end
@@ -116,7 +116,7 @@ end
 local function drop(stored, change, suffix)
   local removed = tolerant('SREM', root .. 'documents:' .. stored.token, suffix) or 0
   change.balance = change.balance - removed
-  redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
+  redis.call('UNLINK', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
 -- Make the change, of a field of `size` bytes afterwards; adds to `fields` and `stored` for `note`.

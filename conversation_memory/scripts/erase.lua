@@ -21,7 +21,7 @@ if ARGV[4] ~= '1' then return erased end
 check_orders()
 if theirs then
   if is_lost then drop_replies() end  -- the record does not say if there are any
-  if tolerant('HLEN', record) == nil then redis.call('DEL', record) end
+  if tolerant('HLEN', record) == nil then redis.call('UNLINK', record) end
   forget()
 else
   disown()

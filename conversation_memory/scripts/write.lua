@@ -16,7 +16,7 @@ local field, count, first = ARGV[6], tonumber(ARGV[13]), 14 + ARGV[12]
 local fields = {unpack(ARGV, 14, first - 1)}
 local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
 if is_sealed(layout) then unindex(stored) end
-if is_list_form(layout) or not stored.layout or is_list_form(stored.layout) then redis.call('DEL', runs, ids) end
+if is_list_form(layout) or not stored.layout or is_list_form(stored.layout) then redis.call('UNLINK', runs, ids) end
 if stored.layout and stored.layout ~= layout then redis.call('HDEL', record, 'end', 'bytes') end
 for i = first, first + count - 1, MANY do
   redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, first + count) - 1))
