@@ -5,6 +5,7 @@ document without runs. A stock Griptape driver reads an empty conversation from 
 it with its own runs: they are read behind those of the list, and moved there by the next write.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,17 +14,26 @@ from typing import Any
 from ..documents import Document, build, fingerprint
 from ..encryption.sealing import RUN
 from ..exceptions import ConversationNotFound, RunNotFound
-from ..records import LARGEST, Excerpt, Record, RunPage
-from ..redis_io.operations import Operation
+from ..records import LARGEST, Excerpt, Record, RunPage, number
+from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
+from ..wire import dumps
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, owner_of
 from .stored import Refusal
 
 CHANGE = Script("change")
+LOCATE = Script("locate")
 
 _CHUNK = 200
+
+# What a script looks at in one call, in about a millisecond.
+_LOCATED = 2000
+_LOCATED_BYTES = 1024 * 1024
+
+# JSON has one spelling of such an id.
+_has_one_spelling = re.compile(r'[ !#-\[\]-~]*').fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,22 @@ class Slice:
     start: int
     length: int
     stored: list[bytes]
+    size: int  # of the whole list in bytes, as far as known
     field: bytes | None = None
+
+    @property
+    def step(self) -> int:
+        """Of how many runs the server may take the next ones at once."""
+        return max(1, min(_LOCATED, _LOCATED_BYTES * self.length // max(1, self.size)))
+
+    def last(
+        self, is_wanted: Callable[[bytes, int], bool]
+    ) -> tuple[Record, int, bytes, bytes] | None:
+        """See ListLayout._find()."""
+        for index, text in reversed([*enumerate(self.texts, self.start)]):
+            if is_wanted(text, index):
+                return self.record, index, self.stored[index - self.start], text
+        return None
 
 
 class ListLayout(Layout):
@@ -130,13 +155,7 @@ class ListLayout(Layout):
         documents = yield from self.indexer()
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
-            ids: list[str] = []
-
-            def is_wanted(stored: bytes, index: int) -> bool:
-                ids.append(decoded_run(stored, f"run {index}").id)
-                return ids[-1] == run_id
-
-            found = yield from self._find(ref, is_wanted, LARGEST)
+            found = yield from self._locate(ref, run_id)
             if found is None:
                 return False
             record, index, stored, plain = found
@@ -147,16 +166,40 @@ class ListLayout(Layout):
             what = "remove" if operation == "edit" and text is None else operation
             self._check_runs(ref, [text or b""])
             change = documents.of(what, stored, text or b"") if documents else b""
-            removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[what]
             if text is not None and self.sealing is not None:
                 text = self.sealing.seal(RUN, ref.id, text)
-            args = [*self._lifetimes(ref), what, index, stored, text or b"", change]
-            args += map(digest, removed)
-            reply = yield self._command(self._changing(CHANGE), ref, args)
-            return True if isinstance(reply, int) else reply
+            args = [*self._lifetimes(ref), what, index, stored, text or b"", change, digest(run_id)]
+            while True:
+                reply = yield self._command(self._changing(CHANGE), ref, args)
+                if what != "truncate" or isinstance(reply, list) or reply <= index + 1:
+                    return True if isinstance(reply, int) else reply
+                ref = ref.for_a_call()  # the next part
 
         if not (yield from self._settled(ref, attempt)):
             yield from super()._change_run(ref, run_id, operation, renewed)
+
+    def _locate(
+        self, ref: ConversationRef, run_id: str
+    ) -> Operation[tuple[Record, int | None, bytes, bytes] | None]:
+        """See _find(), of the last run with that id. The server looks for it where it can."""
+
+        def is_wanted(text: bytes, index: int) -> bool:
+            return decoded_run(text, f"run {index}").id == run_id
+
+        if self.sealing is not None or not _has_one_spelling(run_id):
+            return (yield from self._find(ref, is_wanted, LARGEST))
+        part = yield from self._slice(ref, None, _CHUNK)
+        if part is None:
+            return None
+        if found := part.last(is_wanted):
+            return found
+        before, text, id = part.start, [], dumps(run_id)
+        while before > 0:
+            args = [before, part.step, b"[%b," % id, id]
+            before, *text = yield single(*LOCATE.call([self.keys.runs(ref.id)], args))
+            if text and is_wanted(text[0], before):
+                return part.record, before, text[0], text[0]
+        return part.record, None, b"", b""
 
     def _find(
         self, ref: ConversationRef, is_wanted: Callable[[bytes, int], bool], limit: int
@@ -166,17 +209,17 @@ class ListLayout(Layout):
 
         None if the list cannot be used.
         """
-        before, looked = None, 0
+        before, looked, chunk = None, 0, _CHUNK
         while True:
-            part = yield from self._slice(ref, before, _CHUNK)
+            part = yield from self._slice(ref, before, chunk)
             if part is None:
                 return None
-            for index, text in reversed([*enumerate(part.texts, part.start)]):
-                if is_wanted(text, index):
-                    return part.record, index, part.stored[index - part.start], text
+            if found := part.last(is_wanted):
+                return found
             before, looked = part.start, looked + len(part.texts)
             if before == 0 or looked >= limit:
                 return part.record, None, b"", b""
+            chunk = min(2 * chunk, part.step)
 
     def _slice(
         self, ref: ConversationRef, before: int | None, limit: int, *, with_field: bool = False
@@ -195,7 +238,7 @@ class ListLayout(Layout):
         if with_field:
             calls = (*calls, ("HGET", content, ref.id))
         replies = yield from self._at_one_moment(ref, calls)
-        (*fields, _), size, length, texts, *field = replies
+        (*fields, bytes), size, length, texts, *field = replies
         record = Record.from_reply(ref.id, fields)
         is_visible = self.is_own(record, size, length) and ref.sees(record)
         if not is_visible or (yield from is_past(record)):
@@ -206,7 +249,7 @@ class ListLayout(Layout):
             return (yield from self._slice(ref, length, limit, with_field=with_field))
         start = max(0, (length if before is None else before) - limit)
         plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
-        return Slice(record, plain, start, length, texts, *field)
+        return Slice(record, plain, start, length, texts, number(bytes) or 0, *field)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
