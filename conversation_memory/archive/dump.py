@@ -111,7 +111,8 @@ class Dump:
         layout = self.index._layout
         chosen = list(dict.fromkeys(map(encode, self.selection.ids or ())))
         for start in range(0, len(chosen), BATCH):
-            found = yield summaries(layout.keys, chosen[start : start + BATCH], SIZE_FIELDS)
+            batch = chosen[start : start + BATCH]
+            found = yield from summaries(layout.keys, batch, SIZE_FIELDS)
             for it in found:
                 if it.size < 0:
                     raise layout.not_found(ConversationRef(it.id))

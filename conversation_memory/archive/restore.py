@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from ..clock import now
-from ..collection.selection import split_by_bytes
 from ..documents import Document
 from ..exceptions import (
     ArchiveDamaged,
@@ -18,6 +17,7 @@ from ..exceptions import (
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
+from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Ahead, Command, Operation, single
 from ..search.reindex import catch_up

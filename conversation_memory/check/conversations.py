@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..collection.listing import forgetting
-from ..collection.selection import split_by_bytes
 from ..collection.summaries import Summary, summaries
 from ..documents import joined, read
 from ..encryption.sealing import is_sealed
@@ -12,6 +11,7 @@ from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
 from ..layouts.list import derived_list_fields
+from ..layouts.long_lists import split_by_bytes
 from ..layouts.refs import Snapshot, milliseconds_of, owner_of, sealed_fields
 from ..records import SEALED
 from ..redis_io.operations import Command, Operation, single
@@ -41,7 +41,7 @@ def inspect_types(expected: Mapping[bytes, bytes]) -> Operation[list[Finding]]:
 
 def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Finding]]:
     """Find faults of conversations, which are read 4 MB at a time."""
-    known: list[Summary] = [it for it in (yield summaries(keys, ids)) if it.has_right_types]
+    known = [it for it in (yield from summaries(keys, ids)) if it.has_right_types]
     found = [
         Finding(findings.EXPIRED, it.id, forgetting(keys, it.id, it.owner))
         for it in known
@@ -150,7 +150,7 @@ def inspect_scores(
     """Find faults of the scores of `ids` in `order`, which may belong to an `owner`."""
     return [
         finding
-        for it in (yield summaries(keys, ids, order=order))
+        for it in (yield from summaries(keys, ids, order=order))
         for finding in _examine_score(keys, it, owner)
     ]
 
@@ -171,7 +171,7 @@ def inspect_keys(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]
     """Find faults of the records and lists of runs among the keys `names`."""
     families = [(name, *keys.family(name)) for name in names]
     own = [key for key in families if key[1] in (b"record", b"runs")]
-    known = (yield summaries(keys, [id for *_, id in own])) if own else []
+    known = yield from summaries(keys, [id for *_, id in own])
     return [
         finding
         for (name, family, _), it in zip(own, known, strict=True)

@@ -140,8 +140,7 @@ def convert(
     cursor = ScanCursor(listing.scan)
     while cursor.goes_on:
         ids = yield from cursor.next()
-        found: list[Summary] = (yield summaries(layout.keys, ids)) if ids else []
-        for summary in found:
+        for summary in (yield from summaries(layout.keys, ids)):
             is_own = layout.is_own(summary.record, summary.size, summary.length)
             if is_own and summary.has_right_types:
                 continue

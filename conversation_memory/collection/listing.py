@@ -61,7 +61,7 @@ class Listing:
         if after is None and owner is None and selection.ids is None:
             yield from self.adopt()
         ids, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
-        found = (yield summaries(self._keys, ids)) if ids else []
+        found = yield from summaries(self._keys, ids)
         return [summary for summary in found if _belongs(summary, owner)], next
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
@@ -151,7 +151,7 @@ class Listing:
         glances: bool = False,
     ) -> Operation[tuple[list[Summary], bool]]:
         """Those of `ids` that exist (and belong to `owner`); True if the others were removed."""
-        listed = (yield summaries(self._keys, ids, fields, glances=glances)) if ids else []
+        listed = yield from summaries(self._keys, ids, fields, glances=glances)
         found = [summary for summary in listed if _belongs(summary, owner)]
         if stale := {*ids} - {summary.id for summary in found}:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up

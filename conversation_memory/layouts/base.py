@@ -25,7 +25,7 @@ from ..titles import MAX_TITLE
 from ..wire import dumps
 from .encrypted import EncryptedConversation
 from .proof import proven
-from .refs import ConversationRef, identified
+from .refs import ConversationRef, identified, merged
 from .stored import Refusal
 
 DELETE = Script("delete")
@@ -70,7 +70,7 @@ class Layout(EncryptedConversation):
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
-            written = yield self._write(ref, encoded, expected, change, title=title)
+            written = yield from self._write(ref, encoded, expected, change, title=title)
             return f"{written}-{encoded.fingerprint}" if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -82,8 +82,7 @@ class Layout(EncryptedConversation):
         dumps(dict(changes))  # raises if they are nested too deeply
 
         def change(document: Document) -> Document:
-            kept = {k: v for k, v in document.metadata.items() if k not in remove}
-            return document.with_metadata({**kept, **changes})
+            return document.with_metadata(merged(document.metadata, changes, remove))
 
         return (yield from self._change(ref, change)).metadata
 
@@ -122,8 +121,7 @@ class Layout(EncryptedConversation):
             run = Run.from_text(stored)
             if not isinstance(run.meta, dict | None):
                 raise ValueError(f"The meta of run {run_id!r} is not a dict.")
-            kept = {key: value for key, value in (run.meta or {}).items() if key not in remove}
-            run.meta = meta = {**kept, **changes}
+            run.meta = meta = merged(run.meta or {}, changes, remove)
             return self.text_of(run)
 
         yield from self._change_run(ref, run_id, "edit", annotated)
@@ -183,7 +181,7 @@ class Layout(EncryptedConversation):
             change = self.documents.between(document, changed) if self.documents else b""
             encoded = self._checked(ref, changed)
             title = b"" if snapshot.record.runs else self._title(ref, document.runs)
-            written = yield self._write(
+            written = yield from self._write(
                 ref, encoded, snapshot, change, title=title, keeps_times=True
             )
             return True if isinstance(written, int) else written

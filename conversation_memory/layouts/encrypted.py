@@ -55,7 +55,7 @@ class EncryptedConversation(WrittenConversation, ABC):
                 return False
             ref = self._seen(ref, snapshot)
             encoded = self._checked(ref, self.formed(self.document(ref, snapshot)))
-            written = yield self._write(ref, encoded, snapshot, b"", keeps_times=True)
+            written = yield from self._write(ref, encoded, snapshot, b"", keeps_times=True)
             return True if isinstance(written, int) else written
 
         def others(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:

@@ -20,8 +20,9 @@ from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
 from ..wire import dumps
 from .base import Layout
-from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, owner_of
+from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, merged, owner_of
 from .stored import Refusal
+from .written import WRITE
 
 CHANGE = Script("change")
 LOCATE = Script("locate")
@@ -33,7 +34,7 @@ _LOCATED = 2000
 _LOCATED_BYTES = 1024 * 1024
 
 # JSON has one spelling of such an id.
-_has_one_spelling = re.compile(r'[ !#-\[\]-~]*').fullmatch
+_has_one_spelling = re.compile(r"[ !#-\[\]-~]*").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,43 @@ class ListLayout(Layout):
                 return snapshot.revision
         return (yield from super().store(ref, runs, metadata, revision))
 
+    def update_metadata(
+        self, ref: ConversationRef, changes: Mapping[str, Any], remove: Sequence[str]
+    ) -> Operation[dict[str, Any]]:
+        dumps(dict(changes))  # raises if they are nested too deeply
+        documents = yield from self.indexer()
+        step = documents.added([]) if documents else b""
+
+        def attempt(
+            ref: ConversationRef, digested: bool
+        ) -> Operation[dict[str, Any] | Refusal | None]:
+            part = yield from self._slice(ref, 0, 1, with_field=True)
+            if part is None or part.field is None:
+                return None
+            record = replace(part.record, runs=None)
+            found = Snapshot(part.field, record, is_digested=True, sealing=self.sealing)
+            document = self.document(ref, found)
+            changed = document.with_metadata(merged(document.metadata, changes, remove))
+            if document.count or self._has_other_facets(document, changed):
+                return None
+            ref = ref.owned_by(owner_of(record))
+            encoded = Encoded(changed.raw, [], field_facts(changed)).sealed(self.sealing, ref.id)
+            self._check_size(ref, encoded.size + part.size)
+            _, *known = found.expectation  # appends may raise the version meanwhile
+            args = ["", *known, encoded.field, *self._lifetimes(ref), step, 0, ""]
+            args += encoded.args("kept")
+            written = yield self._command(self._changing(WRITE), ref, args)
+            return changed.metadata if isinstance(written, int) else written
+
+        metadata = yield from self._settled(ref, attempt)
+        if metadata is not None:
+            return metadata
+        return (yield from super().update_metadata(ref, changes, remove))
+
+    def _has_other_facets(self, document: Document, changed: Document) -> bool:
+        facets = self.documents.facets if self.documents else None
+        return facets is not None and facets(document) != facets(changed)
+
     def _change_run(
         self,
         ref: ConversationRef,
@@ -254,10 +292,9 @@ class ListLayout(Layout):
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
     """The fields of the record that follow from a list and its field."""
-    return {
-        "layout": "list",
-        "runs": len(texts),
-        "length": len(field.raw),
-        "crc": field.crc,
-        "bytes": sum(map(len, texts)),
-    }
+    return {**field_facts(field), "runs": len(texts), "bytes": sum(map(len, texts))}
+
+
+def field_facts(field: Document) -> dict[str, Any]:
+    """The fields of the record that follow from the field alone."""
+    return {"layout": "list", "length": len(field.raw), "crc": field.crc}

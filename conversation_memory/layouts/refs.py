@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5, sha1
@@ -89,6 +89,13 @@ def identified(runs: Sequence[Run]) -> list[Run]:
     return list({run.id: run for run in known}.values())
 
 
+def merged(
+    known: Mapping[str, Any], changes: Mapping[str, Any], remove: Sequence[str]
+) -> dict[str, Any]:
+    """`known` without the keys to `remove`, and with the changes."""
+    return {**{key: value for key, value in known.items() if key not in remove}, **changes}
+
+
 def digest(run_id: str) -> bytes:
     """8 bytes that tell a run in the list of the last ones; see conversation.lua."""
     text = run_id.encode("utf-8", "surrogatepass")
@@ -143,10 +150,11 @@ class Encoded:
         ids = map(_id_of, texts[-KNOWN_IDS:])
         return [digest(id) for id in ids if id]
 
-    @property
-    def args(self) -> list[Any]:
-        """The last arguments of write.lua."""
+    def args(self, runs: str = "") -> list[Any]:
+        """The last arguments of write.lua; `runs` says where those are that are not among them."""
         pairs = [part for pair in self.record.items() for part in pair]
+        if runs:
+            return [len(pairs), runs, *pairs, *self.told]
         return [len(pairs), len(self.texts), *pairs, *self.texts, *self.told]
 
 

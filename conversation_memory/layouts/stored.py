@@ -29,9 +29,12 @@ from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
 from .failures import ConversationFailures
+from .long_lists import FIRST_PART, rest_of
 from .refs import ConversationRef, Snapshot, is_past, owner_of
 
 _CHUNK = 50
+
+_ATTEMPTS = 3
 
 _VERSION = Snapshot.FIELDS.index("version")
 
@@ -64,17 +67,29 @@ class StoredConversation(ConversationFailures, ABC):
 
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        replies = yield from self._at_one_moment(ref, self._reads(ref))
+        replies = yield from self._whole(ref)
         snapshot = Snapshot.from_replies(self.keys, ref.id, *replies)
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
         return snapshot.digested() if digested else snapshot
 
-    def _reads(self, ref: ConversationRef) -> tuple[Call, ...]:
+    def _whole(self, ref: ConversationRef) -> Operation[list[Any]]:
+        """The record, the field and the list of one moment; a long list is read in parts."""
+        for _ in range(_ATTEMPTS):
+            replies = yield from self._at_one_moment(ref, self._reads(ref, FIRST_PART - 1))
+            fields, _, texts = replies
+            if len(texts) < FIRST_PART:
+                return replies
+            if (yield from rest_of(self.keys, ref.id, texts)) == fields[_VERSION]:
+                return replies
+        # Others write to it all the time.
+        return (yield from self._at_one_moment(ref, self._reads(ref)))
+
+    def _reads(self, ref: ConversationRef, last: int = -1) -> tuple[Call, ...]:
         return (
             self._record_call(ref),
             ("HGET", self.keys.content(ref.id), ref.id),
-            ("LRANGE", self.keys.runs(ref.id), 0, -1),
+            ("LRANGE", self.keys.runs(ref.id), 0, last),
         )
 
     def _record_call(self, ref: ConversationRef) -> Call:

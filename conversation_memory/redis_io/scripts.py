@@ -13,8 +13,8 @@ Call = tuple[Any, ...]
 
 # Commands that write. A script that is denied the second of them would leave half a write.
 WRITES = frozenset(
-    "COPY DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SPOP SREM UNLINK "
-    "XADD XTRIM ZADD ZREM ZREMRANGEBYSCORE".split()
+    "COPY DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SPOP SREM "
+    "UNLINK XADD XTRIM ZADD ZREM ZREMRANGEBYSCORE".split()
 )
 
 _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
