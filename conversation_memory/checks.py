@@ -35,6 +35,7 @@ _IDS = {
     "clock": "W015",
     "replicas": "W016",
     "search": "W004",
+    "size": "W020",
 }
 _SENTENCES = {
     "reachable": "cannot be used",
@@ -46,6 +47,7 @@ _SENTENCES = {
     "clock": "has another time",
     "replicas": "has replicas that lag",
     "search": "may miss something in searches",
+    "size": "is too large for one index",
 }
 
 

@@ -13,7 +13,7 @@ from ..collection.selection import ScanCursor, members
 from ..layouts import Layout
 from ..redis_io.operations import Operation, single
 from ..search.reindex import batches
-from ..search_index.sweep import tokens_of
+from ..search_index.sweep import PARTLY, tokens_of
 from .conversations import inspect_conversations, inspect_keys, inspect_scores, inspect_types
 from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
 from .opened import inspect_replies
@@ -129,7 +129,10 @@ class Check:
         found = left = (yield from inspect(names)) if names else []
         fixes = [*dict.fromkeys(finding.fix for finding in found if finding.fix)]
         if self._fix and fixes:
-            yield fixes
+            while fixes:
+                replies = yield fixes
+                pairs = zip(fixes, replies, strict=True)
+                fixes = [fix for fix, reply in pairs if reply == PARTLY]
             left = yield from inspect(names)
         self._tally.add(found, left)
 

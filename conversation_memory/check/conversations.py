@@ -1,7 +1,7 @@
 """The check of conversations: document, record and scores, and a conversation for each key."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..collection.listing import forgetting
 from ..collection.summaries import Summary, summaries
@@ -11,7 +11,7 @@ from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
 from ..layouts.list import derived_list_fields
-from ..layouts.long_lists import split_by_bytes
+from ..layouts.long_lists import FIRST_PART, split_by_bytes, whole
 from ..layouts.refs import Snapshot, milliseconds_of, owner_of, sealed_fields
 from ..records import SEALED
 from ..redis_io.operations import Command, Operation, single
@@ -55,18 +55,33 @@ def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Fi
         unusable = {finding.name for finding in broken}
         read = yield [_read(keys, it, unusable) for it in part]
         for it, (snapshot, scores) in zip(part, read, strict=True):
+            if len(snapshot.texts) == FIRST_PART:
+                snapshot, scores = yield from _read_long(keys, it, unusable)
             found += _examine(keys, it.id, snapshot, scores)
     return found
 
 
-def _read(keys: Keys, it: Summary, unusable: set[bytes]) -> Command[tuple[Snapshot, Scores]]:
+def _read_long(keys: Keys, it: Summary, unusable: set[bytes]) -> Operation[tuple[Snapshot, Scores]]:
+    def one(last: int) -> Operation[tuple[Snapshot, Scores]]:
+        return (yield _read(keys, it, unusable, last))  # type: ignore[no-any-return]
+
+    def parts_of(found: tuple[Snapshot, Scores]) -> tuple[Any, list[bytes]]:
+        snapshot, _ = found
+        return b"%d" % snapshot.record.version, cast("list[bytes]", snapshot.texts)
+
+    return whole(keys, it.id, one, parts_of)
+
+
+def _read(
+    keys: Keys, it: Summary, unusable: set[bytes], last: int = FIRST_PART - 1
+) -> Command[tuple[Snapshot, Scores]]:
     order = keys.recency(it.owner)
     is_usable = order not in unusable
     orders = (keys.recency(), keys.expiry(), order if is_usable else keys.recency())
     calls = (
         ("HMGET", keys.record(it.id), *Snapshot.FIELDS),
         ("HGET", keys.content(it.id), it.id),
-        ("LRANGE", keys.runs(it.id), 0, -1),
+        ("LRANGE", keys.runs(it.id), 0, last),
         *(("ZSCORE", key, it.id) for key in orders),
     )
 

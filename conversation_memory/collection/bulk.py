@@ -9,8 +9,10 @@ from ..exceptions import ConversationError, ConversationMemoryError
 from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import DELETE, OWNER, erasing
+from ..layouts.retagging import retag
 from ..redis_io.operations import Command, Operation, single
 from ..search_index.run_documents import fresh_token
+from ..search_index.sweep import finished, sweep_stale
 from .erase import Erasure
 from .listing import Listing, owners_of
 from .selection import BATCH, ScanCursor, Selection
@@ -45,6 +47,7 @@ def delete(layout: Layout, ids: Sequence[bytes]) -> Operation[int]:
         owners = yield owners_of(layout.keys, batch)
         refs = [ConversationRef(id, owner) for id, owner in zip(batch, owners, strict=True)]
         replies = yield [_deleting(layout.keys, ref.id, ref.owner) for ref in refs]
+        replies = yield from finished(layout.keys, batch, replies)
         for ref, reply in zip(refs, replies, strict=True):
             if not isinstance(reply, int):  # its owner has changed, or it cannot be read
                 reply = yield from layout.delete(ref)
@@ -85,6 +88,7 @@ def _prune(
     calls = [_deleting(layout.keys, summary.id, summary.owner, until, ask) for summary in listed]
     total = Pruning()
     replies = (yield calls) if calls else []
+    replies = yield from finished(layout.keys, [summary.id for summary in listed], replies)
     for summary, reply in zip(listed, replies, strict=True):
         if reply is None and until != "":  # it cannot be read, and may be younger
             reply = -1
@@ -105,7 +109,9 @@ def reap(layout: Layout, listing: Listing, batches: int | None = None) -> Operat
     while ids := (yield single(*due)):
         reaped += yield from listing.forget(ids)
         if batches is not None and reaped >= batches * BATCH:
-            break
+            return reaped
+    if batches is None and layout.schema is not None:
+        yield from sweep_stale(layout.keys)
     return reaped
 
 
@@ -119,12 +125,13 @@ def anonymise(layout: Layout, listing: Listing, owner: bytes) -> Operation[int]:
             for id in ids
         ]
         replies = yield [Command((call,), otherwise=None) for call in calls]
-        moved += sum(reply == 1 for reply in replies)
+        yield from retag(keys, [(id, None, reply) for id, reply in zip(ids, replies, strict=True)])
+        moved += sum(reply == 1 or isinstance(reply, bytes) for reply in replies)
         pairs = list(zip(ids, replies, strict=True))
         # If it cannot be read, only the recency index says that it belongs to the owner.
         if mistyped := [id for id, reply in pairs if reply is None]:
             yield [erasing(keys, id, owner, "none") for id in mistyped]
-        if stale := [id for id, reply in pairs if reply not in (1, None)]:
+        if stale := [id for id, reply in pairs if reply == 0 or isinstance(reply, list)]:
             yield from listing.forget(stale, owner)
     return moved
 

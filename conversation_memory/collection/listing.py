@@ -10,12 +10,14 @@ from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
+from ..layouts.long_lists import whole
 from ..layouts.refs import Snapshot
 from ..layouts.written import FORGET
 from ..records import LISTED, ConversationState, Page, page_limit
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.run_documents import fresh_token
+from ..search_index.sweep import finished
 from .selection import PageKey, ScanCursor, Selection, chosen, page_of
 from .summaries import Summary, summaries
 
@@ -74,9 +76,16 @@ class Listing:
     def raw(self, id: bytes) -> Operation[list[bytes]]:
         """The field and the elements of the list."""
         field = ("HGET", self._keys.content(id), id)
-        runs = ("LRANGE", self._keys.runs(id), 0, -1)
-        both = yield Command((field, runs), otherwise=None)
-        document, texts = both or ((yield single(*field)), [])
+        version = ("HGET", self._keys.record(id), "version")
+
+        def read(last: int) -> Operation[list[Any]]:
+            runs = ("LRANGE", self._keys.runs(id), 0, last)
+            both: Command[Any] = Command((field, runs), otherwise=None)
+            before, found = yield [single(*version, otherwise=None), both]
+            return [before, *(found or [(yield single(*field)), []])]
+
+        found = yield from whole(self._keys, id, read, lambda found: (found[0], found[2]))
+        _, document, texts = found
         return texts if document is None else [document, *texts]
 
     def adopt(self) -> Operation[int]:
@@ -162,10 +171,11 @@ class Listing:
     def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
         """See forgetting(). Returns how many were removed."""
         owners = yield owners_of(self._keys, ids)
-        forgotten = yield [
+        replies = yield [
             forgetting(self._keys, id, owner, listed_for)
             for id, owner in zip(ids, owners, strict=True)
         ]
+        forgotten = yield from finished(self._keys, ids, replies)
         # Their records, which tell their deadlines, cannot be read.
         if mistyped := [id for id, reply in zip(ids, forgotten, strict=True) if reply is None]:
             yield single("ZREM", self._keys.expiry(), *mistyped)

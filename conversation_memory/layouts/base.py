@@ -21,11 +21,13 @@ from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
+from ..search_index.sweep import finished
 from ..titles import MAX_TITLE
 from ..wire import dumps
 from .encrypted import EncryptedConversation
 from .proof import proven
 from .refs import ConversationRef, identified, merged
+from .retagging import retag
 from .stored import Refusal
 
 DELETE = Script("delete")
@@ -252,7 +254,8 @@ class Layout(EncryptedConversation):
         """Delete; with `version`, only what still has it: else raises `ConversationConflict`."""
         args = [] if version is None else ["", "", version]
         try:
-            deleted = yield from self._as_owner(DELETE, ref, [], *args)
+            reply = yield from self._as_owner(DELETE, ref, [], *args)
+            [deleted] = yield from finished(self.keys, [ref.id], [reply])
             if deleted == -1:
                 raise self._conflict(ref, "was changed since that revision")
             return bool(deleted)
@@ -267,8 +270,10 @@ class Layout(EncryptedConversation):
 
     def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:
         keys = [self.keys.recency(b"" if owner is None else owner)]
-        if not (yield from self._as_owner(OWNER, ref, keys, owner or b"", fresh_token())):
+        moved = yield from self._as_owner(OWNER, ref, keys, owner or b"", fresh_token())
+        if not moved:
             raise self.not_found(ref)
+        yield from retag(self.keys, [(ref.id, owner, moved)])
 
     def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
@@ -292,10 +297,10 @@ class Layout(EncryptedConversation):
 
     def _as_owner(
         self, script: Script, ref: ConversationRef, keys: Sequence[bytes] = (), *args: Any
-    ) -> Operation[int]:
+    ) -> Operation[Any]:
         # The script needs the true owner, whom a refusal names.
-        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            reply: int | Refusal = yield self._command(script, ref, args, keys)
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
+            reply = yield self._command(script, ref, args, keys)
             return reply
 
         return (yield from self._settled(ref, attempt))

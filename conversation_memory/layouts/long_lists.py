@@ -4,13 +4,14 @@ Redis does one thing at a time, so no command may take long.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
 
 # How many elements a read begins with: most lists have no more. Their size is known only then.
 FIRST_PART = 4000
+_ATTEMPTS = 3
 _READ = 20_000
 _READ_BYTES = 4 * 1024 * 1024
 
@@ -21,13 +22,28 @@ _KEPT = 300_000  # ms
 T = TypeVar("T")
 
 
-def rest_of(keys: Keys, id: bytes, texts: list[bytes]) -> Operation[bytes | None]:
-    """Read the runs behind the first `texts` of a list into `texts`, in parts.
+def whole(
+    keys: Keys,
+    id: bytes,
+    read: Callable[[int], Operation[T]],
+    parts_of: Callable[[T], tuple[Any, list[bytes]]],
+) -> Operation[T]:
+    """What `read` returns of a conversation, whose list it reads up to the index it is given.
 
-    Returns the version of the conversation after that. If it was another one before, the parts
-    need not be of one moment.
+    `parts_of` tells the version of the conversation, as stored, and the list, to which the other
+    parts are added. All of it is of one moment.
     """
-    version: Command[bytes | None] = single("HGET", keys.record(id), "version")
+    for _ in range(_ATTEMPTS):
+        found = yield from read(FIRST_PART - 1)
+        version, texts = parts_of(found)
+        if len(texts) < FIRST_PART or (yield from _read_rest(keys, id, texts)) == version:
+            return found
+    return (yield from read(-1))  # others write to it all the time
+
+
+def _read_rest(keys: Keys, id: bytes, texts: list[bytes]) -> Operation[bytes | None]:
+    """Read the runs behind `texts` into it. Returns the version of the conversation after that."""
+    version: Command[bytes | None] = single("HGET", keys.record(id), "version", otherwise=None)
     length = size = 0
     while len(texts) > length:
         size += sum(map(len, texts[length:]))

@@ -29,12 +29,11 @@ from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
 from .failures import ConversationFailures
-from .long_lists import FIRST_PART, rest_of
+from .long_lists import whole
 from .refs import ConversationRef, Snapshot, is_past, owner_of
 
 _CHUNK = 50
 
-_ATTEMPTS = 3
 
 _VERSION = Snapshot.FIELDS.index("version")
 
@@ -67,23 +66,17 @@ class StoredConversation(ConversationFailures, ABC):
 
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        replies = yield from self._whole(ref)
+
+        def read(last: int) -> Operation[list[Any]]:
+            return self._at_one_moment(ref, self._reads(ref, last))
+
+        replies = yield from whole(
+            self.keys, ref.id, read, lambda replies: (replies[0][_VERSION], replies[2])
+        )
         snapshot = Snapshot.from_replies(self.keys, ref.id, *replies)
         if (yield from is_past(snapshot.record)):
             return Snapshot(None, Record(decode(ref.id)))
         return snapshot.digested() if digested else snapshot
-
-    def _whole(self, ref: ConversationRef) -> Operation[list[Any]]:
-        """The record, the field and the list of one moment; a long list is read in parts."""
-        for _ in range(_ATTEMPTS):
-            replies = yield from self._at_one_moment(ref, self._reads(ref, FIRST_PART - 1))
-            fields, _, texts = replies
-            if len(texts) < FIRST_PART:
-                return replies
-            if (yield from rest_of(self.keys, ref.id, texts)) == fields[_VERSION]:
-                return replies
-        # Others write to it all the time.
-        return (yield from self._at_one_moment(ref, self._reads(ref)))
 
     def _reads(self, ref: ConversationRef, last: int = -1) -> tuple[Call, ...]:
         return (

@@ -8,7 +8,6 @@
 -- more than `index + 1` are left where removing all at once would have taken long.
 local operation, position, text, given = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
 local CUT, ROOM = 1000, 2097152  -- runs and bytes that are removed at once
-local CUT_DOCUMENTS = 200
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists or redis.call('LINDEX', runs, position) ~= text then return {'changed'} end
@@ -20,7 +19,7 @@ if operation == 'edit' then
   redis.call('LSET', runs, position, given)
   bytes = bytes - #text + #given
 elseif operation == 'truncate' then
-  local most = math.min(change and CUT_DOCUMENTS or CUT, math.floor(ROOM * count / math.max(bytes, 1)))
+  local most = math.min(change and DOCUMENTS or CUT, math.floor(ROOM * count / math.max(bytes, 1)))
   local left = math.max(position + 1, count - math.max(most, 1))
   for _, cut in ipairs(redis.call('LRANGE', runs, left, -1)) do
     bytes = bytes - #cut

@@ -12,6 +12,7 @@ if owner == '' then owned = nil end  -- the key of another argument then
 -- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
 local KNOWN = 256  -- of how many runs at least the ids are kept
+local DOCUMENTS = 200  -- search documents that are changed at once
 local LONG = 32768  -- from this length on, in bytes, a digest costs more than other ways to compare
 local NEVER = 32503680000000  -- when a long document expires: in the year 3000, in ms
 
@@ -22,19 +23,27 @@ local function answer(value)
   return value
 end
 
--- Delete the search documents of a token. Their names are made here and in documents.lua.
+-- Delete search documents of a token, at most some hundreds, as each one costs RediSearch time.
+-- Returns true if none are left; else sweep.lua has to go on, for which the token is noted. Their
+-- names are made here and in documents.lua.
 local function unregister(token)
   local named = redis.call('HGET', root .. 'tokens', token)
-  if named and named ~= id then return end  -- they are another conversation's
+  if named and named ~= id then return true end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
-  local suffixes = tolerant('SMEMBERS', registry) or {}
+  local suffixes = tolerant('SPOP', registry, DOCUMENTS) or {}
   local prefix = root .. 'run:' .. token .. ':'
   for _, suffix in ipairs(suffixes) do redis.call('UNLINK', prefix .. suffix) end
+  -- Not worth a refusal: a wrong count is put right by the next reindex or check.
+  if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
+  if (tolerant('SCARD', registry) or 0) > 0 then
+    redis.call('HSETNX', root .. 'tokens', token, id)
+    redis.pcall('SADD', root .. 'stale', token)
+    return false
+  end
   redis.call('UNLINK', registry)
   redis.call('HDEL', root .. 'tokens', token)
-  -- Neither is worth a refusal: a wrong count is put right by the next reindex or check.
   redis.pcall('SREM', root .. 'stale', token)
-  if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
+  return true
 end
 
 -- A deletion cannot be taken back: a recency index of another type has to fail before.
@@ -74,15 +83,17 @@ local function drop_field()
   end
 end
 
+-- Delete everything. Returns the token of which search documents are left, nil if none are.
 local function forget()
   if redis.call('HGET', record, 'replies') then drop_replies() end
   drop_field()
   local token = redis.call('HGET', record, 'token')
-  if token then unregister(token) end
+  local left = token and not unregister(token) and token or nil
   redis.call('UNLINK', record, runs, ids, checkpoints)
   redis.call('ZREM', recent, id)
   redis.call('ZREM', expiry, id)
   disown()
+  return left
 end
 
 -- The record, and of the field whether it `exists` and its `size`. An expired conversation does not
@@ -103,8 +114,8 @@ local function open()
   end
   if stored.expires and stored.expires <= clock() then
     if stored.owner == owner then
-      forget()
-      stored = {owner = '', version = 0, bytes = 0, runs = 0, tag = '', facets = ''}
+      local left = forget()
+      stored = {owner = '', version = 0, bytes = 0, runs = 0, tag = '', facets = '', left = left}
     end
     stored.past = true
   else
@@ -132,10 +143,10 @@ local function unsealed(stored, layout, question)
   return key and {'sealed', key} or nil
 end
 
--- What is encrypted has no search documents, which are not: those from before go.
+-- What is encrypted has no search documents, which are not: those from before go, all at once.
 local function unindex(stored)
   if not stored.token then return end
-  unregister(stored.token)
+  while not unregister(stored.token) do end
   redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed')
   stored.token = false
 end

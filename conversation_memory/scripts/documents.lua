@@ -67,14 +67,18 @@ local function tag_of(whose, fresh)
   return tag
 end
 
-local function retag(token, tag)
-  for _, suffix in ipairs(known_suffixes(token)) do
+local TAGGED = 80  -- documents that get another tag at once: RediSearch indexes each one anew
+
+local function mark(token, tag, suffixes)
+  for _, suffix in ipairs(suffixes) do
     local key = root .. 'run:' .. token .. ':' .. suffix
     if redis.call('EXISTS', key) == 1 then
       if tag == '' then tolerant('HDEL', key, 'o') else tolerant('HSET', key, 'o', tag) end
     end
   end
 end
+
+local function retag(token, tag) mark(token, tag, known_suffixes(token)) end
 
 -- The set is derived data, so a key of another type is replaced.
 local function register(token, suffix)

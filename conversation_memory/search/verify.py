@@ -18,6 +18,7 @@ from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.reasons import Reason
 from ..search_index.run_documents import suffix
+from ..search_index.sweep import strays, sweep_tokens
 from . import embeddings, redisearch
 from .redisearch import FoundRecord, ScopedRequest, SearchReply
 from .request import Request, SearchFilters
@@ -134,6 +135,9 @@ class Verifier:
             with suppress(RedisReadOnly, RedisDenied):
                 if (yield from reap(self._layout, self._listing, batches=1)):
                     return None
+        dead = [token for token, row in zip(tokens, conversations, strict=True) if not row]
+        if dead and (yield from self._swept(dead)):
+            return None
         unread = {row.token for row in reply.rows if row.text is None}
         records: dict[bytes, FoundRecord] = {}
         reasons = reply.reasons
@@ -150,6 +154,13 @@ class Verifier:
             if row.token in texts:
                 row.text = texts[row.token].get(row.suffix)
         return replace(reply, reasons=reasons)
+
+    def _swept(self, tokens: list[bytes]) -> Operation[bool]:
+        """Delete the documents of conversations that are deleted: they take the place of hits."""
+        with suppress(RedisReadOnly, RedisDenied):
+            pairs = yield from strays(self._keys, tokens)
+            return (yield from sweep_tokens(self._keys, pairs)) > 0
+        return False
 
     def _texts(self, ids: dict[bytes, bytes]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
         """The runs of conversations by the suffix of their documents, by token."""
