@@ -284,13 +284,13 @@ class CostTests(RedisTestCase):
         self.redis.zadd(expiry, {f"{'c' if n % 2 else 'x'}{n}": n for n in range(4000)})
         assert 2800 <= self.index.count(owner=1) <= 3200  # 3,000 in truth
 
-    def test_a_hundred_conversations_at_a_time_are_summarised(self):
-        for n in range(250):
+    def test_fifty_conversations_at_a_time_are_summarised(self):
+        for n in range(120):
             self.index.driver(f"c{n}").append(Run("a", "b"))
         with monitored(self.redis) as sent:
-            assert len(self.index.recent(250)) == 250
+            assert len(self.index.recent(120)) == 120
         scripts = [it["command"] for it in sent if it["command"].startswith("EVALSHA")]
-        assert [it.count(":record:") for it in scripts if ":record:" in it] == [100, 100, 50]
+        assert [it.count(":record:") for it in scripts if ":record:" in it] == [50, 50, 20]
 
 
 class LargeKeyTests(RedisTestCase):

@@ -5,7 +5,10 @@ LARGE is how many, such as 1000000; without it, nothing is run here.
 
 import os
 import zlib
+from collections import defaultdict
+from contextlib import suppress
 from datetime import UTC, datetime
+from statistics import median
 
 import pytest
 
@@ -16,6 +19,8 @@ from .servers import ServerTestCase
 
 LARGE = int(os.environ.get("LARGE", 0))
 LONGEST = 5000  # microseconds of a command
+OFTEN = 10
+MOST = 100_000  # entries of the slow log
 
 # What the driver writes.
 FIELD = b'{"runs": [], "metadata": {}}'
@@ -29,7 +34,8 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   redis.call('ZADD', root .. 'owner:' .. owner, time + i, id)
   redis.call('RPUSH', root .. 'runs:' .. id, text)
   redis.call('HSET', root .. 'record:' .. id, 'layout', 'list', 'length', #ARGV[4], 'crc', crc,
-    'bytes', #text, 'runs', 1, 'version', 1, 'updated', time + i, 'created', time + i, 'owner', owner)
+    'bytes', #text, 'runs', 1, 'version', 1, 'updated', time + i, 'created', time + i,
+    'owner', owner)
 end
 """
 GROW = """
@@ -46,23 +52,40 @@ return bytes
 @pytest.mark.skipif(not LARGE, reason="LARGE is not set")
 class SizeTests(ServerTestCase):
     entry = {"LAYOUT": "list", "MAX_BYTES": 2**31 - 1, "OPTIONS": {"socket_timeout": 60}}
-    options = {"slowlog-log-slower-than": "1000", "slowlog-max-len": "1000", "save": ""}
+    options = {"slowlog-log-slower-than": "0", "slowlog-max-len": f"{MOST}", "save": ""}
 
-    def least(self, operation, tries=5):
-        """Microseconds of the slowest command: the least of some tries, as machines are noisy."""
-        least = None
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        with suppress(PermissionError):  # what else runs on this machine should not count
+            os.setpriority(os.PRIO_PROCESS, cls.server.pid, -20)
+
+    def slowest(self, operation, tries=5):
+        """Microseconds of the slowest kind of command, as on a machine that is never busy.
+
+        Of a kind that is sent often, the median; of another one the least of some tries.
+        """
+        rare = []
         for _ in range(tries):
-            self.redis.slowlog_reset()
-            operation()
-            entries = self.redis.slowlog_get(1000)
-            found = max((it["duration"] for it in entries), default=0)
-            least = found if least is None else min(least, found)
-            if least <= LONGEST:
+            times = self.times_of(operation)
+            rare.append(max((max(it) for it in times if len(it) < OFTEN), default=0))
+            often = max((median(it) for it in times if len(it) >= OFTEN), default=0)
+            if max(often, rare[-1]) <= LONGEST:
                 break
-        return least
+        return max(often, min(rare))
+
+    def times_of(self, operation):
+        """Of each kind of command or script that is sent, the times that the server took."""
+        self.redis.slowlog_reset()
+        operation()
+        found = defaultdict(list)
+        for entry in self.redis.slowlog_get(MOST):
+            name, _, rest = entry["command"].partition(b" ")
+            found[name, rest[:40] if name.startswith(b"EVAL") else b""].append(entry["duration"])
+        return found.values()
 
     def check_each(self, **operations):
-        slow = {name: self.least(it) for name, it in operations.items()}
+        slow = {name: self.slowest(it) for name, it in operations.items()}
         assert {name: time for name, time in slow.items() if time > LONGEST} == {}
 
     def fill(self):
@@ -135,6 +158,6 @@ class SizeTests(ServerTestCase):
         )
         # LREM looks at each run between the removed one and the nearer end, in some 20 ns.
         quarter = iter(range(LARGE // 4, LARGE))
-        assert self.least(lambda: driver.remove(f"run-{next(quarter)}")) < 4 * LONGEST
+        assert self.slowest(lambda: driver.remove(f"run-{next(quarter)}")) < 4 * LONGEST
         self.check_each(erase=lambda: self.index.erase(owner="long"))
         assert self.index.count(owner="long") == 0

@@ -31,7 +31,8 @@ _IDS_COUNT = 5000
 # With values, on servers before 7.4: at 10 kB a conversation, one MB at a time.
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
-_LONG_STEPS = 10
+_LONG_STEP = 500  # the server looks for the score of each
+_LONG_STEPS = 20
 
 
 class Listing:
@@ -92,7 +93,7 @@ class Listing:
         """Give every conversation its score. Returns how many had none."""
         cursor, total = b"", 0
         while cursor != b"0":
-            cursor, adopted, *_ = yield self._adoption(cursor or b"0", _SCAN_COUNT)
+            cursor, adopted, *_ = yield self._adoption(cursor or b"0", _LONG_STEP)
             total += adopted
         return total
 
@@ -144,7 +145,7 @@ class Listing:
         for _ in range(_LONG_STEPS):
             if conversations <= listed:
                 break
-            step = yield self._adoption(self._cursor, _SCAN_COUNT)
+            step = yield self._adoption(self._cursor, _LONG_STEP)
             self._cursor, more, conversations, listed = step
             adopted += more
         if adopted:

@@ -26,7 +26,7 @@ LARGEST_GLANCE = 1024 * 1024
 _ALL_GLANCES = 16 * 1024 * 1024
 
 # What one script looks at: each one costs some 10 us while its keys are not in a cache of the CPU.
-_AT_ONCE = 100
+_AT_ONCE = 50
 
 _PREVIEW_LENGTH = 120
 _BINARY = {"ImageArtifact": "[image]", "AudioArtifact": "[audio]", "BlobArtifact": "[binary]"}
@@ -150,8 +150,8 @@ def summaries(
 ) -> Operation[list[Summary]]:
     """The summary of each id, with its score in `order`, else in that of all.
 
-    With `glances`, what a list shows of the content of fields up to LARGEST_GLANCE bytes too. A
-    hundred at a time are as they are at one moment.
+    With `glances`, what a list shows of the content of fields up to LARGEST_GLANCE bytes too. Fifty
+    at a time are as they are at one moment.
     """
     parts = [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
     asked = [_summaries(keys, part, fields, order or keys.recency(), glances) for part in parts]

@@ -51,8 +51,10 @@ def sweep_stale(keys: Keys) -> Operation[None]:
     cursor = None
     while cursor != b"0":
         cursor, tokens = yield single("SSCAN", keys.stale(), cursor or b"0", "COUNT", _TOKENS)
+        if not tokens:
+            continue
         yield from sweep_tokens(keys, (yield from strays(keys, tokens)))
-        ids = (yield single("HMGET", keys.tokens(), *tokens)) if tokens else []
+        ids = yield single("HMGET", keys.tokens(), *tokens)
         lost = [token for token, id in zip(tokens, ids, strict=True) if id is None]
         if lost:
             yield single("SREM", keys.stale(), *lost)
