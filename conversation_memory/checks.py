@@ -35,6 +35,7 @@ _IDS = {
     "clock": "W015",
     "replicas": "W016",
     "search": "W004",
+    "encryption": "W019",
     "size": "W020",
 }
 _SENTENCES = {
@@ -47,6 +48,7 @@ _SENTENCES = {
     "clock": "has another time",
     "replicas": "has replicas that lag",
     "search": "may miss something in searches",
+    "encryption": "may not decrypt what is stored",
     "size": "is too large for one index",
 }
 
@@ -189,7 +191,7 @@ def _check_encryption(where: str, index: conf.IndexSettings) -> Iterator[CheckMe
         yield _encryption_fault(where, error)
 
 
-def _encryption_fault(where: str, error: ConversationMemoryError) -> Error:
+def _encryption_fault(where: str, error: PackageMissing | str) -> Error:
     return Error(
         f"ENCRYPTION of {where} cannot be used. {error}",
         hint="See docs/howto/encrypt.md of django-conversation-memory.",
@@ -204,12 +206,9 @@ def check_keys(**kwargs: Any) -> list[CheckMessage]:
         return []
     found: list[CheckMessage] = []
     for alias in conf.entries():
-        try:
-            if keyring := indexes[alias].keyring:
-                for id in keyring.ids:
-                    keyring.get(id.encode())
-        except (InvalidIndexError, PackageMissing) as error:
-            found.append(_encryption_fault(f"settings.REDIS[{alias!r}]", error))
+        keyring = indexes[alias].keyring
+        for fault in keyring.faults().values() if keyring else ():
+            found.append(_encryption_fault(f"settings.REDIS[{alias!r}]", fault))
     return found
 
 

@@ -11,15 +11,18 @@ from typing import Any
 
 from .clock import now
 from .collection.listing import counting
+from .encryption.sealing import Sealing
 from .exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured, RedisUnavailable
+from .keys import decode
 from .layouts import Layout
-from .redis_io.operations import Operation, allowed, info, single
+from .layouts.proof import is_proof, proofs
+from .redis_io.operations import Ahead, Operation, allowed, info, single
 from .redis_io.scripts import WRITES
 from .search_index.reasons import explained
 
 NAMES = (
     *("reachable", "permissions", "writes", "memory", "eviction"),
-    *("persistence", "clock", "replicas", "search", "size"),
+    *("persistence", "clock", "replicas", "search", "encryption", "size"),
 )
 
 # In seconds. Deadlines are right up to an hour; beyond a minute, times on pages look wrong.
@@ -36,6 +39,11 @@ _SEARCH_HINTS = {
     "denied": "ACL SETUSER ... +ft.info +ft.create +ft.search +ft.aggregate +ft._list "
     "+ft.dropindex +ft.spellcheck",
 }
+
+_KEYS_HINT = (
+    "Put each key back under its id, in the settings of every process. An older one is needed "
+    "until `manage.py rotatekeys` has encrypted everything anew."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,7 @@ def examined(layout: Layout) -> Operation[Health]:
     config = yield from _config()
     permissions = yield from _permissions(layout, facts)
     search = yield from _search(layout)
+    encryption = yield from _encryption(layout)
     return Health(
         (
             HealthFinding("reachable", "ok"),
@@ -103,6 +112,7 @@ def examined(layout: Layout) -> Operation[Health]:
             _clock(skew),
             _replicas(facts),
             search,
+            encryption,
             _size(conversations),
         )
     )
@@ -249,3 +259,29 @@ def _search(layout: Layout) -> Operation[HealthFinding]:
         reason = str(error)
     hint = _SEARCH_HINTS.get(kind, "").format(layout.alias)
     return HealthFinding("search", "warning", f"Searches may be incomplete. {reason}", hint)
+
+
+def _encryption(layout: Layout) -> Operation[HealthFinding]:
+    if layout.sealing is None:
+        return HealthFinding("encryption", "ok", "ENCRYPTION is off.")
+    stored = yield from proofs(layout.keys)
+    faults = yield (yield Ahead(layout.sealing.keyring.faults))  # a key service may be slow
+    if "" in faults:
+        return HealthFinding("encryption", "failed", faults[""], _KEYS_HINT)
+    return _keys(layout.sealing, faults, {decode(id): proof for id, proof in stored.items()})
+
+
+def _keys(
+    sealing: Sealing, faults: Mapping[str, str], stored: Mapping[str, bytes]
+) -> HealthFinding:
+    ids = sealing.keyring.ids
+    usable = [id for id in ids if id in stored and id not in faults]
+    wrong = [id for id in usable if not is_proof(sealing, stored[id])]
+    other = "is another one than that which the index has under this id"
+    problems = [*faults.values(), *(f"Key {id!r} {other}." for id in wrong)]
+    for id in sorted({*stored} - {*ids}):
+        problems.append(f"Stored values may need key {id!r}, which is not in KEYS.")
+    if not problems:
+        return HealthFinding("encryption", "ok")
+    state = "failed" if ids[0] in (*faults, *wrong) else "warning"
+    return HealthFinding("encryption", state, " ".join(problems), _KEYS_HINT)

@@ -79,12 +79,17 @@ class Keys:
     def of(self, id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
         """The keys that every script on one conversation takes, in the order of conversation.lua.
 
-        `call` is the token of the call. From `root` the scripts make the keys of search documents,
+        `call` is the token of the call. From `stale` the scripts make the keys of search documents,
         whose names only the server knows.
         """
         keys = [self.content(id), self.record(id), self.recency(), self.expiry()]
-        keys += [self.runs(id), self.ids(id), self.call(call), self.root, self.checkpoints(id)]
+        keys += [self.runs(id), self.ids(id), self.call(call), self.stale(), self.checkpoints(id)]
         return keys if owner is None else [*keys, self.recency(owner)]
+
+    def forgetting(self, id: bytes, owner: bytes | None, call: bytes) -> list[bytes]:
+        """The same for a script that may delete the conversation, in the order of forgets.lua."""
+        keys = self.of(id, owner or b"", call)  # the order of nobody stands for none
+        return [*keys, self.open(id), self.opened(), self.owners()]
 
     def checkpoints(self, conversation_id: bytes) -> bytes:
         """Hash: the checkpoints of an agent whose thread is the conversation."""
@@ -93,6 +98,10 @@ class Keys:
     def items(self, owner: bytes, namespace: bytes) -> bytes:
         """Hash: key -> item, of a namespace of LangGraph's store; `owner` is empty for nobody."""
         return self.root + b"items:%d:%b:%b" % (len(owner), owner, namespace)
+
+    def items_pattern(self) -> bytes:
+        """A glob for SCAN that matches the keys of all items."""
+        return self.pattern(self.root + b"items:")
 
     def namespaces(self, owner: bytes) -> bytes:
         """Sorted set: the namespaces in which an owner has items, by name."""
@@ -141,8 +150,8 @@ class Keys:
         kind, _, name = key.removeprefix(self.root).partition(b":")
         return kind, name
 
-    # conversation.lua and documents.lua make the names of the keys below too, and conversation.lua
-    # those of open runs.
+    # conversation.lua and documents.lua make the names of the keys below too, and forgets.lua those
+    # of open runs.
 
     def documents(self) -> bytes:
         """The prefix of the keys of search documents."""

@@ -21,7 +21,7 @@ def find_server_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     if "CACHE" in entry and entry["CACHE"] not in settings.CACHES:
         yield f"{where} names the cache {entry['CACHE']!r}, which is not in settings.CACHES."
     if "URL" in entry:
-        yield from _url_faults(f"The URL of {where}", entry["URL"])
+        yield from url_faults(f"The URL of {where}", entry["URL"])
     if "CLUSTER" in entry:
         yield from _cluster_faults(where, entry)
     yield from _sentinel_faults(where, entry)
@@ -39,7 +39,8 @@ def _way_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"{where} requires one of {wanted}; it has {found}."
 
 
-def _url_faults(what: str, url: str, *, unix: bool = True) -> Iterator[str]:
+def url_faults(what: str, url: str, *, unix: bool = True) -> Iterator[str]:
+    """Why `url`, which `what` names, is not that of a Redis, in sentences without its password."""
     schemes = ("redis://", "rediss://", *(["unix://"] if unix else []))
     if not url.startswith(schemes):
         known = ", ".join(schemes[:-1])
@@ -60,7 +61,7 @@ def _cluster_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"CLUSTER of {where} must be the URL of a node, or a list of such URLs."
         return
     for url in urls:
-        yield from _url_faults(f"A URL in CLUSTER of {where}", url, unix=False)
+        yield from url_faults(f"A URL in CLUSTER of {where}", url, unix=False)
     if entry.get("DB"):
         yield f"DB of {where} must be 0: a cluster has one database."
     if any("*" in pattern or "?" in pattern for pattern in map(str, entry.get("INDEXES", ()))):

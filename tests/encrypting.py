@@ -2,12 +2,15 @@
 
 from base64 import b64encode
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from django.conf import settings
 
 from conversation_memory import indexes
 
 from .utils import RedisTestCase
+
+HAS_CRYPTOGRAPHY = find_spec("cryptography") is not None
 
 
 def key(letter, id=None):

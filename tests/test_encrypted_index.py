@@ -236,6 +236,24 @@ class WrongKeyTests:
             assert index.driver("c").delete()
         assert self.keys() == {self.index._layout.keys.proofs()}
 
+    def test_a_plain_title_that_looks_like_a_sealed_one(self):
+        record = self.index._layout.keys.record(b"c")
+        self.index.driver("c").append(RUN)
+        unknown = b"cm1.gone." + b"A" * 60
+        for title, shown in ((b"cm1.x. Notes", "cm1.x. Notes"), (unknown, "")):
+            self.redis.hset(record, "title", title)
+            assert self.index.driver("c").record().title == ""
+            with self.keys_are("a", READ_PLAINTEXT=True) as index:
+                assert index.driver("c").record().title == shown
+                failures = []
+                index.rotate_keys(failure=failures.append)
+                assert len(failures) == (shown == "")
+            assert self.index.driver("c").record().title == shown
+        assert self.redis.hget(record, "title") == unknown
+        self.redis.hdel(record, "title")
+        self.index.driver("c").set_title(unknown.decode())
+        assert self.index.driver("c").record().title == unknown.decode()
+
     def test_metadata_of_a_stock_driver_are_refused_unless_wanted(self):
         self.put("stock", b'{"runs": [], "metadata": {"a": 1}}')
         with self.assertRaisesMessage(ConversationUndecryptable, "READ_PLAINTEXT"):

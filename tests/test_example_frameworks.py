@@ -1,5 +1,7 @@
 """The example site answers through frameworks, on the conversations that it has."""
 
+import asyncio
+
 import pytest
 from django.test import override_settings
 
@@ -36,4 +38,7 @@ class FrameworkTests(ChatTestCase):
         self.check("openai-agents", "agents")
 
     def test_pydantic_ai(self):
-        self.check("pydantic-ai", "pydantic_ai")
+        # Its sync calls take the event loop of the thread, or leave one there.
+        with asyncio.Runner() as runner:
+            runner.get_loop()
+            self.check("pydantic-ai", "pydantic_ai")

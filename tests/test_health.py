@@ -2,7 +2,7 @@
 
 import time
 from datetime import timedelta
-from unittest import mock
+from unittest import mock, skipUnless
 from uuid import uuid4
 
 from django.conf import settings
@@ -12,6 +12,7 @@ from django.test import AsyncRequestFactory, RequestFactory
 from conversation_memory import Run, health, indexes
 from conversation_memory.readiness import aready, ready
 
+from .encrypting import HAS_CRYPTOGRAPHY, EncryptedTestCase, key
 from .servers import ServerTestCase, free_port
 from .utils import RedisTestCase, both, wait_for
 
@@ -77,7 +78,7 @@ class HealthTests(ServerTestCase):
         with self.limited("+@all", "-info", "-config"):
             found = indexes["default"].health(within=10)
             assert found.is_ready
-            assert stated(found, "ok") == {"reachable", "clock", "search"}
+            assert stated(found, "ok") == {"reachable", "clock", "search", "encryption"}
             assert self.deployment_checks() == []
 
     def test_a_missing_permission_is_named(self):
@@ -137,6 +138,59 @@ class SearchHealthTests(RedisTestCase):
         assert "reindexconversations --using default" in found["search"].hint
         self.index.reindex()
         assert self.index.health(within=10)["search"].state == "ok"
+
+
+@skipUnless(HAS_CRYPTOGRAPHY, "cryptography is not installed")
+class EncryptedHealthTests(EncryptedTestCase):
+    def told(self, index):
+        found = index.health(within=10)
+        again = wait_for(index.ahealth(within=10))["encryption"]
+        assert found["encryption"] == again
+        assert found.is_ready == (again.state != "failed")
+        return again.state, again.detail
+
+    def test_a_key_that_stored_values_need_until_all_is_encrypted_anew(self):
+        assert self.told(self.index) == ("ok", "")
+        self.index.driver("c").append(Run("a", "b"))
+        assert self.told(self.index) == ("ok", "")
+        with self.keys_are("b") as index:
+            assert self.told(index) == (
+                "warning",
+                "Stored values may need key 'a', which is not in KEYS.",
+            )
+        with self.keys_are("b", "a") as index:
+            assert self.told(index) == ("ok", "")
+            index.rotate_keys()
+        with self.keys_are("b") as index:
+            assert self.told(index) == ("ok", "")
+        with self.keys_are("a", "b") as index:  # the way back, and then forgotten again
+            index.driver("c").append(Run("a", "b"))
+        with self.keys_are("b") as index:
+            assert self.told(index)[0] == "warning"
+
+    def test_a_key_that_is_another_one(self):
+        self.index.driver("c").append(Run("a", "b"))
+        with self.keys_are("ba") as index:
+            state, detail = self.told(index)
+            assert state == "failed" and "Key 'a' is another one" in detail
+        with self.keys_are("b", "ba") as index:
+            assert self.told(index)[0] == "warning"
+
+    def test_a_key_that_cannot_be_fetched(self):
+        missing = {"id": "a", "key": "env:NOT_SET"}
+        failing = mock.Mock(side_effect=ValueError("secret"))
+        for keys, state, text in (
+            ([{"id": "a", "key": failing}], "failed", "key 'a'"),
+            ([key("b"), {"id": "a", "key": failing}], "warning", "key 'a'"),
+            (failing, "failed", "KEYS"),
+            (lambda: [missing], "failed", "NOT_SET"),
+            (lambda: [], "failed", "KEYS"),
+        ):
+            entry = {**settings.REDIS["default"], "ENCRYPTION": {"KEYS": keys}}
+            with self.subTest(text=text), self.settings(REDIS={"default": entry}):
+                found = self.told(indexes["default"])
+                assert found[0] == state and text in found[1]
+                assert "secret" not in found[1]
 
 
 class ReadyTests(RedisTestCase):

@@ -161,6 +161,9 @@ class ImportFailureTests(Peers, RedisTestCase):
     def test_a_wrong_address_is_refused(self):
         found = done("--from", "agno", "--url", "http://x")
         assert found.code == Exit.SETTINGS and "redis://" in found.err
+        found = done("--from", "agno", "--url", "redis://ann:sec/ret@x:1/0")
+        assert found.code == Exit.SETTINGS and "percent-encode" in found.err
+        assert "sec" not in found.err
 
     def test_a_conversation_that_is_stored_with_other_content_is_a_conflict(self):
         self.index.driver("good").append({"input": "a", "output": "b"})

@@ -14,8 +14,9 @@ from redis import Redis
 
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
+from conversation_memory.redis_io.message_pack import packed
 from conversation_memory.search_index.passages import text_of
-from conversation_memory.search_index.run_documents import fresh_token, packed, suffix
+from conversation_memory.search_index.run_documents import fresh_token, suffix
 from conversation_memory.search_index.shared_texts import restored
 from conversation_memory.search_index.tokens import Words
 

@@ -20,6 +20,8 @@ from conversation_memory.layouts import LAYOUTS
 from conversation_memory.redis_io import operations as commands
 from conversation_memory.testing.both_ways import Awaited, both, close_connections, wait_for
 
+from .refusing import way_to
+
 __all__ = ["Awaited", "both", "close_connections", "wait_for"]
 
 hypothesis_settings.register_profile("tests", deadline=None, print_blob=True, max_examples=100)
@@ -48,7 +50,7 @@ class RedisTestCase(SimpleTestCase):
 
     def servers_of(self, name):
         """The address of the index for REDIS, and the URL of the server that has it."""
-        return {"URL": settings.REDIS_URL}, settings.REDIS_URL
+        return {"URL": way_to(settings.REDIS_URL)}, settings.REDIS_URL
 
     def drop(self):
         """Drop what RediSearch has of the index: its definitions, of which a server keeps all."""

@@ -16,6 +16,7 @@ from ..encryption.sealing import DOCUMENT, RUN, TITLE, Sealing
 from ..exceptions import Damaged
 from ..keys import Keys
 from ..layouts import Layout
+from ..layouts.declared import names_keys
 from ..layouts.indexed import DERIVE
 from ..layouts.long_lists import FIRST_PART, whole
 from ..layouts.refs import Encoded
@@ -24,6 +25,7 @@ from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
 from ..search_index.run_documents import fresh_token
+from ..segments import opened_document
 from . import questions
 from .format import NOTHING, Entry, Facts
 
@@ -113,7 +115,7 @@ class Stored(NamedTuple):
         sealing, values = self.sealing, self.values
         if sealing is None or self.field is None:
             return self
-        field = sealing.open(DOCUMENT, self.id, self.field)
+        field = opened_document(sealing, self.id, self.field)
         texts = sealing.open_all(RUN, self.id, self.texts)
         title = sealing.open(TITLE, self.id, values.title or b"") or None
         # What the record says of the stored form is not about these texts.
@@ -264,9 +266,13 @@ def _restore(layout: Layout, items: Sequence[Item]) -> Command[Written]:
 def _overwrite(layout: Layout, item: Item) -> Command[Written]:
     assert item.instead_of is not None
     id, (owner, *expected) = item.entry.id, item.instead_of
-    keys = [*layout.keys.of(id, owner, fresh_token()), _owned(layout, item)]
+    keys = [*layout.keys.forgetting(id, owner, fresh_token()), _owned(layout, item)]
     call = OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)])
-    return Command((call,), lambda reply: {id} if reply == 1 else set())
+
+    def decoded(reply: Any) -> Written:
+        return reply if names_keys(reply) else {id} if reply == 1 else set()
+
+    return Command((call,), decoded)
 
 
 def _owned(layout: Layout, item: Item) -> bytes:

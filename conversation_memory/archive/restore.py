@@ -17,6 +17,7 @@ from ..exceptions import (
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
+from ..layouts.declared import redeclared
 from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Ahead, Command, Operation, single
@@ -169,10 +170,10 @@ class Restore:
                 items, commands = yield from self._prepared(batch)
                 if sent:
                     yield from self._settle(*sent, counts, progress)
-                sent = items, (yield Ahead(commands)) if commands else None
+                sent = items, commands, (yield Ahead(commands)) if commands else None
         except ConversationMemoryError:
-            if sent and sent[1]:
-                yield sent[1]  # it is being written
+            if sent and sent[2]:
+                yield sent[2]  # it is being written
             raise
         if sent:
             yield from self._settle(*sent, counts, progress)
@@ -187,11 +188,17 @@ class Restore:
         return items, writing(self._layout, chosen)
 
     def _settle(
-        self, items: list[Item], replies: Any, counts: Counts, progress: Progress
+        self,
+        items: list[Item],
+        commands: list[Command[Written]],
+        replies: Any,
+        counts: Counts,
+        progress: Progress,
     ) -> Operation[None]:
         """Count a batch that was sent. What other writers changed is decided and sent again."""
         for _ in range(_ATTEMPTS):
-            left = yield from self._settled(items, (yield replies) if replies else [], counts)
+            written = yield from redeclared(commands, (yield replies) if replies else [])
+            left = yield from self._settled(items, written, counts)
             if not left:
                 progress(counts)
                 return

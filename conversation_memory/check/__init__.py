@@ -11,6 +11,7 @@ from functools import partial
 from ..collection.listing import Listing
 from ..collection.selection import ScanCursor, members
 from ..layouts import Layout
+from ..layouts.declared import declared
 from ..redis_io.operations import Operation, single
 from ..search.reindex import batches
 from ..search_index.sweep import PARTLY, tokens_of
@@ -130,7 +131,7 @@ class Check:
         fixes = [*dict.fromkeys(finding.fix for finding in found if finding.fix)]
         if self._fix and fixes:
             while fixes:
-                replies = yield fixes
+                replies = yield from declared(fixes)
                 pairs = zip(fixes, replies, strict=True)
                 fixes = [fix for fix, reply in pairs if reply == PARTLY]
             left = yield from inspect(names)

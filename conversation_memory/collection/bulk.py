@@ -9,6 +9,7 @@ from ..exceptions import ConversationError, ConversationMemoryError
 from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import DELETE, OWNER, erasing
+from ..layouts.declared import declared
 from ..layouts.retagging import retag
 from ..redis_io.operations import Command, Operation, single
 from ..search_index.run_documents import fresh_token
@@ -46,7 +47,8 @@ def delete(layout: Layout, ids: Sequence[bytes]) -> Operation[int]:
         batch = ids[start : start + BATCH]
         owners = yield owners_of(layout.keys, batch)
         refs = [ConversationRef(id, owner) for id, owner in zip(batch, owners, strict=True)]
-        replies = yield [_deleting(layout.keys, ref.id, ref.owner) for ref in refs]
+        calls = [_deleting(layout.keys, ref.id, ref.owner) for ref in refs]
+        replies = yield from declared(calls)
         replies = yield from finished(layout.keys, batch, replies)
         for ref, reply in zip(refs, replies, strict=True):
             if not isinstance(reply, int):  # its owner has changed, or it cannot be read
@@ -56,7 +58,7 @@ def delete(layout: Layout, ids: Sequence[bytes]) -> Operation[int]:
 
 
 def _deleting(keys: Keys, id: bytes, owner: bytes | None, *args: Any) -> Command[Any]:
-    call = DELETE.call(keys.of(id, owner, fresh_token()), [id, owner or b"", *args])
+    call = DELETE.call(keys.forgetting(id, owner, fresh_token()), [id, owner or b"", *args])
     return Command((call,), otherwise=None)
 
 
@@ -87,7 +89,7 @@ def _prune(
     until = "" if selection.end is None else selection.end
     calls = [_deleting(layout.keys, summary.id, summary.owner, until, ask) for summary in listed]
     total = Pruning()
-    replies = (yield calls) if calls else []
+    replies = yield from declared(calls)
     replies = yield from finished(layout.keys, [summary.id for summary in listed], replies)
     for summary, reply in zip(listed, replies, strict=True):
         if reply is None and until != "":  # it cannot be read, and may be younger
@@ -121,7 +123,7 @@ def anonymise(layout: Layout, listing: Listing, owner: bytes) -> Operation[int]:
     order, nobody = keys.recency(owner), keys.recency(b"")
     while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):
         calls = [
-            OWNER.call([*keys.of(id, owner, fresh_token()), nobody], [id, owner, b"", b""])
+            OWNER.call([*keys.forgetting(id, owner, fresh_token()), nobody], [id, owner, b"", b""])
             for id in ids
         ]
         replies = yield [Command((call,), otherwise=None) for call in calls]

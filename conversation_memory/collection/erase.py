@@ -9,6 +9,7 @@ from ..clock import moment
 from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.base import ERASE, erasing
+from ..layouts.declared import declared
 from ..redis_io.operations import Operation, allowed, info, single
 from ..search_index.sweep import SWEEPS, sweep, sweep_orphans
 from .selection import BATCH, members
@@ -80,7 +81,7 @@ def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
 
 
 def _batch(keys: Keys, owner: bytes, ids: Sequence[bytes], *, erases: bool) -> Operation[Erasure]:
-    counts = (yield [erasing(keys, id, owner, erases=erases) for id in ids]) if ids else []
+    counts = yield from declared([erasing(keys, id, owner, erases=erases) for id in ids])
     return sum((Erasure(*count) for count in counts), Erasure())
 
 

@@ -10,6 +10,7 @@ from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
+from ..layouts.declared import declared
 from ..layouts.long_lists import whole
 from ..layouts.refs import Snapshot
 from ..layouts.written import FORGET
@@ -172,10 +173,12 @@ class Listing:
     def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
         """See forgetting(). Returns how many were removed."""
         owners = yield owners_of(self._keys, ids)
-        replies = yield [
-            forgetting(self._keys, id, owner, listed_for)
-            for id, owner in zip(ids, owners, strict=True)
-        ]
+        replies = yield from declared(
+            [
+                forgetting(self._keys, id, owner, listed_for)
+                for id, owner in zip(ids, owners, strict=True)
+            ]
+        )
         forgotten = yield from finished(self._keys, ids, replies)
         # Their records, which tell their deadlines, cannot be read.
         if mistyped := [id for id, reply in zip(ids, forgotten, strict=True) if reply is None]:
@@ -201,9 +204,9 @@ def forgetting(
 
     Deletes an expired one. The reply is None, and all stays, if a key has another type.
     """
-    order = [] if listed_for is None else [keys.recency(listed_for)]
+    order = keys.recency(listed_for or b"")
     args = [id, owner or b"", listed_for or b""]
-    call = FORGET.call([*keys.of(id, owner, NO_CALL), *order], args)
+    call = FORGET.call([*keys.forgetting(id, owner, NO_CALL), order], args)
     return Command((call,), otherwise=None)
 
 

@@ -27,9 +27,8 @@ _LAST: tuple[bytes | frozenset[int], ...] = (
 _PADDING = (b"", b"=", b"==", b"===")
 
 # How many texts are decoded at a time: few, as memory that is got anew costs more than it saves.
-_TOGETHER = 16
-_FILLED = (b"", b"A", b"AA")  # by the padding: with digits that are nothing but spare bits
-_NOTHING = (b"", b"\0", b"\0\0")
+_TOGETHER, _MOST_BYTES = 64, 64 * 1024
+_FILLED = (b"", b"A", b"AA", b"AAA")  # by the padding: with digits that are nothing but spare bits
 
 _encoder: Callable[[bytes], bytes] = _encode
 _decoder: Callable[[bytes], bytes] = _decode
@@ -57,22 +56,23 @@ def decoded(text: bytes) -> bytes:
     return _decoder(text + _PADDING[spare])
 
 
-def decoded_all(texts: Sequence[bytes]) -> list[bytes]:
-    """See decoded(); many short texts are decoded in one go."""
+def decoded_pairs(texts: Sequence[bytes], skip: int, head: int) -> list[tuple[bytes, bytes]]:
+    """See decoded(), of many texts behind `skip` bytes: the first `head` bytes, and the rest."""
     found = []
-    for first in range(0, len(texts), _TOGETHER):
-        some = texts[first : first + _TOGETHER]
-        spare = [-len(text) % 4 for text in some]
-        if 3 in spare:
-            raise ValueError("It is not base64url.")
-        digits = b"".join([text + _FILLED[n] for text, n in zip(some, spare, strict=True)])
+    together = max(1, min(_TOGETHER, _MOST_BYTES // (len(texts[0]) + 1))) if texts else 1
+    for first in range(0, len(texts), together):
+        some = [text[skip:] for text in texts[first : first + together]]
+        lengths = [*map(len, some)]
+        digits = b"".join([text + _FILLED[-n % 4] for text, n in zip(some, lengths, strict=True)])
         if b"+" in digits or b"/" in digits or b"=" in digits:
             raise ValueError("It is not base64url.")
         raw, start = _decoder(digits), 0
-        for text, n in zip(some, spare, strict=True):
-            stop = start + len(text) * 3 // 4
-            found.append(raw[start:stop])
-            start = stop + n
-            if n and raw[stop:start] != _NOTHING[n]:
+        for text, length in zip(some, lengths, strict=True):
+            spare = -length % 4
+            if spare and text[-1] not in _LAST[spare]:
                 raise ValueError("It is not base64url.")
+            stop = start + length * 3 // 4
+            middle = min(start + head, stop)
+            found.append((raw[start:middle], raw[middle:stop]))
+            start = stop + spare
     return found

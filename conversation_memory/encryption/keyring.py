@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ PREFIX = b"cm1."
 ALGORITHMS = {"AES-256-GCM-SIV": "AESGCMSIV", "AES-256-GCM": "AESGCM"}
 
 _KEY_BYTES = 32
+_PURPOSE = b"conversation_memory: digests of texts"
 _is_id = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _members = {"id", "key", "wrapped", "algorithm"}
 
@@ -42,6 +44,12 @@ class Key:
     id: bytes
     prefix: bytes
     cipher: Any = field(repr=False)
+    secret: bytes = field(repr=False)  # derived from the key, for `mac`
+
+    def mac(self, purpose: bytes, *parts: bytes) -> bytes:
+        """16 bytes that tell parts of texts, and that nobody can guess without the key."""
+        text = b"".join([b"%d:%b," % (len(part), part) for part in (purpose, *parts)])
+        return hmac.digest(self.secret, text, "sha256")[:16]
 
 
 class Keyring:
@@ -76,6 +84,19 @@ class Keyring:
         """The ids of the keys, the newest first."""
         return [*self._known()]
 
+    def faults(self) -> dict[str, str]:
+        """By the id of a key why it cannot be used, by '' why none can. Fetches every key."""
+        found = {}
+        try:
+            for id in self.ids:
+                try:
+                    self.get(id.encode())
+                except (InvalidIndexError, PackageMissing) as error:
+                    found[id] = str(error)
+        except InvalidIndexError as error:
+            return {"": str(error)}
+        return found
+
     @sensitive
     def _known(self) -> dict[str, Mapping[str, Any]]:
         if self._entries is None:
@@ -96,7 +117,8 @@ class Keyring:
             raise InvalidIndexError(f"Key {name!r} in {self._where} {error}.") from None
         id = name.encode()
         algorithm = entry.get("algorithm", self._settings.algorithm)
-        return Key(id, PREFIX + id + b".", cipher_class(algorithm)(key))
+        secret = hmac.digest(key, _PURPOSE, "sha256")
+        return Key(id, PREFIX + id + b".", cipher_class(algorithm)(key), secret)
 
     @sensitive
     def _bytes_of(self, entry: Mapping[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 The additional data binds a value to its place: format version, key id, index, what it is,
 conversation id, and for the parts of an open run its run id. Copied elsewhere, it does not open.
+What agents of LangGraph keep is bound to a field instead of a run, and items to their owner.
 """
 
 from __future__ import annotations
@@ -14,20 +15,24 @@ from contextlib import suppress
 from typing import Any
 
 from ..exceptions import Damaged, InvalidIndexError, Undecryptable
-from .base64url import decoded, decoded_all, encoded
+from .base64url import decoded, decoded_pairs, encoded
 from .keyring import PREFIX, EncryptionSettings, Key, Keyring
 
 # What a value is.
-DOCUMENT, RUN, TITLE = b"document", b"run", b"title"
+DOCUMENT, SEGMENT, RUN, TITLE = b"document", b"segment", b"run", b"title"
 QUESTION, CHUNK, REASON = b"question", b"chunk", b"reason"
 PROOF, ARCHIVE = b"key", b"archive"
+CHECKPOINT, CHECKPOINT_METADATA, ITEM = b"checkpoint", b"checkpoint metadata", b"item"
 
 _NONCE = 12
 _TAG = 16
 
-_sealed = re.compile(rb"cm1\.([A-Za-z0-9_-]{1,64})\.").match
+# Nothing shorter than a nonce, a byte and a tag is sealed: "cm1.x. Notes" is a plain title.
+_SHORTEST = -(-(_NONCE + _TAG + 1) * 4 // 3)
+_sealed = re.compile(rb"cm1\.([A-Za-z0-9_-]{1,64})\.[A-Za-z0-9_-]{%d}" % _SHORTEST).match
 
 PLAINTEXT = "it is not encrypted, and READ_PLAINTEXT of ENCRYPTION is off"
+NO_ENCRYPTION = "this alias has no ENCRYPTION"
 ELSEWHERE = "the key is another one of that name, or the value was changed or comes from elsewhere"
 
 
@@ -41,12 +46,24 @@ def key_of(text: bytes) -> str:
     return found[1].decode() if found else ""
 
 
+def unsealed(text: bytes) -> bytes:
+    """A text for an alias without ENCRYPTION. Raises `Undecryptable` if it is sealed."""
+    if id := key_of(text):
+        raise Undecryptable(f"it is encrypted with key {id!r}, and {NO_ENCRYPTION}", text, id)
+    return text
+
+
+def missing_key(id: str, text: bytes = b"") -> Undecryptable:
+    why = f"it is encrypted with key {id!r}, which is not in KEYS of ENCRYPTION"
+    return Undecryptable(why, text, id)
+
+
 def refuse(sealing: Sealing | None, alias: str, what: str) -> None:
-    """Raises `InvalidIndexError` for data that an encrypted index would store unencrypted."""
+    """Raises `InvalidIndexError` for what must not be with an encrypted index."""
     if sealing is not None:
         raise InvalidIndexError(
-            f"Alias {alias!r} has ENCRYPTION, which does not cover {what}: they would be stored "
-            "unencrypted. Use an alias without ENCRYPTION for them, with an INDEX of its own."
+            f"Alias {alias!r} has ENCRYPTION, which does not cover {what}: whoever reads them "
+            "learns what the texts are about. Use an alias without ENCRYPTION, with another INDEX."
         )
 
 
@@ -56,33 +73,33 @@ class Sealing:
     def __init__(self, keyring: Keyring, index: bytes, *, read_plaintext: bool = False):
         self.keyring = keyring
         self.read_plaintext = read_plaintext
-        self._index = index
+        self.index = index
         self.is_proven = False  # the newest key is the one that the index knows by its id
 
-    def seal(self, kind: bytes, id: bytes, text: bytes, run_id: bytes = b"") -> bytes:
+    def seal(self, kind: bytes, id: bytes, text: bytes, place: bytes = b"") -> bytes:
         """The sealed text; an empty one stays as it is."""
-        return self.seal_all(kind, id, [text], run_id)[0]
+        return self.seal_all(kind, id, [text], place)[0]
 
     def seal_all(
-        self, kind: bytes, id: bytes, texts: Sequence[bytes], run_id: bytes = b""
+        self, kind: bytes, id: bytes, texts: Sequence[bytes], place: bytes = b""
     ) -> list[bytes]:
         key = self.keyring.newest
-        bound, encrypt, prefix = self._bound(key, kind, id, run_id), key.cipher.encrypt, key.prefix
+        bound, encrypt, prefix = self._bound(key, kind, id, place), key.cipher.encrypt, key.prefix
         sealed = []
         for text in texts:
             nonce = os.urandom(_NONCE)
             sealed.append(prefix + encoded(nonce + encrypt(nonce, text, bound)) if text else text)
         return sealed
 
-    def open(self, kind: bytes, id: bytes, text: bytes, run_id: bytes = b"") -> bytes:
+    def open(self, kind: bytes, id: bytes, text: bytes, place: bytes = b"") -> bytes:
         """The text of a sealed value. Raises `Undecryptable`, naming the key."""
-        return self.open_all(kind, id, [text], run_id)[0]
+        return self.open_all(kind, id, [text], place)[0]
 
     def open_all(
-        self, kind: bytes, id: bytes, texts: Sequence[bytes], run_id: bytes = b""
+        self, kind: bytes, id: bytes, texts: Sequence[bytes], place: bytes = b""
     ) -> list[bytes]:
         """See open(), of values of one kind."""
-        if len(texts) > 1 and (alike := self._open_alike(kind, id, texts, run_id)) is not None:
+        if len(texts) > 1 and (alike := self._open_alike(kind, id, texts, place)) is not None:
             return alike
         found, prefix, bound, decrypt = [], b"\0", b"", None
         for text in texts:
@@ -92,34 +109,39 @@ class Sealing:
                     continue
                 key = self._key(text)
                 prefix, decrypt = key.prefix, key.cipher.decrypt
-                bound = self._bound(key, kind, id, run_id)
+                bound = self._bound(key, kind, id, place)
             found.append(_opened(text, len(prefix), decrypt, bound))
         return found
 
     def _open_alike(
-        self, kind: bytes, id: bytes, texts: Sequence[bytes], run_id: bytes
+        self, kind: bytes, id: bytes, texts: Sequence[bytes], place: bytes
     ) -> list[bytes] | None:
         """See open_all(), of texts that one key has sealed; None unless all of them open."""
         key = self.keyring.get(key_of(texts[0]).encode()) if is_sealed(texts[0]) else None
         if key is None or not all([text.startswith(key.prefix) for text in texts]):
             return None
         start, decrypt = len(key.prefix), key.cipher.decrypt
-        bound = self._bound(key, kind, id, run_id)
+        bound = self._bound(key, kind, id, place)
         try:
-            raws = decoded_all([text[start:] for text in texts])
-            return [decrypt(raw[:_NONCE], raw[_NONCE:], bound) for raw in raws]
+            return [decrypt(*pair, bound) for pair in decoded_pairs(texts, start, _NONCE)]
         except Exception:  # one by one, they tell which it is, and why
             return None
 
-    def lenient(self, kind: bytes, id: bytes, text: bytes, run_id: bytes = b"") -> bytes:
+    def lenient(self, kind: bytes, id: bytes, text: bytes, place: bytes = b"") -> bytes:
         """See open(); the value as it is stored if it cannot be opened."""
         with suppress(Damaged):
-            return self.open(kind, id, text, run_id)
+            return self.open(kind, id, text, place)
         return text
 
     def is_current(self, text: bytes | None) -> bool:
-        """True if there is nothing to seal anew: no text, or one sealed with the newest key."""
-        return not text or text.startswith(self.keyring.newest.prefix)
+        """True if there is nothing to seal anew: no text, or one sealed with the newest key.
+
+        Of a document, all segments count.
+        """
+        if not text:
+            return True
+        prefix = self.keyring.newest.prefix
+        return text.startswith(prefix) and text.count(b"~") == text.count(b"~" + prefix)
 
     def _key(self, text: bytes) -> Key:
         id = key_of(text)
@@ -127,13 +149,12 @@ class Sealing:
             raise Undecryptable(PLAINTEXT, text)
         key = self.keyring.get(id.encode())
         if key is None:
-            why = f"it is encrypted with key {id!r}, which is not in KEYS of ENCRYPTION"
-            raise Undecryptable(why, text, id)
+            raise missing_key(id, text)
         return key
 
-    def _bound(self, key: Key, kind: bytes, id: bytes, run_id: bytes) -> bytes:
+    def _bound(self, key: Key, kind: bytes, id: bytes, place: bytes) -> bytes:
         """The additional data; the lengths keep a part from running into the next."""
-        parts = (b"cm1", key.id, self._index, kind, id, run_id)
+        parts = (b"cm1", key.id, self.index, kind, id, place)
         return b"".join([b"%d:%b," % (len(part), part) for part in parts])
 
 

@@ -12,7 +12,7 @@ from ..archive.format import Entry, Facts
 from ..archive.questions import Question
 from ..conf import IndexSettings
 from ..documents import build
-from ..exceptions import RedisMisconfigured, is_wrong_type
+from ..exceptions import InvalidIndexError, RedisMisconfigured, is_wrong_type
 from ..keys import encode
 from ..masking import mask
 from ..messages.formats import find_format, plain
@@ -20,6 +20,7 @@ from ..messages.turns import Turn, split
 from ..redis_io.connections import Connection
 from ..redis_io.operations import Operation, T, perform
 from ..runs import Run
+from ..servers import url_faults
 from .peer_layouts import PEERS, Gone, PeerConversation
 
 _EVERY = 100
@@ -39,6 +40,8 @@ class PeerSource(Source):
         if peer not in PEERS:
             known = ", ".join(PEERS)
             raise ValueError(f"{peer!r} is not a library to import from. Choose {known}.")
+        for fault in url_faults("The URL", url):
+            raise InvalidIndexError(fault)
         self._layout = PEERS[peer](prefix)
         self._owner = owner
         self._connection = Connection(IndexSettings(alias=mask(url), url=url))

@@ -151,7 +151,7 @@ class RedisConversationStore(ConversationStore):
         return self._loaded(log, entries)
 
     async def _log_of(self, entry_id: str) -> Log | None:
-        if isinstance(entry_id, EntryId):
+        if isinstance(entry_id, EntryId) and self._owner in (None, entry_id.log.record.owner):
             return entry_id.log
         before = None
         while True:

@@ -24,6 +24,7 @@ from ..search_index.run_documents import fresh_token
 from ..search_index.sweep import finished
 from ..titles import MAX_TITLE
 from ..wire import dumps
+from .declared import declared
 from .encrypted import EncryptedConversation
 from .proof import proven
 from .refs import ConversationRef, identified, merged
@@ -42,7 +43,7 @@ def erasing(
 ) -> Command[list[int]]:
     """Erase a conversation, readable or not, or only count it; see erase.lua."""
     args = [id, owner or b"", whose, int(erases)]
-    return Command((ERASE.call(keys.of(id, owner, fresh_token()), args),))
+    return Command((ERASE.call(keys.forgetting(id, owner, fresh_token()), args),))
 
 
 class Layout(EncryptedConversation):
@@ -265,7 +266,7 @@ class Layout(EncryptedConversation):
             if not is_wrong_type(error) or not (yield from self.mistyped(ref)):
                 raise
         whose = "own" if ref.scoped else "any"
-        [deleted, *_] = yield erasing(self.keys, ref.id, ref.owner, whose)
+        [[deleted, *_]] = yield from declared([erasing(self.keys, ref.id, ref.owner, whose)])
         return bool(deleted)
 
     def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:
@@ -277,14 +278,14 @@ class Layout(EncryptedConversation):
 
     def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
-        keys.append(self.keys.checkpoints(target))
+        keys += [self.keys.checkpoints(target), self.keys.open(target)]
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             args: list[Any] = ["", "", "", target]
             if self.sealing is not None:
                 ref, args = yield from self._sealed_for(ref, target, digested)
-            reply: int | Refusal = yield self._command(RENAME, ref, args, keys)
-            return reply
+            [reply] = yield from declared([self._command(RENAME, ref, args, keys)])
+            return reply  # type: ignore[no-any-return]
 
         renamed = yield from self._settled(ref, attempt)
         if renamed == 0:
@@ -300,7 +301,7 @@ class Layout(EncryptedConversation):
     ) -> Operation[Any]:
         # The script needs the true owner, whom a refusal names.
         def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
-            reply = yield self._command(script, ref, args, keys)
+            [reply] = yield from declared([self._command(script, ref, args, keys)])
             return reply
 
         return (yield from self._settled(ref, attempt))

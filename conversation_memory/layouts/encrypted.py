@@ -3,12 +3,13 @@
 from abc import ABC
 from typing import Any
 
+from ..encryption.checkpoint_fields import CheckpointFields
 from ..encryption.sealing import TITLE
-from ..exceptions import ConversationConflict
 from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Script
+from .declared import declared
 from .refs import ConversationRef
-from .resealing import resealed
+from .resealing import checkpoints_anew, reseal_fields, resealed
 from .stored import Refusal
 from .written import WrittenConversation
 
@@ -37,10 +38,11 @@ class EncryptedConversation(WrittenConversation, ABC):
         if snapshot.field is None:
             return ref, args
         encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
-        others = yield from resealed(self.keys, ref.id, target)
+        others = (yield from resealed(self.keys, ref.id, target)).args
+        kept = yield from checkpoints_anew(self.keys, ref.id, target)
         pairs = [part for pair in encoded.record.items() for part in pair]
-        counts = len(pairs), len(encoded.texts)
-        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others.args]
+        counts = len(pairs), len(encoded.texts), len(others)
+        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others, *kept]
 
     def reseal(self, ref: ConversationRef) -> Operation[bool]:
         """Encrypt with the newest key what it has not encrypted. Returns False if all was."""
@@ -62,14 +64,14 @@ class EncryptedConversation(WrittenConversation, ABC):
             found = yield from resealed(self.keys, ref.id, ref.id)
             if found.is_same:
                 return False
-            done = yield self._command(RESEAL, ref, found.args)
+            [done] = yield from declared([self._command(RESEAL, ref, found.args)])
             return bool(done) if isinstance(done, int) else done
 
         is_new = yield from self._settled(ref, content)
         is_new = (yield from self._settled(ref.for_a_call(), others)) or is_new
-        if (yield single("EXISTS", self.keys.checkpoints(ref.id))):
-            what = (
-                "is encrypted, but not its checkpoints of LangGraph: ENCRYPTION does not cover them"
-            )
-            raise self._error(ConversationConflict, ref, f"{what}.")
-        return is_new
+        own = CheckpointFields(sealing, ref.id)
+
+        def anew(field: bytes, text: bytes) -> bytes | None:
+            return own.anew(field, text, own)
+
+        return bool((yield from reseal_fields(self.keys.checkpoints(ref.id), anew))) or is_new

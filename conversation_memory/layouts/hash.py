@@ -10,11 +10,11 @@ from typing import Any
 from ..documents import Document, opening_of
 from ..records import Record
 from ..runs import Run, decoded_runs
-from .base import Layout
-from .refs import ConversationRef, Encoded, Snapshot
+from .refs import KNOWN_IDS, ConversationRef, Encoded, Snapshot
+from .segmented import SegmentedLayout
 
 
-class HashLayout(Layout):
+class HashLayout(SegmentedLayout):
     name = "hash"
 
     def _document(self, snapshot: Snapshot) -> Document:
@@ -25,7 +25,8 @@ class HashLayout(Layout):
 
     def encoded(self, document: Document) -> Encoded:
         document = document.whole()
-        return Encoded(document.raw, [], derived_fields(document))
+        known = document.texts[-KNOWN_IDS:] if self.sealing else None
+        return Encoded(document.raw, [], derived_fields(document), known)
 
     def formed(self, document: Document) -> Document:
         return document.whole()

@@ -12,13 +12,14 @@ from uuid import uuid4
 
 from ..clock import milliseconds, now
 from ..documents import Document, build, fingerprint, joined, read, read_field, tail_of
-from ..encryption.sealing import DOCUMENT, RUN, Sealing
+from ..encryption.sealing import DOCUMENT, RUN, Sealing, is_sealed
 from ..exceptions import Damaged, counted
 from ..keys import Keys, encode
 from ..records import FIELDS, SEALED, Record, number
 from ..redis_io.operations import Operation
 from ..runs import Run, decoded_runs
 from ..search_index.run_documents import fresh_token
+from ..segments import opened_document
 
 # Another program may write as many bytes as were there. Only a digest tells, at 3 us of server
 # time a kB.
@@ -27,7 +28,7 @@ _DIGESTED = 32 * 1024
 # Of how many runs the ids are kept, so that an append that is repeated finds them.
 KNOWN_IDS = 256
 
-_plain_id = re.compile(rb'\["([^"\\]*)",').match
+_plain_id = re.compile(rb'(?:\["|\{"type": "Run", "id": ")([^"\\]*)",').match
 
 # By how much the clocks of a client and of Redis may differ.
 _SKEW = timedelta(hours=1)
@@ -119,13 +120,15 @@ def is_past(record: Record) -> Operation[bool]:
 class Encoded:
     """A document as a layout stores it: field, list (if it has one), fields of the record.
 
-    Of an encrypted one, `plain` are the texts before the encryption.
+    Of an encrypted one, `plain` are the last texts before the encryption. `known` tells the runs in
+    front of those that are appended.
     """
 
     field: bytes
     texts: list[bytes]
     record: dict[str, Any]
     plain: list[bytes] | None = None
+    known: bytes = b""
 
     def sealed(self, sealing: Sealing | None, id: bytes) -> Encoded:
         """The same, encrypted for a conversation."""
@@ -133,7 +136,8 @@ class Encoded:
             return self
         field = sealing.seal(DOCUMENT, id, self.field)
         texts = sealing.seal_all(RUN, id, self.texts) if self.texts else []
-        return Encoded(field, texts, sealed_fields(self.record, field, texts), self.texts)
+        plain = self.texts if self.plain is None else self.plain
+        return Encoded(field, texts, sealed_fields(self.record, field, texts), plain)
 
     @property
     def size(self) -> int:
@@ -148,7 +152,7 @@ class Encoded:
         """What tells the last runs; see conversation.lua."""
         texts = self.texts if self.plain is None else self.plain
         ids = map(_id_of, texts[-KNOWN_IDS:])
-        return [digest(id) for id in ids if id]
+        return [told for told in (self.known, *(digest(id) for id in ids if id)) if told]
 
     def args(self, runs: str = "") -> list[Any]:
         """The last arguments of write.lua; `runs` says where those are that are not among them."""
@@ -262,9 +266,11 @@ class Snapshot:
         if sealing is None or field is None:
             return self
         id = encode(record.conversation_id)
-        plain = sealing.open(DOCUMENT, id, field)
-        texts = sealing.open_all(RUN, id, self.texts)
         is_ours = record.fingerprint == fingerprint(field)
+        if record.is_sealed and is_sealed(field) and (record.length or 0) > len(field):
+            raise Damaged("its end is missing")
+        plain = opened_document(sealing, id, field, record.end if is_ours else None)
+        texts = sealing.open_all(RUN, id, self.texts)
         layout, length = record.layout.removesuffix(SEALED), len(plain) if is_ours else None
         is_counted = self.size == sum(map(len, self.texts))
         return replace(

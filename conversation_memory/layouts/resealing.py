@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from hashlib import sha1
 from typing import Any
 
+from ..encryption.checkpoint_fields import CheckpointFields
 from ..encryption.sealing import CHUNK, QUESTION, REASON, TITLE, Sealing
 from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
+from ..redis_io.scripts import Script
+
+RESEAL_FIELDS = Script("reseal_fields")
 
 _NO_REASON = b'""'  # as scripts/replies.lua writes it
+
+_AT_A_TIME = 100  # fields of a hash
+_PASSES = 20
+
+# The new value of a field from its name and its value; None to delete it.
+Anew = Callable[[bytes, bytes], bytes | None]
 
 
 class Resealed:
@@ -69,7 +80,7 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
     ]
     found.has_documents = token is not None
     found.add(b"title", TITLE, title or b"")
-    fields = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    fields = as_dict(flat)
     runs = [name[6:] for name in fields if name.startswith(b"state:")]
     streams: list[Command[Any]] = [
         single("XRANGE", keys.chunks(id, run), "-", "+", otherwise=[]) for run in runs
@@ -83,3 +94,42 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
         elif name.startswith(b"question:"):
             found.add(name, QUESTION, text, name[9:])
     return found
+
+
+def checkpoints_anew(keys: Keys, id: bytes, target: bytes) -> Operation[list[bytes | str]]:
+    """The checkpoints for `target`, as scripts/hash_anew.lua takes them. Raises `Damaged`."""
+    own, other = CheckpointFields(keys.sealing, id), CheckpointFields(keys.sealing, target)
+    found = as_dict((yield single("HGETALL", keys.checkpoints(id))))
+    return _changes({field: (text, own.anew(field, text, other)) for field, text in found.items()})
+
+
+def reseal_fields(key: bytes, anew: Anew) -> Operation[int]:
+    """Give the fields of a hash other values, beside writers. Returns how many have others now."""
+    changed = 0
+    for _ in range(_PASSES):  # what is written meanwhile may have been sealed with an older key
+        cursor, missed = b"", 0
+        while cursor != b"0":
+            call = ("HSCAN", key, cursor or b"0", "COUNT", _AT_A_TIME)
+            cursor, flat = yield single(*call)
+            found = {field: (text, anew(field, text)) for field, text in as_dict(flat).items()}
+            others = {field: pair for field, pair in found.items() if pair[0] != pair[1]}
+            if others:
+                late = yield Command((RESEAL_FIELDS.call([key], _changes(others)),))
+                missed, changed = missed + late, changed + len(others) - late
+        if not missed:
+            break
+    return changed
+
+
+def _changes(fields: dict[bytes, tuple[bytes, bytes | None]]) -> list[bytes | str]:
+    """Of each field its name, what tells its value, and the new one; or what deletes it."""
+    args: list[bytes | str] = []
+    for field, (text, anew) in fields.items():
+        told = sha1(text, usedforsecurity=False).hexdigest()
+        args += [field, "", ""] if anew is None else [field, told, anew]
+    return args
+
+
+def as_dict(flat: Any) -> dict[bytes, bytes]:
+    # A map over RESP3, a flat list over RESP2.
+    return flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))

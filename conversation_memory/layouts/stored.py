@@ -297,7 +297,8 @@ class StoredConversation(ConversationFailures, ABC):
         self, script: Script, ref: ConversationRef, args: Sequence[Any], keys: Sequence[bytes] = ()
     ) -> Command[Any]:
         """A script on one conversation, with arguments and keys beyond those of all."""
-        all_keys = [*self.keys.of(ref.id, ref.owner, ref.call), *keys]
+        names = self.keys.forgetting if script.forgets else self.keys.of
+        all_keys = [*names(ref.id, ref.owner, ref.call), *keys]
         all_args = [ref.id, ref.owner or b"", *args]
         if ref.settles is not None:
             script, settles = script.settling, ref.settles

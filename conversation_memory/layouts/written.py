@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ..conf import IndexSettings
 from ..documents import Document, build, tail_of
-from ..encryption.sealing import DOCUMENT, RUN, TITLE
+from ..encryption.sealing import DOCUMENT, NO_ENCRYPTION, RUN, TITLE
 from ..exceptions import ConversationCorrupt, ReplyLost, Undecryptable, counted
 from ..keys import decode
 from ..records import SEALED
@@ -16,6 +16,7 @@ from ..redis_io.operations import Command, Operation, Pause, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..titles import proposed
+from .declared import declared
 from .indexed import IndexedConversation
 from .long_lists import is_long, stage
 from .proof import proven
@@ -252,10 +253,11 @@ class WrittenConversation(IndexedConversation, ABC):
         if reason == b"past":
             # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
-            yield self._command(FORGET, ConversationRef(id, owner or None), [b""])
+            past = ConversationRef(id, owner or None)
+            yield from declared([self._command(FORGET, past, [b""], [self.keys.recency(b"")])])
         if reason == b"sealed":
             key = decode(names[0])
-            why = f"it is encrypted with key {key!r}, and this alias has no ENCRYPTION"
+            why = f"it is encrypted with key {key!r}, and {NO_ENCRYPTION}"
             raise self.damaged(ref, Undecryptable(why, b"", key))
         if reason == b"reply":
             raise self._error(ReplyLost, ref, decode(names[0]))

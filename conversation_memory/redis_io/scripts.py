@@ -9,6 +9,8 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Any
 
+from .message_pack import packed
+
 Call = tuple[Any, ...]
 
 # Commands that write. A script that is denied the second of them would leave half a write.
@@ -16,6 +18,9 @@ WRITES = frozenset(
     "COPY DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SPOP SREM "
     "UNLINK XADD XTRIM ZADD ZREM ZREMRANGEBYSCORE".split()
 )
+
+# From 4,000 arguments on, ElastiCache Serverless refuses a call.
+_MOST_ARGUMENTS = 3_900
 
 _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
 _needs = re.compile(r"-- needs: (.*)\n").match
@@ -30,16 +35,21 @@ class Script:
     A script that writes first asks if the user may run all its commands.
     """
 
-    def __init__(self, name: str, *, documents: bool = True, settles: bool = False):
+    def __init__(
+        self, name: str, *, documents: bool = True, settles: bool = False, packs: bool = False
+    ):
         *needed, own = dict.fromkeys(_parts(name, documents=documents))
         parts = [*needed, *(["replies", "settles"] if settles else []), own]
         code = "\n".join(map(_code, parts))
-        self._name, self._documents = name, documents
+        self._name, self._documents, self._settles = name, documents, settles
+        self.forgets = "forgets" in parts  # it takes the keys of `Keys.forgetting()`
         self.commands = sorted({*_called(code)})
         is_writing = not WRITES.isdisjoint(self.commands)
         if is_writing:
             commands = ", ".join(f"'{command}'" for command in self.commands)
             code = _code("allowed").replace("ARGV", f"{{{commands}}}") + "\n" + code
+        if packs:
+            code = "local ARGV = cmsgpack.unpack(ARGV[1])\n" + code
         self.source = code.encode()
         self.sha = sha1(self.source, usedforsecurity=False).hexdigest()
         _sources[self.sha] = self.source
@@ -56,12 +66,26 @@ class Script:
         """The script, which also settles the open run whose output it writes; see settles.lua."""
         return Script(self._name, documents=self._documents, settles=True)
 
+    @cached_property
+    def packing(self) -> Script:
+        """The script for a call of very many arguments, which get packed into one."""
+        own = {"documents": self._documents, "settles": self._settles}
+        return Script(self._name, **own, packs=True)
+
     def call(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
+        if len(args) > 1 and len(keys) + len(args) > _MOST_ARGUMENTS:
+            return self.packing.call(keys, [packed([*map(_encoded, args)])])
         return ("EVALSHA", self.sha, len(keys), *keys, *args)
 
     def whole(self, keys: Sequence[bytes], args: Sequence[Any]) -> Call:
         """The call with the source. In a MULTI, an unknown digest would not stop other calls."""
         return ("EVAL", self.source, len(keys), *keys, *args)
+
+
+def declaring(call: Call, keys: Sequence[bytes]) -> Call:
+    """`call` with more keys, behind those that it has."""
+    verb, script, count, *rest = call
+    return (verb, script, count + len(keys), *rest[:count], *keys, *rest[count:])
 
 
 def with_source(call: Call) -> Call:
@@ -79,6 +103,11 @@ def as_read_only(call: Call) -> Call:
     if call[0] not in ("EVAL", "EVALSHA") or writes(call):
         return call
     return (f"{call[0]}_RO", *call[1:])
+
+
+def _encoded(arg: Any) -> bytes:
+    """An argument as redis-py sends it."""
+    return arg if isinstance(arg, bytes) else str(arg).encode()
 
 
 def _sha_of(script: str | bytes) -> str:

@@ -1,7 +1,7 @@
 -- needs: slide, checkpointed
 -- Keep a checkpoint of an agent beside the conversation.
--- ARGV  id, owner, lifetime, default lifetime, namespace (as a part), checkpoint id, its text, field
---       of its run ('' none), version of the messages to show ('' none), then of each value its
+-- ARGV  id, owner, lifetime, default lifetime, layout, namespace (as a part), checkpoint id, its text,
+--       field of its run ('' none), version of the messages to show ('' none), then of each value its
 --       field and its text; or its field, '', how many messages, and of each its digest and text
 -- Returns 'absent' without a conversation, a refusal (conversation.lua), or what to show: 'same' if
 -- the conversation shows these messages or is not to; 'next' and what was shown before; or 'lost'
@@ -9,7 +9,9 @@
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 'absent' end
-local namespace, checkpoint, version = ARGV[5], ARGV[6], ARGV[9]
+refused = unsealed(stored, ARGV[5])
+if refused then return refused end
+local namespace, checkpoint, version = ARGV[6], ARGV[7], ARGV[10]
 local newest = redis.call('HGET', checkpoints, 'n' .. namespace)
 local is_newest = not newest or newest <= checkpoint
 local now = clock()
@@ -32,7 +34,7 @@ local function numbered(first, count)
   return '0:' .. table.concat(ranges, ',')
 end
 
-local i = 10
+local i = 11
 while i <= #ARGV do
   local field, text = ARGV[i], ARGV[i + 1]
   i = i + 2
@@ -42,9 +44,9 @@ while i <= #ARGV do
   end
   redis.call('HSET', checkpoints, field, text)
 end
-redis.call('HSET', checkpoints, 'c' .. namespace .. checkpoint, ARGV[7])
+redis.call('HSET', checkpoints, 'c' .. namespace .. checkpoint, ARGV[8])
 if is_newest then redis.call('HSET', checkpoints, 'n' .. namespace, checkpoint) end
-if ARGV[8] ~= '' then redis.call('HSET', checkpoints, ARGV[8], '') end
+if ARGV[9] ~= '' then redis.call('HSET', checkpoints, ARGV[9], '') end
 
 local found = 'same'
 if version ~= '' and is_newest then

@@ -12,6 +12,7 @@
 --   r <run>                      there are checkpoints of this run of the graph
 --   messages                     how many messages were numbered
 --   shown, shown version, showing   see checkpoint.lua
+-- With ENCRYPTION, what a serializer has made is encrypted: see encryption/checkpoint_fields.py.
 
 local function unpacked(text)
   local parts, at = {}, 1

@@ -1,13 +1,14 @@
 -- needs: common
 -- Stands before every script on one conversation. They all take the same keys:
---   content, record, recent, expiry, runs, ids, call, root, checkpoints [, order of the owner]
+--   content, record, recent, expiry, runs, ids, call, stale, checkpoints [, order of the owner]
 -- and as the first arguments the id and the owner ('' for nobody). A script that fails is not
 -- rolled back. So each asks for all its permissions (allowed.lua), then reads (which finds keys of
 -- another type), then adds to the recency indexes (where a needless entry does no harm), then
 -- writes content, and at last the record, in one call.
-local content, record, recent, expiry, runs, ids, call, root, checkpoints, owned = unpack(KEYS)
+local content, record, recent, expiry, runs, ids, call, stale, checkpoints, owned = unpack(KEYS, 1, 10)
 local id, owner = ARGV[1], ARGV[2]
 if owner == '' then owned = nil end  -- the key of another argument then
+local root = stale:sub(1, -1 - #'stale')  -- only for the names of what a search needs
 
 -- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
@@ -37,67 +38,17 @@ local function unregister(token)
   if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
   if (tolerant('SCARD', registry) or 0) > 0 then
     redis.call('HSETNX', root .. 'tokens', token, id)
-    redis.pcall('SADD', root .. 'stale', token)
+    redis.pcall('SADD', stale, token)
     return false
   end
   redis.call('UNLINK', registry)
   redis.call('HDEL', root .. 'tokens', token)
-  redis.pcall('SREM', root .. 'stale', token)
+  redis.pcall('SREM', stale, token)
   return true
 end
 
--- A deletion cannot be taken back: a recency index of another type has to fail before.
-local function check_orders(other)
-  for _, order in pairs({recent, expiry, owned or recent, other or recent}) do
-    redis.call('ZCARD', order)
-  end
-end
-
--- Leave the order of the owner. With the last conversation goes their tag, wherever it is kept.
-local function disown()
-  if not owned then return end
-  redis.call('ZREM', owned, id)
-  if redis.call('EXISTS', owned) == 0 then redis.call('HDEL', root .. 'owners', owner) end
-end
-
--- Delete the open runs and what was said of their outputs, also what is kept for a while of those
--- that are settled. The names are made here and in keys.py: only the server knows the ids of runs.
-local function drop_replies()
-  local open = root .. 'open:' .. id
-  for _, field in ipairs(tolerant('HKEYS', open) or {}) do
-    if field:sub(1, 6) == 'state:' then
-      local reply = #id .. ':' .. id .. ':' .. field:sub(7)
-      redis.call('UNLINK', root .. 'chunks:' .. reply)
-      redis.pcall('ZREM', root .. 'opened', reply)
-    end
-  end
-  redis.call('UNLINK', open)
-end
-
--- Valkey's HDEL spares a field whose deadline has passed, and readers do not see it. One that HSET
--- wrote has no deadline. If that fails, the server frees the field soon.
-local function drop_field()
-  if redis.call('HDEL', content, id) == 0 and redis.call('EXISTS', content) == 1 then
-    redis.pcall('HSET', content, id, '')
-    redis.call('HDEL', content, id)
-  end
-end
-
--- Delete everything. Returns the token of which search documents are left, nil if none are.
-local function forget()
-  if redis.call('HGET', record, 'replies') then drop_replies() end
-  drop_field()
-  local token = redis.call('HGET', record, 'token')
-  local left = token and not unregister(token) and token or nil
-  redis.call('UNLINK', record, runs, ids, checkpoints)
-  redis.call('ZREM', recent, id)
-  redis.call('ZREM', expiry, id)
-  disown()
-  return left
-end
-
--- The record, and of the field whether it `exists` and its `size`. An expired conversation does not
--- exist, and is deleted if the caller knows its owner, whose order is a key of its own.
+-- The record, and of the field whether it `exists` and its `size`. An expired conversation is `past`
+-- and does not exist.
 local function open()
   local fields = redis.call('HMGET', record, 'owner', 'version', 'expires', 'ttl', 'bytes', 'runs',
     'layout', 'length', 'updated', 'token', 'tag', 'facets', 'indexed', 'end', 'title')
@@ -113,10 +64,6 @@ local function open()
     stored.token, stored.indexed = false, false  -- no documents are known by it
   end
   if stored.expires and stored.expires <= clock() then
-    if stored.owner == owner then
-      local left = forget()
-      stored = {owner = '', version = 0, bytes = 0, runs = 0, tag = '', facets = '', left = left}
-    end
     stored.past = true
   else
     stored.size = redis.call('HSTRLEN', content, id)
@@ -151,10 +98,12 @@ local function unindex(stored)
   stored.token = false
 end
 
--- Why the caller may not write: it is another owner's; or was and has expired: forget it first.
+-- Why the caller may not write: it has expired, and forget.lua has to delete it first, which needs
+-- more keys; or it is another owner's.
 local function refusal(stored)
+  if stored.past then return {'past', stored.owner, id} end
   if (stored.exists or stored.known) and stored.owner ~= owner then
-    return {stored.past and 'past' or 'owner', stored.owner, id}
+    return {'owner', stored.owner, id}
   end
 end
 
@@ -246,7 +195,7 @@ local function note(stored, time, deadline, lifetime, fields, title)
   if stored.schema then
     set('indexed', indexed_as(stored.schema, version, stored.written))
   elseif stored.token then  -- a writer without SEARCH, or of one run among others without documents
-    redis.pcall('SADD', root .. 'stale', stored.token)
+    redis.pcall('SADD', stale, stored.token)
   end
   redis.call('HSET', record, unpack(fields))
   return version

@@ -5,7 +5,7 @@
 -- Returns how many documents were written (1 without a change of them), a refusal
 -- (conversation.lua), {'changed'}, or {'documents'} if some are missing.
 local stored = open()
-local refused = refusal(stored) or not stored.exists and 0 or difference(stored)
+local refused = not stored.past and refusal(stored) or not stored.exists and 0 or difference(stored)
 if refused then return refused end
 local change, fields = change_of(stored, ARGV[6]), {unpack(ARGV, 9)}
 if lacks(stored, change) then return {'documents'} end

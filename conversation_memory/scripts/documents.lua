@@ -155,7 +155,7 @@ local function index(stored, change, time, size, fields)
   elseif schema_of(stored) then  -- still a document for each run, but of several schemas
     stored.schema, stored.written = '0', size
   end
-  if change.all then redis.call('SREM', root .. 'stale', stored.token) end
+  if change.all then redis.call('SREM', stale, stored.token) end
   for field, value in pairs({token = stored.token, tag = tag, facets = change.facets}) do
     if value ~= before[field] then fields[#fields + 1], fields[#fields + 2] = field, value end
   end

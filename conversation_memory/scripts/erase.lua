@@ -1,8 +1,9 @@
--- needs: conversation
+-- needs: forgets
 -- Erase a conversation, expired or not, also one with a key of another type, which no other script
 -- can read; or only count it. One of somebody else leaves the order of the owner.
 -- ARGV  id, owner, whose it may be ('own' of that owner, 'any', 'none'), 1 to erase
--- Returns {conversations, runs, bytes}, all 0 if there is nothing (of that owner).
+-- Returns {conversations, runs, bytes}, all 0 if there is nothing (of that owner); or a refusal
+-- (forgets.lua).
 local before = redis.call('GET', call)
 if before then return cmsgpack.unpack(before) end
 local fields = tolerant('HMGET', record, 'owner', 'version', 'runs', 'bytes') or {}
@@ -18,9 +19,11 @@ if theirs and exists then
   if length > 0 then erased = {1, length, size + (number(fields[4]) or 0)} end
 end
 if ARGV[4] ~= '1' then return erased end
+has_replies = has_replies or is_lost  -- a text could be left
+local refused = theirs and unnamed()
+if refused then return refused end
 check_orders()
 if theirs then
-  if is_lost then drop_replies() end  -- the record does not say if there are any
   if tolerant('HLEN', record) == nil then redis.call('UNLINK', record) end
   forget()
 else

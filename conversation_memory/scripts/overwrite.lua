@@ -1,13 +1,13 @@
--- needs: conversation, restored
+-- needs: forgets, restored
 -- For the archive: restore a conversation over one that is unchanged since it was read, or expired.
--- KEYS  ..., order of the owner it gets, last
+-- KEYS  ..., order of the owner it gets (or of nobody)
 -- ARGV  id, owner, what difference() compares, what restored.lua says
--- Returns 1, a refusal (conversation.lua), {'changed'} or {'digest'}.
+-- Returns 1, a refusal (conversation.lua, forgets.lua), {'changed'} or {'digest'}.
 local stored, refused = enter()
 if refused then return refused end
-local different = not stored.past and difference(stored)
-if different then return different end
-check_orders(KEYS[#KEYS])
+refused = not stored.past and difference(stored) or unnamed()
+if refused then return refused end
+check_orders(KEYS[14])
 forget()
-restore(content, recent, expiry, {described(6, record, runs, ids, KEYS[#KEYS])})
+restore(content, recent, expiry, {described(6, record, runs, ids, KEYS[14])})
 return answer(1)

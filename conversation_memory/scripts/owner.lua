@@ -1,6 +1,6 @@
--- needs: conversation, documents
+-- needs: forgets, documents
 -- Give a conversation to another owner.
--- KEYS  ... , order of the new owner, last
+-- KEYS  ..., order of the new owner (or of nobody)
 -- ARGV  id, owner, new owner ('' nobody), tag for one who has none (documents.lua)
 -- Returns 1, 0 if there is no such conversation, a refusal (conversation.lua), or for retag.lua
 -- 'version schema' if there are more search documents than are changed here. Until those are
@@ -8,18 +8,18 @@
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
-check_orders(KEYS[#KEYS])
+check_orders(KEYS[14])
 disown()
 if ARGV[3] == '' then
   redis.call('HDEL', record, 'owner')
 else
-  redis.call('ZADD', KEYS[#KEYS], stored.updated or clock(), id)
+  redis.call('ZADD', KEYS[14], stored.updated or clock(), id)
   redis.call('HSET', record, 'owner', ARGV[3])
 end
 local schema = schema_of(stored)
 redis.call('HSET', record, 'version', stored.version + 1)
 if stored.token and (tolerant('SCARD', root .. 'documents:' .. stored.token) or 0) > TAGGED then
-  redis.call('SADD', root .. 'stale', stored.token)
+  redis.call('SADD', stale, stored.token)
   return answer(string.format('%d %s', stored.version + 1, schema or ''))
 end
 if stored.token then

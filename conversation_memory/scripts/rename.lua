@@ -1,12 +1,12 @@
--- needs: resealed
+-- needs: resealed, hash_anew
 -- Give a conversation another id.
--- KEYS  ... , record, runs, ids and checkpoints of the new id, last
+-- KEYS  ..., record, runs, ids, checkpoints and open runs of the new id
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
---       of an encrypted one, its field for the new id, how many fields and values of the record and
---       how many texts of the runs, those, and what resealed.lua says
+--       of an encrypted one, its field for the new id, how many fields and values of the record, how
+--       many texts of the runs, how many texts beside them, those, and its checkpoints (hash_anew.lua)
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
--- of another owner, or a refusal (conversation.lua).
-local renamed, moved, known, kept = unpack(KEYS, #KEYS - 3)
+-- of another owner, or a refusal (conversation.lua, forgets.lua).
+local renamed, moved, known, kept, reopened = unpack(KEYS, 14, 18)
 local target = ARGV[6]
 local stored, refused = enter()
 if refused then return refused end
@@ -21,11 +21,17 @@ if deadline and deadline <= clock() then return {'past', past[2] or '', target} 
 if redis.call('HEXISTS', content, target) == 1 or redis.call('EXISTS', renamed, moved) > 0 then
   return (past[2] or '') == owner and -1 or -2
 end
+refused = unnamed(target)
+if refused then return refused end
 check_orders()
-local texts = anew and 10 + ARGV[8]
+local texts = anew and 11 + ARGV[8]
 local others = anew and texts + ARGV[9]
+local agents
 if anew then
-  local map = map_of(others)
+  local first = others + ARGV[10]
+  agents = hash_anew(checkpoints, first)
+  if not agents then return {'changed'} end
+  local map = map_of(others, first - 1)
   local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
   put_replies(fields, streams)
@@ -40,29 +46,30 @@ for from, to in pairs(moves) do
   if redis.call('EXISTS', from) == 1 then redis.call('RENAME', from, to) end
 end
 if anew then
-  redis.call('HSET', renamed, unpack(ARGV, 10, texts - 1))
+  redis.call('HSET', renamed, unpack(ARGV, 11, texts - 1))
   redis.call('UNLINK', moved)
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
   end
-  if stored.expires then redis.pcall('PEXPIREAT', moved, stored.expires) end
-end
-if redis.call('HGET', renamed, 'replies') then
-  local open, fields = root .. 'open:', tolerant('HKEYS', root .. 'open:' .. id) or {}
-  for _, field in ipairs(fields) do
-    local was = #id .. ':' .. id .. ':' .. field:sub(7)
-    local is = #target .. ':' .. target .. ':' .. field:sub(7)
-    local time = field:sub(1, 6) == 'state:' and redis.call('ZSCORE', root .. 'opened', was)
-    if time then
-      redis.call('ZREM', root .. 'opened', was)
-      redis.call('ZADD', root .. 'opened', time, is)
-    end
-    if field:sub(1, 6) == 'state:' and redis.call('EXISTS', root .. 'chunks:' .. was) == 1 then
-      redis.call('RENAME', root .. 'chunks:' .. was, root .. 'chunks:' .. is)
-    end
+  put_hash(kept, agents)
+  if stored.expires then
+    redis.pcall('PEXPIREAT', moved, stored.expires)
+    redis.pcall('PEXPIREAT', kept, stored.expires)
   end
-  if #fields > 0 then redis.call('RENAME', open .. id, open .. target) end
 end
+local fields = has_replies and tolerant('HKEYS', open_runs) or {}
+for _, field in ipairs(fields) do
+  local was, is = reply_of(id, field), reply_of(target, field)
+  local time = was and redis.call('ZSCORE', opened, was)
+  if time then
+    redis.call('ZREM', opened, was)
+    redis.call('ZADD', opened, time, is)
+  end
+  if was and redis.call('EXISTS', stream_of(was)) == 1 then
+    redis.call('RENAME', stream_of(was), stream_of(is))
+  end
+end
+if #fields > 0 then redis.call('RENAME', open_runs, reopened) end
 if stored.token then redis.call('HSET', root .. 'tokens', stored.token, target) end
 for _, order in ipairs({recent, expiry, owned}) do
   local score = redis.call('ZSCORE', order, id)

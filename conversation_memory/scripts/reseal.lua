@@ -2,11 +2,13 @@
 -- Encrypt the title and the open runs of a conversation anew, if they are those that were read, and
 -- delete its search documents.
 -- ARGV  id, owner, what resealed.lua says
--- Returns 1, a refusal (conversation.lua), or {'changed'}.
+-- Returns 1, a refusal (conversation.lua, forgets.lua), or {'changed'}.
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
-local map = map_of(3)
+refused = unnamed()
+if refused then return refused end
+local map = map_of(3, #ARGV)
 local title = map[in_place('title', redis.call('HGET', record, 'title') or '')]
 local fields, streams = replies_anew(map)
 if not title or not fields then return {'changed'} end

@@ -12,6 +12,6 @@ if cursor ~= '0' then return cursor end
 redis.call('HSET', record, 'tag', tag)
 if ARGV[5] ~= '' and stored.version == tonumber(ARGV[4]) then
   redis.call('HSET', record, 'indexed', indexed_as(ARGV[5], stored.version, stored.size))
-  redis.call('SREM', root .. 'stale', stored.token)
+  redis.call('SREM', stale, stored.token)
 end
 return cursor

@@ -54,10 +54,10 @@ for _, field in ipairs(fields) do
 end
 for _, field in ipairs(fields) do
   local number = field:sub(1, 1) == 'd' and redis.call('HGET', checkpoints, field)
-  if number and not needed[tonumber(number)] then
-    doom(field)
-    doom('m' .. number)
-  end
+  if number and not needed[tonumber(number)] then doom(field) end
+  -- After a rotation of keys, no digest tells a message.
+  local message = field:match('^m(%d+)$')
+  if message and not needed[tonumber(message)] then doom(field) end
 end
 for i = 1, #doomed, MANY do
   redis.call('HDEL', checkpoints, unpack(doomed, i, math.min(i + MANY - 1, #doomed)))

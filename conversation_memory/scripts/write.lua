@@ -23,6 +23,7 @@ local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
 if is_sealed(layout) then unindex(stored) end
 local has_list = is_list_form(layout) or not stored.layout or is_list_form(stored.layout)
 if has_list and not runs_kept then redis.call('UNLINK', runs, ids) end
+if is_sealed(layout) and not runs_kept then redis.call('UNLINK', ids) end
 if stored.layout and stored.layout ~= layout then redis.call('HDEL', record, 'end', 'bytes') end
 for i = first, first + count - 1, MANY do
   redis.call('RPUSH', runs, unpack(ARGV, i, math.min(i + MANY, first + count) - 1))

@@ -7,13 +7,12 @@ hashes `tokens` and `owners` tell what they mean, so that documents hold no ids.
 """
 
 import os
-import struct
 from collections.abc import Container, Iterable, Sequence
 from hashlib import sha1
 from random import Random
-from typing import Any
 
 from ..documents import Document
+from ..redis_io.message_pack import packed
 from ..runs import Run
 from .passages import passages
 from .schema import Schema
@@ -129,28 +128,3 @@ class Documents:
         head = [self._digest, fresh_token(), fresh_token(), 1 if self.schema.embed else 0]
         whole = [] if suffixes is None else [suffixes, facets]
         return packed([*head, documents, removed, *whole])
-
-
-_head = struct.Struct(">BI").pack
-
-
-def packed(value: Any) -> bytes:
-    """A value of lists, bytes and small ints in MessagePack, which Lua scripts can unpack."""
-    parts: list[bytes] = []
-    _pack_into(parts, value)
-    return b"".join(parts)
-
-
-def _pack_into(parts: list[bytes], value: Any) -> None:
-    kind = type(value)
-    if kind is bytes:
-        parts += (_head(0xDB, len(value)), value)
-    elif kind is int:
-        parts.append(_head(0xCE, value))
-    else:
-        parts.append(_head(0xDD, len(value)))
-        for item in value:
-            if type(item) is bytes:  # without a call, as most are
-                parts += (_head(0xDB, len(item)), item)
-            else:
-                _pack_into(parts, item)

@@ -30,12 +30,15 @@ SECTIONS = (
     "cluster",
     "encryption",
 )
+NAMED = ("millions",)  # only if it is named: it takes long, and much memory
 ADMIN = ("admin", "auth", "contenttypes", "messages", "sessions")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmark", description=__doc__)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"of {', '.join((*SECTIONS, *NAMED))}"
+    )
     parser.add_argument(
         "--peers",
         action="store_true",

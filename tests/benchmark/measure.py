@@ -38,10 +38,14 @@ class Least(NamedTuple):
     wall: float
 
 
-def least(calls: Calls, rounds: int) -> dict[str, Least]:
+def least(
+    calls: Calls, rounds: int, *, before: Callable[[], object] | None = None
+) -> dict[str, Least]:
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for round in range(-2, rounds):  # two to warm up
         for name, call in calls.items():
+            if before:
+                before()
             start, began = process_time(), perf_counter()
             call()
             took = process_time() - start, perf_counter() - began

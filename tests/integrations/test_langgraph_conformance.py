@@ -4,6 +4,7 @@ import asyncio
 from importlib.util import find_spec
 from unittest import skipUnless
 
+from ..encrypting import HAS_CRYPTOGRAPHY, encryption
 from ..utils import RedisTestCase, close_connections
 
 HAS_SUITE = bool(find_spec("langgraph") and find_spec("langgraph.checkpoint.conformance"))
@@ -69,3 +70,13 @@ class ListConformanceTests(ConformanceTests):
     def test_the_async_methods_pass(self):
         """Of an owner, by the sync ones."""
         self.assert_passed(self.report(SyncSaver, owner="ann"))
+
+
+@skipUnless(HAS_CRYPTOGRAPHY, "cryptography is not installed")
+class EncryptedConformanceTests(ConformanceTests):
+    entry = {"ENCRYPTION": encryption("a")}
+
+
+@skipUnless(HAS_CRYPTOGRAPHY, "cryptography is not installed")
+class EncryptedListConformanceTests(ListConformanceTests):
+    entry = {"LAYOUT": "list", "ENCRYPTION": encryption("a")}

@@ -191,6 +191,11 @@ class PydanticAIStoreTests:
         assert await store.load("a", scope="bob") is None
         bobs = RedisConversationStore(self.index, owner="bob")
         assert await bobs.load("a") is None
+        head = (await anns.read_record("a")).head_id
+        for entry_id in (head, str(head)):
+            assert await anns.read_entry(entry_id)
+            with self.assertRaises(KeyError):
+                await bobs.read_entry(entry_id)
         await bobs.delete("a")
         for scoped in (bobs.save(conversation("a", prompt("x"))), store.save(conversation("a"))):
             with self.assertRaises(ConversationConflict):

@@ -21,14 +21,15 @@ from langgraph.store.base import (
 )
 
 from ...drivers import new_ref
+from ...encryption.sealing import refuse
 from ...exceptions import sensitive
 from ...indexes import ConversationIndex
 from ...keys import Id
+from ...packing import pack
 from ...redis_io.operations import Operation, T, twins
 from ...wire import dumps
 from .filters import are_match, is_match
 from .items import Items, NewItem, StoredItem
-from .packing import pack
 from .vectors import Embedding
 
 _MINUTE = 60_000
@@ -63,6 +64,9 @@ class ConversationBaseStore(BaseStore):
         index_config: IndexConfig | None = None,
         ttl: TTLConfig | None = None,
     ):
+        if index_config is not None:
+            sealing = index._layout.sealing
+            refuse(sealing, index.alias, "vectors of a store of LangGraph (`index_config`)")
         self.index = index
         self.ttl_config = ttl
         self._items = Items(index._layout.keys, index.alias, new_ref(b"", owner, None).owner or b"")

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ...encryption.sealing import refuse
-from ...exceptions import ConversationConflict, ConversationCorrupt
+from ...encryption.checkpoint_fields import SHOWN as SHOWN_FIELD
+from ...encryption.checkpoint_fields import CheckpointFields
+from ...exceptions import ConversationConflict, ConversationCorrupt, Damaged
 from ...layouts import ConversationRef, Layout
+from ...layouts.resealing import checkpoints_anew
 from ...layouts.stored import Refusal
+from ...packing import pack, part, split, unpack
 from ...redis_io.operations import Command, Operation, single
 from ...redis_io.scripts import Script
-from .packing import pack, part, split, unpack
 
 CHECKPOINT = Script("checkpoint")
 PENDING = Script("pending")
@@ -34,6 +36,15 @@ class CheckpointName(NamedTuple):
     namespace: bytes
     id: bytes = b""
 
+    @property
+    def field(self) -> bytes:
+        return b"c" + part(self.namespace) + self.id
+
+    @property
+    def writes(self) -> bytes:
+        """How the fields of its writes begin."""
+        return b"w" + part(self.namespace) + part(self.id)
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelValue:
@@ -44,11 +55,13 @@ class ChannelValue:
     value: Typed | None
     messages: Sequence[tuple[bytes, Typed]] = ()
 
-    def args(self, namespace: bytes) -> list[Any]:
+    def args(self, namespace: bytes, fields: CheckpointFields) -> list[Any]:
         field = b"b" + _value_name(namespace, self.channel, self.version)
         if self.value is not None:
-            return [field, _typed(self.value)]
-        pairs = [one for digest, value in self.messages for one in (digest, _typed(value))]
+            return [field, fields.seal(field, _typed(self.value))]
+        pairs: list[bytes] = []
+        for digest, value in self.messages:
+            pairs += fields.told(digest), fields.seal_message(_typed(value))
         return [field, b"", len(self.messages), *pairs]
 
 
@@ -63,15 +76,17 @@ class PendingWrite:
     path: bytes
     replaces: bool
 
-    @property
-    def args(self) -> list[Any]:
+    def args(self, of: CheckpointName, fields: CheckpointFields) -> list[Any]:
         text = pack([self.channel, self.path]) + _typed(self.value)
-        return [part(self.task) + b"%d" % self.number, text, int(self.replaces)]
+        name = part(self.task) + b"%d" % self.number
+        return [name, fields.seal(of.writes + name, text), int(self.replaces)]
 
     @classmethod
-    def read(cls, name: bytes, text: bytes) -> PendingWrite:
+    def read(
+        cls, of: CheckpointName, name: bytes, text: bytes, fields: CheckpointFields
+    ) -> PendingWrite:
         task, number = split(name)
-        channel, rest = split(text)
+        channel, rest = split(fields.open(of.writes + name, text))
         path, value = split(rest)
         return cls(task, int(number), channel, _read_typed(value), path, False)
 
@@ -88,35 +103,38 @@ class KeptCheckpoint:
     writes: Sequence[PendingWrite] = ()
 
     @classmethod
-    def read(cls, namespace: bytes, reply: Sequence[Any]) -> KeptCheckpoint:
-        """From the reply of checkpoint_of.lua. Raises ValueError."""
+    def read(
+        cls, namespace: bytes, reply: Sequence[Any], fields: CheckpointFields
+    ) -> KeptCheckpoint:
+        """From the reply of checkpoint_of.lua. Raises ValueError or `Damaged`."""
         id, text, names, writes, values, messages = reply
-        parent, checkpoint, metadata, fields = unpack(text)
-        found: dict[bytes, Typed | list[Typed]] = {}
-        for field, value, parts in zip(unpack(fields), values, messages, strict=True):
-            if value is not None:
-                _, rest = split(field)
-                found[split(rest)[0]] = _read_value(value, parts)
-        pending = [*map(PendingWrite.read, names, writes)]
         name = CheckpointName(namespace, id)
+        parent, checkpoint, metadata, channels = fields.open_checkpoint(name.field, text)
+        found: dict[bytes, Typed | list[Typed]] = {}
+        for channel, value, parts in zip(unpack(channels), values, messages, strict=True):
+            if value is not None:
+                _, rest = split(channel)
+                found[split(rest)[0]] = _read_value(b"b" + channel, value, parts, fields)
+        pairs = zip(names, writes, strict=True)
+        pending = [PendingWrite.read(name, *pair, fields) for pair in pairs]
         whole = (_read_typed(checkpoint), _read_typed(metadata))
         return cls(name, parent, *whole, found, pending)
 
-    def text(self, versions: dict[bytes, bytes]) -> bytes:
+    def text(self, versions: dict[bytes, bytes], fields: CheckpointFields) -> bytes:
         """All but values and writes; `versions` are those of the channels."""
         names = [_value_name(self.name.namespace, *pair) for pair in versions.items()]
         known = [_typed(self.checkpoint), _typed(self.metadata)]
-        return pack([self.parent, *known, pack(names)])
+        return fields.seal_checkpoint(self.name.field, [self.parent, *known, pack(names)])
 
 
 class Checkpoints:
     """The checkpoints of one conversation, as one caller sees it."""
 
     def __init__(self, layout: Layout, ref: ConversationRef):
-        refuse(layout.sealing, layout.alias, "checkpoints of LangGraph")
         self.layout = layout
         self.ref = ref
         self._key = layout.keys.checkpoints(ref.id)
+        self._fields = CheckpointFields(layout.sealing, ref.id)
 
     def put(
         self,
@@ -128,14 +146,16 @@ class Checkpoints:
     ) -> Operation[bytes]:
         """Keep a checkpoint and new values. Returns what checkpoint.lua says about `shows`."""
         namespace = kept.name.namespace
-        args = [part(namespace), kept.name.id, kept.text(versions), _run(run), shows]
-        args += [one for value in values for one in value.args(namespace)]
+        text = kept.text(versions, self._fields)
+        args = [part(namespace), kept.name.id, text, _run(run), shows]
+        args += [one for value in values for one in value.args(namespace, self._fields)]
         self._check_size(args)
         found: bytes = yield from self._create_and(CHECKPOINT, args)
         return found
 
     def put_writes(self, name: CheckpointName, writes: Sequence[PendingWrite]) -> Operation[None]:
-        args = [part(name.namespace), name.id, *(one for write in writes for one in write.args)]
+        args = [part(name.namespace), name.id]
+        args += [one for write in writes for one in write.args(name, self._fields)]
         self._check_size(args)
         yield from self._create_and(PENDING, args)
 
@@ -148,7 +168,7 @@ class Checkpoints:
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
             wanted = self.layout._lifetimes(ref)
-            return (yield self.layout._command(script, ref, [*wanted, *args]))
+            return (yield self.layout._command(script, ref, [*wanted, self.layout.form, *args]))
 
         for _ in range(_ATTEMPTS):
             found = yield from self._settled(attempt)
@@ -173,7 +193,15 @@ class Checkpoints:
 
     def shown(self, id: bytes, what: bytes, version: bytes) -> Operation[None]:
         """Note what the conversation shows now, which is of the checkpoint `id`."""
-        yield from self._on_conversation(SHOWN, [id, what, version])
+        sealed = self._fields.seal(SHOWN_FIELD, what)
+        yield from self._on_conversation(SHOWN, [id, sealed, version])
+
+    def opened(self, shown: bytes) -> bytes:
+        """What shown() noted, as a script returned it. Raises `ConversationUndecryptable`."""
+        try:
+            return self._fields.open(SHOWN_FIELD, shown)
+        except Damaged as damage:
+            raise self.layout.damaged(self.ref, damage) from None
 
     def get(self, name: CheckpointName) -> Operation[KeptCheckpoint | None]:
         [found] = yield from self.get_all([name])
@@ -189,7 +217,9 @@ class Checkpoints:
         if reply is None:
             return None
         try:
-            return KeptCheckpoint.read(name.namespace, reply)
+            return KeptCheckpoint.read(name.namespace, reply, self._fields)
+        except Damaged as damage:
+            raise self.layout.damaged(self.ref, damage) from None
         except (AttributeError, TypeError, ValueError):
             raise self.damage(reply[0]) from None
 
@@ -210,19 +240,25 @@ class Checkpoints:
 
     def metadata(self, names: Sequence[CheckpointName]) -> Operation[list[Typed | None]]:
         """That of some which names() has listed; None for one that was deleted since."""
-        fields = [b"c" + part(name.namespace) + name.id for name in names]
+        fields = [name.field for name in names]
         texts = (yield single("HMGET", self._key, *fields)) if fields else []
         found = []
         for name, text in zip(names, texts, strict=True):
             try:
-                found.append(None if text is None else _read_typed(unpack(text)[2]))
-            except (IndexError, ValueError):
+                found.append(None if text is None else self._metadata(name, text))
+            except Damaged as damage:
+                raise self.layout.damaged(self.ref, damage) from None
+            except ValueError:
                 raise self.damage(name.id) from None
         return found
 
+    def _metadata(self, name: CheckpointName, text: bytes) -> Typed:
+        _, _, metadata, _ = self._fields.open_checkpoint(name.field, text)
+        return _read_typed(metadata)
+
     def what_is_shown(self) -> Operation[bytes]:
-        """What shown() noted last."""
-        return (yield single("HGET", self._key, "shown")) or b""
+        """What shown() noted last, see opened()."""
+        return (yield single("HGET", self._key, SHOWN_FIELD)) or b""
 
     def remove(
         self, names: Sequence[CheckpointName], runs: Sequence[bytes] = ()
@@ -233,10 +269,18 @@ class Checkpoints:
 
     def copy_to(self, target: ConversationRef) -> Operation[None]:
         """Copy all to a conversation that was forked from this one."""
-        other = Checkpoints(self.layout, target)
         # A conversation that shows the same may be another thread.
-        if (yield from other._on_conversation(COPY_CHECKPOINTS, [], [self._key])) == -1:
+        if (yield from self._copied(target)) == -1:
             raise self.layout._conflict(target, "has checkpoints already")
+
+    def _copied(self, target: ConversationRef) -> Operation[int]:
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            args: list[Any] = [0]
+            if self.layout.sealing is not None:
+                args = [1, *(yield from checkpoints_anew(self.layout.keys, self.ref.id, target.id))]
+            return (yield self.layout._command(COPY_CHECKPOINTS, ref, args, [self._key]))  # type: ignore[no-any-return]
+
+        return (yield from self.layout._settled(target.for_a_call(), attempt))
 
 
 def names_of(
@@ -266,5 +310,9 @@ def _read_typed(text: bytes) -> Typed:
     return type.decode(), value
 
 
-def _read_value(text: bytes, messages: Sequence[bytes] | None) -> Typed | list[Typed]:
-    return _read_typed(text) if messages is None else [*map(_read_typed, messages)]
+def _read_value(
+    field: bytes, text: bytes, messages: Sequence[bytes] | None, fields: CheckpointFields
+) -> Typed | list[Typed]:
+    if messages is None:
+        return _read_typed(fields.open(field, text))
+    return [*map(_read_typed, fields.open_messages(messages))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -12,26 +11,28 @@ from typing import Any
 
 from ...clock import now
 from ...collection.erase import erase_items
-from ...encryption.sealing import refuse
+from ...encryption.item_texts import ItemTexts, times_of
+from ...encryption.sealing import NO_ENCRYPTION
 from ...exceptions import (
     ConversationCorrupt,
     ConversationError,
+    ConversationUndecryptable,
     Damaged,
     RedisDenied,
     RedisReadOnly,
+    Undecryptable,
 )
 from ...keys import Keys, decode, encode
+from ...layouts.proof import proven
+from ...packing import pack, unpack
 from ...redis_io.operations import Command, Operation, single
 from ...redis_io.scripts import Script
 from ...wire import loads
-from .packing import pack, unpack
 
 ITEM = Script("item")
 ITEMS_READ = Script("items_read")
 
 Namespace = tuple[str, ...]
-
-_times = re.compile(rb"(\d{1,15}) (\d{1,15}) (\d{1,15}) (\d{1,15}) ").match
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,12 @@ class StoredItem:
     vectors: Sequence[bytes]
 
     @classmethod
-    def read(cls, namespace: Namespace, key: str, text: bytes) -> StoredItem:
+    def read(cls, namespace: Namespace, key: str, text: bytes, texts: ItemTexts) -> StoredItem:
         """Raises ValueError or `Damaged`."""
-        found = _times(text)
+        found = times_of(text)
         if found is None:
             raise ValueError("An item has no times.")
-        value, *vectors = unpack(text[found.end() :])
+        value, *vectors = unpack(texts.open(encode(key), text[found.end() :]))
         created, updated, lifetime, deadline = map(int, found.groups())
         own = (namespace, key, created, updated, lifetime, deadline)
         return cls(*own, loads(value), vectors)
@@ -78,7 +79,6 @@ class Items:
     """All items that one owner has in an index, or nobody (an empty owner)."""
 
     def __init__(self, keys: Keys, alias: str, owner: bytes):
-        refuse(keys.sealing, alias, "items of a store of LangGraph")
         self._keys = keys
         self._alias = alias
         self._owner = owner
@@ -114,8 +114,13 @@ class Items:
         for name, flat in zip(names, replies, strict=True):
             fields = flat if isinstance(flat, dict) else dict(zip(*[iter(flat)] * 2, strict=True))
             for key, text in fields.items():
-                with suppress(ConversationError):  # it costs none of the others
+                try:
                     found.append(self._read(name, decode(key), text))
+                except ConversationUndecryptable as error:
+                    if self._lacks(error.key_id):
+                        raise
+                except ConversationError:  # it costs none of the others
+                    continue
         yield from self.slide(item for item in found if not _lives(item, time))
         living = [item for item in found if _lives(item, time)]
         return sorted(living, key=lambda item: (-item.updated, item.namespace, item.key))
@@ -132,10 +137,23 @@ class Items:
                 yield calls
 
     def put(self, items: Sequence[NewItem]) -> Operation[None]:
-        if items:
-            yield [
-                self._call(ITEM, it.namespace, encode(it.key), it.text, it.lifetime) for it in items
-            ]
+        if not items:
+            return
+        if self._keys.sealing is not None:
+            yield from proven(self._keys, self._alias)
+            # Raises for an item that cannot be decrypted, and must not be replaced.
+            yield from self.get([(it.namespace, it.key, False) for it in items if it.text])
+        replies = yield [self._putting(it) for it in items]
+        for item, reply in zip(items, replies, strict=True):
+            if isinstance(reply, list):
+                key = decode(reply[1])
+                why = f"it is encrypted with key {key!r}, and {NO_ENCRYPTION}"
+                raise self._undecryptable(item.namespace, item.key, Undecryptable(why, b"", key))
+
+    def _putting(self, item: NewItem) -> Command[Any]:
+        key, sealing = encode(item.key), self._keys.sealing
+        text = self._texts(item.namespace).seal(key, item.text)
+        return self._call(ITEM, item.namespace, key, text, item.lifetime, int(sealing is not None))
 
     def namespaces(self, prefix: Namespace = ()) -> Operation[list[Namespace]]:
         """Those in which there are items, sorted."""
@@ -162,10 +180,30 @@ class Items:
 
     def _read(self, namespace: Namespace, key: str, text: bytes) -> StoredItem:
         try:
-            return StoredItem.read(namespace, key, text)
+            return StoredItem.read(namespace, key, text, self._texts(namespace))
+        except Undecryptable as damage:
+            raise self._undecryptable(namespace, key, damage) from None
         except (Damaged, ValueError):
-            where = f"{'/'.join(namespace)!r} in index {self._keys.name!r} (alias {self._alias!r})"
-        raise ConversationCorrupt(f"The item {key!r} of namespace {where} cannot be read.", text)
+            what = f"{self._where(namespace, key)} cannot be read."
+        raise ConversationCorrupt(what, text)
+
+    def _where(self, namespace: Namespace, key: str) -> str:
+        where = f"{'/'.join(namespace)!r} in index {self._keys.name!r} (alias {self._alias!r})"
+        return f"The item {key!r} of namespace {where}"
+
+    def _undecryptable(
+        self, namespace: Namespace, key: str, damage: Undecryptable
+    ) -> ConversationUndecryptable:
+        what = f"{self._where(namespace, key)} cannot be decrypted: {damage.reason}."
+        return ConversationUndecryptable(f"{what} It was not changed.", damage.raw, damage.key_id)
+
+    def _texts(self, namespace: Namespace) -> ItemTexts:
+        return ItemTexts(self._keys.sealing, self._owner, _packed(namespace))
+
+    def _lacks(self, key_id: str) -> bool:
+        """True for a key without which items would be missing from every search."""
+        sealing = self._keys.sealing
+        return sealing is None or sealing.keyring.get(key_id.encode()) is None
 
 
 def _packed(namespace: Namespace) -> bytes:

@@ -170,7 +170,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         """Bring the conversation in step with the thread; `found` is that of checkpoint.lua."""
         anew = found.startswith(b"lost")
         try:
-            before = ShownThread.read(found[4:])
+            before = ShownThread.read(thread.opened(found[4:]))
         except (TypeError, ValueError):
             before, anew = ShownThread(), True
         projection = Projection(self.index._layout, thread.ref, before)

@@ -34,5 +34,9 @@ class Command(MemoryCommand):
         before = done.seen - done.rotated - done.failed
         text = f"Encrypted {counted(done.rotated, 'conversation')} with the newest key"
         self.say(self.style.SUCCESS(f"{text}; {before:,} had it already."))
-        if done.failed:
-            raise CommandError(f"Not encrypted, see above: {counted(done.failed, 'conversation')}.")
+        if done.items:
+            self.say(f"Encrypted {counted(done.items, 'item')} of LangGraph with it, too.")
+        failed = {"conversation": done.failed, "item": done.failed_items}
+        if any(failed.values()):
+            left = " and ".join(counted(number, what) for what, number in failed.items() if number)
+            raise CommandError(f"Not encrypted, see above: {left}.")

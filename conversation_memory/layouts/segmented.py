@@ -1,0 +1,195 @@
+"""Appending to an encrypted document, which the server cannot read: it adds a segment."""
+
+from abc import ABC
+from collections.abc import Sequence
+from typing import Any
+
+from ..conf import IndexSettings
+from ..documents import build, opening_of, tail_of
+from ..encryption.sealing import DOCUMENT, key_of, missing_key
+from ..redis_io.operations import Command, Operation
+from ..redis_io.scripts import Script
+from ..runs import Run
+from ..segments import SEPARATOR, SegmentPosition, added_text, sealed_segment
+from .base import Layout
+from .refs import ConversationRef, Encoded, Snapshot, digest, identified
+from .stored import Refusal
+
+SEGMENT = Script("segment")
+
+# A reader opens each segment for itself, so an append that finds as many makes one of them.
+_MOST_SEGMENTS = 32
+
+_MOST_POSITIONS = 10_000
+
+# Up to how many bytes the script adds to a document: Lua is slow at copying.
+_ADDED_TO = 128 * 1024
+
+# How many runs were added, and the new version; None if only a reader of all of it can add them.
+Added = tuple[int, int] | Refusal | None
+
+
+class SegmentedLayout(Layout, ABC):
+    """Adds segments behind the end of a document as this process saw it last.
+
+    If it has another end by now, the script tells which, and the segment is sealed again.
+    """
+
+    def __init__(self, settings: IndexSettings):
+        super().__init__(settings)
+        self._positions: dict[bytes, SegmentPosition] = {}
+
+    def append(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[int]:
+        runs = identified(runs)
+        if not (yield from self._takes_segments(ref, runs)):
+            return (yield from super().append(ref, runs))
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+            added = yield from self._add(ref, runs, "", digested)
+            if added is None:
+                return (yield from self._append_to_document(ref, runs))
+            return added if isinstance(added, list) else added[0]
+
+        return (yield from self._settled(ref, attempt))
+
+    def extend(
+        self, ref: ConversationRef, runs: Sequence[Run], version: int
+    ) -> Operation[int | None]:
+        if not (yield from self._takes_segments(ref, runs)):
+            return (yield from super().extend(ref, runs, version))
+
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | None | Refusal]:
+            added = yield from self._add(ref, runs, version, digested)
+            return added[1] if isinstance(added, tuple) else added
+
+        return (yield from self._settled(ref, attempt))
+
+    def _takes_segments(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[bool]:
+        if self.sealing is None or not runs or (yield from self.indexer()) is not None:
+            return False
+        texts = [self.text_of(run) for run in runs]
+        self._check_runs(ref, texts)
+        # The reader of a segment splits a canonical document.
+        return all(map(opening_of, texts)) and not self._is_full(ref.id)
+
+    def _is_full(self, id: bytes) -> bool:
+        position = self._positions.get(id)
+        return position is not None and position.number >= _MOST_SEGMENTS
+
+    def _add(
+        self, ref: ConversationRef, runs: Sequence[Run], version: int | str, digested: bool
+    ) -> Operation[Added]:
+        text = added_text([self.text_of(run) for run in runs])
+        position = self._positions.get(ref.id)
+        if position is None:
+            document = build(runs, {})
+            sealed, size = self._sealed(DOCUMENT, ref.id, document.raw), document.end
+        else:
+            sealed, size = self._segment(ref.id, text, position.end), len(text)
+        reply = yield self._adding(ref, runs, version, position, sealed, size)
+        if isinstance(reply, bytes):
+            added, written = map(int, reply.split())
+            if added:
+                number = position.number if position else 0
+                self._note(ref.id, SegmentPosition.of(sealed)._replace(number=number + 1))
+            return added, written
+        if reply[0] == b"long":
+            snapshot = Snapshot.from_replies(self.keys, ref.id, reply[1], reply[2])
+            snapshot = snapshot.digested() if digested else snapshot
+            return (yield from self._add_to_long(ref, runs, snapshot, reply[3]))
+        if reply[0] == b"behind":
+            self._check_key(ref, reply[3])
+            self._note(ref.id, SegmentPosition(reply[1], reply[2]) if reply[1] else None)
+            return None if self._is_full(ref.id) else list(reply)
+        return None if reply[0] == b"changed" else list(reply)
+
+    def _sealed(self, kind: bytes, id: bytes, text: bytes) -> bytes:
+        assert self.sealing is not None
+        return self.sealing.seal(kind, id, text)
+
+    def _segment(self, id: bytes, text: bytes, end: bytes) -> bytes:
+        assert self.sealing is not None
+        return sealed_segment(self.sealing, id, text, end)
+
+    def _adding(
+        self,
+        ref: ConversationRef,
+        runs: Sequence[Run],
+        version: int | str,
+        position: SegmentPosition | None,
+        sealed: bytes,
+        size: int,
+    ) -> Command[bytes | list[Any]]:
+        def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
+            if reply[0] == b"large":
+                self._check_size(ref, reply[1])
+            return reply
+
+        own: list[Any] = [*self._lifetimes(ref), self.form, version, self.max_bytes, _ADDED_TO]
+        title, end = (b"", position.end) if position else (self._title(ref, runs), b"")
+        own += [title, end, sealed, size]
+        command = self._command(SEGMENT, ref, [*own, *(digest(run.id) for run in runs)])
+        return Command(command.calls, decoded)
+
+    def _add_to_long(
+        self, ref: ConversationRef, runs: Sequence[Run], snapshot: Snapshot, known: bytes
+    ) -> Operation[Added]:
+        """Add a segment to a document that is too long for a script, and was read therefore."""
+        record, field = snapshot.record, snapshot.field or b""
+        self._check_key(ref, key_of(field).encode())
+        position = SegmentPosition.of(field)
+        if position.number >= _MOST_SEGMENTS:
+            self._note(ref.id, position)
+            return None
+        text = added_text([self.text_of(run) for run in runs])
+        grown = SEPARATOR.join((field, self._segment(ref.id, text, position.end)))
+        facts = {
+            "layout": self.form,
+            "runs": (record.runs or 0) + len(runs),
+            "length": len(grown),
+            "crc": tail_of(grown),
+            "end": (record.end or 0) + len(text),
+        }
+        told = b"".join([known, *(digest(run.id) for run in runs)])
+        self._check_size(ref, len(grown))
+        ref = self._seen(ref, snapshot)
+        encoded = Encoded(grown, [], facts, [], told)
+        written = yield from self._write(ref, encoded, snapshot, b"")
+        return (len(runs), written) if isinstance(written, int) else written
+
+    def _write(
+        self,
+        ref: ConversationRef,
+        encoded: Encoded,
+        expected: Snapshot | None,
+        change: bytes,
+        *,
+        title: bytes = b"",
+        keeps_times: bool = False,
+    ) -> Operation[int | Refusal]:
+        self._note_end(ref.id, encoded.field)
+        return super()._write(ref, encoded, expected, change, title=title, keeps_times=keeps_times)
+
+    def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
+        snapshot = yield from super()._snapshot(ref, digested=digested)
+        self._note_end(ref.id, snapshot.field)
+        return snapshot
+
+    def _note_end(self, id: bytes, field: bytes | None) -> None:
+        if self.sealing is None:
+            return
+        is_readable = field and self.sealing.keyring.get(key_of(field).encode()) is not None
+        self._note(id, SegmentPosition.of(field) if field and is_readable else None)
+
+    def _check_key(self, ref: ConversationRef, id: bytes) -> None:
+        """Raises `ConversationUndecryptable` if nobody with these keys can read the document."""
+        if id and self.sealing is not None and self.sealing.keyring.get(id) is None:
+            raise self.damaged(ref, missing_key(id.decode()))
+
+    def _note(self, id: bytes, position: SegmentPosition | None) -> None:
+        if position is None:
+            self._positions.pop(id, None)
+            return
+        if len(self._positions) >= _MOST_POSITIONS:
+            self._positions.clear()
+        self._positions[id] = position

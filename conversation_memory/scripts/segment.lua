@@ -1,0 +1,53 @@
+-- needs: conversation
+-- Layout `hash`, encrypted: add a segment with runs that are not known yet; see segments.py.
+-- ARGV  id, owner, lifetime, default lifetime, layout, version ('' any; with one, the runs are known to be
+--       new), most bytes of the conversation, most bytes of a document that is changed here, title, end of the
+--       document ('' for a new conversation), the segment (or the new document), how much further the runs
+--       of the decrypted document end then, then of each run what tells it
+-- Returns 'added version', a refusal (conversation.lua), {'large', bytes}, {'changed'} if the version is
+-- another, another program wrote the field, or only the caller can tell, {'behind', end, segments, key} if the
+-- document has another end, or {'long', fields of the record, field, what tells its runs} for a longer
+-- document, to be changed by the caller.
+local layout, version, most, bound, text = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[10], ARGV[11]
+local stored, refused = enter()
+if refused then return refused end
+local told = {unpack(ARGV, 13)}
+local known, count, ends = '', 0, 0
+if stored.exists then
+  -- Runs of whom it is not known which they are may be those that are to be added.
+  known = redis.call('GET', ids) or ''
+  if stored.layout ~= layout or stored.length ~= stored.size or (stored.ends or 10) <= 10
+    or known == '' or stored.size > LONG and not is_untouched() then return {'changed'} end
+  count, ends = stored.runs, stored.ends
+end
+if version ~= '' and stored.version ~= tonumber(version) then return {'changed'} end
+local repeated = 0
+for _, digest in ipairs(told) do
+  if version == '' and place_in(known, digest) then repeated = repeated + 1 end
+end
+if repeated == #told then return answer('0 0') end
+if repeated > 0 then return {'changed'} end
+local size = (stored.exists and stored.size + 1 or 0) + #text
+if size > most then return {'large', size} end
+if stored.exists then
+  local field = redis.call('HGET', content, id)
+  if #field > tonumber(ARGV[8]) then
+    return {'long', redis.call('HMGET', record, 'owner', 'title', 'created', 'updated', 'runs',
+      'version', 'expires', 'layout', 'length', 'crc', 'end', 'bytes'), field, known}
+  end
+  if field:sub(-22) ~= bound then
+    local _, others = field:gsub('~', '~')
+    return {'behind', field:sub(-22), others + 1, field:match('^cm1%.([%w_-]+)%.') or ''}
+  end
+  text = field .. '~' .. text
+elseif bound ~= '' then
+  return {'behind', '', 0, ''}
+end
+local time, deadline = place(stored, ARGV[3], ARGV[4])
+if not stored.exists then redis.call('UNLINK', runs, ids) end
+redis.call('HSET', content, id, text)
+remember(known, told)
+expire(stored, deadline, #text)
+local fields = {'layout', layout, 'runs', count + #told, 'length', #text, 'crc', text:sub(-10),
+  'end', ends + ARGV[12]}
+return answer(#told .. ' ' .. note(stored, time, deadline, ARGV[3], fields, ARGV[9]))

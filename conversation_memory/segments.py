@@ -1,0 +1,58 @@
+"""An encrypted document in segments: itself, and behind it what appends have added to its runs.
+
+A segment is bound to the end of the one before it, the tag of a cipher. So none opens behind
+another one, and none can be left out, repeated or moved. The server adds one without reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .documents import read
+from .encryption.sealing import DOCUMENT, SEGMENT, Sealing, is_sealed
+from .exceptions import Undecryptable
+
+SEPARATOR = b"~"
+
+_END = 22  # base64url digits that have the tag
+
+
+class SegmentPosition(NamedTuple):
+    """Where the next segment goes: the end of the last one, and how many there are."""
+
+    end: bytes
+    number: int
+
+    @classmethod
+    def of(cls, field: bytes) -> SegmentPosition:
+        return cls(field[-_END:], field.count(SEPARATOR) + 1)
+
+
+def added_text(texts: Sequence[bytes]) -> bytes:
+    """Runs as they follow others in a document."""
+    return b"".join([b", " + text for text in texts])
+
+
+def sealed_segment(sealing: Sealing, id: bytes, text: bytes, end: bytes) -> bytes:
+    """What is added behind a document that ends with `end`."""
+    return sealing.seal(SEGMENT, id, text, end)
+
+
+def opened_document(sealing: Sealing, id: bytes, field: bytes, end: int | None = None) -> bytes:
+    """The document in one piece. Raises `Undecryptable`, or `Damaged` if that is not one.
+
+    `end` is where its runs end, if known.
+    """
+    if SEPARATOR not in field or not is_sealed(field):
+        return sealing.open(DOCUMENT, id, field)
+    first, *others = field.split(SEPARATOR)
+    plain, last, texts = sealing.open(DOCUMENT, id, first), first, []
+    for segment in others:
+        if not is_sealed(segment):
+            raise Undecryptable("a part of it is not encrypted", field)
+        texts.append(sealing.open(SEGMENT, id, segment, last[-_END:]))
+        last = segment
+    text = b"".join(texts)
+    start = read(plain).end if end is None else max(end - len(text), 0)
+    return b"".join((plain[:start], text, plain[start:]))
