@@ -11,7 +11,7 @@ from typing import Any
 from .clock import now
 from .collection.listing import Listing, counting
 from .collection.statistics import Discovery, Statistics, discover, statistics
-from .collection.summaries import Summary, shown
+from .collection.summaries import Summary
 from .conf import IndexSettings
 from .documents import read
 from .exceptions import ConversationCorrupt, Damaged
@@ -114,7 +114,7 @@ class Browsable(Performing):
         """
         found: list[Summary] = []
         for _ in range(_ATTEMPTS):
-            _, ids = yield numbered(self._layout.keys, span, offset, limit)
+            _, ids = yield from self._numbered(span, offset, limit)
             found, moved = yield from self._listing.existing(ids, span.owner, glances=True)
             if not moved:
                 break
@@ -125,7 +125,8 @@ class Browsable(Performing):
 
     def _glance(self, *conversation_ids: Id) -> Operation[list[Summary]]:
         """The summaries of these conversations, without those that do not exist."""
-        return shown(self._layout.keys, [encode(id) for id in conversation_ids])
+        found = yield from self._listing.summaries([*map(encode, conversation_ids)], glances=True)
+        return [summary for summary in found if summary.exists]
 
     glance, aglance = twins(_glance)
 
@@ -224,6 +225,11 @@ class Browsable(Performing):
 
     discover, adiscover = twins(_discover)
 
+    def _numbered(self, span: Span, offset: int, limit: int) -> Operation[tuple[int, list[bytes]]]:
+        """See numbered()."""
+        found: tuple[int, list[bytes]] = yield numbered(self._layout.keys, span, offset, limit)
+        return found
+
     def _walk(
         self,
         span: Span,
@@ -236,9 +242,9 @@ class Browsable(Performing):
         found: list[bytes] = []
         skipped, looked_at, room = 0, 0, MOST_READ
         for offset in range(start, start + MOST_LOOKED_AT, _STEP):
-            count, ids = yield numbered(self._layout.keys, span, offset, _STEP)
-            listed = yield from shown(self._layout.keys, ids, glances=False)
-            wanted = [summary for summary in listed if is_wanted(summary)]
+            count, ids = yield from self._numbered(span, offset, _STEP)
+            listed = yield from self._listing.summaries(ids)
+            wanted = [summary for summary in listed if summary.exists and is_wanted(summary)]
             if read is not None:
                 small = []
                 for summary in wanted:

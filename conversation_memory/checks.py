@@ -237,6 +237,12 @@ def _check_sharing(entries: Mapping[str, Any]) -> Iterator[CheckMessage]:
                 hint="Give one of them another INDEX, or both the same LAYOUT.",
                 id="conversation_memory.E006",
             )
+        if other.shards != index.shards:
+            yield Error(
+                f"{both} SHARDS.",
+                hint="Give one of them another INDEX, or both the same SHARDS.",
+                id="conversation_memory.E013",
+            )
         if (other.encryption is None) != (index.encryption is None):
             yield Error(
                 f"settings.REDIS[{other.alias!r}] and settings.REDIS[{index.alias!r}] share the "

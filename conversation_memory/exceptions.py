@@ -250,7 +250,7 @@ _RULES: tuple[tuple[type[Exception], str, type[ConversationMemoryError], str], .
     (Exception, "OOM", RedisReadOnly, _MEMORY),
     (Exception, "BUSY", RedisUnavailable, "is busy with a script"),
     (Exception, "WRONGTYPE", RedisMisconfigured, "holds a key of another type where this index "
-     "should be"),
+     "should be; an index that was made with SHARDS requires SHARDS"),
     (Exception, "Cluster mode is not enabled|cluster support disabled", RedisMisconfigured,
      "is not a cluster; give its entry a URL instead of CLUSTER"),
     (Exception, "DB index is out of range", RedisMisconfigured, "has no database of that number"),

@@ -16,8 +16,9 @@ from .exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
 from .keys import decode
 from .layouts import Layout
 from .layouts.proof import is_proof, proofs
-from .redis_io.operations import Ahead, Operation, allowed, info, single
+from .redis_io.operations import Operation, allowed, info, single
 from .redis_io.scripts import WRITES
+from .redis_io.steps import Ahead
 from .search_index.reasons import explained
 
 NAMES = (

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import astuple, replace
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from . import conf
 from .browse import Browsable
 from .collection import bulk
-from .collection import erase as erasure
 from .collection.listing import Listing, counting
 from .collection.rotation import RotatingIndex
 from .collection.selection import EVERYTHING, Selection
 from .collection.summaries import Summary
 from .drivers import RedisConversationMemoryDriver, new_ref
+from .erasing import ErasingIndex
 from .exceptions import InvalidIndexError
 from .exports import Exportable
 from .keys import Id, decode, encode
@@ -29,19 +28,13 @@ from .redis_io.replicas import read_only, replicated
 from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
-from .signals import conversations_anonymised, conversations_erased
-
-logger = logging.getLogger("conversation_memory")
-
-_ERASED = "Erased %d conversations (%d runs, %d bytes) of owner %r from index %r (alias %r)."
-_ANONYMISED = "Gave %d conversations of owner %r to nobody in index %r (alias %r)."
 
 # With READ_FROM, replicas are asked for these.
 MAY_LAG = frozenset("count recent select search facets activity".split())
 
 
 class ConversationIndex(
-    Searchable, Browsable, Exportable, ReplyingIndex, RotatingIndex, Maintainable
+    Searchable, Browsable, Exportable, ErasingIndex, ReplyingIndex, RotatingIndex, Maintainable
 ):
     """A named collection of conversations.
 
@@ -180,45 +173,6 @@ class ConversationIndex(
 
     reap, areap = twins(_reap)
 
-    def erase(self, *, owner: Id, dry_run: bool = False) -> erasure.Erasure:
-        """Delete all conversations of an owner, 500 at a time, including expired ones.
-
-        Returns the counts; with `dry_run`, deletes nothing. Sends the signal
-        `conversations_erased`. What the owner writes after the end stays.
-        """
-        erased = self._run(self._erasing(owner, dry_run), "erase")
-        if not dry_run:  # send_robust(): a failing receiver must not hide that the data is erased
-            event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
-            conversations_erased.send_robust(**event, erasure=erased)
-        return erased
-
-    async def aerase(self, *, owner: Id, dry_run: bool = False) -> erasure.Erasure:
-        """See erase()."""
-        erased = await self._arun(self._erasing(owner, dry_run), "erase")
-        if not dry_run:
-            event = self._logged_event(_ERASED, *astuple(erased), owner=owner)
-            await conversations_erased.asend_robust(**event, erasure=erased)
-        return erased
-
-    def anonymise(self, *, owner: Id) -> int:
-        """Give every conversation of an owner to nobody. Returns how many there were.
-
-        Texts, metadata and titles stay as they are. Sends `conversations_anonymised`.
-        """
-        anonymising = bulk.anonymise(self._layout, self._listing, _someone(owner))
-        count = self._run(anonymising, "anonymise")
-        event = self._logged_event(_ANONYMISED, count, owner=owner)
-        conversations_anonymised.send_robust(**event, conversations=count)
-        return count
-
-    async def aanonymise(self, *, owner: Id) -> int:
-        """See anonymise()."""
-        anonymising = bulk.anonymise(self._layout, self._listing, _someone(owner))
-        count = await self._arun(anonymising, "anonymise")
-        event = self._logged_event(_ANONYMISED, count, owner=owner)
-        await conversations_anonymised.asend_robust(**event, conversations=count)
-        return count
-
     def __iter__(self) -> Iterator[str]:
         """Every conversation id, in no order, in constant memory.
 
@@ -235,6 +189,24 @@ class ConversationIndex(
             for id in await self._arun(cursor.next(), "ids"):
                 yield decode(id)
 
+    def _each(
+        self,
+        ask: Callable[[ConversationIndex], Operation[T]],
+        shards: Sequence[ConversationIndex] | None = None,
+        *,
+        is_read: bool = False,
+    ) -> Operation[list[T]]:
+        """The results of an operation on some of the shards, by default on all."""
+        results: list[T] = []
+        for shard in self.shards if shards is None else shards:
+            results.append((yield from ask(shard)))
+        return results
+
+    def _split(self, ids: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
+        """Conversation ids by the shard that has them."""
+        found = [*ids]
+        return {self: found} if found else {}
+
     def _is_replica(self, read_from: str) -> bool:
         if read_from not in ("primary", "replica"):
             raise ValueError("read_from must be 'primary' or 'replica'.")
@@ -245,27 +217,30 @@ class ConversationIndex(
         # A read that moves the deadline is a write.
         return read_from == "replica" and not self.settings.ttl_on_read
 
-    def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
-        return (erasure.foresee if dry_run else erasure.erase)(self._layout, _someone(owner))
-
-    def _logged_event(self, message: str, *counts: int, owner: Id) -> dict[str, Any]:
-        name = decode(encode(owner))
-        logger.info(message, *counts, name, self.name, self.alias)
-        return {"sender": type(self), "index": self, "owner": name}
-
     def _run(self, operation: Operation[T], name: str = "other") -> T:
-        connection, may_lag = self._connection, self._may_lag(name)
-        client = connection.replica if may_lag else connection.client
-        asked = self._asked(operation, may_lag=may_lag)
+        client = self._client(name)
         with self._layout.telemetry.observe(name, client) as seen:
-            return seen.result(perform(client, asked, self.alias))
+            return seen.result(self._perform(client, operation, name))
 
     async def _arun(self, operation: Operation[T], name: str = "other") -> T:
-        connection, may_lag = self._connection, self._may_lag(name)
-        client = connection.async_replica if may_lag else connection.async_client
-        asked = self._asked(operation, may_lag=may_lag)
+        client = self._async_client(name)
         with self._layout.telemetry.observe(name, client) as seen:
-            return seen.result(await aperform(client, asked, self.alias))
+            return seen.result(await self._aperform(client, operation, name))
+
+    def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
+        asked = self._asked(operation, may_lag=self._may_lag(name))
+        return perform(client, asked, self.alias)
+
+    async def _aperform(self, client: Any, operation: Operation[T], name: str) -> T:
+        asked = self._asked(operation, may_lag=self._may_lag(name))
+        return await aperform(client, asked, self.alias)
+
+    def _client(self, name: str) -> Any:
+        return self._connection.replica if self._may_lag(name) else self._connection.client
+
+    def _async_client(self, name: str) -> Any:
+        connection = self._connection
+        return connection.async_replica if self._may_lag(name) else connection.async_client
 
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
         if may_lag:
@@ -274,6 +249,15 @@ class ConversationIndex(
 
     def _may_lag(self, name: str) -> bool:
         return self.settings.read_from == "replica" and name in MAY_LAG
+
+    @property
+    def shards(self) -> Sequence[ConversationIndex]:
+        """The indexes that hold the conversations: this one alone, unless it has SHARDS."""
+        return (self,)
+
+    def shard_of(self, conversation_id: Id) -> ConversationIndex:
+        """The index that holds a conversation: this one, unless it has SHARDS."""
+        return self
 
     @property
     def server(self) -> str:
@@ -293,7 +277,7 @@ class IndexHandler:
     def __getitem__(self, alias: str) -> ConversationIndex:
         """Raises `InvalidIndexError` for an alias that does not exist or cannot be used."""
         if alias not in self._indexes:
-            self._indexes[alias] = ConversationIndex(conf.get(alias))
+            self._indexes[alias] = _opened(conf.get(alias))
         return self._indexes[alias]
 
     def open(self, alias: str, name: str) -> ConversationIndex:
@@ -330,7 +314,9 @@ class IndexHandler:
 indexes = IndexHandler()
 
 
-def _someone(owner: Id) -> bytes:
-    if owner in (None, "", b""):
-        raise ValueError("`owner` is required.")
-    return encode(owner)
+def _opened(settings: conf.IndexSettings) -> ConversationIndex:
+    if settings.shards == 1:
+        return ConversationIndex(settings)
+    from .sharding import ShardedIndex  # which is one of several of these
+
+    return ShardedIndex(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -35,6 +36,16 @@ def decode(name: bytes) -> str:
     return name.decode("utf-8", _ERRORS)
 
 
+def shard_name(index: str, number: int) -> str:
+    """The index that is shard `number` of `index`."""
+    return f"{index}:{number:02d}"
+
+
+def shard_number(conversation_id: bytes, shards: int) -> int:
+    """The shard that a conversation is in, of so many."""
+    return zlib.crc32(conversation_id) % shards
+
+
 class Keys:
     """The keys of one index, which share the slot of the index.
 
@@ -54,6 +65,10 @@ class Keys:
 
     def content(self, conversation_id: bytes) -> bytes:
         """Hash: conversation id -> document. The only key that Griptape knows."""
+        return self.index
+
+    def shards(self) -> bytes:
+        """String: the number of shards, where the hash would be of an index that has none."""
         return self.index
 
     def record(self, conversation_id: bytes) -> bytes:

@@ -91,7 +91,7 @@ class Maintainable(Performing):
         is a finding. What the server refuses to tell is "unknown".
         """
         thread = ThreadPoolExecutor(1)
-        answer = thread.submit(lambda: self._run(examined(self._layout), "health"))
+        answer = thread.submit(lambda: self._run(self._examined(), "health"))
         thread.shutdown(wait=False)
         try:
             return answer.result(within)
@@ -104,8 +104,11 @@ class Maintainable(Performing):
         """See health()."""
         try:
             async with asyncio.timeout(within):
-                return await self._arun(examined(self._layout), "health")
+                return await self._arun(self._examined(), "health")
         except TimeoutError:
             return unusable(_SILENT.format(self._layout.alias, within))
         except ConversationMemoryError as error:
             return unusable(str(error))
+
+    def _examined(self) -> Operation[Health]:
+        return examined(self._layout)

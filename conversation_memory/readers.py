@@ -19,6 +19,7 @@ from .runs import Run, estimate_tokens
 from .search import embeddings as embedding
 from .search.engine import Engine
 from .search.request import Request
+from .search.results import SearchResults
 
 # What a driver with read_from="replica" asks a replica for. Not read(): of its revision, writes
 # are made.
@@ -189,13 +190,16 @@ class ConversationReader:
 
     def _candidates(self, request: Request, of: str) -> Operation[tuple[list[Run], bool]]:
         """The runs that RediSearch ranks, or without it the few runs to rank."""
-        found = yield from Engine(self._layout, Listing(self._layout)).search(request)
+        found = yield from self._searched(request)
         if not found.scanned:
             return [hit.run for hit in found], True
         runs = (yield from self._tail(embedding.FEW + 1)) if of == "conversation" else []
         if of == "owner" or len(runs) > embedding.FEW:
             raise embedding.too_many(self._layout.alias, found.reasons, of)
         return runs, False
+
+    def _searched(self, request: Request) -> Operation[SearchResults]:
+        return Engine(self._layout, Listing(self._layout)).search(request)
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:
         return self._layout.reading(self._ref, operation)

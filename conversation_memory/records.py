@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from .clock import moment
 from .encryption.sealing import TITLE, Sealing
-from .exceptions import Damaged
+from .exceptions import Damaged, RedisUnavailable
 from .keys import decode
 from .runs import Run
 
@@ -156,12 +156,21 @@ class Page(Sequence[Record]):
     """Some records of a listing, newest first.
 
     `next` is the cursor to continue from, None at the end. `unlisted` conversations of other
-    programs are not listed yet: each listing adopts some of them.
+    programs are not listed yet: each listing adopts some of them. Of an index with SHARDS,
+    `missing` are the names of the shards that did not answer: their conversations are left out.
     """
 
     records: list[Record]
     next: str | None = None
     unlisted: int = 0
+    missing: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> list[Record]:
+        """The records. Raises `RedisUnavailable` if shards are missing."""
+        if self.missing:
+            raise RedisUnavailable(f"Shards that did not answer: {', '.join(self.missing)}.")
+        return self.records
 
     @overload
     def __getitem__(self, index: int) -> Record: ...

@@ -184,9 +184,9 @@ class PruneTests(Selecting):
     def test_by_age_what_somebody_writes_to_meanwhile_stays(self):
         self.write(self.index)
 
-        def overtaken(keys, ids):
+        def overtaken(keys, ids, **options):
             self.index.driver("2").append(run("b"))
-            return summaries(keys, ids)
+            return summaries(keys, ids, **options)
 
         with mock.patch.object(listing, "summaries", overtaken):
             pruned = self.index.prune(Selection(until=self.day(4)))
@@ -197,8 +197,8 @@ class PruneTests(Selecting):
     def test_what_went_to_another_owner_meanwhile_stays(self, index):
         self.write(index, 3)
 
-        def overtaken(keys, ids):
-            found = yield from summaries(keys, ids)
+        def overtaken(keys, ids, **options):
+            found = yield from summaries(keys, ids, **options)
             self.index.driver("3").move_to("bob")
             return found
 

@@ -9,6 +9,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
+from itertools import takewhile
+from threading import Lock
 from typing import Any, TypeVar
 
 from ..clock import iso, now
@@ -92,24 +94,41 @@ class Dump:
         ]
 
     def _read(self, ids: Sequence[bytes]) -> Operation[list[Stored]]:
-        return read(self.index._layout.keys, ids)
+        """The first of some conversations; see read()."""
+        parts = self.index._split(ids)
+        found = yield from self.index._each(
+            lambda shard: read(shard._layout.keys, parts[shard]), [*parts], is_read=True
+        )
+        known = {it.id: it for several in found for it in several}
+        return [known[id] for id in takewhile(known.__contains__, ids)]
 
     def _select(self, ids: Ids) -> Operation[str]:
         """Put the selected ids into `ids`. Returns the version of the server."""
-        owner = self.selection.owner_key
-        if self.selection.ids is not None:
-            yield from self._select_named(ids)
-        else:
-            order = self.index._layout.keys.recency(owner)
-            cursor = self.index._listing.ids() if owner is None else members(order)
-            yield from self._select_listed(ids, cursor)
+        parts = self.index._split(map(encode, self.selection.ids or ()))
+        shards = None if self.selection.ids is None else [*parts]
+        yield from self.index._each(
+            lambda shard: self._select_in(shard, parts.get(shard), ids), shards
+        )
         self.total = len(ids)
         return (yield from info("server")).get("redis_version", "")
 
-    def _select_named(self, ids: Ids) -> Operation[None]:
+    def _select_in(
+        self, shard: ConversationIndex, named: Sequence[bytes] | None, ids: Ids
+    ) -> Operation[None]:
+        if named is not None:
+            yield from self._select_named(shard, named, ids)
+            return
+        owner = self.selection.owner_key
+        order = shard._layout.keys.recency(owner)
+        cursor = shard._listing.ids() if owner is None else members(order)
+        yield from self._select_listed(shard, ids, cursor)
+
+    def _select_named(
+        self, shard: ConversationIndex, named: Sequence[bytes], ids: Ids
+    ) -> Operation[None]:
         """Raises `ConversationNotFound` for an unknown id."""
-        layout = self.index._layout
-        chosen = list(dict.fromkeys(map(encode, self.selection.ids or ())))
+        layout = shard._layout
+        chosen = list(dict.fromkeys(named))
         for start in range(0, len(chosen), BATCH):
             batch = chosen[start : start + BATCH]
             found = yield from summaries(layout.keys, batch, SIZE_FIELDS)
@@ -118,8 +137,10 @@ class Dump:
                     raise layout.not_found(ConversationRef(it.id))
             ids.add((it.id, -1 if it.score is None else it.score) for it in found)
 
-    def _select_listed(self, ids: Ids, cursor: ScanCursor[list[bytes]]) -> Operation[None]:
-        keys, owner = self.index._layout.keys, self.selection.owner_key
+    def _select_listed(
+        self, shard: ConversationIndex, ids: Ids, cursor: ScanCursor[list[bytes]]
+    ) -> Operation[None]:
+        keys, owner = shard._layout.keys, self.selection.owner_key
         while cursor.goes_on:
             found = yield from cursor.next()
             if not found:
@@ -180,11 +201,13 @@ class Ids:
         # SQLite deletes the file of an empty name with the connection. Django may send a response
         # from another thread than the one that made it.
         self._db = sqlite3.connect("", check_same_thread=False)
+        self._lock = Lock()  # the shards of an index are read at the same time
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, time INTEGER) WITHOUT ROWID")
 
     def add(self, ids: Iterable[tuple[bytes, int]]) -> None:
-        self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ids)
+        with self._lock:
+            self._db.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ids)
 
     def add_new(self, id: bytes) -> bool:
         """Returns False if it is known already."""

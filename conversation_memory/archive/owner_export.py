@@ -82,18 +82,18 @@ class OwnerExport(Dump):
                     # Rendering takes longer than the event loop may stand still.
                     yield await asyncio.to_thread(self._rendered)
 
-    def _select(self, ids: Ids) -> Operation[str]:
-        version = yield from super()._select(ids)
+    def _select_in(
+        self, shard: ConversationIndex, named: Sequence[bytes] | None, ids: Ids
+    ) -> Operation[None]:
+        yield from super()._select_in(shard, named, ids)
         # Of a record that cannot be read, only the recency index tells the owner.
-        keys = self.index._layout.keys
+        keys = shard._layout.keys
         cursor = members(keys.recency(self.selection.owner_key))
         while cursor.goes_on:
             found = yield from cursor.next()
             types = (yield [single("TYPE", keys.record(id)) for id in found]) if found else []
             pairs = zip(found, types, strict=True)
             ids.add((id, -1) for id, type in pairs if type not in (b"hash", b"none"))
-        self.total = len(ids)
-        return version
 
     @contextmanager
     def _open(self) -> Iterator[None]:

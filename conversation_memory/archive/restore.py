@@ -1,7 +1,9 @@
 """Restoring an archive: deciding what to do with each conversation, and doing it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -20,9 +22,11 @@ from ..layouts import ConversationRef
 from ..layouts.declared import redeclared
 from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
-from ..redis_io.operations import Ahead, Command, Operation, single
+from ..redis_io.operations import Command, Operation, single
+from ..redis_io.steps import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
+from .counts import EXAMPLES, WRITTEN, Counts
 from .entries import Item, Stored, Written, permission, read, restore_open_runs, writing
 from .format import Entry, Malformed
 
@@ -30,56 +34,7 @@ POLICIES = ("fail", "skip", "replace", "newest")
 
 _BATCH_BYTES = 2**19  # with more, the memory for each batch is got from the system anew
 _BATCH = 200
-_EXAMPLES = 10
-_OWNERS = 100
 _ATTEMPTS = 20
-_WRITTEN = ("new", "replaced")
-
-
-@dataclass(slots=True)
-class Counts:
-    """The conversations of an archive by outcome of the restore, or of its plan.
-
-    `same` are stored already, `conflicts` with other content or another record: these are
-    `replaced`, `skipped`, or `kept` because the stored conversation is unreadable, which is never
-    overwritten. `unreadable` of those written are damaged, and restored as their archived bytes.
-    `owners` counts the conversations of owners missing from the map. `examples` are ids by outcome.
-    """
-
-    new: int = 0
-    same: int = 0
-    conflicts: int = 0
-    replaced: int = 0
-    skipped: int = 0
-    kept: int = 0
-    expired: int = 0
-    unreadable: int = 0
-    owners: dict[str, int] = field(default_factory=dict)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    @property
-    def seen(self) -> int:
-        return self.new + self.same + self.conflicts + self.expired
-
-    def add(self, item: Item) -> None:
-        """Count one, by its outcome."""
-        kind, entry = item.outcome, item.entry
-        setattr(self, kind, getattr(self, kind) + 1)
-        if kind in ("skipped", "replaced", "kept"):
-            self.conflicts += 1
-        named = [kind]
-        if kind in _WRITTEN and entry.runs is None:
-            self.unreadable += 1
-            named.append("unreadable")
-        for name in named:
-            examples = self.examples.setdefault(name, [])
-            if len(examples) < _EXAMPLES:
-                examples.append(decode(entry.id))
-
-    def add_owner(self, owner: bytes) -> None:
-        name = decode(owner)
-        if name in self.owners or len(self.owners) < _OWNERS:
-            self.owners[name] = self.owners.get(name, 0) + 1
 
 
 Progress = Callable[[Counts], object]
@@ -139,13 +94,12 @@ class Restore:
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
-        yield permission(self._layout)
-        yield from proven(self._layout.keys, self._layout.alias)
-        yield from self._layout.indexer()  # RediSearch needs its index before the first write
-        stored = yield single("HLEN", self._layout.keys.index)
+        stored = sum((yield from self.index._each(_prepare)))
         if self.on_conflict == "fail" and stored:
             self._check_conflicts((yield from self._foresee(bool)))
         self._is_fresh = not stored
+        if len(self.index.shards) > 1:
+            return (yield from self._write_shards(progress))
         return (yield from self._write_all(progress))
 
     def _foresee(self, progress: Progress) -> Operation[Counts]:
@@ -179,10 +133,34 @@ class Restore:
             yield from self._settle(*sent, counts, progress)
         return counts
 
+    def _write_shards(self, progress: Progress) -> Operation[Counts]:
+        """See _write_all(): each batch is written to all of its shards at the same time."""
+
+        def write(shard: ConversationIndex) -> Operation[Counts]:
+            restore = copy(self)
+            restore.index, restore._layout = shard, shard._layout
+            return restore._write_part({id: batch[id] for id in parts[shard]})
+
+        counts = Counts()
+        read_on = Ahead(partial(next, self._batches(counts), None))
+        while batch := (yield (yield read_on)):
+            parts = self.index._split(batch)
+            for part in (yield from self.index._each(write, [*parts])):
+                counts.include(part)
+            progress(counts)
+        return counts
+
+    def _write_part(self, batch: Batch) -> Operation[Counts]:
+        counts = Counts()
+        items, commands = yield from self._prepared(batch)
+        sent = (yield Ahead(commands)) if commands else None
+        yield from self._settle(items, commands, sent, counts, bool)
+        return counts
+
     def _prepared(self, batch: Batch) -> Operation[tuple[list[Item], list[Command[Written]]]]:
         """What to do with each conversation of a batch, and the commands that do it."""
         items = yield from (self._hoped(batch) if self._is_fresh else self._decided(batch))
-        chosen = [item for item in items if item.outcome in _WRITTEN]
+        chosen = [item for item in items if item.outcome in WRITTEN]
         for item in chosen:
             item.document = self._document(item.entry)
         return items, writing(self._layout, chosen)
@@ -220,7 +198,7 @@ class Restore:
         same: list[bytes] = []  # a previous restore may have stopped before their search documents
         for item in items:
             id = item.entry.id
-            if item.outcome in _WRITTEN and id not in written:
+            if item.outcome in WRITTEN and id not in written:
                 left[id] = item.entry
                 continue
             counts.add(item)
@@ -241,17 +219,26 @@ class Restore:
 
     def _decided(self, batch: Batch) -> Operation[list[Item]]:
         """Compare a batch with what is stored."""
+        parts = self.index._split(batch)
+        decided = yield from self.index._each(
+            lambda shard: self._decided_in(shard, {id: batch[id] for id in parts[shard]}),
+            [*parts],
+            is_read=True,
+        )
+        return [item for items in decided for item in items]
+
+    def _decided_in(self, shard: ConversationIndex, batch: Batch) -> Operation[list[Item]]:
         time = yield from _time(batch)
         items, ids = [], [*batch]
         while ids:
-            found = yield from read(self._layout.keys, ids)
+            found = yield from read(shard._layout.keys, ids)
             items += [self._compared(batch[it.id], it, time) for it in found]
             ids = ids[len(found) :]
         return items
 
     def _compared(self, entry: Entry, stored: Stored, now: int) -> Item:
         item = self._item(entry, stored.entry, now)
-        if item.outcome in _WRITTEN and not stored.is_blank:
+        if item.outcome in WRITTEN and not stored.is_blank:
             if stored.has_right_types:
                 item.instead_of = stored.expected
             else:
@@ -329,8 +316,17 @@ class Restore:
         raise ConversationConflict(
             f"Index {self.index.name!r} (alias {self.index.alias!r}) has other content or another "
             f"record for {counted(counts.conflicts, 'conversation')}: {names}"
-            f"{' …' if counts.conflicts > _EXAMPLES else ''}. They were not changed."
+            f"{' …' if counts.conflicts > EXAMPLES else ''}. They were not changed."
         )
+
+
+def _prepare(shard: ConversationIndex) -> Operation[int]:
+    """Returns how many conversations there are."""
+    layout = shard._layout
+    yield permission(layout)
+    yield from proven(layout.keys, layout.alias)
+    yield from layout.indexer()  # RediSearch needs its index before the first write
+    return int((yield single("HLEN", layout.keys.index)))
 
 
 def _time(batch: Batch) -> Operation[int]:

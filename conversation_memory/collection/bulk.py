@@ -119,6 +119,7 @@ def reap(layout: Layout, listing: Listing, batches: int | None = None) -> Operat
 
 def anonymise(layout: Layout, listing: Listing, owner: bytes) -> Operation[int]:
     """Remove the owner from their conversations. Returns how many there were."""
+    yield single("HLEN", layout.keys.index)  # see erase()
     keys, moved = layout.keys, 0
     order, nobody = keys.recency(owner), keys.recency(b"")
     while ids := (yield single("ZRANGE", order, 0, BATCH - 1)):

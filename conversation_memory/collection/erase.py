@@ -45,6 +45,7 @@ class Copies:
 
 def erase(layout: Layout, owner: bytes) -> Operation[Erasure]:
     """Erase all conversations of an owner, also those written meanwhile."""
+    yield single("HLEN", layout.keys.index)  # fails if the conversations are elsewhere, in shards
     has_documents = layout.schema is not None or (yield single("EXISTS", layout.keys.search()))
     if has_documents:
         yield allowed([layout.keys.index, layout.keys.root], [*ERASE.commands, *SWEEPS])
@@ -73,6 +74,7 @@ def erase_items(keys: Keys, owner: bytes) -> Operation[int]:
 
 def foresee(layout: Layout, owner: bytes) -> Operation[Erasure]:
     """Count what `erase` would delete."""
+    yield single("HLEN", layout.keys.index)
     total, cursor = Erasure(), members(layout.keys.recency(owner))
     while cursor.goes_on:
         ids = yield from cursor.next()

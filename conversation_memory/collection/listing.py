@@ -4,7 +4,7 @@ from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..clock import now
 from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
@@ -36,6 +36,17 @@ _LONG_STEP = 500  # the server looks for the score of each
 _LONG_STEPS = 20
 
 
+class Front(NamedTuple):
+    """What the first step of a listing finds: time and id of each, newest first.
+
+    Other programs have written `unlisted` conversations, and the shards `missing` did not answer.
+    """
+
+    listed: list[PageKey]
+    unlisted: int = 0
+    missing: tuple[str, ...] = ()
+
+
 class Listing:
     """The operations that read all conversations of an index."""
 
@@ -46,16 +57,24 @@ class Listing:
         self._cursor = b"0"
 
     def recent(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Page]:
-        limit, unlisted = page_limit(limit), 0
+        limit = page_limit(limit)
+        listed, unlisted, missing = yield from self.front(limit, owner, before)
+        found, _ = yield from self.existing([id for _, id in listed], owner, LISTED)
+        next = _cursor(*listed[-1]) if len(listed) == limit else None
+        return Page([summary.record for summary in found], next, unlisted, missing)
+
+    def front(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Front]:
         start = () if before is None else _start(before)
         page = page_of(self._keys.recency(owner), limit, *start)
         if owner is None and before is None:
             listed, unlisted = yield from self.with_adoption(page)
-        else:
-            listed = yield page
-        found, _ = yield from self.existing([id for _, id in listed], owner, LISTED)
-        next = _cursor(*listed[-1]) if len(listed) == limit else None
-        return Page([summary.record for summary in found], next, unlisted)
+            return Front(listed, unlisted)
+        return Front((yield page))
+
+    def page(self, owner: bytes | None, limit: int, *start: Any) -> Operation[list[PageKey]]:
+        """See page_of()."""
+        found: list[PageKey] = yield page_of(self._keys.recency(owner), limit, *start)
+        return found
 
     def batch(
         self, selection: Selection, after: PageKey | None, *, oldest_first: bool = False
@@ -64,9 +83,13 @@ class Listing:
         owner = selection.owner_key
         if after is None and owner is None and selection.ids is None:
             yield from self.adopt()
-        ids, next = yield from chosen(self._keys, selection, after, oldest_first=oldest_first)
-        found = yield from summaries(self._keys, ids)
+        ids, next = yield from chosen(self.page, selection, after, oldest_first=oldest_first)
+        found = yield from self.summaries(ids)
         return [summary for summary in found if _belongs(summary, owner)], next
+
+    def summaries(self, ids: Sequence[bytes], *, glances: bool = False) -> Operation[list[Summary]]:
+        """See summaries()."""
+        return (yield from summaries(self._keys, ids, glances=glances))
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
         ref = ConversationRef(id)

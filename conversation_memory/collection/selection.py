@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from django.utils.timezone import is_naive
 
 from ..clock import milliseconds
-from ..keys import Id, Keys, encode
+from ..keys import Id, encode
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 
@@ -76,9 +76,15 @@ def page_of(order: bytes, limit: int, *start: Any) -> Command[list[PageKey]]:
 
 
 def chosen(
-    keys: Keys, selection: Selection, after: PageKey | None = None, *, oldest_first: bool = False
+    page: Callable[..., Operation[list[PageKey]]],
+    selection: Selection,
+    after: PageKey | None = None,
+    *,
+    oldest_first: bool = False,
 ) -> Operation[tuple[list[bytes], PageKey | None]]:
     """The next ids that `selection` selects, and where to continue, None at the end.
+
+    `page` is that of a Listing.
 
     A conversation that is written to meanwhile may be missed; oldest first, it is returned (again).
     The index may list deleted conversations, and those of other programs only after adoption.
@@ -88,8 +94,8 @@ def chosen(
     time = selection.start if oldest_first else selection.end
     # A key that no conversation has, directly before those of `time`, from either side.
     front = ("", "") if time is None else (time - 0.5, b"")
-    order, direction = keys.recency(selection.owner_key), "oldest" if oldest_first else ""
-    found = yield page_of(order, BATCH, *(after or front), direction)
+    direction = "oldest" if oldest_first else ""
+    found = yield from page(selection.owner_key, BATCH, *(after or front), direction)
     ids = [id for score, id in found if selection.has(score)]
     is_last = len(found) < BATCH or len(ids) < len(found)
     return ids, None if is_last else found[-1]

@@ -49,14 +49,14 @@ class Discovery:
     is_complete: bool = True
 
 
-def statistics(keys: Keys, edges: Sequence[int]) -> Operation[Statistics]:
+def statistics(keys: Keys, edges: Sequence[int], sampled: int = SAMPLE) -> Operation[Statistics]:
     order = keys.recency()
     spans: list[Command[int]] = [
         single("ZCOUNT", order, start, f"({end}")
         for start, end in zip(edges, edges[1:], strict=False)
     ]
     newest = single("ZREVRANGE", order, 0, 0, "WITHSCORES", decode=score)
-    random: Command[list[bytes]] = single("HRANDFIELD", keys.index, SAMPLE)
+    random: Command[list[bytes]] = single("HRANDFIELD", keys.index, sampled)
     opened: Command[int] = single("ZCARD", keys.opened(), otherwise=0)
     asked: list[Command[Any]] = [counting(keys), newest, random, opened, *spans]
     conversations, last, ids, open_runs, *active = yield asked

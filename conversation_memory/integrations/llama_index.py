@@ -81,7 +81,7 @@ class _OfIndex(BaseModel):
         before = None
         while True:
             page = yield from self._index._recent(_PAGE, owner=self.owner, before=before)
-            found += (record.conversation_id for record in page)
+            found += (record.conversation_id for record in page.whole)
             before = page.next
             if before is None:
                 return found

@@ -190,7 +190,7 @@ class RedisConversationStore(ConversationStore):
         while limit is None or len(logs) < limit:
             size = _PAGE if limit is None else min(_PAGE, limit - len(logs))
             page = yield from self._index._recent(size, owner=owner, before=before)
-            ids = [record.conversation_id for record in page]
+            ids = [record.conversation_id for record in page.whole]
             try:
                 found = yield from abreast(*map(self._readable, ids))
             except RedisMisconfigured as error:

@@ -210,13 +210,20 @@ class Layout(EncryptedConversation):
     def fork(
         self, ref: ConversationRef, target: ConversationRef, until: str | None
     ) -> Operation[None]:
+        runs, metadata = yield from self.until(ref, until)
+        yield from self.guarded(target, self.store(target, runs, metadata, "0-absent"))
+
+    def until(
+        self, ref: ConversationRef, run_id: str | None
+    ) -> Operation[tuple[Sequence[Run], dict[str, Any]]]:
+        """The runs up to and including that of an id, or all, and the metadata."""
         source = yield from self.read(ref)
         if not source.exists:
             raise self.not_found(ref)
         runs = source.runs
-        if until is not None:
-            runs = runs[: self._position(ref, runs, until) + 1]
-        yield from self.guarded(target, self.store(target, runs, source.metadata, "0-absent"))
+        if run_id is not None:
+            runs = runs[: self._position(ref, runs, run_id) + 1]
+        return runs, source.metadata
 
     def set_title(self, ref: ConversationRef, title: str) -> Operation[None]:
         if len(title) > MAX_TITLE:

@@ -12,8 +12,9 @@ from ..encryption.sealing import DOCUMENT, NO_ENCRYPTION, RUN, TITLE
 from ..exceptions import ConversationCorrupt, ReplyLost, Undecryptable, counted
 from ..keys import decode
 from ..records import SEALED
-from ..redis_io.operations import Command, Operation, Pause, T, single
+from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
+from ..redis_io.steps import Pause
 from ..runs import Run
 from ..titles import proposed
 from .declared import declared

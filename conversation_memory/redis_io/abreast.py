@@ -1,5 +1,6 @@
 """Several operations whose round trips are made together."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from .operations import Command, Operation
@@ -22,10 +23,18 @@ def abreast(*operations: Operation[Any]) -> Operation[list[Any]]:
 
 def _sent(steps: dict[int, Any]) -> Operation[dict[int, Any]]:
     commands: list[Command[Any]] = []
-    for step in steps.values():
-        commands += [step] if isinstance(step, Command) else step
+    others: dict[int, Any] = {}
+    for position, step in steps.items():
+        if isinstance(step, Command):
+            commands.append(step)
+        elif isinstance(step, Sequence):
+            commands += step
+        else:
+            others[position] = yield step
     found: list[Any] = [*reversed((yield commands))] if commands else []
-    return {
-        position: found.pop() if isinstance(step, Command) else [found.pop() for _ in step]
-        for position, step in steps.items()
-    }
+    for position, step in steps.items():
+        if isinstance(step, Command):
+            others[position] = found.pop()
+        elif isinstance(step, Sequence):
+            others[position] = [found.pop() for _ in step]
+    return others

@@ -31,6 +31,7 @@ from ..exceptions import (
     translate,
 )
 from .scripts import Call, Script, with_source
+from .steps import Ahead, Elsewhere, Pause
 from .traffic import note_conflict, note_exchange
 
 # Raised without the frames below: they hold documents, and Django prints them in error reports.
@@ -62,29 +63,12 @@ class Command(Generic[T]):
         return f"<Command {[call[0] for call in self.calls]}>"  # never the arguments
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A wait before the next attempt, in seconds."""
-
-    seconds: float
-    is_after_conflict: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """Commands to send, or a slow function to call in a thread, without waiting for the answer.
-
-    Yielding it returns a future immediately; yielding the future returns the answer.
-    """
-
-    work: Sequence[Command[Any]] | Callable[[], Any]
-
-
 _REPLIES = (bytes, int, list, type(None))
 
 _FUTURES = (Future, asyncio.Future)
 
-Step = Command[Any] | Sequence[Command[Any]] | Pause | Ahead | Future[Any] | asyncio.Future[Any]
+_Other = Pause | Ahead | Elsewhere | Future[Any] | asyncio.Future[Any]
+Step = Command[Any] | Sequence[Command[Any]] | _Other
 Operation = Generator[Step, Any, T]
 
 
@@ -160,6 +144,8 @@ def _send(client: Any, step: Step, alias: str) -> Any:
         return answer
     if isinstance(step, _FUTURES):
         return step.result()
+    if isinstance(step, Elsewhere):
+        return step.take()
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
@@ -204,6 +190,8 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
         return task
     if isinstance(step, _FUTURES):
         return await asyncio.wrap_future(step)
+    if isinstance(step, Elsewhere):
+        return await step.atake()
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
@@ -321,15 +309,17 @@ def twins(
     Both have its parameters; the first has its docstring. Error reports do not show their
     arguments, which may be messages.
     """
-    name = operation.__name__.removeprefix("_")
+    own = operation.__name__  # looked up, so that a subclass may have another
+    name = own.removeprefix("_")
 
     @sensitive
     def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(operation(self, *args, **kwargs), name)
+        found: Operation[T] = getattr(self, own)(*args, **kwargs)
+        return self._run(found, name)
 
     @sensitive
     async def arun(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._arun(operation(self, *args, **kwargs), name)
+        return await self._arun(getattr(self, own)(*args, **kwargs), name)
 
     result = operation.__annotations__["return"].removeprefix("Operation[").removesuffix("]")
     describe(run, operation, name, operation.__doc__, result)

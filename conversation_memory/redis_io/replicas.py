@@ -6,8 +6,9 @@ from typing import Any
 
 from ..conf import WaitSettings
 from ..exceptions import ConversationMemoryError, RedisNotReplicated
-from .operations import Ahead, Command, Operation, Step, T, single
+from .operations import Command, Operation, Step, T, single
 from .scripts import as_read_only, writes
+from .steps import Ahead
 
 
 def replicated(operation: Operation[T], wait: WaitSettings | None, alias: str) -> Operation[T]:

@@ -8,6 +8,7 @@ knows the nodes.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -112,6 +113,15 @@ class SlotNodes:
     def moved(self, error: MovedError) -> Any:
         """Note the node that an answer named; to be awaited in an event loop."""
         return self._manager.move_slot(error)
+
+    @property
+    def node(self) -> str | None:
+        """The name of the node that serves the slot, None if it is not known yet."""
+        if self._cluster is None or self._failed:
+            return None
+        with suppress(SlotNotCoveredError):
+            return str(self._manager.get_node_from_slot(self.slot).name)
+        return None
 
     def is_write(self, error: Exception) -> bool:
         """True if a replica answered so because it was asked to write: nothing has moved."""

@@ -41,6 +41,8 @@ class Engine:
         self._verifier = Verifier(layout, listing)
 
     def search(self, request: Request) -> Operation[SearchResults]:
+        if request.cursor.shards:
+            raise ValueError("This is a cursor of a search in an index with SHARDS.")
         if request.is_hopeless:
             reasons = (Reason("too_long"),) if request.query.is_shortened else ()
             return SearchResults([], reasons=reasons)

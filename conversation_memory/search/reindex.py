@@ -16,7 +16,8 @@ from ..exceptions import (
 from ..layouts import ConversationRef, Layout
 from ..layouts.long_lists import split_by_bytes
 from ..layouts.refs import Indexed, Snapshot, owner_of
-from ..redis_io.operations import Ahead, Command, Operation, single
+from ..redis_io.operations import Command, Operation, single
+from ..redis_io.steps import Ahead
 from ..search_index.reasons import explained
 from ..search_index.sweep import sweep
 

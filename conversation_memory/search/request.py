@@ -23,6 +23,8 @@ MOST = 1000
 
 _CURSOR = re.compile(r"([is])(\d{1,9})-(\d{0,15})-([\w.-]{0,1500})", re.ASCII).fullmatch
 
+_SHARDS = re.compile(r"m[\w.:~-]{1,500000}", re.ASCII).fullmatch
+
 _LOOKUPS = {
     "tag": ("exact", "in"),
     "numeric": ("exact", "gt", "gte", "lt", "lte"),
@@ -103,6 +105,8 @@ class Cursor:
     With RediSearch and `-time`, `newest` is the time in ms of the newest hit: a later run would
     shift the pages, and so does one that arrives within the same ms.
 
+    Of an index with SHARDS, `shards` are the cursors in each of them, as text.
+
     In a scan, the hits are those of a part of the index: of the `count` conversations, 0 if
     unknown, that `recent()` lists `before` a cursor of its own.
     """
@@ -112,8 +116,11 @@ class Cursor:
     count: int = 0
     before: str = ""
     is_scan: bool = False
+    shards: str = ""
 
     def __str__(self) -> str:
+        if self.shards:
+            return f"m{self.shards}"
         if self.is_scan:
             return f"s{self.offset}-{self.count}-{self.before}"
         return f"i{self.offset}-{self.newest}-"
@@ -123,6 +130,8 @@ class Cursor:
         """Raises ValueError for a text that is not the `next` of a search."""
         if text is None:
             return cls()
+        if _SHARDS(text):
+            return cls(shards=text[1:])
         if not (parts := _CURSOR(text)):
             raise ValueError(f"{text[:100]!r} is not a cursor of a search.")
         offset, number = int(parts[2]), int(parts[3] or 0)

@@ -20,10 +20,11 @@ def titled(
     words = layout.schema.words if layout.schema else Words()
     query = Query.parse(text, words)
     found: list[Record] = []
+    missing: tuple[str, ...] = ()
     for _ in range(MOST_BATCHES if query.wanted else 0):
         page = yield from listing.recent(BATCH, owner, before)
         found += [record for record in page if query.matches(words.stream(record.title))]
-        before = page.next
+        before, missing = page.next, page.missing
         if before is None:
-            return Page(found, None)
-    return Page(found, before if query.wanted else None)
+            return Page(found, None, missing=missing)
+    return Page(found, before if query.wanted else None, missing=missing)

@@ -15,7 +15,8 @@ from ..exceptions import (
     RedisReadOnly,
 )
 from ..keys import COUNT, decode
-from ..redis_io.operations import Command, Operation, Pause, info, single
+from ..redis_io.operations import Command, Operation, info, single
+from ..redis_io.steps import Pause
 from .reasons import Reason
 from .schema import Schema
 

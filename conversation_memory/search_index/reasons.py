@@ -35,6 +35,7 @@ _SENTENCES = {
     "invalid": "{detail}",
     "too_long": "The query is too long.",
     "warning": "RediSearch says: {detail}.",
+    "shards": "Shards that could not be asked: {detail}.",
     # A search that reads the conversations.
     "unread": "Conversations that were read so far: only {count:,}.",
     "earlier": "Earlier conversations were searched for the previous pages.",

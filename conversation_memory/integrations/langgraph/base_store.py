@@ -69,7 +69,8 @@ class ConversationBaseStore(BaseStore):
             refuse(sealing, index.alias, "vectors of a store of LangGraph (`index_config`)")
         self.index = index
         self.ttl_config = ttl
-        self._items = Items(index._layout.keys, index.alias, new_ref(b"", owner, None).owner or b"")
+        name = new_ref(b"", owner, None).owner or b""
+        self._items = Items(index.shard_of(name)._layout.keys, index.alias, name)
         self._embedding = Embedding.of(index_config)
 
     @sensitive

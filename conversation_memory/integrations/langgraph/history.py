@@ -19,8 +19,15 @@ _LOOKED_AT = 200
 class Threads:
     """Some threads at a time: the given ones, or all conversations that a caller sees."""
 
-    def __init__(self, listing: Listing, ref: ConversationRef, ids: Sequence[bytes] | None = None):
+    def __init__(
+        self,
+        listing: Listing,
+        ref: ConversationRef,
+        open: Callable[[ConversationRef], Checkpoints],
+        ids: Sequence[bytes] | None = None,
+    ):
         self._listing = listing
+        self._open = open
         self._ref = ref
         self._ids = ids
         self._after: PageKey | None = None
@@ -35,7 +42,7 @@ class Threads:
         else:
             ids = [*self._ids]
         self.are_left = self._after is not None
-        return [Checkpoints(self._listing._layout, self._ref.at(id)) for id in ids]
+        return [self._open(self._ref.at(id)) for id in ids]
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
     def _get_tuple(self, config: RunnableConfig) -> Operation[CheckpointTuple | None]:
         """The checkpoint that a config names, by default the newest; None if there is none."""
         thread, name = self._thread(config), where(config)
-        reading = self.index._layout.reading(thread.ref, thread.get(name))
+        reading = thread.layout.reading(thread.ref, thread.get(name))
         kept = yield from self._guarded(thread, reading)
         return None if kept is None else self._tuple(config, thread, kept)
 
@@ -173,7 +173,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
             before = ShownThread.read(thread.opened(found[4:]))
         except (TypeError, ValueError):
             before, anew = ShownThread(), True
-        projection = Projection(self.index._layout, thread.ref, before)
+        projection = Projection(thread.layout, thread.ref, before)
         shown = yield from projection.show(turns, anew=anew)
         yield from thread.shown(id, shown.text, version)
 
@@ -193,7 +193,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
 
     def _delete_thread(self, thread_id: str) -> Operation[None]:
         """Delete the conversation with all its checkpoints."""
-        yield from self.index._layout.delete(self._ref.at(encode(thread_id)).for_a_call())
+        thread = self._of(encode(thread_id))
+        yield from thread.layout.delete(thread.ref.for_a_call())
 
     delete_thread, adelete_thread = twins(_delete_thread)
 
@@ -202,11 +203,14 @@ class ConversationSaver(BaseCheckpointSaver[str]):
 
         Raises the errors of the `fork()` of a driver.
         """
-        layout, thread = self.index._layout, self._of(encode(source_thread_id))
+        thread = self._of(encode(source_thread_id))
+        layout = thread.layout
         record = yield from layout.record(thread.ref)
         if record is None:
             raise layout.not_found(thread.ref)
         target = thread.ref.at(encode(target_thread_id)).owned_by(owner_of(record))
+        if self._at(target).layout is not layout:
+            raise layout._conflict(target, "is of another shard than the thread to copy")
         yield from self._guarded(thread, layout.fork(thread.ref, target.for_a_call(), None))
         yield from self._guarded(thread, thread.copy_to(target))
 
@@ -289,7 +293,10 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         return CheckpointCodec(self.serde)
 
     def _of(self, id: bytes) -> Checkpoints:
-        return Checkpoints(self.index._layout, self._ref.at(id))
+        return self._at(self._ref.at(id))
+
+    def _at(self, ref: ConversationRef) -> Checkpoints:
+        return Checkpoints(self.index.shard_of(ref.id)._layout, ref)
 
     def _thread(self, config: RunnableConfig) -> Checkpoints:
         conf = config["configurable"]
@@ -297,13 +304,13 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         if id is None:  # all that forgot it would share one
             raise ValueError("A config needs a `thread_id`: the id of the conversation.")
         ref = self._owned(conf.get(OWNER)).at(encode(id))
-        return Checkpoints(self.index._layout, ref)
+        return self._at(ref)
 
     def _threads(self, config: RunnableConfig | None) -> Threads:
         if config is None:
-            return Threads(self.index._listing, self._ref)
+            return Threads(self.index._listing, self._ref, self._at)
         thread = self._thread(config)
-        return Threads(self.index._listing, thread.ref, [thread.ref.id])
+        return Threads(self.index._listing, thread.ref, self._at, [thread.ref.id])
 
     def _owned(self, owner: Id | None) -> ConversationRef:
         """The caller that a config names. Raises ValueError if it is another owner's."""
@@ -315,7 +322,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         return replace(ref, lifetime=self._ref.lifetime)
 
     def _guarded(self, thread: Checkpoints, operation: Operation[T]) -> Operation[T]:
-        return self.index._layout.guarded(thread.ref, operation)
+        return thread.layout.guarded(thread.ref, operation)
 
     def _run(self, operation: Operation[T], name: str = "other") -> T:
         return self.index._run(operation, name)

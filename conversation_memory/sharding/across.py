@@ -1,0 +1,178 @@
+"""Operations on several shards at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import Any, Generic
+
+from ..exceptions import (
+    ConversationError,
+    ConversationMemoryError,
+    RedisUnavailable,
+    counted,
+    sensitive,
+)
+from ..indexes import ConversationIndex
+from ..redis_io.abreast import abreast
+from ..redis_io.operations import Operation, T
+from ..redis_io.steps import Elsewhere
+
+# So many shards at a time.
+_MOST = 16
+_NAMED = 5
+
+Ask = Callable[[ConversationIndex], Operation[T]]
+Part = Sequence[ConversationIndex]
+
+# The method of the sharded index that is running, which decides if replicas may answer.
+_method: ContextVar[str] = ContextVar("method", default="other")
+
+
+@contextmanager
+def running(name: str) -> Iterator[None]:
+    """The shards are asked for the sake of the method `name`."""
+    token = _method.set(name)
+    try:
+        yield
+    finally:
+        _method.reset(token)
+
+
+@dataclass(slots=True)
+class Answers(Generic[T]):
+    """What each shard answered, or why it did not."""
+
+    results: dict[ConversationIndex, T] = field(default_factory=dict)
+    failures: dict[ConversationIndex, ConversationMemoryError] = field(default_factory=dict)
+
+    def all(self) -> list[T]:
+        """The results. Raises an error that names the shards which failed."""
+        if self.failures:
+            raise self._failure()
+        return [*self.results.values()]
+
+    def some(self) -> list[T]:
+        """The results of the shards that can be reached. Raises an error if that is none."""
+        is_down = all(isinstance(error, RedisUnavailable) for error in self.failures.values())
+        if self.failures and not (is_down and self.results):
+            raise self._failure()
+        return [*self.results.values()]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The names of the shards that failed."""
+        return tuple(sorted(shard.name for shard in self.failures))
+
+    def _failure(self) -> ConversationMemoryError:
+        # One that no retry cures says more than that a server is down.
+        errors = self.failures.values()
+        error = min(errors, key=lambda error: isinstance(error, RedisUnavailable))
+        if isinstance(error, ConversationError):  # which names its index
+            return error
+        names = ", ".join(self.missing[:_NAMED]) + (" …" if self.missing[_NAMED:] else "")
+        named = type(error)(f"{counted(len(self.missing), 'shard')} failed ({names}). {error}")
+        named.__cause__ = error.__cause__
+        return named
+
+
+class Across(Elsewhere, Generic[T]):
+    """Runs `ask(shard)` for each of the shards. Yielding it returns their `Answers`.
+
+    One `is_read` may be asked again, and that of all shards of a server is sent together.
+    """
+
+    def __init__(self, shards: Sequence[ConversationIndex], ask: Ask[T], *, is_read: bool = False):
+        self._shards, self._ask, self._is_read = shards, ask, is_read
+        self._answers: Answers[T] = Answers()
+        self._left: list[Part] = []
+
+    @sensitive
+    def take(self) -> Answers[T]:
+        parts = self._parts(lambda shard: shard._connection.client)
+        while parts:
+            if len(parts) == 1:
+                outcomes = [self._take(parts[0])]
+            else:
+                with ThreadPoolExecutor(min(len(parts), _MOST)) as threads:
+                    run = [threads.submit(copy_context().run, self._take, part) for part in parts]
+                outcomes = [one.result() for one in run]
+            parts = self._settled(parts, outcomes)
+        return self._sorted()
+
+    @sensitive
+    async def atake(self) -> Answers[T]:
+        parts = self._parts(lambda shard: shard._connection.async_client)
+        room = asyncio.Semaphore(_MOST)
+
+        async def bounded(part: Part) -> Any:
+            async with room:
+                return await self._atake(part)
+
+        while parts:
+            outcomes = await asyncio.gather(*map(bounded, parts))
+            parts = self._settled(parts, outcomes)
+        return self._sorted()
+
+    def _parts(self, client: Callable[[ConversationIndex], Any]) -> list[Part]:
+        """The shards, those that are asked together as one part."""
+        if not self._is_read or len(self._shards) == 1:
+            return [(shard,) for shard in self._shards]
+        parts: dict[Hashable, list[ConversationIndex]] = {}
+        for shard in self._shards:
+            parts.setdefault(_node(client(shard)), []).append(shard)
+        return [*parts.values()]
+
+    def _take(self, part: Part) -> list[T] | ConversationMemoryError:
+        name = _method.get()
+        try:
+            return part[0]._perform(part[0]._client(name), self._operation(part), name)
+        except ConversationMemoryError as error:
+            return error
+
+    async def _atake(self, part: Part) -> list[T] | ConversationMemoryError:
+        name = _method.get()
+        try:
+            client = part[0]._async_client(name)
+            return await part[0]._aperform(client, self._operation(part), name)
+        except ConversationMemoryError as error:
+            return error
+
+    def _operation(self, part: Part) -> Operation[list[T]]:
+        if len(part) == 1:
+            return [(yield from self._ask(part[0]))]
+        return (yield from abreast(*map(self._ask, part)))
+
+    def _settled(
+        self, parts: Sequence[Part], outcomes: Sequence[list[T] | ConversationMemoryError]
+    ) -> list[Part]:
+        """Keep the outcomes. Returns the shards that are to be asked one by one."""
+        again: list[Part] = []
+        for part, outcome in zip(parts, outcomes, strict=True):
+            if not isinstance(outcome, ConversationMemoryError):
+                self._answers.results.update(zip(part, outcome, strict=True))
+            elif len(part) == 1 or self._is_down(outcome):
+                self._answers.failures.update(dict.fromkeys(part, outcome))
+            else:  # the error of one of them, or one that an operation would have handled
+                again += [(shard,) for shard in part]
+        return again
+
+    def _is_down(self, error: ConversationMemoryError) -> bool:
+        # In a cluster, a slot may have moved to another node since.
+        is_cluster = self._shards[0].settings.cluster
+        return isinstance(error, RedisUnavailable) and not is_cluster
+
+    def _sorted(self) -> Answers[T]:
+        known = self._answers.results
+        results = {shard: known[shard] for shard in self._shards if shard in known}
+        return Answers(results, self._answers.failures)
+
+
+def _node(client: Any) -> Hashable:
+    """Equal for clients that send to the same node."""
+    nodes = client.connection_pool.connection_kwargs.get("nodes")
+    return id(client) if nodes is None else nodes.node or id(client)
