@@ -241,7 +241,7 @@ def _size(conversations: int) -> HealthFinding:
         "warning",
         f"The index has {conversations:,} conversations in one hash. A server that deletes such a "
         "key, or moves it to another node, answers nobody for seconds.",
-        "Divide the conversations among several indexes, for example by tenant.",
+        "Spread the index over shards with SHARDS, or divide it into several indexes.",
     )
 
 
