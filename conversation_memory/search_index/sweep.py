@@ -13,7 +13,7 @@ ORPHANS = Script("orphans")
 # The commands of a sweep.
 SWEEPS = [*SWEEP.commands, *ORPHANS.commands, "HSCAN", "SCAN", "SSCAN", "HMGET", "SREM"]
 
-PARTLY = 2  # what sweep.lua returns if some of the documents are left
+PARTLY = -1  # what sweep.lua returns if some of the documents are left
 
 _TOKENS = 500
 _KEYS = 1000
