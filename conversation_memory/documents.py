@@ -26,7 +26,7 @@ from .wire import damage, dumps, dumps_unchecked, loads, loads_together, members
 _OPENING = b'{"runs": ['
 _RUN = b'{"type": "Run", "id": '
 _BETWEEN = b", " + _RUN
-_CLOSING = b'], "metadata": '
+CLOSING = b'], "metadata": '
 _SHORT = 200
 
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
@@ -54,8 +54,8 @@ def fingerprint(raw: bytes) -> str:
 
 
 def tail_of(sealed: bytes) -> str:
-    """The end of the tag of a sealed document, which is as good as a checksum."""
-    return sealed[-10:].decode("ascii", "replace")
+    """The tag at the end of a sealed document, which is as good as a checksum."""
+    return sealed[-22:].decode("ascii", "replace")
 
 
 def _fingerprint(length: int, checksum: int) -> str:
@@ -197,9 +197,9 @@ def _assemble(
     text: bytes, count: int, metadata: bytes, members: dict[str, bytes], pieces: list[bytes] | None
 ) -> Document:
     end = len(_OPENING) + len(text)
-    start = end + len(_CLOSING)
+    start = end + len(CLOSING)
     others = b"".join(b", %b: %b" % (dumps(key), value) for key, value in members.items())
-    raw = b"".join((_OPENING, text, _CLOSING, metadata, others, b"}"))
+    raw = b"".join((_OPENING, text, CLOSING, metadata, others, b"}"))
     document = Document(raw, count, end, start, start + len(metadata), pieces, members)
     if others and pieces is None:
         document.pieces = document.texts
@@ -278,8 +278,8 @@ def _is_canonical(document: Document) -> bool:
     raw, end, pieces = document.raw, document.end, document.texts
     start, stop = document.metadata_start, document.metadata_end
     return (
-        (start, stop) == (end + len(_CLOSING), len(raw) - 1)
-        and b"".join((_OPENING, b", ".join(pieces), _CLOSING)) == raw[:start]
+        (start, stop) == (end + len(CLOSING), len(raw) - 1)
+        and b"".join((_OPENING, b", ".join(pieces), CLOSING)) == raw[:start]
         and not document.members
         and all(map(_opening, pieces))
         and raw.count(_RUN, 0, end) == len(pieces)
@@ -296,7 +296,7 @@ def read_field(raw: bytes) -> Document:
 
 def _ends_at(raw: bytes, end: int) -> bool:
     """True if `raw` is a canonical document whose runs end at `end`."""
-    if raw[end : end + len(_CLOSING)] != _CLOSING or not raw.startswith(_OPENING):
+    if raw[end : end + len(CLOSING)] != CLOSING or not raw.startswith(_OPENING):
         return False
     value = (loads_together([raw]) or [None])[0]
     if type(value) is not dict or [*value] != ["runs", "metadata"]:
@@ -312,8 +312,8 @@ def opened(
 
     `whole` is the CRC-32 of all of it. Raises `Damaged` if the runs cannot end there.
     """
-    start = end + len(_CLOSING)
-    if raw[end:start] != _CLOSING or not raw.startswith(_OPENING):
+    start = end + len(CLOSING)
+    if raw[end:start] != CLOSING or not raw.startswith(_OPENING):
         raise Damaged("its runs do not end where they should")
     known = _fingerprint(len(raw), whole)
     return Document(raw, count, end, start, len(raw) - 1, None, {}, known, checksum)

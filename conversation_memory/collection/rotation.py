@@ -142,9 +142,9 @@ class _ItemErrors:
         self.found: dict[tuple[bytes, bytes], ConversationMemoryError] = {}
 
     def add(self, name: bytes, key: bytes, damage: Damaged) -> None:
-        what = f"The item {decode(key)!r} of {decode(name)!r} {self._where} cannot be decrypted"
+        item = f"The item {decode(key)!r} of {decode(name)!r} {self._where}"
         key_id = damage.key_id if isinstance(damage, Undecryptable) else ""
-        text = f"{what}: {damage.reason}. It was not changed."
+        text = f"{item} cannot be encrypted anew: {damage.reason}. It was not changed."
         self.found[name, key] = ConversationUndecryptable(text, damage.raw, key_id)
 
 

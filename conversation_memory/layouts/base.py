@@ -24,7 +24,7 @@ from ..search_index.run_documents import fresh_token
 from ..search_index.sweep import finished
 from ..titles import MAX_TITLE
 from ..wire import dumps
-from .declared import declared
+from .declared import declared, names_keys
 from .encrypted import EncryptedConversation
 from .proof import proven
 from .refs import ConversationRef, identified, merged
@@ -273,8 +273,10 @@ class Layout(EncryptedConversation):
             if not is_wrong_type(error) or not (yield from self.mistyped(ref)):
                 raise
         whose = "own" if ref.scoped else "any"
-        [[deleted, *_]] = yield from declared([erasing(self.keys, ref.id, ref.owner, whose)])
-        return bool(deleted)
+        [erased] = yield from declared([erasing(self.keys, ref.id, ref.owner, whose)])
+        if names_keys(erased):
+            raise self._conflict(ref, "kept changing")
+        return bool(erased[0])
 
     def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:
         keys = [self.keys.recency(b"" if owner is None else owner)]

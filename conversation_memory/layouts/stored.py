@@ -1,5 +1,7 @@
 """The stored state of a conversation, its search documents, and the errors of both."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -63,6 +65,11 @@ class StoredConversation(ConversationFailures, ABC):
         self.schema = Schema.of(settings, self.keys)
         self.documents = Documents(self.schema) if self.schema else None
         self.index_state = IndexState(self.schema) if self.schema else None
+
+    def share_keys(self, other: StoredConversation) -> None:
+        """Use the keys that `other` has fetched, which has the same ENCRYPTION."""
+        if self.sealing is not None and other.sealing is not None:
+            self.sealing.keyring = other.sealing.keyring
 
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
