@@ -8,7 +8,6 @@ import time
 
 from conversation_memory.layouts.base import erasing
 from conversation_memory.layouts.declared import redeclared
-from conversation_memory.redis_io import scripts
 
 from .archives import dumped, restored
 from .test_resends import WRITES, map_runs, open_runs
@@ -43,19 +42,17 @@ class Declared:
         open_runs(self.index.driver("c"))
         self.put("stock", b'{"runs": [], "metadata": {}}')
 
+    def write(self):
+        for write in [*(write for write, _ in WRITES.values()), replace, reap, check]:
+            self.wipe()
+            self.prepare()
+            write(self.index, self.index.driver("c", owner="ann"))
+
     def kinds(self):
         """The kinds of all keys that some write touches undeclared."""
-        self.prepare()
-        # Some scripts are made when they are first used.
-        for name in ("reply", "cancel a reply", "edit", "store"):
-            WRITES[name][0](self.index, self.index.driver("c", owner="ann"))
-        for source in scripts._sources.values():
-            self.redis.script_load(source)
+        self.write()  # the server knows all scripts then, and is sent no source
         with monitored(self.redis) as sent:
-            for write in [*(write for write, _ in WRITES.values()), replace, reap, check]:
-                self.wipe()
-                self.prepare()
-                write(self.index, self.index.driver("c", owner="ann"))
+            self.write()
         is_complete = not any(line["command"].startswith("EVAL ") for line in sent)
         assert is_complete or self.index.settings.search
         keys = self.index._layout.keys

@@ -1,7 +1,6 @@
 """An index over several shards tells what an index with one hash would tell."""
 
 import random
-from contextlib import suppress
 from datetime import timedelta
 from zlib import crc32
 
@@ -270,8 +269,7 @@ class HostileTests(ShardsTestCase):
         self.redis.zadd(self.index.shards[0]._layout.keys.recency(), {"ghost": float("inf")})
         assert self.index.count() == 21
         assert len(self.index.recent(50)) == 21
-        with suppress(RedisMisconfigured):
-            self.index.browse(Span(), 0, 50)
+        assert len(self.index.browse(Span(), 0, 50)) == 21
         assert self.index.find_unreadable().ids == [b"bad"]
 
 

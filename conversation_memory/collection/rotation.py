@@ -22,6 +22,7 @@ from ..layouts import ConversationRef, Layout
 from ..layouts.proof import note_unused, proven
 from ..layouts.resealing import reseal_fields
 from ..redis_io.operations import Operation, Performing, single, twins
+from ..search_index.index_state import drop_all
 from .listing import Listing
 from .selection import EVERYTHING, PageKey, ScanCursor, Selection
 
@@ -86,6 +87,8 @@ class RotatingIndex(Performing):
         found = Rotation(seen, rotated, failed)
         if selection != EVERYTHING:
             return found
+        if self._layout.schema is None:
+            yield from drop_all(self._layout.keys)
         items, errors = yield from _rotated_items(self._layout.keys, self._layout.alias)
         for each in errors:
             failure(each)

@@ -17,7 +17,7 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import Keys
-from ..redis_io.operations import Command, Operation, T, single
+from ..redis_io.operations import Command, Operation, T
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
@@ -181,7 +181,8 @@ class Layout(EncryptedConversation):
             ref = self._seen(ref, snapshot)
             document = self.document(ref, snapshot)
             changed = self.formed(document)
-            change = self.documents.between(document, changed) if self.documents else b""
+            stored = document.texts
+            change = yield from self._change_between(ref, snapshot, changed, changed, stored)
             encoded = self._checked(ref, changed)
             title = b"" if snapshot.record.runs else self._title(ref, document.runs)
             written = yield from self._write(
@@ -193,8 +194,7 @@ class Layout(EncryptedConversation):
 
     def index(self, ref: ConversationRef) -> Operation[int]:
         """Bring the search documents in step with the conversation. Returns how many changed."""
-        # A run that had none came, as far as is known, with the last write.
-        time = int(float((yield single("ZSCORE", self.keys.recency(), ref.id)) or 0))
+        time = yield from self._time_of_old(ref)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             snapshot = yield from self._snapshot(ref, digested=digested)
@@ -293,7 +293,8 @@ class Layout(EncryptedConversation):
             args: list[Any] = ["", "", "", target]
             if self.sealing is not None:
                 ref, args = yield from self._sealed_for(ref, target, digested)
-            [reply] = yield from declared([self._command(RENAME, ref, args, keys)])
+            rename = self._command(self._changing(RENAME), ref, args, keys)
+            [reply] = yield from declared([rename])
             return reply  # type: ignore[no-any-return]
 
         renamed = yield from self._settled(ref, attempt)

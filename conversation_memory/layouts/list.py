@@ -193,7 +193,8 @@ class ListLayout(Layout):
         documents = yield from self.indexer()
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
-            found = yield from self._locate(ref, run_id)
+            texts: list[bytes] = []
+            found = yield from self._locate(ref, run_id, texts)
             if found is None:
                 return False
             record, index, stored, plain = found
@@ -203,25 +204,33 @@ class ListLayout(Layout):
             text = renewed(plain) if renewed else None
             what = "remove" if operation == "edit" and text is None else operation
             self._check_runs(ref, [text or b""])
-            change = documents.of(what, stored, text or b"") if documents else b""
+            cut = texts[:-1] if what == "truncate" else []
+            change = documents.of(what, plain, text or b"", cut) if documents else b""
+            # A script cannot tell the documents of what is encrypted: those that go are named here.
+            is_named = what == "truncate" and change != b"" and self.sealing is not None
+            length: int | str = index + 1 + len(cut) if is_named else ""
             if text is not None and self.sealing is not None:
                 text = self.sealing.seal(RUN, ref.id, text)
             args = [*self._lifetimes(ref), what, index, stored, text or b"", change, digest(run_id)]
             while True:
-                reply = yield self._command(self._changing(CHANGE), ref, args)
+                reply = yield self._command(self._changing(CHANGE), ref, [*args, length])
                 if what != "truncate" or isinstance(reply, list) or reply <= index + 1:
                     return True if isinstance(reply, int) else reply
-                ref = ref.for_a_call()  # the next part
+                ref, length = ref.for_a_call(), reply if is_named else ""  # the next part
 
         if not (yield from self._settled(ref, attempt)):
             yield from super()._change_run(ref, run_id, operation, renewed)
 
     def _locate(
-        self, ref: ConversationRef, run_id: str
+        self, ref: ConversationRef, run_id: str, texts: list[bytes]
     ) -> Operation[tuple[Record, int | None, bytes, bytes] | None]:
-        """See _find(), of the last run with that id. The server looks for it where it can."""
+        """See _find(), of the last run with that id. The server looks for it where it can.
+
+        `texts` get those that are decrypted for that, from the end up to the run.
+        """
 
         def is_wanted(text: bytes, index: int) -> bool:
+            texts.append(text)
             return decoded_run(text, f"run {index}").id == run_id
 
         if self.sealing is not None or not _has_one_spelling(run_id):
@@ -231,7 +240,7 @@ class ListLayout(Layout):
             return None
         if found := part.last(is_wanted):
             return found
-        before, text, id = part.start, [], dumps(run_id)
+        before, id = part.start, dumps(run_id)
         while before > 0:
             args = [before, part.step, b"[%b," % id, id]
             before, *text = yield single(*LOCATE.call([self.keys.runs(ref.id)], args))

@@ -222,10 +222,12 @@ class WrittenConversation(IndexedConversation, ABC):
         if changed is None:
             return document
         step = b""
-        if documents and added is not None and own is document:
+        is_alike = own is document and (self.sealing is None or snapshot.record.is_sealed)
+        if documents and added is not None and is_alike:
             step = documents.added((run, self.text_of(run)) for run in added)
         elif documents:
-            step = documents.between(own, changed, document.texts)
+            stored = document.texts
+            step = yield from self._change_between(ref, snapshot, own, changed, stored)
         encoded, title = self._checked(ref, changed), b""
         if not snapshot.record.runs:
             title = self._title(ref, document.runs or added or changed.runs)

@@ -3,7 +3,7 @@
 -- there.
 -- ARGV  id, owner, lifetime, default lifetime, 'edit' | 'remove' | 'truncate', index, text of the
 --       run there, its new text ('edit'), change of search documents, for 'truncate' without those
---       that go; then the digest of the id of one that is removed
+--       that go; the digest of the id of one that is removed, and how many runs there must be ('' any)
 -- Returns the number of runs left, a refusal (conversation.lua), or {'changed'}. After a 'truncate',
 -- more than `index + 1` are left where removing all at once would have taken long.
 local operation, position, text, given = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8]
@@ -11,6 +11,7 @@ local CUT, ROOM = 1000, 2097152  -- runs and bytes that are removed at once
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists or redis.call('LINDEX', runs, position) ~= text then return {'changed'} end
+if ARGV[11] ~= '' and redis.call('LLEN', runs) ~= tonumber(ARGV[11]) then return {'changed'} end
 local change = change_of(stored, ARGV[9])
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 local bytes, count, known = stored.bytes, redis.call('LLEN', runs), redis.call('GET', ids) or ''

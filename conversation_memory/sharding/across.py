@@ -20,6 +20,7 @@ from ..exceptions import (
 from ..indexes import ConversationIndex
 from ..redis_io.abreast import abreast
 from ..redis_io.operations import Operation, T
+from ..redis_io.side_by_side import Job, perform_all
 from ..redis_io.steps import Elsewhere
 
 # So many shards at a time.
@@ -97,6 +98,8 @@ class Across(Elsewhere, Generic[T]):
         while parts:
             if len(parts) == 1:
                 outcomes = [self._take(parts[0])]
+            elif any(len(part) > 1 for part in parts):  # a part for each node
+                outcomes = perform_all([self._job(part) for part in parts])
             else:
                 with ThreadPoolExecutor(min(len(parts), _MOST)) as threads:
                     run = [threads.submit(copy_context().run, self._take, part) for part in parts]
@@ -126,6 +129,11 @@ class Across(Elsewhere, Generic[T]):
         for shard in self._shards:
             parts.setdefault(_node(client(shard)), []).append(shard)
         return [*parts.values()]
+
+    def _job(self, part: Part) -> Job:
+        name, shard = _method.get(), part[0]
+        asked = shard._asked(self._operation(part), may_lag=shard._may_lag(name))
+        return Job(shard._client(name), asked, shard.alias)
 
     def _take(self, part: Part) -> list[T] | ConversationMemoryError:
         name = _method.get()

@@ -28,6 +28,7 @@ SECTIONS = (
     "replies",
     "frameworks",
     "cluster",
+    "shards",
     "encryption",
 )
 NAMED = ("millions",)  # only if it is named: it takes long, and much memory
