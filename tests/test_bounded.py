@@ -9,8 +9,7 @@ import pytest
 from conversation_memory import Artifact, Run, health, indexes
 from conversation_memory.archive.dump import Dump
 from conversation_memory.exceptions import ConversationConflict, ConversationCorrupt, RunNotFound
-from conversation_memory.layouts import list as list_layout
-from conversation_memory.layouts import long_lists
+from conversation_memory.layouts import long_lists, refs
 
 from .utils import RedisTestCase, both, monitored
 
@@ -157,7 +156,7 @@ class LongChangeTests(RedisTestCase):
     def test_a_run_is_found_wherever_it_is(self, index):
         self.fill(700)
         driver = index.driver("c", owner=1)
-        with mock.patch.object(list_layout, "_LOCATED", 90):
+        with mock.patch.object(refs, "_STEP", 90):
             for number in (699, 500, 499, 410, 321, 1, 0):
                 driver.annotate(f"run-{number}", {"seen": number})
                 assert driver.page(before=number + 1, limit=1)[0].meta == {"seen": number}

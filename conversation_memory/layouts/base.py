@@ -3,6 +3,8 @@
 Each layout reads what the other wrote, and moves it into its own form with the next write.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any

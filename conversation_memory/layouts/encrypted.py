@@ -1,5 +1,7 @@
 """What a conversation that is encrypted needs besides: encrypting it anew, and for another id."""
 
+from __future__ import annotations
+
 from abc import ABC
 from typing import Any
 

@@ -5,10 +5,12 @@ document without runs. A stock Griptape driver reads an empty conversation from 
 it with its own runs: they are read behind those of the list, and moved there by the next write.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..documents import Document, build, fingerprint
@@ -20,7 +22,7 @@ from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
 from ..wire import dumps
 from .base import Layout
-from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, merged, owner_of
+from .refs import ConversationRef, Encoded, Slice, Snapshot, digest, is_past, merged, owner_of
 from .stored import Refusal
 from .written import WRITE
 
@@ -29,42 +31,8 @@ LOCATE = Script("locate")
 
 _CHUNK = 200
 
-# What a script looks at in one call, in about a millisecond.
-_LOCATED = 2000
-_LOCATED_BYTES = 1024 * 1024
-
 # JSON has one spelling of such an id.
 _has_one_spelling = re.compile(r"[ !#-\[\]-~]*").fullmatch
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A part of a list that holds the whole conversation; of the field, if it was asked for.
-
-    `stored` are the texts as they are in Redis, which differ if they are encrypted.
-    """
-
-    record: Record
-    texts: list[bytes]
-    start: int
-    length: int
-    stored: list[bytes]
-    size: int  # of the whole list in bytes, as far as known
-    field: bytes | None = None
-
-    @property
-    def step(self) -> int:
-        """Of how many runs the server may take the next ones at once."""
-        return max(1, min(_LOCATED, _LOCATED_BYTES * self.length // max(1, self.size)))
-
-    def last(
-        self, is_wanted: Callable[[bytes, int], bool]
-    ) -> tuple[Record, int, bytes, bytes] | None:
-        """See ListLayout._find()."""
-        for index, text in reversed([*enumerate(self.texts, self.start)]):
-            if is_wanted(text, index):
-                return self.record, index, self.stored[index - self.start], text
-        return None
 
 
 class ListLayout(Layout):
@@ -93,10 +61,11 @@ class ListLayout(Layout):
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
-        part = yield from self._slice(ref, before, limit, with_field=True)
+        field = ("HGET", self.keys.content(ref.id), ref.id)
+        part = yield from self._slice(ref, before, limit, field)
         if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
-        found = Snapshot(part.field, replace(part.record, runs=None), sealing=self.sealing)
+        found = Snapshot(part.more[0], replace(part.record, runs=None), sealing=self.sealing)
         metadata = self.document(ref, found).metadata
         runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
@@ -156,11 +125,12 @@ class ListLayout(Layout):
         def attempt(
             ref: ConversationRef, digested: bool
         ) -> Operation[dict[str, Any] | Refusal | None]:
-            part = yield from self._slice(ref, 0, 1, with_field=True)
-            if part is None or part.field is None:
+            field = ("HGET", self.keys.content(ref.id), ref.id)
+            part = yield from self._slice(ref, 0, 1, field)
+            if part is None or part.more[0] is None:
                 return None
             record = replace(part.record, runs=None)
-            found = Snapshot(part.field, record, is_digested=True, sealing=self.sealing)
+            found = Snapshot(part.more[0], record, is_digested=True, sealing=self.sealing)
             document = self.document(ref, found)
             changed = document.with_metadata(merged(document.metadata, changes, remove))
             if document.count or self._has_other_facets(document, changed):
@@ -268,8 +238,12 @@ class ListLayout(Layout):
                 return part.record, None, b"", b""
             chunk = min(2 * chunk, part.step)
 
+    def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
+        part = yield from self._slice(ref, None, count, *more)
+        return part or (yield from super().last(ref, count, *more))
+
     def _slice(
-        self, ref: ConversationRef, before: int | None, limit: int, *, with_field: bool = False
+        self, ref: ConversationRef, before: int | None, limit: int, *more: Call
     ) -> Operation[Slice | None]:
         """At most `limit` elements of the list in front of index `before`, or the last ones.
 
@@ -281,11 +255,9 @@ class ListLayout(Layout):
             first, last = 1, 0
         content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
         lengths = ("HSTRLEN", content, ref.id), ("LLEN", runs)
-        calls: tuple[Call, ...] = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last))
-        if with_field:
-            calls = (*calls, ("HGET", content, ref.id))
+        calls = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last), *more)
         replies = yield from self._at_one_moment(ref, calls)
-        (*fields, bytes), size, length, texts, *field = replies
+        (*fields, bytes), size, length, texts, *others = replies
         record = Record.from_reply(ref.id, fields)
         is_visible = self.is_own(record, size, length) and ref.sees(record)
         if not is_visible or (yield from is_past(record)):
@@ -293,10 +265,10 @@ class ListLayout(Layout):
         if (lost := (record.runs or 0) - length) > 0:
             raise self.lost(ref, lost)
         if before is not None and before > length:
-            return (yield from self._slice(ref, length, limit, with_field=with_field))
+            return (yield from self._slice(ref, length, limit, *more))
         start = max(0, (length if before is None else before) - limit)
         plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
-        return Slice(record, plain, start, length, texts, number(bytes) or 0, *field)
+        return Slice(record, plain, start, length, texts, others, size=number(bytes) or 0)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from ..conf import IndexSettings
 from ..documents import build, opening_of, tail_of
 from ..encryption.sealing import DOCUMENT, key_of, missing_key
 from ..redis_io.operations import Command, Operation
-from ..redis_io.scripts import Script
+from ..redis_io.scripts import Call, Script
 from ..runs import Run
 from ..segments import MOST_SEGMENTS, SEPARATOR, added_text, end_of, sealed_segment
 from .base import Layout
@@ -171,10 +171,12 @@ class SegmentedLayout(Layout, ABC):
         self._note_end(ref.id, encoded.field)
         return super()._write(ref, encoded, expected, change, title=title, keeps_times=keeps_times)
 
-    def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
-        snapshot = yield from super()._snapshot(ref, digested=digested)
+    def _snapshot_beside(
+        self, ref: ConversationRef, *more: Call
+    ) -> Operation[tuple[Snapshot, list[Any]]]:
+        snapshot, others = yield from super()._snapshot_beside(ref, *more)
         self._note_end(ref.id, snapshot.field)
-        return snapshot
+        return snapshot, others
 
     def _note_end(self, id: bytes, field: bytes | None) -> None:
         if self.sealing is None:

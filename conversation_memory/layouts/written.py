@@ -1,5 +1,7 @@
 """The writes to a conversation, which one compare-and-set loop repeats, and the append."""
 
+from __future__ import annotations
+
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
