@@ -10,6 +10,8 @@ from conversation_memory import Artifact, Run, health, indexes
 from conversation_memory.archive.dump import Dump
 from conversation_memory.exceptions import ConversationConflict, ConversationCorrupt, RunNotFound
 from conversation_memory.layouts import long_lists, refs
+from conversation_memory.layouts.base import DELETE
+from conversation_memory.layouts.declared import declared
 
 from .utils import RedisTestCase, both, monitored
 
@@ -284,6 +286,13 @@ class CostTests(RedisTestCase):
         self.redis.zadd(expiry, {f"{'c' if n % 2 else 'x'}{n}": n for n in range(4000)})
         assert 2800 <= self.index.count(owner=1) <= 3200  # 3,000 in truth
 
+    def test_what_has_expired_of_others_takes_nothing_from_the_count_of_an_owner(self):
+        order, expiry = (f"{{{self.index.name}}}:{name}" for name in ("owner:1", "expiry"))
+        self.redis.zadd(order, {f"c{n}": n for n in range(2000)})
+        self.redis.zadd(expiry, {f"c{n}": n for n in range(1000)})
+        self.redis.zadd(expiry, {f"x{n}": n + 1000 for n in range(3000)})
+        assert 950 <= self.index.count(owner=1) <= 1050  # 1,000 in truth
+
     def test_fifty_conversations_at_a_time_are_summarised(self):
         for n in range(120):
             self.index.driver(f"c{n}").append(Run("a", "b"))
@@ -301,6 +310,12 @@ class LargeKeyTests(RedisTestCase):
             driver.delete()
         names = {it["command"].split()[0] for it in sent if self.index.name in it["command"]}
         assert "UNLINK" in names and "DEL" not in names
+
+    def test_the_token_that_a_deletion_answers_is_no_number_if_it_is_sent_again(self):
+        layout, ref = self.index._layout, self.index.driver("c")._ref
+        self.redis.set(layout.keys.call(ref.call), "1234567890123456")
+        [reply] = self.index._run(declared([layout._command(DELETE, ref, [])]))
+        assert reply == b"1234567890123456"
 
     @both
     def test_health_names_an_index_that_is_too_large(self, index):

@@ -65,7 +65,8 @@ def stage(key: bytes, texts: Sequence[bytes]) -> Operation[str]:
     """Write a list under a key of its own, which write.lua renames. Returns what tells it."""
     yield single("UNLINK", key)
     for part in split_by_bytes(texts, len, _WRITTEN_BYTES, _WRITTEN):
-        yield [single("RPUSH", key, *part), single("PEXPIRE", key, _KEPT)]
+        # Together, or who is killed in between leaves texts that nobody deletes.
+        yield Command((("RPUSH", key, *part), ("PEXPIRE", key, _KEPT)))
     return f"staged {len(texts)}"
 
 

@@ -110,8 +110,8 @@ end
 -- The conversation, and what to return at once: an answer that was given already, or a refusal.
 local function enter()
   local before = redis.call('GET', call)
-  -- Written again, as WAIT waits only for a call that writes.
-  if before then return nil, tonumber(answer(before)) or before end
+  -- Written again, as WAIT waits only for a call that writes. A token may be of 16 digits, too.
+  if before then return nil, #answer(before) < 16 and tonumber(before:match('^%-?%d+$')) or before end
   local stored = open()
   return stored, refusal(stored)
 end

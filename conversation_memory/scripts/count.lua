@@ -7,17 +7,32 @@ local time = clock()
 local count = owned and redis.call('ZCARD', owned) or redis.call('HLEN', content)
 local many = redis.call('ZCOUNT', expiry, '-inf', time)
 if many == 0 or count == 0 then return count end
-if owned and count <= FEW then
-  for _, deadline in ipairs(redis.call('ZMSCORE', expiry, unpack(redis.call('ZRANGE', owned, 0, -1)))) do
-    if deadline and tonumber(deadline) <= time then count = count - 1 end
+
+-- How many conversations of the owner have expired, of `size` from each rank on.
+local function past_from(ranks, size)
+  local past, seen = 0, 0
+  for _, rank in ipairs(ranks) do
+    local part = redis.call('ZRANGE', owned, rank, rank + size - 1)
+    for _, deadline in ipairs(redis.call('ZMSCORE', expiry, unpack(part))) do
+      if deadline and tonumber(deadline) <= time then past = past + 1 end
+    end
+    seen = seen + #part
   end
-  return count
+  return past, seen
+end
+
+if owned and count <= FEW then return count - past_from({0}, FEW) end
+-- Of very many, the reaper being far behind, a part tells.
+if owned and many > FEW then
+  local ranks = {}
+  for i = 0, FEW / 20 - 1 do ranks[i + 1] = math.floor(i * count * 20 / FEW) end
+  local past, seen = past_from(ranks, 20)
+  return count - math.floor(past / seen * count + 0.5)
 end
 -- For a moment, HLEN counts fields whose deadline has passed. HKEYS does not, but costs more.
 if count <= FEW then count = #redis.call('HKEYS', content) end
 -- Of the due ones, those that are still counted: all of the owner; of the index those of a server
--- that lets no fields expire, and those that another program has written over since. Of very many,
--- the reaper being far behind, a part tells.
+-- that lets no fields expire, and those that another program has written over since.
 local due, counted = redis.call('ZRANGEBYSCORE', expiry, '-inf', time, 'LIMIT', 0, FEW), 0
 if owned then
   for _, score in ipairs(redis.call('ZMSCORE', owned, unpack(due))) do
@@ -26,4 +41,4 @@ if owned then
 else
   for _, id in ipairs(due) do counted = counted + redis.call('HEXISTS', content, id) end
 end
-return count - math.floor(counted / #due * many + 0.5)
+return math.max(0, count - math.floor(counted / #due * many + 0.5))
