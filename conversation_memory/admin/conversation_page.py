@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from ..artifacts import Artifact
-from ..exceptions import ConversationCorrupt, RunNotFound
+from ..exceptions import ConversationCorrupt, RedisUnavailable, RunNotFound
 from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import Look, Marks, label, pick, visible
@@ -127,7 +128,10 @@ class ConversationPage(OwnerNames):
             # A browser would change a line break in a field of a form.
             if found.owner.isprintable() and self.has_owner_data_permission(request):
                 about["owner_data_url"] = self.link("owner_data", str(found.address.of_index))
-        return {**about, "owner_count": found.address.index().count(stored)}
+        about["owner_count"] = None
+        with suppress(RedisUnavailable):  # another shard, without which this page can be read
+            about["owner_count"] = found.address.index().count(stored)
+        return about
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         # Only what was changed: others may have written the rest since the page was shown.

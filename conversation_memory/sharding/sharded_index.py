@@ -59,6 +59,8 @@ class ShardedIndex(ConversationIndex):
         names = [shard_name(self.name, number) for number in range(settings.shards)]
         own = [replace(settings, index=name, shards=1) for name in names]
         self._shards = tuple(map(ConversationIndex, own))
+        for shard in self._shards:
+            shard._layout.telemetry = self._layout.telemetry  # which has the name of the index
         self._listing = self._sharded = ShardedListing(self._layout, self._shards)
         self._engine = ShardedEngine(self._layout, self._sharded, self._shards)
         self._is_checked = False
