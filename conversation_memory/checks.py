@@ -110,6 +110,7 @@ def _check_entry(alias: str, entry: Any) -> Iterator[CheckMessage]:
     yield from _check_tls(where, entry)
     yield from _check_paths(where, index)
     yield from _check_encryption(where, index)
+    yield from _check_opt_in(where, index)
     if "prometheus" in index.telemetry and not is_installed("prometheus"):
         yield Error(
             f"TELEMETRY of {where} has 'prometheus', but prometheus-client is not installed.",
@@ -187,6 +188,19 @@ def _check_encryption(where: str, index: conf.IndexSettings) -> Iterator[CheckMe
         cipher_class(index.encryption.algorithm)
     except PackageMissing as error:
         yield _encryption_fault(where, error)
+
+
+def _check_opt_in(where: str, index: conf.IndexSettings) -> Iterator[CheckMessage]:
+    chosen = index.search.stored_unencrypted if index.search else None
+    if chosen:
+        yield Warning(
+            f"SEARCH of {where} stores these parts of an encrypted index unencrypted: "
+            f"{', '.join(chosen)}. Whoever reads the memory, the files or the backups of Redis can "
+            "read them.",
+            hint="Remove from STORED_UNENCRYPTED what must not be read, and run "
+            "reindexconversations. If all of it may be, put this id into SILENCED_SYSTEM_CHECKS.",
+            id="conversation_memory.W018",
+        )
 
 
 def _encryption_fault(where: str, error: PackageMissing | str) -> Error:

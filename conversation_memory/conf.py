@@ -12,6 +12,7 @@ from redis.connection import parse_url
 from redis.crc import key_slot
 
 from .encryption.keyring import EncryptionSettings, encryption_faults
+from .encryption.opt_in import opt_in_faults
 from .exceptions import InvalidIndexError, sensitive
 from .keys import Keys, encode
 from .servers import WAIT_TIMEOUT, find_server_faults, wait_fault
@@ -38,7 +39,8 @@ class SearchSettings:
 
     `fields` are pairs of a name in metadata or in the `meta` of a run, and "tag", "numeric" or
     "text". `embed` is the dotted path of a callable from texts to vectors of `dimensions` numbers.
-    `tool_calls` adds the words of tool calls and of their results.
+    `tool_calls` adds the words of tool calls and of their results. `stored_unencrypted` are the
+    parts of an encrypted index that search documents hold in the clear, None for any other index.
     """
 
     fields: tuple[tuple[str, str], ...] = ()
@@ -46,6 +48,7 @@ class SearchSettings:
     embed: str | None = None
     dimensions: int | None = None
     tool_calls: bool = field(default=False, repr=False)
+    stored_unencrypted: tuple[str, ...] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,14 +215,14 @@ def find_faults(alias: str, entry: Any) -> Iterator[str]:
             span = f"from {low} to {high}" if high else f"of at least {low}"
             yield f"{key} of {where} must be an integer {span}."
     yield from _index_faults(where, entry)
-    yield from _search_faults(f"SEARCH of {where}", entry.get("SEARCH", False))
+    search = entry.get("SEARCH", False)
+    yield from _search_faults(f"SEARCH of {where}", search)
     if entry.get("ENCRYPTION") is not None:
         yield from encryption_faults(f"ENCRYPTION of {where}", entry["ENCRYPTION"])
-        if entry.get("SEARCH", False) is not False:
-            yield (
-                f"{where} has both ENCRYPTION and SEARCH: search documents would hold the words of "
-                "the conversations unencrypted. Remove SEARCH: then searches decrypt and read."
-            )
+        if search is not False:
+            yield from opt_in_faults(where, search)
+    elif isinstance(search, Mapping) and search.get("STORED_UNENCRYPTED") is not None:
+        yield f"STORED_UNENCRYPTED in SEARCH of {where} has no effect without ENCRYPTION."
     if entry.get("CACHE_IS_SHARED") and "CACHE" not in entry:
         yield f"CACHE_IS_SHARED of {where} has no effect without CACHE."
     options = entry.get("OPTIONS", {})
@@ -296,13 +299,14 @@ def _search(search: bool | Mapping[str, Any]) -> SearchSettings | None:
     if search is False:
         return None
     given = search if isinstance(search, Mapping) else {}
-    embed = given.get("EMBED") or None
+    embed, unencrypted = given.get("EMBED") or None, given.get("STORED_UNENCRYPTED")
     return SearchSettings(
         fields=tuple(sorted(given.get("FIELDS", {}).items())),
         language=given.get("LANGUAGE") or None,
         embed=embed,
         dimensions=given.get("DIMENSIONS") if embed else None,
         tool_calls=given.get("TOOL_CALLS", False),
+        stored_unencrypted=None if unencrypted is None else tuple(sorted({*unencrypted})),
     )
 
 

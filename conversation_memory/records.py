@@ -72,9 +72,11 @@ class Record:
         )
 
     @classmethod
-    def from_listed(cls, conversation_id: bytes, reply: Sequence[bytes | None]) -> Record:
+    def from_listed(
+        cls, conversation_id: bytes, reply: Sequence[bytes | None], sealing: Sealing | None = None
+    ) -> Record:
         """See from_reply(), from the values of LISTED only."""
-        return cls.from_reply(conversation_id, [*reply, None, None, None, None])
+        return cls.from_reply(conversation_id, [*reply, None, None, None, None], sealing)
 
     @property
     def is_list(self) -> bool:

@@ -7,26 +7,19 @@ another one, and none can be left out, repeated or moved. The server adds one wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from .documents import read
+from .documents import CLOSING, read, tail_of
 from .encryption.sealing import DOCUMENT, SEGMENT, Sealing, is_sealed
 from .exceptions import Undecryptable
 
 SEPARATOR = b"~"
 
-_END = 22  # base64url digits that have the tag
+MOST_SEGMENTS = 32  # as in scripts/segment.lua
 
 
-class SegmentPosition(NamedTuple):
-    """Where the next segment goes: the end of the last one, and how many there are."""
-
-    end: bytes
-    number: int
-
-    @classmethod
-    def of(cls, field: bytes) -> SegmentPosition:
-        return cls(field[-_END:], field.count(SEPARATOR) + 1)
+def end_of(field: bytes) -> bytes:
+    """What the next segment is bound to."""
+    return tail_of(field).encode()
 
 
 def added_text(texts: Sequence[bytes]) -> bytes:
@@ -51,8 +44,10 @@ def opened_document(sealing: Sealing, id: bytes, field: bytes, end: int | None =
     for segment in others:
         if not is_sealed(segment):
             raise Undecryptable("a part of it is not encrypted", field)
-        texts.append(sealing.open(SEGMENT, id, segment, last[-_END:]))
+        texts.append(sealing.open(SEGMENT, id, segment, end_of(last)))
         last = segment
     text = b"".join(texts)
-    start = read(plain).end if end is None else max(end - len(text), 0)
+    start = (end or 0) - len(text)
+    if start < 0 or not plain.startswith(CLOSING, start):  # nobody has recorded it, or wrongly
+        start = read(plain).end
     return b"".join((plain[:start], text, plain[start:]))

@@ -103,13 +103,15 @@ class RefusingProxy:
                     threading.Thread(target=target, args=(client, server), daemon=True).start()
 
     def _answer(self, client, server):
-        with suppress(OSError), client:
+        with suppress(OSError):
             while data := server.recv(2**18):
                 client.sendall(data)
+        with suppress(OSError):  # closing alone would not wake the other thread
+            client.shutdown(socket.SHUT_RDWR)
 
     def _ask(self, client, server):
         reader, connection = Reader(), _Connection(self)
-        with suppress(OSError), server:
+        with suppress(OSError), server, client:
             while data := client.recv(2**18):
                 reader.feed(data)
                 calls = []

@@ -33,7 +33,9 @@ class Settled:
 
 
 class SearchTests(Settled):
-    """For a RedisTestCase whose entry has SEARCH."""
+    """For a RedisTestCase whose entry has SEARCH, which has `always` these options."""
+
+    always: dict[str, object] = {}
 
     def fill(self, **conversations):
         """Conversations of one run each, by id: the input, or input and output."""
@@ -240,7 +242,7 @@ class SearchTests(Settled):
         assert hit.snippet_html.endswith("<mark>needle</mark>")
 
     def test_a_language_finds_other_forms(self):
-        search = {"LANGUAGE": "english"}
+        search = {**self.always, "LANGUAGE": "english"}
         entry = {**settings.REDIS["default"], "SEARCH": search, "INDEX": f"test-{uuid4().hex}"}
         with self.settings(REDIS={"default": entry}):
             index = indexes["default"]

@@ -29,3 +29,20 @@ class EncryptedAdminTests(PageTestCase):
             assert "key &#x27;a&#x27;, which is not in KEYS of ENCRYPTION" in page
             assert SECRET not in page
             assert self.shown() == ["c1"]
+
+
+class EncryptedSearchAdminTests(PageTestCase):
+    entry = {
+        **EncryptedTestCase.entry,
+        "SEARCH": {"FIELDS": {"topic": "tag"}, "STORED_UNENCRYPTED": ["input"]},
+    }
+
+    def test_a_search_shows_titles_and_excerpts_decrypted(self):
+        for id, text in (("c1", f"The {SECRET} burns"), ("c2", "other")):
+            driver = self.index.driver(id, owner="ada")
+            driver.append(Run(text, "**bright**", {"topic": SECRET}))
+            driver.set_title(f"Title of {id}")
+        page = self.list(q=SECRET).content.decode()
+        assert self.shown(q=SECRET) == ["c1"]
+        assert "Title of c1" in page
+        assert f"The <mark>{SECRET}</mark> burns" in page

@@ -6,6 +6,7 @@ import sys
 from base64 import b64encode, urlsafe_b64encode
 from unittest import mock
 
+from django.core.checks import run_checks
 from django.test import SimpleTestCase, override_settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 from conversation_memory import checks, conf
 from conversation_memory.encryption import base64url
 from conversation_memory.encryption.keyring import Keyring, cipher_class
-from conversation_memory.encryption.sealing import CHUNK, DOCUMENT, RUN, TITLE, Sealing, is_sealed
+from conversation_memory.encryption.sealing import (
+    CHUNK,
+    DOCUMENT,
+    RUN,
+    TAG,
+    TITLE,
+    Sealing,
+    is_sealed,
+)
 from conversation_memory.exceptions import InvalidIndexError, PackageMissing, Undecryptable
 
 from .encrypting import encryption, key
@@ -228,9 +237,61 @@ class KeyringTests(SimpleTestCase):
                 with self.subTest(words):
                     assert words in faults(entry)
 
-    def test_search_is_refused_beside_it(self):
-        entry = {"URL": "redis://localhost", "ENCRYPTION": encryption("a"), "SEARCH": True}
-        assert "unencrypted" in " ".join(conf.find_faults("default", entry))
+    def test_digests_stay_the_same(self):  # those that are stored would not be found any more
+        assert sealing("a").digest(TAG, b"topic", b"refunds") == "c5dcbe020d3aaa2da776bd92981266f4"
+        assert (
+            sealing("b", "a").digests(TAG, b"topic", b"refunds")[1]
+            == "c5dcbe020d3aaa2da776bd92981266f4"
+        )
+
+    def test_search_beside_it_requires_a_choice(self):
+        fields = {"topic": "tag", "note": "text", "score": "numeric"}
+        vectors = {"EMBED": "a.b", "DIMENSIONS": 3}
+
+        def search(*chosen, **options):
+            return {"STORED_UNENCRYPTED": [*chosen], **options}
+
+        wrong = {
+            "has both ENCRYPTION and SEARCH": [True, {}, {"FIELDS": fields}],
+            "must be a list of names": [{"STORED_UNENCRYPTED": it} for it in ("input", 1, [1])],
+            "unknown name 'inputs'": [search("inputs")],
+            "requires 'tool_calls'": [search("input", TOOL_CALLS=True)],
+            "which requires TOOL_CALLS": [search("tool_calls")],
+            "requires 'embeddings'": [search("input", **vectors)],
+            "which requires EMBED": [search("embeddings")],
+            "has 'note' of the kind 'text'": [search("score", FIELDS=fields)],
+            "has 'score' of the kind 'numeric'": [search("note", FIELDS=fields)],
+            "rename this one of FIELDS": [search(FIELDS={"input": "tag"})],
+        }
+        for words, searches in wrong.items():
+            for one in searches:
+                with self.subTest(words, search=one):
+                    assert words in self.of_search(one)
+        for right in (
+            search(),
+            search("input", "topic", "note", "score", FIELDS=fields),
+            search("tool_calls", "embeddings", TOOL_CALLS=True, **vectors),
+            False,
+        ):
+            assert self.of_search(right) == ""
+
+    def test_without_encryption_there_is_nothing_to_choose(self):
+        search = {"STORED_UNENCRYPTED": ["input"]}
+        assert "no effect without ENCRYPTION" in self.of_search(search, encrypted=False)
+
+    def of_search(self, search, *, encrypted=True):
+        entry = {"URL": "redis://localhost", "SEARCH": search}
+        entry |= {"ENCRYPTION": encryption("a")} if encrypted else {}
+        return " ".join(conf.find_faults("default", entry))
+
+    def test_a_check_warns_of_what_is_stored_unencrypted(self):
+        for chosen, ids in ((["output", "input"], ["conversation_memory.W018"]), ([], [])):
+            search = {"STORED_UNENCRYPTED": chosen}
+            entry = {"URL": "redis://h", "ENCRYPTION": encryption("a"), "SEARCH": search}
+            with override_settings(REDIS={"default": entry}):
+                found = run_checks(tags=["conversation_memory"])
+            assert [it.id for it in found] == ids
+            assert "input, output" in "".join(it.msg for it in found) or not ids
 
     def test_an_openssl_without_the_algorithm_is_told(self):
         from cryptography.exceptions import UnsupportedAlgorithm

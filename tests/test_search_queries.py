@@ -155,7 +155,7 @@ class SameAnswerTests(RedisTestCase):
         def agree(text):
             query = parsed(text)
             wanted = {key for key, stream in self.streams.items() if query.matches(stream)}
-            found = self.found(f"@o:{{x}} {query.redisearch()}")
+            found = self.found(f"@o:{{x}} {query.redisearch('w')}")
             if not query.is_exact:
                 found = {key for key in found if query.matches(self.streams[key])}
             assert found == wanted

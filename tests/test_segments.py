@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conversation_memory import ConversationIndex, Run
+from conversation_memory.archive import Dump
 from conversation_memory.exceptions import ConversationCorrupt, ConversationUndecryptable
-from conversation_memory.layouts import segmented
+from conversation_memory.segments import MOST_SEGMENTS as MOST
 from conversation_memory.segments import opened_document
 
+from .archives import restored
 from .encrypting import HAS_CRYPTOGRAPHY, EncryptedTestCase
 from .utils import Awaited, both, counted
-
-MOST = segmented._MOST_SEGMENTS
 
 
 class SegmentCase(EncryptedTestCase):
@@ -40,7 +40,7 @@ class SegmentCase(EncryptedTestCase):
         field = b"~".join(segments)
         self.redis.hset(self.index.name, id, field)
         if record:
-            facts = {"length": len(field), "crc": field[-10:]}
+            facts = {"length": len(field), "crc": field[-22:]}
             self.redis.hset(self.index._layout.keys.record(id.encode()), mapping=facts)
 
     def ids(self, index=None):
@@ -130,6 +130,18 @@ class SegmentTests(SegmentCase):
         assert self.ids() == [f"r{number}" for number in range(7)]
         assert self.driver.load()[1] == {"b": [1], "metadata": {"runs": ["~"]}}
 
+    def test_with_a_wrong_record_it_is_read_and_mended(self):
+        number, record = 0, self.index._layout.keys.record(b"c")
+        for field, value in (("crc", "x"), ("crc", ""), ("end", "10"), ("end", ""), ("length", 9)):
+            for process in (self.index, self.process()):
+                self.driver.append(Run("q", "a", id=f"r{number}"))
+                self.driver.append(Run("q", "a", id=f"r{number + 1}"))
+                self.redis.hset(record, field, value)
+                process.driver("c").append(Run("q", "a", id=f"r{number + 2}"))
+                number += 3
+                assert self.ids() == [f"r{place}" for place in range(number)], field
+        assert self.index.check().left == 0
+
     def test_segments_of_several_keys(self):
         self.fill(2)
         with self.keys_are("b", "a") as index:
@@ -151,6 +163,9 @@ class SegmentTests(SegmentCase):
         self.driver.rename("d")
         assert [run.id for run in self.index.driver("d").load()[0]] == ["r0", "r1", "r2"]
         self.fill(2, "d", first=3)
+        archive = b"".join(Dump(self.index, plain=True))
+        self.index.driver("d").delete()
+        assert restored(self.index, archive).new == 1
         with self.keys_are("a", entry={"LAYOUT": "list"}) as index:
             index.convert()
             assert len(index.driver("d").tail(9)) == 5

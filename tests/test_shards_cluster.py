@@ -1,10 +1,12 @@
 """An index whose shards are on all nodes of a Redis Cluster."""
 
+import pytest
 from redis.crc import key_slot
 
 from conversation_memory import Run, indexes
 from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
+from conversation_memory.exceptions import RedisMisconfigured
 
 from .clusters import Cluster, shared, wait_until
 from .sharding import ids, run
@@ -61,6 +63,30 @@ class ShardedClusterTests(RedisTestCase):
             assert self.index.count() == 1
         for node, before in zip(self.cluster.nodes, sent, strict=False):
             assert node.client.info("stats")["total_connections_received"] == before
+
+    @both
+    def test_a_connection_that_broke_is_made_anew(self, index):
+        self.index.driver("c1").append(run(1))
+        assert index.count() == 1
+        for node in self.cluster.nodes[:3]:
+            node.client.client_kill_filter(_type="normal", skipme=True)
+        assert index.count() == 1 and ids(index.recent()) == ["c1"]
+
+    def test_scripts_that_a_node_has_forgotten_are_sent_again(self):
+        self.index.driver("c1").append(run(1))
+        for node in self.cluster.nodes[:3]:
+            node.client.script_flush()
+        assert self.index.count() == 1 and ids(self.index.recent()) == ["c1"]
+
+    @both
+    def test_a_key_of_another_type_is_an_error_that_names_the_shard(self, index):
+        shard = self.index.shard_of("c1")
+        node = self.cluster.master_of(shard.name).client
+        node.set(shard.name, "text")
+        for ask in (index.count, index.recent):
+            with pytest.raises(RedisMisconfigured, match=shard.name):
+                ask()
+        node.delete(shard.name)
 
     def test_replicas_answer_what_may_be_a_moment_old(self):
         self.index.driver("c1").append(run(1))

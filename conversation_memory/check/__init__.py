@@ -12,6 +12,7 @@ from ..collection.listing import Listing
 from ..collection.selection import ScanCursor, members
 from ..layouts import Layout
 from ..layouts.declared import declared
+from ..layouts.proof import proven
 from ..redis_io.operations import Operation, single
 from ..search.reindex import batches
 from ..search_index.sweep import tokens_of
@@ -54,6 +55,8 @@ class Check:
         self.inspections: list[Inspect] = [partial(inspect_conversations, self._keys)]
 
     def run(self) -> Operation[Report]:
+        if self._fix and self._is_searched:
+            yield from proven(self._keys, self._layout.alias)
         broken = yield from self._wrong_types()
         if not broken:
             yield from self._conversations()

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..collection.summaries import Summary, summaries
-from ..exceptions import ConversationCorrupt
+from ..exceptions import ConversationCorrupt, ConversationUndecryptable
 from ..layouts import ConversationRef, Layout
 from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Command, Operation
 from ..search_index import sweep as sweeping
-from ..search_index.run_documents import suffix
 from . import findings
 from .findings import Finding
 
@@ -86,15 +85,18 @@ def _read(layout: Layout, id: bytes) -> Command[Read | None]:
 def _examine(
     layout: Layout, id: bytes, snapshot: Snapshot, indexed: Indexed, time: int
 ) -> list[Finding]:
-    documents, wanted = layout.documents, set()
+    documents = layout.documents
     assert documents is not None
     ref = ConversationRef(id, owner_of(snapshot.record))
     try:
         document = layout.document(ref, snapshot)
-        wanted = {suffix(text) for text in document.texts}
+    except ConversationUndecryptable:
+        return []  # with its key, it has its documents again
     except ConversationCorrupt:
         document = None
-    if snapshot.field is None or (indexed.is_current and wanted == {*indexed.suffixes}):
+    texts = document.texts if document else ()
+    is_right = indexed.is_current and documents.match(texts, indexed.suffixes)
+    if snapshot.field is None or is_right:
         return []
     change = documents.whole(document, ()) if document else documents.none()
     fix = layout.index_command(ref, snapshot.digested(), change, time)

@@ -195,7 +195,7 @@ class Listing:
         # Their records, which tell their deadlines, cannot be read.
         if mistyped := [id for id, reply in zip(ids, forgotten, strict=True) if reply is None]:
             yield single("ZREM", self._keys.expiry(), *mistyped)
-        return int(sum(reply or 0 for reply in forgotten))
+        return sum(reply for reply in forgotten if isinstance(reply, int))
 
 
 def counting(keys: Keys, owner: bytes | None = None) -> Command[int]:

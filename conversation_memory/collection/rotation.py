@@ -22,6 +22,7 @@ from ..layouts import ConversationRef, Layout
 from ..layouts.proof import note_unused, proven
 from ..layouts.resealing import reseal_fields
 from ..redis_io.operations import Operation, Performing, single, twins
+from ..search_index.index_state import drop_all
 from .listing import Listing
 from .selection import EVERYTHING, PageKey, ScanCursor, Selection
 
@@ -86,6 +87,8 @@ class RotatingIndex(Performing):
         found = Rotation(seen, rotated, failed)
         if selection != EVERYTHING:
             return found
+        if self._layout.schema is None:
+            yield from drop_all(self._layout.keys)
         items, errors = yield from _rotated_items(self._layout.keys, self._layout.alias)
         for each in errors:
             failure(each)
@@ -142,9 +145,9 @@ class _ItemErrors:
         self.found: dict[tuple[bytes, bytes], ConversationMemoryError] = {}
 
     def add(self, name: bytes, key: bytes, damage: Damaged) -> None:
-        what = f"The item {decode(key)!r} of {decode(name)!r} {self._where} cannot be decrypted"
+        item = f"The item {decode(key)!r} of {decode(name)!r} {self._where}"
         key_id = damage.key_id if isinstance(damage, Undecryptable) else ""
-        text = f"{what}: {damage.reason}. It was not changed."
+        text = f"{item} cannot be encrypted anew: {damage.reason}. It was not changed."
         self.found[name, key] = ConversationUndecryptable(text, damage.raw, key_id)
 
 

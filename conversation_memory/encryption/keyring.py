@@ -69,7 +69,8 @@ class Keyring:
     def newest(self) -> Key:
         """The key that seals. Raises `InvalidIndexError` if it cannot be used."""
         if self._newest is None:
-            self._newest = self._made(next(iter(self._known())))
+            self._newest = self.get(next(iter(self._known())).encode())
+            assert self._newest is not None
         return self._newest
 
     def get(self, id: bytes) -> Key | None:

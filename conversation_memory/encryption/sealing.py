@@ -23,6 +23,7 @@ DOCUMENT, SEGMENT, RUN, TITLE = b"document", b"segment", b"run", b"title"
 QUESTION, CHUNK, REASON = b"question", b"chunk", b"reason"
 PROOF, ARCHIVE = b"key", b"archive"
 CHECKPOINT, CHECKPOINT_METADATA, ITEM = b"checkpoint", b"checkpoint metadata", b"item"
+TAG = b"tag"  # a value of FIELDS in a search document
 
 _NONCE = 12
 _TAG = 16
@@ -90,6 +91,25 @@ class Sealing:
             nonce = os.urandom(_NONCE)
             sealed.append(prefix + encoded(nonce + encrypt(nonce, text, bound)) if text else text)
         return sealed
+
+    def seal_alike(self, kind: bytes, id: bytes, text: bytes) -> bytes:
+        """See seal(); the same text is always the same value, until the key changes."""
+        key = self.keyring.newest
+        nonce = key.mac(b"nonce", self.index, kind, id, text)[:_NONCE]
+        encrypted = key.cipher.encrypt(nonce, text, self._bound(key, kind, id, b""))
+        return key.prefix + encoded(nonce + encrypted)
+
+    def digests(self, kind: bytes, *parts: bytes) -> list[str]:
+        """What stands for a text where it is only compared, in 32 hexadecimal digits.
+
+        With each of KEYS, the newest first: without a key, nobody can compute or try them.
+        """
+        keys = (self.keyring.get(id.encode()) for id in self.keyring.ids)
+        return [key.mac(kind, self.index, *parts).hex() for key in keys if key]
+
+    def digest(self, kind: bytes, *parts: bytes) -> str:
+        """See digests(), with the newest key."""
+        return self.keyring.newest.mac(kind, self.index, *parts).hex()
 
     def open(self, kind: bytes, id: bytes, text: bytes, place: bytes = b"") -> bytes:
         """The text of a sealed value. Raises `Undecryptable`, naming the key."""

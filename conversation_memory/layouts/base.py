@@ -3,6 +3,8 @@
 Each layout reads what the other wrote, and moves it into its own form with the next write.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,13 +19,13 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import Keys
-from ..redis_io.operations import Command, Operation, T, single
+from ..redis_io.operations import Command, Operation, T
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from ..titles import MAX_TITLE
 from ..wire import dumps
-from .declared import declared
+from .declared import declared, names_keys
 from .encrypted import EncryptedConversation
 from .proof import proven
 from .refs import ConversationRef, identified
@@ -181,7 +183,8 @@ class Layout(EncryptedConversation):
             ref = self._seen(ref, snapshot)
             document = self.document(ref, snapshot)
             changed = self.formed(document)
-            change = self.documents.between(document, changed) if self.documents else b""
+            stored = document.texts
+            change = yield from self._change_between(ref, snapshot, changed, changed, stored)
             encoded = self._checked(ref, changed)
             title = b"" if snapshot.record.runs else self._title(ref, document.runs)
             written = yield self._write(
@@ -193,8 +196,7 @@ class Layout(EncryptedConversation):
 
     def index(self, ref: ConversationRef) -> Operation[int]:
         """Bring the search documents in step with the conversation. Returns how many changed."""
-        # A run that had none came, as far as is known, with the last write.
-        time = int(float((yield single("ZSCORE", self.keys.recency(), ref.id)) or 0))
+        time = yield from self._time_of_old(ref)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             snapshot = yield from self._snapshot(ref, digested=digested)
@@ -272,8 +274,10 @@ class Layout(EncryptedConversation):
             if not is_wrong_type(error) or not (yield from self.mistyped(ref)):
                 raise
         whose = "own" if ref.scoped else "any"
-        [[deleted, *_]] = yield from declared([erasing(self.keys, ref.id, ref.owner, whose)])
-        return bool(deleted)
+        [erased] = yield from declared([erasing(self.keys, ref.id, ref.owner, whose)])
+        if names_keys(erased):
+            raise self._conflict(ref, "kept changing")
+        return bool(erased[0])
 
     def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:
         keys = [self.keys.recency(b"" if owner is None else owner)]
@@ -288,7 +292,8 @@ class Layout(EncryptedConversation):
             args: list[Any] = ["", "", "", target]
             if self.sealing is not None:
                 ref, args = yield from self._sealed_for(ref, target, digested)
-            [reply] = yield from declared([self._command(RENAME, ref, args, keys)])
+            rename = self._command(self._changing(RENAME), ref, args, keys)
+            [reply] = yield from declared([rename])
             return reply  # type: ignore[no-any-return]
 
         renamed = yield from self._settled(ref, attempt)

@@ -14,21 +14,23 @@ _ATTEMPTS = 20
 def declared(commands: Sequence[Command[Any]]) -> Operation[list[Any]]:
     """The replies to commands, each of which is sent again with the keys that its script names.
 
-    See forgets.lua. A script that never has all keys is answered with its refusal.
+    See forgets.lua. The reply of a script that still lacks keys in the end is its refusal.
     """
     return (yield from redeclared(commands, (yield commands) if commands else []))
 
 
 def redeclared(commands: Sequence[Command[Any]], replies: Sequence[Any]) -> Operation[list[Any]]:
     """The same where the first replies are there."""
-    replies = [*replies]
+    commands, replies = [*commands], [*replies]
     asking = [*range(len(commands))]
     for _ in range(_ATTEMPTS):
         asking = [number for number in asking if names_keys(replies[number])]
         if not asking:
             break
-        again = [_with(commands[number], replies[number][1:]) for number in asking]
-        for number, reply in zip(asking, (yield again), strict=True):
+        for number in asking:
+            commands[number] = _with(commands[number], replies[number][1:])
+        again = yield [commands[number] for number in asking]
+        for number, reply in zip(asking, again, strict=True):
             replies[number] = reply
     return replies
 

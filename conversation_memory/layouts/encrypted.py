@@ -1,5 +1,7 @@
 """What a conversation that is encrypted needs besides: encrypting it anew, and for another id."""
 
+from __future__ import annotations
+
 from abc import ABC
 from typing import Any
 
@@ -8,8 +10,8 @@ from ..encryption.sealing import TITLE
 from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Script
 from .declared import declared
-from .refs import ConversationRef
-from .resealing import checkpoints_anew, reseal_fields, resealed
+from .refs import ConversationRef, Snapshot
+from .resealing import Resealed, checkpoints_anew, reseal_fields, resealed
 from .stored import Refusal
 from .written import WrittenConversation
 
@@ -38,11 +40,27 @@ class EncryptedConversation(WrittenConversation, ABC):
         if snapshot.field is None:
             return ref, args
         encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
-        others = (yield from resealed(self.keys, ref.id, target)).args
+        others = (yield from self._resealed(ref, target)).args
         kept = yield from checkpoints_anew(self.keys, ref.id, target)
         pairs = [part for pair in encoded.record.items() for part in pair]
         counts = len(pairs), len(encoded.texts), len(others)
         return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others, *kept]
+
+    def _renewed(self, ref: ConversationRef, snapshot: Snapshot) -> Operation[bool | Refusal]:
+        """Bring the search documents in step, and to the digests of the newest key."""
+        documents = yield from self.indexer()
+        if documents is None:
+            return False
+        document, known = self.document(ref, snapshot), (yield self.indexed_command(ref))
+        if known.is_current and documents.are_newest(document, known.facets, known.suffixes):
+            return False
+        change = documents.whole_after(document, known.indexed, known.facets, known.suffixes)
+        time = yield from self._time_of_old(ref)
+        written = yield self.index_command(ref, snapshot, change, time)
+        return written if isinstance(written, list) else True
+
+    def _resealed(self, ref: ConversationRef, target: bytes) -> Operation[Resealed]:
+        return resealed(self.keys, ref.id, target, is_searched=self.schema is not None)
 
     def reseal(self, ref: ConversationRef) -> Operation[bool]:
         """Encrypt with the newest key what it has not encrypted. Returns False if all was."""
@@ -51,20 +69,25 @@ class EncryptedConversation(WrittenConversation, ABC):
 
         def content(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
             snapshot = yield from self._snapshot(ref, digested=digested)
-            if snapshot.field is None or all(
-                map(sealing.is_current, [snapshot.field, *snapshot.texts])
-            ):
+            if snapshot.field is None:
                 return False
             ref = self._seen(ref, snapshot)
-            encoded = self._checked(ref, self.formed(self.document(ref, snapshot)))
-            written = yield self._write(ref, encoded, snapshot, b"", keeps_times=True)
+            if all(map(sealing.is_current, [snapshot.field, *snapshot.texts])):
+                return (yield from self._renewed(ref, snapshot))
+            document = self.document(ref, snapshot)
+            formed = self.formed(document)
+            before = dict(zip(formed.texts, document.texts, strict=True))
+            change = yield from self._change_to(ref, formed, before)
+            encoded = self._checked(ref, formed)
+            written = yield self._write(ref, encoded, snapshot, change, keeps_times=True)
             return True if isinstance(written, int) else written
 
         def others(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
-            found = yield from resealed(self.keys, ref.id, ref.id)
+            found = yield from self._resealed(ref, ref.id)
             if found.is_same:
                 return False
-            [done] = yield from declared([self._command(RESEAL, ref, found.args)])
+            reseal = self._command(self._changing(RESEAL), ref, found.args)
+            [done] = yield from declared([reseal])
             return bool(done) if isinstance(done, int) else done
 
         is_new = yield from self._settled(ref, content)

@@ -1,6 +1,10 @@
 """The search documents of a conversation: those that it has, and how they change."""
 
+from __future__ import annotations
+
 from abc import ABC
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ..documents import Document
@@ -55,10 +59,44 @@ class IndexedConversation(StoredConversation, ABC):
         call = DERIVE.call(self.keys.of(ref.id, ref.owner, ref.call), args)
         return Command((call,), otherwise=None)
 
-    def _change_to(self, ref: ConversationRef, document: Document) -> Operation[bytes]:
-        """The change from the present search documents to those of `document`."""
+    def _change_to(
+        self,
+        ref: ConversationRef,
+        document: Document,
+        before: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> Operation[bytes]:
+        """The change from the present search documents to those of `document`.
+
+        `before` are texts of runs as they were stored until now.
+        """
         documents = yield from self.indexer()
         if documents is None:
             return b""
         known: Indexed = yield self.indexed_command(ref)
-        return documents.whole_after(document, known.indexed, known.facets, known.suffixes)
+        known_facts = known.indexed, known.facets, known.suffixes
+        return documents.whole_after(document, *known_facts, before=before)
+
+    def _change_between(
+        self,
+        ref: ConversationRef,
+        snapshot: Snapshot,
+        old: Document,
+        new: Document,
+        stored: Sequence[bytes],
+    ) -> Operation[bytes]:
+        """The change of the search documents; `stored` are the runs of `old` as they are stored."""
+        documents = yield from self.indexer()
+        if documents is None:
+            return b""
+        if self.sealing is None or snapshot.record.is_sealed:
+            return documents.between(old, new, stored)
+        # What has been unencrypted until now may have search documents that are.
+        before = dict(zip(old.texts, stored, strict=True))
+        if new.count == old.count:
+            before |= dict(zip(new.texts, stored, strict=True))
+        return (yield from self._change_to(ref, new, before))
+
+    def _time_of_old(self, ref: ConversationRef) -> Operation[int]:
+        # A run without a document came, as far as is known, with the last write.
+        score = yield single("ZSCORE", self.keys.recency(), ref.id)
+        return int(float(score or 0))

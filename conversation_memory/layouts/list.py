@@ -5,9 +5,11 @@ document without runs. A stock Griptape driver reads an empty conversation from 
 it with its own runs: they are read behind those of the list, and moved there by the next write.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..documents import Document, build, fingerprint
@@ -18,27 +20,12 @@ from ..redis_io.operations import Operation
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
 from .base import Layout
-from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, owner_of
+from .refs import ConversationRef, Encoded, Slice, Snapshot, digest, is_past, owner_of
 from .stored import Refusal
 
 CHANGE = Script("change")
 
 _CHUNK = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A part of a list that holds the whole conversation; of the field, if it was asked for.
-
-    `stored` are the texts as they are in Redis, which differ if they are encrypted.
-    """
-
-    record: Record
-    texts: list[bytes]
-    start: int
-    length: int
-    stored: list[bytes]
-    field: bytes | None = None
 
 
 class ListLayout(Layout):
@@ -67,10 +54,11 @@ class ListLayout(Layout):
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
-        part = yield from self._slice(ref, before, limit, with_field=True)
+        field = ("HGET", self.keys.content(ref.id), ref.id)
+        part = yield from self._slice(ref, before, limit, field)
         if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
-        found = Snapshot(part.field, replace(part.record, runs=None), sealing=self.sealing)
+        found = Snapshot(part.more[0], replace(part.record, runs=None), sealing=self.sealing)
         metadata = self.document(ref, found).metadata
         runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
@@ -131,9 +119,11 @@ class ListLayout(Layout):
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
             ids: list[str] = []
+            texts: list[bytes] = []
 
-            def is_wanted(stored: bytes, index: int) -> bool:
-                ids.append(decoded_run(stored, f"run {index}").id)
+            def is_wanted(text: bytes, index: int) -> bool:
+                ids.append(decoded_run(text, f"run {index}").id)
+                texts.append(text)
                 return ids[-1] == run_id
 
             found = yield from self._find(ref, is_wanted, LARGEST)
@@ -146,7 +136,8 @@ class ListLayout(Layout):
             text = renewed(plain) if renewed else None
             what = "remove" if operation == "edit" and text is None else operation
             self._check_runs(ref, [text or b""])
-            change = documents.of(what, stored, text or b"") if documents else b""
+            cut = texts[:-1] if what == "truncate" else []
+            change = documents.of(what, plain, text or b"", cut) if documents else b""
             removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[what]
             if text is not None and self.sealing is not None:
                 text = self.sealing.seal(RUN, ref.id, text)
@@ -178,8 +169,12 @@ class ListLayout(Layout):
             if before == 0 or looked >= limit:
                 return part.record, None, b"", b""
 
+    def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
+        part = yield from self._slice(ref, None, count, *more)
+        return part or (yield from super().last(ref, count, *more))
+
     def _slice(
-        self, ref: ConversationRef, before: int | None, limit: int, *, with_field: bool = False
+        self, ref: ConversationRef, before: int | None, limit: int, *more: Call
     ) -> Operation[Slice | None]:
         """At most `limit` elements of the list in front of index `before`, or the last ones.
 
@@ -191,11 +186,9 @@ class ListLayout(Layout):
             first, last = 1, 0
         content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
         lengths = ("HSTRLEN", content, ref.id), ("LLEN", runs)
-        calls: tuple[Call, ...] = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last))
-        if with_field:
-            calls = (*calls, ("HGET", content, ref.id))
+        calls = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last), *more)
         replies = yield from self._at_one_moment(ref, calls)
-        (*fields, _), size, length, texts, *field = replies
+        (*fields, _), size, length, texts, *others = replies
         record = Record.from_reply(ref.id, fields)
         is_visible = self.is_own(record, size, length) and ref.sees(record)
         if not is_visible or (yield from is_past(record)):
@@ -203,10 +196,10 @@ class ListLayout(Layout):
         if (lost := (record.runs or 0) - length) > 0:
             raise self.lost(ref, lost)
         if before is not None and before > length:
-            return (yield from self._slice(ref, length, limit, with_field=with_field))
+            return (yield from self._slice(ref, length, limit, *more))
         start = max(0, (length if before is None else before) - limit)
         plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
-        return Slice(record, plain, start, length, texts, *field)
+        return Slice(record, plain, start, length, texts, others)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

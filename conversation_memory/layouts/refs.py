@@ -96,7 +96,8 @@ def digest(run_id: str) -> bytes:
     return md5(text, usedforsecurity=False).digest()[:8]
 
 
-def _id_of(text: bytes) -> str:
+def id_of(text: bytes) -> str:
+    """The id of the run of a stored text."""
     plain = _plain_id(text)
     return plain[1].decode("utf-8", "surrogatepass") if plain else Run.from_text(text).id
 
@@ -107,6 +108,24 @@ def is_past(record: Record) -> Operation[bool]:
         return False
     time: int = yield now()
     return milliseconds(record.expires) <= time
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some runs of a conversation as JSON texts, the first at position `start`.
+
+    `length` is the number of all runs. `stored` are the texts as they are in Redis, which differ if
+    they are encrypted; `more` are the replies to calls that were made at the same moment; `values`
+    are those of the texts, as loads_together() reads them, if they were read.
+    """
+
+    record: Record
+    texts: Sequence[bytes]
+    start: int
+    length: int
+    stored: Sequence[bytes] = ()
+    more: Sequence[Any] = ()
+    values: Sequence[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +163,7 @@ class Encoded:
     def told(self) -> list[bytes]:
         """What tells the last runs; see conversation.lua."""
         texts = self.texts if self.plain is None else self.plain
-        ids = map(_id_of, texts[-KNOWN_IDS:])
+        ids = map(id_of, texts[-KNOWN_IDS:])
         return [told for told in (self.known, *(digest(id) for id in ids if id)) if told]
 
     @property

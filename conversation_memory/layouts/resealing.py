@@ -33,7 +33,7 @@ class Resealed:
     def __init__(self, sealing: Sealing, id: bytes, target: bytes):
         self._sealing, self._id, self._target = sealing, id, target
         self.texts: dict[tuple[bytes, bytes], bytes] = {}
-        self.has_documents = False  # for a search, which are not encrypted
+        self.has_documents = False  # for a search, although SEARCH is off
 
     @property
     def is_same(self) -> bool:
@@ -70,7 +70,7 @@ class Resealed:
         self.add(place + run_id, kind, fields.get(b"t", b""), run_id)
 
 
-def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
+def resealed(keys: Keys, id: bytes, target: bytes, *, is_searched: bool) -> Operation[Resealed]:
     """The texts of a conversation beside its content, for `target`. Raises `Undecryptable`."""
     assert keys.sealing is not None
     found = Resealed(keys.sealing, id, target)
@@ -78,7 +78,7 @@ def resealed(keys: Keys, id: bytes, target: bytes) -> Operation[Resealed]:
         single("HMGET", keys.record(id), "title", "token", otherwise=[None, None]),
         single("HGETALL", keys.open(id), otherwise=[]),
     ]
-    found.has_documents = token is not None
+    found.has_documents = token is not None and not is_searched
     found.add(b"title", TITLE, title or b"")
     fields = as_dict(flat)
     runs = [name[6:] for name in fields if name.startswith(b"state:")]

@@ -8,22 +8,19 @@ from ..conf import IndexSettings
 from ..documents import build, opening_of, tail_of
 from ..encryption.sealing import DOCUMENT, key_of, missing_key
 from ..redis_io.operations import Command, Operation
-from ..redis_io.scripts import Script
+from ..redis_io.scripts import Call, Script
 from ..runs import Run
-from ..segments import SEPARATOR, SegmentPosition, added_text, sealed_segment
+from ..segments import MOST_SEGMENTS, SEPARATOR, added_text, end_of, sealed_segment
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot, digest, identified
 from .stored import Refusal
 
 SEGMENT = Script("segment")
 
-# A reader opens each segment for itself, so an append that finds as many makes one of them.
-_MOST_SEGMENTS = 32
+_MOST_ENDS = 10_000
 
-_MOST_POSITIONS = 10_000
-
-# Up to how many bytes the script adds to a document: Lua is slow at copying.
-_ADDED_TO = 128 * 1024
+# How often the end that another writer has made is tried at once: one of all writers gets through.
+_AT_ONCE = 20
 
 # How many runs were added, and the new version; None if only a reader of all of it can add them.
 Added = tuple[int, int] | Refusal | None
@@ -37,7 +34,7 @@ class SegmentedLayout(Layout, ABC):
 
     def __init__(self, settings: IndexSettings):
         super().__init__(settings)
-        self._positions: dict[bytes, SegmentPosition] = {}
+        self._ends: dict[bytes, bytes] = {}
 
     def append(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[int]:
         runs = identified(runs)
@@ -70,37 +67,41 @@ class SegmentedLayout(Layout, ABC):
         texts = [self.text_of(run) for run in runs]
         self._check_runs(ref, texts)
         # The reader of a segment splits a canonical document.
-        return all(map(opening_of, texts)) and not self._is_full(ref.id)
-
-    def _is_full(self, id: bytes) -> bool:
-        position = self._positions.get(id)
-        return position is not None and position.number >= _MOST_SEGMENTS
+        return all(map(opening_of, texts))
 
     def _add(
         self, ref: ConversationRef, runs: Sequence[Run], version: int | str, digested: bool
     ) -> Operation[Added]:
+        added: Added = None
+        for _ in range(_AT_ONCE):
+            added = yield from self._add_once(ref, runs, version, digested)
+            if not isinstance(added, list) or added[0] != b"behind":
+                return added
+        return added
+
+    def _add_once(
+        self, ref: ConversationRef, runs: Sequence[Run], version: int | str, digested: bool
+    ) -> Operation[Added]:
         text = added_text([self.text_of(run) for run in runs])
-        position = self._positions.get(ref.id)
-        if position is None:
+        end = self._ends.get(ref.id, b"")
+        if end:
+            sealed, size = self._segment(ref.id, text, end), len(text)
+        else:
             document = build(runs, {})
             sealed, size = self._sealed(DOCUMENT, ref.id, document.raw), document.end
-        else:
-            sealed, size = self._segment(ref.id, text, position.end), len(text)
-        reply = yield self._adding(ref, runs, version, position, sealed, size)
+        reply = yield self._adding(ref, runs, version, end, sealed, size)
         if isinstance(reply, bytes):
             added, written = map(int, reply.split())
             if added:
-                number = position.number if position else 0
-                self._note(ref.id, SegmentPosition.of(sealed)._replace(number=number + 1))
+                self._note(ref.id, end_of(sealed))
             return added, written
         if reply[0] == b"long":
             snapshot = Snapshot.from_replies(self.keys, ref.id, reply[1], reply[2])
             snapshot = snapshot.digested() if digested else snapshot
             return (yield from self._add_to_long(ref, runs, snapshot, reply[3]))
         if reply[0] == b"behind":
-            self._check_key(ref, reply[3])
-            self._note(ref.id, SegmentPosition(reply[1], reply[2]) if reply[1] else None)
-            return None if self._is_full(ref.id) else list(reply)
+            self._check_key(ref, reply[2])
+            self._note(ref.id, reply[1])
         return None if reply[0] == b"changed" else list(reply)
 
     def _sealed(self, kind: bytes, id: bytes, text: bytes) -> bytes:
@@ -116,7 +117,7 @@ class SegmentedLayout(Layout, ABC):
         ref: ConversationRef,
         runs: Sequence[Run],
         version: int | str,
-        position: SegmentPosition | None,
+        end: bytes,
         sealed: bytes,
         size: int,
     ) -> Command[bytes | list[Any]]:
@@ -125,9 +126,9 @@ class SegmentedLayout(Layout, ABC):
                 self._check_size(ref, reply[1])
             return reply
 
-        own: list[Any] = [*self._lifetimes(ref), self.form, version, self.max_bytes, _ADDED_TO]
-        title, end = (b"", position.end) if position else (self._title(ref, runs), b"")
-        own += [title, end, sealed, size]
+        own: list[Any] = [*self._lifetimes(ref), self.form, version, self.max_bytes]
+        own.append(self._most_spliced(ref))
+        own += [b"" if end else self._title(ref, runs), end, sealed, size]
         command = self._command(SEGMENT, ref, [*own, *(digest(run.id) for run in runs)])
         return Command(command.calls, decoded)
 
@@ -137,12 +138,10 @@ class SegmentedLayout(Layout, ABC):
         """Add a segment to a document that is too long for a script, and was read therefore."""
         record, field = snapshot.record, snapshot.field or b""
         self._check_key(ref, key_of(field).encode())
-        position = SegmentPosition.of(field)
-        if position.number >= _MOST_SEGMENTS:
-            self._note(ref.id, position)
+        if field.count(SEPARATOR) + 1 >= MOST_SEGMENTS:
             return None
         text = added_text([self.text_of(run) for run in runs])
-        grown = SEPARATOR.join((field, self._segment(ref.id, text, position.end)))
+        grown = SEPARATOR.join((field, self._segment(ref.id, text, end_of(field))))
         facts = {
             "layout": self.form,
             "runs": (record.runs or 0) + len(runs),
@@ -154,6 +153,8 @@ class SegmentedLayout(Layout, ABC):
         self._check_size(ref, len(grown))
         ref = self._seen(ref, snapshot)
         written = yield self._write(ref, Encoded(grown, [], facts, [], told), snapshot, b"")
+        if written == [b"changed"]:
+            self._note_crowd(ref.id)
         return (len(runs), written) if isinstance(written, int) else written
 
     def _write(
@@ -169,26 +170,28 @@ class SegmentedLayout(Layout, ABC):
         self._note_end(ref.id, encoded.field)
         return super()._write(ref, encoded, expected, change, title=title, keeps_times=keeps_times)
 
-    def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
-        snapshot = yield from super()._snapshot(ref, digested=digested)
+    def _snapshot_beside(
+        self, ref: ConversationRef, *more: Call
+    ) -> Operation[tuple[Snapshot, list[Any]]]:
+        snapshot, others = yield from super()._snapshot_beside(ref, *more)
         self._note_end(ref.id, snapshot.field)
-        return snapshot
+        return snapshot, others
 
     def _note_end(self, id: bytes, field: bytes | None) -> None:
         if self.sealing is None:
             return
         is_readable = field and self.sealing.keyring.get(key_of(field).encode()) is not None
-        self._note(id, SegmentPosition.of(field) if field and is_readable else None)
+        self._note(id, end_of(field) if field and is_readable else b"")
 
     def _check_key(self, ref: ConversationRef, id: bytes) -> None:
         """Raises `ConversationUndecryptable` if nobody with these keys can read the document."""
         if id and self.sealing is not None and self.sealing.keyring.get(id) is None:
             raise self.damaged(ref, missing_key(id.decode()))
 
-    def _note(self, id: bytes, position: SegmentPosition | None) -> None:
-        if position is None:
-            self._positions.pop(id, None)
+    def _note(self, id: bytes, end: bytes) -> None:
+        if not end:
+            self._ends.pop(id, None)
             return
-        if len(self._positions) >= _MOST_POSITIONS:
-            self._positions.clear()
-        self._positions[id] = position
+        if len(self._ends) >= _MOST_ENDS:
+            self._ends.clear()
+        self._ends[id] = end

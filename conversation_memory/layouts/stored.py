@@ -1,5 +1,7 @@
 """The stored state of a conversation, its search documents, and the errors of both."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,7 +31,7 @@ from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
 from .failures import ConversationFailures
-from .refs import ConversationRef, Snapshot, is_past, owner_of
+from .refs import ConversationRef, Slice, Snapshot, is_past, owner_of
 
 _CHUNK = 50
 
@@ -62,13 +64,27 @@ class StoredConversation(ConversationFailures, ABC):
         self.documents = Documents(self.schema) if self.schema else None
         self.index_state = IndexState(self.schema) if self.schema else None
 
+    def share_keys(self, other: StoredConversation) -> None:
+        """Use the keys that `other` has fetched, which has the same ENCRYPTION."""
+        if self.sealing is not None and other.sealing is not None:
+            self.sealing.keyring = other.sealing.keyring
+
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        replies = yield from self._at_one_moment(ref, self._reads(ref))
-        snapshot = Snapshot.from_replies(self.keys, ref.id, *replies)
-        if (yield from is_past(snapshot.record)):
-            return Snapshot(None, Record(decode(ref.id)))
+        snapshot, _ = yield from self._snapshot_beside(ref)
         return snapshot.digested() if digested else snapshot
+
+    def _snapshot_beside(
+        self, ref: ConversationRef, *more: Call
+    ) -> Operation[tuple[Snapshot, list[Any]]]:
+        """See _snapshot(); and the replies to other calls at the same moment."""
+        fields, field, texts, *others = yield from self._at_one_moment(
+            ref, (*self._reads(ref), *more)
+        )
+        snapshot = Snapshot.from_replies(self.keys, ref.id, fields, field, texts)
+        if (yield from is_past(snapshot.record)):
+            snapshot = Snapshot(None, Record(decode(ref.id)))
+        return snapshot, others
 
     def _reads(self, ref: ConversationRef) -> tuple[Call, ...]:
         return (
@@ -204,6 +220,17 @@ class StoredConversation(ConversationFailures, ABC):
 
     def tail(self, ref: ConversationRef, count: int) -> Operation[list[Run]]:
         return (yield from self.page(ref, None, count)).runs if count > 0 else []
+
+    def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
+        """The last `count` runs; None without a conversation that the caller may see."""
+        snapshot, others = yield from self._snapshot_beside(ref, *more)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return None
+        document = self.document(ref, snapshot)
+        texts, values = document.texts, document.taken_values()
+        start = max(0, len(texts) - count)
+        known = None if values is None else values[start:]
+        return Slice(snapshot.record, texts[start:], start, len(texts), (), others, known)
 
     def window(
         self,

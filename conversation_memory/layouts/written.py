@@ -1,5 +1,7 @@
 """The writes to a conversation, which one compare-and-set loop repeats, and the append."""
 
+from __future__ import annotations
+
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -31,8 +33,7 @@ _EMPTY = build((), {})
 
 # Up to how many bytes a script changes a document itself: Lua is slow at copying. With several
 # writers it does so with longer ones too, rather than refuse all but one of them each time.
-_SPLICED = 128 * 1024
-_SPLICED_IN_TURN = 512 * 1024
+_SPLICED, _SPLICED_IN_TURN = 128 * 1024, 512 * 1024
 _MOST_CROWDED = 1000
 
 # The pauses between them add up to about seven seconds, with a random part against lockstep.
@@ -82,8 +83,7 @@ class WrittenConversation(IndexedConversation, ABC):
             return (yield from self._append_to_document(ref, runs))
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            most = _SPLICED_IN_TURN if ref.id in self._crowded else _SPLICED
-            reply = yield self._append(ref, "", most, args)
+            reply = yield self._append(ref, "", self._most_spliced(ref), args)
             if isinstance(reply, bytes):
                 return int(reply.split()[0])
             if reply[0] == b"changed":  # its form is not ours, or another program wrote
@@ -122,6 +122,9 @@ class WrittenConversation(IndexedConversation, ABC):
             return written if isinstance(written, list) else version + 1
 
         return (yield from self._settled(ref, attempt))
+
+    def _most_spliced(self, ref: ConversationRef) -> int:
+        return _SPLICED_IN_TURN if ref.id in self._crowded else _SPLICED
 
     def _note_crowd(self, id: bytes) -> None:
         """Others write to a long document at the same time."""
@@ -220,10 +223,12 @@ class WrittenConversation(IndexedConversation, ABC):
         if changed is None:
             return document
         step = b""
-        if documents and added is not None and own is document:
+        is_alike = own is document and (self.sealing is None or snapshot.record.is_sealed)
+        if documents and added is not None and is_alike:
             step = documents.added((run, self.text_of(run)) for run in added)
         elif documents:
-            step = documents.between(own, changed, document.texts)
+            stored = document.texts
+            step = yield from self._change_between(ref, snapshot, own, changed, stored)
         encoded, title = self._checked(ref, changed), b""
         if not snapshot.record.runs:
             title = self._title(ref, document.runs or added or changed.runs)

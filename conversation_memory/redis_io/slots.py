@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from threading import Lock
 from typing import Any
 
 import redis
@@ -24,9 +23,6 @@ from redis.exceptions import (
     ClusterDownError,
     MovedError,
     ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-    ResponseError,
     SlotNotCoveredError,
     TryAgainError,
 )
@@ -34,6 +30,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ..exceptions import sensitive
+from .known_nodes import UNKNOWN, KnownNodes, known_nodes
 from .traffic import AsyncTimedPool, TimedPool
 
 # A slot that is being moved, or whose node has failed, is worth a moment: the retry of a connection
@@ -50,65 +47,40 @@ _ASKING = frozenset(
 
 _REPLICAS = LoadBalancingStrategy.ROUND_ROBIN_REPLICAS
 
-_UNKNOWN = "unknown"  # not the name of a node
-
 _REDIRECTS = (AskError, ClusterDownError, TryAgainError)  # a MovedError is an AskError
 _LOST = (RedisConnectionError, RedisTimeoutError)
 
 
 class SlotNodes:
-    """The nodes of a slot, as a cluster client knows them that `make` makes on first use.
-
-    It makes it of `given`, addresses which are asked again when it reaches no node that it knows.
-    """
+    """The nodes of a slot, as a cluster client knows them."""
 
     def __init__(
         self,
         slot: int,
-        given: Sequence[tuple[str, int]],
-        make: Callable[[Sequence[tuple[str, int]]], Any],
+        known: Callable[[Any], KnownNodes],
         *,
         on_replica: bool = False,
     ):
         self.slot, self.on_replica = slot, on_replica
-        self._given, self._make = list(given), make
-        self._cluster: Any = None
+        self._known = known(self)
         self._failed: str | None = None  # the name of a node, since the last look at the cluster
-        self._lock = Lock()
-        self._alock = asyncio.Lock()
+        self._failed_at = 0.0
 
     def address(self) -> tuple[str, int]:
         """Host and port of the node to connect to."""
-        with self._lock:
-            try:
-                if self._cluster is None:
-                    self._cluster = self._make(self._given)  # which asks for the nodes
-                elif self._failed:
-                    self._manager.initialize(self._given, last_failed_node_name=self._failed)
-            except (RedisError, RedisClusterException) as error:
-                raise _cause(error) from None
-            failed, self._failed = self._failed, None
+        self._known.ask(self._failed, self._failed_at)
+        failed, self._failed = self._failed, None
         return self._address(failed)
 
     async def aaddress(self) -> tuple[str, int]:
         """See address()."""
-        async with self._alock:
-            try:
-                if self._cluster is None:
-                    self._cluster, self._failed = self._make(self._given), _UNKNOWN
-                if self._failed:
-                    await self._manager.initialize(last_failed_node_name=self._failed)
-            except (RedisError, RedisClusterException) as error:
-                # As given to initialize(), they would keep connections open.
-                given = self._make(self._given).nodes_manager.startup_nodes
-                self._manager.startup_nodes = {**given, **self._manager.startup_nodes}
-                raise _cause(error) from None
-            failed, self._failed = self._failed, None
+        await self._known.aask(self._failed, self._failed_at)
+        failed, self._failed = self._failed, None
         return self._address(failed)
 
     def lost(self, host: str, port: int) -> None:
         """Ask for the nodes again before the next connection: this one could not be used."""
-        self._failed = f"{host}:{port}"
+        self._failed, self._failed_at = f"{host}:{port}", time.monotonic()
 
     def moved(self, error: MovedError) -> Any:
         """Note the node that an answer named; to be awaited in an event loop."""
@@ -117,7 +89,7 @@ class SlotNodes:
     @property
     def node(self) -> str | None:
         """The name of the node that serves the slot, None if it is not known yet."""
-        if self._cluster is None or self._failed:
+        if self._known.client is None or self._failed:
             return None
         with suppress(SlotNotCoveredError):
             return str(self._manager.get_node_from_slot(self.slot).name)
@@ -131,17 +103,21 @@ class SlotNodes:
         return (primary.host, int(primary.port)) == (error.host, error.port)
 
     def close(self) -> None:
-        if self._cluster is not None:
-            self._cluster.close()
+        if self._is_last() and self._known.client is not None:
+            self._known.client.close()
 
     async def aclose(self) -> None:
-        if self._cluster is not None:
+        if self._is_last() and self._known.client is not None:
             await self._manager.aclose()
             await self._manager.aclose("startup_nodes")
 
+    def _is_last(self) -> bool:
+        self._known.users.discard(self)
+        return not self._known.users
+
     @property
     def _manager(self) -> Any:
-        return self._cluster.nodes_manager
+        return self._known.client.nodes_manager
 
     def _address(self, failed: str | None) -> tuple[str, int]:
         get, slot = self._manager.get_node_from_slot, self.slot
@@ -150,15 +126,9 @@ class SlotNodes:
             if self.on_replica and node.name == failed:
                 node = get(slot)  # the primary answers instead
         except SlotNotCoveredError:
-            self._failed = _UNKNOWN
+            self._failed, self._failed_at = UNKNOWN, time.monotonic()
             raise RedisConnectionError("CLUSTERDOWN No node serves the slot") from None
         return node.host, int(node.port)
-
-
-def _cause(error: Exception) -> Exception:
-    # The cluster client wraps what the last node that it tried has answered.
-    cause = error.__cause__ or error
-    return cause if isinstance(cause, RedisError) else ResponseError(str(cause))
 
 
 def _told(error: Exception) -> RedisConnectionError:
@@ -274,23 +244,14 @@ def pool(
     options = dict(options)
     is_async, is_tls = module is redis.asyncio, bool(options.pop("ssl", False))
     asking = {key: value for key, value in options.items() if key in _ASKING}
-    make = partial(_cluster, options={**asking, "ssl": is_tls}, is_async=is_async)
+    asking["ssl"] = is_tls
     kinds = {
         (False, False): SlotConnection,
         (False, True): SlotSSLConnection,
         (True, False): AsyncSlotConnection,
         (True, True): AsyncSlotSSLConnection,
     }
-    options["nodes"] = SlotNodes(key_slot(index), addresses, make, on_replica=on_replica)
+    known = partial(known_nodes, addresses=addresses, options=asking, is_async=is_async)
+    options["nodes"] = SlotNodes(key_slot(index), known, on_replica=on_replica)
     kind: Any = AsyncTimedPool if is_async else TimedPool
     return kind(connection_class=kinds[is_async, is_tls], **options)
-
-
-@sensitive
-def _cluster(
-    addresses: Sequence[tuple[str, int]], options: Mapping[str, Any], *, is_async: bool
-) -> Any:
-    module = redis.asyncio.cluster if is_async else redis.cluster
-    nodes = [module.ClusterNode(host, port) for host, port in addresses]
-    # Another slot that no node serves is no reason to fail.
-    return module.RedisCluster(startup_nodes=nodes, require_full_coverage=False, **options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -310,7 +310,7 @@ def fields_of(open: bytes) -> Command[dict[bytes, bytes]]:
 
 
 def read_open_runs(
-    keys: Keys, id: bytes, owner: str | None, fields: dict[bytes, bytes | None], now: int
+    keys: Keys, id: bytes, owner: str | None, fields: Mapping[bytes, bytes | None], now: int
 ) -> list[OpenRun]:
     """The open runs of the fields of a hash, the oldest first."""
     found = []

@@ -81,12 +81,12 @@ local function unsealed(stored, layout, question)
   return key and {'sealed', key} or nil
 end
 
--- What is encrypted has no search documents, which are not: those from before go.
+-- A conversation that gets encrypted must not keep the search documents from before.
 local function unindex(stored)
   if not stored.token then return end
   unregister(stored.token)
   redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed')
-  stored.token = false
+  stored.token, stored.indexed = false, false
 end
 
 -- Why the caller may not write: it has expired, and forget.lua has to delete it first, which needs

@@ -2,9 +2,14 @@
 -- change is one packed argument, '' without SEARCH, from search_index/run_documents.py:
 --   {schema, token for a conversation without one, tag for an owner without one, 1 with EMBED,
 --    documents, suffixes of removed documents [, suffixes of all documents afterwards, facets]}
--- A document is {suffix, suffix of the one whose time it keeps or '', field, value, ...}, without
--- the last value if the script has it. Facets are the packed fields and values that the metadata
+-- A document is {suffix, suffixes of those of which it keeps the time or '', field, value, ...},
+-- without the last value if the script has it. Facets are the packed fields and values that the metadata
 -- adds to every document; a field of the document itself comes later in the HSET, and so wins.
+local SUFFIX = ('%x'):rep(16)
+
+-- True if the documents of a conversation that gets encrypted may stay: they were made for that.
+local function keeps(stored) return is_sealed(stored.layout) end
+
 local function known_suffixes(token)
   return token and tolerant('SMEMBERS', root .. 'documents:' .. token) or {}
 end
@@ -102,7 +107,9 @@ local function put(stored, change, document, time, facets)
     since = tolerant('HGET', key, 't')
     redis.call('DEL', key)
   else
-    if document[2] ~= '' then since = tolerant('HGET', prefix .. document[2], 't') end
+    for suffix in document[2]:gmatch(SUFFIX) do
+      since = since or tolerant('HGET', prefix .. suffix, 't')
+    end
     if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
   end
   local call = {'HSET', key, 'c', stored.token, 't', since or time, 'o', stored.tag}

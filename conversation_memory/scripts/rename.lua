@@ -1,4 +1,4 @@
--- needs: resealed, hash_anew
+-- needs: conversation, documents, resealed, hash_anew
 -- Give a conversation another id.
 -- KEYS  ..., record, runs, ids, checkpoints and open runs of the new id
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
@@ -35,7 +35,7 @@ if anew then
   local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
   put_replies(fields, streams)
-  unindex(stored)
+  if not keeps(stored) then unindex(stored) end
   if title ~= '' then redis.call('HSET', record, 'title', title) end
 end
 local untouched = stored.size > LONG and is_untouched()

@@ -1,6 +1,6 @@
--- needs: resealed
--- Encrypt the title and the open runs of a conversation anew, if they are those that were read, and
--- delete its search documents.
+-- needs: conversation, documents, resealed
+-- Encrypt the title and the open runs of a conversation anew, if they are those that were read.
+-- Without SEARCH, its search documents are deleted.
 -- ARGV  id, owner, what resealed.lua says
 -- Returns 1, a refusal (conversation.lua, forgets.lua), or {'changed'}.
 local stored, refused = enter()
@@ -13,6 +13,6 @@ local title = map[in_place('title', redis.call('HGET', record, 'title') or '')]
 local fields, streams = replies_anew(map)
 if not title or not fields then return {'changed'} end
 put_replies(fields, streams)
-unindex(stored)
+if not keeps(stored) then unindex(stored) end
 if title ~= '' then redis.call('HSET', record, 'title', title) end
 return answer(1)

@@ -15,7 +15,7 @@ if lacks(stored, change) then return {'documents'} end
 local field, count, first = ARGV[6], tonumber(ARGV[13]), 14 + ARGV[12]
 local fields = {unpack(ARGV, 14, first - 1)}
 local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
-if is_sealed(layout) then unindex(stored) end
+if is_sealed(layout) and not keeps(stored) and not (change and change.all) then unindex(stored) end
 if is_list_form(layout) or not stored.layout or is_list_form(stored.layout) then redis.call('DEL', runs, ids) end
 if is_sealed(layout) then redis.call('DEL', ids) end
 if stored.layout and stored.layout ~= layout then redis.call('HDEL', record, 'end', 'bytes') end

@@ -153,7 +153,7 @@ class Searchable(Performing):
         remaining runs are embedded the next time.
         """
         schema, keys, embedded = self._layout.schema, self._layout.keys, 0
-        while batch := self._run(embeddings.waiting(keys, embeddings.BATCH), "embed"):
+        while batch := self._run(embeddings.waiting(self._layout, embeddings.BATCH), "embed"):
             vectors = embeddings.vectors(schema, [text for _, text in batch])
             put = embeddings.put(keys, [name for name, _ in batch], vectors)
             embedded += self._run(put, "embed")
@@ -163,7 +163,9 @@ class Searchable(Performing):
     async def aembed(self) -> int:
         """See embed()."""
         schema, keys, embedded = self._layout.schema, self._layout.keys, 0
-        while batch := await self._arun(embeddings.waiting(keys, embeddings.BATCH), "embed"):
+        while batch := await self._arun(
+            embeddings.waiting(self._layout, embeddings.BATCH), "embed"
+        ):
             vectors = await embeddings.avectors(schema, [text for _, text in batch])
             put = embeddings.put(keys, [name for name, _ in batch], vectors)
             embedded += await self._arun(put, "embed")

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from ..exceptions import Damaged, RedisMisconfigured, counted, sensitive
 from ..keys import Keys
-from ..layouts import ConversationRef
+from ..layouts import ConversationRef, Layout
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..runs import Run, decoded_runs
@@ -25,6 +25,7 @@ from . import redisearch
 from .query import Query
 from .redisearch import ReplyRow, ScopedRequest, SearchReply
 from .request import MOST, Cursor, Request, SearchFilters
+from .stored_texts import texts_of_documents
 
 EMBED = Script("embed")
 
@@ -59,12 +60,16 @@ def text_to_embed(run: Run) -> str:
     return "\n\n".join(filter(None, (text_of(run.input), text_of(run.output))))
 
 
-def waiting(keys: Keys, limit: int) -> Operation[list[tuple[bytes, str]]]:
+def waiting(layout: Layout, limit: int) -> Operation[list[tuple[bytes, str]]]:
     """Search documents without a vector, the oldest first, and their texts."""
-    names = yield single("ZRANGE", keys.unembedded(), 0, limit - 1)
+    names = yield single("ZRANGE", layout.keys.unembedded(), 0, limit - 1)
     if not names:
         return []
-    found = yield [single("HMGET", name, "run", "w", otherwise=[None, None]) for name in names]
+    if layout.sealing is not None:
+        texts = yield from texts_of_documents(layout, names)
+        found = [(text or b"", b"") for text in texts]
+    else:
+        found = yield [single("HMGET", name, "run", "w", otherwise=[None, None]) for name in names]
     return [(name, _text_to_embed(*fields)) for name, fields in zip(names, found, strict=True)]
 
 
@@ -88,7 +93,9 @@ def search(scoped: ScopedRequest) -> Operation[SearchReply]:
     reasons = [*reply.reasons, *late]
     # The distance is 0 for the same direction, 2 for the opposite one; the score is from 0 to 1.
     rows = [replace(row, score=1 - _distance(row) / 2) for row in sorted(reply.rows, key=_distance)]
-    if not request.query.is_blank and not request.query.is_hopeless:
+    if not scoped.schema.words_field and not request.query.is_blank:
+        reasons.append(Reason("encrypted"))
+    elif not request.query.is_blank and not request.query.is_hopeless:
         words = replace(request, cursor=Cursor(), limit=min(count, MOST))
         found = yield redisearch.command(replace(scoped, request=words))
         rows = _fused([rows, found.rows])

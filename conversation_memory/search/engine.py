@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import tzinfo
 from functools import partial
-from typing import Any
 
 from django.utils import timezone
 
@@ -26,6 +25,7 @@ from .scan import Scan
 from .verify import Verifier
 
 APPROXIMATE = Reason("approximate")
+_ENCRYPTED = Reason("encrypted")
 _DAMAGED = Run("", "")  # stands for one that cannot be read
 
 _LOST = re.compile("no such index|unknown index|index not found", re.IGNORECASE).search
@@ -40,6 +40,10 @@ class Engine:
         self._schema = layout.schema
         self._verifier = Verifier(layout, listing)
 
+    @property
+    def _has_words(self) -> bool:
+        return self._schema is None or self._schema.words_field != ""
+
     def search(self, request: Request) -> Operation[SearchResults]:
         if request.cursor.shards:
             raise ValueError("This is a cursor of a search in an index with SHARDS.")
@@ -52,8 +56,8 @@ class Engine:
     def facets(self, request: Request, name: str, limit: int) -> Operation[Facets]:
         if self._schema is None or self._schema.fields.get(name) not in ("tag", "numeric"):
             raise ValueError(f"{name[:100]!r} is not a tag or number among the FIELDS of SEARCH.")
-        field, kind = self._schema.field(name)
-        counts, reasons = yield from self._counts(request, facets.by_value(field, kind))
+        _, kind = self._schema.field(name)
+        counts, reasons = yield from self._counts(request, facets.by_value(self._schema, name))
         return Facets(facets.named(counts, kind, limit), reasons)
 
     def activity(self, request: Request, by: str, zone: tzinfo | None) -> Operation[Activity]:
@@ -67,9 +71,8 @@ class Engine:
     def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, Reasons]]:
         if request.is_hopeless:
             return Counts(), ()
-        aggregate, values = grouping
-        ask = partial(self._aggregate, aggregate)
-        read = partial(Scan(self._layout, self._listing, request).count, values)
+        ask = partial(self._aggregate, grouping)
+        read = partial(Scan(self._layout, self._listing, request).count, grouping.values)
         return (yield from self._answer(request, ask, read, lambda reasons: (Counts(), reasons)))
 
     def _answer(
@@ -90,6 +93,8 @@ class Engine:
             is_able = state.answers and request.filters.fields <= known
             if request.cursor.is_scan or not is_able:
                 break
+            if request.query.terms and request.vector is None and not self._has_words:
+                return (yield from read(_ENCRYPTED))
             try:
                 # Again if the owner got another tag, or expired conversations had to be deleted.
                 for _ in range(3):
@@ -124,10 +129,11 @@ class Engine:
         return replace(results, suggestions=(yield from redisearch.suggestions(scoped)))
 
     def _aggregate(
-        self, aggregate: list[Any], scoped: ScopedRequest, reason: Reason | None
+        self, grouping: Grouping, scoped: ScopedRequest, reason: Reason | None
     ) -> Operation[tuple[Counts, Reasons] | None]:
         start = ("FT.AGGREGATE", scoped.index, redisearch.expression(scoped), "VERBATIM")
-        command = single(*start, *aggregate, *redisearch.limits(), decode=facets.counted)
+        decode = partial(facets.counted, value_of=partial(grouping.value, self._schema))
+        command = single(*start, *grouping.aggregate, *redisearch.limits(), decode=decode)
         (counts, reasons), late = yield from redisearch.timed(command)
         if (yield from self._verifier.verify(SearchReply(0, [], []), scoped)) is None:
             return None
@@ -188,4 +194,4 @@ def _run(row: ReplyRow) -> Run | None:
 
 def _matches(row: ReplyRow, run: Run, request: Request) -> bool:
     values = {name.decode(): value for name, value in row.fields.items()}
-    return request.query.matches(request.query.stream(run)) and request.filters.matches(values)
+    return request.query.matches(request.query.stream(run)) and request.filters.confirms(values)

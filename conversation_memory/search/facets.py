@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..clock import milliseconds
 from ..search_index.reasons import Reason
-from ..search_index.schema import SEPARATOR
+from ..search_index.schema import SEPARATOR, Schema
 from ..search_index.tokens import untag
 from .redisearch import warnings
 from .scan import Candidate
@@ -20,19 +20,41 @@ MOST = 1_000_000
 _YEAR = 366 * 86400  # s
 
 Counts = Counter[str]
-# How runs are grouped: by a part of an FT.AGGREGATE, or by the values of a run.
-Grouping = tuple[list[Any], Callable[[Candidate], list[str]]]
+Row = dict[bytes, Any]
 
 
-def by_value(field: str, kind: str) -> Grouping:
+class Grouping(NamedTuple):
+    """How runs are grouped: by a part of an FT.AGGREGATE, or by the values of a run.
+
+    `value` is that of a row of the reply, None if it cannot be decrypted. The schema is that of the
+    documents, as each shard of an index has its own digests.
+    """
+
+    aggregate: list[Any]
+    values: Callable[[Candidate], list[str]]
+    value: Callable[[Schema | None, Row], str | None]
+
+
+def by_value(schema: Schema, name: str) -> Grouping:
+    field, kind = schema.field(name)
+
     def values(candidate: Candidate) -> list[str]:
         return candidate.values.get(field, b"").decode().split(SEPARATOR)
 
     if kind != "tag":
-        return _aggregate(field, "GROUPBY", 1, f"@{field}"), values
+        return Grouping(_aggregate(field, "GROUPBY", 1, f"@{field}"), values, _only_value)
     # GROUPBY takes all tags of a document as one value.
-    split = ("APPLY", f'split(@{field}, "{SEPARATOR}")', "AS", "value")
-    return _aggregate(field, *split, "GROUPBY", 1, "@value"), values
+    group = ("APPLY", f'split(@{field}, "{SEPARATOR}")', "AS", "value", "GROUPBY", 1, "@value")
+    if name not in schema.sealed:
+        return Grouping(_aggregate(field, *group), values, _only_value)
+
+    def opened(schema: Schema | None, row: Row) -> str | None:
+        assert schema is not None
+        digest = (row.get(b"value") or b"").decode("ascii", "replace")
+        return schema.opened(name, digest, row.get(b"tags") or b"")
+
+    sample = ("REDUCE", "FIRST_VALUE", 1, f"@sealed_{name}", "AS", "tags")
+    return Grouping(_aggregate(field, *group, *sample, also=(f"@sealed_{name}",)), values, opened)
 
 
 def by_time(step: int) -> Grouping:
@@ -43,29 +65,35 @@ def by_time(step: int) -> Grouping:
         return [str(milliseconds(updated) // step)] if updated else []
 
     number = ("APPLY", f"floor(@t / {step})", "AS", "value")
-    return _aggregate("t", *number, "GROUPBY", 1, "@value"), values
+    return Grouping(_aggregate("t", *number, "GROUPBY", 1, "@value"), values, _only_value)
 
 
-def _aggregate(field: str, *group: Any) -> list[Any]:
+def _only_value(schema: Schema | None, row: Row) -> str:
+    value: bytes | None = next(iter(row.values()), None)
+    return "" if value is None else value.decode("utf-8", "replace")
+
+
+def _aggregate(field: str, *group: Any, also: Sequence[str] = ()) -> list[Any]:
     # GROUPBY takes a missing field as a value too.
-    exists = ("LOAD", 1, f"@{field}", "FILTER", f"exists(@{field})")
+    exists = ("LOAD", 1 + len(also), f"@{field}", *also, "FILTER", f"exists(@{field})")
     # Without a LIMIT, FT.AGGREGATE returns ten rows.
     return [*exists, *group, "REDUCE", "COUNT", 0, "AS", "count", "LIMIT", 0, MOST]
 
 
-def counted(reply: Any) -> tuple[Counts, list[Reason]]:
+def counted(reply: Any, value_of: Callable[[Row], str | None]) -> tuple[Counts, list[Reason]]:
     """The counts in the reply to an FT.AGGREGATE, and the reasons why there may be more."""
     if isinstance(reply, dict):
         rows, reasons = [row[b"extra_attributes"] for row in reply[b"results"]], warnings(reply)
     else:
         rows, reasons = [dict(zip(row[::2], row[1::2], strict=True)) for row in reply[1:]], []
-    counts: Counts = Counter()
+    counts, unknown = Counts(), 0
     for row in rows:
-        count = int(row.pop(b"count"))
-        for value in row.values():
-            if value is not None:
-                counts[value.decode("utf-8", "replace")] += count
-    return counts, reasons
+        count, value = int(row.pop(b"count")), value_of(row)
+        if value is None:
+            unknown += count
+        elif value:
+            counts[value] += count
+    return counts, [*reasons, Reason("damaged", unknown)] if unknown else reasons
 
 
 def named(counts: Counts, kind: str, limit: int) -> dict[str, int]:

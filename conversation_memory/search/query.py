@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..runs import Run
-from ..search_index.passages import Passage, passages
+from ..search_index.passages import CALLS, SIDES, Passage, passages
 from ..search_index.tokens import MAX_LETTERS, Words
 
+ALL = SIDES | CALLS
 # More than sentences have; so many keep a server busy for 0.5 ms.
 MAX_WORDS = 128
 # RediSearch does not expand prefixes of one byte (MINPREFIX).
@@ -63,7 +64,7 @@ class Query:
 
     Every run matches a query that `is_blank`; none matches a text without any word. The rest of a
     query that `is_shortened` is ignored. With `tool_calls`, the words of tool calls and of their
-    results count as those of the run.
+    results count as those of the run; with `parts`, only those of these passages do.
     """
 
     terms: tuple[Term, ...] = ()
@@ -71,11 +72,14 @@ class Query:
     is_shortened: bool = False
     words: Words = Words()
     tool_calls: bool = False
+    parts: frozenset[str] = ALL
 
     @classmethod
-    def parse(cls, text: str, words: Words, *, tool_calls: bool = False) -> Query:
+    def parse(
+        cls, text: str, words: Words, *, tool_calls: bool = False, parts: frozenset[str] = ALL
+    ) -> Query:
         """Words, "a phrase", -without, prefix*; everything else is text."""
-        made = partial(cls, words=words, tool_calls=tool_calls)
+        made = partial(cls, words=words, tool_calls=tool_calls, parts=parts)
         if not text.strip():
             return made(is_blank=True)
         terms: dict[Term, None] = {}
@@ -101,17 +105,18 @@ class Query:
         """True if everything that `redisearch()` finds also `matches()`."""
         return all(term.is_exact for term in self.terms)
 
-    def redisearch(self, field: str = "w") -> str:
+    def redisearch(self, field: str) -> str:
         """Conditions in RediSearch's dialect 2 that every match satisfies; '' if blank."""
         kept = [term for term in self.terms if term.is_exact or not term.is_excluded]
         return " ".join(term.redisearch(field) for term in kept)
 
     def stream(self, run: Run) -> str:
         """The words of a run, for `matches()` and `score()`."""
-        return self.words.stream(*(passage.text for passage in self.passages(run)))
+        found = self.passages(run)
+        return self.words.stream(*(it.text for it in found if it.part in self.parts))
 
     def passages(self, run: Run) -> list[Passage]:
-        """The texts of a run that are searched."""
+        """The texts of a run that a hit may show."""
         return passages(run, with_calls=self.tool_calls)
 
     def matches(self, stream: str) -> bool:

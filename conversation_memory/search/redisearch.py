@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from ..encryption.sealing import Sealing
 from ..exceptions import ConversationMemoryError, RedisDenied, RedisMisconfigured
 from ..keys import Keys
 from ..records import Record
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Call
 from ..search_index.reasons import Reason
+from ..search_index.schema import Schema
 from ..search_index.shared_texts import MARK, restored
 from .query import Query, Term
 from .request import Request
@@ -29,15 +31,15 @@ EXPANDED = Reason("prefix")
 class FoundRecord:
     """The record of a conversation with hits, as bytes; it is decoded when it is looked at."""
 
-    __slots__ = ("_record", "_values", "id")
+    __slots__ = ("_record", "_sealing", "_values", "id")
 
-    def __init__(self, id: bytes, values: list[bytes | None]):
-        self.id, self._values = id, values
+    def __init__(self, id: bytes, values: list[bytes | None], sealing: Sealing | None):
+        self.id, self._values, self._sealing = id, values, sealing
         self._record: Record | None = None
 
     def __call__(self) -> Record:
         if self._record is None:
-            self._record = Record.from_listed(self.id, self._values)
+            self._record = Record.from_listed(self.id, self._values, self._sealing)
         return self._record
 
 
@@ -100,7 +102,7 @@ class SearchReply:
 class ScopedRequest:
     """A request, the index to search, and the conditions on owner and conversation.
 
-    `tag` stands for the owner in search documents.
+    `tag` stands for the owner in search documents, which are those of `schema`.
     """
 
     request: Request
@@ -108,6 +110,7 @@ class ScopedRequest:
     index: bytes
     conditions: tuple[str, ...]
     tag: bytes
+    schema: Schema
 
 
 def expression(scoped: ScopedRequest) -> bytes:
@@ -115,7 +118,8 @@ def expression(scoped: ScopedRequest) -> bytes:
     newest, filters = request.cursor.newest, request.filters
     filters = filters.before(newest + 1) if newest else filters
     # The scope comes first, so that nothing after it can widen it.
-    conditions = [*scoped.conditions, *filters.redisearch(), request.query.redisearch()]
+    words = request.query.redisearch(scoped.schema.words_field)
+    conditions = [*scoped.conditions, *filters.redisearch(scoped.schema), words]
     return " ".join(filter(None, conditions)).encode() or b"*"
 
 

@@ -11,9 +11,11 @@ from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationMemoryError,
+    ConversationUndecryptable,
     RedisMisconfigured,
 )
 from ..layouts import ConversationRef, Layout
+from ..layouts.proof import proven
 from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.steps import Ahead
@@ -66,6 +68,7 @@ def reindex(
     if not state.answers:
         why = explained([state.reason])
         raise RedisMisconfigured(f"Index {layout.keys.name!r} cannot be searched: {why}")
+    yield from proven(layout.keys, layout.alias)
     indexer, cursor = _Indexer(layout, failure), ScanCursor(listing.scan)
     refs, commands = indexer.prepare([])
     while cursor.goes_on:
@@ -155,6 +158,10 @@ class _Indexer:
                     document, known.indexed, known.facets, known.suffixes
                 )
                 refs.append(ref)
+            except ConversationUndecryptable as error:  # with its key, it has its documents again
+                self._failure(error)
+                self.counts["failed"] += 1
+                continue
             except ConversationCorrupt as error:
                 self._failure(error)
                 change = documents.none()

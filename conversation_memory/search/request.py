@@ -16,7 +16,7 @@ from ..keys import Id, encode
 from ..layouts import Layout
 from ..search_index.schema import SEPARATOR, Schema, finite
 from ..search_index.tokens import Words, tag
-from .query import Query
+from .query import ALL, Query
 
 ORDERS = ("relevance", "-time", "time")
 MOST = 1000
@@ -44,11 +44,12 @@ _RANGES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 class Condition:
     """A condition on a field of documents, in RediSearch's language and as a test of its value.
 
-    RediSearch may find more than what satisfies it unless it `is_exact`.
+    RediSearch may find more than what satisfies it unless it `is_exact`. In its language, it is one
+    for the documents of a schema: digests differ between the shards of an index.
     """
 
     field: str
-    redisearch: str
+    redisearch: Callable[[Schema], str]
     matches: Callable[[bytes], bool]
     is_exact: bool = True
     is_hopeless: bool = False
@@ -82,16 +83,21 @@ class SearchFilters:
     def before(self, until: int) -> SearchFilters:
         return replace(self, until=until if self.until is None else min(until, self.until))
 
-    def redisearch(self) -> Iterator[str]:
+    def redisearch(self, schema: Schema) -> Iterator[str]:
         """The conditions in RediSearch's language, except owner and conversation."""
         if self.since is not None or self.until is not None:
             end = "+inf" if self.until is None else f"({self.until}"
             yield f"@t:[{'-inf' if self.since is None else self.since} {end}]"
-        yield from (condition.redisearch for condition in self.where)
+        yield from (condition.redisearch(schema) for condition in self.where)
 
     def matches(self, values: Mapping[str, bytes]) -> bool:
-        """True if values of FIELDS, as documents hold them, satisfy `where`."""
+        """True if values of FIELDS, as `Schema.plain_values()` has them, satisfy `where`."""
         return all(condition.matches(values.get(condition.field, b"")) for condition in self.where)
+
+    def confirms(self, values: Mapping[str, bytes]) -> bool:
+        """True if values of a document that RediSearch found satisfy what it does not tell."""
+        inexact = (condition for condition in self.where if not condition.is_exact)
+        return all(condition.matches(values.get(condition.field, b"")) for condition in inexact)
 
     def covers(self, milliseconds: int) -> bool:
         is_after = self.since is None or milliseconds >= self.since
@@ -176,7 +182,9 @@ class Request:
         )
         schema = layout.schema
         words, has_calls = (schema.words, schema.tool_calls) if schema else (Words(), False)
-        query = Query.parse(text, words, tool_calls=has_calls)
+        # Where documents have no words, conversations are read: then all of them count.
+        parts = (schema.parts if schema else None) or ALL
+        query = Query.parse(text, words, tool_calls=has_calls, parts=parts)
         return cls(query, filters, order_by, limit, Cursor.parse(after))
 
     def __post_init__(self) -> None:
@@ -219,14 +227,14 @@ def _conditions(alias: str, schema: Schema | None, where: Mapping[str, Any]) -> 
                 f"{', '.join(_LOOKUPS[kind])} (alias {alias!r})."
             )
         if kind == "tag":
-            yield _tag_condition(name, field, lookup, value)
+            yield _tag_condition(schema, name, lookup, value)
         elif kind == "numeric":
             yield _range_condition(name, field, lookup, value)
         else:
             yield _text_condition(name, field, value, schema.words)
 
 
-def _tag_condition(name: str, field: str, lookup: str, value: Any) -> Condition:
+def _tag_condition(schema: Schema, name: str, lookup: str, value: Any) -> Condition:
     """One of the tags of a run is one of those in `value`."""
     several = lookup == "in" or isinstance(value, list | tuple | set)
     values = [*value] if several else [value]
@@ -237,7 +245,12 @@ def _tag_condition(name: str, field: str, lookup: str, value: Any) -> Condition:
     def matches(value: bytes) -> bool:
         return not {*tags}.isdisjoint(value.decode().split(SEPARATOR))
 
-    return Condition(field, f"@{field}:{{{'|'.join(tags)}}}", matches, is_hopeless=not tags)
+    field, _ = schema.field(name)
+
+    def expression(schema: Schema) -> str:
+        return f"@{field}:{{{'|'.join(it for tag in tags for it in schema.sought(name, tag))}}}"
+
+    return Condition(field, expression, matches, is_hopeless=not tags)
 
 
 def _range_condition(name: str, field: str, lookup: str, value: Any) -> Condition:
@@ -249,7 +262,8 @@ def _range_condition(name: str, field: str, lookup: str, value: Any) -> Conditio
     def matches(value: bytes) -> bool:
         return value != b"" and compare(float(value), number)
 
-    return Condition(field, f"@{field}:{expression.format(repr(number))}", matches)
+    text = f"@{field}:{expression.format(repr(number))}"
+    return Condition(field, lambda _: text, matches)
 
 
 def _text_condition(name: str, field: str, value: Any, words: Words) -> Condition:
@@ -261,7 +275,7 @@ def _text_condition(name: str, field: str, value: Any, words: Words) -> Conditio
         return query.matches(value.decode())
 
     expression = query.redisearch(field)
-    return Condition(field, expression, matches, query.is_exact, query.is_hopeless)
+    return Condition(field, lambda _: expression, matches, query.is_exact, query.is_hopeless)
 
 
 def _milliseconds(moment: date) -> int:

@@ -34,7 +34,7 @@ _NO_LIKENESS = Reason("no_likeness")
 
 
 class Candidate(NamedTuple):
-    """A run that may match; `values` are those of FIELDS, as documents hold them."""
+    """A run that may match; `values` are those of FIELDS, see `Schema.plain_values()`."""
 
     record: Record
     run: Run
@@ -182,19 +182,13 @@ class Scan:
             runs = decoded_runs(document.texts)
             if schema is None:  # then damaged metadata costs nothing
                 return [Candidate(record, run, {}) for run in runs]
-            common = _pairs(schema.values(document.metadata))
-            return [
-                Candidate(record, run, common | _pairs(schema.values(run.meta))) for run in runs
-            ]
+            common = schema.plain_values(document.metadata)
+            return [Candidate(record, run, common | schema.plain_values(run.meta)) for run in runs]
         return None
 
 
 def _same(record: Record) -> Record:
     return record
-
-
-def _pairs(flat: list[bytes]) -> dict[str, bytes]:
-    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _updated_ms(record: Record) -> int:

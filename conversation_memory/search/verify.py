@@ -11,16 +11,16 @@ from ..collection.listing import Listing
 from ..documents import Document
 from ..exceptions import Damaged, RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import encode
-from ..layouts import ConversationRef, Layout
+from ..layouts import Layout
 from ..layouts.refs import Snapshot
 from ..records import Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.reasons import Reason
-from ..search_index.run_documents import suffix
 from . import embeddings, redisearch
 from .redisearch import FoundRecord, ScopedRequest, SearchReply
 from .request import Request, SearchFilters
+from .stored_texts import texts_of
 
 FOUND = Script("found")
 
@@ -64,7 +64,9 @@ class Verifier:
             conditions.append(f"@o:{{{tag.decode()}}}")
         if id is not None:
             conditions.append(f"@c:{{{found[-1].decode()}}}")
-        return ScopedRequest(request, self._keys, index, tuple(conditions), tag)
+        schema = self._layout.schema
+        assert schema is not None  # RediSearch is not asked otherwise
+        return ScopedRequest(request, self._keys, index, tuple(conditions), tag, schema)
 
     def loss(self, filters: SearchFilters) -> Operation[Reason | None]:
         """The reason why there may be hits although scoped() returned None."""
@@ -134,37 +136,27 @@ class Verifier:
             with suppress(RedisReadOnly, RedisDenied):
                 if (yield from reap(self._layout, self._listing, batches=1)):
                     return None
-        unread = {row.token for row in reply.rows if row.text is None}
+        # Whoever writes to Redis could write any text into a document of an encrypted index.
+        is_sealed = self._layout.sealing is not None
+        unread = {row.token for row in reply.rows if is_sealed or row.text is None}
         records: dict[bytes, FoundRecord] = {}
         reasons = reply.reasons
         for token, row in zip(tokens, conversations, strict=True):
             if row and filters.conversation in (None, row[0]):
                 id, is_current, *values = row
-                records[token] = FoundRecord(id, values)
+                records[token] = FoundRecord(id, values, self._layout.sealing)
                 if not is_current:  # written since
                     reasons = [*reply.reasons, Reason("overwritten")]
                     unread.add(token)
-        texts = yield from self._texts({it: records[it].id for it in records if it in unread})
+        ids = {token: record.id for token, record in records.items() if token in unread}
+        texts = yield from texts_of(self._layout, ids)
+        if unreadable := len(ids.keys() - texts.keys()):
+            reasons = [*reasons, Reason("unreadable", unreadable)]
         for row in reply.rows:
             row.record = records.get(row.token)
-            if row.token in texts:
-                row.text = texts[row.token].get(row.suffix)
+            if row.token in unread:
+                row.text = texts.get(row.token, {}).get(row.suffix)
         return replace(reply, reasons=reasons)
-
-    def _texts(self, ids: dict[bytes, bytes]) -> Operation[dict[bytes, dict[bytes, bytes]]]:
-        """The runs of conversations by the suffix of their documents, by token."""
-        if not ids:
-            return {}
-        snapshots = yield [self._layout.snapshot(ConversationRef(id)) for id in ids.values()]
-        return {token: _texts_of(it) for token, it in zip(ids, snapshots, strict=True)}
-
-
-def _texts_of(snapshot: Snapshot | None) -> dict[bytes, bytes]:
-    """Those of a conversation that can be read."""
-    with suppress(Damaged):
-        document = snapshot.document if snapshot else None
-        return {suffix(text): text for text in (document.texts if document else ())}
-    return {}
 
 
 def document_command(layout: Layout, record: Record) -> Command[Document | None]:

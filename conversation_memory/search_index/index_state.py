@@ -14,7 +14,7 @@ from ..exceptions import (
     RedisMisconfigured,
     RedisReadOnly,
 )
-from ..keys import COUNT, decode
+from ..keys import COUNT, Keys, decode
 from ..redis_io.operations import Command, Operation, info, single
 from ..redis_io.steps import Pause
 from .reasons import Reason
@@ -34,8 +34,8 @@ class SearchState:
     cluster that does not merge the results of its nodes); or "off" (no SEARCH in settings).
 
     RediSearch `answers` in the first three, from the index `name`, which has the `fields` (name ->
-    kind). While a changed definition is being built, these are of the old one. Unless results are
-    `complete`, `reason` says why not.
+    kind, "digest" for a tag that is encrypted). While a changed definition is being built, these
+    are of the old one. Unless results are `complete`, `reason` says why not.
     """
 
     kind: str
@@ -194,7 +194,7 @@ class IndexState:
 
     def _state_of(self, information: _Information) -> Operation[SearchState]:
         since = yield single("HGET", self._keys.search(), self.schema.digest)
-        name, fields = self.schema.name, self.schema.fields
+        name, fields = self.schema.name, self.schema.columns
         if since is None or information.is_building:
             other = yield from self._other()
             if other is None and since is None:
@@ -261,6 +261,18 @@ class IndexState:
             return False
         self._is_probed = replies[len(probes)] == len(probes)
         return self._is_probed
+
+
+def drop_all(keys: Keys) -> Operation[None]:
+    """Drop every definition. RediSearch keeps words of documents that were deleted."""
+    try:
+        names = yield single("FT._LIST")
+        names = [name for name in names if name.startswith(keys.definition())]
+        if names:
+            yield [single("FT.DROPINDEX", name) for name in names]
+            yield single("HDEL", keys.search(), *map(_digest, names))
+    except (RedisDenied, RedisMisconfigured):  # there is no RediSearch, or not for this user
+        return
 
 
 def is_unknown_command(error: ConversationMemoryError) -> bool:

@@ -9,6 +9,9 @@ from ..artifacts import Artifact
 from ..messages import tool_calls
 from ..runs import Run
 
+SIDES = frozenset(("input", "output"))
+CALLS = frozenset(("call", "result"))
+
 LONGEST = 100_000  # characters of a call or of its result, which may be a whole file
 
 

@@ -37,6 +37,7 @@ _SENTENCES = {
     "warning": "RediSearch says: {detail}.",
     "shards": "Shards that could not be asked: {detail}.",
     # A search that reads the conversations.
+    "encrypted": "The words of this index are encrypted: STORED_UNENCRYPTED of SEARCH has none.",
     "unread": "Conversations that were read so far: only {count:,}.",
     "earlier": "Earlier conversations were searched for the previous pages.",
     "unlisted": "Conversations that are not listed yet: {count:,}.",

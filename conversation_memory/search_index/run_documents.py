@@ -3,15 +3,18 @@
 The document of a run is a hash with these fields: `w` the words, `c` the token of the conversation,
 `o` the tag of the owner, `t` the time of the run (ms), `run` its JSON text (see shared_texts.py)
 unless that is very long, and a field for each of FIELDS. Tokens and tags are random: only the
-hashes `tokens` and `owners` tell what they mean, so that documents hold no ids.
+hashes `tokens` and `owners` tell what they mean, so that documents hold no ids. The document of an
+encrypted run has no `run`, and of the rest what STORED_UNENCRYPTED allows.
 """
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from hashlib import sha1
 from random import Random
+from types import MappingProxyType
 
 from ..documents import Document
+from ..encryption.sealing import RUN
 from ..redis_io.message_pack import packed
 from ..runs import Run
 from .passages import passages
@@ -34,7 +37,10 @@ def fresh_token() -> bytes:
 
 
 def suffix(text: bytes) -> bytes:
-    """The end of the key of a document, from the JSON text of its run. Scripts compute it too."""
+    """The end of the key of a document, from the JSON text of its run. Scripts compute it too.
+
+    See Documents.suffix(), which also knows those of an encrypted index.
+    """
     return sha1(text, usedforsecurity=False).hexdigest()[:16].encode()
 
 
@@ -43,7 +49,24 @@ class Documents:
 
     def __init__(self, schema: Schema):
         self.schema = schema
+        self.sealing = schema.keys.sealing
         self._digest = schema.digest.encode()
+
+    def suffix(self, text: bytes) -> bytes:
+        """The end of the key of the document of a run, from the JSON text of the run.
+
+        In an encrypted index, only its keys give it: from a SHA-1, a short text could be guessed.
+        """
+        return (
+            suffix(text) if self.sealing is None else self.sealing.digest(RUN, text)[:16].encode()
+        )
+
+    def suffixes(self, text: bytes) -> list[bytes]:
+        """suffix(), and those that the document may still have: of older keys, or of none."""
+        if self.sealing is None:
+            return [suffix(text)]
+        sealed = [digest[:16].encode() for digest in self.sealing.digests(RUN, text)]
+        return [*sealed, suffix(text)] if self.sealing.read_plaintext else sealed
 
     def added(self, runs: Iterable[tuple[Run, bytes]], *, with_texts: bool = True) -> bytes:
         """For runs that are appended. A script may get their JSON texts in another argument."""
@@ -53,15 +76,16 @@ class Documents:
                 document.pop()
         return self._pack(documents)
 
-    def of(self, operation: str, old: bytes, new: bytes) -> bytes:
+    def of(self, operation: str, old: bytes, new: bytes, removed: Sequence[bytes] = ()) -> bytes:
         """For a run that is edited or removed: its JSON text and, if edited, the new one.
 
-        The script itself finds the runs that a 'truncate' removes.
+        The script itself finds the runs that a 'truncate' removes, unless they are encrypted.
         """
-        removed = [suffix(old)] if operation != "truncate" and old != new else []
+        others = [old] if operation != "truncate" and old != new else []
+        others += removed if self.sealing is not None else []
         is_edit = operation == "edit"
-        documents = [self._document(Run.from_text(new), new, suffix(old))] if is_edit else []
-        return self._pack(documents, removed)
+        documents = [self._document(Run.from_text(new), new, old)] if is_edit else []
+        return self._pack(documents, self._all_suffixes(others))
 
     def between(self, old: Document, new: Document, stored: Sequence[bytes] = ()) -> bytes:
         """For a document that replaces another, whose runs are `stored` if in another form."""
@@ -75,15 +99,23 @@ class Documents:
         documents = []
         for text in added:
             old_text = replaced.get(text)
-            predecessor = suffix(old_text) if old_text in removed else b""
+            predecessor = old_text if old_text in removed else None
             documents.append(self._document(Run.from_text(text), text, predecessor))
-        return self._pack(documents, [suffix(text) for text in removed])
+        return self._pack(documents, self._all_suffixes(removed))
 
-    def whole(self, document: Document, known: Container[bytes]) -> bytes:
-        """For all runs of a conversation; those with a `known` suffix have their documents."""
-        texts = {suffix(text): text for text in document.texts}
+    def whole(
+        self,
+        document: Document,
+        known: Container[bytes],
+        before: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> bytes:
+        """For all runs of a conversation; those with a `known` suffix have their documents.
+
+        `before` has texts of runs as they were stored until now.
+        """
+        texts = {self.suffix(text): text for text in document.texts}
         missing = [text for key, text in texts.items() if key not in known]
-        documents = [self._document(Run.from_text(text), text) for text in missing]
+        documents = [self._document(Run.from_text(it), it, before.get(it)) for it in missing]
         return self._pack(documents, (), [*texts], self.facets(document))
 
     def none(self) -> bytes:
@@ -91,23 +123,56 @@ class Documents:
         return self._pack([], (), [])
 
     def whole_after(
-        self, document: Document, indexed: bytes, facets: bytes, suffixes: Sequence[bytes]
+        self,
+        document: Document,
+        indexed: bytes,
+        facets: bytes,
+        suffixes: Sequence[bytes],
+        before: Mapping[bytes, bytes] = MappingProxyType({}),
     ) -> bytes:
         """See whole(). `suffixes` are known if `indexed` has this schema, and facets are equal."""
         same_schema = indexed.startswith(self._digest + b"-")
         same = same_schema and facets == self.facets(document)
-        return self.whole(document, frozenset(suffixes) if same else ())
+        return self.whole(document, frozenset(suffixes) if same else (), before)
+
+    def are_newest(self, document: Document, facets: bytes, suffixes: Sequence[bytes]) -> bool:
+        """True if these are all documents, with digests of the newest key."""
+        is_same = {*suffixes} == {self.suffix(text) for text in document.texts}
+        return is_same and facets == self.facets(document)
+
+    def match(self, texts: Sequence[bytes], suffixes: Sequence[bytes]) -> bool:
+        """True if these are the documents of all runs, with digests of any key, and no others."""
+        left = {*suffixes}
+        found = [left.intersection(self.suffixes(text)) for text in dict.fromkeys(texts)]
+        return all(len(one) == 1 for one in found) and left == set().union(*found)
 
     def facets(self, document: Document) -> bytes:
         """The fields that the metadata adds to every document of the conversation, packed."""
         values = self.schema.values(document.metadata) if self.schema.fields else []
         return packed(values) if values else b""
 
-    def _document(self, run: Run, text: bytes, predecessor: bytes = b"") -> list[bytes]:
-        """Suffix, suffix of the document whose time it keeps, then field, value, field, value, …"""
-        fields = self.schema.values(run.meta) if self.schema.fields else []
-        words = self.schema.words
-        texts = [it.text for it in passages(run, with_calls=self.schema.tool_calls)]
+    def _all_suffixes(self, texts: Iterable[bytes]) -> list[bytes]:
+        return [suffix for text in texts for suffix in self.suffixes(text)]
+
+    def _document(self, run: Run, text: bytes, old: bytes | None = None) -> list[bytes]:
+        """Suffix, suffixes of the documents whose time it keeps, then field, value, field, value, …
+
+        `old` is the text of the run that it replaces.
+        """
+        first, *others = self.suffixes(text)
+        since = others if old is None else self.suffixes(old)
+        return [first, b"".join(since), *self._fields(run, text)]
+
+    def _fields(self, run: Run, text: bytes) -> list[bytes]:
+        schema, words = self.schema, self.schema.words
+        fields = schema.values(run.meta) if schema.fields else []
+        found = passages(run, with_calls=schema.tool_calls)
+        if self.sealing is not None:
+            texts = [it.text for it in found if it.part in schema.parts]
+            if schema.words_field:
+                fields += [schema.words_field.encode(), words.stream(*texts).encode()]
+            return fields
+        texts = [it.text for it in found]
         # Texts of tool calls are not as in the JSON of the run: they stand in JSON of their own.
         is_plain = not words.language and len(texts) == 2
         once = shared(text, texts) if is_plain else None
@@ -115,7 +180,7 @@ class Documents:
         fields += [b"w", shown]
         if len(copy) <= LONGEST_RUN:
             fields += [b"run", copy]
-        return [suffix(text), predecessor, *fields]
+        return fields
 
     def _pack(
         self,

@@ -9,15 +9,20 @@ from hashlib import sha1
 from typing import Any
 
 from ..conf import IndexSettings
+from ..encryption.sealing import TAG
+from ..exceptions import Damaged
 from ..keys import Keys
 from ..redis_io.scripts import Call
+from .passages import CALLS, SIDES
 from .tokens import Words, tag
 
 SEPARATOR = "\x1f"  # no tag contains it
+_PADDED = 32  # bytes; the lengths of sealed tags are multiples of it, as a length may tell a tag
 _VERSION = 2  # of the content of documents; a new one makes reindexing write them all
 _EXACT = ("TAG", "SEPARATOR", SEPARATOR, "CASESENSITIVE")
 _KINDS: dict[str, tuple[str, ...]] = {
     "tag": _EXACT,
+    "digest": _EXACT,
     "numeric": ("NUMERIC",),
     "text": ("TEXT", "NOSTEM"),
 }
@@ -27,7 +32,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
 class Schema:
     """The definition of an index in RediSearch. Another definition has another name.
 
-    `fields` is name -> kind of FIELDS in settings.
+    `fields` is name -> kind of FIELDS in settings; `sealed` are the tags among them of which
+    documents hold only digests. `parts` are the passages whose words are in documents.
     """
 
     keys: Keys
@@ -37,6 +43,8 @@ class Schema:
     dimensions: int | None
     tool_calls: bool
     digest: str
+    parts: frozenset[str]
+    sealed: frozenset[str]
 
     @classmethod
     def of(cls, settings: IndexSettings, keys: Keys) -> Schema | None:
@@ -47,11 +55,19 @@ class Schema:
         search = settings.search
         if search is None:
             return None
+        parts, tags = SIDES, {name for name, kind in search.fields if kind == "tag"}
         made = f"{_VERSION} {search}{' with tool calls' if search.tool_calls else ''}"
+        if keys.sealing is None:
+            tags.clear()
+        else:
+            chosen = search.stored_unencrypted or ()
+            parts, tags = SIDES.intersection(chosen), tags.difference(chosen)
+            made += f" in the clear: {chosen}"
+        parts = parts | CALLS if search.tool_calls else parts
         digest = sha1(made.encode(), usedforsecurity=False).hexdigest()[:16]
         words = Words(search.language)
-        vectors = search.embed, search.dimensions
-        return cls(keys, dict(search.fields), words, *vectors, search.tool_calls, digest)
+        known = keys, dict(search.fields), words, search.embed, search.dimensions
+        return cls(*known, search.tool_calls, digest, parts, frozenset(tags))
 
     @property
     def name(self) -> bytes:
@@ -60,22 +76,41 @@ class Schema:
         Before the digest, it says which words documents have: an index of others cannot answer.
         """
         calls = "-calls" if self.tool_calls else ""
-        return self.keys.definition(f"{self.words.language or 'plain'}{calls}-{self.digest}")
+        words = calls if self.keys.sealing is None else f"-{self.words_field or 'none'}"
+        return self.keys.definition(f"{self.words.language or 'plain'}{words}-{self.digest}")
+
+    @property
+    def words_field(self) -> str:
+        """The field of documents that has the words; '' if they have none.
+
+        In an encrypted index, its name has the parts of a run that may be stored unencrypted. So an
+        index for fewer of them never sees the words of the others: RediSearch keeps for long what
+        it has indexed once.
+        """
+        if self.keys.sealing is None:
+            return "w"
+        return "_".join(["w", *sorted(self.parts)]) if self.parts else ""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Name -> kind of FIELDS as documents have them: "digest" for a tag that is sealed."""
+        return {**self.fields, **dict.fromkeys(self.sealed, "digest")}
 
     def field(self, name: str) -> tuple[str, str]:
         """The field of documents for a name of FIELDS, and its kind."""
         kind = self.fields[name]
         # RediSearch skips a whole document if a value does not fit its column. While there are two
         # definitions, the kind in the name keeps each index from the values of the other.
-        return f"{kind}_{name}", kind
+        return f"{'digest' if name in self.sealed else kind}_{name}", kind
 
     def create(self) -> Call:
         """The command that creates the index. RediSearch then indexes in the background."""
-        columns: list[Any] = ["w", *_KINDS["text"], "c", *_EXACT, "o", *_EXACT]
+        columns: list[Any] = ["c", *_EXACT, "o", *_EXACT]
+        if self.words_field:
+            columns = [self.words_field, *_KINDS["text"], *columns]
         columns += ["t", "NUMERIC", "SORTABLE"]
-        for name in self.fields:
-            field, kind = self.field(name)
-            columns += [field, *_KINDS[kind]]
+        for name, kind in self.columns.items():
+            columns += [f"{kind}_{name}", *_KINDS[kind]]
         if self.embed:
             columns += ["v", "VECTOR", "HNSW", 6, "TYPE", "FLOAT32", "DIM", self.dimensions]
             columns += ["DISTANCE_METRIC", "COSINE"]
@@ -87,12 +122,45 @@ class Schema:
     def values(self, data: Any) -> list[bytes]:
         """Field, value, field, value, … of FIELDS as documents hold them, from metadata or meta."""
         values: list[bytes] = []
+        for field, value in self.plain_values(data).items():
+            kind, _, name = field.partition("_")
+            values += self._sealed(name, value) if kind == "digest" else (field.encode(), value)
+        return values
+
+    def plain_values(self, data: Any) -> dict[str, bytes]:
+        """Field -> value of FIELDS, from metadata or meta; tags as they are, and no digests."""
+        values: dict[str, bytes] = {}
         for name in self.fields if isinstance(data, Mapping) else ():
             field, kind = self.field(name)
             value = self._value(kind, data.get(name))
             if value is not None:
-                values += [field.encode(), value]
+                values[field] = value
         return values
+
+    def sought(self, name: str, tag: str) -> list[str]:
+        """A tag as documents may hold it: as it is, or its digest with each key."""
+        if name not in self.sealed:
+            return [tag]
+        assert self.keys.sealing is not None
+        return self.keys.sealing.digests(TAG, name.encode(), tag.encode())
+
+    def opened(self, name: str, digest: str, sealed: bytes) -> str | None:
+        """The tag that a digest stands for, from the sealed tags of a document; None if unknown."""
+        assert self.keys.sealing is not None
+        try:
+            tags = self.keys.sealing.open(TAG, name.encode(), sealed).decode().split(SEPARATOR)
+        except (Damaged, UnicodeDecodeError):
+            return None
+        return next((tag for tag in tags if digest in self.sought(name, tag)), None)
+
+    def _sealed(self, name: str, value: bytes) -> list[bytes]:
+        # Beside the digests, the tags themselves: sealed alike, so that equal facets stay equal.
+        sealing, id, between = self.keys.sealing, name.encode(), SEPARATOR.encode()
+        assert sealing is not None
+        digests = [sealing.digest(TAG, id, tag).encode() for tag in value.split(between)]
+        padded = value + between * (-len(value) % _PADDED)
+        sealed = sealing.seal_alike(TAG, id, padded)
+        return [b"digest_" + id, between.join(digests), b"sealed_" + id, sealed]
 
     def _value(self, kind: str, value: Any) -> bytes | None:
         if kind == "tag":
