@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
@@ -128,9 +127,10 @@ class ConversationPage(OwnerNames):
             # A browser would change a line break in a field of a form.
             if found.owner.isprintable() and self.has_owner_data_permission(request):
                 about["owner_data_url"] = self.link("owner_data", str(found.address.of_index))
-        about["owner_count"] = None
-        with suppress(RedisUnavailable):  # another shard, without which this page can be read
+        try:
             about["owner_count"] = found.address.index().count(stored)
+        except RedisUnavailable:  # another shard is down, which has none of this conversation
+            about.pop("owner_list_url", None)
         return about
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:

@@ -18,7 +18,7 @@ end
 
 -- Give a hash the fields and values of a list, from number `first` on.
 local function put_hash(key, fields, first)
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
   for i = first, #fields, MANY do
     redis.call('HSET', key, unpack(fields, i, math.min(i + MANY - 1, #fields)))
   end
