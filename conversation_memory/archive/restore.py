@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from ..clock import now
-from ..collection.selection import split_by_bytes
 from ..documents import Document
 from ..exceptions import (
     ArchiveDamaged,
@@ -21,6 +20,7 @@ from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
 from ..layouts.declared import redeclared
+from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.steps import Ahead

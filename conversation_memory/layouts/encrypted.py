@@ -79,7 +79,7 @@ class EncryptedConversation(WrittenConversation, ABC):
             before = dict(zip(formed.texts, document.texts, strict=True))
             change = yield from self._change_to(ref, formed, before)
             encoded = self._checked(ref, formed)
-            written = yield self._write(ref, encoded, snapshot, change, keeps_times=True)
+            written = yield from self._write(ref, encoded, snapshot, change, keeps_times=True)
             return True if isinstance(written, int) else written
 
         def others(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:

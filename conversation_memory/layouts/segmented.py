@@ -152,7 +152,8 @@ class SegmentedLayout(Layout, ABC):
         told = b"".join([known, *(digest(run.id) for run in runs)])
         self._check_size(ref, len(grown))
         ref = self._seen(ref, snapshot)
-        written = yield self._write(ref, Encoded(grown, [], facts, [], told), snapshot, b"")
+        encoded = Encoded(grown, [], facts, [], told)
+        written = yield from self._write(ref, encoded, snapshot, b"")
         if written == [b"changed"]:
             self._note_crowd(ref.id)
         return (len(runs), written) if isinstance(written, int) else written
@@ -166,7 +167,7 @@ class SegmentedLayout(Layout, ABC):
         *,
         title: bytes = b"",
         keeps_times: bool = False,
-    ) -> Command[int | Refusal]:
+    ) -> Operation[int | Refusal]:
         self._note_end(ref.id, encoded.field)
         return super()._write(ref, encoded, expected, change, title=title, keeps_times=keeps_times)
 

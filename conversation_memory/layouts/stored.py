@@ -31,9 +31,11 @@ from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
 from .failures import ConversationFailures
+from .long_lists import whole
 from .refs import ConversationRef, Slice, Snapshot, is_past, owner_of
 
 _CHUNK = 50
+
 
 _VERSION = Snapshot.FIELDS.index("version")
 
@@ -78,19 +80,23 @@ class StoredConversation(ConversationFailures, ABC):
         self, ref: ConversationRef, *more: Call
     ) -> Operation[tuple[Snapshot, list[Any]]]:
         """See _snapshot(); and the replies to other calls at the same moment."""
-        fields, field, texts, *others = yield from self._at_one_moment(
-            ref, (*self._reads(ref), *more)
+
+        def read(last: int) -> Operation[list[Any]]:
+            return self._at_one_moment(ref, (*self._reads(ref, last), *more))
+
+        fields, field, texts, *others = yield from whole(
+            self.keys, ref.id, read, lambda replies: (replies[0][_VERSION], replies[2])
         )
         snapshot = Snapshot.from_replies(self.keys, ref.id, fields, field, texts)
         if (yield from is_past(snapshot.record)):
             snapshot = Snapshot(None, Record(decode(ref.id)))
         return snapshot, others
 
-    def _reads(self, ref: ConversationRef) -> tuple[Call, ...]:
+    def _reads(self, ref: ConversationRef, last: int = -1) -> tuple[Call, ...]:
         return (
             self._record_call(ref),
             ("HGET", self.keys.content(ref.id), ref.id),
-            ("LRANGE", self.keys.runs(ref.id), 0, -1),
+            ("LRANGE", self.keys.runs(ref.id), 0, last),
         )
 
     def _record_call(self, ref: ConversationRef) -> Call:

@@ -17,7 +17,7 @@ local function hash_anew(key, first)
 end
 
 local function put_hash(key, fields)
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
   for i = 1, #fields, MANY do
     redis.call('HSET', key, unpack(fields, i, math.min(i + MANY - 1, #fields)))
   end

@@ -47,7 +47,7 @@ for from, to in pairs(moves) do
 end
 if anew then
   redis.call('HSET', renamed, unpack(ARGV, 11, texts - 1))
-  redis.call('DEL', moved)
+  redis.call('UNLINK', moved)
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
   end
