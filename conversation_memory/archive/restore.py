@@ -23,7 +23,7 @@ from ..layouts.declared import redeclared
 from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Command, Operation, single
-from ..redis_io.steps import Ahead
+from ..redis_io.step_kinds import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
 from .counts import EXAMPLES, WRITTEN, Counts

@@ -21,7 +21,7 @@ from ..indexes import ConversationIndex
 from ..redis_io.abreast import abreast
 from ..redis_io.operations import Operation, T
 from ..redis_io.side_by_side import Job, perform_all
-from ..redis_io.steps import Elsewhere
+from ..redis_io.step_kinds import Elsewhere
 
 # So many shards at a time.
 _MOST = 16
