@@ -18,7 +18,7 @@ from .layouts import Layout
 from .layouts.proof import is_proof, proofs
 from .redis_io.operations import Operation, allowed, info, single
 from .redis_io.scripts import WRITES
-from .redis_io.steps import Ahead
+from .redis_io.step_kinds import Ahead
 from .search_index.reasons import explained
 
 NAMES = (

@@ -23,7 +23,7 @@ from ..layouts.declared import redeclared
 from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Command, Operation, single
-from ..redis_io.steps import Ahead
+from ..redis_io.step_kinds import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
 from .counts import EXAMPLES, WRITTEN, Counts
@@ -225,7 +225,8 @@ class Restore:
             [*parts],
             is_read=True,
         )
-        return [item for items in decided for item in items]
+        known = {item.entry.id: item for items in decided for item in items}
+        return [known[id] for id in batch]
 
     def _decided_in(self, shard: ConversationIndex, batch: Batch) -> Operation[list[Item]]:
         time = yield from _time(batch)

@@ -16,7 +16,7 @@ from ..keys import decode
 from ..records import SEALED
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
-from ..redis_io.steps import Pause
+from ..redis_io.step_kinds import Pause
 from ..runs import Run
 from ..titles import proposed
 from .declared import declared

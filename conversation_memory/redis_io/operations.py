@@ -33,7 +33,7 @@ from ..exceptions import (
 )
 from .pipelines import AsyncPipeline, SyncPipeline
 from .scripts import Call, Script, with_source
-from .steps import Ahead, Elsewhere, Pause
+from .step_kinds import Ahead, Elsewhere, Pause
 from .traffic import note_conflict, note_exchange
 
 # Raised without the frames below: they hold documents, and Django prints them in error reports.

@@ -21,7 +21,7 @@ from ..layouts.refs import Settlement
 from ..layouts.stored import Refusal
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..redis_io.steps import Pause
+from ..redis_io.step_kinds import Pause
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from .open_runs import Chunk, OpenRun, ReplyState, ReplyTexts, said, write_reason, write_text

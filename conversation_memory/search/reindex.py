@@ -19,7 +19,7 @@ from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Command, Operation, single
-from ..redis_io.steps import Ahead
+from ..redis_io.step_kinds import Ahead
 from ..search_index.reasons import explained
 from ..search_index.sweep import sweep
 

@@ -21,7 +21,7 @@ from ..indexes import ConversationIndex
 from ..redis_io.abreast import abreast
 from ..redis_io.operations import Operation, T
 from ..redis_io.side_by_side import Job, perform_all
-from ..redis_io.steps import Elsewhere
+from ..redis_io.step_kinds import Elsewhere
 
 # So many shards at a time.
 _MOST = 16
@@ -75,6 +75,8 @@ class Answers(Generic[T]):
         error = min(errors, key=lambda error: isinstance(error, RedisUnavailable))
         if isinstance(error, ConversationError):  # which names its index
             return error
+        if not self.results and len(errors) > 1 and len({*map(str, errors)}) == 1:
+            return error  # which is not about shards
         names = ", ".join(self.missing[:_NAMED]) + (" …" if self.missing[_NAMED:] else "")
         named = type(error)(f"{counted(len(self.missing), 'shard')} failed ({names}). {error}")
         named.__cause__ = error.__cause__
