@@ -1,5 +1,6 @@
 """No command takes the server longer because a conversation, or an index, is large."""
 
+import json
 from contextlib import contextmanager
 from functools import partial
 from unittest import mock
@@ -177,6 +178,14 @@ class LongChangeTests(RedisTestCase):
         changed = [run for run in self.driver.load()[0] if run.meta]
         assert [run.id for run in changed] == [run.meta["id"] for run in changed]
         assert len(changed) == 4
+
+    def test_a_run_is_found_however_another_program_has_spelled_its_id(self):
+        self.driver.append(run(1), run(2))
+        text = json.dumps(Run("a", "b", id="a/b").to_dict()).replace("/", "\\/")
+        self.redis.lset(self.runs, 0, text)
+        self.fill(400)
+        self.driver.annotate("a/b", {"seen": 1})
+        assert self.driver.page(before=1, limit=1)[0].meta == {"seen": 1}
 
     def test_a_damaged_run_is_not_passed_over(self):
         self.fill(600)

@@ -31,8 +31,8 @@ LOCATE = Script("locate")
 
 _CHUNK = 200
 
-# JSON has one spelling of such an id.
-_has_one_spelling = re.compile(r"[ !#-\[\]-~]*").fullmatch
+# Whoever writes JSON spells such an id in this way; some escape a slash, or what HTML escapes.
+_has_one_spelling = re.compile(r"[ \w.:-]*", re.ASCII).fullmatch
 
 
 class ListLayout(Layout):
