@@ -225,7 +225,8 @@ class Restore:
             [*parts],
             is_read=True,
         )
-        return [item for items in decided for item in items]
+        known = {item.entry.id: item for items in decided for item in items}
+        return [known[id] for id in batch]
 
     def _decided_in(self, shard: ConversationIndex, batch: Batch) -> Operation[list[Item]]:
         time = yield from _time(batch)

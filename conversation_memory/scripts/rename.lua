@@ -51,7 +51,7 @@ if anew then
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
   end
-  put_hash(kept, agents)
+  put_hash(kept, agents, 1)
   if stored.expires then
     redis.pcall('PEXPIREAT', moved, stored.expires)
     redis.pcall('PEXPIREAT', kept, stored.expires)

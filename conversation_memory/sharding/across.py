@@ -75,6 +75,8 @@ class Answers(Generic[T]):
         error = min(errors, key=lambda error: isinstance(error, RedisUnavailable))
         if isinstance(error, ConversationError):  # which names its index
             return error
+        if not self.results and len(errors) > 1 and len({*map(str, errors)}) == 1:
+            return error  # which is not about shards
         names = ", ".join(self.missing[:_NAMED]) + (" …" if self.missing[_NAMED:] else "")
         named = type(error)(f"{counted(len(self.missing), 'shard')} failed ({names}). {error}")
         named.__cause__ = error.__cause__

@@ -60,6 +60,7 @@ class ShardedIndex(ConversationIndex):
         own = [replace(settings, index=name, shards=1) for name in names]
         self._shards = tuple(map(ConversationIndex, own))
         for shard in self._shards:
+            shard._layout.telemetry = self._layout.telemetry  # which has the name of the index
             shard._layout.share_keys(self._layout)
         self._listing = self._sharded = ShardedListing(self._layout, self._shards)
         self._engine = ShardedEngine(self._layout, self._sharded, self._shards)
