@@ -33,7 +33,7 @@ _IDS_COUNT = 5000
 # With values, on servers before 7.4: at 10 kB a conversation, one MB at a time.
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
-_LONG_STEP = 500  # the server looks for the score of each
+_LONG_STEP = 250  # the server looks for the score of each
 _LONG_STEPS = 20
 
 
