@@ -96,6 +96,11 @@ class LongListTests(RedisTestCase):
         assert self.redis.ttl(self.key("runs:c")) == -1
         assert index.check().problems == {}
 
+    def test_no_part_of_a_staged_list_is_without_a_deadline(self):
+        steps = long_lists.stage(b"key", [b"text"])
+        next(steps)
+        assert [call[0] for call in steps.send(0).calls] == ["RPUSH", "PEXPIRE"]  # in one MULTI
+
     @both
     def test_a_long_store_has_the_deadline_of_its_conversation(self, index):
         with small_parts():

@@ -5,7 +5,12 @@ as they are in the slot of those that are declared.
 """
 
 import time
+from unittest import mock
 
+import pytest
+
+from conversation_memory import layouts
+from conversation_memory.exceptions import ConversationConflict
 from conversation_memory.layouts.base import erasing
 from conversation_memory.layouts.declared import redeclared
 
@@ -76,6 +81,17 @@ class DeclaredKeyTests(Declared):
         assert erased[0] == 1
         assert not self.redis.exists(*streams)
         assert "c" not in {*self.index}
+
+    def test_a_restore_takes_no_refusal_for_what_was_written(self):
+        driver = self.index.driver("names", owner="ann")
+        driver.append(*map_runs(2))
+        open_runs(driver)
+        archive = dumped(self.index)
+        driver.append(*map_runs(3))
+        keeps_changing = mock.patch.object(layouts.declared, "_ATTEMPTS", 0)
+        with keeps_changing, pytest.raises(ConversationConflict):
+            restored(self.index, archive, on_conflict="replace")
+        assert driver.record().runs == 3
 
     @both
     def test_an_expired_conversation_gives_way_with_all_its_keys(self, index):

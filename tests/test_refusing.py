@@ -61,7 +61,6 @@ class RefusedTests:
         assert [it.id for it in driver.tail(8)] == list("98654321")[1:] + ["0"]
         assert not self.proxy.refused
 
-
     @both
     def test_very_many_conversations_are_named_though_one_has_expired(self, index):
         for start in range(0, 4500, 500):

@@ -19,7 +19,7 @@ from ..exceptions import (
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
-from ..layouts.declared import redeclared
+from ..layouts.declared import names_keys, redeclared
 from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Command, Operation, single
@@ -193,7 +193,7 @@ class Restore:
         self, items: list[Item], replies: list[Written], counts: Counts
     ) -> Operation[Batch]:
         """Count a batch. Returns those that other writers changed."""
-        written = set().union(*replies)
+        written = set().union(*(reply for reply in replies if not names_keys(reply)))
         left: Batch = {}
         same: list[bytes] = []  # a previous restore may have stopped before their search documents
         for item in items:

@@ -82,14 +82,7 @@ def sample(index: ConversationIndex, bare: redis.Redis, words: random.Random) ->
 
 
 def text(words: random.Random, length: int) -> str:
-    known = VOCABULARY
-    return " ".join(words.choice(known) for _ in range(length // 5))[:length].ljust(length, ".")
-
-
-VOCABULARY = [
-    "".join(random.Random(number).choices("etaoinshrdlu", k=2 + number % 9))
-    for number in range(5000)
-]
+    return " ".join(words.choice(WORDS) for _ in range(length // 5))[:length].ljust(length, ".")
 
 
 def sizes(index: ConversationIndex, bare: redis.Redis, empty: int) -> list[Row]:
