@@ -9,7 +9,11 @@ import pytest
 
 from conversation_memory import Artifact, Run, health, indexes
 from conversation_memory.archive.dump import Dump
-from conversation_memory.exceptions import ConversationConflict, ConversationCorrupt, RunNotFound
+from conversation_memory.exceptions import (
+    ConversationConflict,
+    ConversationCorrupt,
+    RunNotFound,
+)
 from conversation_memory.layouts import long_lists, refs
 from conversation_memory.layouts.base import DELETE
 from conversation_memory.layouts.declared import declared

@@ -17,7 +17,7 @@ from ..documents import Document, build, fingerprint
 from ..encryption.sealing import RUN
 from ..exceptions import ConversationNotFound, RunNotFound
 from ..records import LARGEST, Excerpt, Record, RunPage, number
-from ..redis_io.operations import Operation, single
+from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
 from ..wire import dumps
@@ -259,6 +259,9 @@ class ListLayout(Layout):
         replies = yield from self._at_one_moment(ref, calls)
         (*fields, bytes), size, length, texts, *others = replies
         record = Record.from_reply(ref.id, fields)
+        if length < (record.runs or 0):  # or the list has expired meanwhile: see _snapshot_beside()
+            (*fields, bytes), size, length, texts, *others = yield Command(calls)
+            record = Record.from_reply(ref.id, fields)
         is_visible = self.is_own(record, size, length) and ref.sees(record)
         if not is_visible or (yield from is_past(record)):
             return None

@@ -42,18 +42,27 @@ def whole(
 
 
 def _read_rest(keys: Keys, id: bytes, texts: list[bytes]) -> Operation[bytes | None]:
-    """Read the runs behind `texts` into it. Returns the version of the conversation after that."""
+    """Read the runs behind `texts` into it. Returns the version of the conversation after that.
+
+    It is that of no conversation if the list is another one.
+    """
     version: Command[bytes | None] = single("HGET", keys.record(id), "version", otherwise=None)
-    length = size = 0
+    length = size = count = 0
     while len(texts) > length:
         size += sum(map(len, texts[length:]))
         length = len(texts)
         stop = length + max(1, min(_READ, _READ_BYTES * length // max(1, size)))
-        part, last = yield [single("LRANGE", keys.runs(id), length, stop - 1), version]
+        runs = keys.runs(id)
+        part, last, count = yield [
+            single("LRANGE", runs, length, stop - 1),
+            version,
+            single("LLEN", runs),
+        ]
         texts += part
         if len(texts) < stop:
             break
-    return last  # type: ignore[no-any-return]
+    # A list that has expired meanwhile leaves the version as it was.
+    return last if count == len(texts) else b""
 
 
 def is_long(texts: Sequence[bytes]) -> bool:

@@ -88,6 +88,9 @@ class StoredConversation(ConversationFailures, ABC):
             self.keys, ref.id, read, lambda replies: (replies[0][_VERSION], replies[2])
         )
         snapshot = Snapshot.from_replies(self.keys, ref.id, fields, field, texts)
+        if snapshot.lost:  # or its list has expired meanwhile, which leaves the version as it was
+            fields, field, texts, *others = yield Command((*self._reads(ref), *more))
+            snapshot = Snapshot.from_replies(self.keys, ref.id, fields, field, texts)
         if (yield from is_past(snapshot.record)):
             snapshot = Snapshot(None, Record(decode(ref.id)))
         return snapshot, others
