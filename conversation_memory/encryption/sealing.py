@@ -23,6 +23,7 @@ DOCUMENT, SEGMENT, RUN, TITLE = b"document", b"segment", b"run", b"title"
 QUESTION, CHUNK, REASON = b"question", b"chunk", b"reason"
 PROOF, ARCHIVE = b"key", b"archive"
 CHECKPOINT, CHECKPOINT_METADATA, ITEM = b"checkpoint", b"checkpoint metadata", b"item"
+TURN = b"turn"  # an id of a run that is made of a text
 TAG = b"tag"  # a value of FIELDS in a search document
 
 _NONCE = 12
