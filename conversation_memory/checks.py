@@ -36,6 +36,7 @@ _IDS = {
     "replicas": "W016",
     "search": "W004",
     "encryption": "W019",
+    "size": "W020",
 }
 _SENTENCES = {
     "reachable": "cannot be used",
@@ -48,6 +49,7 @@ _SENTENCES = {
     "replicas": "has replicas that lag",
     "search": "may miss something in searches",
     "encryption": "may not decrypt what is stored",
+    "size": "is too large for one index",
 }
 
 

@@ -77,7 +77,7 @@ class Document:
     fingerprint: str = ""  # of what is stored
     checksum: int | None = None  # CRC-32 of what is in front of `end`, if known
     apart: bool = False  # if True, the runs are `pieces` and not in `raw`
-    parsed: tuple[list[bytes], list[Any]] | None = None  # texts and values of the runs, if read
+    values: list[Any] | None = None  # of the runs, if loads_together() has read them
 
     def __post_init__(self) -> None:
         self.fingerprint = self.fingerprint or fingerprint(self.raw)
@@ -91,9 +91,12 @@ class Document:
     @property
     def runs(self) -> Runs:
         """The runs, oldest first; a damaged one is an error when it is looked at."""
-        # Values are handed out once, as a caller may change them.
-        (texts, values), self.parsed = self.parsed or (self.texts, None), None
-        return Runs(lenient(texts, values), self.members)
+        return Runs(lenient(self.texts, self.taken_values()), self.members)
+
+    def taken_values(self) -> list[Any] | None:
+        """The values of the runs, if they were read: once, as a caller may change them."""
+        values, self.values = self.values, None
+        return values
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -149,9 +152,9 @@ class Document:
     def with_texts(self, texts: list[bytes]) -> Document:
         """This document with other runs, given as JSON texts."""
         if self.apart:
-            return replace(self, pieces=texts, number=len(texts))
-        metadata = self.raw[self.metadata_start : self.metadata_end]
+            return replace(self, pieces=texts, number=len(texts), values=None)
         text, pieces = _join(texts)
+        metadata = self.raw[self.metadata_start : self.metadata_end]
         return _assemble(text, len(texts), metadata, self.members, pieces)
 
     def whole(self) -> Document:
@@ -251,8 +254,8 @@ def read(raw: bytes, record: Record | None = None, *, is_known: bool = False) ->
             return opened(raw, None, record.end, zlib.crc32(raw))
     if record and record.end and record.length == len(raw) and not record.crc:
         # Spliced by a script, which computes no checksum.
-        if _ends_at(raw, record.end):
-            return opened(raw, None, record.end, zlib.crc32(raw))
+        if (values := _values_before(raw, record.end)) is not None:
+            return replace(opened(raw, len(values), record.end, zlib.crc32(raw)), values=values)
     elif record and record.end and record.length == len(raw):
         view = memoryview(raw)
         checksum = zlib.crc32(view[: record.end])
@@ -294,15 +297,13 @@ def read_field(raw: bytes) -> Document:
     return _read_short(raw) if len(raw) < _SHORT else read(raw)
 
 
-def _ends_at(raw: bytes, end: int) -> bool:
-    """True if `raw` is a canonical document whose runs end at `end`."""
-    if raw[end : end + len(CLOSING)] != CLOSING or not raw.startswith(_OPENING):
-        return False
-    value = (loads_together([raw]) or [None])[0]
-    if type(value) is not dict or [*value] != ["runs", "metadata"]:
-        return False
-    runs, metadata = value["runs"], value["metadata"]
-    return type(metadata) is dict and type(runs) is list and len(runs) == runs_before(raw, end)
+def _values_before(raw: bytes, end: int) -> list[Any] | None:
+    """The values of the runs of a canonical document, None unless they end at `end`."""
+    could_end = raw.startswith(_OPENING) and raw.startswith(CLOSING, end)
+    match loads_together([raw]) if could_end else None:
+        case [{"runs": list(runs), "metadata": dict(), **rest}] if not rest:
+            return runs if len(runs) == runs_before(raw, end) else None
+    return None
 
 
 def opened(
@@ -339,7 +340,6 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
     if not isinstance(metadata, dict | None):
         raise Damaged("its metadata is not an object")
     pieces = [encoded(start, end) for _, start, end in spans]
-    parsed = pieces, [value for value, *_ in spans]
     others = {key: encoded(*span) for key, (_, *span) in members.items()}
     if not spliceable:  # the same members in the usual form
         metadata_text = encoded(start, stop) or b"{}"
@@ -347,4 +347,4 @@ def _locate(raw: bytes, text: str, members: dict[str, list[Any]]) -> Document:
         document.fingerprint = fingerprint(raw)
         return document
     offsets = offset(end - 1), offset(start), offset(stop)
-    return Document(raw, len(pieces), *offsets, pieces, others, parsed=parsed)
+    return Document(raw, len(pieces), *offsets, pieces, others, values=[one[0] for one in spans])

@@ -18,17 +18,19 @@ from .layouts import Layout
 from .layouts.proof import is_proof, proofs
 from .redis_io.operations import Operation, allowed, info, single
 from .redis_io.scripts import WRITES
-from .redis_io.steps import Ahead
+from .redis_io.step_kinds import Ahead
 from .search_index.reasons import explained
 
 NAMES = (
     *("reachable", "permissions", "writes", "memory", "eviction"),
-    *("persistence", "clock", "replicas", "search", "encryption"),
+    *("persistence", "clock", "replicas", "search", "encryption", "size"),
 )
 
 # In seconds. Deadlines are right up to an hour; beyond a minute, times on pages look wrong.
 _SKEW = 60
 _FULL = 0.8
+# Conversations in one hash. Redis deletes it in some 10 us each, if another program asks for that.
+_LARGE = 500_000
 
 _READS = "EXISTS HGET HLEN HMGET HSCAN LLEN LRANGE TYPE XREAD XREVRANGE ZCARD ZRANGE ZSCORE".split()
 
@@ -93,7 +95,7 @@ def unusable(reason: str) -> Health:
 def examined(layout: Layout) -> Operation[Health]:
     """The health of an index. Raises only if the server cannot be used at all."""
     begin = time.time()
-    server_time, _ = yield [now(), counting(layout.keys)]
+    server_time, conversations = yield [now(), counting(layout.keys)]
     skew = server_time / 1000 - (begin + time.time()) / 2
     facts = yield from info("default")
     config = yield from _config()
@@ -112,6 +114,7 @@ def examined(layout: Layout) -> Operation[Health]:
             _replicas(facts),
             search,
             encryption,
+            _size(conversations),
         )
     )
 
@@ -228,6 +231,18 @@ def _replicas(facts: Mapping[str, str]) -> HealthFinding:
         detail = f"{len(late)} of {len(replicas)} replicas are not in step."
         return HealthFinding("replicas", "warning", detail, "Look into the logs of the replicas.")
     return HealthFinding("replicas", "ok", f"Replicas: {len(replicas)}.")
+
+
+def _size(conversations: int) -> HealthFinding:
+    if conversations < _LARGE:
+        return HealthFinding("size", "ok")
+    return HealthFinding(
+        "size",
+        "warning",
+        f"The index has {conversations:,} conversations in one hash. A server that deletes such a "
+        "key, or moves it to another node, answers nobody for seconds.",
+        "Spread the index over shards with SHARDS, or divide it into several indexes.",
+    )
 
 
 def _search(layout: Layout) -> Operation[HealthFinding]:

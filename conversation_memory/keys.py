@@ -79,6 +79,10 @@ class Keys:
         """List: the JSON texts of the runs, oldest first (layout `list`)."""
         return self.root + b"runs:" + conversation_id
 
+    def staged(self, call: bytes) -> bytes:
+        """List: the runs of a long write before it takes place, kept for five minutes."""
+        return self.root + b"staged:" + call
+
     def ids(self, conversation_id: bytes) -> bytes:
         """Sorted set: digest of a run id by the time of its append, in the last hour (`list`)."""
         return self.root + b"ids:" + conversation_id

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
-from .exceptions import ReplyLost, RunNotFound
+from .exceptions import Damaged, ReplyLost, RunNotFound, Undecryptable
+from .keys import decode
+from .layouts.refs import Slice, id_of
 from .messages.formats import Format, find_format, plain
 from .messages.parts import Message
+from .messages.stored_turns import messages_in
 from .messages.turns import Turn, kept, messages_of, split, without_messages
 from .messaging import MessagingDriver
-from .redis_io.abreast import abreast
+from .records import LARGEST, Record
 from .redis_io.operations import Operation, Performing, T, twins
 from .replies import OpenRun
-from .replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of
-from .runs import Run
+from .replies.lifecycle import NO_ENDING, UNCLAIMED, fields_of, read_open_runs
+from .runs import Run, decoded_runs
 from .wire import dumps
 
 _ATTEMPTS = 100
@@ -24,11 +26,15 @@ _ATTEMPTS = 100
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What the next messages go on with: a run that lacks an answer, or else the last one."""
+    """What the next messages go on with: a run that lacks an answer, or else the last one.
+
+    `turn` has the messages of the first, in the format that it has, if they are known.
+    """
 
     open: Run | None = None
     token: bytes = UNCLAIMED
     last: str | None = None
+    turn: Turn | None = None
 
 
 class MessageList(Performing):
@@ -51,23 +57,24 @@ class MessageList(Performing):
         """The last `limit` messages, or all."""
         if limit is not None and limit <= 0:
             return []
-        if limit is None:
-            found = self._everything()
-            return self._messages(*(yield from self.driver._reading(found)))
         # Most runs have two messages.
-        for count in (limit // 2 + 1, limit):
-            found = self._with_waiting(self.driver._layout.tail(self.driver._ref, count))
-            runs, waiting = yield from self.driver._reading(found)
-            messages = self._messages(runs, waiting)
-            if len(messages) >= limit or len(runs) < count:
+        for count in (LARGEST,) if limit is None else (limit // 2 + 1, limit):
+            part, waiting = yield from self.driver._reading(self._stored(count))
+            messages = self._messages(part, waiting)
+            if limit is None or len(messages) >= limit or len(part.texts) < count:
                 break
-        return messages[-limit:]
+        return messages if limit is None else messages[-limit:]
 
     read, aread = twins(_read)
 
     def _add(self, messages: Iterable[Any]) -> Operation[None]:
         """Add messages at the end. Raises ValueError for what is not JSON."""
-        added = plain(messages)
+        return self._extend(plain(messages))
+
+    add, aadd = twins(_add)
+
+    def _extend(self, added: list[Message]) -> Operation[None]:
+        """See add(); of messages that are JSON, and nobody else's."""
         for _ in range(_ATTEMPTS if added else 0):
             end, self._end = self._end, None
             # Whoever knows an open run is refused if it has changed; who answers another must look.
@@ -81,16 +88,15 @@ class MessageList(Performing):
         if added:
             raise self._kept_changing()
 
-    add, aadd = twins(_add)
-
     def _pop(self) -> Operation[Message | None]:
         """Remove the last message and return it; None if there is none."""
         for _ in range(_ATTEMPTS):
-            runs, waiting = yield from self._ends()
-            if not runs and not waiting:
+            part, waiting = yield from self._stored(1)
+            if not part.texts and not waiting:
                 return None
+            last = waiting[-1] if waiting else Run.from_text(part.texts[-1])
             try:
-                return (yield from self._take(waiting[-1] if waiting else runs[-1], -1))
+                return (yield from self._take(last, -1))
             except (ReplyLost, RunNotFound):
                 continue
         raise self._kept_changing()
@@ -120,8 +126,9 @@ class MessageList(Performing):
 
         What others have added since is replaced too.
         """
-        turns = [*self._turns([], plain(messages))]
+        turns = [*split(plain(messages), self._format)]
         runs, waiting = yield from self._everything()
+        _check_readable(waiting)  # before anything is written
         last = turns.pop() if turns and turns[-1].is_open else None
         stored = _reusing(runs, turns, self._format)
         metadata = (yield from self.driver._layout.load(self.driver._ref))[1]
@@ -131,7 +138,7 @@ class MessageList(Performing):
             yield from self.driver._replies.give_up(run.run_id, "removed", "")
         self._end = _End(last=stored[-1].id if stored else None)
         if last:
-            self._end = yield from self._ask(last.run(), self._end.last)
+            self._end = yield from self._ask(last, self._end.last)
 
     replace, areplace = twins(_replace)
 
@@ -142,57 +149,55 @@ class MessageList(Performing):
 
     clear, aclear = twins(_clear)
 
-    def _messages(self, runs: Sequence[Run], waiting: Sequence[OpenRun]) -> list[Message]:
-        self._end = _end(runs, waiting)
-        asked = (run.question for run in waiting)
-        return [one for run in (*runs, *asked) for one in messages_of(run, self._format)]
-
-    def _ends(self) -> Operation[tuple[list[Run], list[OpenRun]]]:
-        """The last run, and what nobody has claimed of those that lack an answer."""
-        return self._with_waiting(self.driver._layout.tail(self.driver._ref, 1))
+    def _messages(self, part: Slice, waiting: Sequence[OpenRun]) -> list[Message]:
+        self._end = _end(part.texts, waiting)
+        messages = messages_in(part.texts, self._format, part.start, part.values)
+        for run in waiting:
+            messages += messages_of(run.question, self._format)
+        return messages
 
     def _everything(self) -> Operation[tuple[list[Run], list[OpenRun]]]:
-        return self._with_waiting(self._all_runs())
+        part, waiting = yield from self._stored(LARGEST)
+        return decoded_runs(part.texts, part.start), waiting
 
-    def _all_runs(self) -> Operation[list[Run]]:
-        return (yield from self.driver._layout.load(self.driver._ref))[0]
-
-    def _with_waiting(
-        self, reading: Operation[list[Run]]
-    ) -> Operation[tuple[list[Run], list[OpenRun]]]:
-        open = self.driver._layout.keys.open(self.driver._ref.id)
-        runs, fields = yield from abreast(reading, _sending(fields_of(open)))
+    def _stored(self, count: int) -> Operation[tuple[Slice, list[OpenRun]]]:
+        """The last runs, and what nobody has claimed of those that lack an answer."""
+        layout, ref = self.driver._layout, self.driver._ref
+        open = fields_of(layout.keys.open(ref.id))
+        part = yield from layout.last(ref, count, *open.calls)
+        if part is None:
+            return Slice(Record(decode(ref.id)), [], 0, 0), []
+        fields = open.decode(part.more[0])
         if not any(name.startswith(b"question:") for name in fields):
-            return runs, []
-        waiting = yield from self.driver._replies.all()
-        return runs, [run for run in waiting if not run.claims]
+            return part, []
+        found = read_open_runs(layout.keys, ref.id, part.record.owner, fields, 0)
+        return part, [run for run in found if not run.claims]
 
     def _look(self) -> Operation[_End]:
-        return _end(*(yield from self._ends()))
-
-    def _turns(self, before: list[Message], added: list[Message]) -> Iterator[Turn]:
-        """The turns of messages that follow others; the first holds those too."""
-        for group in split(added, self._format, before):
-            yield Turn(self._format, group, id=uuid4().hex)
+        part, waiting = yield from self._stored(1)
+        return _end(part.texts, waiting)
 
     def _write(self, end: _End, added: list[Message]) -> Operation[_End]:
-        before = messages_of(end.open, self._format) if end.open else []
-        first, *turns = self._turns(before, added)
         if end.open:
-            added = first.messages[len(before) :]
-            return (yield from self._go_on(end, self._behind(end.open, added), turns))
+            return (yield from self._go_on(end, end.open, added))
+        first, *turns = split(added, self._format)
         if end.last and not first.begins:
             yield from self._resume(end.last, first.messages)
             return (yield from self._append(end.last, [], turns)) if turns else end
         return (yield from self._append(end.last, [], [first, *turns]))
 
-    def _go_on(self, end: _End, first: Turn, turns: Sequence[Turn]) -> Operation[_End]:
+    def _go_on(self, end: _End, open: Run, added: list[Message]) -> Operation[_End]:
         """Write the whole turn of an open run, and those that follow."""
-        assert end.open is not None
-        run = with_meta_of(end.open, first)
-        if not turns and first.is_open:
+        own = end.turn or self._turn_of(open)
+        before = own
+        if own.format is not self._format:
+            before = Turn(self._format, messages_of(open, self._format))
+        first, *turns = split(added, self._format, before)
+        whole = self._behind(own, first.messages[len(before.messages) :])
+        run = with_meta_of(open, whole)
+        if not turns and whole.is_open:
             token = yield from self.driver._replies.amend(run, end.token)
-            return _End(run, token, end.last)
+            return _End(run, token, end.last, whole)
         return (yield from self._append(end.last, [run], turns, end.token))
 
     def _append(
@@ -213,29 +218,34 @@ class MessageList(Performing):
         elif whole:
             yield from self.driver._layout.append(self.driver._ref, whole)
         last = whole[-1].id if whole else last
-        return (yield from self._ask(open.run(), last)) if open else _End(last=last)
+        return (yield from self._ask(open, last)) if open else _End(last=last)
 
-    def _ask(self, run: Run, last: str | None) -> Operation[_End]:
+    def _ask(self, turn: Turn, last: str | None) -> Operation[_End]:
+        run = turn.run()
         yield from self.driver._replies.begin(run)
-        return _End(run, last=last)
+        return _End(run, last=last, turn=turn)
 
     def _resume(self, run_id: str, added: list[Message]) -> Operation[None]:
         """Add messages to the last run, which has had an answer before."""
 
         def renewed(run: Run) -> Run:
-            whole = with_meta_of(run, self._behind(run, added))
+            whole = with_meta_of(run, self._behind(self._turn_of(run), added))
             run.output, run.meta = whole.output, whole.meta
             return run
 
         yield from self.driver._layout.resume(self.driver._ref, run_id, renewed, [])
 
-    def _behind(self, run: Run, added: list[Message]) -> Turn:
-        """The turn of a run that goes on, in the format that it has."""
+    def _turn_of(self, run: Run) -> Turn:
+        """The messages of a run, in the format that it has."""
         found = kept(run)
         form = found[0] if found else self._format
-        if form is not self._format:
-            added = form.from_chat(self._format.to_chat(added), run.id)
-        return Turn(form, [*messages_of(run, form), *added], id=run.id)
+        return Turn(form, [*messages_of(run, form)], id=run.id)
+
+    def _behind(self, turn: Turn, added: list[Message]) -> Turn:
+        """A turn that goes on."""
+        if turn.format is not self._format:
+            added = turn.format.from_chat(self._format.to_chat(added), turn.id)
+        return Turn(turn.format, [*turn.messages, *added], id=turn.id)
 
     def _take(self, run: Run | OpenRun, position: int) -> Operation[Message]:
         """Remove one message of a run, and the run if it was the only one."""
@@ -280,12 +290,19 @@ class MessageList(Performing):
         return await self.driver._arun(operation, f"{name}_messages")
 
 
-def _sending(command: Any) -> Operation[Any]:
-    return (yield command)
+def _check_readable(waiting: Sequence[OpenRun]) -> None:
+    """Raises `Undecryptable` for a question that cannot be decrypted, which must not be dropped."""
+    for run in waiting:
+        try:
+            run.question.glance()
+        except Undecryptable:
+            raise
+        except Damaged:  # by whatever: a replacement is the way to get rid of it
+            continue
 
 
-def _end(runs: Sequence[Run], waiting: Sequence[OpenRun]) -> _End:
-    last = runs[-1].id if runs else None
+def _end(texts: Sequence[bytes], waiting: Sequence[OpenRun]) -> _End:
+    last = id_of(texts[-1]) if texts else None
     if not waiting:
         return _End(last=last)
     return _End(waiting[-1].question, waiting[-1].token, last)

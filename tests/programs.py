@@ -47,3 +47,10 @@ def has_search(client):
     except ResponseError:
         return False
     return True
+
+
+def json_module():
+    """The module RedisJSON next to RediSearch, None if it is missing."""
+    search = find_redis().search_module
+    found = search.with_name("rejson.so") if search else None
+    return found if found and found.exists() else None

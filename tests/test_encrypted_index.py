@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import partial
 from uuid import uuid4
 
 from django.conf import settings
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from conversation_memory import Run, exceptions
 from conversation_memory.exceptions import ConversationUndecryptable, InvalidIndexError
 from conversation_memory.masking import hide_secrets
+from conversation_memory.message_list import MessageList
 
 from .encrypting import EncryptedTestCase, encryption, key
 from .strategies import texts, values
@@ -278,6 +280,23 @@ class WrongKeyTests:
             assert index.driver("stock").load()[1] == {"a": 1}
             index.driver("stock").append(RUN)
         assert self.index.driver("stock").load() == ([RUN], {"a": 1})
+
+
+@each_layout
+class QuestionTests:
+    case, entry = EncryptedTestCase, EncryptedTestCase.entry
+
+    def test_a_list_with_a_question_that_cannot_be_decrypted_is_not_replaced(self):
+        self.index.driver("c").begin(SECRET)
+        with self.keys_are("b", "a") as newer:
+            filled(newer)  # nothing but the question needs the older key
+        with self.keys_are("b") as other:
+            before, messages = self.everything(), MessageList(other.driver("c"))
+            for listed in (messages, Awaited(messages)):
+                for change in (partial(listed.replace, []), listed.clear):
+                    with self.assertRaisesMessage(ConversationUndecryptable, "'a'"):
+                        change()
+                    assert self.everything() == before
 
 
 class RoundTripTests(EncryptedTestCase):

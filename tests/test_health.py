@@ -78,7 +78,7 @@ class HealthTests(ServerTestCase):
         with self.limited("+@all", "-info", "-config"):
             found = indexes["default"].health(within=10)
             assert found.is_ready
-            assert stated(found, "ok") == {"reachable", "clock", "search", "encryption"}
+            assert stated(found, "ok") == {"reachable", "clock", "search", "encryption", "size"}
             assert self.deployment_checks() == []
 
     def test_a_missing_permission_is_named(self):

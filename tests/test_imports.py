@@ -15,9 +15,9 @@ from redis import Redis
 from conversation_memory.imports import PEERS, PeerSource
 from conversation_memory.management.exit_codes import Exit
 from conversation_memory.testing.embedded_redis import EmbeddedRedis
-from conversation_memory.testing.embedded_redis.fetch import find_redis
 
 from . import peer_data
+from .programs import json_module
 from .utils import RedisTestCase, each_layout
 
 PEERS_PYTHON = os.environ.get("PEERS_PYTHON")
@@ -44,13 +44,6 @@ def done(*args):
         code = error.returncode
         err.write(str(error))
     return SimpleNamespace(out=out.getvalue(), err=err.getvalue(), code=code)
-
-
-def json_module():
-    """The module RedisJSON next to RediSearch, None if it is missing."""
-    search = find_redis().search_module
-    found = search.with_name("rejson.so") if search else None
-    return found if found and found.exists() else None
 
 
 class Peers:

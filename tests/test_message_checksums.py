@@ -4,11 +4,14 @@ from unittest import mock
 
 from django.test import SimpleTestCase
 from hypothesis import given
+from hypothesis import strategies as st
 
 from conversation_memory import Run, wire
-from conversation_memory.messages import turns
+from conversation_memory.exceptions import Damaged
+from conversation_memory.messages import stored_turns, turns
 from conversation_memory.messages.formats import FORMATS
 from conversation_memory.messages.parts import said
+from conversation_memory.messages.stored_turns import messages_in
 from conversation_memory.messages.turns import CHECKSUM, Turn, messages_of
 
 from .strategies import texts, values
@@ -62,3 +65,54 @@ class ChecksumTests(SimpleTestCase):
             whole = form.from_chat(said(question, answer), "r")
             assert form.exchange(question, answer, "r") == whole
             assert wire.dumps(form.exchange(question, answer, "r")) == wire.dumps(whole)
+
+
+class StoredTurnTests(SimpleTestCase):
+    """messages_in() beside messages_of(), on the texts of runs in a list and in a document."""
+
+    def same(self, texts, form):
+        """Both, which find the same or fail alike."""
+        try:
+            one_by_one = [m for text in texts for m in messages_of(Run.from_text(text), form)]
+        except Damaged as damage:
+            with self.assertRaises(Damaged) as raised:
+                messages_in(texts, form)
+            return raised.exception.raw == damage.raw
+        return wire.dumps_unchecked(messages_in(texts, form)) == wire.dumps_unchecked(one_by_one)
+
+    def test_what_stands_beside_kept_messages_is_not_decoded(self):
+        texts = [stored(CALLED).to_list(), Run("Why?", "Because.", id="s").to_list()]
+        found = [*CALLED, user("Why?"), answer("Because.")]
+        with mock.patch.object(stored_turns, "decoded_runs", side_effect=AssertionError):
+            assert messages_in(texts, FORMATS["openai"]) == found
+
+    def test_runs_of_any_format_are_found_in_any_other(self):
+        runs = [stored(messages, name) for name, messages in TURNS.items()]
+        runs += [stored(CALLED), Run("a", ""), Run("", "b"), Run("a", "b", {"c": 1}), Run("a", "b")]
+        for form in FORMATS.values():
+            assert self.same([run.to_list() for run in runs], form), form.name
+            assert self.same([run.to_wire() for run in runs], form), form.name
+            assert self.same([run.to_list() for run in runs] + [runs[0].to_wire()], form), form.name
+            assert messages_in([], form) == []
+
+    @given(values, texts, st.text(max_size=3))
+    def test_any_message_is_found_with_orjson_and_without(self, value, text, id):
+        messages = [user(text or "?"), {**answer(text), "x": value}]
+        for installed in (wire.orjson, None):
+            with mock.patch.object(wire, "orjson", installed):
+                run = Turn(FORMATS["openai"], messages, id=id or "r").run()
+                kept = [run.to_list(), stored(CALLED).to_list()]
+                assert self.same(kept, FORMATS["openai"])
+
+    @given(st.integers(0, 400), st.binary(max_size=3) | st.sampled_from([b'"', b"}]", b",{"]))
+    def test_a_text_that_was_damaged_is_noticed(self, position, inserted):
+        text = stored(CALLED).to_list()
+        for damaged in (
+            text[:position] + inserted + text[position + len(inserted) :],
+            text[:position] + inserted,
+        ):
+            assert self.same([text, damaged, text], FORMATS["openai"])
+
+    def test_a_damaged_run_is_named_by_its_position(self):
+        with self.assertRaisesMessage(Damaged, "run 12 is damaged"):
+            messages_in([stored(CALLED).to_list(), b"["], FORMATS["openai"], 11)

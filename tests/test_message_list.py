@@ -11,7 +11,7 @@ from conversation_memory import Run
 from conversation_memory.exceptions import ConversationNotFound, ConversationTooLarge
 from conversation_memory.message_list import MessageList
 from conversation_memory.messages.formats import OPENAI
-from conversation_memory.messages.turns import split
+from conversation_memory.messages.turns import Turn, split
 from conversation_memory.replies.lifecycle import Replies
 
 from .test_messages import answer, calling, result, turns, user
@@ -251,8 +251,9 @@ class MessageListTests:
             return OPENAI.to_chat(messages)
 
         asked = [user(str(number)) for number in range(200)]
-        [group] = split(asked, replace(OPENAI, to_chat=to_chat), [user("first")])
-        assert group == [user("first"), *asked]
+        format = replace(OPENAI, to_chat=to_chat)
+        [turn] = split(asked, format, Turn(format, [user("first")]))
+        assert turn.messages == [user("first"), *asked]
         assert len(converted) < 5 * len(asked)
 
     def test_it_is_a_list(self):

@@ -158,7 +158,7 @@ class KeyTests(SimpleTestCase):
             r"(Hash|List|Set|Sorted set|Stream|String|The name of a RediSearch index)[:;]"
         )
         named = [n for n, f in vars(Keys).items() if documented.match(inspect.getdoc(f) or "")]
-        assert len(named) == 23
+        assert len(named) == 24
 
     def test_each_field_of_a_record_has_a_row(self):
         text = page("reference/keys").partition("## The record")[2].partition("## The document")[0]

@@ -38,9 +38,9 @@ class ReplyTests:
     def driver(self, **options):
         return self.index.driver("c", owner="ann", **options)
 
-    def expire_lease(self, run_id, by=60_000):
+    def expire_lease(self, run_id, by=60_000, id="c"):
         """Let the lease of a reply be over, and its question be old."""
-        key, field = f"{{{self.index.name}}}:open:c", f"state:{run_id}"
+        key, field = f"{{{self.index.name}}}:open:{id}", f"state:{run_id}"
         status, begun, changed, lease, rest = self.redis.hget(key, field).split(b" ", 4)
         lease, begun = (b"%d" % max(0, int(t) - by) for t in (lease, begun))
         self.redis.hset(key, field, b" ".join([status, begun, changed, lease, rest]))
@@ -336,6 +336,15 @@ class ReplyTests:
         states = {run.run_id: run.state for run in driver.open_runs()}
         expected = {"new": "waiting", "waiting": "failed", "lost": "failed", "alive": "claimed"}
         assert states == expected
+
+    @both
+    def test_a_reply_of_another_type_keeps_no_other_from_being_failed(self, index):
+        for id in ("bad", "good"):
+            index.driver(id).begin("Why?", run_id="r")
+            self.expire_lease("r", by=3_700_000, id=id)
+        self.redis.set(f"{{{self.index.name}}}:chunks:3:bad:r", "x")
+        assert index.fail_abandoned() == 1
+        assert index.driver("good").open_runs()[0].state == "failed"
 
     @both
     def test_the_index_lists_its_open_runs(self, index):

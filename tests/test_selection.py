@@ -198,10 +198,7 @@ class PruneTests(Selecting):
         self.write(index, 3)
 
         def overtaken(keys, ids, **options):
-            command = summaries(keys, ids, **options)
-            return type(command)(command.calls, lambda reply: move(command.decode(reply)))
-
-        def move(found):
+            found = yield from summaries(keys, ids, **options)
             self.index.driver("3").move_to("bob")
             return found
 

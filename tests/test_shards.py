@@ -1,6 +1,7 @@
 """An index over several shards tells what an index with one hash would tell."""
 
 import random
+from copy import deepcopy
 from datetime import timedelta
 from zlib import crc32
 
@@ -16,6 +17,8 @@ from conversation_memory.exceptions import (
     InvalidIndexError,
     RedisMisconfigured,
 )
+from conversation_memory.indexes import ConversationIndex
+from conversation_memory.signals import conversations_erased
 
 from .sharding import SHARDS, ShardsTestCase, ids, run
 from .utils import both, each_layout, in_loop
@@ -165,6 +168,24 @@ class ManyTests:
         assert index.anonymise(owner="b") == 10
         assert [index.count(owner) for owner in (None, "a", "b", "c")] == [20, 0, 0, 10]
 
+    def test_receivers_of_an_erasure_are_told_once(self):
+        self.write(6)
+        told = []
+
+        def receive(sender, **event):
+            told.append((event["index"], event["owner"], event["erasure"].conversations))
+
+        conversations_erased.connect(receive, sender=ConversationIndex)
+        self.addCleanup(conversations_erased.disconnect, receive, sender=ConversationIndex)
+        self.index.erase(owner="a")
+        assert told == [(self.index, "a", 3)]
+
+    def test_a_driver_and_an_index_are_copied_for_each_test(self):
+        driver = deepcopy(self.index).driver("c1")
+        driver.append(run(1))
+        assert len(deepcopy(driver).load()[0]) == 1
+        assert driver.to_dict()["type"] == "RedisConversationMemoryDriver"
+
     @both
     def test_is_measured_checked_and_healthy(self, index):
         self.write(30)
@@ -194,6 +215,46 @@ class ManyTests:
             done = indexes["default"].convert()
             assert (done.seen, done.converted, done.failed) == (12, 12, 0)
             assert indexes["default"].convert().converted == 0
+
+
+class InterruptionTests(ShardsTestCase):
+    def test_an_interruption_ends_the_work_in_all_shards(self):
+        self.write(30)
+
+        def interrupt(counts):
+            raise KeyboardInterrupt
+
+        for work in (self.index.check, self.index.convert):
+            with pytest.raises(KeyboardInterrupt):
+                work(progress=interrupt)
+        assert self.index.check().seen == 30
+
+    def test_an_error_of_the_caller_is_raised(self):
+        self.write(10)
+
+        def fail(counts):
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            self.index.prune(Selection(), progress=fail)
+
+    def test_a_restricted_user_needs_the_keys_of_all_shards(self):
+        name = self.index.name
+        patterns = (f"~{name}", f"~{{{name}}}:*", f"~{name}:*", f"~{{{name}:*")
+        rights = ("-@all", "+@read", "+@write", "+@connection", "+@transaction", "-@dangerous")
+        more = ("+info", "+time", "+eval", "+evalsha", "+script|load")
+        self.redis.execute_command(
+            "ACL", "SETUSER", name, "reset", "on", ">word", *patterns, *rights, *more
+        )
+        self.addCleanup(self.redis.execute_command, "ACL", "DELUSER", name)
+        entry = {**settings.REDIS["default"], "OPTIONS": {"username": name, "password": "word"}}
+        with self.settings(REDIS={"default": entry}):
+            indexes.close()
+            index = indexes["default"]
+            index.driver("c1", owner="a").append(run(1))
+            assert index.count() == 1 and ids(index.recent()) == ["c1"]
+            assert not index.check().problems
+            assert index.erase(owner="a").conversations == 1
 
 
 class AsyncTests(ShardsTestCase):

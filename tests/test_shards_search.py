@@ -1,9 +1,14 @@
 """Searches over several shards find what a search of one index would find."""
 
 import pytest
+from django.test import SimpleTestCase
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conversation_memory import Run
 from conversation_memory.exceptions import RedisUnavailable
+from conversation_memory.search.request import Cursor
+from conversation_memory.sharding.sharded_engine import Position
 
 from .embedders import DIMENSIONS
 from .searching import settled
@@ -177,3 +182,24 @@ class DownTests(ShardsTestCase):
                     driver.load()
             else:
                 assert len(driver.load()[0]) == 1
+
+
+class PositionTests(SimpleTestCase):
+    @given(st.integers(0, 10**9 - 1), st.integers(0, 10**13), st.integers(0, 1000))
+    def test_a_position_is_read_as_it_was_written(self, offset, newest, skipped):
+        for position in (
+            Position(Cursor(offset, newest), skipped),
+            Position(Cursor(offset, count=7, before="1-YQ", is_scan=True), skipped),
+            Position(total=offset),
+        ):
+            assert Position.parse(str(position)) == position
+            whole = Cursor(shards=f"{position}~{position}")
+            assert Cursor.parse(str(whole)) == whole
+
+    @given(st.text("ei0129:~m-s.", max_size=12))
+    def test_any_other_text_is_refused_with_a_value_error(self, text):
+        try:
+            position = Position.parse(text)
+        except ValueError:
+            return
+        assert Position.parse(str(position)) == position

@@ -79,11 +79,11 @@ class RedisTestCase(SimpleTestCase):
 
     def put(self, conversation_id, document):
         """Write the bytes of a document as a stock driver does, which keeps no record."""
-        self.redis.hset(self.index.name, conversation_id, document)
+        self.redis.hset(self.index.shard_of(conversation_id).name, conversation_id, document)
 
     def stored(self, conversation_id):
         """The bytes of a document as they stand in Redis, None if there are none."""
-        return self.redis.hget(self.index.name, conversation_id)
+        return self.redis.hget(self.index.shard_of(conversation_id).name, conversation_id)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from ..artifacts import Artifact
-from ..exceptions import ConversationCorrupt, RunNotFound
+from ..exceptions import ConversationCorrupt, RedisUnavailable, RunNotFound
 from ..models import Conversation
 from ..records import Excerpt
 from ..rendering import Look, Marks, label, pick, visible
@@ -127,7 +127,11 @@ class ConversationPage(OwnerNames):
             # A browser would change a line break in a field of a form.
             if found.owner.isprintable() and self.has_owner_data_permission(request):
                 about["owner_data_url"] = self.link("owner_data", str(found.address.of_index))
-        return {**about, "owner_count": found.address.index().count(stored)}
+        try:
+            about["owner_count"] = found.address.index().count(stored)
+        except RedisUnavailable:  # another shard is down, which has none of this conversation
+            about.pop("owner_list_url", None)
+        return about
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         # Only what was changed: others may have written the rest since the page was shown.

@@ -130,7 +130,8 @@ class Dump:
         layout = shard._layout
         chosen = list(dict.fromkeys(named))
         for start in range(0, len(chosen), BATCH):
-            found = yield summaries(layout.keys, chosen[start : start + BATCH], SIZE_FIELDS)
+            batch = chosen[start : start + BATCH]
+            found = yield from summaries(layout.keys, batch, SIZE_FIELDS)
             for it in found:
                 if it.size < 0:
                     raise layout.not_found(ConversationRef(it.id))

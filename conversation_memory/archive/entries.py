@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from .. import documents
@@ -18,6 +18,7 @@ from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.declared import names_keys
 from ..layouts.indexed import DERIVE
+from ..layouts.long_lists import FIRST_PART, whole
 from ..layouts.refs import Encoded
 from ..records import SEALED, Record, number
 from ..redis_io.operations import Command, Operation, allowed
@@ -148,16 +149,30 @@ class Stored(NamedTuple):
 
 def read(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Stored]]:
     """The first of some conversations, as many as fit into one reply."""
-    own = [key for id in ids for key in (keys.record(id), keys.runs(id), keys.open(id))]
-    names = _Values._fields
-    args = [_REPLY, len(names), *names, *ids]
-    call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
-    time, *rows = yield Command((call,))
-    found = [Stored.of(keys, id, time, row) for id, row in zip(ids, rows, strict=False)]
+    found = yield from _read(keys, ids, FIRST_PART - 1)
+    for place, it in enumerate(found):
+        if len(it.texts) == FIRST_PART:
+            found[place] = yield from _read_long(keys, it.id)
     if any(it.open for it in found):
         opened = yield from questions.read(keys, {it.id: it.open for it in found if it.open})
         found = [it._replace(questions=opened.get(it.id, ())) for it in found]
     return found
+
+
+def _read_long(keys: Keys, id: bytes) -> Operation[Stored]:
+    def one(last: int) -> Operation[Stored]:
+        return (yield from _read(keys, [id], last))[0]
+
+    return whole(keys, id, one, lambda it: (it.values.version, cast("list[bytes]", it.texts)))
+
+
+def _read(keys: Keys, ids: Sequence[bytes], last: int) -> Operation[list[Stored]]:
+    own = [key for id in ids for key in (keys.record(id), keys.runs(id), keys.open(id))]
+    names = _Values._fields
+    args = [_REPLY, last, len(names), *names, *ids]
+    call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
+    time, *rows = yield Command((call,))
+    return [Stored.of(keys, id, time, row) for id, row in zip(ids, rows, strict=False)]
 
 
 def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, int]:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from ..clock import now
-from ..collection.selection import split_by_bytes
 from ..documents import Document
 from ..exceptions import (
     ArchiveDamaged,
@@ -21,9 +20,10 @@ from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
 from ..layouts import ConversationRef
 from ..layouts.declared import redeclared
+from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Command, Operation, single
-from ..redis_io.steps import Ahead
+from ..redis_io.step_kinds import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
 from .counts import EXAMPLES, WRITTEN, Counts
@@ -225,7 +225,8 @@ class Restore:
             [*parts],
             is_read=True,
         )
-        return [item for items in decided for item in items]
+        known = {item.entry.id: item for items in decided for item in items}
+        return [known[id] for id in batch]
 
     def _decided_in(self, shard: ConversationIndex, batch: Batch) -> Operation[list[Item]]:
         time = yield from _time(batch)

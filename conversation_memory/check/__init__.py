@@ -15,7 +15,7 @@ from ..layouts.declared import declared
 from ..layouts.proof import proven
 from ..redis_io.operations import Operation, single
 from ..search.reindex import batches
-from ..search_index.sweep import tokens_of
+from ..search_index.sweep import PARTLY, tokens_of
 from .conversations import inspect_conversations, inspect_keys, inspect_scores, inspect_types
 from .findings import NOT_INDEXED, Finding, Problem, Report, Tally
 from .opened import inspect_replies
@@ -133,7 +133,10 @@ class Check:
         found = left = (yield from inspect(names)) if names else []
         fixes = [*dict.fromkeys(finding.fix for finding in found if finding.fix)]
         if self._fix and fixes:
-            yield from declared(fixes)
+            while fixes:
+                replies = yield from declared(fixes)
+                pairs = zip(fixes, replies, strict=True)
+                fixes = [fix for fix, reply in pairs if reply == PARTLY]
             left = yield from inspect(names)
         self._tally.add(found, left)
 

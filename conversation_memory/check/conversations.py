@@ -1,10 +1,9 @@
 """The check of conversations: document, record and scores, and a conversation for each key."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..collection.listing import forgetting
-from ..collection.selection import split_by_bytes
 from ..collection.summaries import Summary, summaries
 from ..documents import joined, read
 from ..encryption.sealing import is_sealed
@@ -12,6 +11,7 @@ from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
 from ..layouts.list import derived_list_fields
+from ..layouts.long_lists import FIRST_PART, split_by_bytes, whole
 from ..layouts.refs import Snapshot, milliseconds_of, owner_of, sealed_fields
 from ..records import SEALED
 from ..redis_io.operations import Command, Operation, single
@@ -41,7 +41,7 @@ def inspect_types(expected: Mapping[bytes, bytes]) -> Operation[list[Finding]]:
 
 def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Finding]]:
     """Find faults of conversations, which are read 4 MB at a time."""
-    known: list[Summary] = [it for it in (yield summaries(keys, ids)) if it.has_right_types]
+    known = [it for it in (yield from summaries(keys, ids)) if it.has_right_types]
     found = [
         Finding(findings.EXPIRED, it.id, forgetting(keys, it.id, it.owner))
         for it in known
@@ -55,18 +55,33 @@ def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Fi
         unusable = {finding.name for finding in broken}
         read = yield [_read(keys, it, unusable) for it in part]
         for it, (snapshot, scores) in zip(part, read, strict=True):
+            if len(snapshot.texts) == FIRST_PART:
+                snapshot, scores = yield from _read_long(keys, it, unusable)
             found += _examine(keys, it.id, snapshot, scores)
     return found
 
 
-def _read(keys: Keys, it: Summary, unusable: set[bytes]) -> Command[tuple[Snapshot, Scores]]:
+def _read_long(keys: Keys, it: Summary, unusable: set[bytes]) -> Operation[tuple[Snapshot, Scores]]:
+    def one(last: int) -> Operation[tuple[Snapshot, Scores]]:
+        return (yield _read(keys, it, unusable, last))  # type: ignore[no-any-return]
+
+    def parts_of(found: tuple[Snapshot, Scores]) -> tuple[Any, list[bytes]]:
+        snapshot, _ = found
+        return b"%d" % snapshot.record.version, cast("list[bytes]", snapshot.texts)
+
+    return whole(keys, it.id, one, parts_of)
+
+
+def _read(
+    keys: Keys, it: Summary, unusable: set[bytes], last: int = FIRST_PART - 1
+) -> Command[tuple[Snapshot, Scores]]:
     order = keys.recency(it.owner)
     is_usable = order not in unusable
     orders = (keys.recency(), keys.expiry(), order if is_usable else keys.recency())
     calls = (
         ("HMGET", keys.record(it.id), *Snapshot.FIELDS),
         ("HGET", keys.content(it.id), it.id),
-        ("LRANGE", keys.runs(it.id), 0, -1),
+        ("LRANGE", keys.runs(it.id), 0, last),
         *(("ZSCORE", key, it.id) for key in orders),
     )
 
@@ -150,7 +165,7 @@ def inspect_scores(
     """Find faults of the scores of `ids` in `order`, which may belong to an `owner`."""
     return [
         finding
-        for it in (yield summaries(keys, ids, order=order))
+        for it in (yield from summaries(keys, ids, order=order))
         for finding in _examine_score(keys, it, owner)
     ]
 
@@ -171,7 +186,7 @@ def inspect_keys(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]
     """Find faults of the records and lists of runs among the keys `names`."""
     families = [(name, *keys.family(name)) for name in names]
     own = [key for key in families if key[1] in (b"record", b"runs")]
-    known = (yield summaries(keys, [id for *_, id in own])) if own else []
+    known = yield from summaries(keys, [id for *_, id in own])
     return [
         finding
         for (name, family, _), it in zip(own, known, strict=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..collection.summaries import Summary, summaries
+from ..collection.summaries import summaries
 from ..exceptions import ConversationCorrupt, ConversationUndecryptable
 from ..layouts import ConversationRef, Layout
 from ..layouts.refs import Indexed, Snapshot, owner_of
@@ -20,7 +20,7 @@ def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes
     """The conversations that should have documents, with the bytes to read; none without search."""
     if layout.schema is None or (yield from layout.indexer()) is None:
         return []
-    known: list[Summary] = yield summaries(layout.keys, ids)
+    known = yield from summaries(layout.keys, ids)
     return [(it.id, it.bytes) for it in known if it.exists and it.has_right_types]
 
 

@@ -10,8 +10,10 @@ from ..keys import Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.base import DELETE, OWNER, erasing
 from ..layouts.declared import declared
+from ..layouts.retagging import retag
 from ..redis_io.operations import Command, Operation, single
 from ..search_index.run_documents import fresh_token
+from ..search_index.sweep import finished, sweep_stale
 from .erase import Erasure
 from .listing import Listing, owners_of
 from .selection import BATCH, ScanCursor, Selection
@@ -47,6 +49,7 @@ def delete(layout: Layout, ids: Sequence[bytes]) -> Operation[int]:
         refs = [ConversationRef(id, owner) for id, owner in zip(batch, owners, strict=True)]
         calls = [_deleting(layout.keys, ref.id, ref.owner) for ref in refs]
         replies = yield from declared(calls)
+        replies = yield from finished(layout.keys, batch, replies)
         for ref, reply in zip(refs, replies, strict=True):
             if not isinstance(reply, int):  # its owner has changed, or it cannot be read
                 reply = yield from layout.delete(ref)
@@ -87,6 +90,7 @@ def _prune(
     calls = [_deleting(layout.keys, summary.id, summary.owner, until, ask) for summary in listed]
     total = Pruning()
     replies = yield from declared(calls)
+    replies = yield from finished(layout.keys, [summary.id for summary in listed], replies)
     for summary, reply in zip(listed, replies, strict=True):
         if reply is None and until != "":  # it cannot be read, and may be younger
             reply = -1
@@ -107,7 +111,9 @@ def reap(layout: Layout, listing: Listing, batches: int | None = None) -> Operat
     while ids := (yield single(*due)):
         reaped += yield from listing.forget(ids)
         if batches is not None and reaped >= batches * BATCH:
-            break
+            return reaped
+    if batches is None and layout.schema is not None:
+        yield from sweep_stale(layout.keys)
     return reaped
 
 
@@ -122,12 +128,13 @@ def anonymise(layout: Layout, listing: Listing, owner: bytes) -> Operation[int]:
             for id in ids
         ]
         replies = yield [Command((call,), otherwise=None) for call in calls]
-        moved += sum(reply == 1 for reply in replies)
+        yield from retag(keys, [(id, None, reply) for id, reply in zip(ids, replies, strict=True)])
+        moved += sum(reply == 1 or isinstance(reply, bytes) for reply in replies)
         pairs = list(zip(ids, replies, strict=True))
         # If it cannot be read, only the recency index says that it belongs to the owner.
         if mistyped := [id for id, reply in pairs if reply is None]:
             yield [erasing(keys, id, owner, "none") for id in mistyped]
-        if stale := [id for id, reply in pairs if reply not in (1, None)]:
+        if stale := [id for id, reply in pairs if reply == 0 or isinstance(reply, list)]:
             yield from listing.forget(stale, owner)
     return moved
 
@@ -143,8 +150,7 @@ def convert(
     cursor = ScanCursor(listing.scan)
     while cursor.goes_on:
         ids = yield from cursor.next()
-        found: list[Summary] = (yield summaries(layout.keys, ids)) if ids else []
-        for summary in found:
+        for summary in (yield from summaries(layout.keys, ids)):
             is_own = layout.is_own(summary.record, summary.size, summary.length)
             if is_own and summary.has_right_types:
                 continue

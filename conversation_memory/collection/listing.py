@@ -11,12 +11,14 @@ from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..keys import NO_CALL, Keys, encode
 from ..layouts import ConversationRef, Layout
 from ..layouts.declared import declared
+from ..layouts.long_lists import whole
 from ..layouts.refs import Snapshot
 from ..layouts.written import FORGET
 from ..records import LISTED, ConversationState, Page, page_limit
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.run_documents import fresh_token
+from ..search_index.sweep import finished
 from .selection import PageKey, ScanCursor, Selection, chosen, page_of
 from .summaries import Summary, summaries
 
@@ -30,7 +32,8 @@ _IDS_COUNT = 5000
 # With values, on servers before 7.4: at 10 kB a conversation, one MB at a time.
 _SCAN_COUNT_WITH_VALUES = 100
 _SHORT_STEP = 100
-_LONG_STEPS = 10
+_LONG_STEP = 250  # the server looks for the score of each
+_LONG_STEPS = 20
 
 
 class Front(NamedTuple):
@@ -86,7 +89,7 @@ class Listing:
 
     def summaries(self, ids: Sequence[bytes], *, glances: bool = False) -> Operation[list[Summary]]:
         """See summaries()."""
-        return (yield summaries(self._keys, ids, glances=glances)) if ids else []
+        return (yield from summaries(self._keys, ids, glances=glances))
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
         ref = ConversationRef(id)
@@ -98,16 +101,23 @@ class Listing:
     def raw(self, id: bytes) -> Operation[list[bytes]]:
         """The field and the elements of the list."""
         field = ("HGET", self._keys.content(id), id)
-        runs = ("LRANGE", self._keys.runs(id), 0, -1)
-        both = yield Command((field, runs), otherwise=None)
-        document, texts = both or ((yield single(*field)), [])
+        version = ("HGET", self._keys.record(id), "version")
+
+        def read(last: int) -> Operation[list[Any]]:
+            runs = ("LRANGE", self._keys.runs(id), 0, last)
+            both: Command[Any] = Command((field, runs), otherwise=None)
+            before, found = yield [single(*version, otherwise=None), both]
+            return [before, *(found or [(yield single(*field)), []])]
+
+        found = yield from whole(self._keys, id, read, lambda found: (found[0], found[2]))
+        _, document, texts = found
         return texts if document is None else [document, *texts]
 
     def adopt(self) -> Operation[int]:
         """Give every conversation its score. Returns how many had none."""
         cursor, total = b"", 0
         while cursor != b"0":
-            cursor, adopted, *_ = yield self._adoption(cursor or b"0", _SCAN_COUNT)
+            cursor, adopted, *_ = yield self._adoption(cursor or b"0", _LONG_STEP)
             total += adopted
         return total
 
@@ -159,7 +169,7 @@ class Listing:
         for _ in range(_LONG_STEPS):
             if conversations <= listed:
                 break
-            step = yield self._adoption(self._cursor, _SCAN_COUNT)
+            step = yield self._adoption(self._cursor, _LONG_STEP)
             self._cursor, more, conversations, listed = step
             adopted += more
         if adopted:
@@ -175,7 +185,7 @@ class Listing:
         glances: bool = False,
     ) -> Operation[tuple[list[Summary], bool]]:
         """Those of `ids` that exist (and belong to `owner`); True if the others were removed."""
-        listed = (yield summaries(self._keys, ids, fields, glances=glances)) if ids else []
+        listed = yield from summaries(self._keys, ids, fields, glances=glances)
         found = [summary for summary in listed if _belongs(summary, owner)]
         if stale := {*ids} - {summary.id for summary in found}:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
@@ -186,12 +196,13 @@ class Listing:
     def forget(self, ids: Sequence[bytes], listed_for: bytes | None = None) -> Operation[int]:
         """See forgetting(). Returns how many were removed."""
         owners = yield owners_of(self._keys, ids)
-        forgotten = yield from declared(
+        replies = yield from declared(
             [
                 forgetting(self._keys, id, owner, listed_for)
                 for id, owner in zip(ids, owners, strict=True)
             ]
         )
+        forgotten = yield from finished(self._keys, ids, replies)
         # Their records, which tell their deadlines, cannot be read.
         if mistyped := [id for id, reply in zip(ids, forgotten, strict=True) if reply is None]:
             yield single("ZREM", self._keys.expiry(), *mistyped)

@@ -1,6 +1,6 @@
 """Selecting conversations by owner and by the time of their last write, a batch at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -132,20 +132,3 @@ def members(order: bytes) -> ScanCursor[list[bytes]]:
         return cursor, pairs[::2]
 
     return ScanCursor(scan)
-
-
-def split_by_bytes(
-    items: Iterable[T], size: Callable[[T], int], most_bytes: int, most: int | None = None
-) -> Iterator[list[T]]:
-    """Split `items` into lists of `most` items and `most_bytes`; a larger item is alone."""
-    part: list[T] = []
-    room = most_bytes
-    for item in items:
-        length = size(item)
-        if part and (length > room or len(part) == most):
-            yield part
-            part, room = [], most_bytes
-        part.append(item)
-        room -= length
-    if part:
-        yield part

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,8 @@ _FIELDS_WEIGHED = 50
 # 10,000 keys are about 2 ms of server time for a SCAN.
 _KEYS_A_STEP = 10_000
 _MOST_STEPS = 100
+
+_shard = re.compile(r"(.+):\d{2,3}", re.DOTALL | re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,19 @@ def discover(settings: IndexSettings) -> Operation[Discovery]:
             names |= {decode(name) for name in found}
             cursors[pattern] = cursor
         cursors = {pattern: cursor for pattern, cursor in cursors.items() if cursor != b"0"}
-    ours = (name for name in names if settings.covers(name) and not set(name) & set("{}"))
-    return Discovery(sorted(ours), not cursors)
+    ours = {name for name in names if settings.covers(name) and not set(name) & set("{}")}
+    return Discovery(sorted(ours - (yield from _shards(ours))), not cursors)
+
+
+def _shards(names: Iterable[str]) -> Operation[set[str]]:
+    """Those that are shards of an index, which has their number where its hash would be."""
+    wholes = {name: match[1] for name in names if (match := _shard(name))}
+    known = [*{*wholes.values()}]
+    if not known:
+        return set()
+    numbers = yield [single("GET", Keys(name).shards(), otherwise=None) for name in known]
+    sharded = {name for name, number in zip(known, numbers, strict=True) if number}
+    return {name for name, whole in wholes.items() if whole in sharded}
 
 
 def _memory(keys: Keys, sample: Sequence[Summary], conversations: int) -> Operation[int]:

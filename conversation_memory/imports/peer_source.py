@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -92,8 +93,8 @@ class PeerSource(Source):
 
     def _entry(self, id: str, found: PeerConversation) -> Entry:
         turns = [
-            Turn(self._format, group, id=_id_of(id, number))
-            for number, group in enumerate(split(plain(found.messages), self._format))
+            replace(turn, id=_id_of(id, number))
+            for number, turn in enumerate(split(plain(found.messages), self._format))
         ]
         open = turns.pop() if turns and turns[-1].is_open else None
         document = build([_with_ids(turn.run()) for turn in turns], dict(found.metadata))

@@ -63,12 +63,13 @@ class _OfIndex(BaseModel):
 
     def _list(self, key: str) -> ChatList:
         """The messages of a conversation, which know where the next one goes."""
-        found = self._lists.pop(key, None)
+        lists = self._lists  # which takes pydantic a while
+        found = lists.pop(key, None)
         if found is None:
             found = ChatList(self._index.driver(key, owner=self.owner, ttl=self.ttl))
-        self._lists[key] = found
-        while len(self._lists) > _MOST_OPEN:
-            self._lists.popitem(last=False)
+        lists[key] = found
+        while len(lists) > _MOST_OPEN:
+            lists.popitem(last=False)
         return found
 
     def _on(self, key: str, operation: Callable[[ChatList], Operation[T]]) -> Operation[T]:
@@ -118,7 +119,7 @@ class ConversationChatStore(_OfIndex, BaseChatStore):
 
     def _add_message(self, key: str, message: ChatMessage) -> Operation[None]:
         """Add a message at the end."""
-        return self._on(key, lambda chat: chat._add(_dumped([message])))
+        return self._on(key, lambda chat: chat._extend(_dumped([message])))
 
     add_message, async_add_message = twins(_add_message)
 
@@ -196,7 +197,7 @@ class AsyncConversationChatStore(_OfIndex, AsyncDBChatStore):
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
         """Add messages at the end."""
-        await self._aon(key, "add_messages", lambda chat: chat._add(_dumped(messages, status)))
+        await self._aon(key, "add_messages", lambda chat: chat._extend(_dumped(messages, status)))
 
     @sensitive
     async def set_messages(

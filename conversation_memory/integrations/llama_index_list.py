@@ -54,7 +54,6 @@ class ChatList(MessageList):
     def chosen(self, choice: Choice) -> Operation[list[Message]]:
         """The messages of a choice, oldest first."""
         runs, waiting = yield from self.driver._reading(self._everything())
-        self._messages(runs, waiting)
         questions = [run.question for run in waiting]
         found = (pair for run in (*runs, *questions) for pair in self._taken(run, choice))
         return [message for message, is_taken in found if is_taken]
@@ -79,7 +78,7 @@ class ChatList(MessageList):
             return []
         yield from self.driver._layout._change(self.driver._ref, change)
         for _ in range(_ATTEMPTS):
-            waiting = (yield from self._ends())[1]
+            waiting = (yield from self._stored(1))[1]
             try:
                 for run in waiting:
                     taken += yield from self._sift_open(run, left, archives=archives)

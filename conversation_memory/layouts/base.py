@@ -3,6 +3,8 @@
 Each layout reads what the other wrote, and moves it into its own form with the next write.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,12 +23,14 @@ from ..redis_io.operations import Command, Operation, T
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
+from ..search_index.sweep import finished
 from ..titles import MAX_TITLE
 from ..wire import dumps
 from .declared import declared, names_keys
 from .encrypted import EncryptedConversation
 from .proof import proven
-from .refs import ConversationRef, identified
+from .refs import ConversationRef, identified, merged
+from .retagging import retag
 from .stored import Refusal
 
 DELETE = Script("delete")
@@ -71,7 +75,7 @@ class Layout(EncryptedConversation):
                         return expected.revision
                     raise self._conflict(ref, "was changed since that revision")
             change = yield from self._change_to(ref, document)
-            written = yield self._write(ref, encoded, expected, change, title=title)
+            written = yield from self._write(ref, encoded, expected, change, title=title)
             return f"{written}-{encoded.fingerprint}" if isinstance(written, int) else written
 
         return (yield from self._settled(ref, attempt))
@@ -83,8 +87,7 @@ class Layout(EncryptedConversation):
         dumps(dict(changes))  # raises if they are nested too deeply
 
         def change(document: Document) -> Document:
-            kept = {k: v for k, v in document.metadata.items() if k not in remove}
-            return document.with_metadata({**kept, **changes})
+            return document.with_metadata(merged(document.metadata, changes, remove))
 
         return (yield from self._change(ref, change)).metadata
 
@@ -123,8 +126,7 @@ class Layout(EncryptedConversation):
             run = Run.from_text(stored)
             if not isinstance(run.meta, dict | None):
                 raise ValueError(f"The meta of run {run_id!r} is not a dict.")
-            kept = {key: value for key, value in (run.meta or {}).items() if key not in remove}
-            run.meta = meta = {**kept, **changes}
+            run.meta = meta = merged(run.meta or {}, changes, remove)
             return self.text_of(run)
 
         yield from self._change_run(ref, run_id, "edit", annotated)
@@ -185,7 +187,7 @@ class Layout(EncryptedConversation):
             change = yield from self._change_between(ref, snapshot, changed, changed, stored)
             encoded = self._checked(ref, changed)
             title = b"" if snapshot.record.runs else self._title(ref, document.runs)
-            written = yield self._write(
+            written = yield from self._write(
                 ref, encoded, snapshot, change, title=title, keeps_times=True
             )
             return True if isinstance(written, int) else written
@@ -262,7 +264,8 @@ class Layout(EncryptedConversation):
         """Delete; with `version`, only what still has it: else raises `ConversationConflict`."""
         args = [] if version is None else ["", "", version]
         try:
-            deleted = yield from self._as_owner(DELETE, ref, [], *args)
+            reply = yield from self._as_owner(DELETE, ref, [], *args)
+            [deleted] = yield from finished(self.keys, [ref.id], [reply])
             if deleted == -1:
                 raise self._conflict(ref, "was changed since that revision")
             return bool(deleted)
@@ -279,8 +282,10 @@ class Layout(EncryptedConversation):
 
     def move_to(self, ref: ConversationRef, owner: bytes | None) -> Operation[None]:
         keys = [self.keys.recency(b"" if owner is None else owner)]
-        if not (yield from self._as_owner(OWNER, ref, keys, owner or b"", fresh_token())):
+        moved = yield from self._as_owner(OWNER, ref, keys, owner or b"", fresh_token())
+        if not moved:
             raise self.not_found(ref)
+        yield from retag(self.keys, [(ref.id, owner, moved)])
 
     def rename(self, ref: ConversationRef, target: bytes) -> Operation[None]:
         keys = [self.keys.record(target), self.keys.runs(target), self.keys.ids(target)]
@@ -305,10 +310,10 @@ class Layout(EncryptedConversation):
 
     def _as_owner(
         self, script: Script, ref: ConversationRef, keys: Sequence[bytes] = (), *args: Any
-    ) -> Operation[int]:
+    ) -> Operation[Any]:
         # The script needs the true owner, whom a refusal names.
-        def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
+        def attempt(ref: ConversationRef, digested: bool) -> Operation[Any]:
             [reply] = yield from declared([self._command(script, ref, args, keys)])
-            return reply  # type: ignore[no-any-return]
+            return reply
 
         return (yield from self._settled(ref, attempt))

@@ -1,5 +1,7 @@
 """What a conversation that is encrypted needs besides: encrypting it anew, and for another id."""
 
+from __future__ import annotations
+
 from abc import ABC
 from typing import Any
 
@@ -77,7 +79,7 @@ class EncryptedConversation(WrittenConversation, ABC):
             before = dict(zip(formed.texts, document.texts, strict=True))
             change = yield from self._change_to(ref, formed, before)
             encoded = self._checked(ref, formed)
-            written = yield self._write(ref, encoded, snapshot, change, keeps_times=True)
+            written = yield from self._write(ref, encoded, snapshot, change, keeps_times=True)
             return True if isinstance(written, int) else written
 
         def others(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:

@@ -1,5 +1,7 @@
 """The search documents of a conversation: those that it has, and how they change."""
 
+from __future__ import annotations
+
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType

@@ -5,40 +5,34 @@ document without runs. A stock Griptape driver reads an empty conversation from 
 it with its own runs: they are read behind those of the list, and moved there by the next write.
 """
 
+from __future__ import annotations
+
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..documents import Document, build, fingerprint
 from ..encryption.sealing import RUN
 from ..exceptions import ConversationNotFound, RunNotFound
-from ..records import LARGEST, Excerpt, Record, RunPage
-from ..redis_io.operations import Operation
+from ..records import LARGEST, Excerpt, Record, RunPage, number
+from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
+from ..wire import dumps
 from .base import Layout
-from .refs import ConversationRef, Encoded, Snapshot, digest, is_past, owner_of
+from .refs import ConversationRef, Encoded, Slice, Snapshot, digest, is_past, merged, owner_of
 from .stored import Refusal
+from .written import WRITE
 
 CHANGE = Script("change")
+LOCATE = Script("locate")
 
 _CHUNK = 200
 
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A part of a list that holds the whole conversation; of the field, if it was asked for.
-
-    `stored` are the texts as they are in Redis, which differ if they are encrypted.
-    """
-
-    record: Record
-    texts: list[bytes]
-    start: int
-    length: int
-    stored: list[bytes]
-    field: bytes | None = None
+# JSON has one spelling of such an id.
+_has_one_spelling = re.compile(r"[ !#-\[\]-~]*").fullmatch
 
 
 class ListLayout(Layout):
@@ -67,10 +61,11 @@ class ListLayout(Layout):
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
     ) -> Operation[Excerpt]:
-        part = yield from self._slice(ref, before, limit, with_field=True)
+        field = ("HGET", self.keys.content(ref.id), ref.id)
+        part = yield from self._slice(ref, before, limit, field)
         if part is None:
             return (yield from super().excerpt(ref, before, limit, strict=strict))
-        found = Snapshot(part.field, replace(part.record, runs=None), sealing=self.sealing)
+        found = Snapshot(part.more[0], replace(part.record, runs=None), sealing=self.sealing)
         metadata = self.document(ref, found).metadata
         runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
         record = replace(part.record, runs=part.length)
@@ -120,6 +115,44 @@ class ListLayout(Layout):
                 return snapshot.revision
         return (yield from super().store(ref, runs, metadata, revision))
 
+    def update_metadata(
+        self, ref: ConversationRef, changes: Mapping[str, Any], remove: Sequence[str]
+    ) -> Operation[dict[str, Any]]:
+        dumps(dict(changes))  # raises if they are nested too deeply
+        documents = yield from self.indexer()
+        step = documents.added([]) if documents else b""
+
+        def attempt(
+            ref: ConversationRef, digested: bool
+        ) -> Operation[dict[str, Any] | Refusal | None]:
+            field = ("HGET", self.keys.content(ref.id), ref.id)
+            part = yield from self._slice(ref, 0, 1, field)
+            if part is None or part.more[0] is None:
+                return None
+            record = replace(part.record, runs=None)
+            found = Snapshot(part.more[0], record, is_digested=True, sealing=self.sealing)
+            document = self.document(ref, found)
+            changed = document.with_metadata(merged(document.metadata, changes, remove))
+            if document.count or self._has_other_facets(document, changed):
+                return None
+            ref = ref.owned_by(owner_of(record))
+            encoded = Encoded(changed.raw, [], field_facts(changed)).sealed(self.sealing, ref.id)
+            self._check_size(ref, encoded.size + part.size)
+            _, *known = found.expectation  # appends may raise the version meanwhile
+            args = ["", *known, encoded.field, *self._lifetimes(ref), step, 0, ""]
+            args += encoded.args("kept")
+            written = yield self._command(self._changing(WRITE), ref, args)
+            return changed.metadata if isinstance(written, int) else written
+
+        metadata = yield from self._settled(ref, attempt)
+        if metadata is not None:
+            return metadata
+        return (yield from super().update_metadata(ref, changes, remove))
+
+    def _has_other_facets(self, document: Document, changed: Document) -> bool:
+        facets = self.documents.facets if self.documents else None
+        return facets is not None and facets(document) != facets(changed)
+
     def _change_run(
         self,
         ref: ConversationRef,
@@ -130,15 +163,8 @@ class ListLayout(Layout):
         documents = yield from self.indexer()
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[bool | Refusal]:
-            ids: list[str] = []
             texts: list[bytes] = []
-
-            def is_wanted(text: bytes, index: int) -> bool:
-                ids.append(decoded_run(text, f"run {index}").id)
-                texts.append(text)
-                return ids[-1] == run_id
-
-            found = yield from self._find(ref, is_wanted, LARGEST)
+            found = yield from self._locate(ref, run_id, texts)
             if found is None:
                 return False
             record, index, stored, plain = found
@@ -150,16 +176,47 @@ class ListLayout(Layout):
             self._check_runs(ref, [text or b""])
             cut = texts[:-1] if what == "truncate" else []
             change = documents.of(what, plain, text or b"", cut) if documents else b""
-            removed = {"edit": [], "remove": [run_id], "truncate": ids[:-1]}[what]
+            # A script cannot tell the documents of what is encrypted: those that go are named here.
+            is_named = what == "truncate" and change != b"" and self.sealing is not None
+            length: int | str = index + 1 + len(cut) if is_named else ""
             if text is not None and self.sealing is not None:
                 text = self.sealing.seal(RUN, ref.id, text)
-            args = [*self._lifetimes(ref), what, index, stored, text or b"", change]
-            args += map(digest, removed)
-            reply = yield self._command(self._changing(CHANGE), ref, args)
-            return True if isinstance(reply, int) else reply
+            args = [*self._lifetimes(ref), what, index, stored, text or b"", change, digest(run_id)]
+            while True:
+                reply = yield self._command(self._changing(CHANGE), ref, [*args, length])
+                if what != "truncate" or isinstance(reply, list) or reply <= index + 1:
+                    return True if isinstance(reply, int) else reply
+                ref, length = ref.for_a_call(), reply if is_named else ""  # the next part
 
         if not (yield from self._settled(ref, attempt)):
             yield from super()._change_run(ref, run_id, operation, renewed)
+
+    def _locate(
+        self, ref: ConversationRef, run_id: str, texts: list[bytes]
+    ) -> Operation[tuple[Record, int | None, bytes, bytes] | None]:
+        """See _find(), of the last run with that id. The server looks for it where it can.
+
+        `texts` get those that are decrypted for that, from the end up to the run.
+        """
+
+        def is_wanted(text: bytes, index: int) -> bool:
+            texts.append(text)
+            return decoded_run(text, f"run {index}").id == run_id
+
+        if self.sealing is not None or not _has_one_spelling(run_id):
+            return (yield from self._find(ref, is_wanted, LARGEST))
+        part = yield from self._slice(ref, None, _CHUNK)
+        if part is None:
+            return None
+        if found := part.last(is_wanted):
+            return found
+        before, id = part.start, dumps(run_id)
+        while before > 0:
+            args = [before, part.step, b"[%b," % id, id]
+            before, *text = yield single(*LOCATE.call([self.keys.runs(ref.id)], args))
+            if text and is_wanted(text[0], before):
+                return part.record, before, text[0], text[0]
+        return part.record, None, b"", b""
 
     def _find(
         self, ref: ConversationRef, is_wanted: Callable[[bytes, int], bool], limit: int
@@ -169,20 +226,24 @@ class ListLayout(Layout):
 
         None if the list cannot be used.
         """
-        before, looked = None, 0
+        before, looked, chunk = None, 0, _CHUNK
         while True:
-            part = yield from self._slice(ref, before, _CHUNK)
+            part = yield from self._slice(ref, before, chunk)
             if part is None:
                 return None
-            for index, text in reversed([*enumerate(part.texts, part.start)]):
-                if is_wanted(text, index):
-                    return part.record, index, part.stored[index - part.start], text
+            if found := part.last(is_wanted):
+                return found
             before, looked = part.start, looked + len(part.texts)
             if before == 0 or looked >= limit:
                 return part.record, None, b"", b""
+            chunk = min(2 * chunk, part.step)
+
+    def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
+        part = yield from self._slice(ref, None, count, *more)
+        return part or (yield from super().last(ref, count, *more))
 
     def _slice(
-        self, ref: ConversationRef, before: int | None, limit: int, *, with_field: bool = False
+        self, ref: ConversationRef, before: int | None, limit: int, *more: Call
     ) -> Operation[Slice | None]:
         """At most `limit` elements of the list in front of index `before`, or the last ones.
 
@@ -194,11 +255,9 @@ class ListLayout(Layout):
             first, last = 1, 0
         content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
         lengths = ("HSTRLEN", content, ref.id), ("LLEN", runs)
-        calls: tuple[Call, ...] = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last))
-        if with_field:
-            calls = (*calls, ("HGET", content, ref.id))
+        calls = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last), *more)
         replies = yield from self._at_one_moment(ref, calls)
-        (*fields, _), size, length, texts, *field = replies
+        (*fields, bytes), size, length, texts, *others = replies
         record = Record.from_reply(ref.id, fields)
         is_visible = self.is_own(record, size, length) and ref.sees(record)
         if not is_visible or (yield from is_past(record)):
@@ -206,18 +265,17 @@ class ListLayout(Layout):
         if (lost := (record.runs or 0) - length) > 0:
             raise self.lost(ref, lost)
         if before is not None and before > length:
-            return (yield from self._slice(ref, length, limit, with_field=with_field))
+            return (yield from self._slice(ref, length, limit, *more))
         start = max(0, (length if before is None else before) - limit)
         plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
-        return Slice(record, plain, start, length, texts, *field)
+        return Slice(record, plain, start, length, texts, others, size=number(bytes) or 0)
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
     """The fields of the record that follow from a list and its field."""
-    return {
-        "layout": "list",
-        "runs": len(texts),
-        "length": len(field.raw),
-        "crc": field.crc,
-        "bytes": sum(map(len, texts)),
-    }
+    return {**field_facts(field), "runs": len(texts), "bytes": sum(map(len, texts))}
+
+
+def field_facts(field: Document) -> dict[str, Any]:
+    """The fields of the record that follow from the field alone."""
+    return {"layout": "list", "length": len(field.raw), "crc": field.crc}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import md5, sha1
@@ -27,6 +27,10 @@ _DIGESTED = 32 * 1024
 
 # Of how many runs the ids are kept, so that an append that is repeated finds them.
 KNOWN_IDS = 256
+
+# What a script looks at in one call, in about a millisecond.
+_STEP = 2000
+_STEP_BYTES = 1024 * 1024
 
 _plain_id = re.compile(rb'(?:\["|\{"type": "Run", "id": ")([^"\\]*)",').match
 
@@ -90,13 +94,21 @@ def identified(runs: Sequence[Run]) -> list[Run]:
     return list({run.id: run for run in known}.values())
 
 
+def merged(
+    known: Mapping[str, Any], changes: Mapping[str, Any], remove: Sequence[str]
+) -> dict[str, Any]:
+    """`known` without the keys to `remove`, and with the changes."""
+    return {**{key: value for key, value in known.items() if key not in remove}, **changes}
+
+
 def digest(run_id: str) -> bytes:
     """8 bytes that tell a run in the list of the last ones; see conversation.lua."""
     text = run_id.encode("utf-8", "surrogatepass")
     return md5(text, usedforsecurity=False).digest()[:8]
 
 
-def _id_of(text: bytes) -> str:
+def id_of(text: bytes) -> str:
+    """The id of the run of a stored text."""
     plain = _plain_id(text)
     return plain[1].decode("utf-8", "surrogatepass") if plain else Run.from_text(text).id
 
@@ -107,6 +119,40 @@ def is_past(record: Record) -> Operation[bool]:
         return False
     time: int = yield now()
     return milliseconds(record.expires) <= time
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some runs of a conversation as JSON texts, the first at position `start`.
+
+    `length` is the number of all runs. `stored` are the texts as they are in Redis, which differ if
+    they are encrypted; `more` are the replies to calls that were made at the same moment; `values`
+    are those of the texts, as loads_together() reads them, if they were read. `size` are the bytes
+    of the whole list, as far as known.
+    """
+
+    record: Record
+    texts: Sequence[bytes]
+    start: int
+    length: int
+    stored: Sequence[bytes] = ()
+    more: Sequence[Any] = ()
+    values: Sequence[Any] | None = None
+    size: int = 0
+
+    @property
+    def step(self) -> int:
+        """Of how many runs the server may take the next ones at once."""
+        return max(1, min(_STEP, _STEP_BYTES * self.length // max(1, self.size)))
+
+    def last(
+        self, is_wanted: Callable[[bytes, int], bool]
+    ) -> tuple[Record, int, bytes, bytes] | None:
+        """Of the last run that is wanted: record, position, text as stored and decrypted."""
+        for index, text in reversed([*enumerate(self.texts, self.start)]):
+            if is_wanted(text, index):
+                return self.record, index, self.stored[index - self.start], text
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +190,14 @@ class Encoded:
     def told(self) -> list[bytes]:
         """What tells the last runs; see conversation.lua."""
         texts = self.texts if self.plain is None else self.plain
-        ids = map(_id_of, texts[-KNOWN_IDS:])
+        ids = map(id_of, texts[-KNOWN_IDS:])
         return [told for told in (self.known, *(digest(id) for id in ids if id)) if told]
 
-    @property
-    def args(self) -> list[Any]:
-        """The last arguments of write.lua."""
+    def args(self, runs: str = "") -> list[Any]:
+        """The last arguments of write.lua; `runs` says where those are that are not among them."""
         pairs = [part for pair in self.record.items() for part in pair]
+        if runs:
+            return [len(pairs), runs, *pairs, *self.told]
         return [len(pairs), len(self.texts), *pairs, *self.texts, *self.told]
 
 

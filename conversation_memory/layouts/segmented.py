@@ -8,7 +8,7 @@ from ..conf import IndexSettings
 from ..documents import build, opening_of, tail_of
 from ..encryption.sealing import DOCUMENT, key_of, missing_key
 from ..redis_io.operations import Command, Operation
-from ..redis_io.scripts import Script
+from ..redis_io.scripts import Call, Script
 from ..runs import Run
 from ..segments import MOST_SEGMENTS, SEPARATOR, added_text, end_of, sealed_segment
 from .base import Layout
@@ -166,7 +166,8 @@ class SegmentedLayout(Layout, ABC):
         told = b"".join([known, *(digest(run.id) for run in runs)])
         self._check_size(ref, len(grown))
         ref = self._seen(ref, snapshot)
-        written = yield self._write(ref, Encoded(grown, [], facts, [], told), snapshot, change)
+        encoded = Encoded(grown, [], facts, [], told)
+        written = yield from self._write(ref, encoded, snapshot, change)
         if written == [b"changed"]:
             self._note_crowd(ref.id)
         return (len(runs), written) if isinstance(written, int) else written
@@ -180,14 +181,16 @@ class SegmentedLayout(Layout, ABC):
         *,
         title: bytes = b"",
         keeps_times: bool = False,
-    ) -> Command[int | Refusal]:
+    ) -> Operation[int | Refusal]:
         self._note_end(ref.id, encoded.field)
         return super()._write(ref, encoded, expected, change, title=title, keeps_times=keeps_times)
 
-    def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
-        snapshot = yield from super()._snapshot(ref, digested=digested)
+    def _snapshot_beside(
+        self, ref: ConversationRef, *more: Call
+    ) -> Operation[tuple[Snapshot, list[Any]]]:
+        snapshot, others = yield from super()._snapshot_beside(ref, *more)
         self._note_end(ref.id, snapshot.field)
-        return snapshot
+        return snapshot, others
 
     def _note_end(self, id: bytes, field: bytes | None) -> None:
         if self.sealing is None:

@@ -31,9 +31,11 @@ from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
 from .failures import ConversationFailures
-from .refs import ConversationRef, Snapshot, is_past, owner_of
+from .long_lists import whole
+from .refs import ConversationRef, Slice, Snapshot, is_past, owner_of
 
 _CHUNK = 50
+
 
 _VERSION = Snapshot.FIELDS.index("version")
 
@@ -71,17 +73,30 @@ class StoredConversation(ConversationFailures, ABC):
 
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""
-        replies = yield from self._at_one_moment(ref, self._reads(ref))
-        snapshot = Snapshot.from_replies(self.keys, ref.id, *replies)
-        if (yield from is_past(snapshot.record)):
-            return Snapshot(None, Record(decode(ref.id)))
+        snapshot, _ = yield from self._snapshot_beside(ref)
         return snapshot.digested() if digested else snapshot
 
-    def _reads(self, ref: ConversationRef) -> tuple[Call, ...]:
+    def _snapshot_beside(
+        self, ref: ConversationRef, *more: Call
+    ) -> Operation[tuple[Snapshot, list[Any]]]:
+        """See _snapshot(); and the replies to other calls at the same moment."""
+
+        def read(last: int) -> Operation[list[Any]]:
+            return self._at_one_moment(ref, (*self._reads(ref, last), *more))
+
+        fields, field, texts, *others = yield from whole(
+            self.keys, ref.id, read, lambda replies: (replies[0][_VERSION], replies[2])
+        )
+        snapshot = Snapshot.from_replies(self.keys, ref.id, fields, field, texts)
+        if (yield from is_past(snapshot.record)):
+            snapshot = Snapshot(None, Record(decode(ref.id)))
+        return snapshot, others
+
+    def _reads(self, ref: ConversationRef, last: int = -1) -> tuple[Call, ...]:
         return (
             self._record_call(ref),
             ("HGET", self.keys.content(ref.id), ref.id),
-            ("LRANGE", self.keys.runs(ref.id), 0, -1),
+            ("LRANGE", self.keys.runs(ref.id), 0, last),
         )
 
     def _record_call(self, ref: ConversationRef) -> Call:
@@ -211,6 +226,17 @@ class StoredConversation(ConversationFailures, ABC):
 
     def tail(self, ref: ConversationRef, count: int) -> Operation[list[Run]]:
         return (yield from self.page(ref, None, count)).runs if count > 0 else []
+
+    def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
+        """The last `count` runs; None without a conversation that the caller may see."""
+        snapshot, others = yield from self._snapshot_beside(ref, *more)
+        if snapshot.field is None or not ref.sees(snapshot.record):
+            return None
+        document = self.document(ref, snapshot)
+        texts, values = document.texts, document.taken_values()
+        start = max(0, len(texts) - count)
+        known = None if values is None else values[start:]
+        return Slice(snapshot.record, texts[start:], start, len(texts), (), others, known)
 
     def window(
         self,

@@ -1,5 +1,7 @@
 """The writes to a conversation, which one compare-and-set loop repeats, and the append."""
 
+from __future__ import annotations
+
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,13 +14,14 @@ from ..encryption.sealing import DOCUMENT, NO_ENCRYPTION, RUN, TITLE
 from ..exceptions import ConversationCorrupt, ReplyLost, Undecryptable, counted
 from ..keys import decode
 from ..records import SEALED
-from ..redis_io.operations import Command, Operation, T
+from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
-from ..redis_io.steps import Pause
+from ..redis_io.step_kinds import Pause
 from ..runs import Run
 from ..titles import proposed
 from .declared import declared
 from .indexed import IndexedConversation
+from .long_lists import is_long, stage
 from .proof import proven
 from .refs import ConversationRef, Encoded, Snapshot, identified
 from .stored import Refusal
@@ -230,7 +233,7 @@ class WrittenConversation(IndexedConversation, ABC):
         encoded, title = self._checked(ref, changed), b""
         if not snapshot.record.runs:
             title = self._title(ref, document.runs or added or changed.runs)
-        written: int | Refusal = yield self._write(ref, encoded, snapshot, step, title=title)
+        written = yield from self._write(ref, encoded, snapshot, step, title=title)
         return changed if isinstance(written, int) else written
 
     def _settled(self, ref: ConversationRef, attempt: Attempt[T]) -> Operation[T]:
@@ -292,9 +295,18 @@ class WrittenConversation(IndexedConversation, ABC):
         *,
         title: bytes = b"",
         keeps_times: bool = False,
-    ) -> Command[int | Refusal]:
+    ) -> Operation[int | Refusal]:
         """Write if all is as `expected`: the new version. `change` is that of search documents."""
         known = expected.expectation if expected else ("", "", "")
-        what = [encoded.field, *self._lifetimes(ref), change, int(keeps_times), title]
-        what += encoded.args
-        return self._command(self._changing(WRITE), ref, [*known, *what])
+        args = [*known, encoded.field, *self._lifetimes(ref), change, int(keeps_times), title]
+        script = self._changing(WRITE)
+        if not is_long(encoded.texts):
+            return (yield self._command(script, ref, [*args, *encoded.args()]))  # type: ignore[no-any-return]
+        key = self.keys.staged(ref.call)
+        staged = yield from stage(key, encoded.texts)
+        written: int | Refusal = yield self._command(
+            script, ref, [*args, *encoded.args(staged)], [key]
+        )
+        if not isinstance(written, int):
+            yield single("UNLINK", key)
+        return written

@@ -33,24 +33,37 @@ class Format:
     to_chat: Callable[[Sequence[Message]], list[Message]]
     from_chat: Callable[[Sequence[Message], str], list[Message]]
     has_items: bool = False  # True if some are items without a role
-    from_texts: Callable[[str, str], list[Message]] | None = None  # a quicker from_chat()
+    # A quicker from_chat(), of a question and an answer that have a message each.
+    from_texts: Callable[[str, str], list[Message]] | None = None
 
     def exchange(self, question: str, answer: str, run_id: str) -> list[Message]:
         """The messages of a question and its answer, without an empty one."""
-        if self.from_texts and question and answer:
-            return self.from_texts(question, answer)
-        return self.from_chat(said(question, answer), run_id)
-
-    def roles_of(self, message: Message) -> list[str]:
-        return [one["role"] for one in self.to_chat([message]) if isinstance(one.get("role"), str)]
+        if self.from_texts is None or not (question or answer):
+            return self.from_chat(said(question, answer), run_id)
+        both = self.from_texts(question or answer, answer or question)
+        return both if question and answer else both[:1] if question else both[1:]
 
     def begins(self, message: Message) -> bool:
         """True for a message of a user, not for the result of a tool."""
-        return [role for role in self.roles_of(message) if role not in SYSTEM][:1] == ["user"]
+        return begins(self.to_chat([message]))
 
     def is_system(self, message: Message) -> bool:
-        roles = self.roles_of(message)
-        return bool(roles) and all(role in SYSTEM for role in roles)
+        return is_system(self.to_chat([message]))
+
+
+def begins(chat: Sequence[Message]) -> bool:
+    """See Format.begins(); of the chat messages of one message."""
+    return [role for role in _roles(chat) if role not in SYSTEM][:1] == ["user"]
+
+
+def is_system(chat: Sequence[Message]) -> bool:
+    """See Format.is_system()."""
+    roles = _roles(chat)
+    return bool(roles) and all(role in SYSTEM for role in roles)
+
+
+def _roles(chat: Sequence[Message]) -> list[str]:
+    return [one["role"] for one in chat if isinstance(one.get("role"), str)]
 
 
 FORMATS = {

@@ -141,7 +141,13 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 
 def from_texts(question: str, answer: str) -> list[Message]:
-    return [_made(_HUMAN, question), _answered(answer, {}, [])]
+    # As _made() does, in one piece: most messages are these.
+    human: Message = {"content": question, "additional_kwargs": {}, "response_metadata": {}}
+    human |= {"type": _HUMAN, "name": None, "id": None}
+    ai: Message = {"content": answer, "additional_kwargs": {}, "response_metadata": {}}
+    ai |= {"type": _AI, "name": None, "id": None, "tool_calls": [], "invalid_tool_calls": []}
+    ai["usage_metadata"] = None
+    return [{"type": _HUMAN, "data": human}, {"type": _AI, "data": ai}]
 
 
 def _message(message: Message) -> Iterator[Message]:

@@ -45,6 +45,10 @@ def to_chat(messages: Sequence[Message]) -> list[Message]:
 def _chat(message: Message) -> Message:
     role, blocks = message.get("role"), dicts(message.get("blocks"))
     kwargs = member(message, "additional_kwargs")
+    if len(blocks) == 1 and not kwargs and role in ("user", "assistant"):  # as most messages are
+        text = blocks[0].get("text")
+        if blocks[0].get("block_type") == "text" and isinstance(text, str):
+            return {"role": role, "content": text}
     parts = [*filter(None, map(_chat_part, blocks))]
     if role in _ASSISTANTS:
         thoughts = (one.get("content") for one in blocks if one.get("block_type") == "thinking")
@@ -96,8 +100,13 @@ def from_chat(messages: Sequence[Message], run_id: str) -> list[Message]:
 
 
 def from_texts(question: str, answer: str) -> list[Message]:
-    pairs = (("user", question), ("assistant", answer))
-    return [_made(role, [_text(text)], {}) for role, text in pairs]
+    return [_said("user", question), _said("assistant", answer)]
+
+
+def _said(role: str, text: str) -> Message:
+    # As _made() does, without a call for each part: most messages are these.
+    blocks = [{"block_type": "text", "text": text}]
+    return {"role": role, "additional_kwargs": {}, "blocks": blocks}
 
 
 def _made(role: Any, blocks: list[Message], kwargs: Message) -> Message:

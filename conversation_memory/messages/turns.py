@@ -12,7 +12,7 @@ from uuid import uuid4
 from ..artifacts import Artifact
 from ..runs import Run
 from ..wire import checksum
-from .formats import FORMATS, OPENAI, Format, checked
+from .formats import FORMATS, OPENAI, Format, begins, checked, is_system
 from .parts import (
     SYSTEM,
     Message,
@@ -54,6 +54,8 @@ class Turn:
 
     @property
     def begins(self) -> bool:
+        if len(self.messages) == 1:
+            return begins(self.chat)
         return any(map(self.format.begins, self.messages))
 
     @property
@@ -64,7 +66,7 @@ class Turn:
     @property
     def is_asked(self) -> bool:
         """True if the assistant has neither said nor done anything."""
-        return all(one.get("role") in ("user", *SYSTEM) for one in self.chat)
+        return _is_asked(self.chat)
 
     @property
     def is_open(self) -> bool:
@@ -152,23 +154,27 @@ def _groups(messages: list[Message], format: Format) -> Iterator[tuple[int, list
 
 
 def split(
-    messages: Sequence[Message], format: Format, before: Sequence[Message] = ()
-) -> Iterator[list[Message]]:
-    """The messages of each turn of any list; the first goes on with those that stand `before`.
+    messages: Sequence[Message], format: Format, before: Turn | None = None
+) -> Iterator[Turn]:
+    """The turns of any list of messages, with fresh ids; the first goes on with that of `before`.
 
     A turn ends in front of the next message of a user, or system prompt, that follows an answer.
     """
-    group = [*before]
-    is_asked = Turn(format, group).is_asked
+    group = [*before.messages] if before else []
+    is_asked = before is None or before.is_asked
     for message in messages:
-        is_next = not is_asked and (format.begins(message) or format.is_system(message))
-        if group and is_next:
-            yield group
+        chat = format.to_chat([message])
+        if group and not is_asked and (begins(chat) or is_system(chat)):
+            yield Turn(format, group, id=uuid4().hex)
             group, is_asked = [], True
         group.append(message)
-        is_asked = is_asked and Turn(format, [message]).is_asked
+        is_asked = is_asked and _is_asked(chat)
     if group:
-        yield group
+        yield Turn(format, group, id=uuid4().hex)
+
+
+def _is_asked(chat: Sequence[Message]) -> bool:
+    return all(one.get("role") in ("user", *SYSTEM) for one in chat)
 
 
 def check_results(format: Format, messages: Sequence[Message], start: int) -> None:

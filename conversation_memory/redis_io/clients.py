@@ -29,6 +29,7 @@ from ..conf import IndexSettings, embedded_redis
 from ..exceptions import InvalidIndexError, RedisUnavailable, sensitive
 from ..keys import encode
 from . import sentinels, slots
+from .async_connections import quicken
 from .traffic import AsyncTimedPool, TimedPool, note_retry
 
 LENDERS = (
@@ -128,7 +129,7 @@ def _pool(
         else:
             pool = _server_pool(module, settings, options)
         pool.connection_class(**pool.connection_kwargs)  # rejects a wrong argument now
-        return pool
+        return pool if module is redis else quicken(pool)
     except (TypeError, ValueError, RedisError) as error:
         # Their texts name an argument, not its value; but their frames hold the password.
         reason = str(error)
@@ -226,8 +227,8 @@ def async_twin(client: Any) -> Any:
         # A project may have a connection class of its own, which is derived from one of these.
         if issubclass(pool.connection_class, getattr(redis.connection, name)):
             kind = getattr(redis.asyncio, name)
-    twin = redis.asyncio.BlockingConnectionPool(connection_class=kind, timeout=5, **options)
-    return redis.asyncio.Redis.from_pool(twin)
+    twin = AsyncTimedPool(connection_class=kind, timeout=5, **options)
+    return redis.asyncio.Redis.from_pool(quicken(twin))
 
 
 @sensitive
@@ -242,7 +243,9 @@ def _async_sentinel(pool: Any, options: dict[str, Any]) -> Any:
     # Sentinel tells host and port.
     options = {key: value for key, value in options.items() if key not in ("host", "port")}
     ssl = issubclass(pool.connection_class, redis.connection.SSLConnection)
-    return sentinel.master_for(pool.service_name, ssl=ssl, **options)
+    client = sentinel.master_for(pool.service_name, ssl=ssl, **options)
+    quicken(client.connection_pool)
+    return client
 
 
 def is_cluster(client: Any) -> bool:

@@ -94,10 +94,13 @@ class Connection:
     @property
     def async_client(self) -> Any:
         """The async client of the running event loop, made on first use."""
+        return self._async_clients.get(self._make_async)
+
+    def _make_async(self) -> Any:
         contacted.add(self.settings.server)
         if self._is_borrowed:
-            return self._async_clients.get(lambda: clients.async_twin(self.client))
-        return self._async_clients.get(lambda: clients.own_async(self.settings))
+            return clients.async_twin(self.client)
+        return clients.own_async(self.settings)
 
     @property
     def replica(self) -> Any:

@@ -20,6 +20,7 @@ from threading import Event
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
+import redis.asyncio
 from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
 
 from ..exceptions import (
@@ -30,8 +31,9 @@ from ..exceptions import (
     sensitive,
     translate,
 )
+from .pipelines import AsyncPipeline, SyncPipeline
 from .scripts import Call, Script, with_source
-from .steps import Ahead, Elsewhere, Pause
+from .step_kinds import Ahead, Elsewhere, Pause
 from .traffic import note_conflict, note_exchange
 
 # Raised without the frames below: they hold documents, and Django prints them in error reports.
@@ -242,9 +244,10 @@ def _as_sent(client: Any) -> Any:
 def _queued(client: Any, calls: list[Call]) -> Any:
     # MULTI and EXEC are among the calls: redis-py's own transaction quotes the arguments of a
     # rejected call in its error, and decodes replies that must stay bytes.
-    pipeline = _as_sent(client).pipeline(transaction=False)
+    kind = AsyncPipeline if isinstance(client, redis.asyncio.Redis) else SyncPipeline
+    pipeline = kind(client.connection_pool, {}, False, None)
     for call in calls:
-        pipeline.execute_command(*call, NEVER_DECODE=True)
+        pipeline.execute_command(*call)
     return pipeline
 
 

@@ -8,7 +8,7 @@ from ..conf import WaitSettings
 from ..exceptions import ConversationMemoryError, RedisNotReplicated
 from .operations import Command, Operation, Step, T, single
 from .scripts import as_read_only, writes
-from .steps import Ahead
+from .step_kinds import Ahead
 
 
 def replicated(operation: Operation[T], wait: WaitSettings | None, alias: str) -> Operation[T]:

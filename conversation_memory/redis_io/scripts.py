@@ -15,8 +15,8 @@ Call = tuple[Any, ...]
 
 # Commands that write. A script that is denied the second of them would leave half a write.
 WRITES = frozenset(
-    "COPY DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SREM XADD "
-    "XTRIM ZADD ZREM ZREMRANGEBYSCORE".split()
+    "COPY DEL HDEL HINCRBY HSET HSETNX LREM LSET LTRIM PEXPIRE RENAME RPUSH SADD SET SPOP SREM "
+    "UNLINK XADD XTRIM ZADD ZREM ZREMRANGEBYSCORE".split()
 )
 
 # From 4,000 arguments on, ElastiCache Serverless refuses a call.

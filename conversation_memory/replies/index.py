@@ -119,8 +119,10 @@ def _fail(layout: Layout, names: Sequence[tuple[bytes, bytes]]) -> Operation[int
         since = state.lease if state.status == "claimed" else state.begun
         if since + layout.reply_timeout > time:
             continue
-        replies = Replies(layout, ConversationRef(id))
-        with suppress(ConversationError):  # a worker has come, or the conversation is deleted
-            yield from replies.settle(decode(run), state.token, "failed", ABANDONED)
+        ref = ConversationRef(id)
+        settling = Replies(layout, ref).settle(decode(run), state.token, "failed", ABANDONED)
+        # A worker has come, or the conversation is deleted or damaged, which the check tells.
+        with suppress(ConversationError):
+            yield from layout.guarded(ref, settling)
             failed += 1
     return failed

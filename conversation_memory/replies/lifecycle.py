@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..layouts.refs import Settlement
 from ..layouts.stored import Refusal
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
-from ..redis_io.steps import Pause
+from ..redis_io.step_kinds import Pause
 from ..runs import Run
 from ..search_index.run_documents import fresh_token
 from .open_runs import Chunk, OpenRun, ReplyState, ReplyTexts, said, write_reason, write_text
@@ -310,7 +310,7 @@ def fields_of(open: bytes) -> Command[dict[bytes, bytes]]:
 
 
 def read_open_runs(
-    keys: Keys, id: bytes, owner: str | None, fields: dict[bytes, bytes | None], now: int
+    keys: Keys, id: bytes, owner: str | None, fields: Mapping[bytes, bytes | None], now: int
 ) -> list[OpenRun]:
     """The open runs of the fields of a hash, the oldest first."""
     found = []

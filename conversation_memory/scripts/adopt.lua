@@ -11,10 +11,15 @@ end
 local cursor, fields = unpack(found)
 local conversations, listed = redis.call('HLEN', KEYS[1]), redis.call('ZCARD', KEYS[2])
 local known = tonumber(redis.call('GET', KEYS[4]) or 0)  -- of when this was sent before
-local adopted = 0
-for i = 1, #fields, step do
-  local id = fields[i]
-  if not redis.call('ZSCORE', KEYS[2], id) then
+local adopted, ids = 0, {}
+for i = 1, #fields, step do ids[#ids + 1] = fields[i] end
+local scores = {}
+for i = 1, #ids, MANY do
+  local part = {unpack(ids, i, math.min(i + MANY - 1, #ids))}
+  for j, score in ipairs(redis.call('ZMSCORE', KEYS[2], unpack(part))) do scores[i + j - 1] = score end
+end
+for i, id in ipairs(ids) do
+  if not scores[i] then
     local deadline = tonumber(redis.call('ZSCORE', KEYS[3], id) or nil)
     -- A replica, or a user who may only read, lists what is listed.
     local fine, added = pcall(function()

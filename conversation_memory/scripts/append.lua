@@ -71,7 +71,7 @@ local fields = stored.exists and {} or {'layout', layout}
 local function set(field, value)
   fields[#fields + 1], fields[#fields + 2] = field, value
 end
-if not stored.exists then redis.call('DEL', runs, ids) end
+if not stored.exists then redis.call('UNLINK', runs, ids) end
 if is_list then
   if not stored.exists then
     redis.call('HSET', content, id, empty)

@@ -28,8 +28,9 @@ end
 redis.call('ZCARD', opened)
 local now = clock()
 list_at(now)
-if is_removed then redis.call('DEL', chunks) end  -- or those of the new reply would be too old
-for _, field in ipairs(redis.call('HKEYS', open)) do
+if is_removed then redis.call('UNLINK', chunks) end  -- or those of the new reply would be too old
+-- Of a few at random: each question adds one state, and more of them leave if many are old.
+for _, field in ipairs(redis.call('HRANDFIELD', open, 8)) do
   local other = field:match('^state:(.*)$')
   if other and redis.call('HEXISTS', open, 'question:' .. other) == 0 then
     local past = state_of(redis.call('HGET', open, field))

@@ -13,6 +13,7 @@ local root = stale:sub(1, -1 - #'stale')  -- only for the names of what a search
 -- In ms, how long answers to calls and ids of runs are kept, which tell those that are repeated.
 local CALL, IDS = 300000, 3600000
 local KNOWN = 256  -- of how many runs at least the ids are kept
+local DOCUMENTS = 200  -- search documents that are changed at once
 local LONG = 32768  -- from this length on, in bytes, a digest costs more than other ways to compare
 local NEVER = 32503680000000  -- when a long document expires: in the year 3000, in ms
 
@@ -23,19 +24,27 @@ local function answer(value)
   return value
 end
 
--- Delete the search documents of a token. Their names are made here and in documents.lua.
+-- Delete search documents of a token, at most some hundreds, as each one costs RediSearch time.
+-- Returns true if none are left; else sweep.lua has to go on, for which the token is noted. Their
+-- names are made here and in documents.lua.
 local function unregister(token)
   local named = redis.call('HGET', root .. 'tokens', token)
-  if named and named ~= id then return end  -- they are another conversation's
+  if named and named ~= id then return true end  -- they are another conversation's
   local registry = root .. 'documents:' .. token
-  local suffixes = tolerant('SMEMBERS', registry) or {}
+  local suffixes = tolerant('SPOP', registry, DOCUMENTS) or {}
   local prefix = root .. 'run:' .. token .. ':'
-  for _, suffix in ipairs(suffixes) do redis.call('DEL', prefix .. suffix) end
-  redis.call('DEL', registry)
-  redis.call('HDEL', root .. 'tokens', token)
-  -- Neither is worth a refusal: a wrong count is put right by the next reindex or check.
-  redis.pcall('SREM', stale, token)
+  for _, suffix in ipairs(suffixes) do redis.call('UNLINK', prefix .. suffix) end
+  -- Not worth a refusal: a wrong count is put right by the next reindex or check.
   if #suffixes > 0 then redis.pcall('HINCRBY', root .. 'search', 'documents', -#suffixes) end
+  if (tolerant('SCARD', registry) or 0) > 0 then
+    redis.call('HSETNX', root .. 'tokens', token, id)
+    redis.pcall('SADD', stale, token)
+    return false
+  end
+  redis.call('UNLINK', registry)
+  redis.call('HDEL', root .. 'tokens', token)
+  redis.pcall('SREM', stale, token)
+  return true
 end
 
 -- The record, and of the field whether it `exists` and its `size`. An expired conversation is `past`
@@ -81,10 +90,10 @@ local function unsealed(stored, layout, question)
   return key and {'sealed', key} or nil
 end
 
--- A conversation that gets encrypted must not keep the search documents from before.
+-- A conversation that gets encrypted must not keep the search documents from before: they go at once.
 local function unindex(stored)
   if not stored.token then return end
-  unregister(stored.token)
+  while not unregister(stored.token) do end
   redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed')
   stored.token, stored.indexed = false, false
 end
@@ -135,7 +144,7 @@ local function place(stored, lifetime, default, keeps)
   end
   if score then list_at(score) end
   -- Those of a conversation that others deleted. Behind a DEL, a full server would not refuse.
-  if not stored.exists then redis.call('DEL', checkpoints) end
+  if not stored.exists then redis.call('UNLINK', checkpoints) end
   if deadline or stored.expires then list_deadline(deadline) end
   return time, deadline
 end

@@ -72,8 +72,10 @@ local function tag_of(whose, fresh)
   return tag
 end
 
-local function retag(token, tag)
-  for _, suffix in ipairs(known_suffixes(token)) do
+local TAGGED = 80  -- documents that get another tag at once: RediSearch indexes each one anew
+
+local function mark(token, tag, suffixes)
+  for _, suffix in ipairs(suffixes) do
     local key = root .. 'run:' .. token .. ':' .. suffix
     if redis.call('EXISTS', key) == 1 then
       if tag == '' then tolerant('HDEL', key, 'o') else tolerant('HSET', key, 'o', tag) end
@@ -81,12 +83,14 @@ local function retag(token, tag)
   end
 end
 
+local function retag(token, tag) mark(token, tag, known_suffixes(token)) end
+
 -- The set is derived data, so a key of another type is replaced.
 local function register(token, suffix)
   local registry = root .. 'documents:' .. token
   local added = tolerant('SADD', registry, suffix)
   if added then return added end
-  redis.call('DEL', registry)
+  redis.call('UNLINK', registry)
   return redis.call('SADD', registry, suffix)
 end
 
@@ -105,12 +109,12 @@ local function put(stored, change, document, time, facets)
   local key, since = prefix .. document[1], false
   if register(stored.token, document[1]) == 0 then
     since = tolerant('HGET', key, 't')
-    redis.call('DEL', key)
+    redis.call('UNLINK', key)
   else
     for suffix in document[2]:gmatch(SUFFIX) do
       since = since or tolerant('HGET', prefix .. suffix, 't')
     end
-    if redis.call('DEL', key) == 0 then change.balance = change.balance + 1 end
+    if redis.call('UNLINK', key) == 0 then change.balance = change.balance + 1 end
   end
   local call = {'HSET', key, 'c', stored.token, 't', since or time, 'o', stored.tag}
   if stored.tag == '' then call[#call], call[#call - 1] = nil, nil end
@@ -123,7 +127,7 @@ end
 local function drop(stored, change, suffix)
   local removed = tolerant('SREM', root .. 'documents:' .. stored.token, suffix) or 0
   change.balance = change.balance - removed
-  redis.call('DEL', root .. 'run:' .. stored.token .. ':' .. suffix)
+  redis.call('UNLINK', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
 -- Make the change, of a field of `size` bytes afterwards; adds to `fields` and `stored` for `note`.

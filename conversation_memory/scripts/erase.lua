@@ -24,7 +24,7 @@ local refused = theirs and unnamed()
 if refused then return refused end
 check_orders()
 if theirs then
-  if tolerant('HLEN', record) == nil then redis.call('DEL', record) end
+  if tolerant('HLEN', record) == nil then redis.call('UNLINK', record) end
   forget()
 else
   disown()

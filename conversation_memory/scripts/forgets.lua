@@ -54,11 +54,11 @@ local function drop_replies()
   for _, field in ipairs(tolerant('HKEYS', open_runs) or {}) do
     local reply = reply_of(id, field)
     if reply then
-      redis.call('DEL', stream_of(reply))
+      redis.call('UNLINK', stream_of(reply))
       redis.pcall('ZREM', opened, reply)
     end
   end
-  redis.call('DEL', open_runs)
+  redis.call('UNLINK', open_runs)
 end
 
 -- Valkey's HDEL spares a field whose deadline has passed, and readers do not see it. One that HSET
@@ -70,16 +70,18 @@ local function drop_field()
   end
 end
 
--- Delete everything of the conversation; if `unnamed` finds nothing.
+-- Delete everything of the conversation; if `unnamed` finds nothing. Returns the token of which
+-- search documents are left, nil if none are.
 local function forget()
   if has_replies then drop_replies() end
   drop_field()
   local token = redis.call('HGET', record, 'token')
-  if token then unregister(token) end
-  redis.call('DEL', record, runs, ids, checkpoints)
+  local left = token and not unregister(token) and token or nil
+  redis.call('UNLINK', record, runs, ids, checkpoints)
   redis.call('ZREM', recent, id)
   redis.call('ZREM', expiry, id)
   disown()
+  return left
 end
 
 -- An expired conversation of that owner is no refusal here: it does not exist, and is to be deleted.

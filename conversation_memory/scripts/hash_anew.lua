@@ -16,9 +16,10 @@ local function hash_anew(key, first)
   return fields
 end
 
-local function put_hash(key, fields)
-  redis.call('DEL', key)
-  for i = 1, #fields, MANY do
+-- Give a hash the fields and values of a list, from number `first` on.
+local function put_hash(key, fields, first)
+  redis.call('UNLINK', key)
+  for i = first, #fields, MANY do
     redis.call('HSET', key, unpack(fields, i, math.min(i + MANY - 1, #fields)))
   end
 end

@@ -18,6 +18,6 @@ for i = 2, #ARGV do
   if is_orphan(ARGV[i]) then found[#found + 1] = ARGV[i] end
 end
 if ARGV[1] == 'ask' then return found end
-for _, key in ipairs(found) do redis.call('DEL', key) end
+for _, key in ipairs(found) do redis.call('UNLINK', key) end
 if #found > 0 then redis.call('HINCRBY', root .. 'search', 'documents', -#found) end
 return #found

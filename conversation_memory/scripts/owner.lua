@@ -2,7 +2,9 @@
 -- Give a conversation to another owner.
 -- KEYS  ..., order of the new owner (or of nobody)
 -- ARGV  id, owner, new owner ('' nobody), tag for one who has none (documents.lua)
--- Returns 1, 0 if there is no such conversation, or a refusal (conversation.lua).
+-- Returns 1, 0 if there is no such conversation, a refusal (conversation.lua), or for retag.lua
+-- 'version schema' if there are more search documents than are changed here. Until those are
+-- changed, searches say that they may miss some.
 local stored, refused = enter()
 if refused then return refused end
 if not stored.exists then return 0 end
@@ -16,6 +18,10 @@ else
 end
 local schema = schema_of(stored)
 redis.call('HSET', record, 'version', stored.version + 1)
+if stored.token and (tolerant('SCARD', root .. 'documents:' .. stored.token) or 0) > TAGGED then
+  redis.call('SADD', stale, stored.token)
+  return answer(string.format('%d %s', stored.version + 1, schema or ''))
+end
 if stored.token then
   local tag = tag_of(ARGV[3], ARGV[4])
   retag(stored.token, tag)

@@ -50,11 +50,11 @@ if anew then
   -- The field may have another length now, although its search documents are the same.
   local schema = schema_of(stored)
   if schema then redis.call('HSET', renamed, 'indexed', indexed_as(schema, stored.version, #anew)) end
-  redis.call('DEL', moved)
+  redis.call('UNLINK', moved)
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
   end
-  put_hash(kept, agents)
+  put_hash(kept, agents, 1)
   if stored.expires then
     redis.pcall('PEXPIREAT', moved, stored.expires)
     redis.pcall('PEXPIREAT', kept, stored.expires)

@@ -39,7 +39,7 @@ local function put_replies(fields, streams)
   if #fields > 0 then redis.call('HSET', open_runs, unpack(fields)) end
   for key, entries in pairs(streams) do
     local left = redis.call('PTTL', key)
-    if #entries > 0 then redis.call('DEL', key) end
+    if #entries > 0 then redis.call('UNLINK', key) end
     for _, entry in ipairs(entries) do redis.call('XADD', key, entry[1], unpack(entry[2])) end
     if left > 0 then redis.call('PEXPIRE', key, left) end
   end

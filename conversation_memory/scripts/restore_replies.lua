@@ -11,7 +11,7 @@ if redis.call('HEXISTS', content, ARGV[1]) == 0 then return 0 end
 for k = 5, #KEYS do
   local run, reply, begun, state, question, text = unpack(ARGV, 6 * k - 28, 6 * k - 23)
   if redis.call('HEXISTS', open, 'state:' .. run) == 0 then
-    redis.call('DEL', KEYS[k])
+    redis.call('UNLINK', KEYS[k])
     redis.call('ZADD', opened, begun, reply)
     redis.call('HSET', open, 'question:' .. run, question, 'state:' .. run, state)
     redis.call('PERSIST', open)

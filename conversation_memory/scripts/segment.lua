@@ -52,7 +52,7 @@ elseif bound ~= '' then
 end
 local change = change_of(stored, ARGV[13])
 local time, deadline = place(stored, ARGV[3], ARGV[4])
-if not stored.exists then redis.call('DEL', runs, ids) end
+if not stored.exists then redis.call('UNLINK', runs, ids) end
 redis.call('HSET', content, id, text)
 remember(known, told)
 expire(stored, deadline, #text)

@@ -39,9 +39,11 @@ local function close()
   redis.call('HDEL', open, QUESTION)
   redis.call('ZREM', opened, reply)
   redis.call('PEXPIRE', chunks, KEPT)
-  for _, field in ipairs(redis.call('HKEYS', open)) do
-    if field:sub(1, 9) == 'question:' then return end
-  end
+  local cursor, questions = '0'
+  repeat
+    cursor, questions = unpack(redis.call('HSCAN', open, cursor, 'MATCH', 'question:*', 'COUNT', MANY))
+    if #questions > 0 then return end
+  until cursor == '0'
   redis.call('PEXPIRE', open, KEPT)
 end
 

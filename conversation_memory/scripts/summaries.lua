@@ -1,5 +1,5 @@
 -- needs: summary
--- Some conversations without their content, all as they are at one moment.
+-- Some conversations without their content, all as they are at one moment; see summaries.py.
 -- KEYS  content, recency index (of all or of one owner), then record and runs of each
 -- ARGV  the largest field to look into in bytes (0 none), the bytes to look into in all, how many
 --       fields of the record to fetch, their names ('expires' first), then the id of each

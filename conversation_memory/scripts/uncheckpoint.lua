@@ -36,7 +36,7 @@ for _, field in ipairs(fields) do
   end
 end
 if not next(newest) then  -- an agent that begins anew must not take the conversation for its own
-  redis.call('DEL', checkpoints)
+  redis.call('UNLINK', checkpoints)
   return 1
 end
 for _, field in ipairs(fields) do

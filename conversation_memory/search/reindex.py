@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..collection.listing import Listing
-from ..collection.selection import ScanCursor, split_by_bytes
+from ..collection.selection import ScanCursor
 from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
@@ -15,10 +15,11 @@ from ..exceptions import (
     RedisMisconfigured,
 )
 from ..layouts import ConversationRef, Layout
+from ..layouts.long_lists import split_by_bytes
 from ..layouts.proof import proven
 from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Command, Operation, single
-from ..redis_io.steps import Ahead
+from ..redis_io.step_kinds import Ahead
 from ..search_index.reasons import explained
 from ..search_index.sweep import sweep
 

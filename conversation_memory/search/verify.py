@@ -17,6 +17,7 @@ from ..records import Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.reasons import Reason
+from ..search_index.sweep import strays, sweep_tokens
 from . import embeddings, redisearch
 from .redisearch import FoundRecord, ScopedRequest, SearchReply
 from .request import Request, SearchFilters
@@ -136,6 +137,9 @@ class Verifier:
             with suppress(RedisReadOnly, RedisDenied):
                 if (yield from reap(self._layout, self._listing, batches=1)):
                     return None
+        dead = [token for token, row in zip(tokens, conversations, strict=True) if not row]
+        if dead and (yield from self._swept(dead)):
+            return None
         # Whoever writes to Redis could write any text into a document of an encrypted index.
         is_sealed = self._layout.sealing is not None
         unread = {row.token for row in reply.rows if is_sealed or row.text is None}
@@ -157,6 +161,13 @@ class Verifier:
             if row.token in unread:
                 row.text = texts.get(row.token, {}).get(row.suffix)
         return replace(reply, reasons=reasons)
+
+    def _swept(self, tokens: list[bytes]) -> Operation[bool]:
+        """Delete the documents of conversations that are deleted: they take the place of hits."""
+        with suppress(RedisReadOnly, RedisDenied):
+            pairs = yield from strays(self._keys, tokens)
+            return (yield from sweep_tokens(self._keys, pairs)) > 0
+        return False
 
 
 def document_command(layout: Layout, record: Record) -> Command[Document | None]:

@@ -16,7 +16,7 @@ from ..exceptions import (
 )
 from ..keys import COUNT, Keys, decode
 from ..redis_io.operations import Command, Operation, info, single
-from ..redis_io.steps import Pause
+from ..redis_io.step_kinds import Pause
 from .reasons import Reason
 from .schema import Schema
 

@@ -13,6 +13,8 @@ ORPHANS = Script("orphans")
 # The commands of a sweep.
 SWEEPS = [*SWEEP.commands, *ORPHANS.commands, "HSCAN", "SCAN", "SSCAN", "HMGET", "SREM"]
 
+PARTLY = -1  # what sweep.lua returns if some of the documents are left
+
 _TOKENS = 500
 _KEYS = 1000
 
@@ -22,17 +24,40 @@ def sweep(keys: Keys) -> Operation[int]:
     cursor, swept = None, 0
     while cursor != b"0":
         cursor, tokens = yield from tokens_of(keys, cursor or b"0")
-        stale = yield from strays(keys, tokens)
-        if stale:
-            swept += sum((yield [sweeping(keys, token, id) for token, id in stale]))
+        swept += yield from sweep_tokens(keys, (yield from strays(keys, tokens)))
+    yield from sweep_stale(keys)
+    return swept
+
+
+def sweep_tokens(keys: Keys, pairs: Sequence[tuple[bytes, bytes]]) -> Operation[int]:
+    """Delete the documents of tokens without a conversation. Returns how many had some."""
+    swept, left = 0, [sweeping(keys, token, id) for token, id in pairs]
+    while left:
+        replies = yield left
+        swept += replies.count(1)
+        left = [it for it, reply in zip(left, replies, strict=True) if reply == PARTLY]
+    return swept
+
+
+def finished(keys: Keys, ids: Sequence[bytes], replies: Sequence[Any]) -> Operation[list[Any]]:
+    """The replies to deletions, 1 for those that have left documents, which are deleted here."""
+    pairs = zip(replies, ids, strict=True)
+    yield from sweep_tokens(keys, [pair for pair in pairs if isinstance(pair[0], bytes)])
+    return [1 if isinstance(reply, bytes) else reply for reply in replies]
+
+
+def sweep_stale(keys: Keys) -> Operation[None]:
+    """Delete the documents that a deletion has left, and forget stale tokens without any."""
     cursor = None
-    while cursor != b"0":  # stale tokens that have no conversation any more
+    while cursor != b"0":
         cursor, tokens = yield single("SSCAN", keys.stale(), cursor or b"0", "COUNT", _TOKENS)
-        ids = (yield single("HMGET", keys.tokens(), *tokens)) if tokens else []
+        if not tokens:
+            continue
+        yield from sweep_tokens(keys, (yield from strays(keys, tokens)))
+        ids = yield single("HMGET", keys.tokens(), *tokens)
         lost = [token for token, id in zip(tokens, ids, strict=True) if id is None]
         if lost:
             yield single("SREM", keys.stale(), *lost)
-    return swept
 
 
 def tokens_of(keys: Keys, cursor: bytes) -> Operation[tuple[bytes, list[bytes]]]:

@@ -21,7 +21,7 @@ from ..indexes import ConversationIndex
 from ..redis_io.abreast import abreast
 from ..redis_io.operations import Operation, T
 from ..redis_io.side_by_side import Job, perform_all
-from ..redis_io.steps import Elsewhere
+from ..redis_io.step_kinds import Elsewhere
 
 # So many shards at a time.
 _MOST = 16
@@ -75,6 +75,8 @@ class Answers(Generic[T]):
         error = min(errors, key=lambda error: isinstance(error, RedisUnavailable))
         if isinstance(error, ConversationError):  # which names its index
             return error
+        if not self.results and len(errors) > 1 and len({*map(str, errors)}) == 1:
+            return error  # which is not about shards
         names = ", ".join(self.missing[:_NAMED]) + (" …" if self.missing[_NAMED:] else "")
         named = type(error)(f"{counted(len(self.missing), 'shard')} failed ({names}). {error}")
         named.__cause__ = error.__cause__
@@ -90,7 +92,7 @@ class Across(Elsewhere, Generic[T]):
     def __init__(self, shards: Sequence[ConversationIndex], ask: Ask[T], *, is_read: bool = False):
         self._shards, self._ask, self._is_read = shards, ask, is_read
         self._answers: Answers[T] = Answers()
-        self._left: list[Part] = []
+        self._is_stopped = False
 
     @sensitive
     def take(self) -> Answers[T]:
@@ -101,9 +103,7 @@ class Across(Elsewhere, Generic[T]):
             elif any(len(part) > 1 for part in parts):  # a part for each node
                 outcomes = perform_all([self._job(part) for part in parts])
             else:
-                with ThreadPoolExecutor(min(len(parts), _MOST)) as threads:
-                    run = [threads.submit(copy_context().run, self._take, part) for part in parts]
-                outcomes = [one.result() for one in run]
+                outcomes = self._take_all(parts)
             parts = self._settled(parts, outcomes)
         return self._sorted()
 
@@ -117,7 +117,14 @@ class Across(Elsewhere, Generic[T]):
                 return await self._atake(part)
 
         while parts:
-            outcomes = await asyncio.gather(*map(bounded, parts))
+            tasks = [asyncio.create_task(bounded(part)) for part in parts]
+            try:
+                outcomes = await asyncio.gather(*tasks)
+            except BaseException:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+                raise
             parts = self._settled(parts, outcomes)
         return self._sorted()
 
@@ -129,6 +136,17 @@ class Across(Elsewhere, Generic[T]):
         for shard in self._shards:
             parts.setdefault(_node(client(shard)), []).append(shard)
         return [*parts.values()]
+
+    def _take_all(self, parts: Sequence[Part]) -> list[list[T] | ConversationMemoryError]:
+        """Each part in a thread of its own."""
+        with ThreadPoolExecutor(min(len(parts), _MOST)) as threads:
+            taken = [threads.submit(copy_context().run, self._take, part) for part in parts]
+            try:
+                return [one.result() for one in taken]
+            except BaseException:  # such as Ctrl-C, which must not wait for all shards
+                self._is_stopped = True
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _job(self, part: Part) -> Job:
         name, shard = _method.get(), part[0]
@@ -152,8 +170,22 @@ class Across(Elsewhere, Generic[T]):
 
     def _operation(self, part: Part) -> Operation[list[T]]:
         if len(part) == 1:
-            return [(yield from self._ask(part[0]))]
+            return [(yield from self._until_stopped(self._ask(part[0])))]
         return (yield from abreast(*map(self._ask, part)))
+
+    def _until_stopped(self, operation: Operation[T]) -> Operation[T]:
+        send: Any = operation.send
+        value: Any = None
+        try:
+            while not self._is_stopped:
+                step = send(value)
+                try:
+                    value, send = (yield step), operation.send
+                except ConversationMemoryError as error:
+                    send, value = operation.throw, error
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        raise KeyboardInterrupt
 
     def _settled(
         self, parts: Sequence[Part], outcomes: Sequence[list[T] | ConversationMemoryError]

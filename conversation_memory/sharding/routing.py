@@ -8,6 +8,7 @@ from typing import Any
 
 from ..exceptions import ConversationMemoryError
 from ..indexes import ConversationIndex
+from ..keys import encode
 from ..redis_io.operations import Command, Operation, Step, T
 from .across import Across, Answers
 
@@ -16,9 +17,9 @@ _WITHOUT_KEYS = frozenset("CONFIG INFO TIME".split())
 Find = Callable[[Command[Any]], ConversationIndex]
 
 
-def routed(operation: Operation[T], shards: Sequence[ConversationIndex]) -> Operation[T]:
-    """`operation`, whose Commands go to the shards of their keys."""
-    known = {shard.name.encode("utf-8", "surrogateescape"): shard for shard in shards}
+def finder(shards: Sequence[ConversationIndex]) -> Find:
+    """A function that finds the shard of a Command."""
+    known = {encode(shard.name): shard for shard in shards}
     name = re.compile(rb"\{?(%b)(?![^:}])" % b"|".join(map(re.escape, known)))
 
     def find(command: Command[Any]) -> ConversationIndex:
@@ -28,10 +29,11 @@ def routed(operation: Operation[T], shards: Sequence[ConversationIndex]) -> Oper
         [one] = found  # or else the operation takes the index for one without shards
         return known[one]
 
-    return _routed(operation, find)
+    return find
 
 
-def _routed(operation: Operation[T], find: Find) -> Operation[T]:
+def routed(operation: Operation[T], find: Find) -> Operation[T]:
+    """`operation`, whose Commands go to the shards of their keys."""
     send: Any = operation.send
     value: Any = None
     try:

@@ -41,7 +41,7 @@ from .merging import (
     whole_statistics,
 )
 from .numbering import Numbering
-from .routing import routed
+from .routing import finder, routed
 from .shard_count import check_shards
 from .shard_driver import ShardDriver
 from .sharded_engine import ShardedEngine
@@ -60,9 +60,11 @@ class ShardedIndex(ConversationIndex):
         own = [replace(settings, index=name, shards=1) for name in names]
         self._shards = tuple(map(ConversationIndex, own))
         for shard in self._shards:
+            shard._layout.telemetry = self._layout.telemetry  # which has the name of the index
             shard._layout.share_keys(self._layout)
         self._listing = self._sharded = ShardedListing(self._layout, self._shards)
         self._engine = ShardedEngine(self._layout, self._sharded, self._shards)
+        self._find = finder(self._shards)
         self._is_checked = False
 
     @property
@@ -238,6 +240,10 @@ class ShardedIndex(ConversationIndex):
             answers.all()
         return (yield from operation)
 
+    def _logged_event(self, message: str, *counts: int, owner: Id) -> dict[str, Any]:
+        # For receivers that name their sender, it is an index like any other.
+        return super()._logged_event(message, *counts, owner=owner) | {"sender": ConversationIndex}
+
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
         # Not of the index, but of each of its shards.
         return self._opened(operation, may_lag=may_lag)
@@ -247,7 +253,7 @@ class ShardedIndex(ConversationIndex):
             check = check_shards(self._layout.keys, self.alias, len(self._shards))
             yield from super()._asked(check, may_lag=may_lag)
             self._is_checked = True
-        return (yield from routed(operation, self._shards))
+        return (yield from routed(operation, self._find))
 
     def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
         with running(name):

@@ -17,6 +17,8 @@ from django.conf import settings
 
 from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
+from ..programs import json_module
+
 SECTIONS = (
     "workloads",
     "driver",
@@ -50,7 +52,9 @@ def main() -> None:
     chosen = args.sections or SECTIONS
     if url := os.environ.get("REDIS_URL"):
         return run(chosen, url, peers=args.peers, plots=args.plots)
-    with EmbeddedRedis() as server:
+    module = json_module()  # which a backend of LangGraph requires
+    options = {"loadmodule": str(module)} if module else {}
+    with EmbeddedRedis(options=options) as server:
         run(chosen, server.url, peers=args.peers, plots=args.plots)
 
 

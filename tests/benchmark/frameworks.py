@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from django.conf import settings
 from django.test import override_settings
 
 from conversation_memory import Run, indexes
+from conversation_memory.indexes import ConversationIndex
 
 from .kinds import ANSWER, QUESTION
 from .measure import least, table
@@ -47,6 +49,8 @@ def framework(name: str) -> Callable[[Framework], Framework]:
 
 
 def main() -> None:
+    from . import graphs  # noqa: F401  # adds to the table
+
     for layout in ("list", "hash"):
         chosen = {**settings.REDIS["default"], "LAYOUT": layout}
         with override_settings(REDIS={"default": chosen}):
@@ -83,10 +87,10 @@ def _adds(duel: Duel) -> bool:
     return "add" in duel.operation  # which makes the conversation longer
 
 
-def filled(size: int) -> str:
+def filled(size: int, index: ConversationIndex | None = None) -> str:
     """The id of a new conversation of `size` runs in the index."""
-    id = uuid4().hex
-    indexes["default"].driver(id).store([Run(QUESTION, ANSWER) for _ in range(size)])
+    id, index = uuid4().hex, index or indexes["default"]
+    index.driver(id).store([Run(QUESTION, ANSWER) for _ in range(size)])
     return id
 
 
@@ -102,9 +106,10 @@ def griptape(size: int, client: redis.Redis) -> list[Duel]:
     from conversation_memory.integrations.griptape import ConversationMemoryDriver
 
     index = indexes["default"]
-    stock = StockDriver(
-        host="", port=0, index=index.name, conversation_id=filled(size), client=client
-    )
+    # In layout `list`, the stock driver would find an empty conversation.
+    beside = ConversationIndex(replace(index.settings, layout="hash"))
+    id = filled(size, beside)
+    stock = StockDriver(host="", port=0, index=index.name, conversation_id=id, client=client)
     driver = ConversationMemoryDriver(driver=index.driver(filled(size)))
     theirs, ours = (ConversationMemory(conversation_memory_driver=each) for each in (stock, driver))
 

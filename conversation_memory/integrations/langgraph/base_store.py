@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from langgraph.store.base import (
@@ -29,7 +30,7 @@ from ...packing import pack
 from ...redis_io.operations import Operation, T, twins
 from ...wire import dumps
 from .filters import are_match, is_match
-from .items import Items, NewItem, StoredItem
+from .items import Items, NewItem, StoredItem, sliding
 from .vectors import Embedding
 
 _MINUTE = 60_000
@@ -136,16 +137,16 @@ class ConversationBaseStore(BaseStore):
 
     def _search(self, op: SearchOp, queries: dict[str, list[float]]) -> Operation[list[SearchItem]]:
         items = yield from self._items.all(op.namespace_prefix)
-        rows: list[tuple[StoredItem, float | None]] = [
+        rows: Iterable[tuple[StoredItem, float | None]] = (
             (item, None) for item in items if are_match(item.value, op.filter or {})
-        ]
+        )
         if op.query and (query := queries.get(op.query)):
-            rows = [(item, item.similarity(query)) for item, _ in rows]
+            ranked = [(item, item.similarity(query)) for item, _ in rows]
             # Those that were put without an index come last.
-            rows.sort(key=lambda row: -2.0 if row[1] is None else row[1], reverse=True)
-        page = rows[op.offset : op.offset + op.limit]
+            rows = sorted(ranked, key=lambda row: -2.0 if row[1] is None else row[1], reverse=True)
+        page = [*islice(rows, op.offset, op.offset + op.limit)]
         if op.refresh_ttl:
-            yield from self._items.slide(item for item, _ in page)
+            yield from self._items.slide(sliding(item for item, _ in page))
         return [SearchItem(**_facts(item), score=score) for item, score in page]
 
     def _list(self, op: ListNamespacesOp) -> Operation[list[tuple[str, ...]]]:

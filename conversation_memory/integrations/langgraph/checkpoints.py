@@ -10,7 +10,7 @@ from ...encryption.checkpoint_fields import SHOWN as SHOWN_FIELD
 from ...encryption.checkpoint_fields import CheckpointFields
 from ...exceptions import ConversationConflict, ConversationCorrupt, Damaged
 from ...layouts import ConversationRef, Layout
-from ...layouts.resealing import checkpoints_anew
+from ...layouts.resealing import as_dict, checkpoints_anew
 from ...layouts.stored import Refusal
 from ...packing import pack, part, split, unpack
 from ...redis_io.operations import Command, Operation, single
@@ -267,20 +267,30 @@ class Checkpoints:
         pairs = [one for name in names for one in (part(name.namespace), name.id)]
         yield from self._on_conversation(UNCHECKPOINT, [pack(map(_run, runs)), *pairs])
 
-    def copy_to(self, target: ConversationRef) -> Operation[None]:
+    def copy_to(self, target: Checkpoints) -> Operation[None]:
         """Copy all to a conversation that was forked from this one."""
-        # A conversation that shows the same may be another thread.
-        if (yield from self._copied(target)) == -1:
-            raise self.layout._conflict(target, "has checkpoints already")
+        copied = self._copied if target.layout is self.layout else self._copied_elsewhere
+        found: int = yield from copied(target)
+        if found == -1:  # a conversation that shows the same may be another thread
+            raise target.layout._conflict(target.ref, "has checkpoints already")
 
-    def _copied(self, target: ConversationRef) -> Operation[int]:
+    def _copied(self, target: Checkpoints) -> Operation[int]:
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
-            args: list[Any] = [0]
+            args: list[Any] = ["copy"]
             if self.layout.sealing is not None:
-                args = [1, *(yield from checkpoints_anew(self.layout.keys, self.ref.id, target.id))]
+                anew = yield from checkpoints_anew(self.layout.keys, self.ref.id, ref.id)
+                args = ["anew", *anew]
             return (yield self.layout._command(COPY_CHECKPOINTS, ref, args, [self._key]))  # type: ignore[no-any-return]
 
-        return (yield from self.layout._settled(target.for_a_call(), attempt))
+        return int((yield from target._settled(attempt)))
+
+    def _copied_elsewhere(self, target: Checkpoints) -> Operation[int]:
+        """Copy to a conversation of another shard, which no script can do."""
+        args: list[Any] = ["elsewhere"]
+        for field, text in as_dict((yield single("HGETALL", self._key))).items():
+            anew = self._fields.anew(field, text, target._fields) if self.layout.sealing else text
+            args += [] if anew is None else [field, anew]
+        return int((yield from target._on_conversation(COPY_CHECKPOINTS, args)))
 
 
 def names_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import mul
@@ -99,38 +99,50 @@ class Items:
             None if text is None else self._read(name, key, text)
             for (name, key, _), text in zip(wanted, texts, strict=True)
         ]
-        slides = [item for item, (*_, is_read) in zip(found, wanted, strict=True) if is_read]
-        yield from self.slide(filter(None, slides))
+        read = [item for item, (*_, is_read) in zip(found, wanted, strict=True) if is_read]
+        yield from self.slide(sliding(filter(None, read)))
         return [item if item and _lives(item, time) else None for item in found]
 
-    def all(self, prefix: Namespace) -> Operation[list[StoredItem]]:
-        """All items below a namespace, those that were put last first."""
+    def all(self, prefix: Namespace) -> Operation[Iterator[StoredItem]]:
+        """All items below a namespace, those that were put last first.
+
+        Each is decoded when its turn comes. One that is damaged is left out.
+        """
         names = yield from self._names(prefix)
         if not names:
-            return []
+            return iter(())
         calls: list[Command[Any]] = [single("HGETALL", self._key(name)) for name in names]
         time, *replies = yield [now(), *calls]
-        found = []
+        living, past = [], []
         for name, flat in zip(names, replies, strict=True):
             fields = flat if isinstance(flat, dict) else dict(zip(*[iter(flat)] * 2, strict=True))
             for key, text in fields.items():
-                try:
-                    found.append(self._read(name, decode(key), text))
-                except ConversationUndecryptable as error:
-                    if self._lacks(error.key_id):
-                        raise
-                except ConversationError:  # it costs none of the others
+                if (times := times_of(text)) is None:
                     continue
-        yield from self.slide(item for item in found if not _lives(item, time))
-        living = [item for item in found if _lives(item, time)]
-        return sorted(living, key=lambda item: (-item.updated, item.namespace, item.key))
+                _, updated, _, deadline = map(int, times.groups())
+                if not deadline or deadline > time:
+                    living.append((-updated, name, decode(key), text))
+                else:
+                    past.append((name, decode(key)))
+        yield from self.slide(past)
+        living.sort()
+        return filter(None, (self._readable(*place) for _, *place in living))
 
-    def slide(self, items: Iterable[StoredItem]) -> Operation[None]:
+    def _readable(self, namespace: Namespace, key: str, text: bytes) -> StoredItem | None:
+        try:
+            return self._read(namespace, key, text)
+        except ConversationUndecryptable as error:
+            if self._lacks(error.key_id):
+                raise
+        except ConversationError:  # it costs none of the others
+            pass
+        return None
+
+    def slide(self, places: Iterable[tuple[Namespace, str]]) -> Operation[None]:
         """Let items that were found live on, and delete those that are past their deadline."""
         by_namespace: dict[Namespace, list[bytes]] = {}
-        for item in items:
-            if item.lifetime:
-                by_namespace.setdefault(item.namespace, []).append(encode(item.key))
+        for namespace, key in places:
+            by_namespace.setdefault(namespace, []).append(encode(key))
         calls = [self._call(ITEMS_READ, name, *keys) for name, keys in by_namespace.items()]
         if calls:
             with suppress(RedisDenied, RedisReadOnly):
@@ -204,6 +216,11 @@ class Items:
         """True for a key without which items would be missing from every search."""
         sealing = self._keys.sealing
         return sealing is None or sealing.keyring.get(key_id.encode()) is None
+
+
+def sliding(items: Iterable[StoredItem]) -> list[tuple[Namespace, str]]:
+    """Where the items are whose deadline moves."""
+    return [(item.namespace, item.key) for item in items if item.lifetime]
 
 
 def _packed(namespace: Namespace) -> bytes:

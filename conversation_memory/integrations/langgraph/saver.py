@@ -212,10 +212,10 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         record = yield from layout.record(thread.ref)
         if record is None:
             raise layout.not_found(thread.ref)
-        target = thread.ref.at(encode(target_thread_id)).owned_by(owner_of(record))
-        if self._at(target).layout is not layout:
-            raise layout._conflict(target, "is of another shard than the thread to copy")
-        yield from self._guarded(thread, layout.fork(thread.ref, target.for_a_call(), None))
+        runs, metadata = yield from self._guarded(thread, layout.until(thread.ref, None))
+        target = self._at(thread.ref.at(encode(target_thread_id)).owned_by(owner_of(record)))
+        stored = target.layout.store(target.ref.for_a_call(), runs, metadata, "0-absent")
+        yield from self._guarded(target, stored)
         yield from self._guarded(thread, thread.copy_to(target))
 
     copy_thread, acopy_thread = twins(_copy_thread)

@@ -1,0 +1,86 @@
+"""Lists that are too long for one command: they are read in parts, and staged to be written.
+
+Redis does one thing at a time, so no command may take long.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from ..keys import Keys
+from ..redis_io.operations import Command, Operation, single
+
+# How many elements a read begins with: most lists have no more. Their size is known only then.
+FIRST_PART = 4000
+_ATTEMPTS = 3
+_READ = 20_000
+_READ_BYTES = 4 * 1024 * 1024
+
+_WRITTEN = 1000
+_WRITTEN_BYTES = 512 * 1024
+_KEPT = 300_000  # ms
+
+T = TypeVar("T")
+
+
+def whole(
+    keys: Keys,
+    id: bytes,
+    read: Callable[[int], Operation[T]],
+    parts_of: Callable[[T], tuple[Any, list[bytes]]],
+) -> Operation[T]:
+    """What `read` returns of a conversation, whose list it reads up to the index it is given.
+
+    `parts_of` tells the version of the conversation, as stored, and the list, to which the other
+    parts are added. All of it is of one moment.
+    """
+    for _ in range(_ATTEMPTS):
+        found = yield from read(FIRST_PART - 1)
+        version, texts = parts_of(found)
+        if len(texts) < FIRST_PART or (yield from _read_rest(keys, id, texts)) == version:
+            return found
+    return (yield from read(-1))  # others write to it all the time
+
+
+def _read_rest(keys: Keys, id: bytes, texts: list[bytes]) -> Operation[bytes | None]:
+    """Read the runs behind `texts` into it. Returns the version of the conversation after that."""
+    version: Command[bytes | None] = single("HGET", keys.record(id), "version", otherwise=None)
+    length = size = 0
+    while len(texts) > length:
+        size += sum(map(len, texts[length:]))
+        length = len(texts)
+        stop = length + max(1, min(_READ, _READ_BYTES * length // max(1, size)))
+        part, last = yield [single("LRANGE", keys.runs(id), length, stop - 1), version]
+        texts += part
+        if len(texts) < stop:
+            break
+    return last  # type: ignore[no-any-return]
+
+
+def is_long(texts: Sequence[bytes]) -> bool:
+    """True if the texts are too long to be written by one command."""
+    return len(texts) > _WRITTEN or sum(map(len, texts)) > _WRITTEN_BYTES
+
+
+def stage(key: bytes, texts: Sequence[bytes]) -> Operation[str]:
+    """Write a list under a key of its own, which write.lua renames. Returns what tells it."""
+    yield single("UNLINK", key)
+    for part in split_by_bytes(texts, len, _WRITTEN_BYTES, _WRITTEN):
+        yield [single("RPUSH", key, *part), single("PEXPIRE", key, _KEPT)]
+    return f"staged {len(texts)}"
+
+
+def split_by_bytes(
+    items: Iterable[T], size: Callable[[T], int], most_bytes: int, most: int | None = None
+) -> Iterator[list[T]]:
+    """Split `items` into lists of `most` items and `most_bytes`; a larger item is alone."""
+    part: list[T] = []
+    room = most_bytes
+    for item in items:
+        length = size(item)
+        if part and (length > room or len(part) == most):
+            yield part
+            part, room = [], most_bytes
+        part.append(item)
+        room -= length
+    if part:
+        yield part

@@ -1,0 +1,101 @@
+"""The messages of stored runs. What stands beside kept messages need not be decoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import compress
+from typing import Any
+from zlib import crc32
+
+from ..compact import is_plain
+from ..exceptions import Damaged
+from ..runs import Run, decoded_runs
+from ..wire import exact, loads_together
+from .formats import OPENAI, Format
+from .parts import Message
+from .turns import CHECKSUM, FORMAT, MESSAGES, messages_of
+
+# The text of such a run in a list, as Turn.run() and compact.py make it: `[id,input,output,`, these
+# members, and `}]`. No string has such bytes within, as each of its quotes is escaped.
+_id = re.compile(rb'\["[^"\\]*",').match
+_MESSAGES = b',{"%b":' % MESSAGES.encode()
+_CLOSING = len('12345678"}]')
+
+
+def messages_in(
+    texts: Sequence[bytes], format: Format, start: int = 0, values: Sequence[Any] | None = None
+) -> list[Message]:
+    """The messages of the stored texts of runs, as messages_of() returns them.
+
+    The first run is at position `start`. If the texts were read, `values` are what
+    loads_together() made of them. Raises `Damaged`, naming the run.
+    """
+    found = None
+    with suppress(Damaged):  # is found again below, where its position is known
+        found = _together(texts, format, values)
+    if found is not None:
+        return found
+    runs = decoded_runs(texts, start)
+    return [message for run in runs for message in messages_of(run, format)]
+
+
+def _together(
+    texts: Sequence[bytes], format: Format, values: Sequence[Any] | None
+) -> list[Message] | None:
+    """The messages of runs that are read at a time; None if they must be read one by one."""
+    parts = texts if values is not None else _parts(texts, format)
+    values = loads_together(parts) if values is None else values
+    if values is None:
+        return None
+    kept = [part is not text for part, text in zip(parts, texts, strict=True)]
+    if any(kept) and not _are_exact([*compress(parts, kept)], [*compress(values, kept)]):
+        return None
+    is_other = [
+        not is_kept and not (type(value) is list and is_plain(value))
+        for value, is_kept in zip(values, kept, strict=True)
+    ]
+    others: Iterator[Run] = iter(())
+    if any(is_other):
+        others = iter(decoded_runs([*compress(texts, is_other)], 0, [*compress(values, is_other)]))
+    found: list[Message] = []
+    for value, one_kept, one_other in zip(values, kept, is_other, strict=True):
+        if one_kept:
+            found += value
+        elif one_other:
+            found += messages_of(next(others), format)
+        else:
+            found += format.exchange(value[1], value[2], value[0])
+    return found
+
+
+def _are_exact(texts: Sequence[bytes], values: Sequence[Any]) -> bool:
+    return all(map(_are_messages, values)) and all(exact(texts, values))
+
+
+def _are_messages(value: object) -> bool:
+    return type(value) is list and {*map(type, value)} == {dict}
+
+
+def _parts(texts: Sequence[bytes], format: Format) -> list[bytes]:
+    """Of each run the JSON of its messages, if it keeps some in this format, or else its text."""
+    named = b"" if format is OPENAI else b',"%b":"%b"' % (FORMAT.encode(), format.name.encode())
+    tail = b'%b,"%b":"' % (named, CHECKSUM.encode())
+    closing = len(tail) + _CLOSING
+    return [
+        _checked(text, len(text) - closing) if text[-closing:-_CLOSING] == tail else text
+        for text in texts
+    ]
+
+
+def _checked(text: bytes, end: int) -> bytes:
+    """The JSON of the messages, if the checksum is that of input, output and messages."""
+    id = _id(text)
+    split = text.find(_MESSAGES, id.end(), end) if id else -1
+    if id is None or split < 0:
+        return text
+    messages = text[split + len(_MESSAGES) : end]
+    checked = b"[%b,%b]" % (text[id.end() : split], messages)
+    is_right = b"%08x" % crc32(checked) == text[-_CLOSING : 8 - _CLOSING]
+    return messages if is_right else text

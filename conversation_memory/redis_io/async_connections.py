@@ -1,0 +1,90 @@
+"""Async connections that cost a client less than those of redis-py, which they are otherwise.
+
+redis-py packs their commands in Python, and starts a timer for each reply, though nearly all have
+arrived with the first. Here a timer runs while there is something to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import cache
+from typing import Any
+from weakref import ref
+
+from redis.asyncio.connection import DefaultParser
+from redis.connection import HiredisRespSerializer
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+try:
+    from hiredis import pack_command
+except ImportError:  # an extra of redis-py
+    pack_command = None  # type: ignore[assignment]
+
+
+def quicken(pool: Any) -> Any:
+    """Let an async pool make such connections; one with a parser of its own is left as it is."""
+    if pack_command is not None and "parser_class" not in pool.connection_kwargs:
+        pool.connection_class = _quick(pool.connection_class)
+    return pool
+
+
+@cache
+def _quick(kind: type[Any]) -> type[Any]:
+    if issubclass(kind, QuickConnection):
+        return kind
+    return type(f"Quick{kind.__name__}", (QuickConnection, kind), {"__doc__": kind.__doc__})
+
+
+class QuickConnection:
+    """A part of a connection. `patience` is its socket_timeout, of which redis-py knows nothing."""
+
+    patience: float | None = None
+
+    def __init__(self, **options: Any):
+        parent: Any = super()
+        parent.__init__(**options, parser_class=_PatientParser)
+
+    @property
+    def socket_timeout(self) -> None:
+        return None
+
+    @socket_timeout.setter
+    def socket_timeout(self, seconds: float | None) -> None:
+        self.patience = seconds
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        try:
+            return [pack_command(args)] if " " not in args[0] else _packed(*args)
+        except TypeError:  # a name or a value of a rare type
+            return _packed(*args)
+
+    def pack_commands(self, commands: Any) -> list[bytes]:
+        return [part for args in commands for part in self.pack_command(*args)]
+
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        parent: Any = super()
+        if not parent.is_connected:
+            await parent.connect_check_health(check_health=False)
+        try:
+            async with asyncio.timeout(self.patience):
+                await parent.send_packed_command(command, check_health)
+        except TimeoutError:
+            raise RedisTimeoutError("Timeout writing to socket") from None
+
+
+class _PatientParser(DefaultParser):  # type: ignore[misc, valid-type]
+    """Waits for each part of a reply as long as the sync parser does."""
+
+    def on_connect(self, connection: Any) -> None:
+        super().on_connect(connection)
+        self._connection = ref(connection)
+
+    async def read_from_socket(self) -> Any:
+        connection = self._connection()
+        async with asyncio.timeout(connection and connection.patience):
+            return await super().read_from_socket()
+
+
+def _packed(*args: Any) -> list[bytes]:
+    packed: list[bytes] = HiredisRespSerializer().pack(*args)
+    return packed
