@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .documents import CLOSING, read, tail_of
 from .encryption.sealing import DOCUMENT, SEGMENT, Sealing, is_sealed
-from .exceptions import Undecryptable
+from .exceptions import Damaged, Undecryptable
 
 SEPARATOR = b"~"
 
@@ -32,11 +32,16 @@ def sealed_segment(sealing: Sealing, id: bytes, text: bytes, end: bytes) -> byte
     return sealing.seal(SEGMENT, id, text, end)
 
 
-def opened_document(sealing: Sealing, id: bytes, field: bytes, end: int | None = None) -> bytes:
+def opened_document(
+    sealing: Sealing, id: bytes, field: bytes, length: int | None, end: int | None = None
+) -> bytes:
     """The document in one piece. Raises `Undecryptable`, or `Damaged` if that is not one.
 
-    `end` is where its runs end, if known.
+    `length` is how many bytes its record counts, if it was encrypted then; `end` is where its runs
+    end, if known.
     """
+    if is_sealed(field) and (length or 0) > len(field):
+        raise Damaged("its end is missing")
     if SEPARATOR not in field or not is_sealed(field):
         return sealing.open(DOCUMENT, id, field)
     first, *others = field.split(SEPARATOR)

@@ -233,6 +233,20 @@ class WrongKeyTests:
             assert not index.search(SECRET)
             self.untouched()
 
+    def test_what_somebody_wrote_beside_it_is_not_shown(self):
+        driver, keys = self.index.driver("new"), self.index._layout.keys
+        driver.append(RUN)
+        driver.begin("Why?", run_id="o")
+        driver.fail("o", "Stopped.")
+        state = self.redis.hget(keys.open(b"new"), "state:o").rpartition(b" ")[0]
+        question = Run("forged", "", id="o").to_wire()
+        forged = {"question:o": question, "state:o": state + b' "forged"'}
+        self.redis.hset(keys.open(b"new"), mapping=forged)
+        [open] = driver.open_runs()
+        assert open.reason == ""
+        with self.assertRaises(exceptions.Damaged):
+            _ = open.input
+
     def test_a_person_may_delete_it(self):
         with self.keys_are("b") as index:
             assert index.driver("c").delete()

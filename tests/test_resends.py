@@ -111,6 +111,8 @@ def map_runs(count):
 
 @each_layout
 class LostAnswerTests:
+    writes = WRITES
+
     def setUp(self):
         super().setUp()
         self.proxy = LossyProxy(urlsplit(settings.REDIS_URL).port)
@@ -160,7 +162,7 @@ class LostAnswerTests:
 
     def test_is_made_once_and_answered_truthfully(self):
         with alternating(indexes["lossy"]) as ways:
-            for name, (write, expected) in WRITES.items():
+            for name, (write, expected) in self.writes.items():
                 exchanges = self.exchanges(next(ways), write)
                 answer, _, state = self.undisturbed(next(ways), write)
                 assert answer == expected, name

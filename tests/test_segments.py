@@ -217,12 +217,14 @@ class MovedSegmentTests(SegmentCase):
             with self.assertRaisesMessage(ConversationCorrupt, "its end is missing"):
                 use()
         assert self.segments() == before[:2]
+        archive = b"".join(Dump(self.index, plain=True))  # as it is, and not as a shorter one
+        assert b"".join(before[:2]) in archive.replace(b"~", b"")
 
     def test_a_thousand_corruptions_are_refused(self):
         self.fill(5)
         whole = b"~".join(self.segments())
         sealing, generator = self.index._layout.sealing, random.Random(7)
-        plain = opened_document(sealing, b"c", whole)
+        plain = opened_document(sealing, b"c", whole, None)
         for _ in range(1000):
             raw = bytearray(whole)
             place = generator.randrange(len(raw))
@@ -241,7 +243,7 @@ class MovedSegmentTests(SegmentCase):
             if bytes(raw) == whole:
                 continue
             try:
-                found = opened_document(sealing, b"c", bytes(raw))
+                found = opened_document(sealing, b"c", bytes(raw), None)
             except ConversationCorrupt:
                 continue
             # What is left when whole segments are cut off is an older state.

@@ -20,7 +20,7 @@ from ..layouts.declared import names_keys
 from ..layouts.indexed import DERIVE
 from ..layouts.long_lists import FIRST_PART, whole
 from ..layouts.refs import Encoded
-from ..records import Record, number
+from ..records import SEALED, Record, number
 from ..redis_io.operations import Command, Operation, allowed
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
@@ -115,7 +115,9 @@ class Stored(NamedTuple):
         sealing, values = self.sealing, self.values
         if sealing is None or self.field is None:
             return self
-        field = opened_document(sealing, self.id, self.field)
+        was_sealed = (values.layout or b"").endswith(SEALED.encode())
+        length = number(values.length) if was_sealed else None
+        field = opened_document(sealing, self.id, self.field, length)
         texts = sealing.open_all(RUN, self.id, self.texts)
         title = sealing.open(TITLE, self.id, values.title or b"") or None
         # What the record says of the stored form is not about these texts.

@@ -111,7 +111,7 @@ def _questions(keys: Keys, id: bytes, flat: Sequence[bytes]) -> list[Question]:
         if run_id != name and state is not None:
             status = state.status if state.status in STATUSES else "waiting"
             reason = write_reason(state.reason)
-            text = texts.opened(QUESTION, text, strict=False)
+            text = texts.opened(QUESTION, text, strict=False) or text
             questions.append(Question(run_id, text, status, state.begun, reason))
     return questions
 

@@ -23,6 +23,7 @@ DOCUMENT, SEGMENT, RUN, TITLE = b"document", b"segment", b"run", b"title"
 QUESTION, CHUNK, REASON = b"question", b"chunk", b"reason"
 PROOF, ARCHIVE = b"key", b"archive"
 CHECKPOINT, CHECKPOINT_METADATA, ITEM = b"checkpoint", b"checkpoint metadata", b"item"
+TURN = b"turn"  # an id of a run that is made of a text
 TAG = b"tag"  # a value of FIELDS in a search document
 
 _NONCE = 12
@@ -148,10 +149,10 @@ class Sealing:
             return None
 
     def lenient(self, kind: bytes, id: bytes, text: bytes, place: bytes = b"") -> bytes:
-        """See open(); the value as it is stored if it cannot be opened."""
+        """See open(); if it cannot be opened, as it is stored, but nothing that is not sealed."""
         with suppress(Damaged):
             return self.open(kind, id, text, place)
-        return text
+        return text if is_sealed(text) else b""  # whoever writes to Redis could have made it up
 
     def is_current(self, text: bytes | None) -> bool:
         """True if there is nothing to seal anew: no text, or one sealed with the newest key.

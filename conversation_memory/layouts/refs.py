@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from ..clock import milliseconds, now
 from ..documents import Document, build, fingerprint, joined, read, read_field, tail_of
-from ..encryption.sealing import DOCUMENT, RUN, Sealing, is_sealed
+from ..encryption.sealing import DOCUMENT, RUN, Sealing
 from ..exceptions import Damaged, counted
 from ..keys import Keys, encode
 from ..records import FIELDS, SEALED, Record, number
@@ -306,9 +306,8 @@ class Snapshot:
             return self
         id = encode(record.conversation_id)
         is_ours = record.fingerprint == fingerprint(field)
-        if record.is_sealed and is_sealed(field) and (record.length or 0) > len(field):
-            raise Damaged("its end is missing")
-        plain = opened_document(sealing, id, field, record.end if is_ours else None)
+        size = record.length if record.is_sealed else None
+        plain = opened_document(sealing, id, field, size, record.end if is_ours else None)
         texts = sealing.open_all(RUN, id, self.texts)
         layout, length = record.layout.removesuffix(SEALED), len(plain) if is_ours else None
         is_counted = self.size == sum(map(len, self.texts))

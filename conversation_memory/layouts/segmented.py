@@ -38,7 +38,7 @@ class SegmentedLayout(Layout, ABC):
 
     def append(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[int]:
         runs = identified(runs)
-        if not (yield from self._takes_segments(ref, runs)):
+        if not self._takes_segments(ref, runs):
             return (yield from super().append(ref, runs))
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
@@ -52,7 +52,7 @@ class SegmentedLayout(Layout, ABC):
     def extend(
         self, ref: ConversationRef, runs: Sequence[Run], version: int
     ) -> Operation[int | None]:
-        if not (yield from self._takes_segments(ref, runs)):
+        if not self._takes_segments(ref, runs):
             return (yield from super().extend(ref, runs, version))
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | None | Refusal]:
@@ -61,8 +61,8 @@ class SegmentedLayout(Layout, ABC):
 
         return (yield from self._settled(ref, attempt))
 
-    def _takes_segments(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[bool]:
-        if self.sealing is None or not runs or (yield from self.indexer()) is not None:
+    def _takes_segments(self, ref: ConversationRef, runs: Sequence[Run]) -> bool:
+        if self.sealing is None or not runs:
             return False
         texts = [self.text_of(run) for run in runs]
         self._check_runs(ref, texts)
@@ -73,14 +73,21 @@ class SegmentedLayout(Layout, ABC):
         self, ref: ConversationRef, runs: Sequence[Run], version: int | str, digested: bool
     ) -> Operation[Added]:
         added: Added = None
+        documents = yield from self.indexer()
+        change = documents.added((run, self.text_of(run)) for run in runs) if documents else b""
         for _ in range(_AT_ONCE):
-            added = yield from self._add_once(ref, runs, version, digested)
+            added = yield from self._add_once(ref, runs, version, digested, change)
             if not isinstance(added, list) or added[0] != b"behind":
                 return added
         return added
 
     def _add_once(
-        self, ref: ConversationRef, runs: Sequence[Run], version: int | str, digested: bool
+        self,
+        ref: ConversationRef,
+        runs: Sequence[Run],
+        version: int | str,
+        digested: bool,
+        change: bytes,
     ) -> Operation[Added]:
         text = added_text([self.text_of(run) for run in runs])
         end = self._ends.get(ref.id, b"")
@@ -89,7 +96,7 @@ class SegmentedLayout(Layout, ABC):
         else:
             document = build(runs, {})
             sealed, size = self._sealed(DOCUMENT, ref.id, document.raw), document.end
-        reply = yield self._adding(ref, runs, version, end, sealed, size)
+        reply = yield self._adding(ref, runs, version, end, sealed, size, change)
         if isinstance(reply, bytes):
             added, written = map(int, reply.split())
             if added:
@@ -98,7 +105,7 @@ class SegmentedLayout(Layout, ABC):
         if reply[0] == b"long":
             snapshot = Snapshot.from_replies(self.keys, ref.id, reply[1], reply[2])
             snapshot = snapshot.digested() if digested else snapshot
-            return (yield from self._add_to_long(ref, runs, snapshot, reply[3]))
+            return (yield from self._add_to_long(ref, runs, snapshot, reply[3], change))
         if reply[0] == b"behind":
             self._check_key(ref, reply[2])
             self._note(ref.id, reply[1])
@@ -120,6 +127,7 @@ class SegmentedLayout(Layout, ABC):
         end: bytes,
         sealed: bytes,
         size: int,
+        change: bytes,
     ) -> Command[bytes | list[Any]]:
         def decoded(reply: bytes | list[Any]) -> bytes | list[Any]:
             if reply[0] == b"large":
@@ -128,12 +136,18 @@ class SegmentedLayout(Layout, ABC):
 
         own: list[Any] = [*self._lifetimes(ref), self.form, version, self.max_bytes]
         own.append(self._most_spliced(ref))
-        own += [b"" if end else self._title(ref, runs), end, sealed, size]
-        command = self._command(SEGMENT, ref, [*own, *(digest(run.id) for run in runs)])
+        own += [b"" if end else self._title(ref, runs), end, sealed, size, change]
+        told = [digest(run.id) for run in runs]
+        command = self._command(self._changing(SEGMENT), ref, [*own, *told])
         return Command(command.calls, decoded)
 
     def _add_to_long(
-        self, ref: ConversationRef, runs: Sequence[Run], snapshot: Snapshot, known: bytes
+        self,
+        ref: ConversationRef,
+        runs: Sequence[Run],
+        snapshot: Snapshot,
+        known: bytes,
+        change: bytes,
     ) -> Operation[Added]:
         """Add a segment to a document that is too long for a script, and was read therefore."""
         record, field = snapshot.record, snapshot.field or b""
@@ -153,7 +167,7 @@ class SegmentedLayout(Layout, ABC):
         self._check_size(ref, len(grown))
         ref = self._seen(ref, snapshot)
         encoded = Encoded(grown, [], facts, [], told)
-        written = yield from self._write(ref, encoded, snapshot, b"")
+        written = yield from self._write(ref, encoded, snapshot, change)
         if written == [b"changed"]:
             self._note_crowd(ref.id)
         return (len(runs), written) if isinstance(written, int) else written

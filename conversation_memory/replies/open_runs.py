@@ -139,7 +139,8 @@ class ReplyTexts:
         return self.sealing.seal(kind, self.id, text, self.run_id)
 
     def opened(self, kind: bytes, text: bytes, *, strict: bool = True) -> bytes:
-        """Raises `Undecryptable`; unless `strict`, such a text is returned as it is stored."""
+        """Raises `Undecryptable`; unless `strict`, such a text is returned as Sealing.lenient()
+        says."""
         if self.sealing is None or text == _NO_REASON:
             return text
         opened = self.sealing.open if strict else self.sealing.lenient

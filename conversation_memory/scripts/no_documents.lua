@@ -3,3 +3,4 @@ local function change_of() end
 local function lacks() return false end
 local function index() end
 local function keeps() return false end
+local function schema_of() end

@@ -47,6 +47,9 @@ for from, to in pairs(moves) do
 end
 if anew then
   redis.call('HSET', renamed, unpack(ARGV, 11, texts - 1))
+  -- The field may have another length now, although its search documents are the same.
+  local schema = schema_of(stored)
+  if schema then redis.call('HSET', renamed, 'indexed', indexed_as(schema, stored.version, #anew)) end
   redis.call('UNLINK', moved)
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))

@@ -1,9 +1,10 @@
--- needs: conversation
+-- needs: conversation, documents
 -- Layout `hash`, encrypted: add a segment with runs that are not known yet; see segments.py.
 -- ARGV  id, owner, lifetime, default lifetime, layout, version ('' any; with one, the runs are known to be
 --       new), most bytes of the conversation, most bytes of a document that is changed here, title, end of the
 --       document ('' for a new conversation), the segment (or the new document), how much further the runs
---       of the decrypted document end then, then of each run what tells it
+--       of the decrypted document end then, change of search documents (a document of each run), then of
+--       each run what tells it
 -- Returns 'added version', a refusal (conversation.lua), {'large', bytes}, {'changed'} if the version is
 -- another, another program wrote the field, or only the caller can tell, {'behind', end, key} if the document
 -- has another end (the key only if the caller has seen none), or {'long', fields of the record, field, what
@@ -12,7 +13,7 @@ local MOST = 32  -- segments, as a reader opens each for itself
 local layout, version, most, bound, text = ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[10], ARGV[11]
 local stored, refused = enter()
 if refused then return refused end
-local told = {unpack(ARGV, 13)}
+local told = {unpack(ARGV, 14)}
 local known, count, ends = '', 0, 0
 if stored.exists then
   -- Runs of whom it is not known which they are may be those that are to be added.
@@ -49,6 +50,7 @@ if stored.exists then
 elseif bound ~= '' then
   return {'behind', '', ''}
 end
+local change = change_of(stored, ARGV[13])
 local time, deadline = place(stored, ARGV[3], ARGV[4])
 if not stored.exists then redis.call('UNLINK', runs, ids) end
 redis.call('HSET', content, id, text)
@@ -56,4 +58,5 @@ remember(known, told)
 expire(stored, deadline, #text)
 local fields = {'layout', layout, 'runs', count + #told, 'length', #text, 'crc', text:sub(-22),
   'end', ends + ARGV[12]}
+index(stored, change, time, #text, fields)
 return answer(#told .. ' ' .. note(stored, time, deadline, ARGV[3], fields, ARGV[9]))

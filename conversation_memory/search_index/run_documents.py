@@ -81,11 +81,13 @@ class Documents:
 
         The script itself finds the runs that a 'truncate' removes, unless they are encrypted.
         """
-        others = [old] if operation != "truncate" and old != new else []
+        others = [old] if operation != "truncate" else []
         others += removed if self.sealing is not None else []
         is_edit = operation == "edit"
         documents = [self._document(Run.from_text(new), new, old)] if is_edit else []
-        return self._pack(documents, self._all_suffixes(others))
+        # The same text has another suffix with another key.
+        stays = self.suffix(new) if is_edit else b""
+        return self._pack(documents, [it for it in self._all_suffixes(others) if it != stays])
 
     def between(self, old: Document, new: Document, stored: Sequence[bytes] = ()) -> bytes:
         """For a document that replaces another, whose runs are `stored` if in another form."""

@@ -1,6 +1,7 @@
 """Checkpoints and items of LangGraph on an alias with ENCRYPTION."""
 
 import threading
+from hashlib import sha1
 from importlib.util import find_spec
 from io import StringIO
 from unittest import skipUnless
@@ -20,6 +21,8 @@ from ..utils import each_layout
 
 HAS_LANGGRAPH = find_spec("langgraph") is not None
 if HAS_LANGGRAPH:
+    from langchain_core.messages import AIMessage, HumanMessage
+    from langgraph.checkpoint.base import empty_checkpoint
     from langgraph.types import Command
 
     from conversation_memory.integrations.langgraph import ConversationBaseStore, ConversationSaver
@@ -27,6 +30,14 @@ if HAS_LANGGRAPH:
     from .langgraph_agents import agent, human, thread
 
 needed = skipUnless(HAS_LANGGRAPH and HAS_CRYPTOGRAPHY, "needs langgraph and cryptography")
+
+
+def put_messages(saver, messages, version):
+    checkpoint = empty_checkpoint()
+    checkpoint["channel_values"] = {"messages": messages}
+    checkpoint["channel_versions"] = {"messages": f"{version:06.1f}"}
+    config = thread(checkpoint_ns="")
+    saver.put(config, checkpoint, {}, checkpoint["channel_versions"])
 
 
 class SecretCase(EncryptedTestCase):
@@ -65,6 +76,26 @@ class SecretThreadTests:
         assert texts[-1] == "It is sunken."
         assert self.has_words("lighthouse", "Oslo", "Atlantis", "sunken", "weather") == []
         assert len([*ConversationSaver(self.index).list(thread(), filter={"step": 1})]) == 1
+
+    def test_no_id_is_made_of_a_text_that_is_encrypted(self):
+        def texts(index):
+            return [run.input.text for run in index.driver("t").load()[0]]
+
+        saver, said = ConversationSaver(self.index), []
+        for number, text in enumerate(("yes", "no", "yes")):
+            said = [*said, HumanMessage(text)]  # without an id, as add_messages would give it
+            put_messages(saver, said, number)
+            assert self.has_words(sha1(f"{number} human {text}".encode()).hexdigest()) == []
+            said = [*said, AIMessage("Good.")]
+            put_messages(saver, said, number + 0.5)
+            assert texts(self.index) == ["yes", "no", "yes"][: number + 1]
+        with self.keys_are("b", "a") as index:
+            for _ in range(2):
+                said = [*said, HumanMessage("no"), AIMessage("Good.")]
+                put_messages(ConversationSaver(index), said, len(said))
+                index.rotate_keys()
+            assert texts(index) == ["yes", "no", "yes", "no", "no"]
+            assert index.driver("t").open_runs() == []
 
     def test_a_message_is_kept_once(self):
         for word in ("one", "two", "three"):

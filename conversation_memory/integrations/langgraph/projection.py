@@ -28,6 +28,7 @@ from langchain_core.messages import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from ...documents import Document
+from ...encryption.sealing import TURN, Sealing
 from ...exceptions import ReplyLost, RunNotFound
 from ...layouts import ConversationRef, Layout
 from ...messages.formats import OPENAI, find_format, plain
@@ -65,6 +66,7 @@ class ThreadTurn:
     messages: Sequence[BaseMessage]
     position: int
     digests: Sequence[bytes]
+    salt: str = ""
 
     @property
     def digest(self) -> str:
@@ -74,8 +76,9 @@ class ThreadTurn:
     def id(self) -> str:
         """That of the message of the user; without one, what its place and its text make."""
         first = next(filter(_is_human, self.messages), self.messages[0])
-        text = f"{self.position} {first.type} {first.text}".encode("utf-8", "surrogatepass")
-        return first.id or sha1(text, usedforsecurity=False).hexdigest()
+        text = f"{self.salt}{self.position} {first.type} {first.text}"
+        encoded = text.encode("utf-8", "surrogatepass")
+        return first.id or sha1(encoded, usedforsecurity=False).hexdigest()
 
     @cached_property
     def turn(self) -> Turn:
@@ -101,9 +104,12 @@ class ThreadTurn:
 
 
 def thread_turns(
-    messages: Sequence[BaseMessage], digests: Sequence[bytes] | None = None
+    messages: Sequence[BaseMessage], digests: Sequence[bytes] | None = None, salt: str = ""
 ) -> list[ThreadTurn]:
-    """The turns of a thread, cut where a message list cuts them."""
+    """The turns of a thread, cut where a message list cuts them.
+
+    With a secret `salt`, no id tells which text it was made of.
+    """
     digests = digests or [*map(digest_of, messages)]
     groups: list[list[BaseMessage]] = []
     for message in messages:
@@ -113,7 +119,7 @@ def thread_turns(
         groups[-1].append(message)
     left = iter(digests)
     turns = [
-        ThreadTurn(group, position, [*islice(left, len(group))])
+        ThreadTurn(group, position, [*islice(left, len(group))], salt)
         for position, group in enumerate(groups)
     ]
     return [*{turn.id: turn for turn in turns}.values()]
@@ -143,12 +149,16 @@ def _call(made: ToolCall) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ShownThread:
-    """What the projection has written: id and digest of each run, and of the open one."""
+    """What the projection has written: id and digest of each run, and of the open one.
+
+    The salt of the ids stays the same, whatever key is the newest.
+    """
 
     runs: Sequence[tuple[str, str]] = ()
     open: str = ""
     digest: str = ""
     token: str = ""  # of the open run
+    salt: str = ""
 
     @classmethod
     def read(cls, text: bytes) -> ShownThread:
@@ -156,12 +166,18 @@ class ShownThread:
         if not text:
             return cls()
         runs, *rest = json.loads(text)
-        open, digest, token = map(_text, rest)
-        return cls([(_text(id), _text(of)) for id, of in runs], open, digest, token)
+        open, digest, token, salt = map(_text, rest)
+        return cls([(_text(id), _text(of)) for id, of in runs], open, digest, token, salt)
+
+    def salted(self, sealing: Sealing | None, id: bytes) -> ShownThread:
+        """With the salt of a thread that nothing is shown of yet, if it is encrypted."""
+        if sealing is None or self.runs or self.open:
+            return self
+        return replace(self, salt=self.salt or sealing.digest(TURN, id))
 
     @property
     def text(self) -> bytes:
-        parts = [[*map(list, self.runs)], self.open, self.digest, self.token]
+        parts = [[*map(list, self.runs)], self.open, self.digest, self.token, self.salt]
         return json.dumps(parts, separators=(",", ":")).encode()
 
 
@@ -186,7 +202,8 @@ class Projection:
     def show(self, turns: list[ThreadTurn], *, anew: bool = False) -> Operation[ShownThread]:
         """Write what has changed. With `anew`, it is not known what was written last."""
         open = turns.pop() if turns and turns[-1].is_open else None
-        shown = ShownThread([(turn.id, turn.digest) for turn in turns])
+        runs = [(turn.id, turn.digest) for turn in turns]
+        shown = ShownThread(runs, salt=self.before.salt)
         old, same = self.before.runs, 0
         while same < min(len(old), len(turns)) and old[same] == shown.runs[same]:
             same += 1
@@ -269,4 +286,4 @@ class Projection:
         elif before.digest != turn.digest:
             with suppress(ReplyLost):  # somebody is answering it, or has ended it
                 token = yield from self._replies.amend(turn.run(), token)
-        return ShownThread(shown.runs, turn.id, turn.digest, token.decode())
+        return replace(shown, open=turn.id, digest=turn.digest, token=token.decode())

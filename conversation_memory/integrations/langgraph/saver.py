@@ -8,6 +8,7 @@ from datetime import timedelta
 from random import getrandbits
 from typing import Any
 
+from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     BaseCheckpointSaver,
@@ -37,9 +38,10 @@ from .checkpoints import (
 from .codec import CheckpointCodec
 from .configs import OWNER, naming, where, without_owner
 from .history import History, Threads, Wanted, matching, superseded
-from .projection import Projection, ShownThread, ThreadTurn, as_messages, thread_turns
+from .projection import Projection, ShownThread, as_messages, thread_turns
 
-Turns = list[ThreadTurn]  # as the saver has a method of that name
+# Messages, and their digests if they are known.
+Said = tuple[Sequence[BaseMessage], Sequence[bytes] | None]
 
 
 class ConversationSaver(BaseCheckpointSaver[str]):
@@ -152,8 +154,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         putting = thread.put(kept, encoded, new, run, version)
         found = yield from self._guarded(thread, putting)
         if found != b"same":
-            turns = thread_turns(shown or [], _digests(new, self.messages))
-            showing = self._show(thread, kept.name.id, turns, version, found)
+            said = shown or [], _digests(new, self.messages)
+            showing = self._show(thread, kept.name.id, said, version, found)
             yield from self._guarded(thread, showing)
         return naming(config, thread.ref, kept.name)
 
@@ -163,7 +165,7 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         self,
         thread: Checkpoints,
         id: bytes,
-        turns: Turns,
+        said: Said,
         version: bytes,
         found: bytes,
     ) -> Operation[None]:
@@ -173,6 +175,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
             before = ShownThread.read(thread.opened(found[4:]))
         except (TypeError, ValueError):
             before, anew = ShownThread(), True
+        before = before.salted(thread.layout.sealing, thread.ref.id)
+        turns = thread_turns(*said, before.salt)
         projection = Projection(thread.layout, thread.ref, before)
         shown = yield from projection.show(turns, anew=anew)
         yield from thread.shown(id, shown.text, version)
@@ -268,8 +272,8 @@ class ConversationSaver(BaseCheckpointSaver[str]):
         value = left["channel_values"].get(self.messages or "") if version else []
         messages = as_messages(value)
         if shown and messages is not None:
-            turns, found = thread_turns(messages), b"next" + shown
-            yield from self._show(thread, b"", turns, encode(str(version)), found)
+            said = messages, None
+            yield from self._show(thread, b"", said, encode(str(version)), b"next" + shown)
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """The next version of a channel; two branches of a thread never make the same."""
