@@ -138,10 +138,14 @@ class ConversionTests(SimpleTestCase):
     @given(damaged)
     def test_what_griptape_reads_we_read_and_the_rest_is_a_text(self, data):
         read = read_artifact(data)
+        # We import no module, whatever its name.
+        known = {key: value for key, value in data.items() if key != "module_name"}
         try:
-            theirs = BaseArtifact.from_dict({**data, "id": "1", "name": "2"})
+            theirs = BaseArtifact.from_dict({**known, "id": "1", "name": "2"})
         except Exception:
-            assert isinstance(read, TextArtifact)
+            # Of JSON, Griptape does not read what it wrote itself, such as [null].
+            kinds = {"JsonArtifact": JsonArtifact | TextArtifact}.get(data["type"], TextArtifact)
+            assert isinstance(read, kinds)
             return
         ours = read_artifact({**data, "id": "1", "name": "2"})
         if data["type"] == "JsonArtifact":  # of whose numbers Griptape reads no fractions
