@@ -147,7 +147,7 @@ class ConversionTests(SimpleTestCase):
             kinds = {"JsonArtifact": JsonArtifact | TextArtifact}.get(data["type"], TextArtifact)
             assert isinstance(read, kinds)
             return
-        ours = read_artifact({**data, "id": "1", "name": "2"})
+        ours = read_artifact({**known, "id": "1", "name": "2"})
         if data["type"] == "JsonArtifact":  # of whose numbers Griptape reads no fractions
             assert type(ours) is type(theirs)
         else:
