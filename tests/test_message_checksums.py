@@ -113,6 +113,11 @@ class StoredTurnTests(SimpleTestCase):
         ):
             assert self.same([text, damaged, text], FORMATS["openai"])
 
+    def test_a_text_whose_end_was_damaged_is_noticed(self):
+        text = stored(CALLED).to_list()
+        for end in (b"\0}]", b'"\0]', b'"}\0', b'"}', b""):
+            assert self.same([text, text[:-3] + end], FORMATS["openai"])
+
     def test_a_damaged_run_is_named_by_its_position(self):
         with self.assertRaisesMessage(Damaged, "run 12 is damaged"):
             messages_in([stored(CALLED).to_list(), b"["], FORMATS["openai"], 11)

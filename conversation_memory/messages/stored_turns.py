@@ -18,8 +18,9 @@ from .parts import Message
 from .turns import CHECKSUM, FORMAT, MESSAGES, messages_of
 
 # The text of such a run in a list, as Turn.run() and compact.py make it: `[id,input,output,`, these
-# members, and `}]`. No string has such bytes within, as each of its quotes is escaped.
-_id = re.compile(rb'\["[^"\\]*",').match
+# members, and `}]`. No string has such bytes within, as each of its quotes is escaped. The id, which
+# is not in the checksum, must be ASCII.
+_id = re.compile(rb'\["[ !#-\[\]-~]*",').match
 _MESSAGES = b',{"%b":' % MESSAGES.encode()
 _CLOSING = len('12345678"}]')
 
@@ -97,5 +98,5 @@ def _checked(text: bytes, end: int) -> bytes:
         return text
     messages = text[split + len(_MESSAGES) : end]
     checked = b"[%b,%b]" % (text[id.end() : split], messages)
-    is_right = b"%08x" % crc32(checked) == text[-_CLOSING : 8 - _CLOSING]
+    is_right = b'%08x"}]' % crc32(checked) == text[-_CLOSING:]
     return messages if is_right else text
