@@ -11,6 +11,7 @@ from conversation_memory.search import scan as scanning
 from conversation_memory.search_index.index_state import SearchState
 from conversation_memory.search_index.reasons import Reason
 
+from .clusters import wait_until
 from .encrypted_search import MOST, NOTHING, SOME, EncryptedSearchCase
 from .encrypting import encryption
 from .searching import SearchTests, settled
@@ -141,7 +142,8 @@ class ShownTests:
             assert "key 'a'" in str(failures[0])
             index.check(fix=True)
         assert self.documents() == documents
-        assert len(self.index.search("lighthouse")) == 1
+        # RediSearch may still scan for its index, which it has to make anew.
+        wait_until(lambda: len(self.index.search("lighthouse")) == 1)
 
 
 class EmbeddingTests(EncryptedSearchCase):
