@@ -18,8 +18,8 @@ from .parts import Message
 from .turns import CHECKSUM, FORMAT, MESSAGES, messages_of
 
 # The text of such a run in a list, as Turn.run() and compact.py make it: `[id,input,output,`, these
-# members, and `}]`. No string has such bytes within, as each of its quotes is escaped. The id, which
-# is not in the checksum, must be ASCII.
+# members, and `}]`. No string has such bytes within, as each of its quotes is escaped. The id, of
+# which the checksum is not, must be ASCII.
 _id = re.compile(rb'\["[ !#-\[\]-~]*",').match
 _MESSAGES = b',{"%b":' % MESSAGES.encode()
 _CLOSING = len('12345678"}]')
