@@ -70,8 +70,10 @@ class WaitingTests(ServerTestCase):
                     assert not connection.is_connected
                 await connection.connect()
                 writer = connection._writer
-                with self.stopped(), self.assertRaisesMessage(RedisTimeoutError, "writing"):
+                with self.stopped(), self.assertRaises(RedisTimeoutError):
                     await connection.send_command("SET", "k", "x" * 20_000_000)
+                    # Python 3.12.1 and 3.13.0 buffer it without waiting (cpython#127655).
+                    await connection.read_response()
                 assert not connection.is_connected
                 writer.transport.abort()  # or it would send the rest
             finally:
