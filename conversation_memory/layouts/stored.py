@@ -13,7 +13,6 @@ from ..documents import Document, Runs
 from ..encryption.sealing import sealing_of
 from ..exceptions import (
     ConversationCorrupt,
-    ConversationMemoryError,
     ConversationTooLarge,
     Damaged,
     RedisDenied,
@@ -23,7 +22,7 @@ from ..exceptions import (
 )
 from ..keys import Keys, decode, encode
 from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
-from ..redis_io.operations import Command, Operation, T, single
+from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, lenient
 from ..search_index.index_state import IndexState
@@ -268,41 +267,6 @@ class StoredConversation(ConversationFailures, ABC):
                 chosen.append(run)
             before = page.start
         return chosen[::-1]
-
-    def guarded(self, ref: ConversationRef, operation: Operation[T]) -> Operation[T]:
-        """`operation` on one conversation, with damage told as an error about it."""
-        try:
-            return (yield from operation)
-        except Damaged as damage:
-            failure: ConversationMemoryError = self.damaged(ref, damage)
-        except RedisMisconfigured as error:
-            if not is_wrong_type(error):
-                raise
-            failure = error
-            with suppress(RedisDenied):
-                failure = (yield from self.mistyped(ref)) or error
-        raise failure from failure.__cause__
-
-    def mistyped(self, ref: ConversationRef) -> Operation[ConversationMemoryError | None]:
-        """The error for a conversation of which a key has another type; None if all are right."""
-        open = self.keys.open(ref.id)
-        keys = {self.keys.record(ref.id): b"hash", self.keys.runs(ref.id): b"list", open: b"hash"}
-        keys[self.keys.checkpoints(ref.id)] = b"hash"
-        for name in (yield single("HKEYS", open, otherwise=[])):
-            if name.startswith(b"state:"):
-                keys[self.keys.chunks(ref.id, name[6:])] = b"stream"
-        calls: list[Command[Any]] = [single("TYPE", key) for key in keys]
-        calls.append(single("HGET", self.keys.content(ref.id), ref.id))
-        # If the record has another type, only the recency index of the owner tells the owner.
-        calls.append(single("ZSCORE", self.keys.recency(ref.owner), ref.id))
-        *types, field, score = yield calls
-        for (key, type), found in zip(keys.items(), types, strict=True):
-            if found not in (type, b"none"):
-                if ref.scoped and score is None:
-                    return self.not_found(ref)
-                what = f"the key {decode(key)!r} is a {found.decode()}, not a {type.decode()}"
-                return self.corrupt(ref, field or b"", what)
-        return None
 
     def _seen(self, ref: ConversationRef, snapshot: Snapshot) -> ConversationRef:
         """The reference with its true owner. Raises if the caller must not see it."""

@@ -5,8 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from ..conf import WaitSettings
-from ..exceptions import ConversationMemoryError, RedisNotReplicated
+from ..exceptions import RedisNotReplicated
 from .operations import Command, Operation, Step, T, single
+from .relaying import relayed
 from .scripts import as_read_only, writes
 from .step_kinds import Ahead
 
@@ -21,53 +22,41 @@ def replicated(operation: Operation[T], wait: WaitSettings | None, alias: str) -
 
 def _replicated(operation: Operation[T], wait: WaitSettings, alias: str) -> Operation[T]:
     confirm: Command[int] = single("WAIT", wait.replicas, wait.timeout)
-    send: Any = operation.send
-    value: Any = None
     having = wait.replicas
     pending: list[Any] = []  # futures of writes
-    try:
-        while True:
-            step = send(value)
-            try:
-                if isinstance(step, Ahead) and _is_write(step.work):
-                    value = yield Ahead([*_commands(step.work), confirm])
-                    pending.append(value)
-                elif step in pending:
-                    pending.remove(step)
-                    *value, acked = yield step
-                    having = min(having, acked)
-                elif _is_write(step):
-                    *value, acked = yield [*_commands(step), confirm]
-                    having = min(having, acked)
-                    value = value[0] if isinstance(step, Command) else value
-                else:
-                    value = yield step
-                send = operation.send
-            except ConversationMemoryError as error:
-                send, value = operation.throw, error
-    except StopIteration as stop:
-        if having < wait.replicas:
-            raise RedisNotReplicated(
-                f"Redis of alias {alias!r} has stored the write, but only {having} of "
-                f"{wait.replicas} replicas confirmed it within {wait.timeout} ms (WAIT)."
-            ) from None
-        return stop.value  # type: ignore[no-any-return]
+
+    def sent(step: Step) -> Operation[Any]:
+        nonlocal having
+        if isinstance(step, Ahead) and _is_write(step.work):
+            future = yield Ahead([*_commands(step.work), confirm])
+            pending.append(future)
+            return future
+        if step in pending:
+            pending.remove(step)
+            *answers, acked = yield step
+        elif _is_write(step):
+            *answers, acked = yield [*_commands(step), confirm]
+        else:
+            return (yield step)
+        having = min(having, acked)
+        return answers[0] if isinstance(step, Command) else answers
+
+    result = yield from relayed(operation, sent)
+    if having < wait.replicas:
+        raise RedisNotReplicated(
+            f"Redis of alias {alias!r} has stored the write, but only {having} of "
+            f"{wait.replicas} replicas confirmed it within {wait.timeout} ms (WAIT)."
+        )
+    return result
 
 
 def read_only(operation: Operation[T]) -> Operation[T]:
     """`operation`, whose scripts may run on a replica if they do not write."""
-    send: Any = operation.send
-    value: Any = None
-    try:
-        while True:
-            step = send(value)
-            try:
-                value = yield _read_only(step)
-                send = operation.send
-            except ConversationMemoryError as error:
-                send, value = operation.throw, error
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+    return relayed(operation, _sent_to_replica)
+
+
+def _sent_to_replica(step: Step) -> Operation[Any]:
+    return (yield _read_only(step))
 
 
 def _read_only(step: Step) -> Step:

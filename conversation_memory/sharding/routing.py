@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..exceptions import ConversationMemoryError
 from ..indexes import ConversationIndex
 from ..keys import encode
 from ..redis_io.operations import Command, Operation, Step, T
+from ..redis_io.relaying import relayed
 from .across import Across, Answers
 
 _WITHOUT_KEYS = frozenset("CONFIG INFO TIME".split())
@@ -34,18 +34,7 @@ def finder(shards: Sequence[ConversationIndex]) -> Find:
 
 def routed(operation: Operation[T], find: Find) -> Operation[T]:
     """`operation`, whose Commands go to the shards of their keys."""
-    send: Any = operation.send
-    value: Any = None
-    try:
-        while True:
-            step = send(value)
-            try:
-                value = yield from _sent(step, find)
-                send = operation.send
-            except ConversationMemoryError as error:
-                send, value = operation.throw, error
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
+    return relayed(operation, lambda step: _sent(step, find))
 
 
 def _sent(step: Step, find: Find) -> Operation[Any]:
