@@ -124,21 +124,7 @@ def _page(
     """The best hits of all shards, as far as it is known which are the best."""
     results = answers.results
     rest = {shard: found.hits[positions[shard].skipped :] for shard, found in results.items()}
-    taken = dict.fromkeys(results, 0)
-    rank, hits = _rank(request), list[Hit]()
-    # At equal times, one direction is the reverse of the other.
-    sign = -1 if request.order_by == "time" else 1
-    order = {shard: sign * number for number, shard in enumerate(results)}
-    heads = [(rank(left[0]), order[shard], shard) for shard, left in rest.items() if left]
-    heapq.heapify(heads)
-    while heads and len(hits) < request.limit:
-        _, number, shard = heapq.heappop(heads)
-        hits.append(rest[shard][taken[shard]])
-        taken[shard] += 1
-        if taken[shard] < len(rest[shard]):
-            heapq.heappush(heads, (rank(rest[shard][taken[shard]]), number, shard))
-        elif results[shard].next is not None:
-            break  # its next hit may be better than those of the others
+    hits, taken = _best(request, results, rest)
     after = positions | {
         shard: positions[shard].after(found, taken[shard], request.order_by)
         for shard, found in results.items()
@@ -154,6 +140,30 @@ def _page(
         [] if hits else [*dict.fromkeys(suggestions)][:_MOST_SUGGESTIONS],
         any(found.scanned for found in results.values()),
     )
+
+
+def _best(
+    request: Request,
+    results: dict[ConversationIndex, SearchResults],
+    rest: dict[ConversationIndex, list[Hit]],
+) -> tuple[list[Hit], dict[ConversationIndex, int]]:
+    """The hits of a page, and how many of each shard they are."""
+    taken = dict.fromkeys(results, 0)
+    rank, hits = _rank(request), list[Hit]()
+    # At equal times, one direction is the reverse of the other.
+    sign = -1 if request.order_by == "time" else 1
+    order = {shard: sign * number for number, shard in enumerate(results)}
+    heads = [(rank(left[0]), order[shard], shard) for shard, left in rest.items() if left]
+    heapq.heapify(heads)
+    while heads and len(hits) < request.limit:
+        _, number, shard = heapq.heappop(heads)
+        hits.append(rest[shard][taken[shard]])
+        taken[shard] += 1
+        if taken[shard] < len(rest[shard]):
+            heapq.heappush(heads, (rank(rest[shard][taken[shard]]), number, shard))
+        elif results[shard].next is not None:
+            break  # its next hit may be better than those of the others
+    return hits, taken
 
 
 def _rank(request: Request) -> Callable[[Hit], float]:
