@@ -46,9 +46,8 @@ def store_oddities(index: ConversationIndex) -> None:
     artifact = {"type": "HologramArtifact", "value": {"depth": 3}, "colours": ["red", "blue"]}
     run = {"type": "Run", "id": "odd-1", "input": {"type": "TextArtifact", "value": "Project it."}}
     odd = json.dumps({"runs": [{**run, "output": artifact}], "metadata": {"source": "lab"}})
-    redis = index.driver().client
-    redis.hsetnx(index.name, "sample-odd", odd)
-    redis.hsetnx(index.name, "sample-damaged", odd[: len(odd) // 2])
+    for id, document in (("sample-odd", odd), ("sample-damaged", odd[: len(odd) // 2])):
+        index.driver(id).client.hsetnx(index.shard_of(id).name, id, document)
 
 
 def index_oddities(index: ConversationIndex) -> None:
