@@ -18,6 +18,7 @@ from example_project.chat import seeding
 from example_project.chat.samples import samples
 from example_project.chat.seeding import USERS
 
+from .sharding import ShardsTestCase
 from .utils import RedisTestCase
 
 User = get_user_model()
@@ -92,6 +93,12 @@ class SampleTests(SeedTestCase):
         for sample in samples():
             for run in sample.runs[:10]:
                 assert StockRun.from_dict(run.to_dict()).id == run.id
+
+
+class ShardedSampleTests(ShardsTestCase):
+    test_what_other_programs_leave_behind = (
+        SampleTests.test_what_other_programs_leave_behind_belongs_to_nobody
+    )
 
 
 class FileTests(SeedTestCase):
