@@ -86,17 +86,30 @@ class Answers(Generic[T]):
 class Across(Elsewhere, Generic[T]):
     """Runs `ask(shard)` for each of the shards. Yielding it returns their `Answers`.
 
-    One `is_read` may be asked again, and that of all shards of a server is sent together.
+    One `is_read` may be asked again, and that of all shards of a server is sent together. Shards
+    that everything leaves are asked before the others, so that nothing is missed on its way. `name`
+    stands for the method that is running.
     """
 
-    def __init__(self, shards: Sequence[ConversationIndex], ask: Ask[T], *, is_read: bool = False):
-        self._shards, self._ask, self._is_read = shards, ask, is_read
+    def __init__(
+        self,
+        shards: Sequence[ConversationIndex],
+        ask: Ask[T],
+        *,
+        is_read: bool = False,
+        name: str = "",
+    ):
+        self._shards, self._ask, self._is_read, self._name = shards, ask, is_read, name
         self._answers: Answers[T] = Answers()
         self._is_stopped = False
 
     @sensitive
     def take(self) -> Answers[T]:
-        parts = self._parts(lambda shard: shard._connection.client)
+        for shards in self._in_order():
+            self._take_some(self._parts(shards, lambda shard: shard._connection.client))
+        return self._sorted()
+
+    def _take_some(self, parts: list[Part]) -> None:
         while parts:
             if len(parts) == 1:
                 outcomes = [self._take(parts[0])]
@@ -105,11 +118,15 @@ class Across(Elsewhere, Generic[T]):
             else:
                 outcomes = self._take_all(parts)
             parts = self._settled(parts, outcomes)
-        return self._sorted()
 
     @sensitive
     async def atake(self) -> Answers[T]:
-        parts = self._parts(lambda shard: shard._connection.async_client)
+        for shards in self._in_order():
+            parts = self._parts(shards, lambda shard: shard._connection.async_client)
+            await self._atake_some(parts)
+        return self._sorted()
+
+    async def _atake_some(self, parts: list[Part]) -> None:
         room = asyncio.Semaphore(_MOST)
 
         async def bounded(part: Part) -> Any:
@@ -126,14 +143,18 @@ class Across(Elsewhere, Generic[T]):
                 await asyncio.wait(tasks)
                 raise
             parts = self._settled(parts, outcomes)
-        return self._sorted()
 
-    def _parts(self, client: Callable[[ConversationIndex], Any]) -> list[Part]:
+    def _in_order(self) -> list[Part]:
+        leaving = [shard for shard in self._shards if shard._layout.keys.is_leaving]
+        others = [shard for shard in self._shards if not shard._layout.keys.is_leaving]
+        return [part for part in (leaving, others) if part]
+
+    def _parts(self, shards: Part, client: Callable[[ConversationIndex], Any]) -> list[Part]:
         """The shards, those that are asked together as one part."""
-        if not self._is_read or len(self._shards) == 1:
-            return [(shard,) for shard in self._shards]
+        if not self._is_read or len(shards) == 1:
+            return [(shard,) for shard in shards]
         parts: dict[Hashable, list[ConversationIndex]] = {}
-        for shard in self._shards:
+        for shard in shards:
             parts.setdefault(_node(client(shard)), []).append(shard)
         return [*parts.values()]
 
@@ -149,19 +170,19 @@ class Across(Elsewhere, Generic[T]):
                 raise
 
     def _job(self, part: Part) -> Job:
-        name, shard = _method.get(), part[0]
+        name, shard = self._name or _method.get(), part[0]
         asked = shard._asked(self._operation(part), may_lag=shard._may_lag(name))
         return Job(shard._client(name), asked, shard.alias)
 
     def _take(self, part: Part) -> list[T] | ConversationMemoryError:
-        name = _method.get()
+        name = self._name or _method.get()
         try:
             return part[0]._perform(part[0]._client(name), self._operation(part), name)
         except ConversationMemoryError as error:
             return error
 
     async def _atake(self, part: Part) -> list[T] | ConversationMemoryError:
-        name = _method.get()
+        name = self._name or _method.get()
         try:
             client = part[0]._async_client(name)
             return await part[0]._aperform(client, self._operation(part), name)

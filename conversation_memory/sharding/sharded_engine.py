@@ -68,15 +68,19 @@ class Position:
 
 
 class ShardedEngine(Engine):
-    """See Engine: a search asks all of the `shards`."""
+    """See Engine: a search asks all shards."""
 
-    def __init__(
-        self, layout: Layout, listing: ShardedListing, shards: Sequence[ConversationIndex]
-    ):
+    def __init__(self, layout: Layout, listing: ShardedListing):
         super().__init__(layout, listing)
-        self._sharded, self._shards = listing, shards
+        self._sharded = listing
+
+    @property
+    def _shards(self) -> Sequence[ConversationIndex]:
+        return self._sharded.move.shards
 
     def search(self, request: Request) -> Operation[SearchResults]:
+        if request.filters.conversation is not None:
+            yield from self._sharded.move.arrived([request.filters.conversation])
         shards = self._of(request)
         if request.is_hopeless or len(shards) == 1:
             answers: Answers[SearchResults] = yield Across(
@@ -95,6 +99,8 @@ class ShardedEngine(Engine):
         return _page(request, positions, answers)
 
     def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, Reasons]]:
+        if request.filters.conversation is not None:
+            yield from self._sharded.move.arrived([request.filters.conversation])
         answers: Answers[tuple[Counts, Reasons]] = yield Across(
             self._of(request), lambda shard: shard._engine._counts(request, grouping), is_read=True
         )

@@ -1,6 +1,6 @@
 """The operations that read all conversations of an index over several shards."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -8,24 +8,22 @@ from ..collection.listing import Front, Listing
 from ..collection.selection import PageKey
 from ..collection.summaries import Summary
 from ..indexes import ConversationIndex
-from ..keys import shard_number
 from ..layouts import Layout
 from ..layouts.refs import Snapshot
 from ..records import ConversationState
 from ..redis_io.operations import Operation
 from .across import Across, Answers, Ask
+from .moving import Move
 
 T = TypeVar("T")
 
-Shards = Sequence[ConversationIndex]
-
 
 class ShardedListing(Listing):
-    """See Listing: lists what is in all of the `shards`."""
+    """See Listing: lists what is in all shards, as `move` knows them."""
 
-    def __init__(self, layout: Layout, shards: Shards):
+    def __init__(self, layout: Layout, move: Move):
         super().__init__(layout)
-        self._shards = shards
+        self.move = move
 
     def front(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Front]:
         def ask(shard: ConversationIndex, most: int) -> Operation[Front]:
@@ -52,13 +50,14 @@ class ShardedListing(Listing):
         oldest_first: bool = False,
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
         """The first of all shards. Each is asked for its share at first, and seldom for more."""
-        share = 2 * limit // len(self._shards) + 10
+        share = 2 * limit // len(self.move.shards) + 10
         for most in (share, limit) if share < limit else (limit,):
             answers: Answers[Front] = yield Across(
-                self._shards, partial(ask, most=most), is_read=True
+                self.move.shards, partial(ask, most=most), is_read=True
             )
             pages = [front.listed for front in answers.some()]
-            every = (key for page in pages for key in page)
+            # What moves may be in two of them, and counts in the later one.
+            every = {key[1]: key for page in pages for key in page}.values()
             merged = sorted(every, reverse=not oldest_first)[:limit]
             ends = [page[-1] for page in pages if len(page) == most]
             if most == limit or all(_is_behind(end, merged, limit, oldest_first) for end in ends):
@@ -73,33 +72,52 @@ class ShardedListing(Listing):
         *,
         glances: bool = False,
     ) -> Operation[tuple[list[Summary], bool]]:
-        parts = self.split(ids)
+        before = yield from self._leaving(ids, glances=glances)
+        parts = self.split(ids, before)
         answers: Answers[Any] = yield Across(
             [*parts],
             lambda shard: shard._listing.existing(parts[shard], owner, fields, glances=glances),
             is_read=True,
         )
         pairs = answers.all()
-        found = in_order(ids, (summary for listed, _ in pairs for summary in listed))
+        old = [it for it in before.values() if owner in (None, it.owner)]
+        found = in_order(ids, (*old, *(summary for listed, _ in pairs for summary in listed)))
         return found, any(moved for _, moved in pairs)
 
-    def summaries(self, ids: Sequence[bytes], *, glances: bool = False) -> Operation[list[Summary]]:
-        parts = self.split(ids)
+    def _leaving(
+        self, ids: Sequence[bytes], *, glances: bool = False
+    ) -> Operation[dict[bytes, Summary]]:
+        """Those that have not moved into their shard yet."""
+        parts = self.move.by_source(ids)
+        if not parts:
+            return {}
         answers: Answers[list[Summary]] = yield Across(
             [*parts],
             lambda shard: shard._listing.summaries(parts[shard], glances=glances),
             is_read=True,
         )
-        return in_order(ids, (summary for listed in answers.all() for summary in listed))
+        found = (summary for listed in answers.all() for summary in listed)
+        return {summary.id: summary for summary in found if summary.exists}
+
+    def summaries(self, ids: Sequence[bytes], *, glances: bool = False) -> Operation[list[Summary]]:
+        before = yield from self._leaving(ids, glances=glances)
+        parts = self.split(ids, before)
+        answers: Answers[list[Summary]] = yield Across(
+            [*parts],
+            lambda shard: shard._listing.summaries(parts[shard], glances=glances),
+            is_read=True,
+        )
+        found = (summary for listed in answers.all() for summary in listed)
+        return in_order(ids, (*before.values(), *found))
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
-        return self._at(self.shard_of(id), lambda shard: shard._listing.inspect(id))
+        return self.at_home(id, lambda shard: shard._listing.inspect(id))
 
     def raw(self, id: bytes) -> Operation[list[bytes]]:
-        return self._at(self.shard_of(id), lambda shard: shard._listing.raw(id))
+        return self.at_home(id, lambda shard: shard._listing.raw(id))
 
     def adopt(self) -> Operation[int]:
-        answers: Answers[int] = yield Across(self._shards, lambda shard: shard._listing.adopt())
+        answers: Answers[int] = yield Across(self.move.shards, lambda shard: shard._listing.adopt())
         return sum(answers.all())
 
     def scan(self, cursor: bytes, count: int = 1000) -> Operation[tuple[bytes, list[bytes]]]:
@@ -116,14 +134,22 @@ class ShardedListing(Listing):
         return sum(answers.all())
 
     def shard_of(self, id: bytes) -> ConversationIndex:
-        return self._shards[shard_number(id, len(self._shards))]
+        return self.move.home(id)
 
-    def split(self, ids: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
+    def split(
+        self, ids: Iterable[bytes], without: Container[bytes] = ()
+    ) -> dict[ConversationIndex, list[bytes]]:
         """The ids in each shard, in the order in which they come."""
         parts: dict[ConversationIndex, list[bytes]] = {}
         for id in ids:
-            parts.setdefault(self.shard_of(id), []).append(id)
+            if id not in without:
+                parts.setdefault(self.shard_of(id), []).append(id)
         return parts
+
+    def at_home(self, id: bytes, ask: Ask[T]) -> Operation[T]:
+        """The result of an operation on the shard of a conversation, which is there then."""
+        yield from self.move.arrived([id])
+        return (yield from self._at(self.shard_of(id), ask))
 
     def _at(self, shard: ConversationIndex, ask: Ask[T]) -> Operation[T]:
         answers: Answers[T] = yield Across([shard], ask)
@@ -137,11 +163,11 @@ class ShardedListing(Listing):
         """One shard after the other, whose number is in the cursor."""
         number, _, inner = cursor.rpartition(b"-")
         position = int(number or 0)
-        shard = self._shards[position]
+        shard = self.move.shards[position]
         inner, ids = yield from self._at(shard, lambda shard: ask(shard._listing, inner))
         if inner == b"0":
             position += 1
-        if position == len(self._shards):
+        if position == len(self.move.shards):
             return b"0", ids
         return b"%d-%b" % (position, inner), ids
 

@@ -1,0 +1,218 @@
+"""An index that may be moving into another number of shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .. import conf
+from ..collection.bulk import Conversion
+from ..drivers import RedisConversationMemoryDriver
+from ..exceptions import RedisMisconfigured, is_wrong_type
+from ..indexes import ConversationIndex
+from ..keys import Id, Keys, encode
+from ..maintenance import logger
+from ..redis_io.operations import Command, Operation, Step, T
+from ..redis_io.relaying import relayed
+from ..redis_io.replicas import replicated
+from ..search.reindex import Failure
+from .across import Across, Answers, running
+from .arriving import closed_for_late
+from .merging import Running, added
+from .moving import Move
+from .routing import KeyNames, Placed, routed, sent
+from .shard_count import (
+    WHOLE,
+    Spread,
+    closed,
+    has_traces,
+    moving_error,
+    note_spread,
+    noted_spread,
+    shard_names,
+)
+
+
+class ReshardedIndex(ConversationIndex):
+    """Knows the shards of an index, which Redis tells, and moves everything into others."""
+
+    def __init__(self, settings: conf.IndexSettings):
+        super().__init__(settings)
+        self._noted = self._shard(self.name)  # where Redis keeps the number of shards
+        self._names = KeyNames(self.name)
+        self._spread = Spread(str(settings.shards))
+        self._move = Move(*self._shards_of(self._spread))
+        self._is_checked = self._is_closed = False
+
+    def _shards_of(self, spread: Spread) -> tuple[list[ConversationIndex], list[ConversationIndex]]:
+        former = shard_names(self.name, spread.before) if spread.before else []
+        sources = [self._shard(name) for name in former]
+        for source in sources:
+            source._layout.keys.leave()
+        return sources, [self._shard(name) for name in shard_names(self.name, spread.now)]
+
+    def _shard(self, name: str) -> ConversationIndex:
+        shard = ConversationIndex(replace(self.settings, index=name, shards=1))
+        shard._layout.telemetry = self._layout.telemetry  # which has the name of the index
+        shard._layout.share_keys(self._layout)
+        return shard
+
+    @property
+    def shards(self) -> Sequence[ConversationIndex]:
+        return self._move.shards
+
+    def shard_of(self, conversation_id: Id) -> ConversationIndex:
+        return self._move.home(encode(conversation_id))
+
+    def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
+        # Not of the index, but of each of its shards.
+        return self._opened(operation, may_lag=may_lag)
+
+    def _opened(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
+        keys, number = self._layout.keys, self.settings.shards
+        noting = noted_spread(keys, self.alias, number)
+        noted = yield from super()._asked(noting, may_lag=may_lag)
+        if noted != self._spread:
+            self._move.over(*self._shards_of(noted))
+            self._spread, self._is_closed = noted, False
+        if noted.before not in ("", WHOLE) and not self._is_closed:
+            yield from self._across(self._move.sources, closed)
+            self._is_closed = True
+        self._is_checked = True
+        return (yield from routed(operation, self._placed))
+
+    def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
+        with running(name):
+            return super()._perform(client, operation, name)
+
+    async def _aperform(self, client: Any, operation: Operation[T], name: str) -> T:
+        with running(name):
+            return await super()._aperform(client, operation, name)
+
+    def following(
+        self, driver: RedisConversationMemoryDriver, operation: Operation[T]
+    ) -> Operation[T]:
+        """`operation` on the conversation of a driver, in the shard where that is by now."""
+        if not self._is_checked:
+            yield from self._look_again()
+        result = yield from relayed(operation, lambda step: self._followed(driver, step))
+        home = self.shard_of(driver._seen.id)
+        driver._connection, driver._layout = home._connection, home._layout
+        return result
+
+    def _followed(self, driver: RedisConversationMemoryDriver, step: Step) -> Operation[Any]:
+        if not isinstance(step, Command | Sequence):
+            return (yield step)
+        if self._is_at_home(driver, step):
+            try:
+                return (yield step)
+            except RedisMisconfigured as error:
+                if not is_wrong_type(error):
+                    raise
+                failure = error
+            yield from self._look_again()
+            if self._is_at_home(driver, step):
+                raise failure from failure.__cause__
+
+        def waiting(operation: Operation[Any]) -> Operation[Any]:
+            return replicated(operation, driver._wait, self.alias)
+
+        own = waiting if driver._wait not in (None, self.settings.wait) else None
+        return (yield from sent(step, lambda it: self._placed(it, driver._seen.id), own))
+
+    def arrived(self, id: bytes) -> Operation[None]:
+        """Make sure that a conversation is in its shard."""
+        return self._move.arrived([id])
+
+    def _is_at_home(
+        self, driver: RedisConversationMemoryDriver, step: Command[Any] | Sequence[Command[Any]]
+    ) -> bool:
+        if self._move.sources:
+            return False
+        home = self._move.home(driver._seen.id)
+        return is_of(home._layout.keys, step if isinstance(step, Command) else step[0])
+
+    def _look_again(self) -> Operation[None]:
+        yield from self._across([self], lambda _: _nothing())
+
+    def _placed(self, command: Command[Any], id: bytes | None = None) -> Operation[Placed]:
+        """The shard of a command, and the command with its names of keys there."""
+        name = self._names.shard(command)
+        if name is None:
+            return self._move.targets[0], command
+        ids, owners = self._names.subjects(command)
+        if id is not None:
+            ids.add(id)
+        yield from self._move.arrived(ids)
+        yield from self._move.arrived(owners, items=True)
+        homes = {*map(self._move.home, (*ids, *owners))}
+        if not homes:
+            homes = {shard for shard in self._move.targets if encode(shard.name) == name}
+        if len(homes) != 1:
+            raise moving_error(self._layout.keys, self.alias, self._spread)
+        [shard] = homes
+        return shard, self._names.at(shard._layout.keys, command)
+
+    def _check_moved(self) -> None:
+        if self._move.sources:
+            raise moving_error(self._layout.keys, self.alias, self._spread)
+
+    def _reshard(
+        self, *, progress: Callable[[Conversion], object] = bool, failure: Failure = logger.warning
+    ) -> Operation[Conversion]:
+        if not self._move.sources and self._spread.number != self.settings.shards:
+            yield from self._begin()
+        if self._spread.number != self.settings.shards:
+            raise moving_error(self._layout.keys, self.alias, self._spread)
+        if not self._move.sources:
+            return Conversion()
+        total = Running(progress, added)
+        moving, move = self._spread, self._move
+        sources, targets = move.sources, move.targets
+        answers: Answers[Conversion] = yield Across(
+            sources, lambda it: move.empty(it, total.of(it), failure), name="move"
+        )
+        done: Conversion = added(answers.all())
+        if not done.failed:
+            yield from self._across(targets, closed_for_late)
+            yield from self._note(moving, Spread(moving.now))
+        return done
+
+    def _begin(self) -> Operation[None]:
+        number = now = str(self.settings.shards)
+        turn = 1
+        while True:
+            first = self._shard(shard_names(self.name, now)[0])
+            if not any((yield from self._across([first], has_traces))):
+                break
+            turn += 1
+            now = f"{number}.{turn}"
+        yield from self._note(self._spread, Spread(now, self._spread.now))
+
+    def _note(self, before: Spread, now: Spread) -> Operation[None]:
+        """Note where the index is, unless another process has, and go there."""
+        yield from self._across([self._noted], lambda keys: note_spread(keys, before, now))
+        yield from self._look_again()
+
+    def _across(
+        self, shards: Sequence[ConversationIndex], ask: Callable[[Keys], Operation[T]]
+    ) -> Operation[list[T]]:
+        answers: Answers[T] = yield Across(
+            shards, lambda shard: ask(shard._layout.keys), name="move"
+        )
+        return answers.all()
+
+
+def is_of(keys: Keys, command: Command[Any]) -> bool:
+    """True if the first key of a command is one of those, or if it has none."""
+    call = command.calls[0]
+    if len(call) == 1:
+        return True
+    key = call[3] if call[0].startswith("EVAL") else call[1]
+    return not isinstance(key, bytes) or key.startswith(keys.root) or key == keys.index
+
+
+def _nothing() -> Operation[None]:
+    return
+    yield
