@@ -1,0 +1,152 @@
+"""What the tests of moves into another number of shards share."""
+
+import itertools
+import threading
+from contextlib import contextmanager
+from unittest import mock
+
+from django.conf import settings
+
+from conversation_memory import ConversationIndex, Run, conf
+from conversation_memory.archive import Dump
+from conversation_memory.redis_io import operations
+from conversation_memory.sharding import ShardedIndex
+
+from .utils import RedisTestCase
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@contextmanager
+def killed_at(number, *, sent):
+    """Kill everything of this process at its round trip of that number, before or after it is sent.
+
+    Nothing is sent any more then. Yields a list that has something in it if that happened.
+    """
+    numbers, happened, lock, exchange = itertools.count(1), [], threading.Lock(), operations._exchange
+
+    def counted(client, calls):
+        with lock:
+            is_last = next(numbers) == number
+            if happened:
+                raise Killed
+            if is_last:
+                happened.append(calls[0][0])
+        if not is_last:
+            return exchange(client, calls)
+        if sent:
+            exchange(client, calls)
+        raise Killed
+
+    with mock.patch.object(operations, "_exchange", counted):
+        yield happened
+
+
+class ReshardTestCase(RedisTestCase):
+    """An index as processes see it whose settings have this or that number of shards."""
+
+    def at(self, shards):
+        entry = {**settings.REDIS["default"], "SHARDS": shards}
+        with self.settings(REDIS={"default": entry}):
+            found = conf.get("default")
+        index = (ShardedIndex if shards > 1 else ConversationIndex)(found)
+        self.addCleanup(index._connection.close)
+        return index
+
+    def wipe(self):
+        for key in self.redis.scan_iter(f"*{self.index.name}*", count=1000):
+            self.redis.delete(key)
+
+    def noted(self):
+        """What Redis has where the hash would be."""
+        return self.redis.get(self.index.name).decode()
+
+    def rest(self, names):
+        """The keys of former shards but their hashes, which say that everything has left."""
+        found = set()
+        for name in names:
+            found |= {*self.redis.scan_iter(f"{{{name}}}:*", count=1000)}
+        return {key for key in found if b"}:call:" not in key}
+
+    def saved(self):
+        """Everything in Redis, for `again()`."""
+        keys = [*self.redis.scan_iter(f"*{self.index.name}*", count=1000)]
+        return {key: self.redis.dump(key) for key in keys if b"}:call:" not in key}
+
+    def again(self, saved):
+        self.wipe()
+        with self.redis.pipeline(transaction=False) as pipe:
+            for key, value in saved.items():
+                pipe.restore(key, 0, value)
+            pipe.execute()
+
+    def fill(self, index):
+        """One conversation of each kind."""
+        index.driver("runs", owner="ann").append(*(Run("q", f"a {n}", id=f"r{n}") for n in range(3)))
+        index.driver("runs", owner="ann").set_title("A title")
+        index.driver("long", ttl=5000).append(Run("q", "x" * 40_000, id="long"))
+        index.driver("empty").store([], {"k": [1.0, {}, "ä"]})
+        index.driver("kept", owner="bob").append(Run("q", "a", id="kept"))
+        index.driver("kept", owner="bob").persist()
+        driver = index.driver("open", owner="ann")
+        for status in ("waiting", "claimed", "failed", "cancelled", "finished"):
+            driver.begin(f"a {status} question", run_id=status)
+            if status != "waiting":
+                reply = driver.reply(status)
+                reply.write("said " * 20)
+                reply.flush()
+            if status == "finished":
+                reply.finish()
+        driver.fail("failed", "no words")
+        driver.cancel("cancelled")
+        shard = index.shard_of("foreign")
+        self.redis.hset(shard.name, "foreign", b'{"runs": [], "metadata": {"by": "others"}}')
+        shard = index.shard_of("damaged")
+        self.redis.hset(shard.name, "damaged", b"\xff{")
+        key = index.shard_of("agent")._layout.keys.checkpoints(b"agent")
+        index.driver("agent").append(Run("q", "a", id="agent"))
+        self.redis.hset(key, mapping={f"field {n}": b"\xff\x00" * n for n in range(1200)})
+
+    def facts(self, index):
+        """Everything that is stored of conversations, wherever it is."""
+        found = {}
+        for shard in index.shards:
+            keys = shard._layout.keys
+            for id in self.redis.hkeys(keys.index):
+                assert id not in found
+                found[id] = self.facts_of(keys, id)
+        return found
+
+    def facts_of(self, keys, id):
+        ask = self.redis
+        record = ask.hgetall(keys.record(id))
+        for name in (b"token", b"tag", b"facets", b"indexed"):
+            record.pop(name, None)
+        known = [keys.runs(id), keys.ids(id), keys.checkpoints(id), keys.open(id)]
+        open = ask.hgetall(keys.open(id))
+        streams = {}
+        for name in open:
+            if name.startswith(b"state:"):
+                stream, reply = keys.chunks(id, name[6:]), keys.reply(id, name[6:])
+                entries = ask.xrange(stream), ask.pexpiretime(stream)
+                streams[name] = *entries, ask.zscore(keys.opened(), reply)
+        owner = record.get(b"owner")
+        orders = [keys.recency(), keys.expiry(), *([keys.recency(owner)] if owner else [])]
+        return (
+            ask.hget(keys.index, id),
+            ask.hpexpiretime(keys.index, id) if self.knows("HPEXPIRETIME") else None,
+            record,
+            ask.lrange(keys.runs(id), 0, -1),
+            ask.get(keys.ids(id)),
+            ask.hgetall(keys.checkpoints(id)),
+            open,
+            streams,
+            [ask.zscore(order, id) for order in orders],
+            [ask.pexpiretime(key) for key in known],
+        )
+
+    def archived(self, index):
+        """The archive without its header, which has the time."""
+        return b"".join(Dump(index)).partition(b"\n")[2]
