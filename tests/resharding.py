@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from unittest import mock
 
 from django.conf import settings
+from redis.exceptions import ConnectionError
 
 from conversation_memory import ConversationIndex, Run, conf
 from conversation_memory.archive import Dump
 from conversation_memory.redis_io import operations
 from conversation_memory.sharding import ShardedIndex
 
+from .sharding import run
 from .utils import RedisTestCase
 
 
@@ -25,7 +27,12 @@ def killed_at(number, *, sent):
 
     Nothing is sent any more then. Yields a list that has something in it if that happened.
     """
-    numbers, happened, lock, exchange = itertools.count(1), [], threading.Lock(), operations._exchange
+    numbers, happened, lock, exchange = (
+        itertools.count(1),
+        [],
+        threading.Lock(),
+        operations._exchange,
+    )
 
     def counted(client, calls):
         with lock:
@@ -44,6 +51,20 @@ def killed_at(number, *, sent):
         yield happened
 
 
+@contextmanager
+def failing_at(number):
+    """Let a connection fail at that round trip, again and again."""
+    numbers, exchange = itertools.count(1), operations._exchange
+
+    def counted(client, calls):
+        if next(numbers) == number:
+            raise ConnectionError("The server has closed the connection.")
+        return exchange(client, calls)
+
+    with mock.patch.object(operations, "_exchange", counted):
+        yield
+
+
 class ReshardTestCase(RedisTestCase):
     """An index as processes see it whose settings have this or that number of shards."""
 
@@ -54,6 +75,17 @@ class ReshardTestCase(RedisTestCase):
         index = (ShardedIndex if shards > 1 else ConversationIndex)(found)
         self.addCleanup(index._connection.close)
         return index
+
+    def begun(self, shards):
+        """An index that moves into so many shards, of which nothing has moved yet."""
+        index = self.at(shards)
+        index._run(index._begin(), "reshard")
+        return index
+
+    def moved(self, index, *names):
+        """Let these conversations be in their new shards."""
+        for name in names:
+            index._run(index.arrived(name.encode()), "move")
 
     def wipe(self):
         for key in self.redis.scan_iter(f"*{self.index.name}*", count=1000):
@@ -73,18 +105,21 @@ class ReshardTestCase(RedisTestCase):
     def saved(self):
         """Everything in Redis, for `again()`."""
         keys = [*self.redis.scan_iter(f"*{self.index.name}*", count=1000)]
-        return {key: self.redis.dump(key) for key in keys if b"}:call:" not in key}
+        own = [key for key in keys if b"}:call:" not in key]
+        return {key: (max(0, self.redis.pexpiretime(key)), self.redis.dump(key)) for key in own}
 
     def again(self, saved):
         self.wipe()
         with self.redis.pipeline(transaction=False) as pipe:
-            for key, value in saved.items():
-                pipe.restore(key, 0, value)
+            for key, (expires, value) in saved.items():
+                pipe.restore(key, expires, value, absttl=expires > 0)
             pipe.execute()
 
     def fill(self, index):
         """One conversation of each kind."""
-        index.driver("runs", owner="ann").append(*(Run("q", f"a {n}", id=f"r{n}") for n in range(3)))
+        index.driver("runs", owner="ann").append(
+            *(Run("q", f"a {n}", id=f"r{n}") for n in range(3))
+        )
         index.driver("runs", owner="ann").set_title("A title")
         index.driver("long", ttl=5000).append(Run("q", "x" * 40_000, id="long"))
         index.driver("empty").store([], {"k": [1.0, {}, "ä"]})
@@ -108,6 +143,18 @@ class ReshardTestCase(RedisTestCase):
         key = index.shard_of("agent")._layout.keys.checkpoints(b"agent")
         index.driver("agent").append(Run("q", "a", id="agent"))
         self.redis.hset(key, mapping={f"field {n}": b"\xff\x00" * n for n in range(1200)})
+
+    def fill_little(self, index):
+        """What has a key of each kind."""
+        driver = index.driver("all", owner="ann", ttl=5000)
+        driver.append(run(1, id="r1"))
+        driver.begin("a question", run_id="open")
+        reply = driver.reply("open")
+        reply.write("said " * 20)
+        reply.flush()
+        keys = index.shard_of("all")._layout.keys
+        self.redis.hset(keys.checkpoints(b"all"), mapping={"a field": "a value"})
+        self.redis.hset(index.shard_of("foreign").name, "foreign", b'{"runs": [], "metadata": {}}')
 
     def facts(self, index):
         """Everything that is stored of conversations, wherever it is."""
