@@ -6,12 +6,12 @@
 --       with an owner, ids, when they expire, when the open runs do, how many fields and values of
 --       the record, of the open runs, and times and names in the list of those; then all of them,
 --       and when each further key expires
--- Returns 1, 0 if it arrived before, -1 if it is here otherwise, -2 if a key to rename has expired.
+-- Returns 1, 0 if it arrived before, or everything has, -1 if it is here otherwise, -2 if a key to rename has expired.
 local content, record, recent, expiry, owned, ids, open, opened, arrived = unpack(KEYS, 1, 9)
 local FIRST, STAGED = 14, 10
 local id, has_field, field, expires, score, deadline, has_owner = unpack(ARGV, 1, 7)
 local name = 'conversation:' .. id
-if redis.call('SISMEMBER', arrived, name) == 1 then
+if redis.call('TYPE', arrived).ok == 'string' or redis.call('SISMEMBER', arrived, name) == 1 then
   for i = STAGED, #KEYS, 2 do redis.call('UNLINK', KEYS[i]) end
   return 0
 end

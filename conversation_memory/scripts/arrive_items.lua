@@ -4,7 +4,7 @@
 -- ARGV  what stands for the owner among what has arrived, then the namespaces
 -- Returns 1, 0 if they arrived before, -1 if there are some, -2 if a key to rename has expired.
 local namespaces, arrived = unpack(KEYS, 1, 2)
-if redis.call('SISMEMBER', arrived, ARGV[1]) == 1 then
+if redis.call('TYPE', arrived).ok == 'string' or redis.call('SISMEMBER', arrived, ARGV[1]) == 1 then
   for i = 3, #KEYS, 2 do redis.call('UNLINK', KEYS[i]) end
   return 0
 end

@@ -73,6 +73,16 @@ class ReshardedIndex(ConversationIndex):
         keys, number = self._layout.keys, self.settings.shards
         noting = noted_spread(keys, self.alias, number)
         noted = yield from super()._asked(noting, may_lag=may_lag)
+        yield from self._go_to(noted)
+        try:
+            return (yield from routed(operation, self._placed))
+        except RedisMisconfigured as error:
+            noting = noted_spread(keys, self.alias, number)
+            if not is_wrong_type(error) or noted == (yield from noting):
+                raise
+        raise moving_error(keys, self.alias, self._spread)
+
+    def _go_to(self, noted: Spread) -> Operation[None]:
         if noted != self._spread:
             self._move.over(*self._shards_of(noted))
             self._spread, self._is_closed = noted, False
@@ -80,7 +90,6 @@ class ReshardedIndex(ConversationIndex):
             yield from self._across(self._move.sources, closed)
             self._is_closed = True
         self._is_checked = True
-        return (yield from routed(operation, self._placed))
 
     def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
         with running(name):
