@@ -7,7 +7,7 @@ haste, and whoever copies it last finds that it has arrived. It is deleted only 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from ..search_index.index_state import drop_all
 from .across import Across, Answers
 from .arriving import Failure, take_in, take_in_items
 from .leaving import Leaving, is_left, read_leaving
+from .shard_count import Spread
 
 _BATCH = 50
 _MOST_KNOWN = 100_000
@@ -34,43 +35,50 @@ _KEPT = (*_CONVERSATION, *_ITEMS, b"leaving", b"call")
 Shards = Sequence[ConversationIndex]
 
 
-class Move:
+@dataclass(frozen=True, slots=True)
+class Parts:
     """The shards of an index: what moves from `sources` into `targets`.
 
-    Without sources, everything has moved. `shards` are all of them.
+    Without sources, everything has moved. `known` are conversations that have, and with a true
+    value in front owners of items.
     """
 
-    def __init__(self, sources: Shards, targets: Shards):
-        self.over(sources, targets)
-
-    def over(self, sources: Shards, targets: Shards) -> None:
-        """Let other shards be those of the index."""
-        self._known: set[tuple[bool, bytes]] = set()
-        # In one step, as other threads may be looking at them.
-        self._parts = tuple(sources), tuple(targets)
-        self.shards: Shards = (*sources, *targets)
+    spread: Spread
+    sources: Shards
+    targets: Shards
+    known: set[tuple[bool, bytes]] = field(default_factory=set)
 
     @property
-    def sources(self) -> Shards:
-        return self._parts[0]
-
-    @property
-    def targets(self) -> Shards:
-        return self._parts[1]
+    def shards(self) -> Shards:
+        return (*self.sources, *self.targets)
 
     def home(self, name: bytes) -> ConversationIndex:
         """The shard of a conversation or of the items of an owner."""
-        targets = self.targets
-        return targets[shard_number(name, len(targets))]
+        return self.targets[shard_number(name, len(self.targets))]
+
+    def by_source(self, names: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
+        """The former shards of conversations or owners; none if everything has moved."""
+        parts: dict[ConversationIndex, list[bytes]] = {}
+        for name in names if self.sources else ():
+            source = self.sources[shard_number(name, len(self.sources))]
+            parts.setdefault(source, []).append(name)
+        return parts
+
+
+class Move:
+    """Moves what is in the former shards of an index, whose `parts` others may exchange."""
+
+    def __init__(self, parts: Parts):
+        self.parts = parts  # in one step, as other threads may be looking at them
 
     def arrived(self, names: Iterable[bytes], *, items: bool = False) -> Operation[None]:
         """Make sure that some conversations, or the items of some owners, have moved.
 
         Raises `ConversationConflict` for one that cannot be moved.
         """
-        known = self._known
+        now, known = self.parts, self.parts.known
         unknown = [name for name in names if (items, name) not in known]
-        parts = self.by_source(unknown)
+        parts = now.by_source(unknown)
         if not parts:
             return
         work = self._brought_items if items else self._brought
@@ -84,7 +92,7 @@ class Move:
 
     def owned(self, owner: bytes) -> Operation[None]:
         """Make sure that everything of an owner has moved."""
-        for source in self.sources:
+        for source in self.parts.sources:
             order = source._layout.keys.recency(owner)
             answers: Answers[list[bytes]] = yield Across(
                 [source], partial(_all, order), name="move"
@@ -93,15 +101,6 @@ class Move:
             for start in range(0, len(ids), _BATCH):
                 yield from self.arrived(ids[start : start + _BATCH])
         yield from self.arrived([owner], items=True)
-
-    def by_source(self, names: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
-        """The former shards of conversations or owners; none if everything has moved."""
-        sources = self.sources
-        parts: dict[ConversationIndex, list[bytes]] = {}
-        for name in names if sources else ():
-            source = sources[shard_number(name, len(sources))]
-            parts.setdefault(source, []).append(name)
-        return parts
 
     def _brought(self, source: ConversationIndex, ids: Sequence[bytes]) -> Operation[None]:
         keys = source._layout.keys
@@ -121,7 +120,7 @@ class Move:
         parts: dict[ConversationIndex, list[Leaving]] = {}
         for id, found in zip(ids, (yield from read_leaving(layout.keys, ids)), strict=True):
             if found is not None:
-                parts.setdefault(self.home(id), []).append(found)
+                parts.setdefault(self.parts.home(id), []).append(found)
                 continue
             ref = ConversationRef(id)
             error = yield from layout.mistyped(ref)
@@ -148,7 +147,7 @@ class Move:
         for space in (yield single("ZRANGE", keys.namespaces(owner), 0, -1)):
             if items := (yield from _items(keys.items(owner, space))):
                 spaces[space] = items
-        home = self.home(owner)
+        home = self.parts.home(owner)
         answers: Answers[bool] = yield Across(
             [home], lambda shard: take_in_items(shard._layout.keys, owner, spaces), name="move"
         )

@@ -20,8 +20,8 @@ from ..search.reindex import Failure
 from .across import Across, Answers, running
 from .arriving import closed_for_late
 from .merging import Running, added
-from .moving import Move
-from .routing import KeyNames, Placed, routed, sent
+from .moving import Move, Parts
+from .routing import KeyNames, Placed, sent
 from .shard_count import (
     WHOLE,
     Spread,
@@ -41,16 +41,16 @@ class ReshardedIndex(ConversationIndex):
         super().__init__(settings)
         self._noted = self._shard(self.name)  # where Redis keeps the number of shards
         self._names = KeyNames(self.name)
-        self._spread = Spread(str(settings.shards))
-        self._move = Move(*self._shards_of(self._spread))
-        self._is_checked = self._is_closed = False
+        self._move = Move(self._parts_of(Spread(str(settings.shards))))
+        self._is_checked = False
 
-    def _shards_of(self, spread: Spread) -> tuple[list[ConversationIndex], list[ConversationIndex]]:
+    def _parts_of(self, spread: Spread) -> Parts:
         former = shard_names(self.name, spread.before) if spread.before else []
         sources = [self._shard(name) for name in former]
         for source in sources:
             source._layout.keys.leave()
-        return sources, [self._shard(name) for name in shard_names(self.name, spread.now)]
+        targets = [self._shard(name) for name in shard_names(self.name, spread.now)]
+        return Parts(spread, tuple(sources), tuple(targets))
 
     def _shard(self, name: str) -> ConversationIndex:
         shard = ConversationIndex(replace(self.settings, index=name, shards=1))
@@ -59,11 +59,15 @@ class ReshardedIndex(ConversationIndex):
         return shard
 
     @property
+    def _spread(self) -> Spread:
+        return self._move.parts.spread
+
+    @property
     def shards(self) -> Sequence[ConversationIndex]:
-        return self._move.shards
+        return self._move.parts.shards
 
     def shard_of(self, conversation_id: Id) -> ConversationIndex:
-        return self._move.home(encode(conversation_id))
+        return self._move.parts.home(encode(conversation_id))
 
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
         # Not of the index, but of each of its shards.
@@ -75,20 +79,24 @@ class ReshardedIndex(ConversationIndex):
         noted = yield from super()._asked(noting, may_lag=may_lag)
         yield from self._go_to(noted)
         try:
-            return (yield from routed(operation, self._placed))
+            return (yield from relayed(operation, self._routed))
         except RedisMisconfigured as error:
             noting = noted_spread(keys, self.alias, number)
             if not is_wrong_type(error) or noted == (yield from noting):
                 raise
         raise moving_error(keys, self.alias, self._spread)
 
+    def _routed(self, step: Step) -> Operation[Any]:
+        if not isinstance(step, Command | Sequence):
+            return (yield step)
+        return (yield from self._until_found(lambda: sent(step, self._placed)))
+
     def _go_to(self, noted: Spread) -> Operation[None]:
         if noted != self._spread:
-            self._move.over(*self._shards_of(noted))
-            self._spread, self._is_closed = noted, False
-        if noted.before not in ("", WHOLE) and not self._is_closed:
-            yield from self._across(self._move.sources, closed)
-            self._is_closed = True
+            parts = self._parts_of(noted)
+            if noted.before not in ("", WHOLE):
+                yield from self._across(parts.sources, closed)
+            self._move.parts = parts
         self._is_checked = True
 
     def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
@@ -113,22 +121,31 @@ class ReshardedIndex(ConversationIndex):
     def _followed(self, driver: RedisConversationMemoryDriver, step: Step) -> Operation[Any]:
         if not isinstance(step, Command | Sequence):
             return (yield step)
-        if self._is_at_home(driver, step):
-            try:
+
+        def waiting(operation: Operation[Any]) -> Operation[Any]:
+            return replicated(operation, driver._wait, self.alias)
+
+        def attempt() -> Operation[Any]:
+            if self._is_at_home(driver, step):
                 return (yield step)
+            own = waiting if driver._wait not in (None, self.settings.wait) else None
+            return (yield from sent(step, lambda it: self._placed(it, driver._seen.id), own))
+
+        return (yield from self._until_found(attempt))
+
+    def _until_found(self, attempt: Callable[[], Operation[T]]) -> Operation[T]:
+        """The result of `attempt`, which is repeated if the index has moved meanwhile."""
+        while True:
+            parts = self._move.parts
+            try:
+                return (yield from attempt())
             except RedisMisconfigured as error:
                 if not is_wrong_type(error):
                     raise
                 failure = error
             yield from self._look_again()
-            if self._is_at_home(driver, step):
+            if self._move.parts is parts:
                 raise failure from failure.__cause__
-
-        def waiting(operation: Operation[Any]) -> Operation[Any]:
-            return replicated(operation, driver._wait, self.alias)
-
-        own = waiting if driver._wait not in (None, self.settings.wait) else None
-        return (yield from sent(step, lambda it: self._placed(it, driver._seen.id), own))
 
     def arrived(self, id: bytes) -> Operation[None]:
         """Make sure that a conversation is in its shard."""
@@ -137,9 +154,9 @@ class ReshardedIndex(ConversationIndex):
     def _is_at_home(
         self, driver: RedisConversationMemoryDriver, step: Command[Any] | Sequence[Command[Any]]
     ) -> bool:
-        if self._move.sources:
+        if self._move.parts.sources:
             return False
-        home = self._move.home(driver._seen.id)
+        home = self._move.parts.home(driver._seen.id)
         return is_of(home._layout.keys, step if isinstance(step, Command) else step[0])
 
     def _look_again(self) -> Operation[None]:
@@ -149,43 +166,42 @@ class ReshardedIndex(ConversationIndex):
         """The shard of a command, and the command with its names of keys there."""
         name = self._names.shard(command)
         if name is None:
-            return self._move.targets[0], command
+            return self._move.parts.targets[0], command
         ids, owners = self._names.subjects(command)
         if id is not None:
             ids.add(id)
         yield from self._move.arrived(ids)
         yield from self._move.arrived(owners, items=True)
-        homes = {*map(self._move.home, (*ids, *owners))}
+        homes = {*map(self._move.parts.home, (*ids, *owners))}
         if not homes:
-            homes = {shard for shard in self._move.targets if encode(shard.name) == name}
+            homes = {shard for shard in self._move.parts.targets if encode(shard.name) == name}
         if len(homes) != 1:
             raise moving_error(self._layout.keys, self.alias, self._spread)
         [shard] = homes
         return shard, self._names.at(shard._layout.keys, command)
 
     def _check_moved(self) -> None:
-        if self._move.sources:
+        if self._move.parts.sources:
             raise moving_error(self._layout.keys, self.alias, self._spread)
 
     def _reshard(
         self, *, progress: Callable[[Conversion], object] = bool, failure: Failure = logger.warning
     ) -> Operation[Conversion]:
-        if not self._move.sources and self._spread.number != self.settings.shards:
+        if not self._move.parts.sources and self._spread.number != self.settings.shards:
             yield from self._begin()
         if self._spread.number != self.settings.shards:
             raise moving_error(self._layout.keys, self.alias, self._spread)
-        if not self._move.sources:
+        if not self._move.parts.sources:
             return Conversion()
         total = Running(progress, added)
-        moving, move = self._spread, self._move
-        sources, targets = move.sources, move.targets
+        parts, move = self._move.parts, self._move
         answers: Answers[Conversion] = yield Across(
-            sources, lambda it: move.empty(it, total.of(it), failure), name="move"
+            parts.sources, lambda it: move.empty(it, total.of(it), failure), name="move"
         )
         done: Conversion = added(answers.all())
         if not done.failed:
-            yield from self._across(targets, closed_for_late)
-            yield from self._note(moving, Spread(moving.now))
+            yield from self._across(parts.targets, closed_for_late)
+            yield from self._note(parts.spread, Spread(parts.spread.now))
         return done
 
     def _begin(self) -> Operation[None]:

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..exceptions import RedisMisconfigured, is_wrong_type
 from ..indexes import ConversationIndex
 from ..keys import Keys, encode
-from ..redis_io.operations import Command, Operation, Step, T
-from ..redis_io.relaying import relayed
+from ..redis_io.operations import Command, Operation, Step
 from ..redis_io.scripts import Call
 from .across import Across, Answers
 
@@ -22,26 +20,6 @@ _ALL_KEYS = frozenset("DEL EXISTS UNLINK".split())
 Placed = tuple[ConversationIndex, Command[Any]]
 Place = Callable[[Command[Any]], Operation[Placed]]
 Wrap = Callable[[Operation[Any]], Operation[Any]]
-
-
-def routed(operation: Operation[T], place: Place) -> Operation[T]:
-    """`operation`, whose Commands go where `place` says; once more if that has changed meanwhile."""
-    return relayed(operation, lambda step: _sent(step, place))
-
-
-def _sent(step: Step, place: Place) -> Operation[Any]:
-    if not isinstance(step, Command | Sequence):
-        return (yield step)
-    try:
-        return (yield from sent(step, place))
-    except RedisMisconfigured as error:
-        if not is_wrong_type(error):
-            raise
-        before = error
-    try:
-        return (yield from sent(step, place))
-    except RedisMisconfigured:
-        raise before from before.__cause__
 
 
 def sent(

@@ -76,7 +76,7 @@ class ShardedEngine(Engine):
 
     @property
     def _shards(self) -> Sequence[ConversationIndex]:
-        return self._sharded.move.shards
+        return self._sharded.move.parts.shards
 
     def search(self, request: Request) -> Operation[SearchResults]:
         if request.filters.conversation is not None:

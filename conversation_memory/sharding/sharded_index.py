@@ -81,11 +81,11 @@ class ShardedIndex(ReshardedIndex):
         return Extent(sum(it.conversations for it in found), sum(it.unlisted for it in found))
 
     def _numbered(self, span: Span, offset: int, limit: int) -> Operation[tuple[int, list[bytes]]]:
-        numbering = Numbering(self._sharded, self._move.shards, span)
+        numbering = Numbering(self._sharded, self._move.parts.shards, span)
         return (yield from numbering.page(offset, limit))
 
     def _statistics(self, edges: Sequence[int] = ()) -> Operation[Statistics]:
-        sampled = -(-SAMPLE // len(self._move.shards))
+        sampled = -(-SAMPLE // len(self._move.parts.shards))
 
         def measure(shard: ConversationIndex) -> Operation[Statistics]:
             return statistics(shard._layout.keys, edges, sampled)
@@ -102,13 +102,13 @@ class ShardedIndex(ReshardedIndex):
 
     def _search_state(self) -> Operation[SearchState]:
         answers: Answers[SearchState] = yield Across(
-            self._move.shards, lambda shard: shard._search_state(), is_read=True
+            self._move.parts.shards, lambda shard: shard._search_state(), is_read=True
         )
         return whole_state(answers)
 
     def _examined(self) -> Operation[Health]:
         answers: Answers[Health] = yield Across(
-            self._move.shards, lambda shard: shard._examined(), is_read=True
+            self._move.parts.shards, lambda shard: shard._examined(), is_read=True
         )
         return whole_health(answers)
 
@@ -153,25 +153,29 @@ class ShardedIndex(ReshardedIndex):
             self._check_moved()
         yield from self._move.arrived(map(encode, selection.ids or ()))
         parts = self._split(map(encode, selection.ids or ()))
-        shards = self._move.shards if selection.ids is None else [*parts]
+        shards = self._move.parts.shards if selection.ids is None else [*parts]
         return added([bulk.Pruning(), *(yield from self._each(prune, shards))])
 
     def _reap(self) -> Operation[int]:
-        return sum((yield from self._each(lambda shard: shard._reap(), self._move.targets)))
+        return sum((yield from self._each(lambda shard: shard._reap(), self._move.parts.targets)))
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
         if dry_run:
             return added((yield from self._each(lambda shard: shard._erasing(owner, True))))
         yield from self._move.owned(encode(owner))
-        each = self._each(lambda shard: shard._erasing(owner, False), self._move.targets)
+        each = self._each(lambda shard: shard._erasing(owner, False), self._move.parts.targets)
         return added((yield from each))
 
     def _anonymising(self, owner: Id) -> Operation[int]:
         yield from self._move.owned(encode(owner))
-        return sum((yield from self._each(lambda it: it._anonymising(owner), self._move.targets)))
+        return sum(
+            (yield from self._each(lambda it: it._anonymising(owner), self._move.parts.targets))
+        )
 
     def _fail_abandoned(self) -> Operation[int]:
-        return sum((yield from self._each(lambda it: it._fail_abandoned(), self._move.targets)))
+        return sum(
+            (yield from self._each(lambda it: it._fail_abandoned(), self._move.parts.targets))
+        )
 
     def _convert(
         self,
@@ -224,10 +228,10 @@ class ShardedIndex(ReshardedIndex):
         return merge((yield from self._each(check)))
 
     def embed(self) -> int:
-        return sum(shard.embed() for shard in self._move.targets)
+        return sum(shard.embed() for shard in self._move.parts.targets)
 
     async def aembed(self) -> int:
-        return sum([await shard.aembed() for shard in self._move.targets])
+        return sum([await shard.aembed() for shard in self._move.parts.targets])
 
     def _logged_event(self, message: str, *counts: int, owner: Id) -> dict[str, Any]:
         # For receivers that name their sender, it is an index like any other.
@@ -240,7 +244,7 @@ class ShardedIndex(ReshardedIndex):
         *,
         is_read: bool = False,
     ) -> Operation[list[T]]:
-        chosen = self._move.shards if shards is None else shards
+        chosen = self._move.parts.shards if shards is None else shards
         answers: Answers[T] = yield Across(chosen, ask, is_read=is_read)
         return answers.all()
 
@@ -263,7 +267,9 @@ class ShardedIndex(ReshardedIndex):
         return in_order([*known], _flat(answers.all()))
 
     def __repr__(self) -> str:
-        return f"<ShardedIndex {self.name!r} of {self.alias!r}, {len(self._move.shards)} shards>"
+        return (
+            f"<ShardedIndex {self.name!r} of {self.alias!r}, {len(self._move.parts.shards)} shards>"
+        )
 
 
 def _flat(several: Iterable[Iterable[T]]) -> Iterable[T]:

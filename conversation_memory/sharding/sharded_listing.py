@@ -50,10 +50,10 @@ class ShardedListing(Listing):
         oldest_first: bool = False,
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
         """The first of all shards. Each is asked for its share at first, and seldom for more."""
-        share = 2 * limit // len(self.move.shards) + 10
+        share = 2 * limit // len(self.move.parts.shards) + 10
         for most in (share, limit) if share < limit else (limit,):
             answers: Answers[Front] = yield Across(
-                self.move.shards, partial(ask, most=most), is_read=True
+                self.move.parts.shards, partial(ask, most=most), is_read=True
             )
             pages = [front.listed for front in answers.some()]
             # What moves may be in two of them, and counts in the later one.
@@ -88,7 +88,7 @@ class ShardedListing(Listing):
         self, ids: Sequence[bytes], *, glances: bool = False
     ) -> Operation[dict[bytes, Summary]]:
         """Those that have not moved into their shard yet."""
-        parts = self.move.by_source(ids)
+        parts = self.move.parts.by_source(ids)
         if not parts:
             return {}
         answers: Answers[list[Summary]] = yield Across(
@@ -117,7 +117,9 @@ class ShardedListing(Listing):
         return self.at_home(id, lambda shard: shard._listing.raw(id))
 
     def adopt(self) -> Operation[int]:
-        answers: Answers[int] = yield Across(self.move.shards, lambda shard: shard._listing.adopt())
+        answers: Answers[int] = yield Across(
+            self.move.parts.shards, lambda shard: shard._listing.adopt()
+        )
         return sum(answers.all())
 
     def scan(self, cursor: bytes, count: int = 1000) -> Operation[tuple[bytes, list[bytes]]]:
@@ -134,7 +136,7 @@ class ShardedListing(Listing):
         return sum(answers.all())
 
     def shard_of(self, id: bytes) -> ConversationIndex:
-        return self.move.home(id)
+        return self.move.parts.home(id)
 
     def split(
         self, ids: Iterable[bytes], without: Container[bytes] = ()
@@ -163,11 +165,11 @@ class ShardedListing(Listing):
         """One shard after the other, whose number is in the cursor."""
         number, _, inner = cursor.rpartition(b"-")
         position = int(number or 0)
-        shard = self.move.shards[position]
+        shard = self.move.parts.shards[position]
         inner, ids = yield from self._at(shard, lambda shard: ask(shard._listing, inner))
         if inner == b"0":
             position += 1
-        if position == len(self.move.shards):
+        if position == len(self.move.parts.shards):
             return b"0", ids
         return b"%d-%b" % (position, inner), ids
 
