@@ -3,9 +3,9 @@
 import itertools
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from unittest import mock
 
-from django.conf import settings
 from redis.exceptions import ConnectionError
 
 from conversation_memory import ConversationIndex, Run, conf
@@ -69,12 +69,9 @@ class ReshardTestCase(RedisTestCase):
     """An index as processes see it whose settings have this or that number of shards."""
 
     def at(self, shards):
-        entry = {**settings.REDIS["default"], "SHARDS": shards}
-        with self.settings(REDIS={"default": entry}):
-            found = conf.get("default")
-        index = (ShardedIndex if shards > 1 else ConversationIndex)(found)
-        self.addCleanup(index._connection.close)
-        return index
+        # Other settings for all would close the connections of everybody who writes meanwhile.
+        found = replace(conf.get("default"), shards=shards)
+        return (ShardedIndex if shards > 1 else ConversationIndex)(found)
 
     def begun(self, shards):
         """An index that moves into so many shards, of which nothing has moved yet."""
