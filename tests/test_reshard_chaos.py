@@ -23,7 +23,7 @@ from .writers import written
 
 ROOT = Path(__file__).parent.parent
 SECONDS = float(os.environ.get("CHAOS_SECONDS", 1.5))
-CONVERSATIONS = 200 if SECONDS < 5 else 2000
+CONVERSATIONS = 200 if SECONDS < 5 else 900
 
 
 @each_layout
