@@ -275,8 +275,11 @@ def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) ->
         return _result(step, replies)
     results, position = [], 0
     for command in step:
-        width = len(command.calls) + (2 if len(command.calls) > 1 else 0)
-        results.append(_result(command, replies[position : position + width]))
+        width = 1 if len(command.calls) == 1 else len(command.calls) + 2
+        if width == 1 and type(replies[position]) in _REPLIES:  # the usual way, in short
+            results.append(command.decode(replies[position]))
+        else:
+            results.append(_result(command, replies[position : position + width]))
         position += width
     return results
 
