@@ -299,7 +299,7 @@ class Browsable(Performing):
     def _undecryptable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
         """Those of which a value cannot be decrypted, or read after that."""
         refs = [ConversationRef(summary.id) for summary in doubtful]
-        snapshots = (yield [self._layout.snapshot(ref) for ref in refs]) if refs else []
+        snapshots = yield from self._layout.snapshots(refs)
         found = []
         for summary, ref, snapshot in zip(doubtful, refs, snapshots, strict=True):
             try:
