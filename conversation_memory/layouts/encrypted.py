@@ -51,13 +51,11 @@ class EncryptedConversation(WrittenConversation, ABC):
         documents = yield from self.indexer()
         if documents is None:
             return False
-        document, known = self.document(ref, snapshot), (yield self.indexed_command(ref))
+        document, [known] = self.document(ref, snapshot), (yield from self.seen_documents([ref]))
         if known.is_current and documents.are_newest(document, known.facets, known.suffixes):
             return False
-        change = documents.whole_after(document, known.indexed, known.facets, known.suffixes)
-        time = yield from self._time_of_old(ref)
-        written = yield self.index_command(ref, snapshot, change, time)
-        return written if isinstance(written, list) else True
+        yield from self.index(ref)
+        return True
 
     def _resealed(self, ref: ConversationRef, target: bytes) -> Operation[Resealed]:
         return resealed(self.keys, ref.id, target, is_searched=self.schema is not None)

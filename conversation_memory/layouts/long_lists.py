@@ -22,6 +22,11 @@ _KEPT = 300_000  # ms
 T = TypeVar("T")
 
 
+def may_go_on(texts: Sequence[bytes]) -> bool:
+    """True for a first part that need not be the whole list."""
+    return len(texts) >= FIRST_PART
+
+
 def whole(
     keys: Keys,
     id: bytes,

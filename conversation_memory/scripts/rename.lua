@@ -1,4 +1,4 @@
--- needs: conversation, documents, resealed, hash_anew
+-- needs: conversation, documents, unindex, resealed, hash_anew
 -- Give a conversation another id.
 -- KEYS  ..., record, runs, ids, checkpoints and open runs of the new id
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
@@ -34,6 +34,8 @@ if anew then
   local map = map_of(others, first - 1)
   local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
+  refused = not keeps(stored) and unswept(stored)
+  if refused then return refused end
   put_replies(fields, streams)
   if not keeps(stored) then unindex(stored) end
   if title ~= '' then redis.call('HSET', record, 'title', title) end
