@@ -103,7 +103,11 @@ class Browsable(Performing):
     def _extent(self, span: Span = EVERYTHING) -> Operation[Extent]:
         """Count the conversations in a span, and adopt some that other programs wrote."""
         count = total(self._layout.keys, span)
-        return Extent(*(yield from self._listing.with_adoption(count)))
+        front, conversations = yield [self._listing.first(0, None, ()), count]
+        if front.unlisted:
+            front = yield from self._listing.adopted(front, 0)
+            conversations = yield count
+        return Extent(conversations, front.unlisted)
 
     extent, aextent = twins(_extent)
 

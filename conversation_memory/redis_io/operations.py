@@ -281,7 +281,10 @@ def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) ->
     results, position = [], 0
     for command in step:
         width = len(command.calls) + (2 if command.is_transaction else 0)
-        results.append(_result(command, replies[position : position + width]))
+        if width == 1 and command.is_atomic and type(replies[position]) in _REPLIES:
+            results.append(command.decode(replies[position]))  # the usual way, in short
+        else:
+            results.append(_result(command, replies[position : position + width]))
         position += width
     return results
 
