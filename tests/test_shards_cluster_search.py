@@ -9,6 +9,7 @@ from redis.exceptions import ResponseError
 from conversation_memory import Run
 from conversation_memory.exceptions import RedisUnavailable
 from conversation_memory.redis_io import slots
+from conversation_memory.sharding import across
 
 from .clusters import SearchingCluster, shared, started, wait_until
 from .embedders import DIMENSIONS
@@ -168,11 +169,14 @@ class KilledTests(ClusterSearchCase):
             lambda: replica.link()["master_repl_offset"] == master.link()["master_repl_offset"]
         )
         master.server.kill()
-        self.named(lost)
         wait_until(lambda: self.index.search("needle").complete)
         assert len(self.found("needle")) == CONVERSATIONS
         replica.server.kill()
         self.named(lost)
+        with mock.patch.object(across, "perform_all", wraps=across.perform_all) as together:
+            self.named(lost)  # without one of its shards waiting for the next
+        jobs = [job for call in together.call_args_list for job in call.args[0]]
+        assert all(slots.node_of(job.client) for job in jobs)
         wait_until(lambda: self.index.search_state().kind == "incomplete")
         assert self.index.search_state().reason.detail == ", ".join(lost)
         with pytest.raises(RedisUnavailable, match=lost[0]):
