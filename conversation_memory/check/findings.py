@@ -1,12 +1,12 @@
 """The faults that a check can find, and its report."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..keys import decode
-from ..redis_io.operations import Command
+from ..redis_io.operations import Command, Operation
 
 # Each kind of fault, printed with a count.
 UNREADABLE = "conversations that cannot be read"
@@ -22,6 +22,7 @@ STRAY_RUNS = "lists of runs without a conversation"
 STRAY_SCORE = "recency index entries without a conversation"
 WRONG_OWNER = "conversations missing from the index of their owner, or listed under another owner"
 LOST_OWNER = "conversations listed for an owner whose record is lost"
+WRONG_SHARD = "conversations in another shard than that of their id, which no driver finds"
 STRAY_REPLY = "open runs without a conversation or a state, or missing from the list of open runs"
 STRAY_CHECKPOINTS = "checkpoints of an agent without a conversation"
 WRONG_TYPE = "keys of the wrong type"
@@ -39,7 +40,7 @@ class Finding:
 
     kind: str
     name: bytes
-    fix: Command[Any] | None = None
+    fix: Command[Any] | Callable[[], Operation[object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

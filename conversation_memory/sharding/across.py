@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from operator import attrgetter
+from types import GeneratorType
 from typing import Any, Generic
 
 from ..exceptions import (
@@ -19,15 +21,17 @@ from ..exceptions import (
 )
 from ..indexes import ConversationIndex
 from ..redis_io.abreast import abreast
-from ..redis_io.operations import Operation, T
+from ..redis_io.operations import Command, Operation, T
 from ..redis_io.side_by_side import Job, perform_all
+from ..redis_io.slots import node_of
 from ..redis_io.step_kinds import Elsewhere
 
 # So many shards at a time.
 _MOST = 16
 _NAMED = 5
 
-Ask = Callable[[ConversationIndex], Operation[T]]
+Asked = Operation[T] | Command[T] | Sequence[Command[Any]]
+Ask = Callable[[ConversationIndex], Asked[T]]
 Part = Sequence[ConversationIndex]
 
 # The method of the sharded index that is running, which decides if replicas may answer.
@@ -63,6 +67,13 @@ class Answers(Generic[T]):
         if self.failures and not (is_down and self.results):
             raise self._failure()
         return [*self.results.values()]
+
+    def update(self, later: Answers[T]) -> None:
+        """Replace the answers of shards that were asked again."""
+        for shard in later.failures:
+            del self.results[shard]
+        self.results |= later.results
+        self.failures |= later.failures
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -106,27 +117,25 @@ class Across(Elsewhere, Generic[T]):
     @sensitive
     def take(self) -> Answers[T]:
         for shards in self._in_order():
-            self._take_some(self._parts(shards, lambda shard: shard._connection.client))
+            self._take_some(shards)
         return self._sorted()
 
-    def _take_some(self, parts: list[Part]) -> None:
-        while parts:
-            if len(parts) == 1:
-                outcomes = [self._take(parts[0])]
-            elif any(len(part) > 1 for part in parts):  # a part for each node
-                outcomes = perform_all([self._job(part) for part in parts])
-            else:
-                outcomes = self._take_all(parts)
-            parts = self._settled(parts, outcomes)
+    def _take_some(self, shards: Part) -> None:
+        parts, alone = self._parts(shards, attrgetter("_connection.client"))
+        outcomes = self._take_together(parts)
+        while parts or alone:
+            outcomes += self._take_all(alone)
+            parts, alone, outcomes = [], self._settled([*parts, *alone], outcomes), []
 
     @sensitive
     async def atake(self) -> Answers[T]:
         for shards in self._in_order():
-            parts = self._parts(shards, lambda shard: shard._connection.async_client)
-            await self._atake_some(parts)
+            await self._atake_some(shards)
         return self._sorted()
 
-    async def _atake_some(self, parts: list[Part]) -> None:
+    async def _atake_some(self, shards: Part) -> None:
+        together, alone = self._parts(shards, attrgetter("_connection.async_client"))
+        parts = [*together, *alone]
         room = asyncio.Semaphore(_MOST)
 
         async def bounded(part: Part) -> Any:
@@ -146,20 +155,33 @@ class Across(Elsewhere, Generic[T]):
 
     def _in_order(self) -> list[Part]:
         leaving = [shard for shard in self._shards if shard._layout.keys.is_leaving]
-        others = [shard for shard in self._shards if not shard._layout.keys.is_leaving]
-        return [part for part in (leaving, others) if part]
+        if not leaving:
+            return [self._shards]
+        return [leaving, [shard for shard in self._shards if not shard._layout.keys.is_leaving]]
 
-    def _parts(self, shards: Part, client: Callable[[ConversationIndex], Any]) -> list[Part]:
-        """The shards, those that are asked together as one part."""
-        if not self._is_read or len(shards) == 1:
-            return [(shard,) for shard in shards]
+    def _parts(
+        self, shards: Part, client: Callable[[ConversationIndex], Any]
+    ) -> tuple[Sequence[Part], Sequence[Part]]:
+        """The shards of each node, which are asked together, and those to be asked one by one."""
+        if not self._is_read:
+            return [], [(shard,) for shard in shards]
         parts: dict[Hashable, list[ConversationIndex]] = {}
         for shard in shards:
-            parts.setdefault(_node(client(shard)), []).append(shard)
-        return [*parts.values()]
+            parts.setdefault(node_of(client(shard)), []).append(shard)
+        # Of a node that has failed, each shard has to find out by itself who serves it now.
+        alone = parts.pop(None, [])
+        return [*parts.values()], [(shard,) for shard in alone]
+
+    def _take_together(self, parts: Sequence[Part]) -> list[list[T] | ConversationMemoryError]:
+        """Each part by a connection of its own, from this thread."""
+        if len(parts) == 1:
+            return [self._take(parts[0])]
+        return perform_all([self._job(part) for part in parts])
 
     def _take_all(self, parts: Sequence[Part]) -> list[list[T] | ConversationMemoryError]:
         """Each part in a thread of its own."""
+        if len(parts) < 2:
+            return [*map(self._take, parts)]
         with ThreadPoolExecutor(min(len(parts), _MOST)) as threads:
             taken = [threads.submit(copy_context().run, self._take, part) for part in parts]
             try:
@@ -191,7 +213,7 @@ class Across(Elsewhere, Generic[T]):
 
     def _operation(self, part: Part) -> Operation[list[T]]:
         if len(part) == 1:
-            return [(yield from self._until_stopped(self._ask(part[0])))]
+            return [(yield from self._until_stopped(_operation(self._ask(part[0]))))]
         return (yield from abreast(*map(self._ask, part)))
 
     def _until_stopped(self, operation: Operation[T]) -> Operation[T]:
@@ -233,7 +255,5 @@ class Across(Elsewhere, Generic[T]):
         return Answers(results, self._answers.failures)
 
 
-def _node(client: Any) -> Hashable:
-    """Equal for clients that send to the same node."""
-    nodes = client.connection_pool.connection_kwargs.get("nodes")
-    return id(client) if nodes is None else nodes.node or id(client)
+def _operation(asked: Any) -> Operation[Any]:
+    return (yield from asked) if isinstance(asked, GeneratorType) else (yield asked)

@@ -160,7 +160,7 @@ class ReshardedIndex(ConversationIndex):
         return is_of(home._layout.keys, step if isinstance(step, Command) else step[0])
 
     def _look_again(self) -> Operation[None]:
-        yield from self._across([self], lambda _: _nothing())
+        yield from self._across([self], lambda _: nothing())
 
     def _placed(self, command: Command[Any], id: bytes | None = None) -> Operation[Placed]:
         """The shard of a command, and the command with its names of keys there."""
@@ -238,6 +238,6 @@ def is_of(keys: Keys, command: Command[Any]) -> bool:
     return not isinstance(key, bytes) or key.startswith(keys.root) or key == keys.index
 
 
-def _nothing() -> Operation[None]:
+def nothing() -> Operation[None]:
     return
     yield

@@ -10,17 +10,19 @@ from typing import Any
 from .. import conf
 from ..browse import EVERYTHING as EVERY_SPAN
 from ..browse import Extent, RunTest, Span, Unfinished
-from ..check import Report
+from ..check import Check, Finding, Report
+from ..check.findings import WRONG_SHARD
 from ..clock import milliseconds
 from ..collection import bulk
 from ..collection import erase as erasure
+from ..collection.listing import counting
 from ..collection.rotation import Rotation
 from ..collection.selection import EVERYTHING, Selection
 from ..collection.statistics import SAMPLE, Statistics, statistics
 from ..collection.summaries import Summary
 from ..drivers import RedisConversationMemoryDriver, new_ref
 from ..exceptions import ConversationMemoryError
-from ..health import Health
+from ..health import Health, HealthFinding
 from ..indexes import ConversationIndex
 from ..keys import Id, encode
 from ..maintenance import logger
@@ -40,7 +42,7 @@ from .merging import (
     whole_statistics,
 )
 from .numbering import Numbering
-from .resharding import ReshardedIndex
+from .resharding import ReshardedIndex, nothing
 from .shard_driver import ShardDriver
 from .sharded_engine import ShardedEngine
 from .sharded_listing import ShardedListing, in_order
@@ -73,7 +75,10 @@ class ShardedIndex(ReshardedIndex):
     # Reads, of all shards together.
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
-        counts = yield from self._each(lambda shard: shard._count(owner), is_read=True)
+        owned = None if owner is None else encode(owner)
+        counts: list[int] = yield from self._each(
+            lambda shard: counting(shard._layout.keys, owned), is_read=True
+        )
         return sum(counts)
 
     def _extent(self, span: Span = EVERY_SPAN) -> Operation[Extent]:
@@ -110,7 +115,18 @@ class ShardedIndex(ReshardedIndex):
         answers: Answers[Health] = yield Across(
             self._move.parts.shards, lambda shard: shard._examined(), is_read=True
         )
-        return whole_health(answers)
+        health = whole_health(answers)
+        return Health(tuple(self._with_spread(finding) for finding in health.findings))
+
+    def _with_spread(self, finding: HealthFinding) -> HealthFinding:
+        """The finding about the size also tells that the shards are others than SHARDS says."""
+        spread, wanted = self._move.parts.spread, self.settings.shards
+        if finding.name != "size" or str(spread) == spread.now and spread.number == wanted:
+            return finding
+        has = f"is being moved into {spread.number}" if spread.before else f"has {spread.number}"
+        detail = f"The index {has} shards, and SHARDS is {wanted}."
+        hint = f"Run convertconversations --shards {wanted}, again if it was interrupted."
+        return HealthFinding("size", "warning", detail, hint)
 
     def _copies(self) -> Operation[erasure.Copies]:
         return whole_copies((yield from self._each(lambda shard: shard._copies())))
@@ -222,10 +238,25 @@ class ShardedIndex(ReshardedIndex):
         total = Running(progress, merge)
 
         def check(shard: ConversationIndex) -> Operation[Report]:
-            return shard._check(fix=fix, examples=examples, progress=total.of(shard))
+            own = Check(
+                shard._layout,
+                shard._listing,
+                fix=fix,
+                examples=examples,
+                progress=total.of(shard),
+            )
+            own.inspections.append(partial(self._misplaced, shard))
+            return own.run()
 
         self._check_moved()
         return merge((yield from self._each(check)))
+
+    def _misplaced(
+        self, shard: ConversationIndex, ids: Sequence[bytes]
+    ) -> Operation[list[Finding]]:
+        """Find conversations of other shards in this one; the programs of others put them there."""
+        yield from nothing()
+        return [Finding(WRONG_SHARD, id) for id in ids if self.shard_of(id) is not shard]
 
     def embed(self) -> int:
         return sum(shard.embed() for shard in self._move.parts.targets)

@@ -1,17 +1,20 @@
 """The operations that read all conversations of an index over several shards."""
 
+import itertools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from functools import partial
+from itertools import chain
+from math import ceil, sqrt
 from typing import Any, TypeVar
 
-from ..collection.listing import Front, Listing
+from ..collection.listing import SHORT_STEP, Front, Listing, start_of
 from ..collection.selection import PageKey
-from ..collection.summaries import Summary
+from ..collection.summaries import Summary, summarising
+from ..exceptions import RedisUnavailable
 from ..indexes import ConversationIndex
 from ..layouts import Layout
 from ..layouts.refs import Snapshot
 from ..records import ConversationState
-from ..redis_io.operations import Operation
+from ..redis_io.operations import Command, Operation
 from .across import Across, Answers, Ask
 from .moving import Move
 
@@ -24,91 +27,94 @@ class ShardedListing(Listing):
     def __init__(self, layout: Layout, move: Move):
         super().__init__(layout)
         self.move = move
+        self._turns = itertools.count()
 
     def front(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Front]:
-        def ask(shard: ConversationIndex, most: int) -> Operation[Front]:
-            return shard._listing.front(most, owner, before)
+        start = () if before is None else start_of(before)
+        shards = self.move.parts.shards
+        # Together, they take the short step of one index.
+        turn = shards[next(self._turns) % len(shards)]
 
-        listed, answers = yield from self._merged(ask, limit)
-        unlisted = sum(front.unlisted for front in answers.some())
-        return Front(listed, unlisted, answers.missing)
+        def first(shard: ConversationIndex, most: int) -> Command[Front]:
+            step = SHORT_STEP if shard is turn else 0
+            return shard._listing.first(most, owner, start, step=step)
+
+        def again(shard: ConversationIndex) -> Operation[Front]:
+            return shard._listing.front(limit, owner, before)
+
+        listed, answers = yield from self._merged(first, again, limit)
+        answers.some()
+        return Front(listed, sum(it.unlisted for it in answers.results.values()), answers.missing)
 
     def page(self, owner: bytes | None, limit: int, *start: Any) -> Operation[list[PageKey]]:
-        def ask(shard: ConversationIndex, most: int) -> Operation[Front]:
-            return Front((yield from shard._listing.page(owner, most, *start)))
+        def first(shard: ConversationIndex, most: int = limit) -> Command[Front]:
+            return shard._listing.first(most, owner, start)
 
-        oldest = start[2:] == ("oldest",)
-        listed, answers = yield from self._merged(ask, limit, oldest_first=oldest)
+        is_oldest_first = start[2:] == ("oldest",)
+        listed, answers = yield from self._merged(first, first, limit, is_oldest_first)
         answers.all()
         return listed
 
     def _merged(
         self,
-        ask: Callable[..., Operation[Front]],
+        first: Callable[[ConversationIndex, int], Command[Front]],
+        again: Ask[Front],
         limit: int,
-        *,
-        oldest_first: bool = False,
+        is_oldest_first: bool = False,
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
-        """The first of all shards. Each is asked for its share at first, and seldom for more."""
-        share = 2 * limit // len(self.move.parts.shards) + 10
-        for most in (share, limit) if share < limit else (limit,):
-            answers: Answers[Front] = yield Across(
-                self.move.parts.shards, partial(ask, most=most), is_read=True
-            )
-            pages = [front.listed for front in answers.some()]
-            # What moves may be in two of them, and counts in the later one.
-            every = {key[1]: key for page in pages for key in page}.values()
-            merged = sorted(every, reverse=not oldest_first)[:limit]
-            ends = [page[-1] for page in pages if len(page) == most]
-            if most == limit or all(_is_behind(end, merged, limit, oldest_first) for end in ends):
-                break
+        """The first of all shards. Each is asked for its share at first, and seldom `again`."""
+        parts = self.move.parts
+        most = _share(limit, len(parts.shards))
+        answers: Answers[Front] = yield Across(
+            parts.shards, lambda shard: first(shard, most), is_read=True
+        )
+        merged = _first_of(answers, limit, is_oldest_first)
+        more = [
+            shard
+            for shard, front in answers.results.items()
+            if front.unlisted
+            or most == len(front.listed) < limit
+            and not _is_behind(front.listed[-1], merged, limit, is_oldest_first)
+        ]
+        if any(shard in more for shard in parts.sources):
+            more = [*dict.fromkeys((*more, *parts.targets))]  # or what moves now would be missed
+        if more:
+            answers.update((yield Across(more, again, is_read=True)))
+            merged = _first_of(answers, limit, is_oldest_first)
         return merged, answers
 
-    def existing(
+    def summaries(
         self,
-        ids: list[bytes],
-        owner: bytes | None,
+        ids: Sequence[bytes],
         fields: Sequence[str] = Snapshot.FIELDS,
         *,
         glances: bool = False,
-    ) -> Operation[tuple[list[Summary], bool]]:
-        before = yield from self._leaving(ids, glances=glances)
+    ) -> Operation[list[Summary]]:
+        before = yield from self._leaving(ids, fields, glances=glances)
         parts = self.split(ids, before)
-        answers: Answers[Any] = yield Across(
-            [*parts],
-            lambda shard: shard._listing.existing(parts[shard], owner, fields, glances=glances),
-            is_read=True,
-        )
-        pairs = answers.all()
-        old = [it for it in before.values() if owner in (None, it.owner)]
-        found = in_order(ids, (*old, *(summary for listed, _ in pairs for summary in listed)))
-        return found, any(moved for _, moved in pairs)
+        later = yield from self._summaries(parts, fields, glances=glances)
+        return in_order(ids, (*before.values(), *later))
 
     def _leaving(
-        self, ids: Sequence[bytes], *, glances: bool = False
+        self, ids: Sequence[bytes], fields: Sequence[str], *, glances: bool
     ) -> Operation[dict[bytes, Summary]]:
         """Those that have not moved into their shard yet."""
         parts = self.move.parts.by_source(ids)
-        if not parts:
-            return {}
-        answers: Answers[list[Summary]] = yield Across(
-            [*parts],
-            lambda shard: shard._listing.summaries(parts[shard], glances=glances),
-            is_read=True,
-        )
-        found = (summary for listed in answers.all() for summary in listed)
+        found = (yield from self._summaries(parts, fields, glances=glances)) if parts else ()
         return {summary.id: summary for summary in found if summary.exists}
 
-    def summaries(self, ids: Sequence[bytes], *, glances: bool = False) -> Operation[list[Summary]]:
-        before = yield from self._leaving(ids, glances=glances)
-        parts = self.split(ids, before)
-        answers: Answers[list[Summary]] = yield Across(
-            [*parts],
-            lambda shard: shard._listing.summaries(parts[shard], glances=glances),
-            is_read=True,
-        )
-        found = (summary for listed in answers.all() for summary in listed)
-        return in_order(ids, (*before.values(), *found))
+    def _summaries(
+        self,
+        parts: Mapping[ConversationIndex, list[bytes]],
+        fields: Sequence[str],
+        *,
+        glances: bool,
+    ) -> Operation[Iterable[Summary]]:
+        def ask(shard: ConversationIndex) -> list[Command[list[Summary]]]:
+            return summarising(shard._layout.keys, parts[shard], fields, glances=glances)
+
+        answers: Answers[list[list[Summary]]] = yield Across([*parts], ask, is_read=True)
+        return chain(*map(chain.from_iterable, answers.all()))
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
         return self.at_home(id, lambda shard: shard._listing.inspect(id))
@@ -163,22 +169,41 @@ class ShardedListing(Listing):
         ask: Callable[[Listing, bytes], Operation[tuple[bytes, list[bytes]]]],
     ) -> Operation[tuple[bytes, list[bytes]]]:
         """One shard after the other, whose number is in the cursor."""
+        shards = self.move.parts.shards
         number, _, inner = cursor.rpartition(b"-")
-        position = int(number or 0)
-        shard = self.move.parts.shards[position]
+        place, _, total = number.partition(b"/")
+        position, count = int(place or 0), int(total or len(shards))
+        if count != len(shards):
+            raise RedisUnavailable(
+                f"Index {self._keys.name!r} of alias {self._layout.alias!r} has moved into other "
+                "shards while it was read. Call this again."
+            )
+        shard = shards[position]
         inner, ids = yield from self._at(shard, lambda shard: ask(shard._listing, inner))
         if inner == b"0":
             position += 1
-        if position == len(self.move.parts.shards):
+        if position == count:
             return b"0", ids
-        return b"%d-%b" % (position, inner), ids
+        return b"%d/%d-%b" % (position, count, inner), ids
 
 
-def _is_behind(end: PageKey, merged: Sequence[PageKey], limit: int, oldest_first: bool) -> bool:
+def _share(limit: int, shards: int) -> int:
+    """How many of one shard are asked for: in 97 of 100 listings, no shard has more of them."""
+    mean = limit / shards
+    return min(limit, ceil(mean + 4 * sqrt(mean)))
+
+
+def _first_of(answers: Answers[Front], limit: int, is_oldest_first: bool) -> list[PageKey]:
+    # What moves may be in two of them, and counts in the later one.
+    every = {key[1]: key for front in answers.results.values() for key in front.listed}
+    return sorted(every.values(), reverse=not is_oldest_first)[:limit]
+
+
+def _is_behind(end: PageKey, merged: Sequence[PageKey], limit: int, is_oldest_first: bool) -> bool:
     """True if nothing that follows `end` in its shard belongs to the first `limit`."""
     if len(merged) < limit:
         return False
-    return end >= merged[-1] if oldest_first else end <= merged[-1]
+    return end >= merged[-1] if is_oldest_first else end <= merged[-1]
 
 
 def in_order(ids: Sequence[bytes], summaries: Iterable[Summary]) -> list[Summary]:
