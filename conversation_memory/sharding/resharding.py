@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import conf
 from ..collection.bulk import Conversion
+from ..collection.listing import Listing
 from ..drivers import RedisConversationMemoryDriver
 from ..exceptions import RedisMisconfigured, is_wrong_type
 from ..indexes import ConversationIndex
@@ -16,6 +17,7 @@ from ..maintenance import logger
 from ..redis_io.operations import Command, Operation, Step, T
 from ..redis_io.relaying import relayed
 from ..redis_io.replicas import replicated
+from ..search.engine import Engine
 from ..search.reindex import Failure
 from .across import Across, Answers, running
 from .arriving import closed_for_late
@@ -49,6 +51,8 @@ class ReshardedIndex(ConversationIndex):
         sources = [self._shard(name) for name in former]
         for source in sources:
             source._layout.keys.leave()
+            source._listing = Listing(source._layout)  # which keeps names of keys
+            source._engine = Engine(source._layout, source._listing)
         targets = [self._shard(name) for name in shard_names(self.name, spread.now)]
         return Parts(spread, tuple(sources), tuple(targets))
 
