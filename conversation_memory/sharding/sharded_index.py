@@ -44,6 +44,7 @@ from .merging import (
 from .numbering import Numbering
 from .resharding import ReshardedIndex, nothing
 from .shard_driver import ShardDriver
+from .shard_count import WHOLE
 from .sharded_engine import ShardedEngine
 from .sharded_listing import ShardedListing, in_order
 
@@ -123,8 +124,10 @@ class ShardedIndex(ReshardedIndex):
         spread, wanted = self._move.parts.spread, self.settings.shards
         if finding.name != "size" or str(spread) == spread.now and spread.number == wanted:
             return finding
-        has = f"is being moved into {spread.number}" if spread.before else f"has {spread.number}"
-        detail = f"The index {has} shards, and SHARDS is {wanted}."
+        has = "has no shards" if spread.now == WHOLE else f"has {spread.number} shards"
+        if spread.before:
+            has = f"is being moved into {spread.number} shards"
+        detail = f"The index {has}, and SHARDS is {wanted}."
         hint = f"Run convertconversations --shards {wanted}, again if it was interrupted."
         return HealthFinding("size", "warning", detail, hint)
 

@@ -41,7 +41,7 @@ class Command(MemoryCommand):
             raise CommandError(f"Not converted, see above: {counted(done.failed, 'conversation')}.")
 
     def _reshard(self, index: ConversationIndex, shards: int) -> None:
-        if shards == 1 or shards != index.settings.shards:
+        if shards < 2 or shards != index.settings.shards:
             raise CommandError(_settings_first(index, shards))
         with self.progress("Moving", total=self.total(index)) as show:
             done = index.reshard(progress=lambda done: show(done.seen), failure=self.report)
@@ -55,7 +55,7 @@ class Command(MemoryCommand):
 
 
 def _settings_first(index: ConversationIndex, shards: int) -> str:
-    if shards == 1:
+    if shards < 2:
         return (
             "An index with SHARDS needs at least 2. To get one without, dump it, and load the "
             "archive into an index of another name."
