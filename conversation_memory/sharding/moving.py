@@ -26,7 +26,7 @@ from .shard_count import Spread
 
 _BATCH = 50
 _MOST_KNOWN = 100_000
-_SCANNED = 1000
+_SCANNED = 300
 _CONVERSATION = (b"record", b"runs", b"open", b"checkpoints")
 _ITEMS = (b"items", b"namespaces")
 # Of a shard that everything has left, what is not derived from it or expires by itself.
