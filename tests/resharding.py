@@ -81,8 +81,7 @@ class ReshardTestCase(RedisTestCase):
 
     def moved(self, index, *names):
         """Let these conversations be in their new shards."""
-        for name in names:
-            index._run(index.arrived(name.encode()), "move")
+        index._run(index._move.arrived([name.encode() for name in names]), "move")
 
     def wipe(self):
         for key in self.redis.scan_iter(f"*{self.index.name}*", count=1000):

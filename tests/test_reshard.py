@@ -81,7 +81,7 @@ class LateTests(ReshardTestCase):
 
     def test_nothing_arrives_twice(self):
         self.fill_little(self.at(1))
-        [source] = self.begun(3)._move.parts.sources
+        [source] = self.begun(3)._move.sources
         found = source._run(read_leaving(source._layout.keys, [b"all"]))
         new = self.at(3)
         new.driver("all").delete()

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..collection.bulk import Conversion, delete
 from ..collection.erase import erase_items
+from ..collection.selection import ScanCursor, members
 from ..exceptions import ConversationConflict, ConversationMemoryError
 from ..indexes import ConversationIndex
 from ..keys import Keys, decode, shard_number
@@ -35,11 +36,13 @@ _KEPT = (*_CONVERSATION, *_ITEMS, b"leaving", b"call")
 Shards = Sequence[ConversationIndex]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
     """The shards of an index: what moves from `sources` into `targets`.
 
-    Without sources, everything has moved. `known` are conversations that have, and with a true
+    Without sources, everything has moved. When the index moves once more, there is another `Move`:
+    an operation has to use one of them throughout. If that is an old one, all of its shards are
+    closed, and nothing comes of it. `known` are conversations that have moved, and with a true
     value in front owners of items.
     """
 
@@ -56,6 +59,13 @@ class Parts:
         """The shard of a conversation or of the items of an owner."""
         return self.targets[shard_number(name, len(self.targets))]
 
+    def split(self, names: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
+        """The names in each shard, in the order in which they come."""
+        parts: dict[ConversationIndex, list[bytes]] = {}
+        for name in names:
+            parts.setdefault(self.home(name), []).append(name)
+        return parts
+
     def by_source(self, names: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
         """The former shards of conversations or owners; none if everything has moved."""
         parts: dict[ConversationIndex, list[bytes]] = {}
@@ -64,21 +74,14 @@ class Parts:
             parts.setdefault(source, []).append(name)
         return parts
 
-
-class Move:
-    """Moves what is in the former shards of an index, whose `parts` others may exchange."""
-
-    def __init__(self, parts: Parts):
-        self.parts = parts  # in one step, as other threads may be looking at them
-
     def arrived(self, names: Iterable[bytes], *, items: bool = False) -> Operation[None]:
         """Make sure that some conversations, or the items of some owners, have moved.
 
         Raises `ConversationConflict` for one that cannot be moved.
         """
-        now, known = self.parts, self.parts.known
+        known = self.known
         unknown = [name for name in names if (items, name) not in known]
-        parts = now.by_source(unknown)
+        parts = self.by_source(unknown)
         if not parts:
             return
         work = self._brought_items if items else self._brought
@@ -92,14 +95,14 @@ class Move:
 
     def owned(self, owner: bytes) -> Operation[None]:
         """Make sure that everything of an owner has moved."""
-        for source in self.parts.sources:
-            order = source._layout.keys.recency(owner)
-            answers: Answers[list[bytes]] = yield Across(
-                [source], partial(_all, order), name="move"
-            )
-            [ids] = answers.all()
-            for start in range(0, len(ids), _BATCH):
-                yield from self.arrived(ids[start : start + _BATCH])
+        for source in self.sources:
+            cursor = members(source._layout.keys.recency(owner))
+            while cursor.goes_on:
+                answers: Answers[list[bytes]] = yield Across(
+                    [source], partial(_next, cursor), name="move"
+                )
+                [ids] = answers.all()
+                yield from self.arrived(ids)
         yield from self.arrived([owner], items=True)
 
     def _brought(self, source: ConversationIndex, ids: Sequence[bytes]) -> Operation[None]:
@@ -120,7 +123,7 @@ class Move:
         parts: dict[ConversationIndex, list[Leaving]] = {}
         for id, found in zip(ids, (yield from read_leaving(layout.keys, ids)), strict=True):
             if found is not None:
-                parts.setdefault(self.parts.home(id), []).append(found)
+                parts.setdefault(self.home(id), []).append(found)
                 continue
             ref = ConversationRef(id)
             error = yield from layout.mistyped(ref)
@@ -147,7 +150,7 @@ class Move:
         for space in (yield single("ZRANGE", keys.namespaces(owner), 0, -1)):
             if items := (yield from _items(keys.items(owner, space))):
                 spaces[space] = items
-        home = self.parts.home(owner)
+        home = self.home(owner)
         answers: Answers[bool] = yield Across(
             [home], lambda shard: take_in_items(shard._layout.keys, owner, spaces), name="move"
         )
@@ -190,9 +193,8 @@ class Move:
         return replace(total, failed=max(total.failed, left))
 
 
-def _all(order: bytes, source: ConversationIndex) -> Operation[list[bytes]]:
-    ids: list[bytes] = yield single("ZRANGE", order, 0, -1, otherwise=[])
-    return ids
+def _next(cursor: ScanCursor[Any], source: ConversationIndex) -> Operation[list[bytes]]:
+    return (yield from cursor.next())  # type: ignore[no-any-return]
 
 
 def _items(key: bytes) -> Operation[dict[bytes, bytes]]:

@@ -22,7 +22,7 @@ from ..search.reindex import Failure
 from .across import Across, Answers, running
 from .arriving import closed_for_late
 from .merging import Running, added
-from .moving import Move, Parts
+from .moving import Move
 from .routing import KeyNames, Placed, sent
 from .shard_count import (
     WHOLE,
@@ -43,10 +43,10 @@ class ReshardedIndex(ConversationIndex):
         super().__init__(settings)
         self._noted = self._shard(self.name)  # where Redis keeps the number of shards
         self._names = KeyNames(self.name)
-        self._move = Move(self._parts_of(Spread(str(settings.shards))))
+        self._move = self._over(Spread(str(settings.shards)))
         self._is_checked = False
 
-    def _parts_of(self, spread: Spread) -> Parts:
+    def _over(self, spread: Spread) -> Move:
         former = shard_names(self.name, spread.before) if spread.before else []
         sources = [self._shard(name) for name in former]
         for source in sources:
@@ -54,7 +54,7 @@ class ReshardedIndex(ConversationIndex):
             source._listing = Listing(source._layout)  # which keeps names of keys
             source._engine = Engine(source._layout, source._listing)
         targets = [self._shard(name) for name in shard_names(self.name, spread.now)]
-        return Parts(spread, tuple(sources), tuple(targets))
+        return Move(spread, tuple(sources), tuple(targets))
 
     def _shard(self, name: str) -> ConversationIndex:
         shard = ConversationIndex(replace(self.settings, index=name, shards=1))
@@ -64,14 +64,14 @@ class ReshardedIndex(ConversationIndex):
 
     @property
     def _spread(self) -> Spread:
-        return self._move.parts.spread
+        return self._move.spread
 
     @property
     def shards(self) -> Sequence[ConversationIndex]:
-        return self._move.parts.shards
+        return self._move.shards
 
     def shard_of(self, conversation_id: Id) -> ConversationIndex:
-        return self._move.parts.home(encode(conversation_id))
+        return self._move.home(encode(conversation_id))
 
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
         # Not of the index, but of each of its shards.
@@ -97,10 +97,10 @@ class ReshardedIndex(ConversationIndex):
 
     def _go_to(self, noted: Spread) -> Operation[None]:
         if noted != self._spread:
-            parts = self._parts_of(noted)
+            move = self._over(noted)
             if noted.before not in ("", WHOLE):
-                yield from self._across(parts.sources, closed)
-            self._move.parts = parts
+                yield from self._across(move.sources, closed)
+            self._move = move  # in one step, as other threads may be looking at it
         self._is_checked = True
 
     def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
@@ -119,7 +119,8 @@ class ReshardedIndex(ConversationIndex):
             yield from self._look_again()
         result = yield from relayed(operation, lambda step: self._followed(driver, step))
         home = self.shard_of(driver._seen.id)
-        driver._connection, driver._layout = home._connection, home._layout
+        if driver._layout is not home._layout:
+            driver._connection, driver._layout = home._connection, home._layout
         return result
 
     def _followed(self, driver: RedisConversationMemoryDriver, step: Step) -> Operation[Any]:
@@ -140,7 +141,7 @@ class ReshardedIndex(ConversationIndex):
     def _until_found(self, attempt: Callable[[], Operation[T]]) -> Operation[T]:
         """The result of `attempt`, which is repeated if the index has moved meanwhile."""
         while True:
-            parts = self._move.parts
+            move = self._move
             try:
                 return (yield from attempt())
             except RedisMisconfigured as error:
@@ -148,19 +149,16 @@ class ReshardedIndex(ConversationIndex):
                     raise
                 failure = error
             yield from self._look_again()
-            if self._move.parts is parts:
+            if self._move is move:
                 raise failure from failure.__cause__
-
-    def arrived(self, id: bytes) -> Operation[None]:
-        """Make sure that a conversation is in its shard."""
-        return self._move.arrived([id])
 
     def _is_at_home(
         self, driver: RedisConversationMemoryDriver, step: Command[Any] | Sequence[Command[Any]]
     ) -> bool:
-        if self._move.parts.sources:
+        move = self._move
+        if move.sources:
             return False
-        home = self._move.parts.home(driver._seen.id)
+        home = move.home(driver._seen.id)
         return is_of(home._layout.keys, step if isinstance(step, Command) else step[0])
 
     def _look_again(self) -> Operation[None]:
@@ -168,44 +166,44 @@ class ReshardedIndex(ConversationIndex):
 
     def _placed(self, command: Command[Any], id: bytes | None = None) -> Operation[Placed]:
         """The shard of a command, and the command with its names of keys there."""
-        name = self._names.shard(command)
+        move, name = self._move, self._names.shard(command)
         if name is None:
-            return self._move.parts.targets[0], command
+            return move.targets[0], command
         ids, owners = self._names.subjects(command)
         if id is not None:
             ids.add(id)
-        yield from self._move.arrived(ids)
-        yield from self._move.arrived(owners, items=True)
-        homes = {*map(self._move.parts.home, (*ids, *owners))}
+        yield from move.arrived(ids)
+        yield from move.arrived(owners, items=True)
+        homes = {*map(move.home, (*ids, *owners))}
         if not homes:
-            homes = {shard for shard in self._move.parts.targets if encode(shard.name) == name}
+            homes = {shard for shard in move.targets if encode(shard.name) == name}
         if len(homes) != 1:
-            raise moving_error(self._layout.keys, self.alias, self._spread)
+            raise moving_error(self._layout.keys, self.alias, move.spread)
         [shard] = homes
         return shard, self._names.at(shard._layout.keys, command)
 
     def _check_moved(self) -> None:
-        if self._move.parts.sources:
+        if self._move.sources:
             raise moving_error(self._layout.keys, self.alias, self._spread)
 
     def _reshard(
         self, *, progress: Callable[[Conversion], object] = bool, failure: Failure = logger.warning
     ) -> Operation[Conversion]:
-        if not self._move.parts.sources and self._spread.number != self.settings.shards:
+        if not self._move.sources and self._spread.number != self.settings.shards:
             yield from self._begin()
         if self._spread.number != self.settings.shards:
             raise moving_error(self._layout.keys, self.alias, self._spread)
-        if not self._move.parts.sources:
+        if not self._move.sources:
             return Conversion()
         total = Running(progress, added)
-        parts, move = self._move.parts, self._move
+        move = self._move
         answers: Answers[Conversion] = yield Across(
-            parts.sources, lambda it: move.empty(it, total.of(it), failure), name="move"
+            move.sources, lambda it: move.empty(it, total.of(it), failure), name="move"
         )
         done: Conversion = added(answers.all())
         if not done.failed:
-            yield from self._across(parts.targets, closed_for_late)
-            yield from self._note(parts.spread, Spread(parts.spread.now))
+            yield from self._across(move.targets, closed_for_late)
+            yield from self._note(move.spread, Spread(move.spread.now))
         return done
 
     def _begin(self) -> Operation[None]:

@@ -50,8 +50,7 @@ class ShardDriver(RedisConversationMemoryDriver):
             reason = f"cannot get an id of another shard ({shard.name}): fork it, then delete it"
             where = {"index": self.index, "conversation_id": self.conversation_id}
             raise ConversationConflict(reason, alias=self.alias, **where)
-        yield from self._whole.arrived(encode(new_id))
-        yield from super()._rename(encode(new_id))
+        return super()._rename(encode(new_id))
 
     def move_into(self, shard: ConversationIndex) -> None:
         """Be the driver of the conversation in another shard."""

@@ -75,20 +75,14 @@ class ShardedEngine(Engine):
         super().__init__(layout, listing)
         self._sharded = listing
 
-    @property
-    def _shards(self) -> Sequence[ConversationIndex]:
-        return self._sharded.move.parts.shards
-
     def search(self, request: Request) -> Operation[SearchResults]:
-        if request.filters.conversation is not None:
-            yield from self._sharded.move.arrived([request.filters.conversation])
-        shards = self._of(request)
+        shards = yield from self._of(request)
         if request.is_hopeless or len(shards) == 1:
             answers: Answers[SearchResults] = yield Across(
                 shards[:1], lambda shard: shard._engine.search(request)
             )
             return answers.all()[0]
-        positions = dict(zip(shards, self._positions(request.cursor), strict=True))
+        positions = dict(zip(shards, _positions(request.cursor, len(shards)), strict=True))
         asked = [shard for shard in shards if not positions[shard].is_end]
         answers = yield Across(
             asked,
@@ -100,27 +94,30 @@ class ShardedEngine(Engine):
         return _page(request, positions, answers)
 
     def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, Reasons]]:
-        if request.filters.conversation is not None:
-            yield from self._sharded.move.arrived([request.filters.conversation])
+        shards = yield from self._of(request)
         answers: Answers[tuple[Counts, Reasons]] = yield Across(
-            self._of(request), lambda shard: shard._engine._counts(request, grouping), is_read=True
+            shards, lambda shard: shard._engine._counts(request, grouping), is_read=True
         )
         found = answers.some()
         total: Counts = sum((counts for counts, _ in found), Counter())
         return total, _merged((reasons for _, reasons in found), answers)
 
-    def _of(self, request: Request) -> Sequence[ConversationIndex]:
+    def _of(self, request: Request) -> Operation[Sequence[ConversationIndex]]:
         """The shards that may have hits."""
-        id = request.filters.conversation
-        return self._shards if id is None else [self._sharded.shard_of(id)]
+        id, move = request.filters.conversation, self._sharded.move
+        if id is None:
+            return move.shards
+        yield from move.arrived([id])
+        return [move.home(id)]
 
-    def _positions(self, cursor: Cursor) -> list[Position]:
-        if cursor == Cursor():
-            return [Position()] * len(self._shards)
-        positions = [*map(Position.parse, cursor.shards.split("~"))]
-        if len(positions) != len(self._shards):
-            raise ValueError("This is a cursor of a search in another number of shards.")
-        return positions
+
+def _positions(cursor: Cursor, shards: int) -> list[Position]:
+    if cursor == Cursor():
+        return [Position()] * shards
+    positions = [*map(Position.parse, cursor.shards.split("~"))]
+    if len(positions) != shards:
+        raise ValueError("This is a cursor of a search in another number of shards.")
+    return positions
 
 
 def _page(

@@ -43,8 +43,8 @@ from .merging import (
 )
 from .numbering import Numbering
 from .resharding import ReshardedIndex, nothing
-from .shard_driver import ShardDriver
 from .shard_count import WHOLE
+from .shard_driver import ShardDriver
 from .sharded_engine import ShardedEngine
 from .sharded_listing import ShardedListing, in_order
 
@@ -57,7 +57,7 @@ class ShardedIndex(ReshardedIndex):
 
     def __init__(self, settings: conf.IndexSettings):
         super().__init__(settings)
-        self._listing = self._sharded = ShardedListing(self._layout, self._move)
+        self._listing = self._sharded = ShardedListing(self._layout, lambda: self._move)
         self._engine = ShardedEngine(self._layout, self._sharded)
 
     def driver(
@@ -87,11 +87,11 @@ class ShardedIndex(ReshardedIndex):
         return Extent(sum(it.conversations for it in found), sum(it.unlisted for it in found))
 
     def _numbered(self, span: Span, offset: int, limit: int) -> Operation[tuple[int, list[bytes]]]:
-        numbering = Numbering(self._sharded, self._move.parts.shards, span)
+        numbering = Numbering(self._sharded, self._move.shards, span)
         return (yield from numbering.page(offset, limit))
 
     def _statistics(self, edges: Sequence[int] = ()) -> Operation[Statistics]:
-        sampled = -(-SAMPLE // len(self._move.parts.shards))
+        sampled = -(-SAMPLE // len(self._move.shards))
 
         def measure(shard: ConversationIndex) -> Operation[Statistics]:
             return statistics(shard._layout.keys, edges, sampled)
@@ -108,20 +108,20 @@ class ShardedIndex(ReshardedIndex):
 
     def _search_state(self) -> Operation[SearchState]:
         answers: Answers[SearchState] = yield Across(
-            self._move.parts.shards, lambda shard: shard._search_state(), is_read=True
+            self._move.shards, lambda shard: shard._search_state(), is_read=True
         )
         return whole_state(answers)
 
     def _examined(self) -> Operation[Health]:
         answers: Answers[Health] = yield Across(
-            self._move.parts.shards, lambda shard: shard._examined(), is_read=True
+            self._move.shards, lambda shard: shard._examined(), is_read=True
         )
         health = whole_health(answers)
         return Health(tuple(self._with_spread(finding) for finding in health.findings))
 
     def _with_spread(self, finding: HealthFinding) -> HealthFinding:
         """The finding about the size also tells that the shards are others than SHARDS says."""
-        spread, wanted = self._move.parts.spread, self.settings.shards
+        spread, wanted = self._move.spread, self.settings.shards
         if finding.name != "size" or str(spread) == spread.now and spread.number == wanted:
             return finding
         has = "has no shards" if spread.now == WHOLE else f"has {spread.number} shards"
@@ -141,8 +141,9 @@ class ShardedIndex(ReshardedIndex):
         return self._sharded.at_home(id, lambda shard: shard._unfinished(id))
 
     def _delete(self, *conversation_ids: Id) -> Operation[int]:
-        yield from self._move.arrived(map(encode, conversation_ids))
-        parts = self._split(map(encode, conversation_ids))
+        ids, move = [*map(encode, conversation_ids)], self._move
+        yield from move.arrived(ids)
+        parts = move.split(ids)
         return sum((yield from self._each(lambda shard: shard._delete(*parts[shard]), [*parts])))
 
     def _with_run(self, listed: list[Summary], is_wanted: RunTest) -> Operation[list[Summary]]:
@@ -170,31 +171,30 @@ class ShardedIndex(ReshardedIndex):
 
         if selection.ids is None:
             self._check_moved()
-        yield from self._move.arrived(map(encode, selection.ids or ()))
-        parts = self._split(map(encode, selection.ids or ()))
-        shards = self._move.parts.shards if selection.ids is None else [*parts]
+        ids, move = [*map(encode, selection.ids or ())], self._move
+        yield from move.arrived(ids)
+        parts = move.split(ids)
+        shards = move.shards if selection.ids is None else [*parts]
         return added([bulk.Pruning(), *(yield from self._each(prune, shards))])
 
     def _reap(self) -> Operation[int]:
-        return sum((yield from self._each(lambda shard: shard._reap(), self._move.parts.targets)))
+        return sum((yield from self._each(lambda shard: shard._reap(), self._move.targets)))
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
         if dry_run:
             return added((yield from self._each(lambda shard: shard._erasing(owner, True))))
-        yield from self._move.owned(encode(owner))
-        each = self._each(lambda shard: shard._erasing(owner, False), self._move.parts.targets)
+        move = self._move
+        yield from move.owned(encode(owner))
+        each = self._each(lambda shard: shard._erasing(owner, False), move.targets)
         return added((yield from each))
 
     def _anonymising(self, owner: Id) -> Operation[int]:
-        yield from self._move.owned(encode(owner))
-        return sum(
-            (yield from self._each(lambda it: it._anonymising(owner), self._move.parts.targets))
-        )
+        move = self._move
+        yield from move.owned(encode(owner))
+        return sum((yield from self._each(lambda it: it._anonymising(owner), move.targets)))
 
     def _fail_abandoned(self) -> Operation[int]:
-        return sum(
-            (yield from self._each(lambda it: it._fail_abandoned(), self._move.parts.targets))
-        )
+        return sum((yield from self._each(lambda it: it._fail_abandoned(), self._move.targets)))
 
     def _convert(
         self,
@@ -262,10 +262,10 @@ class ShardedIndex(ReshardedIndex):
         return [Finding(WRONG_SHARD, id) for id in ids if self.shard_of(id) is not shard]
 
     def embed(self) -> int:
-        return sum(shard.embed() for shard in self._move.parts.targets)
+        return sum(shard.embed() for shard in self._move.targets)
 
     async def aembed(self) -> int:
-        return sum([await shard.aembed() for shard in self._move.parts.targets])
+        return sum([await shard.aembed() for shard in self._move.targets])
 
     def _logged_event(self, message: str, *counts: int, owner: Id) -> dict[str, Any]:
         # For receivers that name their sender, it is an index like any other.
@@ -278,7 +278,7 @@ class ShardedIndex(ReshardedIndex):
         *,
         is_read: bool = False,
     ) -> Operation[list[T]]:
-        chosen = self._move.parts.shards if shards is None else shards
+        chosen = self._move.shards if shards is None else shards
         answers: Answers[T] = yield Across(chosen, ask, is_read=is_read)
         return answers.all()
 
@@ -291,8 +291,9 @@ class ShardedIndex(ReshardedIndex):
         sift: Callable[[Any, list[Summary]], Operation[list[Summary]]],
     ) -> Operation[list[Summary]]:
         known = {summary.id: summary for summary in summaries}
-        yield from self._move.arrived(known)
-        parts = self._split(known)
+        move = self._move
+        yield from move.arrived(known)
+        parts = move.split(known)
 
         def ask(shard: ConversationIndex) -> Operation[list[Summary]]:
             return sift(shard, [known[id] for id in parts[shard]])
@@ -301,9 +302,7 @@ class ShardedIndex(ReshardedIndex):
         return in_order([*known], _flat(answers.all()))
 
     def __repr__(self) -> str:
-        return (
-            f"<ShardedIndex {self.name!r} of {self.alias!r}, {len(self._move.parts.shards)} shards>"
-        )
+        return f"<ShardedIndex {self.name!r} of {self.alias!r}, {len(self._move.shards)} shards>"
 
 
 def _flat(several: Iterable[Iterable[T]]) -> Iterable[T]:

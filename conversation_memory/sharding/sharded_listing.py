@@ -1,7 +1,7 @@
 """The operations that read all conversations of an index over several shards."""
 
 import itertools
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import ceil, sqrt
 from typing import Any, TypeVar
@@ -22,16 +22,21 @@ T = TypeVar("T")
 
 
 class ShardedListing(Listing):
-    """See Listing: lists what is in all shards, as `move` knows them."""
+    """See Listing: lists what is in all shards, which `now` tells."""
 
-    def __init__(self, layout: Layout, move: Move):
+    def __init__(self, layout: Layout, now: Callable[[], Move]):
         super().__init__(layout)
-        self.move = move
+        self._now = now
         self._turns = itertools.count()
+
+    @property
+    def move(self) -> Move:
+        """The shards of the index at this moment."""
+        return self._now()
 
     def front(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Front]:
         start = () if before is None else start_of(before)
-        shards = self.move.parts.shards
+        shards = self.move.shards
         # Together, they take the short step of one index.
         turn = shards[next(self._turns) % len(shards)]
 
@@ -63,7 +68,7 @@ class ShardedListing(Listing):
         is_oldest_first: bool = False,
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
         """The first of all shards. Each is asked for its share at first, and seldom `again`."""
-        parts = self.move.parts
+        parts = self.move
         most = _share(limit, len(parts.shards))
         answers: Answers[Front] = yield Across(
             parts.shards, lambda shard: first(shard, most), is_read=True
@@ -90,16 +95,17 @@ class ShardedListing(Listing):
         *,
         glances: bool = False,
     ) -> Operation[list[Summary]]:
-        before = yield from self._leaving(ids, fields, glances=glances)
-        parts = self.split(ids, before)
+        move = self.move
+        before = yield from self._leaving(move, ids, fields, glances=glances)
+        parts = move.split(id for id in ids if id not in before)
         later = yield from self._summaries(parts, fields, glances=glances)
         return in_order(ids, (*before.values(), *later))
 
     def _leaving(
-        self, ids: Sequence[bytes], fields: Sequence[str], *, glances: bool
+        self, move: Move, ids: Sequence[bytes], fields: Sequence[str], *, glances: bool
     ) -> Operation[dict[bytes, Summary]]:
         """Those that have not moved into their shard yet."""
-        parts = self.move.parts.by_source(ids)
+        parts = move.by_source(ids)
         found = (yield from self._summaries(parts, fields, glances=glances)) if parts else ()
         return {summary.id: summary for summary in found if summary.exists}
 
@@ -123,9 +129,7 @@ class ShardedListing(Listing):
         return self.at_home(id, lambda shard: shard._listing.raw(id))
 
     def adopt(self) -> Operation[int]:
-        answers: Answers[int] = yield Across(
-            self.move.parts.shards, lambda shard: shard._listing.adopt()
-        )
+        answers: Answers[int] = yield Across(self.move.shards, lambda shard: shard._listing.adopt())
         return sum(answers.all())
 
     def scan(self, cursor: bytes, count: int = 1000) -> Operation[tuple[bytes, list[bytes]]]:
@@ -142,22 +146,17 @@ class ShardedListing(Listing):
         return sum(answers.all())
 
     def shard_of(self, id: bytes) -> ConversationIndex:
-        return self.move.parts.home(id)
+        return self.move.home(id)
 
-    def split(
-        self, ids: Iterable[bytes], without: Container[bytes] = ()
-    ) -> dict[ConversationIndex, list[bytes]]:
+    def split(self, ids: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
         """The ids in each shard, in the order in which they come."""
-        parts: dict[ConversationIndex, list[bytes]] = {}
-        for id in ids:
-            if id not in without:
-                parts.setdefault(self.shard_of(id), []).append(id)
-        return parts
+        return self.move.split(ids)
 
     def at_home(self, id: bytes, ask: Ask[T]) -> Operation[T]:
         """The result of an operation on the shard of a conversation, which is there then."""
-        yield from self.move.arrived([id])
-        return (yield from self._at(self.shard_of(id), ask))
+        move = self.move
+        yield from move.arrived([id])
+        return (yield from self._at(move.home(id), ask))
 
     def _at(self, shard: ConversationIndex, ask: Ask[T]) -> Operation[T]:
         answers: Answers[T] = yield Across([shard], ask)
@@ -169,7 +168,7 @@ class ShardedListing(Listing):
         ask: Callable[[Listing, bytes], Operation[tuple[bytes, list[bytes]]]],
     ) -> Operation[tuple[bytes, list[bytes]]]:
         """One shard after the other, whose number is in the cursor."""
-        shards = self.move.parts.shards
+        shards = self.move.shards
         number, _, inner = cursor.rpartition(b"-")
         place, _, total = number.partition(b"/")
         position, count = int(place or 0), int(total or len(shards))
