@@ -13,6 +13,7 @@ from conversation_memory.layouts import document_steps, indexed
 from conversation_memory.redis_io import operations
 from conversation_memory.search_index import run_documents
 
+from .archives import dumped, restored
 from .searching import Settled, settled
 from .test_search_writes import FIELDS, Documents, run
 from .utils import both, each_layout, monitored
@@ -174,6 +175,18 @@ class DocumentStepTests(Steps):
             assert index.check().problems
             mend()
             self.is_right(index)
+
+    @both
+    def test_a_restore_writes_the_documents(self, index):
+        self.fill(index)
+        archive = dumped(index)
+        index.driver("42").truncate(after="r0")
+        restored(index, archive, on_conflict="replace")
+        index.reap()  # the documents that the replaced conversation had
+        self.is_right(index)
+        index.delete("42")
+        restored(index, archive)
+        self.is_right(index)
 
     def test_another_definition_gets_documents_of_its_own(self):
         entry = {**settings.REDIS["default"], "SEARCH": {"FIELDS": {"topic": "tag"}}}

@@ -163,7 +163,7 @@ class Restore:
         chosen = [item for item in items if item.outcome in WRITTEN]
         for item in chosen:
             item.document = self._document(item.entry)
-        return items, writing(self._layout, chosen)
+        return items, (yield from writing(self._layout, chosen))
 
     def _settle(
         self,

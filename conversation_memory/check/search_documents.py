@@ -59,10 +59,11 @@ def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Fi
 
 def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
     """Find documents that no conversation lists among the keys `names`."""
-    found = yield sweeping.orphans(layout.keys, names, asks=True)
+    found = (yield sweeping.orphans(layout.keys, names, asks=True)) if names else []
     return [
-        Finding(findings.LOST_DOCUMENT, name, sweeping.orphans(layout.keys, [name]))
-        for name in found
+        Finding(findings.LOST_DOCUMENT, name, sweeping.orphans(layout.keys, [name])[0])
+        for part in found
+        for name in part
     ]
 
 

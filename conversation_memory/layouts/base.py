@@ -19,7 +19,7 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import Keys
-from ..redis_io.operations import Command, Operation, T
+from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
 from ..search_index.run_documents import Steps, fresh_token
@@ -303,10 +303,13 @@ class Layout(EncryptedConversation):
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             args: list[Any] = ["", "", "", target]
+            staged: list[bytes] = []
             if self.sealing is not None:
-                ref, args = yield from self._sealed_for(ref, target, digested)
-            rename = self._command(self._changing(RENAME), ref, args, keys)
+                ref, args, staged = yield from self._sealed_for(ref, target, digested)
+            rename = self._command(self._changing(RENAME), ref, args, [*keys, *staged])
             [reply] = yield from declared([rename])
+            if staged and reply != 1:
+                yield single("UNLINK", *staged)
             return reply  # type: ignore[no-any-return]
 
         renamed = yield from self._settled(ref, attempt)

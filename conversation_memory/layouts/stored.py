@@ -29,9 +29,8 @@ from ..search_index.index_state import IndexState
 from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
-from . import long_lists
 from .failures import ConversationFailures
-from .long_lists import whole
+from .long_lists import last_of_first, may_go_on, whole
 from .refs import ConversationRef, Slice, Snapshot, is_past, owner_of
 
 _CHUNK = 50
@@ -130,13 +129,13 @@ class StoredConversation(ConversationFailures, ABC):
 
     def first_part(self, ref: ConversationRef) -> Command[Snapshot | None]:
         """The same with the first runs, see long_lists.py."""
-        return self.snapshot(ref, long_lists.FIRST_PART - 1)
+        return self.snapshot(ref, last_of_first())
 
     def snapshots(self, refs: Sequence[ConversationRef]) -> Operation[list[Snapshot | None]]:
         """The stored states of some conversations, see snapshot()."""
         found: list[Snapshot | None] = (yield [*map(self.first_part, refs)]) if refs else []
         for place, (ref, snapshot) in enumerate(zip(refs, found, strict=True)):
-            if snapshot is not None and long_lists.may_go_on(snapshot.texts):
+            if snapshot is not None and may_go_on(snapshot.texts):
                 found[place] = yield from self._long_snapshot(ref)
         return found
 
