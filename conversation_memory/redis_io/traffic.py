@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from queue import Empty, Full
 from typing import Any
 
 import redis
 import redis.asyncio
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from .pipelines import is_measured
 
 
 @dataclass(slots=True)
@@ -79,13 +85,36 @@ def _waiting() -> Iterator[None]:
 
 
 class TimedPool(redis.BlockingConnectionPool):
-    """A pool that counts the time until a connection is free or open."""
+    """A pool that counts the time until a connection is free or open.
+
+    It takes and returns an open connection without the preparations that others need.
+    """
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         if current.get() is None:
-            return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+            return self._open_connection() or super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
         with _waiting():
             return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _open_connection(self) -> Any:
+        """A free connection that is open; None if there is none, or if redis-py counts them."""
+        if self.pid != os.getpid() or self.cache is not None or is_measured():
+            return None
+        connection: Any = None
+        with suppress(Empty):
+            connection = self.pool.get_nowait()
+            with suppress(OSError, RedisConnectionError, RedisTimeoutError):
+                if connection and connection._sock and not connection.can_read():
+                    return connection
+            self.pool.put_nowait(connection)  # redis-py takes the same one, and connects it
+        return None
+
+    def release(self, connection: Any) -> None:
+        is_open = connection.pid == self.pid == os.getpid() and not connection.should_reconnect()
+        if not is_open or is_measured():
+            return super().release(connection)  # type: ignore[no-untyped-call, no-any-return]
+        with suppress(Full):
+            self.pool.put_nowait(connection)
 
 
 class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
