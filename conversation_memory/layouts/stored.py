@@ -111,7 +111,7 @@ class StoredConversation(ConversationFailures, ABC):
         raises; and Redis 7.0 rejects what is read in one while the memory is full.
         """
         again = ("HGET", self.keys.record(ref.id), "version")
-        *replies, version = yield [Command((call,)) for call in (*calls, again)]
+        *replies, version = yield Command((*calls, again), is_atomic=False)
         if replies[0][_VERSION] == version:
             return replies  # type: ignore[no-any-return]
         return (yield Command(calls))  # type: ignore[no-any-return]

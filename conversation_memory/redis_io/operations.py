@@ -48,7 +48,7 @@ def _same(reply: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[T]):
-    """One round trip: one call, or several that the server runs as one MULTI/EXEC.
+    """One round trip: one call, or several that the server runs as one MULTI/EXEC if `is_atomic`.
 
     `decode` takes the reply of the one call, or the list of the replies of several. `otherwise` is
     the result where a key has another type, instead of an error that would hide all other replies.
@@ -57,6 +57,11 @@ class Command(Generic[T]):
     calls: tuple[Call, ...]
     decode: Callable[[Any], T] = _same
     otherwise: Any = _RAISE
+    is_atomic: bool = True
+
+    @property
+    def is_transaction(self) -> bool:
+        return self.is_atomic and len(self.calls) > 1
 
     def __repr__(self) -> str:
         return f"<Command {[call[0] for call in self.calls]}>"  # never the arguments
@@ -233,8 +238,8 @@ async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
 def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
     calls: list[Call] = []
     for command in (step,) if isinstance(step, Command) else step:
-        several = len(command.calls) > 1
-        calls += (("MULTI",), *command.calls, ("EXEC",)) if several else command.calls
+        is_one = command.is_transaction
+        calls += (("MULTI",), *command.calls, ("EXEC",)) if is_one else command.calls
     return calls
 
 
@@ -258,7 +263,7 @@ def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) ->
             results.append(command.decode(replies[position]))
             position += 1
             continue
-        width = len(command.calls) + (2 if len(command.calls) > 1 else 0)
+        width = len(command.calls) + (2 if command.is_transaction else 0)
         results.append(_result(command, replies[position : position + width]))
         position += width
     return results
@@ -273,7 +278,7 @@ def _result(command: Command[T], replies: list[Any]) -> T:
     if errors:
         # The error of an aborted EXEC says less than that of the call that was rejected before it.
         raise min(errors, key=lambda error: isinstance(error, ExecAbortError))
-    return command.decode(last)
+    return command.decode(last if command.is_atomic else replies)
 
 
 class Performing(Protocol):

@@ -15,17 +15,15 @@ import redis
 import redis.asyncio
 from redis.asyncio.client import Pipeline as AsyncRedisPipeline
 from redis.client import Pipeline as RedisPipeline
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.observability import get_observability_instance
 from redis.utils import HIREDIS_AVAILABLE
 
+from .async_connections import QuickConnection
+from .protocol import packed
 from .scripts import Call
-
-if HIREDIS_AVAILABLE:  # an extra of redis-py
-    import hiredis
+from .traffic import are_counted
 
 _siblings: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -56,28 +54,13 @@ def pipeline_of(client: Any, calls: Sequence[Call]) -> Any:
     return pipeline
 
 
-def packed(call: Call) -> bytes:
-    """A call in the protocol of Redis; requires hiredis."""
-    try:
-        if " " not in call[0]:
-            return bytes(hiredis.pack_command(call))
-    except TypeError:  # a name or a value of a rare type
-        pass
-    return b"".join(HiredisRespSerializer().pack(*call))
-
-
-def is_measured() -> bool:
-    """True if redis-py collects metrics."""
-    return get_observability_instance().get_provider_manager() is not None
-
-
 class SyncClient(redis.Redis):
     """A client with the connections of another one."""
 
     # Called by execute_command(), around which tracers put themselves.
     def _execute_command(self, *args: Any, **options: Any) -> Any:
         pool = self.connection_pool
-        if not HIREDIS_AVAILABLE or pool.cache is not None or is_measured():
+        if not HIREDIS_AVAILABLE or pool.cache is not None or are_counted():
             return super()._execute_command(*args, **options)  # type: ignore[no-untyped-call]
         connection = pool.get_connection()
         try:
@@ -127,6 +110,11 @@ def _reply(connection: Any) -> Any:
 
 class AsyncPipeline(AsyncRedisPipeline):
     """The pipeline of an async client."""
+
+    async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
+        if not isinstance(connection, QuickConnection):
+            return await super()._execute_pipeline(connection, commands, raise_on_error)
+        return await connection.exchange([args for args, _ in commands])
 
     async def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         return await connection.read_response(disable_decoding=True)

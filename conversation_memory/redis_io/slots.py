@@ -47,7 +47,7 @@ _ASKING = frozenset(
 
 _REPLICAS = LoadBalancingStrategy.ROUND_ROBIN_REPLICAS
 
-_REDIRECTS = (AskError, ClusterDownError, TryAgainError)  # a MovedError is an AskError
+REDIRECTS = (AskError, ClusterDownError, TryAgainError)  # a MovedError is an AskError
 _LOST = (RedisConnectionError, RedisTimeoutError)
 
 
@@ -163,7 +163,7 @@ class SlotConnection(redis.Connection):
     def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return super().read_response(*args, **options)
-        except _REDIRECTS as error:
+        except REDIRECTS as error:
             if self.nodes.is_write(error):
                 self.nodes.lost(self.host, self.port)  # it may serve another slot by now
                 self.mark_for_reconnect()  # type: ignore[no-untyped-call]
@@ -208,7 +208,7 @@ class AsyncSlotConnection(redis.asyncio.Connection):
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*args, **options)
-        except _REDIRECTS as error:
+        except REDIRECTS as error:
             if self.nodes.is_write(error):
                 self.nodes.lost(self.host, self.port)  # it may serve another slot by now
                 self.mark_for_reconnect()  # type: ignore[no-untyped-call]
