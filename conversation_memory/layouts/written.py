@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..conf import IndexSettings
@@ -189,7 +188,7 @@ class WrittenConversation(IndexedConversation, ABC):
             crc = tail_of(empty)
         own = [*self._lifetimes(ref), self.form, empty, crc, version, self.max_bytes]
         command = self._command(self._changing(APPEND), ref, [*own, most, *args])
-        return replace(command, decode=decoded)
+        return Command(command.calls, decoded)
 
     def lost(self, ref: ConversationRef, count: int) -> ConversationCorrupt:
         return self.corrupt(ref, b"", f"{counted(count, 'run')} of its list are missing")
