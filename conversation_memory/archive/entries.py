@@ -18,7 +18,8 @@ from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.declared import names_keys
 from ..layouts.indexed import DERIVE
-from ..layouts.long_lists import FIRST_PART, whole
+from ..layouts.long_lists import is_long, last_of_first, may_go_on, whole
+from ..layouts.long_lists import stage as staging
 from ..layouts.refs import Encoded
 from ..records import SEALED, Record, number
 from ..redis_io.operations import Command, Operation, allowed
@@ -41,6 +42,7 @@ _TIMES = ("created", "updated", "ttl", "expires")
 # In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
 _RECENT = 7200
 
+_STAGING = ("MULTI", "EXEC", "RPUSH", "PEXPIRE", "UNLINK")
 _CATCHING_UP = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS")
 
 # Owner, version, length and digest of the field: the state that a script may overwrite.
@@ -149,21 +151,25 @@ class Stored(NamedTuple):
 
 def read(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Stored]]:
     """The first of some conversations, as many as fit into one reply."""
-    found = yield from _read(keys, ids, FIRST_PART - 1)
+    found = yield from _read(keys, ids, last_of_first())
     for place, it in enumerate(found):
-        if len(it.texts) == FIRST_PART:
-            found[place] = yield from _read_long(keys, it.id)
+        size = number(it.values.bytes) or 0
+        if size > _REPLY or may_go_on(it.texts):
+            found[place] = yield from _read_long(keys, it.id, len(it.texts))
     if any(it.open for it in found):
         opened = yield from questions.read(keys, {it.id: it.open for it in found if it.open})
         found = [it._replace(questions=opened.get(it.id, ())) for it in found]
     return found
 
 
-def _read_long(keys: Keys, id: bytes) -> Operation[Stored]:
+def _read_long(keys: Keys, id: bytes, first: int) -> Operation[Stored]:
     def one(last: int) -> Operation[Stored]:
         return (yield from _read(keys, [id], last))[0]
 
-    return whole(keys, id, one, lambda it: (it.values.version, cast("list[bytes]", it.texts)))
+    def parts_of(it: Stored) -> tuple[bytes | None, list[bytes]]:
+        return it.values.version, cast("list[bytes]", it.texts)
+
+    return whole(keys, id, one, parts_of, first)
 
 
 def _read(keys: Keys, ids: Sequence[bytes], last: int) -> Operation[list[Stored]]:
@@ -223,23 +229,38 @@ class Item:
         return self.is_new or entry.facts != NOTHING or entry.expires is not None
 
 
+# What restores a conversation, and the key of the list that has its runs, empty without one.
+Write = tuple[Item, Encoded, bytes]
+
+
 def permission(layout: Layout) -> Command[int]:
     """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
     commands = [*RESTORE.commands, *OVERWRITE.commands, *CONTENTS.commands]
-    commands += questions.RESTORE_REPLIES.commands
+    commands += [*questions.RESTORE_REPLIES.commands, *_STAGING]
     commands += [*DERIVE.commands, *_CATCHING_UP] if layout.schema is not None else []
     return allowed([layout.keys.index, layout.keys.record(b"")], commands)
 
 
-def writing(layout: Layout, items: Sequence[Item]) -> list[Command[Written]]:
+def writing(layout: Layout, items: Sequence[Item]) -> Operation[list[Command[Written]]]:
     """The commands that write conversations with distinct ids, each of which answers what it wrote.
 
     The others were not written, because something else is stored there.
     """
-    fresh = [item for item in items if item.instead_of is None]
-    others = [item for item in items if item.instead_of is not None]
-    commands = [_restore(layout, fresh)] if fresh else []
-    return [*commands, *(_overwrite(layout, item) for item in others)]
+    fresh: list[Write] = []
+    commands: list[Command[Written]] = []
+    for item in items:
+        encoded, stage = _encoded(layout, item), b""
+        if is_long(encoded.texts):
+            stage = layout.keys.staged(fresh_token())
+            yield from staging(stage, encoded.texts)
+        write = item, encoded, stage
+        if item.instead_of is not None:
+            commands.append(_overwrite(layout, write))
+        elif stage:
+            commands.append(_restore(layout, [write]))
+        else:
+            fresh.append(write)
+    return [_restore(layout, fresh), *commands] if fresh else commands
 
 
 def restore_open_runs(layout: Layout, entries: Sequence[Entry]) -> Operation[None]:
@@ -249,15 +270,16 @@ def restore_open_runs(layout: Layout, entries: Sequence[Entry]) -> Operation[Non
         yield calls
 
 
-def _restore(layout: Layout, items: Sequence[Item]) -> Command[Written]:
+def _restore(layout: Layout, writes: Sequence[Write]) -> Command[Written]:
     # One script for all is faster than one script each.
-    keys, ids = layout.keys, [item.entry.id for item in items]
+    keys, ids = layout.keys, [item.entry.id for item, _, _ in writes]
     shared = [keys.content(ids[0]), keys.record(ids[0]), keys.recency(), keys.expiry()]
     own: list[bytes] = []
-    for item in items:
+    for item, _, stage in writes:
         id = item.entry.id
         own += [keys.record(id), keys.runs(id), keys.ids(id), _owned(layout, item)]
-    args = [arg for item in items for arg in _args(layout, item)]
+        own += [stage] if stage else []
+    args = [arg for write in writes for arg in _args(layout, *write)]
 
     def decoded(reply: bytes) -> Written:
         return {id for id, answer in zip(ids, reply, strict=True) if answer == ord("1")}
@@ -265,11 +287,13 @@ def _restore(layout: Layout, items: Sequence[Item]) -> Command[Written]:
     return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),), decoded)
 
 
-def _overwrite(layout: Layout, item: Item) -> Command[Written]:
+def _overwrite(layout: Layout, write: Write) -> Command[Written]:
+    item, _, stage = write
     assert item.instead_of is not None
     id, (owner, *expected) = item.entry.id, item.instead_of
     keys = [*layout.keys.forgetting(id, owner, fresh_token()), _owned(layout, item)]
-    call = OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, item)])
+    keys += [stage] if stage else []
+    call = OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, *write)])
 
     def decoded(reply: Any) -> Written:
         return reply if names_keys(reply) else {id} if reply == 1 else set()
@@ -282,17 +306,19 @@ def _owned(layout: Layout, item: Item) -> bytes:
     return layout.keys.recency(item.entry.facts.owner or b"")
 
 
-def _args(layout: Layout, item: Item) -> list[Any]:
+def _encoded(layout: Layout, item: Item) -> Encoded:
+    entry, document = item.entry, item.document
+    if document is not None and item.has_record:
+        return layout.encoded(document).sealed(layout.sealing, entry.id)
+    if document is not None and layout.sealing is not None:
+        return Encoded(layout.sealing.seal(DOCUMENT, entry.id, entry.value), [], {})
+    sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
+    return Encoded(entry.value, list(entry.texts), sizes)
+
+
+def _args(layout: Layout, item: Item, encoded: Encoded, stage: bytes) -> list[Any]:
     """The arguments of restored.lua."""
     entry, facts, document = item.entry, item.entry.facts, item.document
-    if document is not None and item.has_record:
-        encoded = layout.encoded(document).sealed(layout.sealing, entry.id)
-    elif document is not None and layout.sealing is not None:
-        field = layout.sealing.seal(DOCUMENT, entry.id, entry.value)
-        encoded = Encoded(field, [], {})
-    else:
-        sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
-        encoded = Encoded(entry.value, list(entry.texts), sizes)
     plain, others = "", []
     if item.has_record:
         owner, title, *times = facts
@@ -308,7 +334,10 @@ def _args(layout: Layout, item: Item) -> list[Any]:
     score: Any = facts.updated if entry.score is None else entry.score
     if item.is_new:
         score = "now"
-    counts = f"{len(others)} {len(encoded.texts)} {len(told)}"
+    count, texts = len(encoded.texts), encoded.texts
+    if stage:
+        count, texts = -count, []
+    counts = f"{len(others)} {count} {len(told)}"
     when = f"{'-' if score is None else score} {'-' if entry.expires is None else entry.expires}"
     head = f"{int(bool(facts.owner))} {when} {counts}{plain}"
-    return [head, entry.id, encoded.field, *others, *encoded.texts, *told]
+    return [head, entry.id, encoded.field, *others, *texts, *told]

@@ -259,12 +259,11 @@ def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) ->
         return _result(step, replies)
     results, position = [], 0
     for command in step:
-        if len(command.calls) == 1 and type(replies[position]) in _REPLIES:  # the usual way
-            results.append(command.decode(replies[position]))
-            position += 1
-            continue
         width = len(command.calls) + (2 if command.is_transaction else 0)
-        results.append(_result(command, replies[position : position + width]))
+        if width == 1 and command.is_atomic and type(replies[position]) in _REPLIES:
+            results.append(command.decode(replies[position]))  # the usual way, in short
+        else:
+            results.append(_result(command, replies[position : position + width]))
         position += width
     return results
 
