@@ -91,14 +91,20 @@ class TimedPool(redis.BlockingConnectionPool):
     """
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if current.get() is None:
-            return self._open_connection() or super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+        connection = self._open_connection()
+        if connection is not None:
+            return connection
         with _waiting():
             return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
 
+    def _is_quick(self) -> bool:
+        """False in a process that has forked, and where redis-py does more with a connection."""
+        is_usual = self.cache is None and not getattr(self, "_in_maintenance", True)
+        return is_usual and self.pid == os.getpid() and not are_counted()
+
     def _open_connection(self) -> Any:
-        """A free connection that is open; None if there is none, or if redis-py counts them."""
-        if self.pid != os.getpid() or self.cache is not None or are_counted():
+        """A free connection that is open, if there is one."""
+        if not self._is_quick():
             return None
         try:
             connection = self.pool.get_nowait()
@@ -114,8 +120,8 @@ class TimedPool(redis.BlockingConnectionPool):
         return connection if is_ready else None
 
     def release(self, connection: Any) -> None:
-        is_open = connection.pid == self.pid == os.getpid() and not connection.should_reconnect()
-        if not is_open or are_counted():
+        is_kept = self.owns_connection(connection) and not connection.should_reconnect()
+        if not is_kept or not self._is_quick():
             return super().release(connection)  # type: ignore[no-untyped-call, no-any-return]
         with suppress(Full):
             self.pool.put_nowait(connection)
