@@ -10,7 +10,7 @@ from .. import conf
 from ..collection.bulk import Conversion
 from ..collection.listing import Listing
 from ..drivers import RedisConversationMemoryDriver
-from ..exceptions import RedisMisconfigured, is_wrong_type
+from ..exceptions import RedisMisconfigured, RedisUnavailable, is_wrong_type
 from ..indexes import ConversationIndex
 from ..keys import Id, Keys, encode
 from ..maintenance import logger
@@ -80,7 +80,12 @@ class ReshardedIndex(ConversationIndex):
     def _opened(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
         keys, number = self._layout.keys, self.settings.shards
         noting = noted_spread(keys, self.alias, number)
-        noted = yield from super()._asked(noting, may_lag=may_lag)
+        try:
+            noted = yield from super()._asked(noting, may_lag=may_lag)
+        except RedisUnavailable:
+            if not self._is_checked:
+                raise
+            noted = self._spread  # the other nodes answer, and no move begins without this one
         yield from self._go_to(noted)
         try:
             return (yield from relayed(operation, self._routed))
@@ -215,6 +220,10 @@ class ReshardedIndex(ConversationIndex):
                 break
             turn += 1
             now = f"{number}.{turn}"
+        # Made before the first write, an index of RediSearch is known to lack no documents.
+        new = [self._shard(name) for name in shard_names(self.name, now)]
+        made: Answers[Any] = yield Across(new, lambda it: it._layout.indexer(), name="move")
+        made.all()
         yield from self._note(self._spread, Spread(now, self._spread.now))
 
     def _note(self, before: Spread, now: Spread) -> Operation[None]:
