@@ -20,6 +20,8 @@ from .wire import dumps, filled
 Parts = list[Any]
 
 _SIDES = ("input", "output")
+_RUN = ("type", "id", "input", "output")
+_RUN_WITH_META = ("type", "id", "meta", "input", "output")
 _SHORT = ("type", "id", "value")
 _FULL = ("type", "id", "reference", "meta", "name", "value")
 
@@ -58,11 +60,11 @@ def spellings(parts: Parts) -> Iterator[bytes]:
 
 
 def wire_text(parts: Parts) -> bytes:
-    if all(type(part) is str for part in parts):
+    if is_plain(parts):
         id, input, output = parts
         return filled(
-            '{"type": "Run", "id": %s, "input": {"type": "TextArtifact", "id": %s, "value": %s}, '
-            '"output": {"type": "TextArtifact", "id": %s, "value": %s}}',
+            b'{"type": "Run", "id": %b, "input": {"type": "TextArtifact", "id": %b, "value": %b}, '
+            b'"output": {"type": "TextArtifact", "id": %b, "value": %b}}',
             (id, f"{id}-input", input, f"{id}-output", output),
         )
     id, *sides = parts[:3]
@@ -73,8 +75,8 @@ def wire_text(parts: Parts) -> bytes:
 
 
 def list_text(parts: Parts) -> bytes:
-    if all(type(part) is str for part in parts):
-        return filled("[%s,%s,%s]", parts)
+    if is_plain(parts):
+        return filled(b"[%b,%b,%b]", parts)
     return dumps(parts, compact=True)
 
 
@@ -138,18 +140,16 @@ def shortened(data: Any) -> Parts | None:
     if type(data) is not dict or data.get("type") != "Run":
         return None
     names = (*data,)
-    if names == ("type", "id", "meta", "input", "output"):
-        meta = [] if data["meta"] is None else [data["meta"]]
-    elif names == ("type", "id", "input", "output") and all(
-        _is_text(data[side]) for side in _SIDES
-    ):
-        meta = []
-    else:
+    if names not in (_RUN, _RUN_WITH_META):
         return None
     id, input, output = data["id"], data["input"], data["output"]
     if not (isinstance(id, str) and type(input) is dict and type(output) is dict):
         return None
-    return [id, _shortened_side(id, "input", input), _shortened_side(id, "output", output), *meta]
+    sides = [_shortened_side(id, "input", input), _shortened_side(id, "output", output)]
+    if names == _RUN_WITH_META:
+        return [id, *sides] if data["meta"] is None else [id, *sides, data["meta"]]
+    is_short = len(input) == len(output) == len(_SHORT) and dict not in map(type, sides)
+    return [id, *sides] if is_short else None
 
 
 def _shortened_side(run_id: str, side: str, data: dict[str, Any]) -> Any:

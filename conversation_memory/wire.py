@@ -40,6 +40,9 @@ _encoded = json.JSONEncoder(ensure_ascii=False).encode
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ascii = json.JSONEncoder(separators=(",", ":"))
 
+# Both write a string in the same way. orjson does in a tenth of the time.
+_string: Callable[[str], bytes] = orjson.dumps if orjson else lambda text: _encoded(text).encode()
+
 
 def dumps(value: Any, *, compact: bool = False) -> bytes:
     """`value` as JSON in UTF-8, with Griptape's separators unless `compact`, NaN as `NaN`.
@@ -62,12 +65,12 @@ def dumps_unchecked(value: Any, *, compact: bool = False) -> bytes:
         raise too_deep() from None
 
 
-def filled(template: str, texts: Iterable[str]) -> bytes:
-    """A JSON text whose `%s` stand for strings."""
+def filled(template: bytes, texts: Sequence[str]) -> bytes:
+    """A JSON text whose `%b` stand for strings."""
     try:
-        return (template % (*map(_encoded, texts),)).encode()
-    except UnicodeEncodeError:
-        return (template % (*map(json.dumps, texts),)).encode()
+        return template % (*map(_string, texts),)
+    except (UnicodeEncodeError, TypeError):  # orjson raises a TypeError
+        return template % (*(json.dumps(text).encode() for text in texts),)
 
 
 def _depth(text: bytes) -> int:
