@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from .artifacts import artifact
-from .wire import dumps, filled
+from .wire import dumps, literals
 
 # A run in short, as it stands in the array: id, input, output, and meta unless that is None. Input
 # and output are a text, a text and its id, or a dict.
@@ -61,12 +62,7 @@ def spellings(parts: Parts) -> Iterator[bytes]:
 
 def wire_text(parts: Parts) -> bytes:
     if is_plain(parts):
-        id, input, output = parts
-        return filled(
-            b'{"type": "Run", "id": %b, "input": {"type": "TextArtifact", "id": %b, "value": %b}, '
-            b'"output": {"type": "TextArtifact", "id": %b, "value": %b}}',
-            (id, f"{id}-input", input, f"{id}-output", output),
-        )
+        return _plain_wire_text(*literals(parts))
     id, *sides = parts[:3]
     wired = {name: _wired(id, name, part) for name, part in zip(_SIDES, sides, strict=True)}
     meta = {} if all(map(_is_text, wired.values())) else {"meta": None}
@@ -74,10 +70,32 @@ def wire_text(parts: Parts) -> bytes:
     return dumps({"type": "Run", "id": id, **meta, **wired})
 
 
+def _plain_wire_text(id: bytes, input: bytes, output: bytes) -> bytes:
+    """That of a run of two plain texts, from JSON strings."""
+    own = id[:-1]
+    start = b'{"type": "Run", "id": ', id, b', "input": {"type": "TextArtifact", "id": ', own
+    between = b'-input", "value": ', input, b'}, "output": {"type": "TextArtifact", "id": ', own
+    return b"".join((*start, *between, b'-output", "value": ', output, b"}}"))
+
+
 def list_text(parts: Parts) -> bytes:
     if is_plain(parts):
-        return filled(b"[%b,%b,%b]", parts)
+        return b"[%b]" % b",".join(literals(parts))
     return dumps(parts, compact=True)
+
+
+def quick_wire_text(text: bytes, value: Any) -> bytes | None:
+    """The wire format of most of the runs in a list, from the text and what it says."""
+    return wire_text(value) if type(value) is list and is_plain(value) else None
+
+
+def quick_list_text(text: bytes, value: Any) -> bytes | None:
+    """The text in a list of most of the runs that we wrote to the wire; see quick_wire_text()."""
+    with suppress(KeyError, TypeError):
+        parts = [value["id"], value["input"]["value"], value["output"]["value"]]
+        if is_plain(parts) and _plain_wire_text(*(strings := literals(parts))) == text:
+            return b"[%b]" % b",".join(strings)
+    return None
 
 
 def expanded(parts: Parts) -> dict[str, Any]:

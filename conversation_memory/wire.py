@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from typing import Any
@@ -65,12 +65,12 @@ def dumps_unchecked(value: Any, *, compact: bool = False) -> bytes:
         raise too_deep() from None
 
 
-def filled(template: bytes, texts: Sequence[str]) -> bytes:
-    """A JSON text whose `%b` stand for strings."""
+def literals(texts: Sequence[str]) -> list[bytes]:
+    """JSON texts of strings."""
     try:
-        return template % (*map(_string, texts),)
+        return [*map(_string, texts)]
     except (UnicodeEncodeError, TypeError):  # orjson raises a TypeError
-        return template % (*(json.dumps(text).encode() for text in texts),)
+        return [json.dumps(text).encode() for text in texts]
 
 
 def _depth(text: bytes) -> int:

@@ -13,7 +13,7 @@ from zlib import crc32
 from .. import documents
 from ..documents import Document
 from ..encryption.sealing import DOCUMENT, RUN, TITLE, Sealing
-from ..exceptions import Damaged
+from ..exceptions import Damaged, counted
 from ..keys import Keys
 from ..layouts import Layout
 from ..layouts.declared import names_keys
@@ -65,6 +65,7 @@ class _Values(NamedTuple):
     length: bytes | None = None
     crc: bytes | None = None
     end: bytes | None = None
+    runs: bytes | None = None
     bytes: bytes | None = None
 
 
@@ -76,10 +77,10 @@ class Stored(NamedTuple):
 
     id: bytes
     time: int | None
+    score: bytes | None = None
     is_blank: bool = True  # nothing at all is stored
     has_right_types: bool = True
     field: bytes | None = None
-    score: bytes | None = None
     texts: Sequence[bytes] = ()
     values: _Values = _Values()
     open: Sequence[bytes] = ()  # fields and values of its open runs, then what they say
@@ -87,14 +88,18 @@ class Stored(NamedTuple):
     questions: tuple[questions.Question, ...] = ()
 
     @classmethod
-    def of(cls, keys: Keys, id: bytes, time: int | None, row: list[Any] | None) -> Stored:
+    def of(
+        cls, keys: Keys, id: bytes, time: int | None, score: bytes | None, row: list[Any] | None
+    ) -> Stored:
         """From a row as contents.lua returns it."""
         if row is None:
             return cls(id, time)
-        field, score, texts, open, *values = row
-        is_right = texts is not None and bool(values)
-        known, sealing = _Values(*values), keys.sealing
-        return cls(id, time, False, is_right, field, score, texts or (), known, open or (), sealing)
+        field, texts, open, values = row
+        is_right = texts is not None and values is not None
+        known = _Values(*values or ())
+        return cls(
+            id, time, score, False, is_right, field, texts or (), known, open or (), keys.sealing
+        )
 
     @property
     def expected(self) -> Expected:
@@ -108,6 +113,14 @@ class Stored(NamedTuple):
         """True if the runs are in the list, as the layouts see it."""
         layout = (self.values.layout or b"")[:4]
         return layout == b"list" or (bool(self.texts) and layout != b"hash")
+
+    @property
+    def lost(self) -> int:
+        """How many runs the list lacks, as after an eviction."""
+        values = self.values
+        if not self.is_list or number(values.length) != len(self.field or b""):
+            return 0
+        return max(0, (number(values.runs) or 0) - len(self.texts))
 
     @property
     def opened(self) -> Stored:
@@ -133,6 +146,8 @@ class Stored(NamedTuple):
         left: Sequence[bytes] = ()
         known = self
         try:
+            if self.lost:
+                raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
             known = self.opened
             value, runs, end, checksum = _content(known, known.field or b"")
         except Damaged:
@@ -167,12 +182,16 @@ def _read_long(keys: Keys, id: bytes) -> Operation[Stored]:
 
 
 def _read(keys: Keys, ids: Sequence[bytes], last: int) -> Operation[list[Stored]]:
-    own = [key for id in ids for key in (keys.record(id), keys.runs(id), keys.open(id))]
+    own = [key for id in ids for key in (keys.record(id), keys.open(id))]
     names = _Values._fields
     args = [_REPLY, last, len(names), *names, *ids]
-    call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
-    time, *rows = yield Command((call,))
-    return [Stored.of(keys, id, time, row) for id, row in zip(ids, rows, strict=False)]
+    shared = [keys.content(ids[0]), keys.recency()]
+    call = CONTENTS.call([*shared, *own, *map(keys.runs, ids)], args)
+    time, scores, *rows = yield Command((call,))
+    return [
+        Stored.of(keys, id, time, score, row)
+        for id, score, row in zip(ids, scores, rows, strict=False)
+    ]
 
 
 def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, int]:
@@ -183,6 +202,9 @@ def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, i
         form = number(it.values.length), it.values.crc
         if end is not None and form == (len(field), b"%08x" % checksum):
             return field, documents.runs_before(field, end), end, checksum
+        is_spliced = end is not None and form == (len(field), b"")  # by a script
+        if is_spliced and (values := documents.values_before(field, end or 0)) is not None:
+            return field, len(values), end, checksum
         # In another encoding, `raw` of the document would not be what stands in the field.
         known = Record("", length=form[0], end=None if form[1] else end)
         document, value = documents.read(field, known), field
