@@ -27,7 +27,8 @@ _CHECK = b', "crc32": "'
 _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
 # The usual line up to its value, half as costly to read as JSON.
-_text, _integer = rb'"([ !#-\[\]-~]*)"', rb"(0|[1-9][0-9]{0,14})"
+_text = rb'"([ !#-\[\]-~]*(?:\\[ -~][ !#-\[\]-~]*)*)"'
+_integer = rb"(0|[1-9][0-9]{0,14})"
 _usual = re.compile(
     rb'\{"id": %b(?:, "record": \{(?:"owner": %b, )?(?:"title": %b, )?"created": %b, "updated": %b'
     rb'(?:, "ttl": %b)?\})?(?:, "expires": %b)?(?:, "score": %b)?, "runs": %b, "end": %b()'
@@ -170,12 +171,18 @@ def read_entry(line: bytes) -> Entry:
         return _read_any(line)
     value = line[usual.end() : -2]
     checksum = zlib.crc32(value)
-    id, owner, title, *integers, _, stated = usual.groups()
+    *names, stated = usual.group(1, 2, 3, 12)
+    id, owner, title = [_unescaped(name) if b"\\" in (name or b"") else name for name in names]
     _compare(line[: usual.end(11)], checksum, stated)
+    integers = usual.group(4, 5, 6, 7, 8, 9, 10)
     numbers = [None if number is None else int(number) for number in integers]
     created, updated, ttl, expires, score, runs, end = numbers
     facts = Facts(owner, title or b"", created, updated, ttl)
     return Entry(id, value, checksum, runs, end, facts, expires, score)
+
+
+def _unescaped(text: bytes) -> bytes:
+    return _guarded(str.encode, _guarded(_loads, b'"%b"' % text))
 
 
 def _read_any(line: bytes) -> Entry:
