@@ -16,7 +16,7 @@ from types import MappingProxyType
 from ..documents import Document
 from ..encryption.sealing import RUN
 from ..redis_io.message_pack import packed
-from ..runs import Run
+from ..runs import Run, lenient
 from .passages import passages
 from .schema import Schema
 from .shared_texts import MARK, shared
@@ -117,7 +117,8 @@ class Documents:
         """
         texts = {self.suffix(text): text for text in document.texts}
         missing = [text for key, text in texts.items() if key not in known]
-        documents = [self._document(Run.from_text(it), it, before.get(it)) for it in missing]
+        pairs = zip(lenient(missing), missing, strict=True)
+        documents = [self._document(run, text, before.get(text)) for run, text in pairs]
         return self._pack(documents, (), [*texts], self.facets(document))
 
     def none(self) -> bytes:
