@@ -103,7 +103,11 @@ class Browsable(Performing):
     def _extent(self, span: Span = EVERYTHING) -> Operation[Extent]:
         """Count the conversations in a span, and adopt some that other programs wrote."""
         count = total(self._layout.keys, span)
-        return Extent(*(yield from self._listing.with_adoption(count)))
+        front, conversations = yield [self._listing.first(0, None, ()), count]
+        if front.unlisted:
+            front = yield from self._listing.adopted(front, 0)
+            conversations = yield count
+        return Extent(conversations, front.unlisted)
 
     extent, aextent = twins(_extent)
 
@@ -295,7 +299,7 @@ class Browsable(Performing):
     def _undecryptable(self, doubtful: list[Summary]) -> Operation[list[Summary]]:
         """Those of which a value cannot be decrypted, or read after that."""
         refs = [ConversationRef(summary.id) for summary in doubtful]
-        snapshots = (yield [self._layout.snapshot(ref) for ref in refs]) if refs else []
+        snapshots = yield from self._layout.snapshots(refs)
         found = []
         for summary, ref, snapshot in zip(doubtful, refs, snapshots, strict=True):
             try:

@@ -28,6 +28,7 @@ from .redis_io.replicas import read_only, replicated
 from .replies import ReplyingIndex
 from .search.api import Searchable
 from .search.engine import Engine
+from .search.reindex import complete_stale
 
 # With READ_FROM, replicas are asked for these.
 MAY_LAG = frozenset("count recent select search facets activity".split())
@@ -167,9 +168,12 @@ class ConversationIndex(
     def _reap(self) -> Operation[int]:
         """Delete expired conversations, 500 at a time. Returns how many.
 
-        No reader sees one; this frees its memory, and removes it from the recency indexes.
+        No reader sees one; this frees its memory, and removes it from the recency indexes. Search
+        documents that an interrupted write has left out are written.
         """
-        return bulk.reap(self._layout, self._listing)
+        reaped = yield from bulk.reap(self._layout, self._listing)
+        yield from complete_stale(self._layout)
+        return reaped
 
     reap, areap = twins(_reap)
 

@@ -57,8 +57,8 @@ class MessageList(Performing):
         """The last `limit` messages, or all."""
         if limit is not None and limit <= 0:
             return []
-        # Most runs have two messages.
-        for count in (LARGEST,) if limit is None else (limit // 2 + 1, limit):
+        # Nearly all runs have two messages or more.
+        for count in (LARGEST,) if limit is None else ((limit + 1) // 2, limit):
             part, waiting = yield from self.driver._reading(self._stored(count))
             messages = self._messages(part, waiting)
             if limit is None or len(messages) >= limit or len(part.texts) < count:

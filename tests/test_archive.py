@@ -268,7 +268,7 @@ class CostTests(SimpleTestCase):
         start = time.process_time()
         with pytest.raises(kind) as caught:
             reader(packed)
-        assert time.process_time() - start < 5
+        assert time.process_time() - start < 10
         for words in says:
             assert words in str(caught.value), str(caught.value)
 

@@ -1,14 +1,19 @@
 """Async connections and pools, which cost less than those of redis-py."""
 
 import asyncio
+from unittest.mock import patch
 
 import redis
 import redis.asyncio
+import redis.asyncio.connection as counting
 from django.test import SimpleTestCase
 from redis.asyncio.connection import DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError
+from redis.exceptions import DataError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.observability.attributes import ConnectionState
+from redis.observability.config import OTelConfig
+from redis.observability.providers import get_observability_instance
 
 from conversation_memory.redis_io.async_connections import QuickConnection, quicken
 from conversation_memory.redis_io.clients import own_async
@@ -120,6 +125,47 @@ class PoolTests(RedisTestCase):
             assert await client.ping()
 
         self.run_with(check, max_connections=1, timeout=0.01)
+
+    def test_a_connection_that_is_to_be_made_anew_is_closed_when_it_is_given_back(self):
+        async def check(client, pool):
+            connection = await pool.get_connection()
+            connection.mark_for_reconnect()
+            await pool.release(connection)
+            assert pool._available_connections == [connection] and not connection.is_connected
+            assert await client.ping()
+
+        self.run_with(check)
+
+    def test_the_metrics_of_redis_py_count_the_connections(self):
+        async def check(client, pool):
+            await asyncio.gather(client.ping(), client.ping())
+            connection = await pool.get_connection()
+            with patch.object(counting, "record_connection_count") as record:
+                await pool.release(connection)
+            counted = [
+                (call.kwargs["connection_state"], call.kwargs["counter"])
+                for call in record.mock_calls
+            ]
+            assert counted == [(ConnectionState.USED, -1), (ConnectionState.IDLE, 1)]
+
+        observability = get_observability_instance().init(OTelConfig())
+        try:
+            self.run_with(check)
+        finally:
+            observability.shutdown()
+
+    def test_the_error_of_a_command_is_its_reply(self):
+        async def check(client, pool):
+            key, text = f"{self.index.name}:exchanged", b"x" * 100_000
+            calls = [("SET", key, text), ("LPUSH", key, "v"), ("GET", key), ("DEL", key)]
+            connection = await pool.get_connection()
+            for _ in range(2):
+                done, error, read, deleted = await connection.exchange(calls)
+                assert (done, read, deleted) == (b"OK", text, 1)
+                assert isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+            await pool.release(connection)
+
+        self.run_with(check)
 
     def test_a_connection_that_the_server_has_closed_is_made_anew(self):
         async def check():

@@ -18,6 +18,8 @@ from conversation_memory.layouts import long_lists, refs
 from conversation_memory.layouts.base import DELETE
 from conversation_memory.layouts.declared import declared
 
+from .archives import body, dumped, restored
+from .encrypting import HAS_CRYPTOGRAPHY, EncryptedTestCase
 from .utils import RedisTestCase, both, monitored
 
 
@@ -137,16 +139,88 @@ class LongListTests(RedisTestCase):
         assert len(self.index.driver("c").load()[0]) == 23
 
     def test_a_dump_and_a_check_read_a_long_list_in_parts(self):
-        with (
-            mock.patch("conversation_memory.archive.entries.FIRST_PART", 10),
-            mock.patch("conversation_memory.check.conversations.FIRST_PART", 10),
-            small_parts(),
-        ):
+        with small_parts():
             self.fill("c", 30)
             whole = b"".join(Dump(self.index))
             assert self.index.check().problems == {}
         assert b"".join(Dump(self.index)).splitlines()[1:] == whole.splitlines()[1:]
         assert whole.count(b"Question") == 31  # the title too
+
+    def test_of_long_runs_a_dump_reads_a_few_at_a_time(self):
+        self.index.driver("c").store([run(n, "x" * 100_000) for n in range(20)], {})
+        with monitored(self.redis) as sent:
+            whole = b"".join(Dump(self.index))
+        ranges = [it["command"].split() for it in sent if it["command"].startswith("LRANGE")]
+        assert [it[2:] for it in ranges] == [["0", "5"], ["0", "5"], ["6", "46"]]
+        assert whole.count(b"Question") == 21
+
+    @both
+    def test_a_restore_stages_a_long_list(self, index):
+        with small_parts():
+            self.index.driver("c", owner=1, ttl=1000).store([run(n) for n in range(23)], {"k": 1})
+            self.index.driver("d").append(run(0))
+            archive = dumped(index)
+            index.driver("c").update_metadata({"k": 2})
+            for ways in ({"on_conflict": "replace"}, {}):
+                with monitored(self.redis) as sent:
+                    restored(index, archive, **ways)
+                pushes = [it["command"] for it in sent if it["command"].startswith("RPUSH")]
+                assert max(it.count("Question") for it in pushes) == 5
+                assert body(dumped(index)) == body(archive)
+                assert 900 < self.redis.ttl(self.key("runs:c")) <= 1000
+                assert not [key for key in self.keys() if b":staged:" in key]
+                assert index.check().problems == {}
+                index.delete("c", "d")
+
+    def test_a_restore_whose_staged_list_is_not_complete_stages_it_again(self):
+        staged, stage = [], long_lists.stage
+
+        def lossy(key, texts):
+            yield from stage(key, texts)
+            if not staged:
+                self.redis.rpop(key)
+            staged.append(key)
+
+        self.index.driver("c").store([run(n) for n in range(23)], {})
+        archive = dumped(self.index)
+        for ways in ({"on_conflict": "replace"}, {}):
+            self.index.driver("c").update_metadata({"k": 2})
+            if not ways:
+                self.index.delete("c")
+            with (
+                small_parts(),
+                mock.patch("conversation_memory.archive.items.staging", lossy),
+            ):
+                counts = restored(self.index, archive, **ways)
+                assert counts.new + counts.replaced == 1
+            assert len(staged) == 2
+            assert body(dumped(self.index)) == body(archive)
+            staged.clear()
+
+
+@pytest.mark.skipif(not HAS_CRYPTOGRAPHY, reason="cryptography is not installed")
+class LongEncryptedListTests(EncryptedTestCase):
+    entry = {**EncryptedTestCase.entry, "LAYOUT": "list"}
+
+    @both
+    def test_a_new_name_stages_a_long_list(self, index):
+        runs = [run(n) for n in range(23)]
+        with small_parts():
+            self.index.driver("c", owner=1, ttl=1000).store(runs, {"k": 1})
+            driver = index.driver("c", owner=1)
+            with monitored(self.redis) as sent:
+                driver.rename("d")
+            pushes = [it["command"] for it in sent if it["command"].startswith("RPUSH")]
+            assert max(it.count("cm1.") for it in pushes) == 5
+            assert ids(index.driver("d", owner=1).load()[0]) == ids(runs)
+        assert not [key for key in self.keys() if b":staged:" in key]
+        assert 900 < self.redis.ttl(f"{{{index.name}}}:runs:d") <= 1000
+        assert index.check().problems == {}
+        self.index.driver("c").append(run(0))
+        with small_parts(), pytest.raises(ConversationConflict):
+            self.index.driver("d").rename("c")
+        assert not [key for key in self.keys() if b":staged:" in key]
+        index.delete("c", "d")
 
 
 class LongChangeTests(RedisTestCase):

@@ -1,9 +1,12 @@
 """Many search documents of one conversation are deleted, and get another owner, in steps."""
 
-from conversation_memory import Run, Selection
+from django.conf import settings
+
+from conversation_memory import Run, Selection, indexes
 from conversation_memory.layouts.base import OWNER
 
-from .searching import Settled
+from .encrypting import encryption
+from .searching import Settled, settled
 from .utils import RedisTestCase, both, monitored
 
 MANY = 450
@@ -104,15 +107,44 @@ class ManyDocumentsTests(Settled, RedisTestCase):
             assert index.check().problems == {}
         self.wipe()
 
-    def test_a_move_that_breaks_off_is_said_and_can_be_repaired(self):
-        self.fill()
-        name, layout = self.index.name, self.index._layout
+    def break_off(self):
+        """A move to another owner, of which the documents are left as they were."""
+        layout, ref = self.index._layout, self.index.driver("c")._ref
         keys = [layout.keys.recency(b"2")]
-        ref = self.index.driver("c")._ref
         self.index._run(layout._as_owner(OWNER, ref, keys, b"2", b"0" * 16))
         assert len(self.index.search("parcel", owner=1)) == 0
         assert self.index.search("parcel").reasons != ()
-        self.index.reindex()
-        found = self.index.search("parcel", owner=2, limit=1000)
-        assert len(found) == 500 and found.reasons == ()
-        assert self.redis.scard(f"{{{name}}}:stale") == 0
+
+    def test_a_move_that_breaks_off_is_said_and_can_be_repaired(self):
+        ways = (
+            (self.index.reindex, 2),
+            (lambda: self.index.check(fix=True), 2),
+            (self.index.reap, 2),
+            (lambda: self.index.driver("c").move_to(1) or self.index.reap(), 1),
+        )
+        for mend, owner in ways:
+            self.fill()
+            self.break_off()
+            self.index.driver("c").append(Run("parcel", "sent"))
+            mend()
+            found = self.index.search("parcel", owner=owner, limit=1000)
+            assert len(found) == 501 and found.reasons == ()
+            assert not self.index.search("parcel", owner=3 - owner)
+            assert self.redis.scard(f"{{{self.index.name}}}:stale") == 0
+            self.index.delete("c")
+
+    def test_many_documents_go_in_steps_when_the_conversation_gets_encrypted(self):
+        self.fill()
+        entry = {
+            "ENCRYPTION": encryption("a", READ_PLAINTEXT=True),
+            "SEARCH": {"STORED_UNENCRYPTED": ["input"]},
+        }
+        with self.settings(REDIS={"default": {**settings.REDIS["default"], **entry}}):
+            index = indexes["default"]
+            settled(index.search_state)
+            with monitored(self.redis) as sent:
+                assert index.rotate_keys().rotated == 1
+            pops = [it["command"] for it in sent if it["command"].startswith("SPOP")]
+            assert [it.split()[-1] for it in pops] == ["200"] * 3
+            assert len(index.search("parcel", limit=1000)) == 500
+            assert index.check().problems == {}

@@ -170,11 +170,11 @@ class OperationTests(CommandTestCase):
 
     def test_an_async_pause_lets_others_work(self):
         async def pauses():
-            await asyncio.gather(*(aperform(None, answer(Pause(0.1)), "") for _ in range(20)))
+            await asyncio.gather(*(aperform(None, answer(Pause(0.1)), "") for _ in range(100)))
 
         started = time.monotonic()
         asyncio.run(pauses())
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
 
     def test_a_command_prints_no_arguments(self):
         assert repr(single("HSET", "key", "the secret")) == "<Command ['HSET']>"

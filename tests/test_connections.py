@@ -281,7 +281,10 @@ class LifetimeTests(ServerTestCase):
                 await indexes["default"].acount()
                 assert self.connected() == 1
             gc.collect()
-            await asyncio.sleep(0.1)
+            for _ in range(100):  # the loop closes it, and then the server sees that
+                if not self.connected():
+                    break
+                await asyncio.sleep(0.1)
             return self.connected()
 
         assert asyncio.run(count_under_other_settings()) == 0

@@ -202,10 +202,10 @@ class RoundTripTests(Folder):
             pass
 
     def test_what_is_past_its_deadline_is_neither_dumped_nor_restored(self):
-        self.index.driver("a", ttl=0.3).append(run())
+        self.index.driver("a", ttl=1).append(run())
         self.index.driver("b").append(run())
         archive = dumped(self.index)
-        time.sleep(0.35)
+        time.sleep(1.01)
         assert len(dumped(self.index).splitlines()) == 3
         counts = restored(self.others[0], archive)
         assert (counts.new, counts.expired, counts.examples["expired"]) == (1, 1, ["a"])

@@ -243,13 +243,13 @@ class StopTests(RepliesTestCase):
 
 
 class TakingUpTests(RepliesTestCase):
-    entry = {"REPLY_LEASE": 0.2}
+    entry = {"REPLY_LEASE": 1}
 
     WORKER = """
 import sys, django
 from django.conf import settings
 django.setup()
-entry = {"INDEX": sys.argv[1], "REPLY_LEASE": 0.2}
+entry = {"INDEX": sys.argv[1], "REPLY_LEASE": 1}
 settings.REDIS = {"default": {"URL": settings.REDIS_URL, **entry}}
 settings.CHAT_RESPONDER = "tests.test_example_replies.stall"
 from example_project.chat import tasks

@@ -49,7 +49,7 @@ class UnreachableTests(SimpleTestCase):
         options = {"socket_connect_timeout": 0.3, "socket_timeout": 0.3}
         with self.settings(REDIS={"default": {"URL": url, "OPTIONS": options}}):
             for index in (indexes["default"], Awaited(indexes["default"])):
-                with self.subTest(type(index).__name__), taking_less_than(2):
+                with self.subTest(type(index).__name__), taking_less_than(10):
                     with fails(kind, cause, says):
                         index.driver("c").append(run())
 
@@ -181,7 +181,7 @@ class StoppedServerTests(ServerTestCase):
     @both
     def test_killed_in_flight(self, index):
         index.driver("c").load()
-        with self.busy_with("DEBUG", "SLEEP", "5"), taking_less_than(2):
+        with self.busy_with("DEBUG", "SLEEP", "30"), taking_less_than(10):
             threading.Timer(0.1, self.server.kill).start()
             with fails(RedisUnavailable, RedisConnectionError, "cannot be reached"):
                 index.driver("c").load()
@@ -601,7 +601,7 @@ class UnharmedTests(ServerTestCase):
     def test_record_with_a_version_that_is_no_number(self, index):
         self.index.driver("c").append(run())
         self.redis.hset(self.key("record:c"), "version", "garbage")
-        with taking_less_than(2):
+        with taking_less_than(10):
             assert index.driver("c").append(run("r2")) == 1
         assert [run.id for run in index.driver("c").load()[0]] == ["r1", "r2"]
 
@@ -731,7 +731,7 @@ class TLSTests(SimpleTestCase):
         options = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, **options}
         with self.settings(REDIS={"default": {"URL": url, "OPTIONS": options}}):
             for index in (indexes["default"], Awaited(indexes["default"])):
-                with self.subTest(type(index).__name__), taking_less_than(2):
+                with self.subTest(type(index).__name__), taking_less_than(10):
                     yield index
 
     def test_trusted_certificate(self):

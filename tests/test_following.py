@@ -157,6 +157,7 @@ class FollowTests:
         self.driver._layout.reply_lease = 100
         reply = self.driver.reply("r")
         reply.write("half")
+        reply.flush()
         with following(self.driver, "r") as chunks:
             until(lambda: any(chunk.kind == "lost" for chunk in chunks))
             self.answer(" and half", resume=True)

@@ -65,7 +65,7 @@ class HealthTests(ServerTestCase):
             ):
                 start = time.monotonic()
                 found = call()
-                assert time.monotonic() - start < 4
+                assert time.monotonic() - start < 10
                 assert "did not answer within 0.2 seconds" in found["reachable"].detail
 
     def test_the_documented_permissions_are_enough(self):

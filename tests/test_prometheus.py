@@ -110,7 +110,7 @@ class HangingServerTests(ServerTestCase):
                 start = time.monotonic()
                 [up, *_] = gauges.collect()
                 assert up.samples[0].value == 0
-                assert time.monotonic() - start < 4
+                assert time.monotonic() - start < 10
             [asked] = gauges._asked.values()
             assert not asked.done()
 

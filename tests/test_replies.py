@@ -315,11 +315,12 @@ class ReplyTests:
 
     def test_nothing_is_finished_in_an_expired_conversation(self):
         for owner in (None, "ann"):
-            driver = self.index.driver("short", owner=owner, ttl=0.05)
+            driver = self.index.driver("short", owner=owner)
             driver.begin("Why?", run_id="r")
             reply = driver.reply("r")
             reply.write("too late")
-            time.sleep(0.06)
+            driver.expire(0.001)
+            time.sleep(0.005)
             assert raised(ReplyLost, reply.finish)
             self.index.reap()
             assert not [key for key in self.redis.keys(f"*{self.index.name}*") if b"short" in key]

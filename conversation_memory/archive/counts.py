@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..keys import decode
-from .entries import Item
+from .items import Item
 
 EXAMPLES = 10
 WRITTEN = ("new", "replaced")
 
 _OWNERS = 100
-_COUNTED = "new same conflicts replaced skipped kept expired unreadable".split()
+_COUNTED = "new same conflicts replaced skipped kept expired unreadable grown".split()
 
 
 @dataclass(slots=True)
@@ -21,7 +21,8 @@ class Counts:
     `same` are stored already, `conflicts` with other content or another record: these are
     `replaced`, `skipped`, or `kept` because the stored conversation is unreadable, which is never
     overwritten. `unreadable` of those written are damaged, and restored as their archived bytes.
-    `owners` counts the conversations of owners missing from the map. `examples` are ids by outcome.
+    `grown` of the `same` have an open run that gets further messages. `owners` counts the
+    conversations of owners missing from the map. `examples` are ids by outcome.
     """
 
     new: int = 0
@@ -32,6 +33,7 @@ class Counts:
     kept: int = 0
     expired: int = 0
     unreadable: int = 0
+    grown: int = 0
     owners: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -45,6 +47,8 @@ class Counts:
         setattr(self, kind, getattr(self, kind) + 1)
         if kind in ("skipped", "replaced", "kept"):
             self.conflicts += 1
+        if kind == "same" and any(one.place for one in entry.open):
+            self.grown += 1
         named = [kind]
         if kind in WRITTEN and entry.runs is None:
             self.unreadable += 1

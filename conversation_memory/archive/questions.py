@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..clock import iso, moment
 from ..encryption.sealing import CHUNK, QUESTION, REASON, is_sealed
 from ..exceptions import Damaged
 from ..keys import Keys
+from ..messages.formats import OPENAI
+from ..messages.turns import kept, messages_of
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..replies.lifecycle import answered
 from ..replies.open_runs import (
+    ReplyState,
     ReplyTexts,
     read_reason,
     read_text,
@@ -22,6 +26,7 @@ from ..replies.open_runs import (
     write_text,
 )
 from ..runs import Run
+from ..search_index.run_documents import fresh_token
 from ..wire import dumps
 
 RESTORE_REPLIES = Script("restore_replies")
@@ -31,7 +36,10 @@ STATUSES = ("waiting", "failed", "cancelled")
 
 
 class Question(NamedTuple):
-    """An open run as it is archived: its question, and the text that was said so far."""
+    """An open run as it is archived: its question, and the text that was said so far.
+
+    `place` is the state, as it is stored, of the question that was read, or whose place this takes.
+    """
 
     id: bytes
     question: bytes
@@ -39,10 +47,14 @@ class Question(NamedTuple):
     begun: int = 0
     reason: bytes = b'""'
     text: bytes = b""
+    place: bytes = b""
 
     @property
     def state(self) -> bytes:
         """See scripts/replies.lua."""
+        if self.place:  # whoever knows the other question must look again
+            *known, _, reason = self.place.split(b" ", 6)
+            return b" ".join([*known, fresh_token(), reason])
         claims = 1 if self.text else 0
         times = f"{self.begun} {self.begun} 0 {claims} -"
         return f"{self.status} {times} ".encode() + self.reason
@@ -81,6 +93,31 @@ class Question(NamedTuple):
             last = b'"stored": ' + json.dumps(text.decode("utf-8", "backslashreplace")).encode()
         return dumps(known)[:-1] + b", " + last + b"}"
 
+    def behind(self, stored: Sequence[Question]) -> Question:
+        """The same in the place of a stored one that it goes on with, which nobody has claimed."""
+        before = next((one for one in stored if one.id == self.id), None)
+        is_waiting = self.status == "waiting" and not read_text(self.text)
+        if before is None or not is_waiting or not before.is_unclaimed:
+            return self._replace(place=b"")
+        return self._replace(place=before.place if _goes_on(self, before) else b"")
+
+    @property
+    def is_unclaimed(self) -> bool:
+        state = ReplyState.read(self.place)
+        return state is not None and state.status == "waiting" and not state.claims
+
+
+def _goes_on(new: Question, stored: Question) -> bool:
+    """True if the messages of a question begin with all those of the stored one."""
+    with suppress(Damaged):
+        run = Run.from_text(new.question)
+        found = kept(run)
+        form = found[0] if found else OPENAI
+        before = messages_of(Run.from_text(stored.question), form)
+        after = messages_of(run, form)
+        return len(before) < len(after) and after[: len(before)] == before
+    return False
+
 
 def read(
     keys: Keys, opened: Mapping[bytes, Sequence[bytes]]
@@ -112,16 +149,19 @@ def _questions(keys: Keys, id: bytes, flat: Sequence[bytes]) -> list[Question]:
             status = state.status if state.status in STATUSES else "waiting"
             reason = write_reason(state.reason)
             text = texts.opened(QUESTION, text, strict=False) or text
-            questions.append(Question(run_id, text, status, state.begun, reason))
+            known = fields[b"state:" + run_id]
+            questions.append(Question(run_id, text, status, state.begun, reason, place=known))
     return questions
 
 
 def restoring(keys: Keys, id: bytes, questions: Sequence[Question]) -> Command[int]:
-    """Open the runs that are not known yet, if the conversation exists. Returns how many."""
+    """Open the runs that are not known yet, if the conversation exists, and put those that have a
+    place into it, if it was not changed since. Returns how many were opened."""
     names = [keys.content(id), keys.record(id), keys.open(id), keys.opened()]
     names += [keys.chunks(id, question.id) for question in questions]
     args: list[Any] = [id]
     for it in questions:
         known = it.sealed(ReplyTexts.of(keys, id, it.id))
-        args += [it.id, keys.reply(id, it.id), it.begun, known.state, known.question, known.text]
+        args += [it.id, keys.reply(id, it.id), it.begun, it.place]
+        args += [known.state, known.question, known.text]
     return Command((RESTORE_REPLIES.call(names, args),))

@@ -27,8 +27,9 @@ from ..redis_io.step_kinds import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
 from .counts import EXAMPLES, WRITTEN, Counts
-from .entries import Item, Stored, Written, permission, read, restore_open_runs, writing
+from .entries import Stored, read
 from .format import Entry, Malformed
+from .items import Item, Written, permission, restore_open_runs, writing
 
 POLICIES = ("fail", "skip", "replace", "newest")
 
@@ -163,7 +164,7 @@ class Restore:
         chosen = [item for item in items if item.outcome in WRITTEN]
         for item in chosen:
             item.document = self._document(item.entry)
-        return items, writing(self._layout, chosen)
+        return items, (yield from writing(self._layout, chosen))
 
     def _settle(
         self,
@@ -238,6 +239,7 @@ class Restore:
         return items
 
     def _compared(self, entry: Entry, stored: Stored, now: int) -> Item:
+        entry = entry._replace(open=tuple(one.behind(stored.questions) for one in entry.open))
         item = self._item(entry, stored.entry, now)
         if item.outcome in WRITTEN and not stored.is_blank:
             if stored.has_right_types:

@@ -6,14 +6,17 @@ not falsify the report, and a fault that another client repaired meanwhile count
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from ..collection.listing import Listing
 from ..collection.selection import ScanCursor, members
+from ..exceptions import ConversationError
 from ..layouts import Layout
 from ..layouts.declared import declared
 from ..layouts.proof import proven
-from ..redis_io.operations import Operation, single
+from ..redis_io.operations import Command, Operation, single
 from ..search.reindex import batches
 from ..search_index.sweep import PARTLY, tokens_of
 from .conversations import inspect_conversations, inspect_keys, inspect_scores, inspect_types
@@ -133,12 +136,19 @@ class Check:
         found = left = (yield from inspect(names)) if names else []
         fixes = [*dict.fromkeys(finding.fix for finding in found if finding.fix)]
         if self._fix and fixes:
-            while fixes:
-                replies = yield from declared(fixes)
-                pairs = zip(fixes, replies, strict=True)
-                fixes = [fix for fix, reply in pairs if reply == PARTLY]
+            yield from _repair([fix for fix in fixes if isinstance(fix, Command)])
+            for fix in fixes:
+                if not isinstance(fix, Command):
+                    with suppress(ConversationError):  # changed meanwhile
+                        yield from fix()
             left = yield from inspect(names)
         self._tally.add(found, left)
+
+
+def _repair(fixes: list[Command[Any]]) -> Operation[None]:
+    while fixes:
+        replies = yield from declared(fixes)
+        fixes = [fix for fix, reply in zip(fixes, replies, strict=True) if reply == PARTLY]
 
 
 __all__ = ["Check", "Finding", "Inspect", "Problem", "Report"]

@@ -11,7 +11,7 @@ from ..exceptions import Damaged
 from ..keys import NO_CALL, Keys
 from ..layouts.hash import derived_fields
 from ..layouts.list import derived_list_fields
-from ..layouts.long_lists import FIRST_PART, split_by_bytes, whole
+from ..layouts.long_lists import last_of_first, may_go_on, split_by_bytes, whole
 from ..layouts.refs import Snapshot, milliseconds_of, owner_of, sealed_fields
 from ..records import SEALED
 from ..redis_io.operations import Command, Operation, single
@@ -55,7 +55,7 @@ def inspect_conversations(keys: Keys, ids: Sequence[bytes]) -> Operation[list[Fi
         unusable = {finding.name for finding in broken}
         read = yield [_read(keys, it, unusable) for it in part]
         for it, (snapshot, scores) in zip(part, read, strict=True):
-            if len(snapshot.texts) == FIRST_PART:
+            if may_go_on(snapshot.texts):
                 snapshot, scores = yield from _read_long(keys, it, unusable)
             found += _examine(keys, it.id, snapshot, scores)
     return found
@@ -73,7 +73,7 @@ def _read_long(keys: Keys, it: Summary, unusable: set[bytes]) -> Operation[tuple
 
 
 def _read(
-    keys: Keys, it: Summary, unusable: set[bytes], last: int = FIRST_PART - 1
+    keys: Keys, it: Summary, unusable: set[bytes], last: int | None = None
 ) -> Command[tuple[Snapshot, Scores]]:
     order = keys.recency(it.owner)
     is_usable = order not in unusable
@@ -81,7 +81,7 @@ def _read(
     calls = (
         ("HMGET", keys.record(it.id), *Snapshot.FIELDS),
         ("HGET", keys.content(it.id), it.id),
-        ("LRANGE", keys.runs(it.id), 0, last),
+        ("LRANGE", keys.runs(it.id), 0, last_of_first() if last is None else last),
         *(("ZSCORE", key, it.id) for key in orders),
     )
 

@@ -1,12 +1,12 @@
 """The faults that a check can find, and its report."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..keys import decode
-from ..redis_io.operations import Command
+from ..redis_io.operations import Command, Operation
 
 # Each kind of fault, printed with a count.
 UNREADABLE = "conversations that cannot be read"
@@ -39,7 +39,7 @@ class Finding:
 
     kind: str
     name: bytes
-    fix: Command[Any] | None = None
+    fix: Command[Any] | Callable[[], Operation[object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

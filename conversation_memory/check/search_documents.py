@@ -1,16 +1,22 @@
 """The check of search documents: those of each conversation, stray ones, and their number."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..collection.summaries import summaries
 from ..exceptions import ConversationCorrupt, ConversationUndecryptable
 from ..layouts import ConversationRef, Layout
+from ..layouts.long_lists import may_go_on
 from ..layouts.refs import Indexed, Snapshot, owner_of
-from ..redis_io.operations import Command, Operation
+from ..records import number
+from ..redis_io.operations import Command, Operation, single
 from ..search_index import sweep as sweeping
+from ..search_index.run_documents import Steps
 from . import findings
 from .findings import Finding
+
+_ATTEMPTS = 5
 
 # A conversation, its search documents, and the time of its last write in ms.
 Read = tuple[Snapshot, Indexed, int]
@@ -27,6 +33,9 @@ def searched(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes
 def inspect_documents(layout: Layout, ids: Sequence[bytes]) -> Operation[list[Finding]]:
     """Find conversations whose documents do not match their runs."""
     read: list[Read | None] = yield [_read(layout, id) for id in ids]
+    for place, id in enumerate(ids):
+        if (parts := read[place]) and _is_long(*parts):
+            read[place] = yield from _read_long(layout, id)
     return [
         finding
         for id, parts in zip(ids, read, strict=True)
@@ -50,10 +59,11 @@ def inspect_tokens(layout: Layout, tokens: Sequence[bytes]) -> Operation[list[Fi
 
 def inspect_names(layout: Layout, names: Sequence[bytes]) -> Operation[list[Finding]]:
     """Find documents that no conversation lists among the keys `names`."""
-    found = yield sweeping.orphans(layout.keys, names, asks=True)
+    found = (yield sweeping.orphans(layout.keys, names, asks=True)) if names else []
     return [
-        Finding(findings.LOST_DOCUMENT, name, sweeping.orphans(layout.keys, [name]))
-        for name in found
+        Finding(findings.LOST_DOCUMENT, name, sweeping.orphans(layout.keys, [name])[0])
+        for part in found
+        for name in part
     ]
 
 
@@ -69,7 +79,7 @@ def inspect_count(layout: Layout, names: Sequence[bytes]) -> Operation[list[Find
 
 def _read(layout: Layout, id: bytes) -> Command[Read | None]:
     ref = ConversationRef(id)
-    snapshot, indexed = layout.snapshot(ref), layout.indexed_command(ref, whole=True)
+    snapshot, indexed = layout.first_part(ref), layout.indexed_command(ref, whole=True)
     score = ("ZSCORE", layout.keys.recency(), id)
 
     def decoded(replies: list[Any]) -> Read:
@@ -80,6 +90,25 @@ def _read(layout: Layout, id: bytes) -> Command[Read | None]:
 
     # A key that got another type meanwhile is reported elsewhere.
     return Command((*snapshot.calls, *indexed.calls, score), decoded, otherwise=None)
+
+
+def _is_long(snapshot: Snapshot, indexed: Indexed, time: int) -> bool:
+    return may_go_on(snapshot.texts) or indexed.cursor != b"0"
+
+
+def _read_long(layout: Layout, id: bytes) -> Operation[Read | None]:
+    """The same in parts; None if others write to it all the time."""
+    ref = ConversationRef(id)
+    for _ in range(_ATTEMPTS):
+        [snapshot] = yield from layout.snapshots([ref])
+        [indexed] = yield from layout.seen_documents([ref])
+        score, version = yield [
+            single("ZSCORE", layout.keys.recency(), id),
+            single("HGET", layout.keys.record(id), "version", otherwise=None),
+        ]
+        if snapshot is not None and snapshot.record.version == (number(version) or 0):
+            return snapshot, indexed, int(float(score or 0))
+    return None
 
 
 def _examine(
@@ -99,5 +128,7 @@ def _examine(
     if snapshot.field is None or is_right:
         return []
     change = documents.whole(document, ()) if document else documents.none()
+    if isinstance(change, Steps):
+        return [Finding(findings.NOT_INDEXED, id, partial(layout.index, ref))]
     fix = layout.index_command(ref, snapshot.digested(), change, time)
     return [Finding(findings.NOT_INDEXED, id, fix)]

@@ -20,7 +20,7 @@ from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.run_documents import fresh_token
 from ..search_index.sweep import finished
-from .selection import PageKey, ScanCursor, Selection, chosen, page_of
+from .selection import PageKey, ScanCursor, Selection, chosen, page_keys, page_of
 from .summaries import Summary, summaries
 
 ADOPT = Script("adopt")
@@ -32,7 +32,7 @@ _SCAN_COUNT = 1000
 _IDS_COUNT = 5000
 # With values, on servers before 7.4: at 10 kB a conversation, one MB at a time.
 _SCAN_COUNT_WITH_VALUES = 100
-_SHORT_STEP = 100
+SHORT_STEP = 100
 _LONG_STEP = 250  # the server looks for the score of each
 _LONG_STEPS = 20
 
@@ -54,6 +54,7 @@ class Listing:
     def __init__(self, layout: Layout):
         self._layout = layout
         self._keys = layout.keys
+        self._scanned = (self._keys.index, self._keys.recency(), self._keys.expiry())
         self._novalues = True
         self._cursor = b"0"
 
@@ -65,12 +66,34 @@ class Listing:
         return Page([summary.record for summary in found], next, unlisted, missing)
 
     def front(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Front]:
-        start = () if before is None else _start(before)
+        start = () if before is None else start_of(before)
+        return (yield from self.adopted((yield self.first(limit, owner, start)), limit))
+
+    def first(
+        self, limit: int, owner: bytes | None, start: Sequence[Any], *, step: int = SHORT_STEP
+    ) -> Command[Front]:
+        """The first step of a listing. From the beginning of all, it adopts in so many fields."""
+        if owner is None and not start:
+            return self._front(step, limit)
         page = page_of(self._keys.recency(owner), limit, *start)
-        if owner is None and before is None:
-            listed, unlisted = yield from self.with_adoption(page)
-            return Front(listed, unlisted)
-        return Front((yield page))
+        return Command(page.calls, lambda reply: Front(page_keys(reply)))
+
+    def adopted(self, front: Front, limit: int) -> Operation[Front]:
+        """`front` again, after adopting some of those that it does not list."""
+        for _ in range(_LONG_STEPS):
+            if not front.unlisted:
+                break
+            front = yield self._front(_LONG_STEP, limit)
+        return front
+
+    def _front(self, step: int, limit: int) -> Command[Front]:
+        # Equal numbers prove nothing, as others may have deleted as many as they wrote: each
+        # listing goes a short step through the hash, and long ones if the numbers differ.
+        def decoded(reply: list[Any]) -> Front:
+            self._cursor, _, conversations, listed, newest = reply
+            return Front(page_keys(newest), conversations - listed if conversations > listed else 0)
+
+        return Command((ADOPT.call(self._scanned, [self._cursor, step, limit]),), decoded)
 
     def page(self, owner: bytes | None, limit: int, *start: Any) -> Operation[list[PageKey]]:
         """See page_of()."""
@@ -88,9 +111,15 @@ class Listing:
         found = yield from self.summaries(ids)
         return [summary for summary in found if _belongs(summary, owner)], next
 
-    def summaries(self, ids: Sequence[bytes], *, glances: bool = False) -> Operation[list[Summary]]:
+    def summaries(
+        self,
+        ids: Sequence[bytes],
+        fields: Sequence[str] = Snapshot.FIELDS,
+        *,
+        glances: bool = False,
+    ) -> Operation[list[Summary]]:
         """See summaries()."""
-        return (yield from summaries(self._keys, ids, glances=glances))
+        return (yield from summaries(self._keys, ids, fields=fields, glances=glances))
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
         ref = ConversationRef(id)
@@ -118,7 +147,9 @@ class Listing:
         """Give every conversation its score. Returns how many had none."""
         cursor, total = b"", 0
         while cursor != b"0":
-            cursor, adopted, *_ = yield self._adoption(cursor or b"0", _LONG_STEP)
+            keys = [*self._scanned, self._keys.call(fresh_token())]
+            call = ADOPT.call(keys, [cursor or b"0", _LONG_STEP, 0])
+            cursor, adopted, *_ = yield Command((call,))
             total += adopted
         return total
 
@@ -157,27 +188,6 @@ class Listing:
             return (yield from self._scan(cursor, count))
         return next, found if "NOVALUES" in options else found[::2], earliest, time
 
-    def _adoption(self, cursor: bytes, count: int) -> Command[Any]:
-        call = self._keys.call(fresh_token())
-        keys = [self._keys.index, self._keys.recency(), self._keys.expiry(), call]
-        return Command((ADOPT.call(keys, [cursor, count]),))
-
-    def with_adoption(self, page: Command[Any]) -> Operation[tuple[Any, int]]:
-        """The page, and how many conversations are not listed yet after adopting some."""
-        # Equal numbers prove nothing, as others may have deleted as many as they wrote: each
-        # listing goes a short step through the hash, and long ones if the numbers differ.
-        step, listing = yield [self._adoption(self._cursor, _SHORT_STEP), page]
-        self._cursor, adopted, conversations, listed = step
-        for _ in range(_LONG_STEPS):
-            if conversations <= listed:
-                break
-            step = yield self._adoption(self._cursor, _LONG_STEP)
-            self._cursor, more, conversations, listed = step
-            adopted += more
-        if adopted:
-            listing = yield page
-        return listing, max(0, conversations - listed)
-
     def existing(
         self,
         ids: list[bytes],
@@ -187,7 +197,7 @@ class Listing:
         glances: bool = False,
     ) -> Operation[tuple[list[Summary], bool]]:
         """Those of `ids` that exist (and belong to `owner`); True if the others were removed."""
-        listed = yield from summaries(self._keys, ids, fields, glances=glances)
+        listed = yield from self.summaries(ids, fields, glances=glances)
         found = [summary for summary in listed if _belongs(summary, owner)]
         if stale := {*ids} - {summary.id for summary in found}:
             with suppress(RedisReadOnly, RedisDenied):  # another client will clean up
@@ -249,7 +259,8 @@ def _cursor(score: float, id: bytes) -> str:
     return f"{int(score)}-{urlsafe_b64encode(id).decode().rstrip('=')}"
 
 
-def _start(cursor: str) -> tuple[bytes, bytes]:
+def start_of(cursor: str) -> tuple[bytes, bytes]:
+    """The page key in the cursor of a page. Raises ValueError."""
     score, dash, id = cursor.partition("-")
     try:
         if not dash:

@@ -68,11 +68,16 @@ EVERYTHING = Selection()
 
 def page_of(order: bytes, limit: int, *start: Any) -> Command[list[PageKey]]:
     """At most `limit` members of a recency index; for `start` see page.lua."""
+    if not start:  # takes the server less
+        return Command((("ZREVRANGE", order, 0, limit - 1, "WITHSCORES"),), page_keys)
+    return Command((PAGE.call([order], [limit, *start]),), page_keys)
 
-    def decoded(flat: list[bytes]) -> list[PageKey]:
-        return [(float(score), id) for id, score in zip(flat[::2], flat[1::2], strict=True)]
 
-    return Command((PAGE.call([order], [limit, *start]),), decoded)
+def page_keys(reply: list[Any]) -> list[PageKey]:
+    """From ids with their scores: pairs, as RESP3 returns them, or a flat list."""
+    if reply and type(reply[0]) is list:
+        return [(score, id) for id, score in reply]
+    return [*zip(map(float, reply[1::2]), reply[::2], strict=True)]
 
 
 def chosen(

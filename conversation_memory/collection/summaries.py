@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from ..artifacts import Artifact
@@ -153,16 +154,28 @@ def summaries(
     With `glances`, what a list shows of the content of fields up to LARGEST_GLANCE bytes too. Fifty
     at a time are as they are at one moment.
     """
-    parts = [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
-    asked = [_summaries(keys, part, fields, order or keys.recency(), glances) for part in parts]
+    asked = summarising(keys, ids, fields, order=order, glances=glances)
     return [it for found in ((yield asked) if asked else []) for it in found]
+
+
+def summarising(
+    keys: Keys,
+    ids: Sequence[bytes],
+    fields: Sequence[str] = Snapshot.FIELDS,
+    *,
+    order: bytes = b"",
+    glances: bool = False,
+) -> list[Command[list[Summary]]]:
+    """See summaries(): each Command is about fifty of them."""
+    parts = [ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)]
+    return [_summaries(keys, part, fields, order or keys.recency(), glances) for part in parts]
 
 
 def _summaries(
     keys: Keys, ids: Sequence[bytes], fields: Sequence[str], order: bytes, glances: bool
 ) -> Command[list[Summary]]:
     own = [key for id in ids for key in (keys.record(id), keys.runs(id))]
-    names = tuple(dict.fromkeys(("expires", *fields)))
+    names = _names(tuple(fields))
 
     def decoded(reply: list[Any]) -> list[Summary]:
         time, *rows = reply
@@ -172,6 +185,12 @@ def _summaries(
     largest = LARGEST_GLANCE if glances and keys.sealing is None else 0
     args = [largest, _ALL_GLANCES, len(names), *names, *ids]
     return Command((SUMMARIES.call([keys.content(ids[0]), order, *own], args),), decoded)
+
+
+@cache
+def _names(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the fields to fetch, the one first that the script looks at."""
+    return tuple(dict.fromkeys(("expires", *fields)))
 
 
 def shown(keys: Keys, ids: Sequence[bytes], *, glances: bool = True) -> Operation[list[Summary]]:

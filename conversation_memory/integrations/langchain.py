@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import (
+    AIMessage,
     BaseMessage,
+    HumanMessage,
     message_chunk_to_message,
     messages_from_dict,
     messages_to_dict,
@@ -16,6 +19,12 @@ from ..exceptions import sensitive
 from ..message_list import MessageList
 from ..messaging import MessagingDriver
 from ..redis_io.cancellation import uncancelled
+
+# Messages that have only a text, and what they are stored as.
+_EMPTY = {
+    one.type: (one, messages_to_dict([one])[0]["data"])
+    for one in messages_from_dict(messages_to_dict([HumanMessage(""), AIMessage("")]))
+}
 
 
 class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[misc, unused-ignore]
@@ -73,7 +82,22 @@ class ConversationChatMessageHistory(BaseChatMessageHistory):  # type: ignore[mi
         await uncancelled(self._list.aclear())
 
     def _loaded(self, stored: list[dict[str, object]]) -> list[BaseMessage]:
-        return self._list.loaded(stored, messages_from_dict, "a message of LangChain")
+        return self._list.loaded(stored, _messages, "a message of LangChain")
+
+
+def _messages(stored: list[dict[str, Any]]) -> list[BaseMessage]:
+    return [_spoken(one) or messages_from_dict([one])[0] for one in stored]
+
+
+def _spoken(stored: dict[str, Any]) -> BaseMessage | None:
+    """A message of a text, and of an id perhaps, in which nothing is left to validate."""
+    empty, data = _EMPTY.get(stored["type"], (None, {}))
+    members = stored["data"]
+    if empty is None or len(members) != len(data) or {**members, "content": "", "id": None} != data:
+        return None
+    content, id = members["content"], members["id"]
+    is_valid = type(content) is str and (id is None or type(id) is str)
+    return empty.model_copy(update=members) if is_valid else None
 
 
 def _stored(messages: Sequence[BaseMessage]) -> list[dict[str, object]]:

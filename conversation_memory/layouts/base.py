@@ -19,15 +19,17 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import Keys
-from ..redis_io.operations import Command, Operation, T
+from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
 from ..runs import Run
-from ..search_index.run_documents import fresh_token
+from ..search_index.run_documents import Steps, fresh_token
 from ..search_index.sweep import finished
 from ..titles import MAX_TITLE
 from ..wire import dumps
 from .declared import declared, names_keys
+from .document_steps import DocumentSteps
 from .encrypted import EncryptedConversation
+from .indexed import NOTHING
 from .proof import proven
 from .refs import ConversationRef, identified, merged
 from .retagging import retag
@@ -194,17 +196,25 @@ class Layout(EncryptedConversation):
 
         return (yield from self._settled(ref, attempt))
 
-    def index(self, ref: ConversationRef) -> Operation[int]:
-        """Bring the search documents in step with the conversation. Returns how many changed."""
-        time = yield from self._time_of_old(ref)
+    def index(
+        self, ref: ConversationRef, before: Mapping[bytes, bytes] = NOTHING
+    ) -> Operation[int]:
+        documents, time = self.documents, (yield from self._time_of_old(ref))
+        if documents is None:
+            return 0
+        steps = DocumentSteps(self, documents, time, before)
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             snapshot = yield from self._snapshot(ref, digested=digested)
-            if snapshot.field is None or self.documents is None:
+            if snapshot.field is None:
                 return 0
             ref = self._seen(ref, snapshot)
-            change = yield from self._change_to(ref, self.document(ref, snapshot))
-            written = yield self.index_command(ref, snapshot, change, time)
+            document = self.document(ref, snapshot)
+            change = yield from self._change_to(ref, document, before)
+            if isinstance(change, Steps):
+                written = yield from steps.attempt(ref, snapshot, document)
+            else:
+                written = yield self.index_command(ref, snapshot, change, time)
             return [b"changed"] if written is None else written
 
         return (yield from self._settled(ref, attempt))
@@ -293,10 +303,13 @@ class Layout(EncryptedConversation):
 
         def attempt(ref: ConversationRef, digested: bool) -> Operation[int | Refusal]:
             args: list[Any] = ["", "", "", target]
+            staged: list[bytes] = []
             if self.sealing is not None:
-                ref, args = yield from self._sealed_for(ref, target, digested)
-            rename = self._command(self._changing(RENAME), ref, args, keys)
+                ref, args, staged = yield from self._sealed_for(ref, target, digested)
+            rename = self._command(self._changing(RENAME), ref, args, [*keys, *staged])
             [reply] = yield from declared([rename])
+            if staged and reply != 1:
+                yield single("UNLINK", *staged)
             return reply  # type: ignore[no-any-return]
 
         renamed = yield from self._settled(ref, attempt)

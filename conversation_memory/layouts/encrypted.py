@@ -10,6 +10,7 @@ from ..encryption.sealing import TITLE
 from ..redis_io.operations import Operation, single
 from ..redis_io.scripts import Script
 from .declared import declared
+from .long_lists import is_long, stage
 from .refs import ConversationRef, Snapshot
 from .resealing import Resealed, checkpoints_anew, reseal_fields, resealed
 from .stored import Refusal
@@ -31,33 +32,36 @@ class EncryptedConversation(WrittenConversation, ABC):
 
     def _sealed_for(
         self, ref: ConversationRef, target: bytes, digested: bool
-    ) -> Operation[tuple[ConversationRef, list[Any]]]:
-        """The arguments of rename.lua for a conversation that is encrypted for its id."""
+    ) -> Operation[tuple[ConversationRef, list[Any], list[bytes]]]:
+        """Arguments and further keys of rename.lua for what is encrypted for the id of it."""
         assert self.sealing is not None
         snapshot = yield from self._snapshot(ref, digested=digested)
         ref = self._seen(ref, snapshot)
         args: list[Any] = [*snapshot.expectation, target]
         if snapshot.field is None:
-            return ref, args
+            return ref, args, []
         encoded = self.encoded(self.document(ref, snapshot)).sealed(self.sealing, target)
         others = (yield from self._resealed(ref, target)).args
         kept = yield from checkpoints_anew(self.keys, ref.id, target)
         pairs = [part for pair in encoded.record.items() for part in pair]
-        counts = len(pairs), len(encoded.texts), len(others)
-        return ref, [*args, encoded.field, *counts, *pairs, *encoded.texts, *others, *kept]
+        texts, count, keys = encoded.texts, len(encoded.texts), []
+        if is_long(texts):
+            keys = [self.keys.staged(ref.call)]
+            yield from stage(keys[0], texts)
+            texts, count = [], -count
+        counts = len(pairs), count, len(others)
+        return ref, [*args, encoded.field, *counts, *pairs, *texts, *others, *kept], keys
 
     def _renewed(self, ref: ConversationRef, snapshot: Snapshot) -> Operation[bool | Refusal]:
         """Bring the search documents in step, and to the digests of the newest key."""
         documents = yield from self.indexer()
         if documents is None:
             return False
-        document, known = self.document(ref, snapshot), (yield self.indexed_command(ref))
+        document, [known] = self.document(ref, snapshot), (yield from self.seen_documents([ref]))
         if known.is_current and documents.are_newest(document, known.facets, known.suffixes):
             return False
-        change = documents.whole_after(document, known.indexed, known.facets, known.suffixes)
-        time = yield from self._time_of_old(ref)
-        written = yield self.index_command(ref, snapshot, change, time)
-        return written if isinstance(written, list) else True
+        yield from self.index(ref)
+        return True
 
     def _resealed(self, ref: ConversationRef, target: bytes) -> Operation[Resealed]:
         return resealed(self.keys, ref.id, target, is_searched=self.schema is not None)

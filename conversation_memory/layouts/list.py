@@ -20,6 +20,7 @@ from ..records import LARGEST, Excerpt, Record, RunPage, number
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
+from ..search_index.run_documents import Change, Steps
 from ..wire import dumps
 from .base import Layout
 from .refs import ConversationRef, Encoded, Slice, Snapshot, digest, is_past, merged, owner_of
@@ -120,11 +121,11 @@ class ListLayout(Layout):
     ) -> Operation[dict[str, Any]]:
         dumps(dict(changes))  # raises if they are nested too deeply
         documents = yield from self.indexer()
-        step = documents.added([]) if documents else b""
 
         def attempt(
             ref: ConversationRef, digested: bool
         ) -> Operation[dict[str, Any] | Refusal | None]:
+            step: Change = documents.added([]) if documents else b""
             field = ("HGET", self.keys.content(ref.id), ref.id)
             part = yield from self._slice(ref, 0, 1, field)
             if part is None or part.more[0] is None:
@@ -133,25 +134,29 @@ class ListLayout(Layout):
             found = Snapshot(part.more[0], record, is_digested=True, sealing=self.sealing)
             document = self.document(ref, found)
             changed = document.with_metadata(merged(document.metadata, changes, remove))
-            if document.count or self._has_other_facets(document, changed):
+            if document.count:
                 return None
+            if documents and documents.facets(document) != documents.facets(changed):
+                if not Steps.is_needed(part.length):
+                    return None
+                step = documents.in_steps(changed)
             ref = ref.owned_by(owner_of(record))
             encoded = Encoded(changed.raw, [], field_facts(changed)).sealed(self.sealing, ref.id)
             self._check_size(ref, encoded.size + part.size)
             _, *known = found.expectation  # appends may raise the version meanwhile
-            args = ["", *known, encoded.field, *self._lifetimes(ref), step, 0, ""]
+            begun = step.begun if isinstance(step, Steps) else step
+            args = ["", *known, encoded.field, *self._lifetimes(ref), begun, 0, ""]
             args += encoded.args("kept")
             written = yield self._command(self._changing(WRITE), ref, args)
-            return changed.metadata if isinstance(written, int) else written
+            if not isinstance(written, int):
+                return written  # type: ignore[no-any-return]
+            yield from self._index_rest(ref, step)
+            return changed.metadata
 
         metadata = yield from self._settled(ref, attempt)
         if metadata is not None:
             return metadata
         return (yield from super().update_metadata(ref, changes, remove))
-
-    def _has_other_facets(self, document: Document, changed: Document) -> bool:
-        facets = self.documents.facets if self.documents else None
-        return facets is not None and facets(document) != facets(changed)
 
     def _change_run(
         self,

@@ -10,7 +10,7 @@ from ..keys import Keys
 from ..redis_io.operations import Command, Operation, single
 
 # How many elements a read begins with: most lists have no more. Their size is known only then.
-FIRST_PART = 4000
+FIRST_PART = 500
 _ATTEMPTS = 3
 _READ = 20_000
 _READ_BYTES = 4 * 1024 * 1024
@@ -22,21 +22,34 @@ _KEPT = 300_000  # ms
 T = TypeVar("T")
 
 
+def last_of_first() -> int:
+    """The index of the last run of a first part."""
+    return FIRST_PART - 1
+
+
+def may_go_on(texts: Sequence[bytes]) -> bool:
+    """True for a first part that need not be the whole list."""
+    return len(texts) >= FIRST_PART
+
+
 def whole(
     keys: Keys,
     id: bytes,
     read: Callable[[int], Operation[T]],
     parts_of: Callable[[T], tuple[Any, list[bytes]]],
+    first: int | None = None,
 ) -> Operation[T]:
     """What `read` returns of a conversation, whose list it reads up to the index it is given.
 
-    `parts_of` tells the version of the conversation, as stored, and the list, to which the other
-    parts are added. All of it is of one moment.
+    The first part has `first` runs, by default FIRST_PART. `parts_of` tells the version of the
+    conversation, as stored, and the list, to which the other parts are added. All of it is of one
+    moment.
     """
+    first = FIRST_PART if first is None else max(1, first)
     for _ in range(_ATTEMPTS):
-        found = yield from read(FIRST_PART - 1)
+        found = yield from read(first - 1)
         version, texts = parts_of(found)
-        if len(texts) < FIRST_PART or (yield from _read_rest(keys, id, texts)) == version:
+        if len(texts) < first or (yield from _read_rest(keys, id, texts)) == version:
             return found
     return (yield from read(-1))  # others write to it all the time
 

@@ -218,6 +218,8 @@ class Indexed:
     size: int  # of the field in bytes
     length: int  # of field or list, whichever is longer
     is_current: bool  # they are the documents of all runs, as far as Redis can tell
+    has_tag: bool = True  # that of the owner
+    cursor: bytes = b"0"  # to the others, if these are some of many
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from ..encryption.sealing import DOCUMENT, key_of, missing_key
 from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
+from ..search_index.run_documents import Change
 from ..segments import MOST_SEGMENTS, SEPARATOR, added_text, end_of, sealed_segment
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot, digest, identified
@@ -177,7 +178,7 @@ class SegmentedLayout(Layout, ABC):
         ref: ConversationRef,
         encoded: Encoded,
         expected: Snapshot | None,
-        change: bytes,
+        change: Change,
         *,
         title: bytes = b"",
         keeps_times: bool = False,

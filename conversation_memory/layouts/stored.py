@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from ..conf import IndexSettings, lifetime_in_ms
 from ..documents import Document, Runs
@@ -30,7 +30,7 @@ from ..search_index.run_documents import Documents
 from ..search_index.schema import Schema
 from ..telemetry import Telemetry
 from .failures import ConversationFailures
-from .long_lists import whole
+from .long_lists import last_of_first, may_go_on, whole
 from .refs import ConversationRef, Slice, Snapshot, is_past, owner_of
 
 _CHUNK = 50
@@ -111,18 +111,44 @@ class StoredConversation(ConversationFailures, ABC):
         raises; and Redis 7.0 rejects what is read in one while the memory is full.
         """
         again = ("HGET", self.keys.record(ref.id), "version")
-        *replies, version = yield [Command((call,)) for call in (*calls, again)]
+        *replies, version = yield Command((*calls, again), is_atomic=False)
         if replies[0][_VERSION] == version:
             return replies  # type: ignore[no-any-return]
         return (yield Command(calls))  # type: ignore[no-any-return]
 
-    def snapshot(self, ref: ConversationRef) -> Command[Snapshot | None]:
-        """The stored state, expired or not; None if a key has another type."""
+    def snapshot(self, ref: ConversationRef, last: int = -1) -> Command[Snapshot | None]:
+        """The stored state with the runs up to index `last`, expired or not.
+
+        None if a key has another type.
+        """
 
         def decoded(replies: list[Any]) -> Snapshot:
             return Snapshot.from_replies(self.keys, ref.id, *replies)
 
-        return Command(self._reads(ref), decoded, None)
+        return Command(self._reads(ref, last), decoded, None)
+
+    def first_part(self, ref: ConversationRef) -> Command[Snapshot | None]:
+        """The same with the first runs, see long_lists.py."""
+        return self.snapshot(ref, last_of_first())
+
+    def snapshots(self, refs: Sequence[ConversationRef]) -> Operation[list[Snapshot | None]]:
+        """The stored states of some conversations, see snapshot()."""
+        found: list[Snapshot | None] = (yield [*map(self.first_part, refs)]) if refs else []
+        for place, (ref, snapshot) in enumerate(zip(refs, found, strict=True)):
+            if snapshot is not None and may_go_on(snapshot.texts):
+                found[place] = yield from self._long_snapshot(ref)
+        return found
+
+    def _long_snapshot(self, ref: ConversationRef) -> Operation[Snapshot | None]:
+        def read(last: int) -> Operation[Snapshot | None]:
+            return (yield self.snapshot(ref, last))  # type: ignore[no-any-return]
+
+        def parts_of(found: Snapshot | None) -> tuple[bytes, list[bytes]]:
+            if found is None:
+                return b"", []
+            return b"%d" % found.record.version, cast("list[bytes]", found.texts)
+
+        return whole(self.keys, ref.id, read, parts_of)
 
     def document(self, ref: ConversationRef, snapshot: Snapshot) -> Document:
         """The document of a snapshot. Raises `ConversationCorrupt` if it is damaged."""

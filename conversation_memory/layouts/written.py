@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..conf import IndexSettings
 from ..documents import Document, build, tail_of
 from ..encryption.sealing import DOCUMENT, NO_ENCRYPTION, RUN, TITLE
-from ..exceptions import ConversationCorrupt, ReplyLost, Undecryptable, counted
+from ..exceptions import (
+    ConversationConflict,
+    ConversationCorrupt,
+    ConversationNotFound,
+    ReplyLost,
+    Undecryptable,
+    counted,
+)
 from ..keys import decode
 from ..records import SEALED
 from ..redis_io.operations import Command, Operation, T, single
 from ..redis_io.scripts import Script
 from ..redis_io.step_kinds import Pause
 from ..runs import Run
+from ..search_index.run_documents import Change, Steps
+from ..search_index.sweep import sweep_tokens
 from ..titles import proposed
 from .declared import declared
-from .indexed import IndexedConversation
+from .indexed import NOTHING, IndexedConversation
 from .long_lists import is_long, stage
 from .proof import proven
 from .refs import ConversationRef, Encoded, Snapshot, identified
@@ -75,6 +85,15 @@ class WrittenConversation(IndexedConversation, ABC):
     @abstractmethod
     def told(self, ref: ConversationRef, run: Run, text: bytes) -> bytes | None:
         """By what append.lua finds a run; None if only the caller can append it."""
+
+    @abstractmethod
+    def index(
+        self, ref: ConversationRef, before: Mapping[bytes, bytes] = NOTHING
+    ) -> Operation[int]:
+        """Bring the search documents in step with the conversation. Returns how many were written.
+
+        `before` has texts of runs as they were stored until now.
+        """
 
     def append(self, ref: ConversationRef, runs: Sequence[Run]) -> Operation[int]:
         """Add runs that are not known yet, on the server if it knows where they go."""
@@ -223,7 +242,7 @@ class WrittenConversation(IndexedConversation, ABC):
         changed = change(own)
         if changed is None:
             return document
-        step = b""
+        step: Change = b""
         is_alike = own is document and (self.sealing is None or snapshot.record.is_sealed)
         if documents and added is not None and is_alike:
             step = documents.added((run, self.text_of(run)) for run in added)
@@ -261,6 +280,9 @@ class WrittenConversation(IndexedConversation, ABC):
             owner, id = names
             past = ConversationRef(id, owner or None)
             yield from declared([self._command(FORGET, past, [b""], [self.keys.recency(b"")])])
+        if reason == b"unswept":
+            token, id = names
+            yield from sweep_tokens(self.keys, [(token, id)])
         if reason == b"sealed":
             key = decode(names[0])
             why = f"it is encrypted with key {key!r}, and {NO_ENCRYPTION}"
@@ -291,22 +313,30 @@ class WrittenConversation(IndexedConversation, ABC):
         ref: ConversationRef,
         encoded: Encoded,
         expected: Snapshot | None,
-        change: bytes,
+        change: Change,
         *,
         title: bytes = b"",
         keeps_times: bool = False,
     ) -> Operation[int | Refusal]:
         """Write if all is as `expected`: the new version. `change` is that of search documents."""
         known = expected.expectation if expected else ("", "", "")
-        args = [*known, encoded.field, *self._lifetimes(ref), change, int(keeps_times), title]
+        packed = change.begun if isinstance(change, Steps) else change
+        args = [*known, encoded.field, *self._lifetimes(ref), packed, int(keeps_times), title]
         script = self._changing(WRITE)
         if not is_long(encoded.texts):
-            return (yield self._command(script, ref, [*args, *encoded.args()]))  # type: ignore[no-any-return]
-        key = self.keys.staged(ref.call)
-        staged = yield from stage(key, encoded.texts)
-        written: int | Refusal = yield self._command(
-            script, ref, [*args, *encoded.args(staged)], [key]
-        )
-        if not isinstance(written, int):
-            yield single("UNLINK", key)
-        return written
+            written = yield self._command(script, ref, [*args, *encoded.args()])
+        else:
+            key = self.keys.staged(ref.call)
+            staged = yield from stage(key, encoded.texts)
+            written = yield self._command(script, ref, [*args, *encoded.args(staged)], [key])
+            if not isinstance(written, int):
+                yield single("UNLINK", key)
+        if isinstance(written, int):
+            yield from self._index_rest(ref, change)
+        return written  # type: ignore[no-any-return]
+
+    def _index_rest(self, ref: ConversationRef, change: Change) -> Operation[None]:
+        """Write the documents of a change that is too large to be made by the write itself."""
+        if isinstance(change, Steps):
+            with suppress(ConversationConflict, ConversationNotFound):  # the token stays stale
+                yield from self.index(ref.for_a_call(), change.before)

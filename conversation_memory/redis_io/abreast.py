@@ -1,13 +1,21 @@
 """Several operations whose round trips are made together."""
 
 from collections.abc import Sequence
+from types import GeneratorType
 from typing import Any
 
-from .operations import Command, Operation
+from .operations import Command, Operation, Step
 
 
-def abreast(*operations: Operation[Any]) -> Operation[list[Any]]:
-    """The results of operations that only read: what they ask for at a time is one round trip."""
+def abreast(*asked: Operation[Any] | Step) -> Operation[list[Any]]:
+    """The results of operations that only read: what they ask for at a time is one round trip.
+
+    Where none is more than a step, the steps will do.
+    """
+    operations = [one for one in asked if isinstance(one, GeneratorType)]
+    if not operations:
+        found = yield from _sent(dict(enumerate(asked)))
+        return [found[position] for position in range(len(asked))]
     results: list[Any] = [None] * len(operations)
     replies: dict[int, Any] = dict.fromkeys(range(len(operations)))
     while replies:

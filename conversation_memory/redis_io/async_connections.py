@@ -1,12 +1,13 @@
 """Async connections that cost a client less than those of redis-py, which they are otherwise.
 
-redis-py packs their commands in Python, and starts a timer for each reply, though nearly all have
-arrived with the first. Here a timer runs while there is something to wait for.
+redis-py packs their commands in Python, and reads and times each reply by itself, though nearly all
+have arrived with the first. Here a timer runs while there is something to wait for.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from weakref import ref
@@ -15,10 +16,15 @@ from redis.asyncio.connection import DefaultParser
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from .slots import REDIRECTS
+
 try:
     from hiredis import pack_command
 except ImportError:  # an extra of redis-py
     pack_command = None  # type: ignore[assignment]
+
+# So many bytes asyncio takes without waiting until they are sent; it may be twice as many.
+_BUFFERED = 32 * 1024
 
 
 def quicken(pool: Any) -> Any:
@@ -65,15 +71,32 @@ class QuickConnection:
         parent: Any = super()
         if not parent.is_connected:
             await parent.connect_check_health(check_health=False)
+        if sum(map(len, command)) < _BUFFERED:
+            return await parent.send_packed_command(command, check_health)  # type: ignore[no-any-return]
         try:
             async with asyncio.timeout(self.patience):
                 await parent.send_packed_command(command, check_health)
         except TimeoutError:
             raise RedisTimeoutError("Timeout writing to socket") from None
 
+    async def exchange(self, calls: Sequence[Any]) -> list[Any]:
+        """The reply to each call as the server has sent it, an error of the server as a value."""
+        connection: Any = self
+        await connection.send_packed_command(self.pack_commands(calls))
+        connection._parser.awaited = len(calls)
+        try:
+            return await connection.read_response()  # type: ignore[no-any-return]
+        finally:
+            connection._parser.awaited = None
+
 
 class _PatientParser(DefaultParser):  # type: ignore[misc, valid-type]
-    """Waits for each part of a reply as long as the sync parser does."""
+    """Waits for each part of a reply as long as the sync parser does.
+
+    While `awaited` is a number, a response is the list of so many replies.
+    """
+
+    awaited: int | None = None
 
     def on_connect(self, connection: Any) -> None:
         super().on_connect(connection)
@@ -83,6 +106,16 @@ class _PatientParser(DefaultParser):  # type: ignore[misc, valid-type]
         connection = self._connection()
         async with asyncio.timeout(connection and connection.patience):
             return await super().read_from_socket()
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        read = super().read_response
+        if self.awaited is None:
+            return await read(*args, **options)
+        replies = [await read(disable_decoding=True) for _ in range(self.awaited)]
+        for reply in replies:
+            if isinstance(reply, REDIRECTS):  # which is for the connection to follow
+                raise reply
+        return replies
 
 
 def _packed(*args: Any) -> list[bytes]:

@@ -84,6 +84,10 @@ class Connection:
     @property
     def client(self) -> Any:
         """The sync client, made on first use."""
+        client = self._client
+        return self._made() if client is None else client
+
+    def _made(self) -> Any:
         with self._lock:
             if self._client is None:
                 contacted.add(self.settings.server)

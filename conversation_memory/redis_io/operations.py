@@ -51,7 +51,7 @@ def _same(reply: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[T]):
-    """One round trip: one call, or several that the server runs as one MULTI/EXEC.
+    """One round trip: one call, or several that the server runs as one MULTI/EXEC if `is_atomic`.
 
     `decode` takes the reply of the one call, or the list of the replies of several. `otherwise` is
     the result where a key has another type, instead of an error that would hide all other replies.
@@ -60,6 +60,11 @@ class Command(Generic[T]):
     calls: tuple[Call, ...]
     decode: Callable[[Any], T] = _same
     otherwise: Any = _RAISE
+    is_atomic: bool = True
+
+    @property
+    def is_transaction(self) -> bool:
+        return self.is_atomic and len(self.calls) > 1
 
     def __repr__(self) -> str:
         return f"<Command {[call[0] for call in self.calls]}>"  # never the arguments
@@ -254,8 +259,8 @@ def _queued(client: Any, calls: list[Call]) -> Any:
 def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
     calls: list[Call] = []
     for command in [step] if isinstance(step, Command) else step:
-        several = len(command.calls) > 1
-        calls += [("MULTI",), *command.calls, ("EXEC",)] if several else command.calls
+        is_one = command.is_transaction
+        calls += [("MULTI",), *command.calls, ("EXEC",)] if is_one else command.calls
     return calls
 
 
@@ -275,8 +280,11 @@ def _decoded(step: Command[Any] | Sequence[Command[Any]], replies: list[Any]) ->
         return _result(step, replies)
     results, position = [], 0
     for command in step:
-        width = len(command.calls) + (2 if len(command.calls) > 1 else 0)
-        results.append(_result(command, replies[position : position + width]))
+        width = len(command.calls) + (2 if command.is_transaction else 0)
+        if width == 1 and command.is_atomic and type(replies[position]) in _REPLIES:
+            results.append(command.decode(replies[position]))  # the usual way, in short
+        else:
+            results.append(_result(command, replies[position : position + width]))
         position += width
     return results
 
@@ -290,7 +298,7 @@ def _result(command: Command[T], replies: list[Any]) -> T:
     if errors:
         # The error of an aborted EXEC says less than that of the call that was rejected before it.
         raise min(errors, key=lambda error: isinstance(error, ExecAbortError))
-    return command.decode(last)
+    return command.decode(last if command.is_atomic else replies)
 
 
 class Performing(Protocol):

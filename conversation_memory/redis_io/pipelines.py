@@ -5,6 +5,8 @@ from typing import Any
 from redis.asyncio.client import Pipeline as AsyncRedisPipeline
 from redis.client import Pipeline as RedisPipeline
 
+from .async_connections import QuickConnection
+
 # redis-py shapes replies, and looks for WATCH, in three calls for each reply.
 
 
@@ -17,6 +19,11 @@ class SyncPipeline(RedisPipeline):
 
 class AsyncPipeline(AsyncRedisPipeline):
     """The pipeline of an async client."""
+
+    async def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
+        if not isinstance(connection, QuickConnection):
+            return await super()._execute_pipeline(connection, commands, raise_on_error)
+        return await connection.exchange([args for args, _ in commands])
 
     async def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         return await connection.read_response(disable_decoding=True)

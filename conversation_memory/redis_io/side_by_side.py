@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from hiredis import pack_command
 from redis.exceptions import RedisError, ResponseError
 
 from ..exceptions import ConversationMemoryError, sensitive, translate
@@ -46,7 +47,8 @@ class Job:
             with suppress(RedisError, OSError):
                 connection = self.client.connection_pool.get_connection()
                 try:
-                    connection.send_packed_command(connection.pack_commands(io._calls(self.step)))
+                    calls = map(pack_command, io._calls(self.step))
+                    connection.send_packed_command([b"".join(calls)])
                     self._connection = connection
                 finally:
                     if self._connection is None:

@@ -7,8 +7,7 @@ knows the nodes.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -47,7 +46,7 @@ _ASKING = frozenset(
 
 _REPLICAS = LoadBalancingStrategy.ROUND_ROBIN_REPLICAS
 
-_REDIRECTS = (AskError, ClusterDownError, TryAgainError)  # a MovedError is an AskError
+REDIRECTS = (AskError, ClusterDownError, TryAgainError)  # a MovedError is an AskError
 _LOST = (RedisConnectionError, RedisTimeoutError)
 
 
@@ -91,9 +90,8 @@ class SlotNodes:
         """The name of the node that serves the slot, None if it is not known yet."""
         if self._known.client is None or self._failed:
             return None
-        with suppress(SlotNotCoveredError):
-            return str(self._manager.get_node_from_slot(self.slot).name)
-        return None
+        nodes = self._known.client.nodes_manager.slots_cache.get(self.slot)
+        return nodes[0].name if nodes else None
 
     def is_write(self, error: Exception) -> bool:
         """True if a replica answered so because it was asked to write: nothing has moved."""
@@ -163,7 +161,7 @@ class SlotConnection(redis.Connection):
     def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return super().read_response(*args, **options)
-        except _REDIRECTS as error:
+        except REDIRECTS as error:
             if self.nodes.is_write(error):
                 self.nodes.lost(self.host, self.port)  # it may serve another slot by now
                 self.mark_for_reconnect()  # type: ignore[no-untyped-call]
@@ -208,7 +206,7 @@ class AsyncSlotConnection(redis.asyncio.Connection):
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             return await super().read_response(*args, **options)
-        except _REDIRECTS as error:
+        except REDIRECTS as error:
             if self.nodes.is_write(error):
                 self.nodes.lost(self.host, self.port)  # it may serve another slot by now
                 self.mark_for_reconnect()  # type: ignore[no-untyped-call]
@@ -254,4 +252,13 @@ def pool(
     known = partial(known_nodes, addresses=addresses, options=asking, is_async=is_async)
     options["nodes"] = SlotNodes(key_slot(index), known, on_replica=on_replica)
     kind: Any = AsyncTimedPool if is_async else TimedPool
-    return kind(connection_class=kinds[is_async, is_tls], **options)
+    made = kind(connection_class=kinds[is_async, is_tls], **options)
+    made.nodes = options["nodes"]
+    return made
+
+
+def node_of(client: Any) -> Hashable:
+    """Equal for clients that send to the same node."""
+    nodes = getattr(client.connection_pool, "nodes", None)
+    name: str | None = None if nodes is None else nodes.node
+    return name or id(client)

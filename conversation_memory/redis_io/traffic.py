@@ -11,7 +11,9 @@ from typing import Any
 
 import redis
 import redis.asyncio
+from redis.event import AsyncAfterConnectionReleasedEvent
 from redis.exceptions import MaxConnectionsError
+from redis.observability.providers import get_observability_instance
 
 
 @dataclass(slots=True)
@@ -89,20 +91,51 @@ class TimedPool(redis.BlockingConnectionPool):
 
 
 class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
-    """See TimedPool. Takes a free connection as quickly as a pool that does not block."""
+    """See TimedPool. Takes and gives back a connection without locks if nobody waits for one."""
+
+    _queue = 0  # how many wait
 
     async def get_connection(self, *args: Any, **kwargs: Any) -> Any:
         if current.get() is None:
-            return await self._free_connection(*args, **kwargs)
+            return await self._free_connection()
         with _waiting():
-            return await self._free_connection(*args, **kwargs)
+            return await self._free_connection()
 
-    async def _free_connection(self, *args: Any, **kwargs: Any) -> Any:
+    async def _free_connection(self) -> Any:
+        if not self._available_connections or _are_counted():
+            return await self._free_or_new_connection()
+        connection = self.get_available_connection()  # type: ignore[no-untyped-call]
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def _free_or_new_connection(self) -> Any:
         if self.can_get_connection():
             with suppress(MaxConnectionsError):
-                return await redis.asyncio.ConnectionPool.get_connection(self, *args, **kwargs)  # type: ignore[no-untyped-call]
-        return await super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+                return await redis.asyncio.ConnectionPool.get_connection(self)  # type: ignore[no-untyped-call]
+        self._queue += 1
+        try:
+            return await super().get_connection()  # type: ignore[no-untyped-call]
+        finally:
+            self._queue -= 1
+
+    async def release(self, connection: Any) -> None:
+        if self._queue or connection.should_reconnect() or _are_counted():
+            await super().release(connection)
+            return
+        self._in_use_connections.remove(connection)
+        self._available_connections.append(connection)
+        dispatcher: Any = self._event_dispatcher
+        await dispatcher.dispatch_async(AsyncAfterConnectionReleasedEvent(connection))  # type: ignore[no-untyped-call]
 
     async def ensure_connection(self, connection: Any) -> None:
         if not connection.is_connected or await connection.can_read():
             await super().ensure_connection(connection)
+
+
+def _are_counted() -> bool:
+    """True if the metrics of redis-py count the connections of pools."""
+    return get_observability_instance().is_enabled()

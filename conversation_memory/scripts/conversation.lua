@@ -90,14 +90,6 @@ local function unsealed(stored, layout, question)
   return key and {'sealed', key} or nil
 end
 
--- A conversation that gets encrypted must not keep the search documents from before: they go at once.
-local function unindex(stored)
-  if not stored.token then return end
-  while not unregister(stored.token) do end
-  redis.call('HDEL', record, 'token', 'tag', 'facets', 'indexed')
-  stored.token, stored.indexed = false, false
-end
-
 -- Why the caller may not write: it has expired, and forget.lua has to delete it first, which needs
 -- more keys; or it is another owner's.
 local function refusal(stored)

@@ -2,6 +2,9 @@
 -- change is one packed argument, '' without SEARCH, from search_index/run_documents.py:
 --   {schema, token for a conversation without one, tag for an owner without one, 1 with EMBED,
 --    documents, suffixes of removed documents [, suffixes of all documents afterwards, facets]}
+-- Where these are many, they are written in steps, each of which has '' instead of all suffixes, and the
+-- last one, which writes none, their number. Then comes `indexed` as the caller has seen it, unless the
+-- same call writes the runs. Until the last step, the token is stale.
 -- A document is {suffix, suffixes of those of which it keeps the time or '', field, value, ...},
 -- without the last value if the script has it. Facets are the packed fields and values that the metadata
 -- adds to every document; a field of the document itself comes later in the HSET, and so wins.
@@ -32,22 +35,29 @@ end
 -- The argument as a table with named fields, nil without SEARCH.
 local function change_of(stored, given)
   if given == '' then return nil end
-  local schema, token, tag, embeds, documents, gone, all, facets = unpack(cmsgpack.unpack(given))
+  local schema, token, tag, embeds, documents, gone, all, facets, seen = unpack(cmsgpack.unpack(given))
   if all and stored.exists and stored.token then
     redis.call('HSETNX', root .. 'tokens', stored.token, id)  -- if the entry was lost
     if redis.call('HGET', root .. 'tokens', stored.token) ~= id then
       stored.token, stored.indexed = false, false
     end
   end
+  local kind, is_current = type(all), all or not stored.exists or schema_of(stored) == schema
   return {
     schema = schema, token = token, tag = tag, embeds = embeds == 1, documents = documents,
-    gone = gone, all = all, current = all or not stored.exists or schema_of(stored) == schema,
-    balance = 0, facets = facets or stored.exists and stored.facets or '',
+    gone = gone, all = kind == 'table' and all, step = kind == 'string',
+    count = kind == 'number' and all, seen = seen, current = is_current, balance = 0,
+    facets = facets or stored.exists and stored.facets or '',
   }
 end
 
 -- True if a change of all documents lacks some; existing ones of its schema and facets count.
 local function lacks(stored, change)
+  if change and change.seen then
+    local registry = root .. 'documents:' .. (stored.token or '')
+    return change.seen ~= (stored.indexed or '')
+      or change.count and change.count ~= tolerant('SCARD', registry)
+  end
   if not (change and change.all) then return false end
   local there = {}
   local schema = (stored.indexed or ''):match('^%x+')
@@ -83,7 +93,14 @@ local function mark(token, tag, suffixes)
   end
 end
 
-local function retag(token, tag) mark(token, tag, known_suffixes(token)) end
+-- Give all documents another tag. Returns the tag that they have: '-' if they are many, so that
+-- retag.lua has to do it.
+local function retag(stored, tag)
+  if tag == stored.tag then return tag end
+  if (tolerant('SCARD', root .. 'documents:' .. stored.token) or 0) > TAGGED then return '-' end
+  mark(stored.token, tag, known_suffixes(stored.token))
+  return tag
+end
 
 -- The set is derived data, so a key of another type is replaced.
 local function register(token, suffix)
@@ -116,8 +133,8 @@ local function put(stored, change, document, time, facets)
     end
     if redis.call('UNLINK', key) == 0 then change.balance = change.balance + 1 end
   end
-  local call = {'HSET', key, 'c', stored.token, 't', since or time, 'o', stored.tag}
-  if stored.tag == '' then call[#call], call[#call - 1] = nil, nil end
+  local call = {'HSET', key, 'c', stored.token, 't', since or time, 'o', change.tag}
+  if change.tag == '' then call[#call], call[#call - 1] = nil, nil end
   for _, part in ipairs(facets) do call[#call + 1] = part end
   for i = 3, #document do call[#call + 1] = document[i] end
   redis.call(unpack(call))
@@ -130,20 +147,33 @@ local function drop(stored, change, suffix)
   redis.call('UNLINK', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
+-- What `indexed` is between the steps. Where the former documents are of another schema or have other
+-- facets, it tells which ones replace them, and anew whenever somebody begins with others.
+local function begun(stored, change, is_new, facets)
+  redis.pcall('SADD', stale, stored.token)
+  if is_new then return indexed_as(change.schema, 0, 0) end
+  local known = stored.indexed or ''
+  if known:match('^%x+') == change.schema and facets == change.facets then return known end
+  local target = '0-' .. redis.sha1hex(change.schema .. change.facets):sub(1, 16) .. '-'
+  return known:sub(1, #target) == target and known or target .. change.token
+end
+
 -- Make the change, of a field of `size` bytes afterwards; adds to `fields` and `stored` for `note`.
 local function index(stored, change, time, size, fields)
   if not change then return end
-  local before = {token = stored.token, tag = stored.tag, facets = stored.facets}
+  local before = {
+    token = stored.token, tag = stored.tag, facets = stored.facets, indexed = stored.indexed,
+  }
   if stored.token and not stored.exists then  -- another program deleted the conversation
     unregister(stored.token)
     stored.token = false
   end
   local is_new = not stored.token
-  if is_new and stored.exists and not change.all and #change.documents == 0 then return end
+  local is_all = change.all or change.step or change.count
+  if is_new and stored.exists and not is_all and #change.documents == 0 then return end
   if is_new then stored.token = free_token(change.token) end
-  local tag = tag_of(owner, change.tag)
-  if not is_new and tag ~= stored.tag then retag(stored.token, tag) end
-  stored.tag = tag
+  change.tag = tag_of(owner, change.tag)
+  stored.tag = is_new and change.tag or retag(stored, change.tag)
   local facets = unpacked(change.facets)
   for _, document in ipairs(change.documents) do put(stored, change, document, time, facets) end
   for _, suffix in ipairs(change.gone) do drop(stored, change, suffix) end
@@ -157,13 +187,18 @@ local function index(stored, change, time, size, fields)
   if change.balance ~= 0 then
     redis.call('HINCRBY', root .. 'search', 'documents', change.balance)
   end
-  if change.current then
+  local now = {token = stored.token, tag = stored.tag, facets = change.facets}
+  if change.step then
+    now.indexed = begun(stored, change, is_new, before.facets)
+  elseif stored.tag ~= change.tag then
+    redis.pcall('SADD', stale, stored.token)
+  elseif change.current then
     stored.schema, stored.written = change.schema, size
   elseif schema_of(stored) then  -- still a document for each run, but of several schemas
     stored.schema, stored.written = '0', size
   end
-  if change.all then redis.call('SREM', stale, stored.token) end
-  for field, value in pairs({token = stored.token, tag = tag, facets = change.facets}) do
+  if is_all and stored.schema then redis.call('SREM', stale, stored.token) end
+  for field, value in pairs(now) do
     if value ~= before[field] then fields[#fields + 1], fields[#fields + 2] = field, value end
   end
 end

@@ -16,18 +16,16 @@ else
   redis.call('ZADD', KEYS[14], stored.updated or clock(), id)
   redis.call('HSET', record, 'owner', ARGV[3])
 end
-local schema = schema_of(stored)
-redis.call('HSET', record, 'version', stored.version + 1)
-if stored.token and (tolerant('SCARD', root .. 'documents:' .. stored.token) or 0) > TAGGED then
-  redis.call('SADD', stale, stored.token)
-  return answer(string.format('%d %s', stored.version + 1, schema or ''))
-end
+local schema, version = schema_of(stored), stored.version + 1
+redis.call('HSET', record, 'version', version)
 if stored.token then
-  local tag = tag_of(ARGV[3], ARGV[4])
-  retag(stored.token, tag)
+  local wanted = tag_of(ARGV[3], ARGV[4])
+  local tag = retag(stored, wanted)
   redis.call('HSET', record, 'tag', tag)
+  if tag ~= wanted then
+    redis.call('SADD', stale, stored.token)
+    return answer(string.format('%d %s', version, schema or ''))
+  end
 end
-if schema then
-  redis.call('HSET', record, 'indexed', indexed_as(schema, stored.version + 1, stored.size))
-end
+if schema then redis.call('HSET', record, 'indexed', indexed_as(schema, version, stored.size)) end
 return answer(1)

@@ -1,12 +1,13 @@
--- needs: conversation, documents, resealed, hash_anew
+-- needs: conversation, documents, unindex, resealed, hash_anew
 -- Give a conversation another id.
--- KEYS  ..., record, runs, ids, checkpoints and open runs of the new id
+-- KEYS  ..., record, runs, ids, checkpoints and open runs of the new id [, a list with the texts of runs]
 -- ARGV  id, owner, what difference() compares ('' for a conversation that is not encrypted), new id;
 --       of an encrypted one, its field for the new id, how many fields and values of the record, how
---       many texts of the runs, how many texts beside them, those, and its checkpoints (hash_anew.lua)
+--       many texts of the runs (-N if they are in that list), how many texts beside them, those, and
+--       its checkpoints (hash_anew.lua)
 -- Returns 1, 0 if there is no such conversation, -1 if the new id is taken, -2 if by a conversation
 -- of another owner, or a refusal (conversation.lua, forgets.lua).
-local renamed, moved, known, kept, reopened = unpack(KEYS, 14, 18)
+local renamed, moved, known, kept, reopened, stage = unpack(KEYS, 14, 19)
 local target = ARGV[6]
 local stored, refused = enter()
 if refused then return refused end
@@ -25,7 +26,9 @@ refused = unnamed(target)
 if refused then return refused end
 check_orders()
 local texts = anew and 11 + ARGV[8]
-local others = anew and texts + ARGV[9]
+local others = anew and texts + math.max(0, ARGV[9])
+local staged = anew and ARGV[9]:sub(1, 1) == '-' and -ARGV[9]
+if staged and redis.call('LLEN', stage) ~= staged then return {'changed'} end
 local agents
 if anew then
   local first = others + ARGV[10]
@@ -34,6 +37,8 @@ if anew then
   local map = map_of(others, first - 1)
   local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
   if not title or not fields then return {'changed'} end
+  refused = not keeps(stored) and unswept(stored)
+  if refused then return refused end
   put_replies(fields, streams)
   if not keeps(stored) then unindex(stored) end
   if title ~= '' then redis.call('HSET', record, 'title', title) end
@@ -53,6 +58,10 @@ if anew then
   redis.call('UNLINK', moved)
   for i = texts, others - 1, MANY do
     redis.call('RPUSH', moved, unpack(ARGV, i, math.min(i + MANY, others) - 1))
+  end
+  if staged then
+    redis.call('PERSIST', stage)
+    redis.call('RENAME', stage, moved)
   end
   put_hash(kept, agents, 1)
   if stored.expires then

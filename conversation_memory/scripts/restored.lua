@@ -3,22 +3,28 @@
 -- the client as much as a command of a script costs the server:
 --   'OWNED SCORE DEADLINE FACTS RUNS DIGESTS NAME VALUE ...': 1 if it has an owner, else 0; score and
 --   deadline ('-' none, 'now'); how many further fields and values of the record, runs in the list,
---   and digests of their ids follow; the fields and values of the record without a space in them
+--   and digests of their ids follow (-N for N runs that are in a list of their own, by which the keys
+--   end); the fields and values of the record without a space in them
 --   id, field, then what follows
 
 -- The arguments of one from ARGV[first] on, with its keys: record, runs, their ids, the order of its
 -- owner (or of nobody, if it has none). `stop` is where those of the next one begin.
-local function described(first, record, runs, ids, order)
+local function described(first, record, runs, ids, order, stage)
   local owned, score, deadline, facts, count, known, rest =
-    ARGV[first]:match('^(%d) (%S+) (%S+) (%d+) (%d+) (%d+)()')
+    ARGV[first]:match('^(%d) (%S+) (%S+) (%d+) (%-?%d+) (%d+)()')
   local texts = first + 3 + facts
-  local digests = texts + count
+  local digests = texts + math.max(0, count)
   return {
     id = ARGV[first + 1], field = ARGV[first + 2], record = record, runs = runs, ids = ids,
     order = owned == '1' and order, score = score ~= '-' and score,
     deadline = deadline ~= '-' and deadline, plain = ARGV[first]:sub(rest),
     facts = first + 3, texts = texts, digests = digests, stop = digests + known,
+    staged = count:sub(1, 1) == '-' and -count, stage = stage,
   }
+end
+
+local function is_staged(it)
+  return not it.staged or redis.call('LLEN', it.stage) == it.staged
 end
 
 local function record_of(it, now)
@@ -44,6 +50,10 @@ local function restore(content, recent, expiry, all)
   for _, it in ipairs(all) do
     for i = it.texts, it.digests - 1, MANY do
       redis.call('RPUSH', it.runs, unpack(ARGV, i, math.min(i + MANY, it.digests) - 1))
+    end
+    if it.staged then
+      redis.call('PERSIST', it.stage)
+      redis.call('RENAME', it.stage, it.runs)
     end
     if it.stop > it.digests then
       redis.call('SET', it.ids, table.concat(ARGV, '', it.digests, it.stop - 1), 'PX', 3600000)

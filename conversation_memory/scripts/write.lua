@@ -1,4 +1,4 @@
--- needs: conversation, documents
+-- needs: conversation, documents, unindex
 -- Write a document over what is stored, in the form of either layout.
 -- ARGV  id, owner, what difference() compares, field, lifetime, default lifetime, change of search
 --       documents, 1 to keep the times (conversation.lua), title ('' none), how many fields and
@@ -17,10 +17,13 @@ if runs_kept and stored.layout ~= layout then return {'changed'} end
 if staged and redis.call('LLEN', stage) ~= staged then return {'changed'} end
 local change = change_of(stored, ARGV[9])
 if lacks(stored, change) then return {'documents'} end
+local is_unindexed = is_sealed(layout) and not keeps(stored) and not (change and change.all)
+refused = is_unindexed and unswept(stored)
+if refused then return refused end
 local field, count, first = ARGV[6], tonumber(ARGV[13]) or 0, 14 + ARGV[12]
 local fields = {unpack(ARGV, 14, first - 1)}
 local time, deadline = place(stored, ARGV[7], ARGV[8], ARGV[10])
-if is_sealed(layout) and not keeps(stored) and not (change and change.all) then unindex(stored) end
+if is_unindexed then unindex(stored) end
 local has_list = is_list_form(layout) or not stored.layout or is_list_form(stored.layout)
 if has_list and not runs_kept then redis.call('UNLINK', runs, ids) end
 if is_sealed(layout) and not runs_kept then redis.call('UNLINK', ids) end

@@ -21,6 +21,7 @@ from ..layouts.refs import Indexed, Snapshot, owner_of
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.step_kinds import Ahead
 from ..search_index.reasons import explained
+from ..search_index.run_documents import Change, Steps
 from ..search_index.sweep import sweep
 
 # The limits of a batch: enough for a good pipeline, little to keep in memory.
@@ -102,6 +103,18 @@ def catch_up(layout: Layout, ids: Sequence[bytes], failure: Failure) -> Operatio
         yield from indexer.settle(refs, (yield commands))
 
 
+def complete_stale(layout: Layout) -> Operation[None]:
+    """Write what is missing of the documents of conversations, as after an interruption."""
+    cursor, keys = None, layout.keys
+    while cursor != b"0" and (yield from layout.indexer()) is not None:
+        call = ("SSCAN", keys.stale(), cursor or b"0", "COUNT", _CONVERSATIONS)
+        cursor, tokens = yield single(*call)
+        if tokens:
+            yield from proven(keys, layout.alias)
+            ids = yield single("HMGET", keys.tokens(), *tokens)
+            yield from catch_up(layout, [*{id for id in ids if id is not None}], bool)
+
+
 def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[bytes, int]]]:
     """Those of `ids` that lack documents according to their records, with their size in bytes.
 
@@ -109,7 +122,7 @@ def unindexed(layout: Layout, ids: Sequence[bytes]) -> Operation[list[tuple[byte
     """
     if not ids or layout.schema is None:
         return []
-    replies: list[Indexed] = yield [layout.indexed_command(ConversationRef(id)) for id in ids]
+    replies = yield from layout.seen_documents([ConversationRef(id) for id in ids])
     found = zip(ids, replies, strict=True)
     return [(id, it.length) for id, it in found if it.size and not it.is_current]
 
@@ -133,8 +146,8 @@ class _Indexer:
 
     def read(self, ids: list[bytes]) -> Operation[list[Read]]:
         layout, refs = self._layout, [ConversationRef(id) for id in ids]
-        snapshots = yield [layout.snapshot(ref) for ref in refs]
-        known = yield [layout.indexed_command(ref) for ref in refs]
+        snapshots = yield from layout.snapshots(refs)
+        known = yield from layout.seen_documents(refs)
         scores = yield single("ZMSCORE", layout.keys.recency(), *ids)
         read: list[Read] = []
         for ref, snapshot, *rest in zip(refs, snapshots, known, scores, strict=True):
@@ -155,9 +168,7 @@ class _Indexer:
             ref = ref.owned_by(owner_of(snapshot.record))
             try:
                 document = layout.document(ref, snapshot)
-                change = documents.whole_after(
-                    document, known.indexed, known.facets, known.suffixes
-                )
+                change = layout.change_from(known, document)
                 refs.append(ref)
             except ConversationUndecryptable as error:  # with its key, it has its documents again
                 self._failure(error)
@@ -167,8 +178,15 @@ class _Indexer:
                 self._failure(error)
                 change = documents.none()
                 refs.append(None)
-            commands.append(layout.index_command(ref, snapshot, change, int(float(score or 0))))
+            commands.append(self._command(ref, snapshot, change, int(float(score or 0))))
         return refs, commands
+
+    def _command(
+        self, ref: ConversationRef, snapshot: Snapshot, change: Change, time: int
+    ) -> Command[Any]:
+        if isinstance(change, Steps):  # settle() goes on with the others
+            return self._layout.step_command(ref, change.begun, time)
+        return self._layout.index_command(ref, snapshot, change, time)
 
     def settle(self, refs: list[ConversationRef | None], replies: list[Any]) -> Operation[None]:
         """Count the documents, and retry the conversations that changed meanwhile."""

@@ -23,7 +23,6 @@ from ..runs import Run, decoded_runs
 from ..search_index.reasons import Reason, Reasons, unique
 from .request import Cursor, Request
 from .results import Hit, SearchResults
-from .verify import document_command
 
 CONVERSATIONS = 2000
 BYTES = 32 * 1024 * 1024
@@ -151,9 +150,7 @@ class Scan:
         self._bytes += sum(size for size in sizes if size <= BYTES)
         if len(small) < len(records):
             self._skipped["too_large"] += len(records) - len(small)
-        commands = [document_command(self._layout, record) for record in small]
-        documents = (yield commands) if commands else []
-        for record, document in zip(small, documents, strict=True):
+        for record, document in zip(small, (yield from self._documents(small)), strict=True):
             candidates = self._candidates(record, document)
             if candidates is None:
                 self._skipped["unreadable"] += 1
@@ -162,6 +159,17 @@ class Scan:
                     stream = query.stream(candidate.run)
                     if query.matches(stream):
                         visit(candidate, stream)
+
+    def _documents(self, records: list[Record]) -> Operation[list[Document | None]]:
+        """The documents of conversations, None for one that cannot be read."""
+        refs = [ConversationRef(encode(record.conversation_id)) for record in records]
+        found: list[Document | None] = []
+        for snapshot in (yield from self._layout.snapshots(refs)):
+            document = None
+            with suppress(Damaged):
+                document = snapshot.document if snapshot else None
+            found.append(document)
+        return found
 
     def _sizes(self, records: Sequence[Record]) -> Operation[list[int]]:
         # Redis tells how many runs a list has, but not their bytes, which the record counts.

@@ -17,7 +17,7 @@ def texts_of(layout: Layout, ids: Mapping[bytes, bytes]) -> Operation[Texts]:
     """The runs of conversations, whose ids are given by token."""
     if not ids or layout.documents is None:
         return {}
-    snapshots = yield [layout.snapshot(ConversationRef(id)) for id in ids.values()]
+    snapshots = yield from layout.snapshots([ConversationRef(id) for id in ids.values()])
     texts: Texts = {}
     for token, snapshot in zip(ids, snapshots, strict=True):
         with suppress(Damaged):

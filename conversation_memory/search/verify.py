@@ -8,12 +8,8 @@ from typing import Any
 
 from ..collection.bulk import reap
 from ..collection.listing import Listing
-from ..documents import Document
-from ..exceptions import Damaged, RedisDenied, RedisMisconfigured, RedisReadOnly
-from ..keys import encode
+from ..exceptions import RedisDenied, RedisMisconfigured, RedisReadOnly
 from ..layouts import Layout
-from ..layouts.refs import Snapshot
-from ..records import Record
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
 from ..search_index.reasons import Reason
@@ -168,17 +164,3 @@ class Verifier:
             pairs = yield from strays(self._keys, tokens)
             return (yield from sweep_tokens(self._keys, pairs)) > 0
         return False
-
-
-def document_command(layout: Layout, record: Record) -> Command[Document | None]:
-    """The document of a conversation; None if it cannot be read."""
-    id = encode(record.conversation_id)
-
-    def decoded(replies: list[Any]) -> Document | None:
-        with suppress(Damaged):
-            sealing = layout.sealing
-            return Snapshot(replies[0], record, replies[1], sealing=sealing).document
-        return None
-
-    calls = (("HGET", layout.keys.content(id), id), ("LRANGE", layout.keys.runs(id), 0, -1))
-    return Command(calls, decoded, otherwise=None)

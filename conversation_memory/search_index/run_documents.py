@@ -8,7 +8,8 @@ encrypted run has no `run`, and of the rest what STORED_UNENCRYPTED allows.
 """
 
 import os
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha1
 from random import Random
 from types import MappingProxyType
@@ -23,6 +24,10 @@ from .shared_texts import MARK, shared
 
 # A run of more bytes, such as an image, is not copied into its document.
 LONGEST_RUN = 64 * 1024
+
+# How many documents one command writes, removes, gives another tag and compares. RediSearch takes
+# some 36 us for each one that is written.
+MOST_WRITTEN, MOST_REMOVED, MOST_TAGGED, MOST_COMPARED = 100, 200, 80, 1000
 
 # Faster than asking the system for each token. Not the shared generator of `random`: two processes
 # that seed it alike would make the same tokens.
@@ -42,6 +47,25 @@ def suffix(text: bytes) -> bytes:
     See Documents.suffix(), which also knows those of an encrypted index.
     """
     return sha1(text, usedforsecurity=False).hexdigest()[:16].encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A change of too many documents for one command, and what a write of the runs takes for it.
+
+    `before` has texts of runs as they were stored until then.
+    """
+
+    begun: bytes
+    before: Mapping[bytes, bytes]
+
+    @staticmethod
+    def is_needed(written: int, removed: int = 0, compared: int = 0) -> bool:
+        return written > MOST_WRITTEN or removed > MOST_REMOVED or compared > MOST_COMPARED
+
+
+# What a script takes for the search documents.
+Change = bytes | Steps
 
 
 class Documents:
@@ -89,7 +113,7 @@ class Documents:
         stays = self.suffix(new) if is_edit else b""
         return self._pack(documents, [it for it in self._all_suffixes(others) if it != stays])
 
-    def between(self, old: Document, new: Document, stored: Sequence[bytes] = ()) -> bytes:
+    def between(self, old: Document, new: Document, stored: Sequence[bytes] = ()) -> Change:
         """For a document that replaces another, whose runs are `stored` if in another form."""
         if self.facets(new) != self.facets(old):
             return self.whole(new, ())
@@ -98,6 +122,8 @@ class Documents:
         replaced = dict(zip(old.texts, before, strict=True))
         if len(after) == len(before):
             replaced |= dict(zip(after, before, strict=True))
+        if Steps.is_needed(len(added), len(removed)):
+            return self.in_steps(new, replaced)
         documents = []
         for text in added:
             old_text = replaced.get(text)
@@ -108,22 +134,54 @@ class Documents:
     def whole(
         self,
         document: Document,
-        known: Container[bytes],
+        known: Collection[bytes],
         before: Mapping[bytes, bytes] = MappingProxyType({}),
-    ) -> bytes:
+        removed: int = 0,
+    ) -> Change:
         """For all runs of a conversation; those with a `known` suffix have their documents.
 
-        `before` has texts of runs as they were stored until now.
+        `before` has texts of runs as they were stored until now; some `removed` documents are there
+        besides.
         """
-        texts = {self.suffix(text): text for text in document.texts}
+        texts = self.by_suffix(document)
         missing = [text for key, text in texts.items() if key not in known]
-        pairs = zip(lenient(missing), missing, strict=True)
-        documents = [self._document(run, text, before.get(text)) for run, text in pairs]
-        return self._pack(documents, (), [*texts], self.facets(document))
+        removed += len(known) - len(texts) + len(missing)
+        if Steps.is_needed(len(missing), removed, len(texts)):
+            return self.in_steps(document, before)
+        return self._pack(self._made(missing, before), (), [*texts], self.facets(document))
+
+    def by_suffix(self, document: Document) -> dict[bytes, bytes]:
+        """The runs of a document by suffix()."""
+        return {self.suffix(text): text for text in document.texts}
+
+    def in_steps(
+        self, document: Document, before: Mapping[bytes, bytes] = MappingProxyType({})
+    ) -> Steps:
+        return Steps(self.step(document), before)
 
     def none(self) -> bytes:
         """For a conversation that cannot be read, and so has no documents."""
         return self._pack([], (), [])
+
+    def step(
+        self,
+        document: Document,
+        texts: Sequence[bytes] = (),
+        removed: Sequence[bytes] = (),
+        seen: bytes | None = None,
+        before: Mapping[bytes, bytes] = MappingProxyType({}),
+    ) -> bytes:
+        """For some of the runs of a `document` of many, and suffixes of some documents to remove.
+
+        `seen` is `indexed` of the record, which must not have changed; None for a write of all
+        runs, which the steps follow.
+        """
+        documents = self._made(texts, before)
+        return self._pack(documents, removed, b"", self.facets(document), seen)
+
+    def last_step(self, document: Document, count: int, seen: bytes) -> bytes:
+        """For the end of the steps, after which there must be `count` documents."""
+        return self._pack([], (), count, self.facets(document), seen)
 
     def whole_after(
         self,
@@ -132,11 +190,15 @@ class Documents:
         facets: bytes,
         suffixes: Sequence[bytes],
         before: Mapping[bytes, bytes] = MappingProxyType({}),
-    ) -> bytes:
+    ) -> Change:
         """See whole(). `suffixes` are known if `indexed` has this schema, and facets are equal."""
-        same_schema = indexed.startswith(self._digest + b"-")
-        same = same_schema and facets == self.facets(document)
-        return self.whole(document, frozenset(suffixes) if same else (), before)
+        if self.are_alike(document, indexed, facets):
+            return self.whole(document, frozenset(suffixes), before)
+        return self.whole(document, (), before, max(0, len(suffixes) - document.count))
+
+    def are_alike(self, document: Document, indexed: bytes, facets: bytes) -> bool:
+        """True if the documents that exist are as those of this schema and these facets."""
+        return indexed.startswith(self._digest + b"-") and facets == self.facets(document)
 
     def are_newest(self, document: Document, facets: bytes, suffixes: Sequence[bytes]) -> bool:
         """True if these are all documents, with digests of the newest key."""
@@ -156,6 +218,10 @@ class Documents:
 
     def _all_suffixes(self, texts: Iterable[bytes]) -> list[bytes]:
         return [suffix for text in texts for suffix in self.suffixes(text)]
+
+    def _made(self, texts: Sequence[bytes], before: Mapping[bytes, bytes]) -> list[list[bytes]]:
+        pairs = zip(lenient(texts), texts, strict=True)
+        return [self._document(run, text, before.get(text)) for run, text in pairs]
 
     def _document(self, run: Run, text: bytes, old: bytes | None = None) -> list[bytes]:
         """Suffix, suffixes of the documents whose time it keeps, then field, value, field, value, …
@@ -189,10 +255,11 @@ class Documents:
         self,
         documents: list[list[bytes]],
         removed: Sequence[bytes] = (),
-        suffixes: list[bytes] | None = None,
+        suffixes: list[bytes] | bytes | int | None = None,
         facets: bytes = b"",
+        seen: bytes | None = None,
     ) -> bytes:
         # With `suffixes`, these are all documents afterwards; else only those named change.
         head = [self._digest, fresh_token(), fresh_token(), 1 if self.schema.embed else 0]
         whole = [] if suffixes is None else [suffixes, facets]
-        return packed([*head, documents, removed, *whole])
+        return packed([*head, documents, removed, *whole, *([] if seen is None else [seen])])

@@ -48,7 +48,7 @@ _long = re.compile(rf"[0-9A-Za-z]{{{MAX_LETTERS + 1}}}").search
 def shared(stored: bytes, texts: Sequence[str]) -> tuple[bytes, bytes] | None:
     """`w` and `run` of a document, from the JSON text of its run; None if it needs two copies."""
     shown, rest, position = [], [], 0
-    for text, sought in zip(texts, literals(texts), strict=True):
+    for sought in literals(texts):
         short = sought[1:-1].decode()
         if not short.isascii() or "\\" in short or "_" in short or "~" in short:
             short = _special(_code_of, short)

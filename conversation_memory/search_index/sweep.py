@@ -16,7 +16,8 @@ SWEEPS = [*SWEEP.commands, *ORPHANS.commands, "HSCAN", "SCAN", "SSCAN", "HMGET",
 PARTLY = -1  # what sweep.lua returns if some of the documents are left
 
 _TOKENS = 500
-_KEYS = 1000
+_SCANNED = 1000
+_KEYS = 400  # documents that a script looks at
 
 
 def sweep(keys: Keys) -> Operation[int]:
@@ -94,12 +95,14 @@ def sweep_orphans(keys: Keys) -> Operation[int]:
     """Delete the documents that no conversation lists. Scans every key of the server once."""
     cursor, swept, pattern = None, 0, keys.pattern(keys.documents())
     while cursor != b"0":
-        cursor, names = yield single("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", _KEYS)
+        cursor, names = yield single("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", _SCANNED)
         if names:
-            swept += yield orphans(keys, names)
+            swept += sum((yield orphans(keys, names)))
     return swept
 
 
-def orphans(keys: Keys, names: Sequence[bytes], *, asks: bool = False) -> Command[Any]:
+def orphans(keys: Keys, names: Sequence[bytes], *, asks: bool = False) -> list[Command[Any]]:
     """Delete those of the documents `names` that are orphans; with `asks`, only name them."""
-    return Command((ORPHANS.call([keys.root], [b"ask" if asks else b"delete", *names]),))
+    what = b"ask" if asks else b"delete"
+    parts = [names[start : start + _KEYS] for start in range(0, len(names), _KEYS)]
+    return [Command((ORPHANS.call([keys.root], [what, *part]),)) for part in parts]

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from operator import attrgetter
+from types import GeneratorType
 from typing import Any, Generic
 
 from ..exceptions import (
@@ -19,15 +21,17 @@ from ..exceptions import (
 )
 from ..indexes import ConversationIndex
 from ..redis_io.abreast import abreast
-from ..redis_io.operations import Operation, T
+from ..redis_io.operations import Command, Operation, T
 from ..redis_io.side_by_side import Job, perform_all
+from ..redis_io.slots import node_of
 from ..redis_io.step_kinds import Elsewhere
 
 # So many shards at a time.
 _MOST = 16
 _NAMED = 5
 
-Ask = Callable[[ConversationIndex], Operation[T]]
+Asked = Operation[T] | Command[T] | Sequence[Command[Any]]
+Ask = Callable[[ConversationIndex], Asked[T]]
 Part = Sequence[ConversationIndex]
 
 # The method of the sharded index that is running, which decides if replicas may answer.
@@ -64,6 +68,13 @@ class Answers(Generic[T]):
             raise self._failure()
         return [*self.results.values()]
 
+    def update(self, later: Answers[T]) -> None:
+        """Replace the answers of shards that were asked again."""
+        for shard in later.failures:
+            del self.results[shard]
+        self.results |= later.results
+        self.failures |= later.failures
+
     @property
     def missing(self) -> tuple[str, ...]:
         """The names of the shards that failed."""
@@ -96,7 +107,7 @@ class Across(Elsewhere, Generic[T]):
 
     @sensitive
     def take(self) -> Answers[T]:
-        parts = self._parts(lambda shard: shard._connection.client)
+        parts = self._parts(attrgetter("_connection.client"))
         while parts:
             if len(parts) == 1:
                 outcomes = [self._take(parts[0])]
@@ -109,7 +120,7 @@ class Across(Elsewhere, Generic[T]):
 
     @sensitive
     async def atake(self) -> Answers[T]:
-        parts = self._parts(lambda shard: shard._connection.async_client)
+        parts = self._parts(attrgetter("_connection.async_client"))
         room = asyncio.Semaphore(_MOST)
 
         async def bounded(part: Part) -> Any:
@@ -134,7 +145,7 @@ class Across(Elsewhere, Generic[T]):
             return [(shard,) for shard in self._shards]
         parts: dict[Hashable, list[ConversationIndex]] = {}
         for shard in self._shards:
-            parts.setdefault(_node(client(shard)), []).append(shard)
+            parts.setdefault(node_of(client(shard)), []).append(shard)
         return [*parts.values()]
 
     def _take_all(self, parts: Sequence[Part]) -> list[list[T] | ConversationMemoryError]:
@@ -170,7 +181,7 @@ class Across(Elsewhere, Generic[T]):
 
     def _operation(self, part: Part) -> Operation[list[T]]:
         if len(part) == 1:
-            return [(yield from self._until_stopped(self._ask(part[0])))]
+            return [(yield from self._until_stopped(_operation(self._ask(part[0]))))]
         return (yield from abreast(*map(self._ask, part)))
 
     def _until_stopped(self, operation: Operation[T]) -> Operation[T]:
@@ -212,7 +223,5 @@ class Across(Elsewhere, Generic[T]):
         return Answers(results, self._answers.failures)
 
 
-def _node(client: Any) -> Hashable:
-    """Equal for clients that send to the same node."""
-    nodes = client.connection_pool.connection_kwargs.get("nodes")
-    return id(client) if nodes is None else nodes.node or id(client)
+def _operation(asked: Any) -> Operation[Any]:
+    return (yield from asked) if isinstance(asked, GeneratorType) else (yield asked)

@@ -39,23 +39,19 @@ def routed(operation: Operation[T], find: Find) -> Operation[T]:
 
 def _sent(step: Step, find: Find) -> Operation[Any]:
     if isinstance(step, Command):
-        answers: Answers[Any] = yield Across([find(step)], lambda _: _one(step))
+        answers: Answers[Any] = yield Across([find(step)], lambda _: step)
         return answers.all()[0]
     if not isinstance(step, Sequence):
         return (yield step)
     places: dict[ConversationIndex, list[int]] = {}
     for place, command in enumerate(step):
         places.setdefault(find(command), []).append(place)
-    answers = yield Across([*places], lambda shard: _one([step[place] for place in places[shard]]))
+    answers = yield Across([*places], lambda shard: [step[place] for place in places[shard]])
     answers.all()
     replies: dict[int, Any] = {}
     for shard, found in answers.results.items():
         replies |= zip(places[shard], found, strict=True)
     return [replies[place] for place in range(len(step))]
-
-
-def _one(step: Step) -> Operation[Any]:
-    return (yield step)
 
 
 def _keys(call: Sequence[Any]) -> Sequence[bytes]:

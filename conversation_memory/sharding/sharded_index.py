@@ -15,6 +15,7 @@ from ..check import Report
 from ..clock import milliseconds
 from ..collection import bulk
 from ..collection import erase as erasure
+from ..collection.listing import counting
 from ..collection.rotation import Rotation
 from ..collection.selection import EVERYTHING, Selection
 from ..collection.statistics import SAMPLE, Statistics, statistics
@@ -90,7 +91,10 @@ class ShardedIndex(ConversationIndex):
     # Reads, of all shards together.
 
     def _count(self, owner: Id | None = None) -> Operation[int]:
-        counts = yield from self._each(lambda shard: shard._count(owner), is_read=True)
+        owned = None if owner is None else encode(owner)
+        counts: list[int] = yield from self._each(
+            lambda shard: counting(shard._layout.keys, owned), is_read=True
+        )
         return sum(counts)
 
     def _extent(self, span: Span = EVERY_SPAN) -> Operation[Extent]:

@@ -1,18 +1,19 @@
 """The operations that read all conversations of an index over several shards."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from itertools import chain, cycle
+from math import ceil, sqrt
 from typing import Any, TypeVar
 
-from ..collection.listing import Front, Listing
+from ..collection.listing import SHORT_STEP, Front, Listing, start_of
 from ..collection.selection import PageKey
-from ..collection.summaries import Summary
+from ..collection.summaries import Summary, summarising
 from ..indexes import ConversationIndex
 from ..keys import shard_number
 from ..layouts import Layout
 from ..layouts.refs import Snapshot
 from ..records import ConversationState
-from ..redis_io.operations import Operation
+from ..redis_io.operations import Command, Operation
 from .across import Across, Answers, Ask
 
 T = TypeVar("T")
@@ -26,71 +27,71 @@ class ShardedListing(Listing):
     def __init__(self, layout: Layout, shards: Shards):
         super().__init__(layout)
         self._shards = shards
+        self._turns = cycle(shards)
 
     def front(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Front]:
-        def ask(shard: ConversationIndex, most: int) -> Operation[Front]:
-            return shard._listing.front(most, owner, before)
+        start = () if before is None else start_of(before)
+        turn = next(self._turns)  # together, they take the short step of one index
 
-        listed, answers = yield from self._merged(ask, limit)
-        unlisted = sum(front.unlisted for front in answers.some())
-        return Front(listed, unlisted, answers.missing)
+        def first(shard: ConversationIndex, most: int) -> Command[Front]:
+            step = SHORT_STEP if shard is turn else 0
+            return shard._listing.first(most, owner, start, step=step)
+
+        def again(shard: ConversationIndex) -> Operation[Front]:
+            return shard._listing.front(limit, owner, before)
+
+        listed, answers = yield from self._merged(first, again, limit)
+        answers.some()
+        return Front(listed, sum(it.unlisted for it in answers.results.values()), answers.missing)
 
     def page(self, owner: bytes | None, limit: int, *start: Any) -> Operation[list[PageKey]]:
-        def ask(shard: ConversationIndex, most: int) -> Operation[Front]:
-            return Front((yield from shard._listing.page(owner, most, *start)))
+        def first(shard: ConversationIndex, most: int = limit) -> Command[Front]:
+            return shard._listing.first(most, owner, start)
 
-        oldest = start[2:] == ("oldest",)
-        listed, answers = yield from self._merged(ask, limit, oldest_first=oldest)
+        is_oldest_first = start[2:] == ("oldest",)
+        listed, answers = yield from self._merged(first, first, limit, is_oldest_first)
         answers.all()
         return listed
 
     def _merged(
         self,
-        ask: Callable[..., Operation[Front]],
+        first: Callable[[ConversationIndex, int], Command[Front]],
+        again: Ask[Front],
         limit: int,
-        *,
-        oldest_first: bool = False,
+        is_oldest_first: bool = False,
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
-        """The first of all shards. Each is asked for its share at first, and seldom for more."""
-        share = 2 * limit // len(self._shards) + 10
-        for most in (share, limit) if share < limit else (limit,):
-            answers: Answers[Front] = yield Across(
-                self._shards, partial(ask, most=most), is_read=True
-            )
-            pages = [front.listed for front in answers.some()]
-            every = (key for page in pages for key in page)
-            merged = sorted(every, reverse=not oldest_first)[:limit]
-            ends = [page[-1] for page in pages if len(page) == most]
-            if most == limit or all(_is_behind(end, merged, limit, oldest_first) for end in ends):
-                break
+        """The first of all shards. Each is asked for its share at first, and seldom `again`."""
+        most = _share(limit, len(self._shards))
+        answers: Answers[Front] = yield Across(
+            self._shards, lambda shard: first(shard, most), is_read=True
+        )
+        merged = _first_of(answers, limit, is_oldest_first)
+        more = [
+            shard
+            for shard, front in answers.results.items()
+            if front.unlisted
+            or most == len(front.listed) < limit
+            and not _is_behind(front.listed[-1], merged, limit, is_oldest_first)
+        ]
+        if more:
+            answers.update((yield Across(more, again, is_read=True)))
+            merged = _first_of(answers, limit, is_oldest_first)
         return merged, answers
 
-    def existing(
+    def summaries(
         self,
-        ids: list[bytes],
-        owner: bytes | None,
+        ids: Sequence[bytes],
         fields: Sequence[str] = Snapshot.FIELDS,
         *,
         glances: bool = False,
-    ) -> Operation[tuple[list[Summary], bool]]:
+    ) -> Operation[list[Summary]]:
         parts = self.split(ids)
-        answers: Answers[Any] = yield Across(
-            [*parts],
-            lambda shard: shard._listing.existing(parts[shard], owner, fields, glances=glances),
-            is_read=True,
-        )
-        pairs = answers.all()
-        found = in_order(ids, (summary for listed, _ in pairs for summary in listed))
-        return found, any(moved for _, moved in pairs)
 
-    def summaries(self, ids: Sequence[bytes], *, glances: bool = False) -> Operation[list[Summary]]:
-        parts = self.split(ids)
-        answers: Answers[list[Summary]] = yield Across(
-            [*parts],
-            lambda shard: shard._listing.summaries(parts[shard], glances=glances),
-            is_read=True,
-        )
-        return in_order(ids, (summary for listed in answers.all() for summary in listed))
+        def ask(shard: ConversationIndex) -> list[Command[list[Summary]]]:
+            return summarising(shard._layout.keys, parts[shard], fields, glances=glances)
+
+        answers: Answers[list[list[Summary]]] = yield Across([*parts], ask, is_read=True)
+        return in_order(ids, chain(*map(chain.from_iterable, answers.all())))
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
         return self._at(self.shard_of(id), lambda shard: shard._listing.inspect(id))
@@ -146,11 +147,22 @@ class ShardedListing(Listing):
         return b"%d-%b" % (position, inner), ids
 
 
-def _is_behind(end: PageKey, merged: Sequence[PageKey], limit: int, oldest_first: bool) -> bool:
+def _share(limit: int, shards: int) -> int:
+    """How many of one shard are asked for: in 97 of 100 listings, no shard has more of them."""
+    mean = limit / shards
+    return min(limit, ceil(mean + 4 * sqrt(mean)))
+
+
+def _first_of(answers: Answers[Front], limit: int, is_oldest_first: bool) -> list[PageKey]:
+    every = (key for front in answers.results.values() for key in front.listed)
+    return sorted(every, reverse=not is_oldest_first)[:limit]
+
+
+def _is_behind(end: PageKey, merged: Sequence[PageKey], limit: int, is_oldest_first: bool) -> bool:
     """True if nothing that follows `end` in its shard belongs to the first `limit`."""
     if len(merged) < limit:
         return False
-    return end >= merged[-1] if oldest_first else end <= merged[-1]
+    return end >= merged[-1] if is_oldest_first else end <= merged[-1]
 
 
 def in_order(ids: Sequence[bytes], summaries: Iterable[Summary]) -> list[Summary]:

@@ -5,6 +5,8 @@ import json
 from importlib.util import find_spec
 from unittest import SkipTest
 
+from django.test import SimpleTestCase
+
 from conversation_memory import Run
 from conversation_memory.exceptions import (
     ConversationCorrupt,
@@ -32,7 +34,10 @@ from agent_framework import (
     tool,
 )
 
-from conversation_memory.integrations.agent_framework import ConversationHistoryProvider
+from conversation_memory.integrations.agent_framework import (
+    ConversationHistoryProvider,
+    _loaded,
+)
 
 
 class ScriptedClient(FunctionInvocationLayer, BaseChatClient):
@@ -230,3 +235,25 @@ class AgentFrameworkTests:
         self.run_async(run())
         assert self.index.driver("c").record().expires is not None
         assert len(self.index.driver("c").load()[0]) == 1
+
+
+class SpokenTests(SimpleTestCase):
+    def test_messages_of_a_text_are_those_that_the_framework_parses(self):
+        texts = [Message("user", ["a"]), Message("assistant", [""], message_id="1")]
+        others = [
+            Message("user", ["a"], author_name="b"),
+            Message("user", ["a", "b"]),
+            Message("user", []),
+            Message("user", ["a"], additional_properties={"b": {}}),
+            Message("user", [Content.from_text("a", additional_properties={"b": 1})]),
+            Message("user", [Content.from_uri("https://a.example", media_type="text/html")]),
+        ]
+        stored = [one.to_dict() for one in [*texts, *others]]
+        stored += [{"role": "user", "contents": ["a"]}, {"role": "user"}]
+        stored += [{**stored[0], "message_id": None}]
+        for one in stored:
+            assert facts(*_loaded([one])) == facts(Message.from_dict(one))
+
+
+def facts(message):
+    return {**vars(message), "contents": [*map(vars, message.contents)]}

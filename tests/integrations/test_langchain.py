@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from unittest import SkipTest
 
 import pytest
+from django.test import SimpleTestCase
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,11 +33,13 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
     convert_to_openai_messages,
+    messages_from_dict,
+    messages_to_dict,
 )
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
-from conversation_memory.integrations.langchain import ConversationChatMessageHistory
+from conversation_memory.integrations.langchain import ConversationChatMessageHistory, _messages
 
 from ..utils import Awaited
 
@@ -265,3 +268,32 @@ class IndexTests(RedisTestCase):
         history.add_messages(TURN[:2])
         assert [*self.index] == ["{a}: b/ü"]
         assert history.messages == TURN[:2]
+
+
+class SpokenTests(SimpleTestCase):
+    """Messages that are made without validation."""
+
+    def test_they_are_those_that_validation_makes(self):
+        plain = [HumanMessage("a"), AIMessage("b", id="1"), HumanMessage("", id="2")]
+        others = [
+            {"type": "human", "data": {"content": "c"}},
+            {"type": "ai", "data": {"content": "d", "type": "ai", "id": None, "name": "e"}},
+            {"type": "human", "data": {**messages_to_dict(plain)[0]["data"], "example": True}},
+        ]
+        for one in [*messages_to_dict([*plain, *TURN]), *others]:
+            [made], [known] = _messages([one]), messages_from_dict([one])
+            assert made == known and type(made) is type(known)
+            assert [*made.__dict__.items()] == [*known.__dict__.items()]
+            assert made.model_fields_set == known.model_fields_set
+
+    def test_what_validation_refuses_is_refused(self):
+        [stored] = messages_to_dict([HumanMessage("a")])
+        for name, value in (("content", 1), ("id", [1]), ("name", 1), ("additional_kwargs", 1)):
+            with self.assertRaises(ValueError):
+                _messages([{**stored, "data": {**stored["data"], name: value}}])
+
+    def test_they_share_nothing(self):
+        first, second = _messages(messages_to_dict([AIMessage("a"), AIMessage("a")]))
+        first.tool_calls.append(CALL)
+        first.response_metadata["b"] = 1
+        assert second == _messages(messages_to_dict([AIMessage("a")]))[0]

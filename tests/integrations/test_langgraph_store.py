@@ -90,6 +90,14 @@ class StoreTests(RedisTestCase):
             self.store.batch([PutOp(("a", str(n)), "k", {"n": n}) for n in range(50)])
         assert len(sent) == 1
 
+    def test_a_search_of_one_namespace_costs_one_round_trip(self):
+        for place in (("a",), ("a", "b"), ("b",)):
+            self.store.put(place, "k", {"at": [*place]})
+        for prefix, keys, trips in ((("b",), 1, 1), (("a",), 2, 2), ((), 3, 2), (("c",), 0, 1)):
+            with counted() as sent:
+                assert len(self.store.search(prefix)) == keys, prefix
+            assert len(sent) == trips, prefix
+
     def test_a_search_returns_what_was_put_last_first_in_pages(self):
         for n in range(5):
             self.store.put(("a", str(n)), "k", {"n": n})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import mul
@@ -96,7 +96,7 @@ class Items:
         ]
         time, *texts = yield [now(), *calls]
         found = [
-            None if text is None else self._read(name, key, text)
+            None if text is None else self._read(name, key, text, self._texts(name))
             for (name, key, _), text in zip(wanted, texts, strict=True)
         ]
         read = [item for item, (*_, is_read) in zip(found, wanted, strict=True) if is_read]
@@ -108,29 +108,24 @@ class Items:
 
         Each is decoded when its turn comes. One that is damaged is left out.
         """
-        names = yield from self._names(prefix)
-        if not names:
-            return iter(())
-        calls: list[Command[Any]] = [single("HGETALL", self._key(name)) for name in names]
-        time, *replies = yield [now(), *calls]
-        living, past = [], []
-        for name, flat in zip(names, replies, strict=True):
-            fields = flat if isinstance(flat, dict) else dict(zip(*[iter(flat)] * 2, strict=True))
-            for key, text in fields.items():
-                if (times := times_of(text)) is None:
-                    continue
-                _, updated, _, deadline = map(int, times.groups())
-                if not deadline or deadline > time:
-                    living.append((-updated, name, decode(key), text))
-                else:
-                    past.append((name, decode(key)))
+        # Most searches are for the items of one namespace, and need no second round trip.
+        own = [self._all_of(prefix)] if prefix else []
+        names, time, *replies = yield [self._names(prefix), now(), *own]
+        others = [name for name in names if not own or name != prefix]
+        if others:
+            replies += yield [*map(self._all_of, others)]
+        hashes = dict(zip([prefix][: len(own)] + others, replies, strict=True))
+        living, past = _sorted_out(hashes, time)
         yield from self.slide(past)
-        living.sort()
-        return filter(None, (self._readable(*place) for _, *place in living))
+        texts = {name: self._texts(name) for name in hashes}
+        found = (self._readable(name, key, text, texts[name]) for _, name, key, text in living)
+        return filter(None, found)
 
-    def _readable(self, namespace: Namespace, key: str, text: bytes) -> StoredItem | None:
+    def _readable(
+        self, namespace: Namespace, key: bytes, text: bytes, texts: ItemTexts
+    ) -> StoredItem | None:
         try:
-            return self._read(namespace, key, text)
+            return self._read(namespace, decode(key), text, texts)
         except ConversationUndecryptable as error:
             if self._lacks(error.key_id):
                 raise
@@ -169,7 +164,7 @@ class Items:
 
     def namespaces(self, prefix: Namespace = ()) -> Operation[list[Namespace]]:
         """Those in which there are items, sorted."""
-        names = yield from self._names(prefix)
+        names = yield self._names(prefix)
         exist = (yield [single("EXISTS", self._key(name)) for name in names]) if names else []
         return sorted(name for name, exists in zip(names, exist, strict=True) if exists)
 
@@ -177,11 +172,14 @@ class Items:
         """Delete all items. Returns how many there were."""
         return erase_items(self._keys, self._owner)
 
-    def _names(self, prefix: Namespace) -> Operation[list[Namespace]]:
+    def _names(self, prefix: Namespace) -> Command[list[Namespace]]:
         first = _packed(prefix)
         last = b"(" + first + b"\xff" if first else b"+"
-        names = yield single("ZRANGEBYLEX", self._namespaces, b"[" + first, last)
-        return [tuple(map(decode, unpack(name))) for name in names]
+        call = ("ZRANGEBYLEX", self._namespaces, b"[" + first, last)
+        return single(*call, decode=lambda names: [tuple(map(decode, unpack(n))) for n in names])
+
+    def _all_of(self, namespace: Namespace) -> Command[Any]:
+        return single("HGETALL", self._key(namespace))
 
     def _key(self, namespace: Namespace) -> bytes:
         return self._keys.items(self._owner, _packed(namespace))
@@ -190,9 +188,9 @@ class Items:
         keys = [self._key(namespace), self._namespaces]
         return Command((script.call(keys, [_packed(namespace), *args]),))
 
-    def _read(self, namespace: Namespace, key: str, text: bytes) -> StoredItem:
+    def _read(self, namespace: Namespace, key: str, text: bytes, texts: ItemTexts) -> StoredItem:
         try:
-            return StoredItem.read(namespace, key, text, self._texts(namespace))
+            return StoredItem.read(namespace, key, text, texts)
         except Undecryptable as damage:
             raise self._undecryptable(namespace, key, damage) from None
         except (Damaged, ValueError):
@@ -216,6 +214,24 @@ class Items:
         """True for a key without which items would be missing from every search."""
         sealing = self._keys.sealing
         return sealing is None or sealing.keyring.get(key_id.encode()) is None
+
+
+def _sorted_out(
+    hashes: Mapping[Namespace, Any], time: int
+) -> tuple[list[tuple[int, Namespace, bytes, bytes]], list[tuple[Namespace, str]]]:
+    """The items that live, those first that were put last; and where those are that do not."""
+    living, past = [], []
+    for name, flat in hashes.items():
+        # RESP3 returns a dict, RESP2 a flat list.
+        fields = flat.items() if isinstance(flat, dict) else zip(*[iter(flat)] * 2, strict=True)
+        for key, text in fields:
+            if (times := times_of(text)) is None:
+                continue
+            if times[4] == b"0" or int(times[4]) > time:
+                living.append((-int(times[2]), name, key, text))
+            else:
+                past.append((name, decode(key)))
+    return sorted(living), past
 
 
 def sliding(items: Iterable[StoredItem]) -> list[tuple[Namespace, str]]:

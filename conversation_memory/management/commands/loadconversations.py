@@ -125,6 +125,10 @@ class Command(MemoryCommand):
             f"({counts.new:,} new, {counts.replaced:,} replaced); {counts.same:,} unchanged, "
             f"{counts.skipped:,} skipped, {counts.expired:,} expired"
         )
+        if counts.grown:
+            self.stdout.write(
+                f"{alias}: {done} further messages of {counted(counts.grown, 'open run')}"
+            )
         for kind in ("skipped", "replaced"):
             if getattr(counts, kind) and self.verbosity > 1:
                 self.stderr.write(f"{kind.title()}: {_examples(counts, kind)}.")
