@@ -30,9 +30,9 @@ REPLICATION = {"repl-diskless-sync-delay": "0", "repl-ping-replica-period": "1"}
 class Node:
     """A server that a test may kill and start again, and a client of it."""
 
-    def __init__(self, **options):
+    def __init__(self, *, search=False, **options):
         named = {name.replace("_", "-"): value for name, value in options.items()}
-        self.server = EmbeddedRedis(search=False, options={**REPLICATION, **named})
+        self.server = EmbeddedRedis(search=search, options={**REPLICATION, **named})
         self.port, self.url = self.server.port, self.server.url
         self.client = _client(self.port)
 
@@ -55,9 +55,11 @@ class Node:
 class Cluster:
     """Three masters and three replicas; node `n + 3` is at first the replica of node `n`."""
 
+    search = False
+
     def __init__(self, *, timeout=1000):
         def node(bus):
-            return Node(cluster_enabled="yes", cluster_port=str(bus), **options)
+            return Node(search=self.search, cluster_enabled="yes", cluster_port=str(bus), **options)
 
         options = {"cluster_node_timeout": str(timeout), "cluster_replica_validity_factor": "0"}
         self.nodes = _all(node, [free_port() for _ in range(2 * MASTERS)])
@@ -95,6 +97,23 @@ class Cluster:
         """Every node says of the same one that it serves the slot of a key."""
         return len({_ports(node, key)[0] for node in self.nodes}) == 1
 
+    @contextmanager
+    def moving(self, key):
+        """The slot of a key is on its way during the block, and has moved at its end."""
+        slot, source = key_slot(key.encode()), self.master_of(key)
+        masters = [node for node in self.nodes if node.link()["role"] == "master"]
+        target = next(node for node in masters if node is not source)
+        id, from_id = (node.ask("CLUSTER", "MYID") for node in (target, source))
+        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", from_id)
+        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", id)
+        yield
+        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
+            source.ask("MIGRATE", LOCAL, target.port, "", 0, 5000, "KEYS", *keys)
+        for node in (target, source, *masters):
+            node.ask("CLUSTER", "SETSLOT", slot, "NODE", id)
+        wait_until(lambda: self.agrees_on(key))
+        assert self.master_of(key) is target
+
     @property
     def urls(self):
         return [node.url.removesuffix("/0") for node in self.nodes]
@@ -102,6 +121,12 @@ class Cluster:
     def close(self):
         for node in self.nodes:
             node.close()
+
+
+class SearchingCluster(Cluster):
+    """Each of its nodes has RediSearch, which knows nothing of the others."""
+
+    search = True
 
 
 class Watched:
@@ -171,7 +196,7 @@ def started(kind, **options):
 def shared(kind):
     """The Cluster or the Watched of this process, for tests that leave it as it is."""
     # No node is taken for dead while the machine is busy.
-    servers = kind(timeout=15000) if kind is Cluster else kind(down_after=30000)
+    servers = kind(timeout=15000) if issubclass(kind, Cluster) else kind(down_after=30000)
     atexit.register(servers.close)
     return servers
 

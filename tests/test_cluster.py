@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-from contextlib import contextmanager
 from unittest import mock
 
 import pytest
 import redis
 import redis.asyncio
 from django.conf import settings
-from redis.crc import key_slot
 
 from conversation_memory import RedisConversationMemoryDriver, Run, indexes
 from conversation_memory.exceptions import (
@@ -221,29 +219,7 @@ class MistakenTests(ClusterTestCase):
                     count()
 
 
-class Moving:
-    """Moves the slot of the index, of `self.cluster`."""
-
-    @contextmanager
-    def moving(self):
-        """The slot is on its way during the block, and has moved at its end."""
-        slot = key_slot(self.index.name.encode())
-        source = self.cluster.master_of(self.index.name)
-        masters = [node for node in self.cluster.nodes if node.link()["role"] == "master"]
-        target = next(node for node in masters if node is not source)
-        id, from_id = (node.ask("CLUSTER", "MYID") for node in (target, source))
-        target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", from_id)
-        source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", id)
-        yield
-        while keys := source.ask("CLUSTER", "GETKEYSINSLOT", slot, 100):
-            source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-        for node in (target, source, *masters):
-            node.ask("CLUSTER", "SETSLOT", slot, "NODE", id)
-        wait_until(lambda: self.cluster.agrees_on(self.index.name))
-        assert self.cluster.master_of(self.index.name) is target
-
-
-class MovingTests(Moving, ClusterTestCase):
+class MovingTests(ClusterTestCase):
     entry = {"LAYOUT": "list"}
 
     @both
@@ -269,7 +245,7 @@ class MovingTests(Moving, ClusterTestCase):
     def test_a_slot_that_moves(self, index):
         driver = index.driver("a")
         driver.append(Run("1", "1", id="1"))
-        with self.moving(), mock.patch.object(slots, "_PAUSE", 0.01):
+        with self.cluster.moving(self.index.name), mock.patch.object(slots, "_PAUSE", 0.01):
             with pytest.raises(RedisUnavailable, match="is moving the index to another node"):
                 driver.append(Run("2", "2", id="2"))
         self.follow()

@@ -12,7 +12,6 @@ import pytest
 from conversation_memory import indexes
 
 from .clusters import Cluster, Watched, started, wait_until
-from .test_cluster import Moving
 from .utils import RedisTestCase
 from .writers import written
 
@@ -44,7 +43,7 @@ class FailingTestCase(RedisTestCase):
     drop = wipe
 
 
-class ClusterChaosTests(Moving, FailingTestCase):
+class ClusterChaosTests(FailingTestCase):
     def servers_of(self, name):
         self.cluster = self.enterContext(started(Cluster))
         return {"CLUSTER": self.cluster.urls}, self.cluster.master_of(name).url
@@ -74,7 +73,7 @@ class ClusterChaosTests(Moving, FailingTestCase):
 
     def test_the_slot_moves(self):
         def move():
-            with self.moving():
+            with self.cluster.moving(self.index.name):
                 time.sleep(0.5)
 
         assert self.go(move).lost == 0

@@ -105,7 +105,7 @@ class RediSearchTests(SearchTests):
         self.fill(a="word")
         with mock.patch.object(redisearch, "TIMEOUT", 0):  # for RediSearch, no limit
             assert self.index.search("word").reasons == (redisearch.CUT_SHORT,)
-            assert self.index.activity().reasons == (redisearch.CUT_SHORT,)
+            assert self.index.activity().complete  # RediSearch would have told
 
     def test_a_phrase_that_repeats_a_word_is_right_but_counts_too_much(self):
         self.fill(twice="人人都好", once="人都好")
@@ -149,6 +149,8 @@ class RediSearchTests(SearchTests):
             assert index.search("refnd").suggestions == ["refund"]
             assert dict(index.facets("topic")) == {"x": 1}
             assert [*index.activity().values()] == [1]
+            with mock.patch.object(redisearch, "TIMEOUT", 0):
+                assert index.activity().reasons == (redisearch.CUT_SHORT,)
 
 
 class ReplyTests(SimpleTestCase):

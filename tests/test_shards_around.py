@@ -10,6 +10,7 @@ from django.conf import settings
 from django.test import RequestFactory, SimpleTestCase
 
 from conversation_memory import Run, indexes
+from conversation_memory.check.findings import WRONG_SHARD
 from conversation_memory.exceptions import RedisMisconfigured, RedisUnavailable
 from conversation_memory.gauges import IndexGauges
 from conversation_memory.management.exit_codes import Exit
@@ -18,7 +19,7 @@ from conversation_memory.signals import conversations_anonymised, conversations_
 from conversation_memory.testing import IndexTestMixin
 
 from .commands import called, fails
-from .sharding import SHARDS, ShardsTestCase, run
+from .sharding import SHARDS, ShardsTestCase, ids, run
 from .utils import both
 
 
@@ -129,6 +130,20 @@ class OwnIndexTests(SimpleTestCase):
             assert not result.errors and not result.failures, result
             client = indexes["default"]._connection.client
             assert [*client.scan_iter(f"*{names[0]}*", count=10_000)] == []
+
+
+class MisplacedTests(ShardsTestCase):
+    @both
+    def test_a_check_names_what_is_in_another_shard_than_that_of_its_id(self, index):
+        right = self.index.shard_of("c1")
+        wrong = next(shard for shard in self.index.shards if shard is not right)
+        self.index.driver("c2").append(run(2))
+        self.redis.hset(wrong.name, "c1", '{"runs": [], "metadata": {}}')
+        assert index.count() == 2 and ids(index.recent()) == ["c2"]
+        for fix in (False, True):
+            problem = index.check(fix=fix).problems[WRONG_SHARD]
+            assert (problem.found, problem.left, problem.examples) == (1, 1, ("c1",))
+        self.redis.hdel(wrong.name, "c1")
 
 
 @skipUnless(find_spec("griptape"), "needs griptape")

@@ -184,7 +184,10 @@ class IndexAdmin(RedisAdmin):
 
     @admin.display(description=gettext_lazy("index"))
     def shown_name(self, index: Index) -> str:
-        return isolated(index.name or "–", MOST_OF_A_NAME)
+        name = isolated(index.name or "–", MOST_OF_A_NAME)
+        if not index.failure:
+            return name
+        return format_html('{}<br><span class="cm-cell cm-failure">{}</span>', name, index.failure)
 
     @admin.display(description=gettext_lazy("layout"))
     def layout(self, index: Index) -> str | None:
@@ -224,7 +227,7 @@ class IndexAdmin(RedisAdmin):
         return index.statistics and SEARCH_STATES.get(index.search_state, index.search_state)
 
     @admin.display(description=gettext_lazy("server"))
-    def server(self, index: Index) -> str:
-        if index.failure or not index.statistics:
-            return format_html('<span class="cm-cell cm-failure">{}</span>', index.failure)
+    def server(self, index: Index) -> str | None:
+        if not index.statistics:
+            return None
         return f"{index.opened.server} ({index.statistics.version or '–'})"

@@ -258,7 +258,6 @@ def pool(
 
 
 def node_of(client: Any) -> Hashable:
-    """Equal for clients that send to the same node."""
+    """Equal for clients that send to the same node, None while it is not known."""
     nodes = getattr(client.connection_pool, "nodes", None)
-    name: str | None = None if nodes is None else nodes.node
-    return name or id(client)
+    return id(client) if nodes is None else nodes.node

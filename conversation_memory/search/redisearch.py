@@ -129,11 +129,18 @@ def limits() -> tuple[Any, ...]:
 
 
 def timed(search: Command[T]) -> Operation[tuple[T, list[Reason]]]:
-    """A reply, and the reason if it took too long."""
+    """A reply, and the reason if it may have taken too long."""
+    is_told = False
+
+    def decoded(reply: Any) -> T:
+        nonlocal is_told
+        is_told = isinstance(reply, dict)
+        return search.decode(reply)
+
     start = time.monotonic()
-    reply = yield search
+    reply = yield replace(search, decode=decoded)
     # Over RESP2, RediSearch does not tell that it returns only what it found in time.
-    is_late = (time.monotonic() - start) * 1000 > TIMEOUT
+    is_late = not is_told and (time.monotonic() - start) * 1000 > TIMEOUT
     return reply, [CUT_SHORT] if is_late else []
 
 

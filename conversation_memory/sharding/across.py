@@ -107,20 +107,17 @@ class Across(Elsewhere, Generic[T]):
 
     @sensitive
     def take(self) -> Answers[T]:
-        parts = self._parts(attrgetter("_connection.client"))
-        while parts:
-            if len(parts) == 1:
-                outcomes = [self._take(parts[0])]
-            elif any(len(part) > 1 for part in parts):  # a part for each node
-                outcomes = perform_all([self._job(part) for part in parts])
-            else:
-                outcomes = self._take_all(parts)
-            parts = self._settled(parts, outcomes)
+        parts, alone = self._parts(attrgetter("_connection.client"))
+        outcomes = self._take_together(parts)
+        while parts or alone:
+            outcomes += self._take_all(alone)
+            parts, alone, outcomes = [], self._settled([*parts, *alone], outcomes), []
         return self._sorted()
 
     @sensitive
     async def atake(self) -> Answers[T]:
-        parts = self._parts(attrgetter("_connection.async_client"))
+        together, alone = self._parts(attrgetter("_connection.async_client"))
+        parts = [*together, *alone]
         room = asyncio.Semaphore(_MOST)
 
         async def bounded(part: Part) -> Any:
@@ -139,17 +136,29 @@ class Across(Elsewhere, Generic[T]):
             parts = self._settled(parts, outcomes)
         return self._sorted()
 
-    def _parts(self, client: Callable[[ConversationIndex], Any]) -> list[Part]:
-        """The shards, those that are asked together as one part."""
-        if not self._is_read or len(self._shards) == 1:
-            return [(shard,) for shard in self._shards]
+    def _parts(
+        self, client: Callable[[ConversationIndex], Any]
+    ) -> tuple[Sequence[Part], Sequence[Part]]:
+        """The shards of each node, which are asked together, and those to be asked one by one."""
+        if not self._is_read:
+            return [], [(shard,) for shard in self._shards]
         parts: dict[Hashable, list[ConversationIndex]] = {}
         for shard in self._shards:
             parts.setdefault(node_of(client(shard)), []).append(shard)
-        return [*parts.values()]
+        # Of a node that has failed, each shard has to find out by itself who serves it now.
+        alone = parts.pop(None, [])
+        return [*parts.values()], [(shard,) for shard in alone]
+
+    def _take_together(self, parts: Sequence[Part]) -> list[list[T] | ConversationMemoryError]:
+        """Each part by a connection of its own, from this thread."""
+        if len(parts) == 1:
+            return [self._take(parts[0])]
+        return perform_all([self._job(part) for part in parts])
 
     def _take_all(self, parts: Sequence[Part]) -> list[list[T] | ConversationMemoryError]:
         """Each part in a thread of its own."""
+        if len(parts) < 2:
+            return [*map(self._take, parts)]
         with ThreadPoolExecutor(min(len(parts), _MOST)) as threads:
             taken = [threads.submit(copy_context().run, self._take, part) for part in parts]
             try:

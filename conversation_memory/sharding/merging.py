@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from ..collection.statistics import Statistics
 from ..health import Health, HealthFinding, unusable
 from ..indexes import ConversationIndex
 from ..search_index.index_state import SearchState
+from ..search_index.reasons import Reason
 from .across import Answers
 
 C = TypeVar("C")
@@ -83,12 +84,19 @@ def whole_copies(parts: Sequence[Copies]) -> Copies:
     )
 
 
+def unreached(shards: Sequence[str]) -> Reason:
+    return Reason("shards", len(shards), ", ".join(shards))
+
+
 def whole_state(answers: Answers[SearchState]) -> SearchState:
-    """The state of the shard that searches least."""
+    """The state of the shard that searches least. Without one that is down, it is incomplete."""
     states = answers.some()
     lacking = [state for state in states if not state.answers]
     incomplete = [state for state in states if not state.complete]
-    return (lacking or incomplete or states)[0]
+    worst = (lacking or incomplete or states)[0]
+    if lacking or not answers.missing:
+        return worst
+    return replace(worst, kind="incomplete", reason=unreached(answers.missing))
 
 
 def whole_health(answers: Answers[Health]) -> Health:

@@ -19,6 +19,7 @@ from ..search.request import Cursor, Request
 from ..search.results import Hit, SearchResults
 from ..search_index.reasons import Reason, Reasons, unique
 from .across import Across, Answers
+from .merging import unreached
 from .sharded_listing import ShardedListing
 
 _END = re.compile(r"e(\d{1,12})", re.ASCII).fullmatch
@@ -196,5 +197,4 @@ def _merged(reasons: Iterable[Reasons], answers: Answers[Any]) -> Reasons:
         count = min(known.count or 100, reason.count) if is_percentage else 0
         total[key] = replace(reason, count=count or known.count + reason.count)
     missing = answers.missing
-    detail = ", ".join(missing)
-    return unique([*total.values(), Reason("shards", len(missing), detail) if missing else None])
+    return unique([*total.values(), unreached(missing) if missing else None])

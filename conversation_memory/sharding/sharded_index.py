@@ -11,7 +11,8 @@ from typing import Any
 from .. import conf
 from ..browse import EVERYTHING as EVERY_SPAN
 from ..browse import Extent, RunTest, Span, Unfinished
-from ..check import Report
+from ..check import Check, Finding, Report
+from ..check.findings import WRONG_SHARD
 from ..clock import milliseconds
 from ..collection import bulk
 from ..collection import erase as erasure
@@ -227,9 +228,24 @@ class ShardedIndex(ConversationIndex):
         total = Running(progress, merge)
 
         def check(shard: ConversationIndex) -> Operation[Report]:
-            return shard._check(fix=fix, examples=examples, progress=total.of(shard))
+            own = Check(
+                shard._layout,
+                shard._listing,
+                fix=fix,
+                examples=examples,
+                progress=total.of(shard),
+            )
+            own.inspections.append(partial(self._misplaced, shard))
+            return own.run()
 
         return merge((yield from self._each(check)))
+
+    def _misplaced(
+        self, shard: ConversationIndex, ids: Sequence[bytes]
+    ) -> Operation[list[Finding]]:
+        """Find conversations of other shards in this one; the programs of others put them there."""
+        yield from _nothing()
+        return [Finding(WRONG_SHARD, id) for id in ids if self.shard_of(id) is not shard]
 
     def embed(self) -> int:
         return sum(shard.embed() for shard in self._shards)
