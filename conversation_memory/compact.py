@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from .artifacts import artifact
@@ -91,10 +90,12 @@ def quick_wire_text(text: bytes, value: Any) -> bytes | None:
 
 def quick_list_text(text: bytes, value: Any) -> bytes | None:
     """The text in a list of most of the runs that we wrote to the wire; see quick_wire_text()."""
-    with suppress(KeyError, TypeError):
+    try:
         parts = [value["id"], value["input"]["value"], value["output"]["value"]]
-        if is_plain(parts) and _plain_wire_text(*(strings := literals(parts))) == text:
-            return b"[%b]" % b",".join(strings)
+    except (KeyError, TypeError):
+        return None
+    if is_plain(parts) and _plain_wire_text(*(strings := literals(parts))) == text:
+        return b"[%b]" % b",".join(strings)
     return None
 
 
