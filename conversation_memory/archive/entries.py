@@ -13,7 +13,7 @@ from ..encryption.sealing import RUN, TITLE, Sealing
 from ..exceptions import Damaged, counted
 from ..keys import Keys
 from ..layouts.long_lists import last_of_first, may_go_on, whole
-from ..records import SEALED, Record, number
+from ..records import SEALED, number
 from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
@@ -189,8 +189,7 @@ def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, i
         if is_spliced and (values := documents.values_before(field, end or 0)) is not None:
             return field, len(values), end, checksum
         # In another encoding, `raw` of the document would not be what stands in the field.
-        known = Record("", length=form[0], end=None if form[1] else end)
-        document, value = documents.read(field, known), field
+        document, value = documents.read(field), field
     else:
         document = _joined(it, field).whole()
         value = document.raw
