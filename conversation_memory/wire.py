@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
+from json.encoder import encode_basestring
 from typing import Any
 from zlib import crc32
 
@@ -41,7 +42,9 @@ _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ascii = json.JSONEncoder(separators=(",", ":"))
 
 # Both write a string in the same way. orjson does in a tenth of the time.
-_string: Callable[[str], bytes] = orjson.dumps if orjson else lambda text: _encoded(text).encode()
+_string: Callable[[str], bytes] = (
+    orjson.dumps if orjson else lambda text: encode_basestring(text).encode()
+)
 
 
 def dumps(value: Any, *, compact: bool = False) -> bytes:
