@@ -28,11 +28,12 @@ class ServerTestCase(RedisTestCase):
     """Has a server of its own, `self.server`, with `options` as in redis.conf."""
 
     options = {}
+    has_search = False  # True for one with RediSearch
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.server = start(options=cls.options)
+        cls.server = start(search=cls.has_search, options=cls.options)
         cls.addClassCleanup(cls.server.close)
 
     def setUp(self):

@@ -15,6 +15,8 @@ import pytest
 from conversation_memory import Run, Selection
 from conversation_memory.browse import EVERYTHING
 
+from .archives import dumped, restored
+from .searching import Settled
 from .servers import ServerTestCase
 
 LARGE = int(os.environ.get("LARGE", 0))
@@ -49,8 +51,9 @@ return bytes
 """
 
 
-@pytest.mark.skipif(not LARGE, reason="LARGE is not set")
-class SizeTests(ServerTestCase):
+class Timed(ServerTestCase):
+    """Reads of the slow log how long the commands of operations take."""
+
     entry = {"LAYOUT": "list", "MAX_BYTES": 2**31 - 1, "OPTIONS": {"socket_timeout": 60}}
     options = {"slowlog-log-slower-than": "0", "slowlog-max-len": f"{MOST}", "save": ""}
 
@@ -63,33 +66,35 @@ class SizeTests(ServerTestCase):
     def slowest(self, operation, tries=5):
         """Microseconds of the slowest kind of command, as on a machine that is never busy.
 
-        Of a kind that is sent often, the median; of another one the least of some tries.
+        Of a kind that is sent often, the median; of each kind the least of some tries.
         """
-        rare = []
-        for _ in range(tries):
+        least = self.times_of(operation)
+        while tries > 1 and max(least.values(), default=0) > LONGEST:
             times = self.times_of(operation)
-            rare.append(max((max(it) for it in times if len(it) < OFTEN), default=0))
-            often = max((median(it) for it in times if len(it) >= OFTEN), default=0)
-            if max(often, rare[-1]) <= LONGEST:
-                break
-        return max(often, min(rare))
+            least = {kind: min(least[kind], times[kind]) for kind in least.keys() & times.keys()}
+            tries -= 1
+        return max(least.values(), default=0)
 
     def times_of(self, operation):
-        """Of each kind of command or script that is sent, the times that the server took."""
+        """Of each kind of command or script that is sent, the time that the server took."""
         self.redis.slowlog_reset()
         operation()
         found = defaultdict(list)
         for entry in self.redis.slowlog_get(MOST):
             name, _, rest = entry["command"].partition(b" ")
-            if name == b"SLOWLOG":
-                continue
-            found[name, rest[:40] if name.startswith(b"EVAL") else b""].append(entry["duration"])
-        return found.values()
+            if name != b"SLOWLOG":
+                found[name, rest[:40] if name.startswith(b"EVAL") else b""].append(
+                    entry["duration"]
+                )
+        return {kind: median(it) if len(it) >= OFTEN else max(it) for kind, it in found.items()}
 
     def check_each(self, **operations):
         slow = {name: self.slowest(it) for name, it in operations.items()}
         assert {name: time for name, time in slow.items() if time > LONGEST} == {}
 
+
+@pytest.mark.skipif(not LARGE, reason="LARGE is not set")
+class SizeTests(Timed):
     def fill(self):
         name, crc = self.index.name, f"{zlib.crc32(FIELD):08x}"
         for start in range(0, LARGE, 1000):
@@ -163,3 +168,50 @@ class SizeTests(ServerTestCase):
         assert self.slowest(lambda: driver.remove(f"run-{next(quarter)}")) < 4 * LONGEST
         self.check_each(erase=lambda: self.index.erase(owner="long"))
         assert self.index.count(owner="long") == 0
+
+
+@pytest.mark.skipif(not LARGE, reason="LARGE is not set")
+class SearchSizeTests(Settled, Timed):
+    """A conversation with 20,000 search documents, or LARGE of them."""
+
+    entry = {**Timed.entry, "SEARCH": {"FIELDS": {"topic": "tag"}}}
+    has_search = True
+    # To log each command of a script takes longer than most of them.
+    options = {**Timed.options, "slowlog-log-slower-than": "200"}
+
+    def test_a_conversation_of_many_search_documents(self):
+        count, numbers = min(LARGE, 20_000), iter(range(10**6))
+        stops = iter(range(count - 1000, 0, -1000))
+        runs = [Run("Where is my parcel?", f"It is number {n}.", id=f"{n}") for n in range(count)]
+        index, driver = self.index, self.index.driver("c")
+        root = f"{{{index.name}}}:"
+
+        def forget():
+            self.redis.hdel(f"{root}record:{driver.conversation_id}", "token", "indexed")
+            index.reindex()
+
+        def mend():
+            self.redis.hset(f"{root}record:{driver.conversation_id}", "indexed", "")
+            index.check(fix=True)
+
+        def restore():
+            index.delete("c")
+            restored(index, archive)
+
+        driver.store(runs, {})
+        archive = dumped(index)
+        self.check_each(
+            store=lambda: index.driver("s").store(runs[next(numbers) % 2 :], {}),
+            topic=lambda: driver.update_metadata({"topic": f"{next(numbers)}"}),
+            fork=lambda: driver.fork(f"copy-{next(numbers)}").delete(),
+            move=lambda: index.driver("c").move_to(f"{next(numbers)}"),
+            reindex=index.reindex,
+            forget=forget,
+            check=index.check,
+            mend=mend,
+            search=lambda: index.search("parcel"),
+            dump=lambda: dumped(index),
+            restore=restore,
+            truncate=lambda: driver.truncate(after=f"{next(stops)}"),
+            delete=lambda: index.driver("c").delete(),
+        )

@@ -29,7 +29,7 @@ COUNT = Script("count")
 # For what looks at each conversation as well.
 _SCAN_COUNT = 1000
 # Up to 2 ms of server time for an HSCAN without values, half of that if the hash is in the cache.
-_IDS_COUNT = 5000
+_IDS_COUNT = 2000
 # With values, on servers before 7.4: at 10 kB a conversation, one MB at a time.
 _SCAN_COUNT_WITH_VALUES = 100
 SHORT_STEP = 100
