@@ -71,8 +71,9 @@ class ConversationIndex(
         its alias.
         """
         ref = new_ref(conversation_id, owner, ttl)
-        options = dict(self.settings.options)
-        waits = self.settings.wait if wait is None else conf.wait_settings(wait, options)
+        waits = self.settings.wait
+        if wait is not None:
+            waits = conf.wait_settings(wait, dict(self.settings.options))
         return RedisConversationMemoryDriver.of(
             self._connection, self._layout, ref, wait=waits, on_replica=self._is_replica(read_from)
         )

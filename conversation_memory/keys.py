@@ -84,7 +84,7 @@ class Keys:
         return self.root + b"staged:" + call
 
     def ids(self, conversation_id: bytes) -> bytes:
-        """Sorted set: digest of a run id by the time of its append, in the last hour (`list`)."""
+        """String: digests of the ids of the last runs, kept for an hour (`list`)."""
         return self.root + b"ids:" + conversation_id
 
     def call(self, token: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -192,6 +192,9 @@ class Run:
 
 _new = Run.__new__
 
+# More texts at a time are not decoded sooner, and take memory that the system has to fetch.
+_AT_A_TIME = 400
+
 
 def decoded_runs(
     texts: Sequence[bytes], start: int = 0, values: Sequence[Any] | None = None
@@ -217,16 +220,24 @@ def lenient(texts: Sequence[bytes], values: Sequence[Any] | None = None) -> list
 
 def _together(texts: Sequence[bytes], values: Sequence[Any] | None) -> list[Run | None]:
     """The runs of texts that can be decoded at a time; None for each other one."""
+    runs: list[Run | None] = []
+    for start in range(0, len(texts), _AT_A_TIME):
+        part = slice(start, start + _AT_A_TIME)
+        runs += _part_of(texts[part], None if values is None else values[part])
+    return runs
+
+
+def _part_of(texts: Sequence[bytes], values: Sequence[Any] | None) -> Iterable[Run | None]:
     values = loads_together(texts) if values is None else values
     if values is None:
         return [None] * len(texts)
-    plain = [*map(is_plain, values)]
-    if not all(plain):  # of others, only the strings are sure to be exact
-        sure = exact(texts, values)
-        plain = [
-            one or (is_exact and (type(value) is dict or is_short(value)))
-            for one, value, is_exact in zip(plain, values, sure, strict=True)
-        ]
+    if all(map(is_plain, values)):
+        return map(_known, texts, values)
+    sure = exact(texts, values)  # of others, only the strings are sure to be exact
+    plain = (
+        is_plain(value) or (is_exact and (type(value) is dict or is_short(value)))
+        for is_exact, value in zip(sure, values, strict=True)
+    )
     return [
         _known(raw, value) if one else None
         for raw, value, one in zip(texts, values, plain, strict=True)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
+from json.encoder import encode_basestring
 from typing import Any
 from zlib import crc32
 
@@ -65,7 +66,7 @@ def dumps_unchecked(value: Any, *, compact: bool = False) -> bytes:
 def filled(template: str, texts: Iterable[str]) -> bytes:
     """A JSON text whose `%s` stand for strings."""
     try:
-        return (template % (*map(_encoded, texts),)).encode()
+        return (template % (*map(encode_basestring, texts),)).encode()
     except UnicodeEncodeError:
         return (template % (*map(json.dumps, texts),)).encode()
 

@@ -90,8 +90,11 @@ def milliseconds_of(time: datetime | None) -> int | str:
 
 def identified(runs: Sequence[Run]) -> list[Run]:
     """`runs` without repetitions, which their ids tell: one without an id gets a fresh one."""
-    known = (run if run.id else run.with_id(uuid4().hex) for run in runs)
-    return list({run.id: run for run in known}.values())
+    known: dict[str, Run] = {}
+    for run in runs:
+        id = run.id
+        known[id or uuid4().hex] = run
+    return [run if run.id else run.with_id(id) for id, run in known.items()]
 
 
 def merged(

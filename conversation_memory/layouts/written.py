@@ -6,7 +6,6 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from ..conf import IndexSettings
@@ -208,7 +207,7 @@ class WrittenConversation(IndexedConversation, ABC):
             crc = tail_of(empty)
         own = [*self._lifetimes(ref), self.form, empty, crc, version, self.max_bytes]
         command = self._command(self._changing(APPEND), ref, [*own, most, *args])
-        return replace(command, decode=decoded)
+        return Command(command.calls, decoded)
 
     def lost(self, ref: ConversationRef, count: int) -> ConversationCorrupt:
         return self.corrupt(ref, b"", f"{counted(count, 'run')} of its list are missing")

@@ -13,15 +13,11 @@ from typing import Any
 from weakref import ref
 
 from redis.asyncio.connection import DefaultParser
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.utils import HIREDIS_AVAILABLE
 
+from .protocol import packed
 from .slots import REDIRECTS
-
-try:
-    from hiredis import pack_command
-except ImportError:  # an extra of redis-py
-    pack_command = None  # type: ignore[assignment]
 
 # So many bytes asyncio takes without waiting until they are sent; it may be twice as many.
 _BUFFERED = 32 * 1024
@@ -29,7 +25,7 @@ _BUFFERED = 32 * 1024
 
 def quicken(pool: Any) -> Any:
     """Let an async pool make such connections; one with a parser of its own is left as it is."""
-    if pack_command is not None and "parser_class" not in pool.connection_kwargs:
+    if HIREDIS_AVAILABLE and "parser_class" not in pool.connection_kwargs:
         pool.connection_class = _quick(pool.connection_class)
     return pool
 
@@ -59,13 +55,10 @@ class QuickConnection:
         self.patience = seconds
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        try:
-            return [pack_command(args)] if " " not in args[0] else _packed(*args)
-        except TypeError:  # a name or a value of a rare type
-            return _packed(*args)
+        return [packed(args)]
 
     def pack_commands(self, commands: Any) -> list[bytes]:
-        return [part for args in commands for part in self.pack_command(*args)]
+        return [*map(packed, commands)]
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         parent: Any = super()
@@ -116,8 +109,3 @@ class _PatientParser(DefaultParser):  # type: ignore[misc, valid-type]
             if isinstance(reply, REDIRECTS):  # which is for the connection to follow
                 raise reply
         return replies
-
-
-def _packed(*args: Any) -> list[bytes]:
-    packed: list[bytes] = HiredisRespSerializer().pack(*args)
-    return packed

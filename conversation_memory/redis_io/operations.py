@@ -13,14 +13,11 @@ from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
-from weakref import WeakKeyDictionary
 
-import redis.asyncio
 from redis.exceptions import ExecAbortError, NoScriptError, RedisError, ResponseError
 
 from ..exceptions import (
@@ -31,7 +28,7 @@ from ..exceptions import (
     sensitive,
     translate,
 )
-from .pipelines import AsyncPipeline, SyncPipeline
+from .pipelines import as_sent, pipeline_of
 from .scripts import Call, Script, with_source
 from .step_kinds import Ahead, Elsewhere, Pause
 from .traffic import note_conflict, note_exchange
@@ -72,9 +69,8 @@ class Command(Generic[T]):
 
 _REPLIES = (bytes, int, list, type(None))
 
-_FUTURES = (Future, asyncio.Future)
-
 _Other = Pause | Ahead | Elsewhere | Future[Any] | asyncio.Future[Any]
+_COMMANDS = (Command, list, tuple)
 Step = Command[Any] | Sequence[Command[Any]] | _Other
 Operation = Generator[Step, Any, T]
 
@@ -140,19 +136,8 @@ async def aperform(client: Any, operation: Operation[T], alias: str) -> T:
 
 
 def _send(client: Any, step: Step, alias: str) -> Any:
-    if isinstance(step, Pause):
-        note_conflict(step.is_after_conflict)
-        return time.sleep(step.seconds)
-    if isinstance(step, Ahead):
-        work = step.work if callable(step.work) else partial(_send, client, step.work, alias)
-        thread = ThreadPoolExecutor(1)
-        answer = begun(thread, work)
-        thread.shutdown(wait=False)
-        return answer
-    if isinstance(step, _FUTURES):
-        return step.result()
-    if isinstance(step, Elsewhere):
-        return step.take()
+    if not isinstance(step, _COMMANDS):
+        return _send_other(client, step, alias)
     calls = _calls(step)
     try:
         replies = _exchange(client, calls)
@@ -165,6 +150,19 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     except (RedisError, OSError) as error:
         failure = translate(error, alias)
     raise failure
+
+
+def _send_other(client: Any, step: Any, alias: str) -> Any:
+    if isinstance(step, Pause):
+        note_conflict(step.is_after_conflict)
+        return time.sleep(step.seconds)
+    if isinstance(step, Ahead):
+        work = step.work if callable(step.work) else partial(_send, client, step.work, alias)
+        thread = ThreadPoolExecutor(1)
+        answer = begun(thread, work)
+        thread.shutdown(wait=False)
+        return answer
+    return step.take() if isinstance(step, Elsewhere) else step.result()
 
 
 def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
@@ -185,20 +183,8 @@ def begun(thread: ThreadPoolExecutor, work: Callable[[], T]) -> Future[T]:
 
 @sensitive
 async def _asend(client: Any, step: Step, alias: str) -> Any:
-    if isinstance(step, Pause):
-        note_conflict(step.is_after_conflict)
-        return await asyncio.sleep(step.seconds)
-    if isinstance(step, Ahead):
-        work = step.work
-        answer = asyncio.to_thread(work) if callable(work) else _asend(client, work, alias)
-        task = asyncio.create_task(answer)
-        # asyncio logs an error that nobody asks for, as when the operation has failed before.
-        task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        return task
-    if isinstance(step, _FUTURES):
-        return await asyncio.wrap_future(step)
-    if isinstance(step, Elsewhere):
-        return await step.atake()
+    if not isinstance(step, _COMMANDS):
+        return await _asend_other(client, step, alias)
     calls = _calls(step)
     try:
         replies = await _aexchange(client, calls)
@@ -213,54 +199,47 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     raise failure
 
 
+async def _asend_other(client: Any, step: Any, alias: str) -> Any:
+    if isinstance(step, Pause):
+        note_conflict(step.is_after_conflict)
+        return await asyncio.sleep(step.seconds)
+    if isinstance(step, Ahead):
+        work = step.work
+        answer = asyncio.to_thread(work) if callable(work) else _asend(client, work, alias)
+        task = asyncio.create_task(answer)
+        # asyncio logs an error that nobody asks for, as when the operation has failed before.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
+    if isinstance(step, Elsewhere):
+        return await step.atake()
+    return await asyncio.wrap_future(step)
+
+
 def _exchange(client: Any, calls: list[Call]) -> list[Any]:
     """The reply of each call, an error of the server as a value."""
     if len(calls) == 1:
         try:
-            return [_as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
+            return [as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
         except ResponseError as error:
             return [error]
-    return _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
+    return pipeline_of(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
 @sensitive
 async def _aexchange(client: Any, calls: list[Call]) -> list[Any]:
     if len(calls) == 1:
         try:
-            return [await _as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
+            return [await as_sent(client).execute_command(*calls[0], NEVER_DECODE=True)]
         except ResponseError as error:
             return [error]
-    return await _queued(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
-
-
-_siblings: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-
-
-def _as_sent(client: Any) -> Any:
-    # redis-py shapes the replies to commands that it knows: a dict for HGETALL, True for EXPIRE.
-    if client not in _siblings:
-        sibling = copy(client)
-        sibling.response_callbacks = {}
-        sibling.auto_close_connection_pool = False  # or its end would close the connections of both
-        _siblings[client] = sibling
-    return _siblings[client]
-
-
-def _queued(client: Any, calls: list[Call]) -> Any:
-    # MULTI and EXEC are among the calls: redis-py's own transaction quotes the arguments of a
-    # rejected call in its error, and decodes replies that must stay bytes.
-    kind = AsyncPipeline if isinstance(client, redis.asyncio.Redis) else SyncPipeline
-    pipeline = kind(client.connection_pool, {}, False, None)
-    for call in calls:
-        pipeline.execute_command(*call)
-    return pipeline
+    return await pipeline_of(client, calls).execute(raise_on_error=False)  # type: ignore[no-any-return]
 
 
 def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
     calls: list[Call] = []
-    for command in [step] if isinstance(step, Command) else step:
+    for command in (step,) if isinstance(step, Command) else step:
         is_one = command.is_transaction
-        calls += [("MULTI",), *command.calls, ("EXEC",)] if is_one else command.calls
+        calls += (("MULTI",), *command.calls, ("EXEC",)) if is_one else command.calls
     return calls
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
@@ -24,6 +24,10 @@ _MOST_ARGUMENTS = 3_900
 
 _called = re.compile(r"(?:redis\.call|tolerant)\('([A-Z]+)'").findall
 _needs = re.compile(r"-- needs: (.*)\n").match
+_functions = re.compile(
+    r"^local function (\w+)\(.*?\)(?: .* end|\n(?s:.*?)\nend)$", re.MULTILINE
+).finditer
+_words = re.compile(r"\w+").findall
 
 _sources: dict[str, bytes] = {}
 _writing: set[str] = set()  # digests of scripts
@@ -40,14 +44,14 @@ class Script:
     ):
         *needed, own = dict.fromkeys(_parts(name, documents=documents))
         parts = [*needed, *(["replies", "settles"] if settles else []), own]
-        code = "\n".join(map(_code, parts))
+        code = _joined(parts)
         self._name, self._documents, self._settles = name, documents, settles
         self.forgets = "forgets" in parts  # it takes the keys of `Keys.forgetting()`
         self.commands = sorted({*_called(code)})
         is_writing = not WRITES.isdisjoint(self.commands)
         if is_writing:
             commands = ", ".join(f"'{command}'" for command in self.commands)
-            code = _code("allowed").replace("ARGV", f"{{{commands}}}") + "\n" + code
+            code = _joined(["allowed"]).replace("ARGV", f"{{{commands}}}") + "\n" + code
         if packs:
             code = "local ARGV = cmsgpack.unpack(ARGV[1])\n" + code
         self.source = code.encode()
@@ -127,6 +131,26 @@ def _text(name: str) -> str:
     return files("conversation_memory").joinpath("scripts", f"{name}.lua").read_text()
 
 
-def _code(name: str) -> str:
-    lines = _text(name).splitlines()  # comments are not worth sending
-    return "\n".join(line.strip() for line in lines if not line.lstrip().startswith("--"))
+def _joined(parts: Sequence[str]) -> str:
+    """The code of parts without the functions that nothing uses: each call makes all others."""
+    pieces = [piece for name in parts for piece in _pieces(name)]
+    used = {word for name, _, words in pieces if not name for word in words}
+    while grown := {word for name, _, words in pieces if name in used for word in words} - used:
+        used |= grown
+    return "\n".join(code for name, code, _ in pieces if not name or name in used)
+
+
+@cache
+def _pieces(part: str) -> list[tuple[str, str, list[str]]]:
+    """Each function of a part, and what is in front of it: name ('' for none), code and words."""
+    lines = _text(part).splitlines()  # comments are not worth sending
+    text = "\n".join(line for line in lines if line and not line.lstrip().startswith("--"))
+    pieces, start = [], 0
+    for function in _functions(text):
+        pieces += [("", text[start : function.start()]), (function[1], function[0])]
+        start = function.end()
+    return [(name, _stripped(code), _words(code)) for name, code in [*pieces, ("", text[start:])]]
+
+
+def _stripped(code: str) -> str:
+    return "\n".join(line.strip() for line in code.strip().splitlines())

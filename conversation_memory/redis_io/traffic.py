@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from queue import Empty, Full
 from typing import Any
 
 import redis
 import redis.asyncio
 from redis.event import AsyncAfterConnectionReleasedEvent
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.observability.providers import get_observability_instance
 
 
@@ -81,13 +85,46 @@ def _waiting() -> Iterator[None]:
 
 
 class TimedPool(redis.BlockingConnectionPool):
-    """A pool that counts the time until a connection is free or open."""
+    """A pool that counts the time until a connection is free or open.
+
+    It takes and returns an open connection without the preparations that others need.
+    """
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        if current.get() is None:
-            return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+        connection = self._open_connection()
+        if connection is not None:
+            return connection
         with _waiting():
             return super().get_connection(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _is_quick(self) -> bool:
+        """False in a process that has forked, and where redis-py does more with a connection."""
+        is_usual = self.cache is None and not getattr(self, "_in_maintenance", True)
+        return is_usual and self.pid == os.getpid() and not are_counted()
+
+    def _open_connection(self) -> Any:
+        """A free connection that is open, if there is one."""
+        if not self._is_quick():
+            return None
+        try:
+            connection = self.pool.get_nowait()
+        except Empty:
+            return None
+        is_ready = False
+        try:
+            with suppress(OSError, RedisConnectionError, RedisTimeoutError):
+                is_ready = bool(connection and connection._sock and not connection.can_read())
+        finally:
+            if not is_ready:
+                self.pool.put_nowait(connection)  # redis-py takes the same one, and connects it
+        return connection if is_ready else None
+
+    def release(self, connection: Any) -> None:
+        is_kept = self.owns_connection(connection) and not connection.should_reconnect()
+        if not is_kept or not self._is_quick():
+            return super().release(connection)  # type: ignore[no-untyped-call, no-any-return]
+        with suppress(Full):
+            self.pool.put_nowait(connection)
 
 
 class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
@@ -102,7 +139,7 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
             return await self._free_connection()
 
     async def _free_connection(self) -> Any:
-        if not self._available_connections or _are_counted():
+        if not self._available_connections or are_counted():
             return await self._free_or_new_connection()
         connection = self.get_available_connection()  # type: ignore[no-untyped-call]
         try:
@@ -123,7 +160,7 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
             self._queue -= 1
 
     async def release(self, connection: Any) -> None:
-        if self._queue or connection.should_reconnect() or _are_counted():
+        if self._queue or connection.should_reconnect() or are_counted():
             await super().release(connection)
             return
         self._in_use_connections.remove(connection)
@@ -136,6 +173,6 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
             await super().ensure_connection(connection)
 
 
-def _are_counted() -> bool:
+def are_counted() -> bool:
     """True if the metrics of redis-py count the connections of pools."""
     return get_observability_instance().is_enabled()

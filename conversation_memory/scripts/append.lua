@@ -31,6 +31,7 @@ if stored.exists then
   length = stored.size
   if is_list then
     count, size, known = redis.call('LLEN', runs), stored.bytes, redis.call('GET', ids) or ''
+    stored.count = count
     if count < stored.runs then return {'lost', stored.runs - count} end
   else
     ends = stored.ends

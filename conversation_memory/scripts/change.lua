@@ -37,7 +37,7 @@ else
   if place then known = known:sub(1, place - 1) .. known:sub(place + 8) end
 end
 if #known < before then
-  if known ~= '' then remember(known, {''}) else redis.call('UNLINK', ids) end
+  if known ~= '' then remember('', {known}) else redis.call('UNLINK', ids) end
 end
 expire(stored, deadline, stored.size)
 count = redis.call('LLEN', runs)

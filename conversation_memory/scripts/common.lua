@@ -8,7 +8,7 @@ end
 
 -- A number of a record; garbage counts as not there, and what Lua could not hold exactly.
 local function number(text)
-  return text and #text <= 15 and tonumber(text:match('^%d+$')) or nil
+  return text and #text <= 15 and not text:find('%D') and tonumber(text) or nil
 end
 
 -- The reply of a command, nil if the key has another type; every other error is one. A conversation

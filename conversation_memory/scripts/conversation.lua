@@ -127,7 +127,8 @@ end
 -- Put the conversation into the orders. Returns the time of the write (nil: unknown) and the
 -- deadline, for `note`. A write that changes nothing but the form `keeps` them.
 local function place(stored, lifetime, default, keeps)
-  redis.call('LLEN', runs)  -- fails on a key of another type, which the write would replace
+  -- Fails on a key of another type, which the write would replace.
+  if not stored.count then redis.call('LLEN', runs) end
   local time = clock()
   local score, deadline = time, deadline_of(stored, time, lifetime, default)
   if keeps == '1' then
@@ -219,7 +220,11 @@ local function place_in(known, digest)
 end
 
 local function remember(known, digests)
-  if #digests == 0 then return end
-  local all = known .. table.concat(digests)
-  redis.call('SET', ids, all:sub(-8 * math.max(KNOWN, #digests)), 'PX', IDS)
+  local most, new = math.max(KNOWN, #digests), table.concat(digests)
+  if known ~= '' and #known + #new <= 12 * most then  -- Lua is slow at making long strings
+    redis.call('APPEND', ids, new)
+    redis.call('PEXPIRE', ids, IDS)
+  elseif new ~= '' then
+    redis.call('SET', ids, (known .. new):sub(-8 * most), 'PX', IDS)
+  end
 end
