@@ -238,7 +238,9 @@ class Restore:
         return items
 
     def _compared(self, entry: Entry, stored: Stored, now: int) -> Item:
-        entry = entry._replace(open=tuple(one.behind(stored.questions) for one in entry.open))
+        if entry.open and stored.questions:
+            open = tuple(one.behind(stored.questions) for one in entry.open)
+            entry = entry._replace(open=open)
         item = self._item(entry, stored.entry, now)
         if item.outcome in WRITTEN and not stored.is_blank:
             if stored.has_right_types:
