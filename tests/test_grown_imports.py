@@ -3,7 +3,7 @@
 import json
 from unittest import skipUnless
 
-from conversation_memory.archive import entries
+from conversation_memory.archive import entries, items
 from conversation_memory.imports import PeerSource
 from conversation_memory.message_list import MessageList
 from conversation_memory.redis_io.operations import perform
@@ -117,7 +117,7 @@ class GrownImportTests(GrowingCase):
         assert grown[0].place
         self.claim()
         self.run_operation(
-            entries.restore_open_runs(self.index._layout, [entry._replace(open=grown)])
+            items.restore_open_runs(self.index._layout, [entry._replace(open=grown)])
         )
         assert self.driver.open_runs()[0].question.meta is None
 
