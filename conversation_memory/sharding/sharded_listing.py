@@ -69,7 +69,7 @@ class ShardedListing(Listing):
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
         """The first of all shards. Each is asked for its share at first, and seldom `again`."""
         parts = self.move
-        most = _share(limit, len(parts.shards))
+        most = share_of(limit, len(parts.shards))
         answers: Answers[Front] = yield Across(
             parts.shards, lambda shard: first(shard, most), is_read=True
         )
@@ -82,7 +82,7 @@ class ShardedListing(Listing):
             and not _is_behind(front.listed[-1], merged, limit, is_oldest_first)
         ]
         if any(shard in more for shard in parts.sources):
-            more = [*dict.fromkeys((*more, *parts.targets))]  # or what moves now would be missed
+            more = [*answers.results]  # or what moves now would be missed
         if more:
             answers.update((yield Across(more, again, is_read=True)))
             merged = _first_of(answers, limit, is_oldest_first)
@@ -186,8 +186,8 @@ class ShardedListing(Listing):
         return b"%d/%d-%b" % (position, count, inner), ids
 
 
-def _share(limit: int, shards: int) -> int:
-    """How many of one shard are asked for: in 97 of 100 listings, no shard has more of them."""
+def share_of(limit: int, shards: int) -> int:
+    """How many of one shard are asked for: of 100 pages, 97 or more have no more of any shard."""
     mean = limit / shards
     return min(limit, ceil(mean + 4 * sqrt(mean)))
 
