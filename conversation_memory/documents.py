@@ -102,7 +102,7 @@ class Document:
     def metadata(self) -> dict[str, Any]:
         """The metadata, decoded anew at each call. Raises `Damaged`."""
         text = self.raw[self.metadata_start : self.metadata_end]
-        return {} if text == b"null" else loads(text)
+        return {} if text in (b"{}", b"null") else loads(text)
 
     @property
     def crc(self) -> str:
