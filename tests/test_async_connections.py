@@ -154,6 +154,24 @@ class PoolTests(RedisTestCase):
         finally:
             observability.shutdown()
 
+    def test_a_push_message_is_no_reply(self):
+        async def check(client, pool):
+            key, calls = f"{self.index.name}:pushed", [("CLIENT TRACKING", "ON", "BCAST")]
+            calls += [
+                ("SET", key, "a"),
+                ("GET", key),
+                ("SET", key, "b"),
+                ("GET", key),
+                ("DEL", key),
+            ]
+            connection = await pool.get_connection()
+            for _ in range(2):
+                assert await connection.exchange(calls) == [b"OK", b"OK", b"a", b"OK", b"b", 1]
+            await connection.disconnect()
+            await pool.release(connection)
+
+        self.run_with(check, protocol=3)
+
     def test_the_error_of_a_command_is_its_reply(self):
         async def check(client, pool):
             key, text = f"{self.index.name}:exchanged", b"x" * 100_000

@@ -107,6 +107,19 @@ class ManyDocumentsTests(Settled, RedisTestCase):
             assert index.check().problems == {}
         self.wipe()
 
+    @both
+    def test_many_documents_are_looked_at_in_parts(self, index):
+        self.fill(count=1200)
+        with monitored(self.redis) as sent:
+            assert index.reindex().documents == 0 and index.check().problems == {}
+        looks = [it["command"] for it in sent if it["command"].startswith("SSCAN")]
+        assert len([it for it in looks if ":documents:" in it]) >= 4
+        self.redis.delete(next(key for key in self.keys() if b":run:" in key))
+        assert index.check(fix=True).left == 0
+        assert len(index.search("parcel", limit=1000)) == 1000
+        assert index.reindex().documents == 0
+        self.wipe()
+
     def break_off(self):
         """A move to another owner, of which the documents are left as they were."""
         layout, ref = self.index._layout, self.index.driver("c")._ref

@@ -1,12 +1,14 @@
 """Importing again what has grown meanwhile where it comes from."""
 
 import json
+from unittest import skipUnless
 
-from conversation_memory.archive import entries
+from conversation_memory.archive import entries, items
 from conversation_memory.imports import PeerSource
 from conversation_memory.message_list import MessageList
 from conversation_memory.redis_io.operations import perform
 
+from .encrypting import HAS_CRYPTOGRAPHY, EncryptedTestCase
 from .test_imports import Peers, done
 from .utils import each_layout
 
@@ -99,9 +101,25 @@ class GrownImportTests(GrowingCase):
         assert grown[0].place
         self.claim()
         self.run_operation(
-            entries.restore_open_runs(self.index._layout, [entry._replace(open=grown)])
+            items.restore_open_runs(self.index._layout, [entry._replace(open=grown)])
         )
         assert self.driver.open_runs()[0].question.meta is None
 
     def run_operation(self, operation):
         return perform(self.redis, operation, "default")
+
+
+@each_layout
+@skipUnless(HAS_CRYPTOGRAPHY, "requires cryptography")
+class EncryptedGrownImportTests(GrowingCase):
+    case, entry = EncryptedTestCase, EncryptedTestCase.entry
+
+    def test_the_messages_that_an_open_run_gets_are_encrypted(self):
+        self.say(QUESTION)
+        self.imported()
+        self.say(CALL, RESULT)
+        assert "further messages of 1 open run" in self.imported()
+        assert self.messages() == [QUESTION, CALL, RESULT]
+        questions = self.redis.hvals(self.index._layout.keys.open(b"ada"))
+        assert questions and not any(b"a boat" in one for one in questions)
+        assert self.index.check().left == 0

@@ -13,7 +13,7 @@ from conversation_memory.sharding.sharded_engine import Position
 from .embedders import DIMENSIONS
 from .searching import settled
 from .sharding import ShardsTestCase, ids
-from .utils import both
+from .utils import both, monitored
 
 EMBED = {"EMBED": "tests.embedders.embed", "DIMENSIONS": DIMENSIONS}
 
@@ -89,6 +89,33 @@ class RediSearchTests(SearchCase):
         assert {*found(index.search("needle", owner="a"))} == {f"r{n}" for n in range(0, 12, 2)}
         assert index.search("nothing").total == 0
         assert index.search_state().complete
+
+    @both
+    def test_one_shard_may_have_all_hits_of_a_page(self, index):
+        self.fill(15)
+        runs = [Run("needle " * 9, "", id=f"m{number}") for number in range(30)]
+        self.index.driver("much").append(*runs)
+        for order in ("relevance", "-time"):
+            page = index.search("needle", order_by=order, limit=20)
+            assert len(page) == 20 and "much" in {hit.conversation_id for hit in page}
+            assert len({*every(index, 20, order_by=order)}) == 45
+
+    def test_pages_of_different_lengths_have_every_hit_once(self):
+        self.fill(40)
+        for order in ("relevance", "-time"):
+            after, found_ids = None, []
+            for limit in (20, 3, 7, 1, 5, 100):
+                page = self.index.search("needle", order_by=order, limit=limit, after=after)
+                found_ids += found(page)
+                after = page.next
+            assert after is None and sorted(found_ids) == sorted(f"r{n}" for n in range(40))
+
+    def test_similar_words_are_looked_for_only_where_no_shard_has_a_hit(self):
+        self.fill(12)
+        assert self.index.search("needel").suggestions == ["needle"]
+        with monitored(self.redis) as sent:
+            assert self.index.search("needle").total == 12
+        assert not [line for line in sent if line["command"].startswith("FT.SPELLCHECK")]
 
     def test_a_wrong_cursor_is_refused(self):
         for cursor in ("i3-0-", "m0:~e1", "m" + "~".join(["x"] * 5), "m" + "~".join(["9:q"] * 5)):

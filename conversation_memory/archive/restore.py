@@ -27,8 +27,9 @@ from ..redis_io.step_kinds import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
 from .counts import EXAMPLES, WRITTEN, Counts
-from .entries import Item, Stored, Written, permission, read, restore_open_runs, writing
+from .entries import Stored, read
 from .format import Entry, Malformed
+from .items import Item, Written, permission, restore_open_runs, writing
 
 POLICIES = ("fail", "skip", "replace", "newest")
 
@@ -238,7 +239,9 @@ class Restore:
         return items
 
     def _compared(self, entry: Entry, stored: Stored, now: int) -> Item:
-        entry = entry._replace(open=tuple(one.behind(stored.questions) for one in entry.open))
+        if entry.open and stored.questions:
+            open = tuple(one.behind(stored.questions) for one in entry.open)
+            entry = entry._replace(open=open)
         item = self._item(entry, stored.entry, now)
         if item.outcome in WRITTEN and not stored.is_blank:
             if stored.has_right_types:

@@ -65,6 +65,8 @@ class IndexedConversation(StoredConversation, ABC):
 
     def all_documents(self, ref: ConversationRef, known: Indexed) -> Operation[Indexed]:
         """The documents that a conversation has, of which the first ones are `known`."""
+        if known.cursor == b"0":
+            return known
         suffixes, is_current, cursor = {*known.suffixes}, known.is_current, known.cursor
         while cursor != b"0":
             part: Indexed = yield self.indexed_command(ref, cursor)

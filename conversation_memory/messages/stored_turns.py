@@ -53,22 +53,31 @@ def _together(
     kept = [part is not text for part, text in zip(parts, texts, strict=True)]
     if any(kept) and not _are_exact([*compress(parts, kept)], [*compress(values, kept)]):
         return None
-    is_other = [
-        not is_kept and not (type(value) is list and is_plain(value))
-        for value, is_kept in zip(values, kept, strict=True)
+    said = [
+        value if is_kept else _plain(value) for value, is_kept in zip(values, kept, strict=True)
     ]
+    left = [one is None for one in said]
     others: Iterator[Run] = iter(())
-    if any(is_other):
-        others = iter(decoded_runs([*compress(texts, is_other)], 0, [*compress(values, is_other)]))
+    if any(left):
+        others = iter(decoded_runs([*compress(texts, left)], 0, [*compress(values, left)]))
     found: list[Message] = []
-    for value, one_kept, one_other in zip(values, kept, is_other, strict=True):
-        if one_kept:
-            found += value
-        elif one_other:
+    for one, is_kept in zip(said, kept, strict=True):
+        if is_kept:
+            found += one
+        elif one is None:
             found += messages_of(next(others), format)
         else:
-            found += format.exchange(value[1], value[2], value[0])
+            found += format.exchange(one[1], one[2], one[0])
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Id, input and output of a run of two plain texts; None for any other."""
+    if not is_plain(value):
+        return None
+    if type(value) is list:
+        return value
+    return value["id"], value["input"]["value"], value["output"]["value"]
 
 
 def _are_exact(texts: Sequence[bytes], values: Sequence[Any]) -> bool:

@@ -102,9 +102,10 @@ class _PatientParser(DefaultParser):  # type: ignore[misc, valid-type]
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         read = super().read_response
-        if self.awaited is None:
+        count, self.awaited = self.awaited, None  # it calls itself for what follows a push message
+        if count is None:
             return await read(*args, **options)
-        replies = [await read(disable_decoding=True) for _ in range(self.awaited)]
+        replies = [await read(disable_decoding=True) for _ in range(count)]
         for reply in replies:
             if isinstance(reply, REDIRECTS):  # which is for the connection to follow
                 raise reply

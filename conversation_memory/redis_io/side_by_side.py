@@ -5,12 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from hiredis import pack_command
 from redis.exceptions import RedisError, ResponseError
+from redis.utils import HIREDIS_AVAILABLE
 
 from ..exceptions import ConversationMemoryError, sensitive, translate
 from . import operations as io
 from .operations import Command, Operation
+from .protocol import packed
 from .traffic import note_exchange
 
 
@@ -47,8 +48,7 @@ class Job:
             with suppress(RedisError, OSError):
                 connection = self.client.connection_pool.get_connection()
                 try:
-                    calls = map(pack_command, io._calls(self.step))
-                    connection.send_packed_command([b"".join(calls)])
+                    connection.send_packed_command(_packed(connection, io._calls(self.step)))
                     self._connection = connection
                 finally:
                     if self._connection is None:
@@ -85,6 +85,12 @@ class Job:
         if is_broken:
             connection.disconnect()
         self.client.connection_pool.release(connection)
+
+
+def _packed(connection: Any, calls: Sequence[Any]) -> list[bytes]:
+    if not HIREDIS_AVAILABLE:
+        return connection.pack_commands(calls)  # type: ignore[no-any-return]
+    return [b"".join(map(packed, calls))]
 
 
 @sensitive

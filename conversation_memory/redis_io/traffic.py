@@ -138,8 +138,11 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
         with _waiting():
             return await self._free_connection()
 
+    def _is_quick(self) -> bool:
+        return not (self._in_maintenance or are_counted())
+
     async def _free_connection(self) -> Any:
-        if not self._available_connections or are_counted():
+        if not self._available_connections or not self._is_quick():
             return await self._free_or_new_connection()
         connection = self.get_available_connection()  # type: ignore[no-untyped-call]
         try:
@@ -160,7 +163,7 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
             self._queue -= 1
 
     async def release(self, connection: Any) -> None:
-        if self._queue or connection.should_reconnect() or are_counted():
+        if self._queue or connection.should_reconnect() or not self._is_quick():
             await super().release(connection)
             return
         self._in_use_connections.remove(connection)

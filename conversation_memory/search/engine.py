@@ -53,6 +53,18 @@ class Engine:
         read = Scan(self._layout, self._listing, request).search
         return (yield from self._answer(request, self._hits, read, partial(SearchResults, [], 0)))
 
+    def suggestions(self, request: Request) -> Operation[list[str]]:
+        """Words similar to those of a search without hits."""
+
+        def ask(scoped: ScopedRequest, reason: Reason | None) -> Operation[list[str] | None]:
+            return redisearch.suggestions(scoped)
+
+        def read(reason: Reason | None) -> Operation[list[str]]:
+            return []  # which only RediSearch tells
+            yield
+
+        return self._answer(request, ask, read, lambda reasons: [])
+
     def facets(self, request: Request, name: str, limit: int) -> Operation[Facets]:
         if self._schema is None or self._schema.fields.get(name) not in ("tag", "numeric"):
             raise ValueError(f"{name[:100]!r} is not a tag or number among the FIELDS of SEARCH.")
@@ -123,8 +135,9 @@ class Engine:
         reply = yield from self._verifier.search(scoped)
         if reply is None:
             return None
-        results = _results(scoped.request, reply, reason)
-        if results.total or scoped.request.vector is not None:
+        request = scoped.request
+        results = _results(request, reply, reason)
+        if results.total or request.vector is not None or not request.suggests:
             return results
         return replace(results, suggestions=(yield from redisearch.suggestions(scoped)))
 

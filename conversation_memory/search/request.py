@@ -148,7 +148,10 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A valid search. Raises ValueError for an invalid one."""
+    """A valid search. Raises ValueError for an invalid one.
+
+    If it `suggests`, similar words are looked for where nothing is found.
+    """
 
     query: Query
     filters: SearchFilters
@@ -156,6 +159,7 @@ class Request:
     limit: int = 20
     cursor: Cursor = Cursor()
     vector: bytes | None = None
+    suggests: bool = True
 
     @classmethod
     def of(

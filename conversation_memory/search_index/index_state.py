@@ -29,9 +29,10 @@ class SearchState:
     """The state of the search of an index.
 
     `kind` is "ready"; "building" (RediSearch is still indexing), "incomplete" (some runs have no
-    documents, or outdated ones: `reindexconversations` writes them); "absent" (no RediSearch),
-    "denied" (this user may not use it), "missing" (the index cannot be created here), "partial" (a
-    cluster that does not merge the results of its nodes); or "off" (no SEARCH in settings).
+    documents, or outdated ones: `reindexconversations` writes them; or a shard is down); "absent"
+    (no RediSearch), "denied" (this user may not use it), "missing" (the index cannot be created
+    here), "partial" (a cluster that does not merge the results of its nodes); or "off" (no SEARCH
+    in settings).
 
     RediSearch `answers` in the first three, from the index `name`, which has the `fields` (name ->
     kind, "digest" for a tag that is encrypted). While a changed definition is being built, these

@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from ..clock import milliseconds
@@ -15,12 +16,12 @@ from ..layouts import Layout
 from ..redis_io.operations import Operation
 from ..search.engine import Engine
 from ..search.facets import Counts, Grouping
-from ..search.request import Cursor, Request
+from ..search.request import MOST, Cursor, Request
 from ..search.results import Hit, SearchResults
 from ..search_index.reasons import Reason, Reasons, unique
 from .across import Across, Answers
 from .merging import unreached
-from .sharded_listing import ShardedListing
+from .sharded_listing import ShardedListing, share_of
 
 _END = re.compile(r"e(\d{1,12})", re.ASCII).fullmatch
 _POSITION = re.compile(r"(\d{1,4}):([\w.-]*)", re.ASCII).fullmatch
@@ -85,15 +86,49 @@ class ShardedEngine(Engine):
             )
             return answers.all()[0]
         positions = dict(zip(shards, self._positions(request.cursor), strict=True))
-        asked = [shard for shard in shards if not positions[shard].is_end]
-        answers = yield Across(
-            asked,
-            lambda shard: shard._engine.search(replace(request, cursor=positions[shard].cursor)),
-            is_read=True,
+        page = yield from self._found(replace(request, suggests=False), positions)
+        is_first = request.cursor == Cursor()
+        if page.total or page.scanned or request.query.is_blank or not is_first:
+            return page
+        words: Answers[list[str]] = yield Across(
+            shards, lambda shard: shard._engine.suggestions(request), is_read=True
         )
+        found = dict.fromkeys(chain.from_iterable(words.results.values()))
+        return replace(page, suggestions=[*found][:_MOST_SUGGESTIONS])
+
+    def _found(
+        self, request: Request, positions: Mapping[ConversationIndex, Position]
+    ) -> Operation[SearchResults]:
+        """A page. Each shard is asked for its share at first, and seldom for more."""
+        asked = [shard for shard in positions if not positions[shard].is_end]
+        first = replace(request, limit=self._share(request))
+        answers: Answers[SearchResults] = yield self._across(asked, first, positions)
         if asked:
             answers.some()
+        if more := _exhausted(request, positions, answers):
+            answers.update((yield self._across(more, request, positions)))
         return _page(request, positions, answers)
+
+    def _across(
+        self,
+        shards: Sequence[ConversationIndex],
+        request: Request,
+        positions: Mapping[ConversationIndex, Position],
+    ) -> Across[SearchResults]:
+        """The page of each shard from its position on, with as many hits behind it as wanted."""
+
+        def ask(shard: ConversationIndex) -> Operation[SearchResults]:
+            position = positions[shard]
+            limit = min(MOST, position.skipped + request.limit)
+            own = replace(request, cursor=position.cursor, limit=limit)
+            return shard._engine.search(own)
+
+        return Across(shards, ask, is_read=True)
+
+    def _share(self, request: Request) -> int:
+        # A scan would read twice, and other totals are the less exact the less is asked for.
+        is_divided = self._layout.schema and request.is_exact and request.vector is None
+        return share_of(request.limit, len(self._shards)) if is_divided else request.limit
 
     def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, Reasons]]:
         answers: Answers[tuple[Counts, Reasons]] = yield Across(
@@ -119,28 +154,44 @@ class ShardedEngine(Engine):
 
 def _page(
     request: Request,
-    positions: dict[ConversationIndex, Position],
+    positions: Mapping[ConversationIndex, Position],
     answers: Answers[SearchResults],
 ) -> SearchResults:
     """The best hits of all shards, as far as it is known which are the best."""
     results = answers.results
     rest = {shard: found.hits[positions[shard].skipped :] for shard, found in results.items()}
     hits, taken = _best(request, results, rest)
-    after = positions | {
+    after = {**positions} | {
         shard: positions[shard].after(found, taken[shard], request.order_by)
         for shard, found in results.items()
     }
     is_over = all(position.is_end for position in after.values())
-    suggestions = [word for found in results.values() for word in found.suggestions]
     return SearchResults(
         hits,
         sum(found.total for found in results.values())
         + sum(position.total or 0 for position in positions.values()),
         _merged((found.reasons for found in results.values()), answers),
         None if is_over else str(Cursor(shards="~".join(map(str, after.values())))),
-        [] if hits else [*dict.fromkeys(suggestions)][:_MOST_SUGGESTIONS],
-        any(found.scanned for found in results.values()),
+        scanned=any(found.scanned for found in results.values()),
     )
+
+
+def _exhausted(
+    request: Request,
+    positions: Mapping[ConversationIndex, Position],
+    answers: Answers[SearchResults],
+) -> list[ConversationIndex]:
+    """The shards of whose hits more may belong to the page: they have given half of theirs."""
+    results = answers.results
+    rest = {shard: found.hits[positions[shard].skipped :] for shard, found in results.items()}
+    hits, taken = _best(request, results, rest)
+    if len(hits) == request.limit:
+        return []
+    return [
+        shard
+        for shard, found in results.items()
+        if found.next is not None and 2 * taken[shard] >= len(rest[shard]) < request.limit
+    ]
 
 
 def _best(

@@ -61,7 +61,7 @@ class ShardedListing(Listing):
         is_oldest_first: bool = False,
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
         """The first of all shards. Each is asked for its share at first, and seldom `again`."""
-        most = _share(limit, len(self._shards))
+        most = share_of(limit, len(self._shards))
         answers: Answers[Front] = yield Across(
             self._shards, lambda shard: first(shard, most), is_read=True
         )
@@ -147,8 +147,8 @@ class ShardedListing(Listing):
         return b"%d-%b" % (position, inner), ids
 
 
-def _share(limit: int, shards: int) -> int:
-    """How many of one shard are asked for: in 97 of 100 listings, no shard has more of them."""
+def share_of(limit: int, shards: int) -> int:
+    """How many of one shard are asked for: of 100 pages, 97 or more have no more of any shard."""
     mean = limit / shards
     return min(limit, ceil(mean + 4 * sqrt(mean)))
 

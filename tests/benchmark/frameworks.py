@@ -246,15 +246,16 @@ def pydantic_ai(size: int, client: redis.Redis) -> list[Duel]:
 
     from conversation_memory.integrations.pydantic_ai import RedisConversationStore
 
-    index = indexes["default"]
-    store, runner, key = RedisConversationStore(index), asyncio.Runner(), uuid4().hex
+    # A Runner of asyncio makes a repr() of the whole conversation.
+    run, index, key = asyncio.new_event_loop().run_until_complete, indexes["default"], uuid4().hex
+    store = RedisConversationStore(index)
     other = redis.asyncio.Redis.from_url(index.settings.url)
 
     def turn() -> list[ModelRequest | ModelResponse]:
         return [ModelRequest.user_text_prompt(QUESTION), ModelResponse([TextPart(ANSWER)])]
 
     whole = Conversation(conversation_id=key, messages=[m for _ in range(size) for m in turn()])
-    runner.run(store.save(whole))
+    run(store.save(whole))
     client.set(f"benchmark-{key}", ConversationTypeAdapter.dump_json(whole), ex=3600)
 
     async def theirs(*, adds: bool) -> Conversation:
@@ -276,8 +277,8 @@ def pydantic_ai(size: int, client: redis.Redis) -> list[Duel]:
     return [
         Duel(
             operation,
-            lambda adds=adds: runner.run(theirs(adds=adds)),
-            lambda adds=adds: runner.run(ours(adds=adds)),
+            lambda adds=adds: run(theirs(adds=adds)),
+            lambda adds=adds: run(ours(adds=adds)),
         )
         for operation, adds in (("load, add a turn", True), ("read the last 20", False))
     ]

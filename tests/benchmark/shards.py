@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from itertools import count
+from typing import Any
 from uuid import uuid4
 
 from django.test import override_settings
@@ -13,29 +15,38 @@ from conversation_memory import Run, indexes
 from conversation_memory.keys import shard_number
 from conversation_memory.testing.embedded_redis import EmbeddedRedis
 
-from ..clusters import Cluster, started
+from ..clusters import SearchingCluster, started, wait_until
 from .driver import run_dict
-from .measure import interleaved, table
+from .measure import Least, least, table
 
-SHARDS = 48
+SHARDS, FEW = 48, 12
+WORDS = ("77", "evening")  # in one run, and in each
 CONVERSATIONS = 2000
 ROUNDS = 60
 
 
 def main() -> None:
     distribution()
-    with started(Cluster) as cluster, EmbeddedRedis(search=False) as server:
+    with started(SearchingCluster) as cluster, EmbeddedRedis() as server:
+        one, many = {"URL": server.url}, {"CLUSTER": cluster.urls}
         entries = {
-            "one": {"URL": server.url, "LAYOUT": "list"},
-            "many": {"CLUSTER": cluster.urls, "SHARDS": SHARDS, "LAYOUT": "list"},
+            "one": {**one, "LAYOUT": "list"},
+            "few": {**many, "LAYOUT": "list", "SHARDS": FEW, "INDEX": "few"},
+            "many": {**many, "LAYOUT": "list", "SHARDS": SHARDS},
+        }
+        entries |= {
+            f"{alias}-search": {**entry, "INDEX": f"{alias}-search", "SEARCH": True}
+            for alias, entry in entries.items()
         }
         with override_settings(REDIS=entries):
-            fill()
+            fill(entries)
             rows = [row_of(*case) for case in cases()]
             indexes.close()
+    sharded = [f"{number} {what}" for number in (FEW, SHARDS) for what in ("shards", "ratio")]
     table(
-        f"{CONVERSATIONS:,} conversations, {SHARDS} shards on three masters: in microseconds",
-        ("operation", "one server", "shards", "ratio", "target"),
+        f"{CONVERSATIONS:,} conversations, the shards on three masters: "
+        "microseconds of the client's processor, and on the wall",
+        ("operation", "one server", *sharded, "target"),
         rows,
     )
 
@@ -54,10 +65,12 @@ def distribution() -> None:
     table(f"100,000 conversations over {SHARDS} shards", header, rows)
 
 
-def fill() -> None:
-    for number in range(CONVERSATIONS):
-        for alias in ("one", "many"):
-            driver = indexes[alias].driver(f"c{number}", owner=number % 20)
+def fill(aliases: Iterable[str]) -> None:
+    for alias in aliases:
+        index = indexes[alias]
+        wait_until(lambda index=index: index.search_state().kind in ("ready", "off"))
+        for number in range(CONVERSATIONS):
+            driver = index.driver(f"c{number}", owner=number % 20)
             driver.append(Run.from_dict(run_dict(number)))
 
 
@@ -67,15 +80,28 @@ def cases():
     def append(alias: str) -> None:
         indexes[alias].driver("c1").append(Run.from_dict(run_dict(next(numbers))))
 
+    def search(text: str, alias: str, **options: Any) -> None:
+        assert not indexes[f"{alias}-search"].search(text, **options).scanned
+
     yield "append", append, "1.3"
     yield "load", lambda alias: indexes[alias].driver("c2").load(), "1.3"
     yield "count", lambda alias: indexes[alias].count(), ""
     yield "recent(50)", lambda alias: indexes[alias].recent(50), "2"
     yield "recent(50, owner=)", lambda alias: indexes[alias].recent(50, owner=3), "2"
     yield "search by reading", lambda alias: indexes[alias].search("nowhere", owner=3), ""
+    for text in WORDS:
+        yield f"search({text!r})", partial(search, text), ""
+        yield f"search({text!r}, owner=)", partial(search, text, owner=3), ""
 
 
 def row_of(name, ask, target: str) -> tuple[str, ...]:
-    times = interleaved({alias: partial(ask, alias) for alias in ("one", "many")}, ROUNDS)
-    ratio = f"{times['many'] / times['one']:.2f}"
-    return name, f"{times['one']:.0f}", f"{times['many']:.0f}", ratio, target
+    times = least({alias: partial(ask, alias) for alias in ("one", "few", "many")}, ROUNDS)
+    cells = [figures(times["one"])]
+    for alias in ("few", "many"):
+        ratios = [took / floor for took, floor in zip(times[alias], times["one"], strict=True)]
+        cells += [figures(times[alias]), "{:.2f} / {:.2f}".format(*ratios)]
+    return name, *cells, target
+
+
+def figures(least: Least) -> str:
+    return f"{least.processor:.0f} / {least.wall:.0f}"
