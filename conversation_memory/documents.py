@@ -101,7 +101,7 @@ class Document:
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata, decoded anew at each call. Raises `Damaged`."""
-        return {} if self._metadata == b"null" else loads(self._metadata)
+        return {} if self._metadata in (b"{}", b"null") else loads(self._metadata)
 
     @property
     def crc(self) -> str:
