@@ -138,7 +138,8 @@ class LateTests(ReshardTestCase):
         failures = []
         done = new.reshard(failure=failures.append)
         assert (done.converted, done.failed) == (1, 1)
-        assert "new shard" in str(failures[0]) and self.noted() == "2>3"
+        assert len(failures) == 1 and "new shard" in str(failures[0])
+        assert self.noted() == "2>3"
         for call in (new.driver("c").load, lambda: new.driver("c").append(run(2))):
             with pytest.raises(ConversationConflict):
                 call()

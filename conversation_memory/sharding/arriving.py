@@ -28,6 +28,7 @@ _KEPT = 300_000  # ms
 _PART, _PART_BYTES = 500, 512 * 1024
 _CARRIED = 100
 _ATTEMPTS = 3
+_LATE = "was not moved: it took too long"
 _ELSEWHERE = "has other content in its new shard, where another program wrote it"
 
 
@@ -36,7 +37,7 @@ def take_in(layout: Layout, several: Sequence[Leaving], failure: Failure) -> Ope
     yield from layout.indexer()  # RediSearch needs its index before the first write
     if layout.sealing is not None:
         yield from proven(layout.keys, layout.alias)
-    here: set[bytes] = set()
+    here, refusals = set[bytes](), dict[bytes, str]()
     left = [*several]
     for _ in range(_ATTEMPTS):
         steps = [[*_staging(layout.keys, it, fresh_token())] for it in left]
@@ -45,9 +46,10 @@ def take_in(layout: Layout, several: Sequence[Leaving], failure: Failure) -> Ope
             reply, replies = replies[len(step) - 1], replies[len(step) :]
             if reply >= 0:
                 here.add(it.id)
-            elif reply == -1:
-                failure(layout._error(ConversationConflict, ConversationRef(it.id), _ELSEWHERE))
+            refusals[it.id] = _ELSEWHERE if reply == -1 else _LATE
         left = [it for it in left if it.id not in here]
+    for it in left:
+        failure(layout._error(ConversationConflict, ConversationRef(it.id), refusals[it.id]))
     yield from catch_up(layout, [*here], bool)
     for it in several:
         if it.documents and it.id in here:

@@ -111,8 +111,8 @@ class Move:
         left = [id for id, *found in zip(ids, answers, answers, strict=True) if any(found)]
         if left:
             failures: list[ConversationMemoryError] = []
-            yield from self.bring(source, left, failures.append)
-            if failures:
+            moved = yield from self.bring(source, left, failures.append)
+            if moved < len(left):
                 raise failures[0]
 
     def bring(
