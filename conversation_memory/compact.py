@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from .artifacts import artifact
-from .wire import dumps, filled
+from .wire import dumps, literals
 
 # A run in short, as it stands in the array: id, input, output, and meta unless that is None. Input
 # and output are a text, a text and its id, or a dict.
 Parts = list[Any]
 
 _SIDES = ("input", "output")
+_RUN = ("type", "id", "input", "output")
+_RUN_WITH_META = ("type", "id", "meta", "input", "output")
 _SHORT = ("type", "id", "value")
 _FULL = ("type", "id", "reference", "meta", "name", "value")
 
@@ -58,13 +60,8 @@ def spellings(parts: Parts) -> Iterator[bytes]:
 
 
 def wire_text(parts: Parts) -> bytes:
-    if all(type(part) is str for part in parts):
-        id, input, output = parts
-        return filled(
-            '{"type": "Run", "id": %s, "input": {"type": "TextArtifact", "id": %s, "value": %s}, '
-            '"output": {"type": "TextArtifact", "id": %s, "value": %s}}',
-            (id, f"{id}-input", input, f"{id}-output", output),
-        )
+    if is_plain(parts):
+        return _plain_wire_text(*literals(parts))
     id, *sides = parts[:3]
     wired = {name: _wired(id, name, part) for name, part in zip(_SIDES, sides, strict=True)}
     meta = {} if all(map(_is_text, wired.values())) else {"meta": None}
@@ -72,10 +69,34 @@ def wire_text(parts: Parts) -> bytes:
     return dumps({"type": "Run", "id": id, **meta, **wired})
 
 
+def _plain_wire_text(id: bytes, input: bytes, output: bytes) -> bytes:
+    """That of a run of two plain texts, from JSON strings."""
+    own = id[:-1]
+    start = b'{"type": "Run", "id": ', id, b', "input": {"type": "TextArtifact", "id": ', own
+    between = b'-input", "value": ', input, b'}, "output": {"type": "TextArtifact", "id": ', own
+    return b"".join((*start, *between, b'-output", "value": ', output, b"}}"))
+
+
 def list_text(parts: Parts) -> bytes:
-    if all(type(part) is str for part in parts):
-        return filled("[%s,%s,%s]", parts)
+    if is_plain(parts):
+        return b"[%b]" % b",".join(literals(parts))
     return dumps(parts, compact=True)
+
+
+def quick_wire_text(text: bytes, value: Any) -> bytes | None:
+    """The wire format of most of the runs in a list, from the text and what it says."""
+    return wire_text(value) if type(value) is list and is_plain(value) else None
+
+
+def quick_list_text(text: bytes, value: Any) -> bytes | None:
+    """The text in a list of most of the runs that we wrote to the wire; see quick_wire_text()."""
+    try:
+        parts = [value["id"], value["input"]["value"], value["output"]["value"]]
+    except (KeyError, TypeError):
+        return None
+    if is_plain(parts) and _plain_wire_text(*(strings := literals(parts))) == text:
+        return b"[%b]" % b",".join(strings)
+    return None
 
 
 def expanded(parts: Parts) -> dict[str, Any]:
@@ -138,18 +159,16 @@ def shortened(data: Any) -> Parts | None:
     if type(data) is not dict or data.get("type") != "Run":
         return None
     names = (*data,)
-    if names == ("type", "id", "meta", "input", "output"):
-        meta = [] if data["meta"] is None else [data["meta"]]
-    elif names == ("type", "id", "input", "output") and all(
-        _is_text(data[side]) for side in _SIDES
-    ):
-        meta = []
-    else:
+    if names not in (_RUN, _RUN_WITH_META):
         return None
     id, input, output = data["id"], data["input"], data["output"]
     if not (isinstance(id, str) and type(input) is dict and type(output) is dict):
         return None
-    return [id, _shortened_side(id, "input", input), _shortened_side(id, "output", output), *meta]
+    sides = [_shortened_side(id, "input", input), _shortened_side(id, "output", output)]
+    if names == _RUN_WITH_META:
+        return [id, *sides] if data["meta"] is None else [id, *sides, data["meta"]]
+    is_short = len(input) == len(output) == len(_SHORT) and dict not in map(type, sides)
+    return [id, *sides] if is_short else None
 
 
 def _shortened_side(run_id: str, side: str, data: dict[str, Any]) -> Any:

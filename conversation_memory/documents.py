@@ -20,7 +20,7 @@ from typing import Any
 from .encryption.sealing import is_sealed
 from .exceptions import Damaged
 from .records import Record
-from .runs import Run, decoded_runs, lenient
+from .runs import Run, decoded_runs, lenient, list_texts, wire_texts
 from .wire import damage, dumps, dumps_unchecked, loads, loads_together, members_of
 
 _OPENING = b'{"runs": ['
@@ -101,8 +101,7 @@ class Document:
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata, decoded anew at each call. Raises `Damaged`."""
-        text = self.raw[self.metadata_start : self.metadata_end]
-        return {} if text == b"null" else loads(text)
+        return {} if self._metadata in (b"{}", b"null") else loads(self._metadata)
 
     @property
     def crc(self) -> str:
@@ -153,23 +152,23 @@ class Document:
         """This document with other runs, given as JSON texts."""
         if self.apart:
             return replace(self, pieces=texts, number=len(texts), values=None)
-        text, pieces = _join(texts)
-        metadata = self.raw[self.metadata_start : self.metadata_end]
-        return _assemble(text, len(texts), metadata, self.members, pieces)
+        return _whole(texts, self._metadata, self.members)
 
     def whole(self) -> Document:
         """This document in the wire format."""
         if not self.apart:
             return self
-        texts = [run.to_wire() for run in lenient(self.texts)]
-        return replace(self, apart=False, pieces=[]).with_texts(texts)
+        return _whole(wire_texts(self.texts), self._metadata, self.members)
 
     def listed(self) -> Document:
         """This document with the runs apart."""
         if self.apart:
             return self
-        texts = [run.to_list() for run in lenient(self.texts)]
-        return replace(self.with_texts([]), pieces=texts, number=len(texts), apart=True)
+        return _apart(list_texts(self.texts), self._metadata, self.members)
+
+    @property
+    def _metadata(self) -> bytes:
+        return self.raw[self.metadata_start : self.metadata_end]
 
     @property
     def texts(self) -> list[bytes]:
@@ -189,11 +188,19 @@ def build(runs: Iterable[Run], metadata: dict[str, Any], *, apart: bool = False)
     """A document of `runs` and `metadata`, in the wire format or with the runs `apart`."""
     runs = runs if isinstance(runs, Runs) else Runs(runs)
     if apart:
-        texts = [run.to_list() for run in runs]
-        empty = _assemble(b"", 0, dumps(metadata), runs.members, None)
-        return replace(empty, pieces=texts, number=len(texts), apart=True)
-    text, pieces = _join([run.to_wire() for run in runs])
-    return _assemble(text, len(runs), dumps(metadata), runs.members, pieces)
+        return _apart([run.to_list() for run in runs], dumps(metadata), runs.members)
+    return _whole([run.to_wire() for run in runs], dumps(metadata), runs.members)
+
+
+def _whole(texts: list[bytes], metadata: bytes, members: dict[str, bytes]) -> Document:
+    text, pieces = _join(texts)
+    return _assemble(text, len(texts), metadata, members, pieces)
+
+
+def _apart(texts: list[bytes], metadata: bytes, members: dict[str, bytes]) -> Document:
+    document = _assemble(b"", 0, metadata, members, None)
+    document.pieces, document.number, document.apart = texts, len(texts), True
+    return document
 
 
 def _assemble(
@@ -226,17 +233,9 @@ def opening_of(text: bytes) -> bytes | None:
 def joined(texts: Sequence[bytes], field: Document) -> Document:
     """The document of runs that are kept in a list, and of the field."""
     if not field.count:
-        return Document(
-            field.raw,
-            len(texts),
-            field.end,
-            field.metadata_start,
-            field.metadata_end,
-            [*texts],
-            field.members,
-            field.fingerprint,
-            apart=True,
-        )
+        offsets = field.end, field.metadata_start, field.metadata_end
+        own = [*texts], field.members, field.fingerprint
+        return Document(field.raw, len(texts), *offsets, *own, apart=True)
     # Another program, which knows no list, wrote runs into the field.
     known = {run.id for run in decoded_runs(texts)} - {""}
     others = [run.to_list() for run in field.runs if run.id not in known]
@@ -254,7 +253,7 @@ def read(raw: bytes, record: Record | None = None, *, is_known: bool = False) ->
             return opened(raw, None, record.end, zlib.crc32(raw))
     if record and record.end and record.length == len(raw) and not record.crc:
         # Spliced by a script, which computes no checksum.
-        if (values := _values_before(raw, record.end)) is not None:
+        if (values := values_before(raw, record.end)) is not None:
             return replace(opened(raw, len(values), record.end, zlib.crc32(raw)), values=values)
     elif record and record.end and record.length == len(raw):
         view = memoryview(raw)
@@ -297,11 +296,11 @@ def read_field(raw: bytes) -> Document:
     return _read_short(raw) if len(raw) < _SHORT else read(raw)
 
 
-def _values_before(raw: bytes, end: int) -> list[Any] | None:
+def values_before(raw: bytes, end: int) -> list[Any] | None:
     """The values of the runs of a canonical document, None unless they end at `end`."""
     could_end = raw.startswith(_OPENING) and raw.startswith(CLOSING, end)
     match loads_together([raw]) if could_end else None:
-        case [{"runs": list(runs), "metadata": dict(), **rest}] if not rest:
+        case [{"runs": list(runs), "metadata": dict()} as members] if len(members) == 2:
             return runs if len(runs) == runs_before(raw, end) else None
     return None
 

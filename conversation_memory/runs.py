@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from .compact import (
     is_plain,
     is_short,
     list_text,
+    quick_list_text,
+    quick_wire_text,
     shortened,
     side_of,
     spellings,
@@ -216,6 +219,30 @@ def lenient(texts: Sequence[bytes], values: Sequence[Any] | None = None) -> list
     return [
         Run.from_text(raw) if run is None else run for raw, run in zip(texts, runs, strict=True)
     ]
+
+
+def wire_texts(texts: Sequence[bytes]) -> list[bytes]:
+    """The runs of stored JSON texts in the wire format, damaged ones as they are."""
+    return _rewritten(texts, quick_wire_text, Run.to_wire)
+
+
+def list_texts(texts: Sequence[bytes]) -> list[bytes]:
+    """The runs of stored JSON texts as they stand in a list, damaged ones as they are."""
+    return _rewritten(texts, quick_list_text, Run.to_list)
+
+
+def _rewritten(
+    texts: Sequence[bytes],
+    quick: Callable[[bytes, Any], bytes | None],
+    usual: Callable[[Run], bytes],
+) -> list[bytes]:
+    values = loads_together(texts)
+    found = [] if values is None else [*map(quick, texts, values)]
+    known = [text for text in found if text is not None]
+    if len(known) == len(texts):
+        return known
+    runs = lenient(texts, values)
+    return [text or usual(run) for text, run in zip_longest(found, runs)]
 
 
 def _together(texts: Sequence[bytes], values: Sequence[Any] | None) -> list[Run | None]:

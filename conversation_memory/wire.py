@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from json.encoder import encode_basestring
@@ -41,6 +41,11 @@ _encoded = json.JSONEncoder(ensure_ascii=False).encode
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _ascii = json.JSONEncoder(separators=(",", ":"))
 
+# Both write a string in the same way. orjson does in a tenth of the time.
+_string: Callable[[str], bytes] = (
+    orjson.dumps if orjson else lambda text: encode_basestring(text).encode()
+)
+
 
 def dumps(value: Any, *, compact: bool = False) -> bytes:
     """`value` as JSON in UTF-8, with Griptape's separators unless `compact`, NaN as `NaN`.
@@ -63,12 +68,12 @@ def dumps_unchecked(value: Any, *, compact: bool = False) -> bytes:
         raise too_deep() from None
 
 
-def filled(template: str, texts: Iterable[str]) -> bytes:
-    """A JSON text whose `%s` stand for strings."""
+def literals(texts: Sequence[str]) -> list[bytes]:
+    """JSON texts of strings."""
     try:
-        return (template % (*map(encode_basestring, texts),)).encode()
-    except UnicodeEncodeError:
-        return (template % (*map(json.dumps, texts),)).encode()
+        return [*map(_string, texts)]
+    except (UnicodeEncodeError, TypeError):  # orjson raises a TypeError
+        return [json.dumps(text).encode() for text in texts]
 
 
 def _depth(text: bytes) -> int:

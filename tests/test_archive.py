@@ -64,11 +64,11 @@ class LineTests(SimpleTestCase):
         json.loads(line)
 
     @given(
-        st.sampled_from(["42", "a b", "a\\b", 'a"b', "ä", "", "\x7f"]),
+        st.sampled_from(["42", "a b", "a\\b", 'a"b', "a\\", "\\", "ä", "…\n", "", "\x7f"]),
         st.builds(
             Facts,
             st.sampled_from([None, b"7", b'"', b"\xff"]),
-            st.sampled_from([b"", b"Boats", b'Two "boats"', "Böte".encode()]),
+            st.sampled_from([b"", b"Boats", b'Two "boats"', b'\\"', "Böte 🚣…".encode()]),
             *[st.sampled_from([None, 0, 7, 1795714913889, 10**15, 2**53 - 1])] * 3,
         ),
         *[st.sampled_from([None, 0, 1795714913889])] * 2,
@@ -77,6 +77,13 @@ class LineTests(SimpleTestCase):
         entry = entry_of(id, [RUN], facts=facts, expires=expires, score=score)
         line = format.entry_line(entry)
         assert format.read_entry(line) == format._read_any(line) == entry
+
+    def test_usual_lines_with_wrong_escapes_are_no_entry(self):
+        line = format.entry_line(entry_of("…", [RUN], facts=Facts(None, b"", 1, 2)))
+        for wrong in (rb"\ud800", rb"\u202", rb"\x2026"):
+            changed = line.replace(rb"\u2026", wrong)
+            with self.subTest(wrong), pytest.raises(format.Malformed, match="not JSON"):
+                format.read_entry(changed)
 
     def test_a_conversation_stands_in_its_line_as_json(self):
         line = json.loads(format.entry_line(entry_of("a", [RUN])))

@@ -189,7 +189,7 @@ class LongListTests(RedisTestCase):
                 self.index.delete("c")
             with (
                 small_parts(),
-                mock.patch("conversation_memory.archive.entries.staging", lossy),
+                mock.patch("conversation_memory.archive.items.staging", lossy),
             ):
                 counts = restored(self.index, archive, **ways)
                 assert counts.new + counts.replaced == 1

@@ -3,11 +3,12 @@
 import json
 from unittest import skipUnless
 
-from conversation_memory.archive import entries
+from conversation_memory.archive import entries, items
 from conversation_memory.imports import PeerSource
 from conversation_memory.message_list import MessageList
 from conversation_memory.redis_io.operations import perform
 
+from .archives import dumped, restored
 from .encrypting import HAS_CRYPTOGRAPHY, EncryptedTestCase
 from .test_imports import Peers, done
 from .utils import each_layout
@@ -78,6 +79,21 @@ class GrownImportTests(GrowingCase):
         [question] = self.driver.open_runs()
         return self.driver.reply(question.run_id).claim()
 
+    def test_an_archive_continues_an_open_run_and_never_shortens_it(self):
+        messages = MessageList(self.driver, "openai-responses")
+        messages.add([QUESTION])
+        shorter = dumped(self.index)
+        messages.add([CALL])
+        longer = dumped(self.index)
+        self.driver.delete()
+        for archive, grown, expected in (
+            (shorter, 0, [QUESTION]),
+            (longer, 1, [QUESTION, CALL]),
+            (shorter, 0, [QUESTION, CALL]),
+        ):
+            assert restored(self.index, archive, on_conflict="replace").grown == grown
+            assert self.messages() == expected
+
     def test_whoever_knows_the_shorter_question_looks_again(self):
         self.say(QUESTION)
         self.imported()
@@ -101,7 +117,7 @@ class GrownImportTests(GrowingCase):
         assert grown[0].place
         self.claim()
         self.run_operation(
-            entries.restore_open_runs(self.index._layout, [entry._replace(open=grown)])
+            items.restore_open_runs(self.index._layout, [entry._replace(open=grown)])
         )
         assert self.driver.open_runs()[0].question.meta is None
 

@@ -7,6 +7,7 @@ import pytest
 from redis.crc import key_slot
 
 from conversation_memory import ConversationIndex, Run, indexes
+from conversation_memory.archive import Dump
 from conversation_memory.conf import IndexSettings
 from conversation_memory.documents import build
 from conversation_memory.exceptions import (
@@ -230,6 +231,15 @@ class ListTests(RedisTestCase):
             self.redis.delete(f"{{{self.index.name}}}:runs:42")
             index.driver("42").store(runs, {})
             assert ids(index.driver("42").load()[0]) == ids(runs)
+
+    @both
+    def test_a_list_that_lacks_runs_is_dumped_as_unreadable(self, index):
+        for id in ("cut", "42"):
+            index.driver(id).store([run("a"), run("b")], {})
+        self.redis.rpop(f"{{{self.index.name}}}:runs:cut")
+        dump = Dump(self.index)
+        assert b"".join(dump).count(b'"list": [{') == 1
+        assert (dump.count, dump.unreadable) == (2, 1)
 
     def test_more_runs_than_lua_can_unpack_at_once(self):
         expected = [f"{number}" for number in range(9000)]

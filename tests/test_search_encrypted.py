@@ -2,11 +2,13 @@
 
 from unittest import mock
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from conversation_memory import Run
+from conversation_memory.exceptions import ConversationCorrupt
 from conversation_memory.search import scan as scanning
 from conversation_memory.search_index.index_state import SearchState
 from conversation_memory.search_index.reasons import Reason
@@ -34,6 +36,29 @@ class ListEncryptedScanTests(SearchTests, ServerTestCase):
 
     entry = {**ENCRYPTED, "LAYOUT": "list"}
     always = {"STORED_UNENCRYPTED": ["input", "output"]}
+
+
+@each_layout
+class TruncatedTests:
+    """What is stored of a conversation lacks its end, as no writer of ours leaves it."""
+
+    case, entry = ServerTestCase, ENCRYPTED
+
+    @both
+    def test_a_scan_shows_nothing_of_it(self, index):
+        for id in ("whole", "cut"):
+            for number in range(3):
+                index.driver(id).append(Run(f"word {number}", "", id=f"{number}"))
+        if self.entry["LAYOUT"] == "list":
+            self.redis.rpop(f"{{{index.name}}}:runs:cut")
+        else:
+            field = self.redis.hget(index.name, "cut")
+            self.redis.hset(index.name, "cut", field.rpartition(b"~")[0])
+        with pytest.raises(ConversationCorrupt):
+            index.driver("cut").load()
+        found = index.search("word")
+        assert {hit.conversation_id for hit in found} == {"whole"}
+        assert Reason("unreadable", 1) in found.reasons
 
 
 class ListEncryptedFacetTests(FacetTests, EncryptedSearchCase):

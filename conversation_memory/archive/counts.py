@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..keys import decode
-from .entries import Item
+from .items import Item
 
 EXAMPLES = 10
 WRITTEN = ("new", "replaced")

@@ -1,55 +1,32 @@
-"""Reading and writing many conversations at a time, as entries of an archive."""
+"""Reading many stored conversations at a time, as entries of an archive."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha1
-from itertools import chain
 from typing import Any, NamedTuple, cast
 from zlib import crc32
 
 from .. import documents
 from ..documents import Document
-from ..encryption.sealing import DOCUMENT, RUN, TITLE, Sealing
-from ..exceptions import Damaged
+from ..encryption.sealing import RUN, TITLE, Sealing
+from ..exceptions import Damaged, counted
 from ..keys import Keys
-from ..layouts import Layout
-from ..layouts.declared import names_keys
-from ..layouts.indexed import DERIVE
-from ..layouts.long_lists import is_long, last_of_first, may_go_on, whole
-from ..layouts.long_lists import stage as staging
-from ..layouts.refs import Encoded
-from ..records import SEALED, Record, number
-from ..redis_io.operations import Command, Operation, allowed
+from ..layouts.long_lists import last_of_first, may_go_on, whole
+from ..records import SEALED, number
+from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Script
 from ..runs import decoded_runs
-from ..search_index.run_documents import fresh_token
 from ..segments import opened_document
 from . import questions
-from .format import NOTHING, Entry, Facts
+from .format import Entry, Facts
 
 CONTENTS = Script("contents")
-RESTORE = Script("restore")
-OVERWRITE = Script("overwrite")
 
 _REPLY = 2**19  # bytes, and one conversation more; longer replies are slower to take in
 
-
-_TIMES = ("created", "updated", "ttl", "expires")
-
-# In seconds: the ids of runs expire in Redis after an hour, and clocks may differ by another.
-_RECENT = 7200
-
-_STAGING = ("MULTI", "EXEC", "RPUSH", "PEXPIRE", "UNLINK")
-_CATCHING_UP = ("MULTI", "EXEC", "HMGET", "HGET", "LRANGE", "ZMSCORE", "SMEMBERS")
-
 # Owner, version, length and digest of the field: the state that a script may overwrite.
 Expected = tuple[bytes | None, int, int, str]
-
-
-Written = set[bytes]  # the ids of conversations that were written
 
 
 class _Values(NamedTuple):
@@ -67,6 +44,7 @@ class _Values(NamedTuple):
     length: bytes | None = None
     crc: bytes | None = None
     end: bytes | None = None
+    runs: bytes | None = None
     bytes: bytes | None = None
 
 
@@ -78,10 +56,10 @@ class Stored(NamedTuple):
 
     id: bytes
     time: int | None
+    score: bytes | None = None
     is_blank: bool = True  # nothing at all is stored
     has_right_types: bool = True
     field: bytes | None = None
-    score: bytes | None = None
     texts: Sequence[bytes] = ()
     values: _Values = _Values()
     open: Sequence[bytes] = ()  # fields and values of its open runs, then what they say
@@ -89,14 +67,18 @@ class Stored(NamedTuple):
     questions: tuple[questions.Question, ...] = ()
 
     @classmethod
-    def of(cls, keys: Keys, id: bytes, time: int | None, row: list[Any] | None) -> Stored:
+    def of(
+        cls, keys: Keys, id: bytes, time: int | None, score: bytes | None, row: list[Any] | None
+    ) -> Stored:
         """From a row as contents.lua returns it."""
         if row is None:
             return cls(id, time)
-        field, score, texts, open, *values = row
-        is_right = texts is not None and bool(values)
-        known, sealing = _Values(*values), keys.sealing
-        return cls(id, time, False, is_right, field, score, texts or (), known, open or (), sealing)
+        field, texts, open, values = row
+        is_right = texts is not None and values is not None
+        known = _Values(*values or ())
+        return cls(
+            id, time, score, False, is_right, field, texts or (), known, open or (), keys.sealing
+        )
 
     @property
     def expected(self) -> Expected:
@@ -110,6 +92,14 @@ class Stored(NamedTuple):
         """True if the runs are in the list, as the layouts see it."""
         layout = (self.values.layout or b"")[:4]
         return layout == b"list" or (bool(self.texts) and layout != b"hash")
+
+    @property
+    def lost(self) -> int:
+        """How many runs the list lacks, as after an eviction."""
+        values = self.values
+        if not self.is_list or number(values.length) != len(self.field or b""):
+            return 0
+        return max(0, (number(values.runs) or 0) - len(self.texts))
 
     @property
     def opened(self) -> Stored:
@@ -135,6 +125,8 @@ class Stored(NamedTuple):
         left: Sequence[bytes] = ()
         known = self
         try:
+            if self.lost:
+                raise Damaged(f"{counted(self.lost, 'run')} of its list are missing")
             known = self.opened
             value, runs, end, checksum = _content(known, known.field or b"")
         except Damaged:
@@ -173,12 +165,16 @@ def _read_long(keys: Keys, id: bytes, first: int) -> Operation[Stored]:
 
 
 def _read(keys: Keys, ids: Sequence[bytes], last: int) -> Operation[list[Stored]]:
-    own = [key for id in ids for key in (keys.record(id), keys.runs(id), keys.open(id))]
+    own = [key for id in ids for key in (keys.record(id), keys.open(id))]
     names = _Values._fields
     args = [_REPLY, last, len(names), *names, *ids]
-    call = CONTENTS.call([keys.content(ids[0]), keys.recency(), *own], args)
-    time, *rows = yield Command((call,))
-    return [Stored.of(keys, id, time, row) for id, row in zip(ids, rows, strict=False)]
+    shared = [keys.content(ids[0]), keys.recency()]
+    call = CONTENTS.call([*shared, *own, *map(keys.runs, ids)], args)
+    time, scores, *rows = yield Command((call,))
+    return [
+        Stored.of(keys, id, time, score, row)
+        for id, score, row in zip(ids, scores, rows, strict=False)
+    ]
 
 
 def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, int]:
@@ -189,9 +185,11 @@ def _content(it: Stored, field: bytes) -> tuple[bytes, int | None, int | None, i
         form = number(it.values.length), it.values.crc
         if end is not None and form == (len(field), b"%08x" % checksum):
             return field, documents.runs_before(field, end), end, checksum
+        is_spliced = end is not None and form == (len(field), b"")  # by a script
+        if is_spliced and (values := documents.values_before(field, end or 0)) is not None:
+            return field, len(values), end, checksum
         # In another encoding, `raw` of the document would not be what stands in the field.
-        known = Record("", length=form[0], end=None if form[1] else end)
-        document, value = documents.read(field, known), field
+        document, value = documents.read(field), field
     else:
         document = _joined(it, field).whole()
         value = document.raw
@@ -206,138 +204,3 @@ def _joined(it: Stored, field: bytes) -> Document:
     if not (ours and number(it.values.bytes) == sum(map(len, texts))):
         decoded_runs(texts)  # raises if a run is damaged
     return documents.joined(texts, document)
-
-
-@dataclass(slots=True)
-class Item:
-    """A conversation to restore, and its `outcome`, which is a field of `Counts`.
-
-    It replaces the stored state `instead_of`. One that `is_new` gets the time of the restore. The
-    `document`, None if it is unreadable, is required only for writing.
-    """
-
-    entry: Entry
-    outcome: str
-    instead_of: Expected | None = None
-    is_new: bool = False
-    document: Document | None = None
-
-    @property
-    def has_record(self) -> bool:
-        """False if another program wrote it: it stays without a record, as that left it."""
-        entry = self.entry
-        return self.is_new or entry.facts != NOTHING or entry.expires is not None
-
-
-# What restores a conversation, and the key of the list that has its runs, empty without one.
-Write = tuple[Item, Encoded, bytes]
-
-
-def permission(layout: Layout) -> Command[int]:
-    """Raises `RedisDenied` if the user lacks a permission for any step of a restore."""
-    commands = [*RESTORE.commands, *OVERWRITE.commands, *CONTENTS.commands]
-    commands += [*questions.RESTORE_REPLIES.commands, *_STAGING]
-    commands += [*DERIVE.commands, *_CATCHING_UP] if layout.schema is not None else []
-    return allowed([layout.keys.index, layout.keys.record(b"")], commands)
-
-
-def writing(layout: Layout, items: Sequence[Item]) -> Operation[list[Command[Written]]]:
-    """The commands that write conversations with distinct ids, each of which answers what it wrote.
-
-    The others were not written, because something else is stored there.
-    """
-    fresh: list[Write] = []
-    commands: list[Command[Written]] = []
-    for item in items:
-        encoded, stage = _encoded(layout, item), b""
-        if is_long(encoded.texts):
-            stage = layout.keys.staged(fresh_token())
-            yield from staging(stage, encoded.texts)
-        write = item, encoded, stage
-        if item.instead_of is not None:
-            commands.append(_overwrite(layout, write))
-        elif stage:
-            commands.append(_restore(layout, [write]))
-        else:
-            fresh.append(write)
-    return [_restore(layout, fresh), *commands] if fresh else commands
-
-
-def restore_open_runs(layout: Layout, entries: Sequence[Entry]) -> Operation[None]:
-    """Open the runs of conversations that are there, unless they are known."""
-    calls = [questions.restoring(layout.keys, it.id, it.open) for it in entries if it.open]
-    if calls:
-        yield calls
-
-
-def _restore(layout: Layout, writes: Sequence[Write]) -> Command[Written]:
-    # One script for all is faster than one script each.
-    keys, ids = layout.keys, [item.entry.id for item, _, _ in writes]
-    shared = [keys.content(ids[0]), keys.record(ids[0]), keys.recency(), keys.expiry()]
-    own: list[bytes] = []
-    for item, _, stage in writes:
-        id = item.entry.id
-        own += [keys.record(id), keys.runs(id), keys.ids(id), _owned(layout, item)]
-        own += [stage] if stage else []
-    args = [arg for write in writes for arg in _args(layout, *write)]
-
-    def decoded(reply: bytes) -> Written:
-        return {id for id, answer in zip(ids, reply, strict=True) if answer == ord("1")}
-
-    return Command((RESTORE.call([*shared, keys.call(fresh_token()), *own], args),), decoded)
-
-
-def _overwrite(layout: Layout, write: Write) -> Command[Written]:
-    item, _, stage = write
-    assert item.instead_of is not None
-    id, (owner, *expected) = item.entry.id, item.instead_of
-    keys = [*layout.keys.forgetting(id, owner, fresh_token()), _owned(layout, item)]
-    keys += [stage] if stage else []
-    call = OVERWRITE.call(keys, [id, owner or b"", *expected, *_args(layout, *write)])
-
-    def decoded(reply: Any) -> Written:
-        return reply if names_keys(reply) else {id} if reply == 1 else set()
-
-    return Command((call,), decoded)
-
-
-def _owned(layout: Layout, item: Item) -> bytes:
-    # A script must declare a key even where it will not use it, as without an owner.
-    return layout.keys.recency(item.entry.facts.owner or b"")
-
-
-def _encoded(layout: Layout, item: Item) -> Encoded:
-    entry, document = item.entry, item.document
-    if document is not None and item.has_record:
-        return layout.encoded(document).sealed(layout.sealing, entry.id)
-    if document is not None and layout.sealing is not None:
-        return Encoded(layout.sealing.seal(DOCUMENT, entry.id, entry.value), [], {})
-    sizes = {"bytes": sum(map(len, entry.texts))} if entry.texts else {}
-    return Encoded(entry.value, list(entry.texts), sizes)
-
-
-def _args(layout: Layout, item: Item, encoded: Encoded, stage: bytes) -> list[Any]:
-    """The arguments of restored.lua."""
-    entry, facts, document = item.entry, item.entry.facts, item.document
-    plain, others = "", []
-    if item.has_record:
-        owner, title, *times = facts
-        if layout.sealing is not None and document is not None:
-            title = layout.sealing.seal(TITLE, entry.id, title)
-        known = chain(encoded.record.items(), zip(_TIMES, (*times, entry.expires), strict=True))
-        plain = "".join([f" {name} {value}" for name, value in known if value not in (None, "")])
-        named = ((b"owner", owner), (b"title", title or None))
-        others = [part for pair in named if pair[1] is not None for part in pair]
-    # Only an append to a recent one may still be retried.
-    is_recent = item.is_new or (facts.updated or 0) > (time.time() - _RECENT) * 1000
-    told = encoded.told if document and encoded.texts and is_recent else []
-    score: Any = facts.updated if entry.score is None else entry.score
-    if item.is_new:
-        score = "now"
-    count, texts = len(encoded.texts), encoded.texts
-    if stage:
-        count, texts = -count, []
-    counts = f"{len(others)} {count} {len(told)}"
-    when = f"{'-' if score is None else score} {'-' if entry.expires is None else entry.expires}"
-    head = f"{int(bool(facts.owner))} {when} {counts}{plain}"
-    return [head, entry.id, encoded.field, *others, *texts, *told]

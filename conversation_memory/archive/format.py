@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,7 +27,8 @@ _CHECK = b', "crc32": "'
 _checked = re.compile(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n', re.S).fullmatch
 _value = re.compile(rb'([0-9a-f]{8})", "(value|text|base64)": ').match
 # The usual line up to its value, half as costly to read as JSON.
-_text, _integer = rb'"([ !#-\[\]-~]*)"', rb"(0|[1-9][0-9]{0,14})"
+_text = rb'"([ !#-\[\]-~]*(?:\\[ -~][ !#-\[\]-~]*)*)"'
+_integer = rb"(0|[1-9][0-9]{0,14})"
 _usual = re.compile(
     rb'\{"id": %b(?:, "record": \{(?:"owner": %b, )?(?:"title": %b, )?"created": %b, "updated": %b'
     rb'(?:, "ttl": %b)?\})?(?:, "expires": %b)?(?:, "score": %b)?, "runs": %b, "end": %b()'
@@ -170,12 +171,18 @@ def read_entry(line: bytes) -> Entry:
         return _read_any(line)
     value = line[usual.end() : -2]
     checksum = zlib.crc32(value)
-    id, owner, title, *integers, _, stated = usual.groups()
+    *names, stated = usual.group(1, 2, 3, 12)
+    id, owner, title = [_unescaped(name) if b"\\" in (name or b"") else name for name in names]
     _compare(line[: usual.end(11)], checksum, stated)
+    integers = usual.group(4, 5, 6, 7, 8, 9, 10)
     numbers = [None if number is None else int(number) for number in integers]
     created, updated, ttl, expires, score, runs, end = numbers
     facts = Facts(owner, title or b"", created, updated, ttl)
     return Entry(id, value, checksum, runs, end, facts, expires, score)
+
+
+def _unescaped(text: bytes) -> bytes:
+    return _guarded(str.encode, _guarded(_loads, b'"%b"' % text))
 
 
 def _read_any(line: bytes) -> Entry:
@@ -199,22 +206,20 @@ def _compare(head: bytes, checksum: int, stated: bytes) -> None:
 
 def _head(entry: Entry) -> str:
     """The members in front of the checksum, put together by hand: json.dumps costs three times."""
-    id, _, _, runs, end, facts, expires, score, texts, _ = entry
-    members = [_named("id", id)]
+    id, _, _, runs, end, facts, expires, score, texts, open = entry
+    head = "{" + _named("id", id)
     if facts != NOTHING:
         owner, title, *times = facts
-        record = [] if owner is None else [_named("owner", owner)]
-        if title:
-            record.append(_named("title", title))
-        record += _numbers(_FACTS, times)
-        members.append(f'"record": {{{", ".join(record)}}}')
-    members += _numbers(_NUMBERS, (expires, score, runs, end))
+        record = "" if owner is None else ", " + _named("owner", owner)
+        record += ", " + _named("title", title) if title else ""
+        head += f', "record": {{{(record + _numbers(_FACTS, times))[2:]}}}'
+    head += _numbers(_NUMBERS, (expires, score, runs, end))
     if texts:
         elements = ", ".join(f"{{{_named('text', text)}}}" for text in texts)
-        members.append(f'"list": [{elements}]')
-    if entry.open:
-        members.append(f'"open": [{", ".join(map(_open, entry.open))}]')
-    return "{" + ", ".join(members)
+        head += f', "list": [{elements}]'
+    if open:
+        head += f', "open": [{", ".join(map(_open, open))}]'
+    return head
 
 
 def _open(it: Question) -> str:
@@ -239,9 +244,12 @@ def _is_number(value: Any) -> bool:
     return type(value) is int and 0 <= value < _LATEST
 
 
-def _numbers(names: Iterable[str], values: Iterable[int | None]) -> list[str]:
-    pairs = zip(names, values, strict=True)
-    return [f'"{name}": {value}' for name, value in pairs if value is not None]
+def _numbers(names: Sequence[str], values: Sequence[int | None]) -> str:
+    members = ""
+    for name, value in zip(names, values, strict=True):
+        if value is not None:
+            members += f', "{name}": {value}'
+    return members
 
 
 def _entry(head: dict[str, Any], kind: bytes, value: bytes, checksum: int) -> Entry:

@@ -27,8 +27,9 @@ from ..redis_io.step_kinds import Ahead
 from ..search.reindex import catch_up
 from .archive import Source
 from .counts import EXAMPLES, WRITTEN, Counts
-from .entries import Item, Stored, Written, permission, read, restore_open_runs, writing
+from .entries import Stored, read
 from .format import Entry, Malformed
+from .items import Item, Written, permission, restore_open_runs, writing
 
 POLICIES = ("fail", "skip", "replace", "newest")
 

@@ -47,10 +47,10 @@ def pipeline_of(client: Any, calls: Sequence[Call]) -> Any:
     """A pipeline of calls, which returns each reply as it was sent."""
     # MULTI and EXEC are among the calls: redis-py's own transaction quotes the arguments of a
     # rejected call in its error, and decodes replies that must stay bytes.
-    kind = AsyncPipeline if isinstance(client, redis.asyncio.Redis) else SyncPipeline
-    pipeline = kind(client.connection_pool, {}, False, None)
-    for call in calls:
-        pipeline.execute_command(*call)
+    is_sync = type(client) is redis.Redis or not isinstance(client, redis.asyncio.Redis)
+    kind = SyncPipeline if is_sync else AsyncPipeline
+    pipeline: Any = kind(client.connection_pool, {}, False, None)
+    pipeline.command_stack = [(call, {}) for call in calls]
     return pipeline
 
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from ..documents import Document
 from ..encryption.sealing import RUN
 from ..redis_io.message_pack import packed
-from ..runs import Run
+from ..runs import Run, lenient
 from .passages import passages
 from .schema import Schema
 from .shared_texts import MARK, shared
@@ -148,8 +148,7 @@ class Documents:
         removed += len(known) - len(texts) + len(missing)
         if Steps.is_needed(len(missing), removed, len(texts)):
             return self.in_steps(document, before)
-        documents = [self._document(Run.from_text(it), it, before.get(it)) for it in missing]
-        return self._pack(documents, (), [*texts], self.facets(document))
+        return self._pack(self._made(missing, before), (), [*texts], self.facets(document))
 
     def by_suffix(self, document: Document) -> dict[bytes, bytes]:
         """The runs of a document by suffix()."""
@@ -167,7 +166,7 @@ class Documents:
     def step(
         self,
         document: Document,
-        texts: Iterable[bytes] = (),
+        texts: Sequence[bytes] = (),
         removed: Sequence[bytes] = (),
         seen: bytes | None = None,
         before: Mapping[bytes, bytes] = MappingProxyType({}),
@@ -177,7 +176,7 @@ class Documents:
         `seen` is `indexed` of the record, which must not have changed; None for a write of all
         runs, which the steps follow.
         """
-        documents = [self._document(Run.from_text(it), it, before.get(it)) for it in texts]
+        documents = self._made(texts, before)
         return self._pack(documents, removed, b"", self.facets(document), seen)
 
     def last_step(self, document: Document, count: int, seen: bytes) -> bytes:
@@ -219,6 +218,10 @@ class Documents:
 
     def _all_suffixes(self, texts: Iterable[bytes]) -> list[bytes]:
         return [suffix for text in texts for suffix in self.suffixes(text)]
+
+    def _made(self, texts: Sequence[bytes], before: Mapping[bytes, bytes]) -> list[list[bytes]]:
+        pairs = zip(lenient(texts), texts, strict=True)
+        return [self._document(run, text, before.get(text)) for run, text in pairs]
 
     def _document(self, run: Run, text: bytes, old: bytes | None = None) -> list[bytes]:
         """Suffix, suffixes of the documents whose time it keeps, then field, value, field, value, …

@@ -10,8 +10,8 @@ know. None of these is a letter, so that words and their positions stay the same
 
 import re
 from collections.abc import Sequence
-from json.encoder import encode_basestring
 
+from ..wire import literals
 from .tokens import END, MAX_LETTERS
 
 MARK = b"\x01"  # JSON texts have no control characters
@@ -48,14 +48,12 @@ _long = re.compile(rf"[0-9A-Za-z]{{{MAX_LETTERS + 1}}}").search
 def shared(stored: bytes, texts: Sequence[str]) -> tuple[bytes, bytes] | None:
     """`w` and `run` of a document, from the JSON text of its run; None if it needs two copies."""
     shown, rest, position = [], [], 0
-    for text in texts:
-        literal = encode_basestring(text)
-        short = literal[1:-1]
+    for sought in literals(texts):
+        short = sought[1:-1].decode()
         if not short.isascii() or "\\" in short or "_" in short or "~" in short:
             short = _special(_code_of, short)
         if _differs(short):
             return None
-        sought = literal.encode()
         start = stored.find(sought, position)
         if start < 0:
             return None

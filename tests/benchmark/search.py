@@ -1,5 +1,9 @@
 """Searching 100,000 runs, beside the bare FT.SEARCH of the same query.
 
+The floor returns the texts of the runs. It tells neither which conversations they are from now nor
+whether these still exist. The floor with titles reads the owner and the title of each conversation
+in a second round trip, as a page with results needs them.
+
 The texts are made up of words as frequent as in English; or real ones, from the file of dialogues
 that DIALOGUES names (see example_project/chat/dialogues.py), several turns to a run.
 """
@@ -91,7 +95,7 @@ def reads(index: ConversationIndex, bare: redis.Redis, words: Counter[str]) -> N
     rare = [word for word, count in by_count if count < 30][0]
     whose = int(index.search(rare)[0].owner)
     tag = bare.hget("{searched}:owners", whose).decode()
-    rows = []
+    ids, rows = bare.hgetall("{searched}:tokens"), []
     for name, text, owner in (
         ("rare word", rare, None),
         ("rare word, of one owner", rare, whose),
@@ -101,17 +105,17 @@ def reads(index: ConversationIndex, bare: redis.Redis, words: Counter[str]) -> N
         ("two words", f"{common} {middle}", None),
         ("phrase", f'"{common} {middle}"', None),
     ):
-        rows += row(index, bare, name, text, owner, f"@o:{{{tag}}} " if owner else "")
+        rows += row(index, bare, ids, name, text, owner, f"@o:{{{tag}}} " if owner else "")
     table("Search: medians in microseconds, 20 hits a page", COLUMNS, rows)
 
 
-def row(index, bare, name, text, owner, scope) -> list[tuple[str, ...]]:
+def row(index, bare, ids, name, text, owner, scope) -> list[tuple[str, ...]]:
     phrase = text.startswith('"')
     query = scope + (
         f"@w:({text})" if phrase else " ".join(f"@w:({word})" for word in text.split())
     )
     call = ("FT.SEARCH", index._layout.schema.name, query, "LIMIT", 0, 20, "DIALECT", 2)
-    returned = ("RETURN", 2, "t", "w")
+    returned = ("RETURN", 3, "t", "w", "c")
     total = index.search(text, owner=owner).total
     calls = {
         "floor": lambda: said(bare.execute_command(*call, "WITHSCORES", *returned)),
@@ -120,9 +124,14 @@ def row(index, bare, name, text, owner, scope) -> list[tuple[str, ...]]:
         "floor by time": lambda: said(
             bare.execute_command(*call, "SORTBY", "t", "DESC", *returned)
         ),
+        "floor with titles": lambda: titled_rows(
+            bare, ids, bare.execute_command(*call, "WITHSCORES", *returned)
+        ),
+        "titles": lambda: titled_hits(index.search(text, owner=owner)),
         "snippets": lambda: [hit.snippet_html for hit in index.search(text, owner=owner)],
     }
     assert calls["floor"]() == calls["ours"]()
+    assert calls["floor with titles"]() == calls["titles"]()
     times, spent = interleaved(calls, 60), processor_times(bare, calls)
 
     def line(what: str, ours: str, floor: str = "floor", target: str = "") -> tuple[str, ...]:
@@ -132,20 +141,44 @@ def row(index, bare, name, text, owner, scope) -> list[tuple[str, ...]]:
 
     return [
         line(name, "ours", target="1.5"),
+        line("  with titles", "titles", "floor with titles"),
         line("  by time", "by time", "floor by time"),
         line("  with snippets", "snippets"),
     ]
 
 
+def rows_of(reply: Any) -> list[dict[bytes, bytes]]:
+    if isinstance(reply, dict):
+        return [row[b"extra_attributes"] for row in reply[b"results"]]
+    # With scores, or without.
+    flat = [row for row in reply[1:] if isinstance(row, list)]
+    return [dict(zip(row[::2], row[1::2], strict=True)) for row in flat]
+
+
 def said(reply: Any) -> list[list[str]]:
-    """What a user needs of a bare reply: the texts of the runs."""
-    if not isinstance(reply, dict):
-        rows = [dict(zip(row[::2], row[1::2], strict=True)) for row in reply[3::3]]
-    else:
-        rows = [row[b"extra_attributes"] for row in reply[b"results"]]
+    """The texts of the runs of a bare reply."""
     # The texts of this benchmark hold nothing that has a code in them.
-    return [row[b"w"].decode().split(" _ ") for row in rows]
+    return [row[b"w"].decode().split(" _ ") for row in rows_of(reply)]
 
 
 def texts(results: Any) -> list[list[str]]:
     return [[hit.run.input.text, hit.run.output.text] for hit in results]
+
+
+def titled_rows(bare, ids: dict[bytes, bytes], reply: Any) -> list[list[str]]:
+    """said(), and of each run the conversation, its owner and its title."""
+    found = [ids[row[b"c"]] for row in rows_of(reply)]
+    names = [*dict.fromkeys(found)]
+    pipeline = bare.pipeline(transaction=False)
+    for id in names:
+        pipeline.hmget(b"{searched}:record:%b" % id, "owner", "title")
+    facts = dict(zip(names, pipeline.execute(), strict=True))
+    known = [[id.decode(), *(fact.decode() for fact in facts[id])] for id in found]
+    return [[*of_run, *about] for of_run, about in zip(said(reply), known, strict=True)]
+
+
+def titled_hits(results: Any) -> list[list[str]]:
+    return [
+        [*said, hit.conversation_id, hit.owner, hit.title]
+        for said, hit in zip(texts(results), results, strict=True)
+    ]

@@ -1,0 +1,47 @@
+"""The two forms of stored runs, changed into each other: many at a time as one by one."""
+
+import json
+from json.encoder import encode_basestring
+from unittest import mock
+
+from django.test import SimpleTestCase
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conversation_memory import Run, wire
+from conversation_memory.runs import list_texts, wire_texts
+
+from .strategies import run_dicts, run_texts, texts
+
+LOADED = run_texts.map(lambda text: Run.from_text(text.encode("utf-8", "surrogatepass")))
+RUNS = st.lists(run_dicts.map(Run.from_dict) | LOADED | st.builds(Run, texts, texts), max_size=4)
+
+
+class FormTests(SimpleTestCase):
+    @given(RUNS)
+    def test_many_runs_change_their_form_as_each_of_them_does(self, runs):
+        stored = [run.to_list() for run in runs] + [run.to_wire() for run in runs]
+        alone = [*map(Run.from_text, stored)]
+        for readers in (wire._readers, [json.loads]):  # with orjson, and without it
+            with mock.patch.object(wire, "_readers", readers):
+                assert wire_texts(stored) == [run.to_wire() for run in alone]
+                assert list_texts(stored) == [run.to_list() for run in alone]
+
+    def test_plain_runs_change_their_form_and_back(self):
+        for text in ("a", "", 'a "quote"\n\\', "…🚣\x01", "\ud800", '", "output": {"'):
+            with self.subTest(text):
+                run = Run(text, text, id=text or "x")
+                assert wire_texts([run.to_list()]) == [run.to_wire()]
+                assert list_texts([run.to_wire()]) == [run.to_list()]
+
+    def test_a_run_that_is_damaged_keeps_its_text(self):
+        for text in (b'["a","b"', b"{}", b'["a",1,"c"]', b'["a","b","c","d","e"]', b"[[]]", b""):
+            with self.subTest(text):
+                assert wire_texts([text]) == list_texts([text]) == [text]
+
+    @given(st.lists(texts, max_size=3))
+    def test_strings_are_written_alike_with_and_without_orjson(self, strings):
+        found = wire.literals(strings)
+        with mock.patch.object(wire, "_string", lambda text: encode_basestring(text).encode()):
+            assert wire.literals(strings) == found
+        assert [*map(json.loads, found)] == strings
