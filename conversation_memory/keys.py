@@ -36,9 +36,12 @@ def decode(name: bytes) -> str:
     return name.decode("utf-8", _ERRORS)
 
 
-def shard_name(index: str, number: int) -> str:
-    """The index that is shard `number` of `index`."""
-    return f"{index}:{number:02d}"
+def shard_name(index: str, spread: str, number: int) -> str:
+    """The index that is shard `number` of `index`; `spread` is the number of its shards.
+
+    That has `.2` behind it where the index had the same number before, and so on.
+    """
+    return f"{index}:{spread}:{number:02d}"
 
 
 def shard_number(conversation_id: bytes, shards: int) -> int:
@@ -50,10 +53,11 @@ class Keys:
     """The keys of one index, which share the slot of the index.
 
     `name` is the index as text, `index` the key of its hash, `root` the prefix of all other keys.
-    `sealing` encrypts the values under these keys, None if they are not encrypted.
+    `sealing` encrypts the values under these keys, None if they are not encrypted. An index that
+    `is_leaving` is a closed shard, whose hash has another name.
     """
 
-    __slots__ = ("index", "name", "root", "sealing")
+    __slots__ = ("index", "is_leaving", "name", "root", "sealing")
 
     def __init__(self, index: str, sealing: Sealing | None = None):
         if not index or "{" in index or "}" in index:
@@ -62,14 +66,31 @@ class Keys:
         self.index = encode(index)
         self.root = b"{" + self.index + b"}:"  # the prefix of every key of ours
         self.sealing = sealing
+        self.is_leaving = False
 
     def content(self, conversation_id: bytes) -> bytes:
         """Hash: conversation id -> document. The only key that Griptape knows."""
         return self.index
 
+    def leave(self) -> None:
+        """Be the keys of a shard that is closed."""
+        self.index, self.is_leaving = self.leaving(), True
+
     def shards(self) -> bytes:
         """String: the number of shards, where the hash would be of an index that has none."""
-        return self.index
+        return encode(self.name)
+
+    def leaving(self) -> bytes:
+        """Hash: that of the index, while its conversations move into other shards."""
+        return self.root + b"leaving"
+
+    def arrived(self) -> bytes:
+        """Set: what has moved into this shard, until all has; `over` is a string then."""
+        return self.root + b"arrived"
+
+    def arriving(self, token: bytes, part: bytes) -> bytes:
+        """A part of what moves into this shard, before it is there; kept for five minutes."""
+        return self.root + b"arriving:" + token + b":" + part
 
     def record(self, conversation_id: bytes) -> bytes:
         """Hash: owner, title, created, updated, runs, version and fields of the scripts."""

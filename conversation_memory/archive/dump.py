@@ -95,6 +95,7 @@ class Dump:
 
     def _read(self, ids: Sequence[bytes]) -> Operation[list[Stored]]:
         """The first of some conversations; see read()."""
+        self.index._check_moved()
         parts = self.index._split(ids)
         found = yield from self.index._each(
             lambda shard: read(shard._layout.keys, parts[shard]), [*parts], is_read=True
@@ -104,6 +105,7 @@ class Dump:
 
     def _select(self, ids: Ids) -> Operation[str]:
         """Put the selected ids into `ids`. Returns the version of the server."""
+        self.index._check_moved()
         parts = self.index._split(map(encode, self.selection.ids or ()))
         shards = None if self.selection.ids is None else [*parts]
         yield from self.index._each(

@@ -95,6 +95,7 @@ class Restore:
 
     def _restore(self, progress: Progress) -> Operation[Counts]:
         yield (yield Ahead(self._check_sizes))
+        self.index._check_moved()
         stored = sum((yield from self.index._each(_prepare)))
         if self.on_conflict == "fail" and stored:
             self._check_conflicts((yield from self._foresee(bool)))
@@ -145,6 +146,7 @@ class Restore:
         counts = Counts()
         read_on = Ahead(partial(next, self._batches(counts), None))
         while batch := (yield (yield read_on)):
+            self.index._check_moved()
             parts = self.index._split(batch)
             for part in (yield from self.index._each(write, [*parts])):
                 counts.include(part)
@@ -220,6 +222,7 @@ class Restore:
 
     def _decided(self, batch: Batch) -> Operation[list[Item]]:
         """Compare a batch with what is stored."""
+        self.index._check_moved()
         parts = self.index._split(batch)
         decided = yield from self.index._each(
             lambda shard: self._decided_in(shard, {id: batch[id] for id in parts[shard]}),

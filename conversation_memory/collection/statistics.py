@@ -27,7 +27,7 @@ _FIELDS_WEIGHED = 50
 _KEYS_A_STEP = 10_000
 _MOST_STEPS = 100
 
-_shard = re.compile(r"(.+):\d{2,3}", re.DOTALL | re.ASCII).fullmatch
+_shard = re.compile(r"(.+):\d+(?:\.\d+)?:\d{2,3}", re.DOTALL | re.ASCII).fullmatch
 
 
 @dataclass(frozen=True, slots=True)

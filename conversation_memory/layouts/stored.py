@@ -66,9 +66,10 @@ class StoredConversation(ConversationFailures, ABC):
         self.index_state = IndexState(self.schema) if self.schema else None
 
     def share_keys(self, other: StoredConversation) -> None:
-        """Use the keys that `other` has fetched, which has the same ENCRYPTION."""
+        """Encrypt as `other` does, with the keys that it has fetched and for the same index."""
         if self.sealing is not None and other.sealing is not None:
             self.sealing.keyring = other.sealing.keyring
+            self.sealing.index = other.sealing.index  # so that a value may move to another shard
 
     def _snapshot(self, ref: ConversationRef, *, digested: bool = False) -> Operation[Snapshot]:
         """The stored state; blank if the conversation has expired."""

@@ -169,7 +169,8 @@ class Replies:
         """Add a chunk, and extend the lease when half of it is over."""
         keys, args = self._last(self.ref, run_id)
         own = [token, lease, number, self._texts(run_id).stored(CHUNK, write_text(text))]
-        answer = yield Command((ADD.call(keys, [*own, *args]),))
+        content = self._keys.content(self.ref.id)
+        answer = yield Command((ADD.call([content, *keys], [*own, *args]),))
         if answer != 1:
             raise self.error(run_id, answer.decode())
 

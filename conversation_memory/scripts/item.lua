@@ -1,10 +1,11 @@
 -- needs: common
 -- Put an item into a namespace of a store, or delete it.
--- KEYS  items of the namespace, namespaces
+-- KEYS  items of the namespace, namespaces, content
 -- ARGV  namespace, key, text ('' deletes), how long it is kept (ms, 0 for ever), 1 if items are encrypted
 -- Returns 1, or {'sealed', key} for an alias that has no key for the item there is.
 -- An item is 'created updated lifetime deadline text', times in ms and 0 for none.
 local items, namespaces = unpack(KEYS)
+redis.call('HLEN', KEYS[3])  -- fails in a shard that is closed
 local namespace, key, text, lifetime, seals = unpack(ARGV)
 redis.call('ZCARD', namespaces)
 local now, before = clock(), redis.call('HGET', items, key)

@@ -1,8 +1,9 @@
 -- needs: common
 -- Items of a store were read: those with a lifetime live on, and those past it are deleted.
--- KEYS  items of the namespace, namespaces
+-- KEYS  items of the namespace, namespaces, content
 -- ARGV  namespace, then keys
 local items, namespaces = unpack(KEYS)
+redis.call('HLEN', KEYS[3])  -- fails in a shard that is closed
 redis.call('ZCARD', namespaces)
 local now = clock()
 for i = 2, #ARGV do

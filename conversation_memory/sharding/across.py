@@ -97,26 +97,44 @@ class Answers(Generic[T]):
 class Across(Elsewhere, Generic[T]):
     """Runs `ask(shard)` for each of the shards. Yielding it returns their `Answers`.
 
-    One `is_read` may be asked again, and that of all shards of a server is sent together.
+    One `is_read` may be asked again, and that of all shards of a server is sent together. Shards
+    that everything leaves are asked before the others, so that nothing is missed on its way. `name`
+    stands for the method that is running.
     """
 
-    def __init__(self, shards: Sequence[ConversationIndex], ask: Ask[T], *, is_read: bool = False):
-        self._shards, self._ask, self._is_read = shards, ask, is_read
+    def __init__(
+        self,
+        shards: Sequence[ConversationIndex],
+        ask: Ask[T],
+        *,
+        is_read: bool = False,
+        name: str = "",
+    ):
+        self._shards, self._ask, self._is_read, self._name = shards, ask, is_read, name
         self._answers: Answers[T] = Answers()
         self._is_stopped = False
 
     @sensitive
     def take(self) -> Answers[T]:
-        parts, alone = self._parts(attrgetter("_connection.client"))
+        for shards in self._in_order():
+            self._take_some(shards)
+        return self._sorted()
+
+    def _take_some(self, shards: Part) -> None:
+        parts, alone = self._parts(shards, attrgetter("_connection.client"))
         outcomes = self._take_together(parts)
         while parts or alone:
             outcomes += self._take_all(alone)
             parts, alone, outcomes = [], self._settled([*parts, *alone], outcomes), []
-        return self._sorted()
 
     @sensitive
     async def atake(self) -> Answers[T]:
-        together, alone = self._parts(attrgetter("_connection.async_client"))
+        for shards in self._in_order():
+            await self._atake_some(shards)
+        return self._sorted()
+
+    async def _atake_some(self, shards: Part) -> None:
+        together, alone = self._parts(shards, attrgetter("_connection.async_client"))
         parts = [*together, *alone]
         room = asyncio.Semaphore(_MOST)
 
@@ -134,16 +152,21 @@ class Across(Elsewhere, Generic[T]):
                 await asyncio.wait(tasks)
                 raise
             parts = self._settled(parts, outcomes)
-        return self._sorted()
+
+    def _in_order(self) -> list[Part]:
+        leaving = [shard for shard in self._shards if shard._layout.keys.is_leaving]
+        if not leaving:
+            return [self._shards]
+        return [leaving, [shard for shard in self._shards if not shard._layout.keys.is_leaving]]
 
     def _parts(
-        self, client: Callable[[ConversationIndex], Any]
+        self, shards: Part, client: Callable[[ConversationIndex], Any]
     ) -> tuple[Sequence[Part], Sequence[Part]]:
         """The shards of each node, which are asked together, and those to be asked one by one."""
         if not self._is_read:
-            return [], [(shard,) for shard in self._shards]
+            return [], [(shard,) for shard in shards]
         parts: dict[Hashable, list[ConversationIndex]] = {}
-        for shard in self._shards:
+        for shard in shards:
             parts.setdefault(node_of(client(shard)), []).append(shard)
         # Of a node that has failed, each shard has to find out by itself who serves it now.
         alone = parts.pop(None, [])
@@ -169,19 +192,19 @@ class Across(Elsewhere, Generic[T]):
                 raise
 
     def _job(self, part: Part) -> Job:
-        name, shard = _method.get(), part[0]
+        name, shard = self._name or _method.get(), part[0]
         asked = shard._asked(self._operation(part), may_lag=shard._may_lag(name))
         return Job(shard._client(name), asked, shard.alias)
 
     def _take(self, part: Part) -> list[T] | ConversationMemoryError:
-        name = _method.get()
+        name = self._name or _method.get()
         try:
             return part[0]._perform(part[0]._client(name), self._operation(part), name)
         except ConversationMemoryError as error:
             return error
 
     async def _atake(self, part: Part) -> list[T] | ConversationMemoryError:
-        name = _method.get()
+        name = self._name or _method.get()
         try:
             client = part[0]._async_client(name)
             return await part[0]._aperform(client, self._operation(part), name)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..drivers import RedisConversationMemoryDriver, new_ref
 from ..exceptions import ConversationConflict
+from ..indexes import ConversationIndex
 from ..keys import Id, encode
 from ..redis_io.operations import Operation, T
 from ..search.request import Request
@@ -35,9 +36,9 @@ class ShardDriver(RedisConversationMemoryDriver):
     ) -> Operation[RedisConversationMemoryDriver]:
         fork = copy(self)
         fork._seen = self._seen.at(new_ref(new_id, None, None).id)
-        shard = self._whole.shard_of(fork._seen.id)
-        fork._connection, fork._layout = shard._connection, shard._layout
         runs, metadata = yield from self._layout.until(self._ref, until)
+        shard = self._whole.shard_of(fork._seen.id)
+        fork.move_into(shard)
         stored = fork._layout.store(fork._ref, runs, metadata, "0-absent")
         answers: Answers[Any] = yield Across([shard], lambda _: fork._asked(stored, may_lag=False))
         answers.all()
@@ -45,11 +46,15 @@ class ShardDriver(RedisConversationMemoryDriver):
 
     def _rename(self, new_id: Id) -> Operation[None]:
         shard = self._whole.shard_of(new_id)
-        if shard.name != self.index:
+        if shard is not self._whole.shard_of(self._seen.id):
             reason = f"cannot get an id of another shard ({shard.name}): fork it, then delete it"
             where = {"index": self.index, "conversation_id": self.conversation_id}
             raise ConversationConflict(reason, alias=self.alias, **where)
         return super()._rename(encode(new_id))
+
+    def move_into(self, shard: ConversationIndex) -> None:
+        """Be the driver of the conversation in another shard."""
+        self._connection, self._layout = shard._connection, shard._layout
 
     def _searched(self, request: Request) -> Operation[SearchResults]:
         """The conversations of an owner are in all shards."""
@@ -59,7 +64,7 @@ class ShardDriver(RedisConversationMemoryDriver):
         return answers.all()[0]
 
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
-        return super()._asked(self._whole.checked(operation), may_lag=may_lag)
+        return super()._asked(self._whole.following(self, operation), may_lag=may_lag)
 
     def to_dict(self) -> dict[str, Any]:
         """See RedisConversationMemoryDriver."""

@@ -70,22 +70,20 @@ class Position:
 
 
 class ShardedEngine(Engine):
-    """See Engine: a search asks all of the `shards`."""
+    """See Engine: a search asks all shards."""
 
-    def __init__(
-        self, layout: Layout, listing: ShardedListing, shards: Sequence[ConversationIndex]
-    ):
+    def __init__(self, layout: Layout, listing: ShardedListing):
         super().__init__(layout, listing)
-        self._sharded, self._shards = listing, shards
+        self._sharded = listing
 
     def search(self, request: Request) -> Operation[SearchResults]:
-        shards = self._of(request)
+        shards = yield from self._of(request)
         if request.is_hopeless or len(shards) == 1:
             answers: Answers[SearchResults] = yield Across(
                 shards[:1], lambda shard: shard._engine.search(request)
             )
             return answers.all()[0]
-        positions = dict(zip(shards, self._positions(request.cursor), strict=True))
+        positions = dict(zip(shards, _positions(request.cursor, len(shards)), strict=True))
         page = yield from self._found(replace(request, suggests=False), positions)
         is_first = request.cursor == Cursor()
         if page.total or page.scanned or request.query.is_blank or not is_first:
@@ -101,11 +99,14 @@ class ShardedEngine(Engine):
     ) -> Operation[SearchResults]:
         """A page. Each shard is asked for its share at first, and seldom for more."""
         asked = [shard for shard in positions if not positions[shard].is_end]
-        first = replace(request, limit=self._share(request))
+        first = replace(request, limit=self._share(request, len(positions)))
         answers: Answers[SearchResults] = yield self._across(asked, first, positions)
         if asked:
             answers.some()
-        if more := _exhausted(request, positions, answers):
+        more = _exhausted(request, positions, answers)
+        if any(shard._layout.keys.is_leaving for shard in more):
+            more = [*answers.results]  # or what moves now would be missed
+        if more:
             answers.update((yield self._across(more, request, positions)))
         return _page(request, positions, answers)
 
@@ -125,31 +126,36 @@ class ShardedEngine(Engine):
 
         return Across(shards, ask, is_read=True)
 
-    def _share(self, request: Request) -> int:
+    def _share(self, request: Request, shards: int) -> int:
         # A scan would read twice, and other totals are the less exact the less is asked for.
         is_divided = self._layout.schema and request.is_exact and request.vector is None
-        return share_of(request.limit, len(self._shards)) if is_divided else request.limit
+        return share_of(request.limit, shards) if is_divided else request.limit
 
     def _counts(self, request: Request, grouping: Grouping) -> Operation[tuple[Counts, Reasons]]:
+        shards = yield from self._of(request)
         answers: Answers[tuple[Counts, Reasons]] = yield Across(
-            self._of(request), lambda shard: shard._engine._counts(request, grouping), is_read=True
+            shards, lambda shard: shard._engine._counts(request, grouping), is_read=True
         )
         found = answers.some()
         total: Counts = sum((counts for counts, _ in found), Counter())
         return total, _merged((reasons for _, reasons in found), answers)
 
-    def _of(self, request: Request) -> Sequence[ConversationIndex]:
+    def _of(self, request: Request) -> Operation[Sequence[ConversationIndex]]:
         """The shards that may have hits."""
-        id = request.filters.conversation
-        return self._shards if id is None else [self._sharded.shard_of(id)]
+        id, move = request.filters.conversation, self._sharded.move
+        if id is None:
+            return move.shards
+        yield from move.arrived([id])
+        return [move.home(id)]
 
-    def _positions(self, cursor: Cursor) -> list[Position]:
-        if cursor == Cursor():
-            return [Position()] * len(self._shards)
-        positions = [*map(Position.parse, cursor.shards.split("~"))]
-        if len(positions) != len(self._shards):
-            raise ValueError("This is a cursor of a search in another number of shards.")
-        return positions
+
+def _positions(cursor: Cursor, shards: int) -> list[Position]:
+    if cursor == Cursor():
+        return [Position()] * shards
+    positions = [*map(Position.parse, cursor.shards.split("~"))]
+    if len(positions) != shards:
+        raise ValueError("This is a cursor of a search in another number of shards.")
+    return positions
 
 
 def _page(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -23,16 +22,16 @@ from ..collection.statistics import SAMPLE, Statistics, statistics
 from ..collection.summaries import Summary
 from ..drivers import RedisConversationMemoryDriver, new_ref
 from ..exceptions import ConversationMemoryError
-from ..health import Health
+from ..health import Health, HealthFinding
 from ..indexes import ConversationIndex
-from ..keys import Id, encode, shard_name
+from ..keys import Id, encode
 from ..maintenance import logger
 from ..records import page_limit
 from ..redis_io.operations import Operation, T
 from ..replies.open_runs import OpenRun
 from ..search.reindex import Failure, Reindexing
 from ..search_index.index_state import SearchState
-from .across import Across, Answers, Ask, running
+from .across import Across, Answers, Ask
 from .merging import (
     Running,
     added,
@@ -43,14 +42,14 @@ from .merging import (
     whole_statistics,
 )
 from .numbering import Numbering
-from .routing import finder, routed
-from .shard_count import check_shards
+from .resharding import ReshardedIndex, nothing
+from .shard_count import WHOLE
 from .shard_driver import ShardDriver
 from .sharded_engine import ShardedEngine
 from .sharded_listing import ShardedListing, in_order
 
 
-class ShardedIndex(ConversationIndex):
+class ShardedIndex(ReshardedIndex):
     """A named collection of conversations, which are in the indexes `shards`.
 
     See ConversationIndex: its methods ask all shards and merge their answers.
@@ -58,23 +57,8 @@ class ShardedIndex(ConversationIndex):
 
     def __init__(self, settings: conf.IndexSettings):
         super().__init__(settings)
-        names = [shard_name(self.name, number) for number in range(settings.shards)]
-        own = [replace(settings, index=name, shards=1) for name in names]
-        self._shards = tuple(map(ConversationIndex, own))
-        for shard in self._shards:
-            shard._layout.telemetry = self._layout.telemetry  # which has the name of the index
-            shard._layout.share_keys(self._layout)
-        self._listing = self._sharded = ShardedListing(self._layout, self._shards)
-        self._engine = ShardedEngine(self._layout, self._sharded, self._shards)
-        self._find = finder(self._shards)
-        self._is_checked = False
-
-    @property
-    def shards(self) -> Sequence[ConversationIndex]:
-        return self._shards
-
-    def shard_of(self, conversation_id: Id) -> ConversationIndex:
-        return self._sharded.shard_of(encode(conversation_id))
+        self._listing = self._sharded = ShardedListing(self._layout, lambda: self._move)
+        self._engine = ShardedEngine(self._layout, self._sharded)
 
     def driver(
         self,
@@ -103,10 +87,11 @@ class ShardedIndex(ConversationIndex):
         return Extent(sum(it.conversations for it in found), sum(it.unlisted for it in found))
 
     def _numbered(self, span: Span, offset: int, limit: int) -> Operation[tuple[int, list[bytes]]]:
-        return Numbering(self._sharded, self._shards, span).page(offset, limit)
+        numbering = Numbering(self._sharded, self._move.shards, span)
+        return (yield from numbering.page(offset, limit))
 
     def _statistics(self, edges: Sequence[int] = ()) -> Operation[Statistics]:
-        sampled = -(-SAMPLE // len(self._shards))
+        sampled = -(-SAMPLE // len(self._move.shards))
 
         def measure(shard: ConversationIndex) -> Operation[Statistics]:
             return statistics(shard._layout.keys, edges, sampled)
@@ -123,15 +108,28 @@ class ShardedIndex(ConversationIndex):
 
     def _search_state(self) -> Operation[SearchState]:
         answers: Answers[SearchState] = yield Across(
-            self._shards, lambda shard: shard._search_state(), is_read=True
+            self._move.shards, lambda shard: shard._search_state(), is_read=True
         )
         return whole_state(answers)
 
     def _examined(self) -> Operation[Health]:
         answers: Answers[Health] = yield Across(
-            self._shards, lambda shard: shard._examined(), is_read=True
+            self._move.shards, lambda shard: shard._examined(), is_read=True
         )
-        return whole_health(answers)
+        health = whole_health(answers)
+        return Health(tuple(self._with_spread(finding) for finding in health.findings))
+
+    def _with_spread(self, finding: HealthFinding) -> HealthFinding:
+        """The finding about the size also tells that the shards are others than SHARDS says."""
+        spread, wanted = self._move.spread, self.settings.shards
+        if finding.name != "size" or str(spread) == spread.now and spread.number == wanted:
+            return finding
+        has = "has no shards" if spread.now == WHOLE else f"has {spread.number} shards"
+        if spread.before:
+            has = f"is being moved into {spread.number} shards"
+        detail = f"The index {has}, and SHARDS is {wanted}."
+        hint = f"Run convertconversations --shards {wanted}, again if it was interrupted."
+        return HealthFinding("size", "warning", detail, hint)
 
     def _copies(self) -> Operation[erasure.Copies]:
         return whole_copies((yield from self._each(lambda shard: shard._copies())))
@@ -139,12 +137,13 @@ class ShardedIndex(ConversationIndex):
     # One conversation, or some of each shard.
 
     def _unfinished(self, conversation_id: Id) -> Operation[Unfinished]:
-        return self._sharded._at(
-            self.shard_of(conversation_id), lambda shard: shard._unfinished(conversation_id)
-        )
+        id = encode(conversation_id)
+        return self._sharded.at_home(id, lambda shard: shard._unfinished(id))
 
     def _delete(self, *conversation_ids: Id) -> Operation[int]:
-        parts = self._split(map(encode, conversation_ids))
+        ids, move = [*map(encode, conversation_ids)], self._move
+        yield from move.arrived(ids)
+        parts = move.split(ids)
         return sum((yield from self._each(lambda shard: shard._delete(*parts[shard]), [*parts])))
 
     def _with_run(self, listed: list[Summary], is_wanted: RunTest) -> Operation[list[Summary]]:
@@ -170,21 +169,32 @@ class ShardedIndex(ConversationIndex):
                 own = Selection(ids=parts[shard])
             return shard._prune(own, dry_run=dry_run, progress=total.of(shard))
 
-        parts = self._split(map(encode, selection.ids or ()))
-        shards = self._shards if selection.ids is None else [*parts]
+        if selection.ids is None:
+            self._check_moved()
+        ids, move = [*map(encode, selection.ids or ())], self._move
+        yield from move.arrived(ids)
+        parts = move.split(ids)
+        shards = move.shards if selection.ids is None else [*parts]
         return added([bulk.Pruning(), *(yield from self._each(prune, shards))])
 
     def _reap(self) -> Operation[int]:
-        return sum((yield from self._each(lambda shard: shard._reap())))
+        return sum((yield from self._each(lambda shard: shard._reap(), self._move.targets)))
 
     def _erasing(self, owner: Id, dry_run: bool) -> Operation[erasure.Erasure]:
-        return added((yield from self._each(lambda shard: shard._erasing(owner, dry_run))))
+        if dry_run:
+            return added((yield from self._each(lambda shard: shard._erasing(owner, True))))
+        move = self._move
+        yield from move.owned(encode(owner))
+        each = self._each(lambda shard: shard._erasing(owner, False), move.targets)
+        return added((yield from each))
 
     def _anonymising(self, owner: Id) -> Operation[int]:
-        return sum((yield from self._each(lambda shard: shard._anonymising(owner))))
+        move = self._move
+        yield from move.owned(encode(owner))
+        return sum((yield from self._each(lambda it: it._anonymising(owner), move.targets)))
 
     def _fail_abandoned(self) -> Operation[int]:
-        return sum((yield from self._each(lambda shard: shard._fail_abandoned())))
+        return sum((yield from self._each(lambda it: it._fail_abandoned(), self._move.targets)))
 
     def _convert(
         self,
@@ -192,6 +202,7 @@ class ShardedIndex(ConversationIndex):
         progress: Callable[[bulk.Conversion], object] = bool,
         failure: Failure = logger.warning,
     ) -> Operation[bulk.Conversion]:
+        self._check_moved()
         total = Running(progress, added)
         each = self._each(lambda it: it._convert(progress=total.of(it), failure=failure))
         return added((yield from each))
@@ -199,6 +210,7 @@ class ShardedIndex(ConversationIndex):
     def _reindex(
         self, *, progress: Callable[[Reindexing], object] = bool, failure: Failure = logger.warning
     ) -> Operation[Reindexing]:
+        self._check_moved()
         total = Running(progress, added)
         each = self._each(lambda it: it._reindex(progress=total.of(it), failure=failure))
         return added((yield from each))
@@ -218,6 +230,7 @@ class ShardedIndex(ConversationIndex):
                 own = Selection(ids=parts.get(shard, []))
             return shard._rotate_keys(own, progress=total.of(shard), failure=failure)
 
+        self._check_moved()
         parts = self._split(map(encode, selection.ids or ()))
         return added((yield from self._each(rotate)))
 
@@ -238,50 +251,25 @@ class ShardedIndex(ConversationIndex):
             own.inspections.append(partial(self._misplaced, shard))
             return own.run()
 
+        self._check_moved()
         return merge((yield from self._each(check)))
 
     def _misplaced(
         self, shard: ConversationIndex, ids: Sequence[bytes]
     ) -> Operation[list[Finding]]:
         """Find conversations of other shards in this one; the programs of others put them there."""
-        yield from _nothing()
+        yield from nothing()
         return [Finding(WRONG_SHARD, id) for id in ids if self.shard_of(id) is not shard]
 
     def embed(self) -> int:
-        return sum(shard.embed() for shard in self._shards)
+        return sum(shard.embed() for shard in self._move.targets)
 
     async def aembed(self) -> int:
-        return sum([await shard.aembed() for shard in self._shards])
-
-    def checked(self, operation: Operation[T]) -> Operation[T]:
-        """`operation`, before which the number of shards is compared with that in Redis, once."""
-        if not self._is_checked:
-            answers: Answers[None] = yield Across([self], lambda whole: _nothing())
-            answers.all()
-        return (yield from operation)
+        return sum([await shard.aembed() for shard in self._move.targets])
 
     def _logged_event(self, message: str, *counts: int, owner: Id) -> dict[str, Any]:
         # For receivers that name their sender, it is an index like any other.
         return super()._logged_event(message, *counts, owner=owner) | {"sender": ConversationIndex}
-
-    def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
-        # Not of the index, but of each of its shards.
-        return self._opened(operation, may_lag=may_lag)
-
-    def _opened(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
-        if not self._is_checked:
-            check = check_shards(self._layout.keys, self.alias, len(self._shards))
-            yield from super()._asked(check, may_lag=may_lag)
-            self._is_checked = True
-        return (yield from routed(operation, self._find))
-
-    def _perform(self, client: Any, operation: Operation[T], name: str) -> T:
-        with running(name):
-            return super()._perform(client, operation, name)
-
-    async def _aperform(self, client: Any, operation: Operation[T], name: str) -> T:
-        with running(name):
-            return await super()._aperform(client, operation, name)
 
     def _each(
         self,
@@ -290,7 +278,7 @@ class ShardedIndex(ConversationIndex):
         *,
         is_read: bool = False,
     ) -> Operation[list[T]]:
-        chosen = self._shards if shards is None else shards
+        chosen = self._move.shards if shards is None else shards
         answers: Answers[T] = yield Across(chosen, ask, is_read=is_read)
         return answers.all()
 
@@ -303,7 +291,9 @@ class ShardedIndex(ConversationIndex):
         sift: Callable[[Any, list[Summary]], Operation[list[Summary]]],
     ) -> Operation[list[Summary]]:
         known = {summary.id: summary for summary in summaries}
-        parts = self._split(known)
+        move = self._move
+        yield from move.arrived(known)
+        parts = move.split(known)
 
         def ask(shard: ConversationIndex) -> Operation[list[Summary]]:
             return sift(shard, [known[id] for id in parts[shard]])
@@ -312,7 +302,7 @@ class ShardedIndex(ConversationIndex):
         return in_order([*known], _flat(answers.all()))
 
     def __repr__(self) -> str:
-        return f"<ShardedIndex {self.name!r} of {self.alias!r}, {len(self._shards)} shards>"
+        return f"<ShardedIndex {self.name!r} of {self.alias!r}, {len(self._move.shards)} shards>"
 
 
 def _flat(several: Iterable[Iterable[T]]) -> Iterable[T]:
@@ -323,8 +313,3 @@ def _asked_at(run: OpenRun) -> tuple[int, bytes]:
     id = encode(run.conversation_id)
     begun = 0 if run.begun is None else milliseconds(run.begun)
     return begun, b"%d:%b:%b" % (len(id), id, encode(run.run_id))
-
-
-def _nothing() -> Operation[None]:
-    return
-    yield

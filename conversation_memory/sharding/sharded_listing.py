@@ -1,37 +1,44 @@
 """The operations that read all conversations of an index over several shards."""
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, cycle
+from itertools import chain
 from math import ceil, sqrt
 from typing import Any, TypeVar
 
 from ..collection.listing import SHORT_STEP, Front, Listing, start_of
 from ..collection.selection import PageKey
 from ..collection.summaries import Summary, summarising
+from ..exceptions import RedisUnavailable
 from ..indexes import ConversationIndex
-from ..keys import shard_number
 from ..layouts import Layout
 from ..layouts.refs import Snapshot
 from ..records import ConversationState
 from ..redis_io.operations import Command, Operation
 from .across import Across, Answers, Ask
+from .moving import Move
 
 T = TypeVar("T")
 
-Shards = Sequence[ConversationIndex]
-
 
 class ShardedListing(Listing):
-    """See Listing: lists what is in all of the `shards`."""
+    """See Listing: lists what is in all shards, which `now` tells."""
 
-    def __init__(self, layout: Layout, shards: Shards):
+    def __init__(self, layout: Layout, now: Callable[[], Move]):
         super().__init__(layout)
-        self._shards = shards
-        self._turns = cycle(shards)
+        self._now = now
+        self._turns = itertools.count()
+
+    @property
+    def move(self) -> Move:
+        """The shards of the index at this moment."""
+        return self._now()
 
     def front(self, limit: int, owner: bytes | None, before: str | None) -> Operation[Front]:
         start = () if before is None else start_of(before)
-        turn = next(self._turns)  # together, they take the short step of one index
+        shards = self.move.shards
+        # Together, they take the short step of one index.
+        turn = shards[next(self._turns) % len(shards)]
 
         def first(shard: ConversationIndex, most: int) -> Command[Front]:
             step = SHORT_STEP if shard is turn else 0
@@ -61,9 +68,10 @@ class ShardedListing(Listing):
         is_oldest_first: bool = False,
     ) -> Operation[tuple[list[PageKey], Answers[Front]]]:
         """The first of all shards. Each is asked for its share at first, and seldom `again`."""
-        most = share_of(limit, len(self._shards))
+        parts = self.move
+        most = share_of(limit, len(parts.shards))
         answers: Answers[Front] = yield Across(
-            self._shards, lambda shard: first(shard, most), is_read=True
+            parts.shards, lambda shard: first(shard, most), is_read=True
         )
         merged = _first_of(answers, limit, is_oldest_first)
         more = [
@@ -73,6 +81,8 @@ class ShardedListing(Listing):
             or most == len(front.listed) < limit
             and not _is_behind(front.listed[-1], merged, limit, is_oldest_first)
         ]
+        if any(shard in more for shard in parts.sources):
+            more = [*answers.results]  # or what moves now would be missed
         if more:
             answers.update((yield Across(more, again, is_read=True)))
             merged = _first_of(answers, limit, is_oldest_first)
@@ -85,22 +95,41 @@ class ShardedListing(Listing):
         *,
         glances: bool = False,
     ) -> Operation[list[Summary]]:
-        parts = self.split(ids)
+        move = self.move
+        before = yield from self._leaving(move, ids, fields, glances=glances)
+        parts = move.split(id for id in ids if id not in before)
+        later = yield from self._summaries(parts, fields, glances=glances)
+        return in_order(ids, (*before.values(), *later))
 
+    def _leaving(
+        self, move: Move, ids: Sequence[bytes], fields: Sequence[str], *, glances: bool
+    ) -> Operation[dict[bytes, Summary]]:
+        """Those that have not moved into their shard yet."""
+        parts = move.by_source(ids)
+        found = (yield from self._summaries(parts, fields, glances=glances)) if parts else ()
+        return {summary.id: summary for summary in found if summary.exists}
+
+    def _summaries(
+        self,
+        parts: Mapping[ConversationIndex, list[bytes]],
+        fields: Sequence[str],
+        *,
+        glances: bool,
+    ) -> Operation[Iterable[Summary]]:
         def ask(shard: ConversationIndex) -> list[Command[list[Summary]]]:
             return summarising(shard._layout.keys, parts[shard], fields, glances=glances)
 
         answers: Answers[list[list[Summary]]] = yield Across([*parts], ask, is_read=True)
-        return in_order(ids, chain(*map(chain.from_iterable, answers.all())))
+        return chain(*map(chain.from_iterable, answers.all()))
 
     def inspect(self, id: bytes) -> Operation[ConversationState]:
-        return self._at(self.shard_of(id), lambda shard: shard._listing.inspect(id))
+        return self.at_home(id, lambda shard: shard._listing.inspect(id))
 
     def raw(self, id: bytes) -> Operation[list[bytes]]:
-        return self._at(self.shard_of(id), lambda shard: shard._listing.raw(id))
+        return self.at_home(id, lambda shard: shard._listing.raw(id))
 
     def adopt(self) -> Operation[int]:
-        answers: Answers[int] = yield Across(self._shards, lambda shard: shard._listing.adopt())
+        answers: Answers[int] = yield Across(self.move.shards, lambda shard: shard._listing.adopt())
         return sum(answers.all())
 
     def scan(self, cursor: bytes, count: int = 1000) -> Operation[tuple[bytes, list[bytes]]]:
@@ -117,14 +146,17 @@ class ShardedListing(Listing):
         return sum(answers.all())
 
     def shard_of(self, id: bytes) -> ConversationIndex:
-        return self._shards[shard_number(id, len(self._shards))]
+        return self.move.home(id)
 
     def split(self, ids: Iterable[bytes]) -> dict[ConversationIndex, list[bytes]]:
         """The ids in each shard, in the order in which they come."""
-        parts: dict[ConversationIndex, list[bytes]] = {}
-        for id in ids:
-            parts.setdefault(self.shard_of(id), []).append(id)
-        return parts
+        return self.move.split(ids)
+
+    def at_home(self, id: bytes, ask: Ask[T]) -> Operation[T]:
+        """The result of an operation on the shard of a conversation, which is there then."""
+        move = self.move
+        yield from move.arrived([id])
+        return (yield from self._at(move.home(id), ask))
 
     def _at(self, shard: ConversationIndex, ask: Ask[T]) -> Operation[T]:
         answers: Answers[T] = yield Across([shard], ask)
@@ -136,15 +168,22 @@ class ShardedListing(Listing):
         ask: Callable[[Listing, bytes], Operation[tuple[bytes, list[bytes]]]],
     ) -> Operation[tuple[bytes, list[bytes]]]:
         """One shard after the other, whose number is in the cursor."""
+        shards = self.move.shards
         number, _, inner = cursor.rpartition(b"-")
-        position = int(number or 0)
-        shard = self._shards[position]
+        place, _, total = number.partition(b"/")
+        position, count = int(place or 0), int(total or len(shards))
+        if count != len(shards):
+            raise RedisUnavailable(
+                f"Index {self._keys.name!r} of alias {self._layout.alias!r} has moved into other "
+                "shards while it was read. Call this again."
+            )
+        shard = shards[position]
         inner, ids = yield from self._at(shard, lambda shard: ask(shard._listing, inner))
         if inner == b"0":
             position += 1
-        if position == len(self._shards):
+        if position == count:
             return b"0", ids
-        return b"%d-%b" % (position, inner), ids
+        return b"%d/%d-%b" % (position, count, inner), ids
 
 
 def share_of(limit: int, shards: int) -> int:
@@ -154,8 +193,9 @@ def share_of(limit: int, shards: int) -> int:
 
 
 def _first_of(answers: Answers[Front], limit: int, is_oldest_first: bool) -> list[PageKey]:
-    every = (key for front in answers.results.values() for key in front.listed)
-    return sorted(every, reverse=not is_oldest_first)[:limit]
+    # What moves may be in two of them, and counts in the later one.
+    every = {key[1]: key for front in answers.results.values() for key in front.listed}
+    return sorted(every.values(), reverse=not is_oldest_first)[:limit]
 
 
 def _is_behind(end: PageKey, merged: Sequence[PageKey], limit: int, is_oldest_first: bool) -> bool:

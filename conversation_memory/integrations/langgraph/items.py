@@ -185,7 +185,7 @@ class Items:
         return self._keys.items(self._owner, _packed(namespace))
 
     def _call(self, script: Script, namespace: Namespace, *args: Any) -> Command[Any]:
-        keys = [self._key(namespace), self._namespaces]
+        keys = [self._key(namespace), self._namespaces, self._keys.index]
         return Command((script.call(keys, [_packed(namespace), *args]),))
 
     def _read(self, namespace: Namespace, key: str, text: bytes, texts: ItemTexts) -> StoredItem:
