@@ -10,6 +10,7 @@ from django.conf import settings
 
 from conversation_memory import ConversationIndex, conf, indexes
 from conversation_memory.layouts import document_steps, indexed
+from conversation_memory.layouts.indexed import DERIVE
 from conversation_memory.redis_io import operations
 from conversation_memory.search_index import run_documents
 
@@ -230,6 +231,22 @@ class DocumentStepTests(Steps):
                 write(self.driver)
             assert self.ran and len(self.driver.load()[0]) > 10
             self.is_right(self.index)
+
+    def test_where_others_write_all_the_time_the_reaper_completes_it_later(self):
+        other = self.other()
+
+        def act():
+            if any(call[1] == DERIVE.sha for call in self.ran[-1]):
+                other.append(run(f"x{len(self.ran)}"))
+
+        with self.interrupted(act, most=1000):
+            self.driver.update_metadata({"topic": "new"})
+        assert 10 < len(self.ran) < 300
+        assert self.driver.load()[1] == {"topic": "new"}
+        assert self.topics(self.index)["new"] > 10  # all but for saying so
+        assert self.anew().search("question").reasons != ()
+        self.index.reap()
+        self.is_right(self.index)
 
     def test_of_two_that_change_a_facet_the_last_one_counts(self):
         topics = iter(["new", "old", "other"] * 50)

@@ -12,6 +12,7 @@ from typing import Any
 from ..documents import Document, build
 from ..encryption.sealing import TITLE
 from ..exceptions import (
+    ConversationConflict,
     ConversationNotFound,
     RedisDenied,
     RedisMisconfigured,
@@ -213,6 +214,9 @@ class Layout(EncryptedConversation):
             change = yield from self._change_to(ref, document, before)
             if isinstance(change, Steps):
                 written = yield from steps.attempt(ref, snapshot, document)
+                if isinstance(written, list) and steps.is_over:
+                    reason = "kept changing. Run `reindexconversations` again."
+                    raise self._error(ConversationConflict, ref, reason)
             else:
                 written = yield self.index_command(ref, snapshot, change, time)
             return [b"changed"] if written is None else written

@@ -14,6 +14,10 @@ from .stored import Refusal
 
 _WRITTEN = 50
 
+# Each one reads the whole conversation. Nothing but the last step is left where it is written to
+# all the time.
+_ATTEMPTS = 10
+
 
 class DocumentSteps:
     """Brings the documents in step with the runs, in several attempts if need be.
@@ -37,13 +41,20 @@ class DocumentSteps:
         # Of the record. As long as it stays the same, what was written counts.
         self._indexed = b""
         self._written: set[bytes] = set()
+        self._attempts = 0
         self.count = 0
+
+    @property
+    def is_over(self) -> bool:
+        """True if others have written too often meanwhile."""
+        return self._attempts >= _ATTEMPTS
 
     def attempt(
         self, ref: ConversationRef, snapshot: Snapshot, document: Document
     ) -> Operation[int | Refusal | None]:
         """Returns how many documents were written in all, or why it has to be attempted again."""
         conversation, documents = self._conversation, self._documents
+        self._attempts += 1
         [known] = yield from conversation.seen_documents([ref])
         if not known.has_tag:
             yield from retag(conversation.keys, [(ref.id, ref.owner, b"0 ")])
