@@ -29,7 +29,7 @@ class FormTests(SimpleTestCase):
 
     def test_plain_runs_change_their_form_and_back(self):
         for text in ("a", "", 'a "quote"\n\\', "…🚣\x01", "\ud800", '", "output": {"'):
-            with self.subTest(text):
+            with self.subTest(ascii(text)):
                 run = Run(text, text, id=text or "x")
                 assert wire_texts([run.to_list()]) == [run.to_wire()]
                 assert list_texts([run.to_wire()]) == [run.to_list()]
