@@ -1,14 +1,18 @@
 """While an index moves into another number of shards, all processes find everything."""
 
+from contextlib import aclosing
+from unittest import mock
+
 import pytest
 
 from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import ConversationConflict, RedisUnavailable
+from conversation_memory.replies import follow
 
 from .resharding import ReshardTestCase
 from .sharding import ids, run
-from .utils import Awaited, both
+from .utils import Awaited, both, in_loop
 
 
 class MeanwhileTests(ReshardTestCase):
@@ -104,6 +108,28 @@ class MeanwhileTests(ReshardTestCase):
         assert [chunk.text for chunk in new.driver("c").follow("r")][-1] == ""
         assert not old.open_runs()
 
+    @mock.patch.object(follow, "HEARTBEAT", 0.05)
+    def test_a_follower_goes_on_in_the_new_shard(self):
+        old = self.at(3)
+        reply = begun(old)
+        following = iter(old.driver("c").follow("r"))
+        assert next(following).text == "One. "
+        self.at(2).reshard()
+        late = old.driver("c").follow("r")  # of a driver that has not been told
+        finish(reply)
+        assert said(following) == "Two. " and said(late) == "One. Two. "
+
+    @in_loop
+    @mock.patch.object(follow, "HEARTBEAT", 0.05)
+    async def test_an_async_follower_goes_on_in_the_new_shard(self):
+        old = self.at(3)
+        reply = begun(old)
+        async with aclosing(aiter(old.driver("c").follow("r"))) as following:
+            assert (await anext(following)).text == "One. "
+            await self.at(2).areshard()
+            finish(reply)
+            assert said([chunk async for chunk in following]) == "Two. "
+
     def test_an_owner_is_erased_wherever_the_conversations_are(self):
         for index in self.processes():
             assert index.erase(owner="a", dry_run=True).conversations == 6
@@ -144,6 +170,24 @@ class MeanwhileTests(ReshardTestCase):
             with pytest.raises(ConversationConflict):
                 index.driver("c3").rename(taken)
             assert index.count() == 13
+
+
+def begun(index):
+    """A reply that has said something."""
+    index.driver("c").begin("a question", run_id="r")
+    reply = index.driver("c").reply("r")
+    reply.write("One. ")
+    reply.flush()
+    return reply
+
+
+def finish(reply):
+    reply.write("Two. ")
+    reply.finish()
+
+
+def said(chunks):
+    return "".join(chunk.text for chunk in chunks)
 
 
 def every_second(numbers):

@@ -69,7 +69,6 @@ class Following:
         self._layout, self._ref, self._run_id = layout, ref, run_id
         self._after = after
         self._is_known = self._is_lost = self._is_over = False
-        self._chunks = layout.keys.chunks(ref.id, encode(run_id))
         self._open = layout.keys.open(ref.id)
         self._texts = ReplyTexts.of(layout.keys, ref.id, encode(run_id))
 
@@ -90,7 +89,7 @@ class Following:
                 yield from chunks
                 if self._is_over:
                     return
-                client = self._connection.follower
+                client = self._reader._connection.follower
                 reading = self._layout.guarded(self._ref, self._read())
                 chunks = self._told(perform(client, reading, self._layout.alias))
                 chunks = chunks or [*self._reader._run(self.look(), "follow"), None]
@@ -110,6 +109,11 @@ class Following:
     def counted(self) -> AbstractContextManager[None]:
         """Raises `TooManyFollowers` beyond the limit."""
         return self._connection.following(self._layout.alias, self._layout.max_followers)
+
+    @property
+    def _chunks(self) -> bytes:
+        # After a look, the reader knows into which shard the conversation has moved.
+        return self._reader._layout.keys.chunks(self._ref.id, encode(self._run_id))
 
     def look(self) -> Operation[list[Chunk]]:
         """What has to be told of the state of the reply, if anything.
@@ -146,10 +150,10 @@ class Following:
 
     async def _aread(self) -> list[Chunk]:
         """See _read(). Followers that are as far wait for one read together."""
-        reads: dict[Any, SharedRead] = self._connection.reads
+        reads: dict[Any, SharedRead] = self._reader._connection.reads
         place = (self._chunks, self._after)
         if place not in reads:
-            client = self._connection.async_follower
+            client = self._reader._connection.async_follower
             reading = self._layout.guarded(self._ref, self._read())
             reads[place] = SharedRead(aperform(client, reading, self._layout.alias))
         try:
