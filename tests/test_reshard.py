@@ -1,22 +1,26 @@
 """An index moves into another number of shards as it is, whatever happens on the way."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
+from django.conf import settings
 
+from conversation_memory import indexes
 from conversation_memory.collection.bulk import Conversion
 from conversation_memory.exceptions import (
     ConversationConflict,
     InvalidIndexError,
     RedisMisconfigured,
+    RedisNotReplicated,
     RedisUnavailable,
 )
-from conversation_memory.sharding.arriving import take_in
+from conversation_memory.sharding.arriving import take_in, take_in_items
 from conversation_memory.sharding.leaving import read_leaving
 
 from .resharding import Killed, ReshardTestCase, failing_at, killed_at
 from .sharding import run
+from .test_sentinel import SentinelTestCase
 from .utils import each_layout
 
 MOVES = ((1, 3), (3, 4), (4, 2))
@@ -93,6 +97,15 @@ class LateTests(ReshardTestCase):
         new.reshard()
         assert home._run(take_in(home._layout, found, bool)) == {b"all"}
         assert not new.driver("all").exists()
+
+    def test_no_items_arrive_in_a_shard_that_is_closed(self):
+        self.at(3).driver("c").append(run(1))
+        [home] = {self.at(3).shard_of("ann")}
+        self.at(2).reshard()
+        items = {b"1:a": {b"k": b"1 1 0 0 2:{}"}}
+        with pytest.raises(RedisMisconfigured):
+            home._run(take_in_items(home._layout.keys, b"ann", items))
+        assert not [key for key in self.rest([home.name]) if b"}:arriving:" not in key]
 
     def test_a_call_that_is_sent_again_gets_its_answer(self):
         self.at(2).count()
@@ -179,3 +192,31 @@ class LateTests(ReshardTestCase):
         self.at(2).count()
         assert self.at(3).reshard() == Conversion() and self.noted() == "3"
         assert self.at(2).driver("c").append(run(1)) == 1 and self.at(3).count() == 1
+
+
+class WaitTests(SentinelTestCase, ReshardTestCase):
+    def test_the_original_stays_until_replicas_have_the_copy(self):
+        old = self.at(2)
+        old.driver("c").append(run(1, id="r"))
+        source = old.shard_of("c")
+        self.begun(3)
+        for _ in range(2):
+            with self.hanging(self.watched.nodes[1]), self.waiting() as new:
+                with pytest.raises(RedisNotReplicated):
+                    new.driver("c").load()
+            assert self.redis.hexists(self.left_in(source), "c")
+        with self.waiting() as new:
+            assert [it.id for it in new.driver("c").load()[0]] == ["r"]
+        assert not self.redis.exists(self.left_in(source))
+
+    @contextmanager
+    def waiting(self):
+        """The index of a process that has written nothing yet, and that waits for replicas."""
+        entry = {**settings.REDIS["default"], "WAIT": {"replicas": 2, "timeout": 300}}
+        with self.settings(REDIS={"default": entry}):
+            indexes.close()
+            yield self.at(3)
+        indexes.close()
+
+    def left_in(self, source):
+        return source._layout.keys.leaving()

@@ -11,7 +11,15 @@ local content, record, recent, expiry, owned, ids, open, opened, arrived = unpac
 local FIRST, STAGED = 14, 10
 local id, has_field, field, expires, score, deadline, has_owner = unpack(ARGV, 1, 7)
 local name = 'conversation:' .. id
-if redis.call('TYPE', arrived).ok == 'string' or redis.call('SISMEMBER', arrived, name) == 1 then
+local is_over = redis.call('TYPE', arrived).ok == 'string'
+if is_over or redis.call('SISMEMBER', arrived, name) == 1 then
+  -- Written again, as WAIT waits only for a call that writes.
+  if is_over then
+    redis.call('SET', arrived, redis.call('GET', arrived))
+  else
+    redis.call('SREM', arrived, name)
+    redis.call('SADD', arrived, name)
+  end
   for i = STAGED, #KEYS, 2 do redis.call('UNLINK', KEYS[i]) end
   return 0
 end

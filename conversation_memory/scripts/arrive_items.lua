@@ -1,21 +1,22 @@
 -- needs: common
 -- Take in the items of an owner from another shard, which are here under other names.
--- KEYS  namespaces of the owner, what has arrived, then of each namespace the key to rename, and its name
+-- KEYS  namespaces of the owner, what has arrived, content, then of each namespace the key to rename, and its name
 -- ARGV  what stands for the owner among what has arrived, then the namespaces
 -- Returns 1, 0 if they arrived before, -1 if there are some, -2 if a key to rename has expired.
-local namespaces, arrived = unpack(KEYS, 1, 2)
+local namespaces, arrived, content = unpack(KEYS, 1, 3)
+redis.call('HLEN', content)  -- fails in a shard that is closed
 if redis.call('TYPE', arrived).ok == 'string' or redis.call('SISMEMBER', arrived, ARGV[1]) == 1 then
-  for i = 3, #KEYS, 2 do redis.call('UNLINK', KEYS[i]) end
+  for i = 4, #KEYS, 2 do redis.call('UNLINK', KEYS[i]) end
   return 0
 end
 if redis.call('EXISTS', namespaces) == 1 then return -1 end
-for i = 3, #KEYS, 2 do
+for i = 4, #KEYS, 2 do
   if redis.call('EXISTS', KEYS[i]) == 0 then return -2 end
 end
-for i = 3, #KEYS, 2 do
+for i = 4, #KEYS, 2 do
   redis.call('PERSIST', KEYS[i])
   redis.call('RENAME', KEYS[i], KEYS[i + 1])
-  redis.call('ZADD', namespaces, 0, ARGV[(i + 1) / 2])
+  redis.call('ZADD', namespaces, 0, ARGV[i / 2])
 end
 redis.call('SADD', arrived, ARGV[1])
 return 1

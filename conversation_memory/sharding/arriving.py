@@ -114,7 +114,7 @@ def take_in_items(
             names += [place, keys.items(owner, space)]
             steps.append(single("UNLINK", place))
             steps += [Command((STAGE_ITEMS.call([place], part),)) for part in _pairs(items)]
-        own = [keys.namespaces(owner), keys.arrived(), *names]
+        own = [keys.namespaces(owner), keys.arrived(), keys.content(owner), *names]
         steps.append(Command((ARRIVE_ITEMS.call(own, [_arrived_items(owner), *spaces]),)))
         reply = (yield steps)[-1]
         if reply != -2:
