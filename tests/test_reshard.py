@@ -2,11 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from unittest import mock
 
 import pytest
 from django.conf import settings
 
-from conversation_memory import indexes
+from conversation_memory import Run, indexes
 from conversation_memory.collection.bulk import Conversion
 from conversation_memory.exceptions import (
     ConversationConflict,
@@ -15,8 +16,10 @@ from conversation_memory.exceptions import (
     RedisNotReplicated,
     RedisUnavailable,
 )
+from conversation_memory.sharding import moving
 from conversation_memory.sharding.arriving import take_in, take_in_items
 from conversation_memory.sharding.leaving import read_leaving
+from conversation_memory.sharding.moving import Move
 
 from .resharding import Killed, ReshardTestCase, failing_at, killed_at
 from .sharding import run
@@ -44,6 +47,17 @@ class MovingTests:
             assert not {"missing"} & {*new.check().problems}
             assert new.reshard() == Conversion()
             self.wipe()
+
+    def test_a_large_conversation_moves_alone(self):
+        old = self.at(1)
+        for name in ("small", "smaller", "smallest"):
+            old.driver(name).append(run(1))
+        old.driver("large").append(*(Run("q", "x" * 1000) for _ in range(3)))
+        bring = mock.patch.object(Move, "bring", autospec=True, side_effect=Move.bring)
+        with mock.patch.object(moving, "_BYTES", 2000), bring as brought:
+            assert self.at(2).reshard() == Conversion(4, 4, 0)
+        together = [call.args[2] for call in brought.call_args_list]
+        assert [b"large"] in together and len(together) < 4
 
 
 class KilledTests(ReshardTestCase):

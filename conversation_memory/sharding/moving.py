@@ -18,6 +18,8 @@ from ..exceptions import ConversationConflict, ConversationMemoryError
 from ..indexes import ConversationIndex
 from ..keys import Keys, decode, shard_number
 from ..layouts import ConversationRef
+from ..layouts.long_lists import split_by_bytes
+from ..records import number
 from ..redis_io.operations import Command, Operation, single
 from ..search_index.index_state import drop_all
 from .across import Across, Answers
@@ -25,7 +27,7 @@ from .arriving import Failure, take_in, take_in_items
 from .leaving import Leaving, is_left, read_leaving
 from .shard_count import Spread
 
-_BATCH = 50
+_BATCH, _BYTES = 50, 4 * 1024 * 1024
 _MOST_KNOWN = 100_000
 _SCANNED = 300
 _CONVERSATION = (b"record", b"runs", b"open", b"checkpoints")
@@ -166,12 +168,12 @@ class Move:
         failure: Failure,
     ) -> Operation[Conversion]:
         """Move everything that is in a former shard, and delete what was derived from it."""
-        total = Conversion()
+        total, keys = Conversion(), source._layout.keys
 
         def bring(ids: Sequence[bytes]) -> Operation[None]:
             nonlocal total
-            for start in range(0, len(ids), _BATCH):
-                part = ids[start : start + _BATCH]
+            sizes = dict(zip(ids, (yield from _sizes(keys, ids)), strict=True))
+            for part in split_by_bytes(ids, sizes.__getitem__, _BYTES, _BATCH):
                 moved = yield from self.bring(source, part, failure)
                 failed = total.failed + len(part) - moved
                 total = Conversion(total.seen + len(part), total.converted + moved, failed)
@@ -183,7 +185,6 @@ class Move:
             yield from bring(ids)
         if total.failed:
             return total
-        keys = source._layout.keys
         ids, owners = yield from _remains(keys)
         yield from bring(ids)
         for owner in owners:
@@ -195,6 +196,15 @@ class Move:
 
 def _next(cursor: ScanCursor[Any], source: ConversationIndex) -> Operation[list[bytes]]:
     return (yield from cursor.next())  # type: ignore[no-any-return]
+
+
+def _sizes(keys: Keys, ids: Sequence[bytes]) -> Operation[list[int]]:
+    """The bytes of the runs of conversations, as far as they are known."""
+    calls: list[Command[Any]] = [single("HSTRLEN", keys.content(id), id) for id in ids]
+    calls += [single("HGET", keys.record(id), "bytes", otherwise=None) for id in ids]
+    replies = (yield calls) if calls else []
+    pairs = zip(replies[: len(ids)], replies[len(ids) :], strict=True)
+    return [size + (number(others) or 0) for size, others in pairs]
 
 
 def _items(key: bytes) -> Operation[dict[bytes, bytes]]:
