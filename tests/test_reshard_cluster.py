@@ -59,3 +59,16 @@ class ReshardedClusterTests(ReshardTestCase):
         assert outcome.acknowledged and outcome.lost == outcome.doubled == outcome.failures == 0
         assert seen == [{f"c{number}" for number in range(200)}] * 3
         assert isinstance(processes[0], ConversationIndex)
+
+
+class ReplicaTests(ReshardedClusterTests):
+    entry = {"LAYOUT": "list", "READ_FROM": "replica"}
+
+    test_everything_moves_over_the_nodes = test_writers_and_readers_go_on = None
+
+    def test_only_primaries_are_asked_during_a_move(self):
+        self.at(2).driver("c").append(Run("q", "a"))
+        new = self.begun(3)
+        assert not any(shard._may_lag("recent") for shard in new.shards)
+        new.reshard()
+        assert all(shard._may_lag("recent") for shard in new.shards)

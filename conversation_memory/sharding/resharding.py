@@ -54,6 +54,10 @@ class ReshardedIndex(ConversationIndex):
             source._listing = Listing(source._layout)  # which keeps names of keys
             source._engine = Engine(source._layout, source._listing)
         targets = [self._shard(name) for name in shard_names(self.name, spread.now)]
+        if sources:
+            # What has left one replica may be late at another.
+            for shard in (*sources, *targets):
+                shard.settings = replace(shard.settings, read_from="primary")
         return Move(spread, tuple(sources), tuple(targets))
 
     def _shard(self, name: str) -> ConversationIndex:
