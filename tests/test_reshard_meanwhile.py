@@ -158,6 +158,16 @@ class MeanwhileTests(ReshardTestCase):
         new.reshard()
         assert not new.check().problems and self.archived(new)
 
+    def test_who_reads_all_ids_is_told_that_the_shards_are_others(self):
+        old = self.at(5)
+        self.write(old)
+        names = iter(old)
+        next(names)
+        self.at(3).reshard()
+        self.begun(2)  # which are five shards, too
+        with pytest.raises(RedisUnavailable, match="while it was read"):
+            list(names)
+
     def test_forks_and_renames_find_what_has_not_moved(self):
         for index in self.processes():
             index.driver("c1").fork("fork")

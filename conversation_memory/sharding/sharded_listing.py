@@ -168,11 +168,12 @@ class ShardedListing(Listing):
         ask: Callable[[Listing, bytes], Operation[tuple[bytes, list[bytes]]]],
     ) -> Operation[tuple[bytes, list[bytes]]]:
         """One shard after the other, whose number is in the cursor."""
-        shards = self.move.shards
+        move = self.move
+        shards, spread = move.shards, str(move.spread).encode()
         number, _, inner = cursor.rpartition(b"-")
-        place, _, total = number.partition(b"/")
-        position, count = int(place or 0), int(total or len(shards))
-        if count != len(shards):
+        place, _, known = number.partition(b"/")
+        position = int(place or 0)
+        if known not in (b"", spread):
             raise RedisUnavailable(
                 f"Index {self._keys.name!r} of alias {self._layout.alias!r} has moved into other "
                 "shards while it was read. Call this again."
@@ -181,9 +182,9 @@ class ShardedListing(Listing):
         inner, ids = yield from self._at(shard, lambda shard: ask(shard._listing, inner))
         if inner == b"0":
             position += 1
-        if position == count:
+        if position == len(shards):
             return b"0", ids
-        return b"%d/%d-%b" % (position, count, inner), ids
+        return b"%d/%b-%b" % (position, spread, inner), ids
 
 
 def share_of(limit: int, shards: int) -> int:
