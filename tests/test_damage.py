@@ -598,3 +598,22 @@ class LimitTests:
         for number in self.huge:
             assert len(index.browse(span, 0, number)) == 3
             assert index.browse(span, number, 10) == []
+
+
+@each_layout
+class StrangeRunTests(RedisTestCase):
+    """A run whose sides are no artifacts."""
+
+    @both
+    def test_a_side_that_is_an_array_is_read_as_json(self, index):
+        good = index.driver("good")
+        good.append(Run("a word", "yes"))
+        for side in ([], [5], ["word"], ["a", "b"], [["word"]]):
+            run = {"type": "Run", "id": "1", "meta": None, "input": side, "output": side}
+            driver, text = index.driver("strange"), json.dumps(side)
+            driver.delete()
+            driver.append(run)
+            [it] = driver.tail(1)
+            assert [run.text for run in (it.input, it.output)] == [text] * 2
+            assert [it["content"] for it in driver.messages()] == [text] * 2
+            assert "good" in [hit.conversation_id for hit in index.search("word", limit=9)]
