@@ -10,8 +10,9 @@ from redis.observability import OTelConfig, get_observability_instance
 from redis.observability.attributes import ConnectionState, get_pool_name
 
 from conversation_memory.redis_io import pipelines, side_by_side
+from conversation_memory.redis_io.abreast import abreast
 from conversation_memory.redis_io.clients import own
-from conversation_memory.redis_io.operations import Command
+from conversation_memory.redis_io.operations import Command, perform
 from conversation_memory.redis_io.pipelines import SyncClient, as_sent, pipeline_of
 from conversation_memory.redis_io.side_by_side import Job, perform_all
 from conversation_memory.redis_io.traffic import TimedPool
@@ -92,6 +93,17 @@ class SentTests(RedisTestCase):
                 with self.assertRaises(error):
                     perform_all(jobs)
             assert perform_all([Job(client, one(("ECHO", n)), "") for n in "ab"]) == [b"a", b"b"]
+
+    def test_steps_and_operations_are_answered_abreast(self):
+        def operation():
+            return (yield Command((("ECHO", "a"),))) + (yield Command((("ECHO", "b"),)))
+
+        step = Command((("ECHO", "c"),))
+        for asked, expected in (
+            ([operation(), step, [step, step]], [b"ab", b"c", [b"c", b"c"]]),
+            ([step, step], [b"c", b"c"]),
+        ):
+            assert perform(self.client, abreast(*asked), "default") == expected
 
     def test_a_connection_that_the_server_has_closed_is_made_anew(self):
         id = self.client.client_id()
