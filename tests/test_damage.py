@@ -617,3 +617,15 @@ class StrangeRunTests(RedisTestCase):
             assert [run.text for run in (it.input, it.output)] == [text] * 2
             assert [it["content"] for it in driver.messages()] == [text] * 2
             assert "good" in [hit.conversation_id for hit in index.search("word", limit=9)]
+
+    def test_a_damaged_question_is_dumped_and_restored_as_it_is(self):
+        self.index.driver("good").append(Run("q", "a"))
+        self.index.driver("bad").begin("Why?", run_id="1")
+        key = f"{{{self.index.name}}}:open:bad"
+        for text in (b"", b"17", b"[]", b"\xff", b'{"input": []}', b'{"a": ' + b"[" * 5000):
+            self.redis.hset(key, "question:1", text)
+            archive = dumped(self.index)
+            self.wipe()
+            assert restored(self.index, archive).new == 2
+            assert self.redis.hget(key, "question:1") == text
+            assert restored(self.index, archive).same == 2
