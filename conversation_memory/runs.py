@@ -99,7 +99,8 @@ class Run:
         """
         value = self._said() if self._data is None else self._data
         if type(value) is list:
-            return _text_of(value[1]), _text_of(value[2]), value[3] if len(value) > 3 else None
+            meta = value[3] if len(value) > 3 else None
+            return _short_text_of(value[1]), _short_text_of(value[2]), meta
         return _text_of(value.get("input")), _text_of(value.get("output")), value.get("meta")
 
     def _short(self) -> Parts | None:
@@ -179,7 +180,8 @@ class Run:
     def _artifact(self, side: str, position: int) -> Artifact:
         if self._data is None:
             value = self._value or self._said()
-            text = _text_of(value[position] if type(value) is list else value.get(side))
+            is_short = type(value) is list
+            text = _short_text_of(value[position]) if is_short else _text_of(value.get(side))
             if text is not None:
                 return plain_text(self, side, text)
         return wrap(self.to_dict().get(side))
@@ -290,12 +292,14 @@ def decoded_run(raw: bytes, name: str) -> Run:
     return _known(raw, value)
 
 
+def _short_text_of(part: Any) -> str | None:
+    return part[0] if type(part) is list else _text_of(part)
+
+
 def _text_of(part: Any) -> str | None:
     """The text of a side of a run, if it is nothing but a text."""
     if isinstance(part, str):
         return part
-    if type(part) is list:
-        return part[0]  # type: ignore[no-any-return]
     if type(part) is dict and part.get("type") == "TextArtifact":
         value = part.get("value")
         return value if isinstance(value, str) else None

@@ -116,6 +116,22 @@ class PoolTests(RedisTestCase):
 
         self.run_with(check, max_connections=3)
 
+    def test_whoever_waits_is_served_before_those_who_come_again_and_again(self):
+        async def check(client, pool):
+            async def busy():
+                while not served.is_set():
+                    await client.ping()
+
+            served = asyncio.Event()
+            others = [asyncio.create_task(busy()) for _ in range(2)]
+            try:
+                assert await asyncio.gather(*(client.echo(str(n)) for n in range(3)))
+            finally:
+                served.set()
+                await asyncio.gather(*others)
+
+        self.run_with(check, max_connections=1, timeout=10)
+
     def test_no_free_connection_in_time_is_an_error(self):
         async def check(client, pool):
             connection = await pool.get_connection()

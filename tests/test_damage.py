@@ -598,3 +598,34 @@ class LimitTests:
         for number in self.huge:
             assert len(index.browse(span, 0, number)) == 3
             assert index.browse(span, number, 10) == []
+
+
+@each_layout
+class StrangeRunTests(RedisTestCase):
+    """A run whose sides are no artifacts."""
+
+    @both
+    def test_a_side_that_is_an_array_is_read_as_json(self, index):
+        good = index.driver("good")
+        good.append(Run("a word", "yes"))
+        for side in ([], [5], ["word"], ["a", "b"], [["word"]]):
+            run = {"type": "Run", "id": "1", "meta": None, "input": side, "output": side}
+            driver, text = index.driver("strange"), json.dumps(side)
+            driver.delete()
+            driver.append(run)
+            [it] = driver.tail(1)
+            assert [run.text for run in (it.input, it.output)] == [text] * 2
+            assert [it["content"] for it in driver.messages()] == [text] * 2
+            assert "good" in [hit.conversation_id for hit in index.search("word", limit=9)]
+
+    def test_a_damaged_question_is_dumped_and_restored_as_it_is(self):
+        self.index.driver("good").append(Run("q", "a"))
+        self.index.driver("bad").begin("Why?", run_id="1")
+        key = f"{{{self.index.name}}}:open:bad"
+        for text in (b"", b"17", b"[]", b"\xff", b'{"input": []}', b'{"a": ' + b"[" * 5000):
+            self.redis.hset(key, "question:1", text)
+            archive = dumped(self.index)
+            self.wipe()
+            assert restored(self.index, archive).new == 2
+            assert self.redis.hget(key, "question:1") == text
+            assert restored(self.index, archive).same == 2

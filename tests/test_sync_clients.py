@@ -9,9 +9,12 @@ from redis.exceptions import ResponseError
 from redis.observability import OTelConfig, get_observability_instance
 from redis.observability.attributes import ConnectionState, get_pool_name
 
-from conversation_memory.redis_io import pipelines
+from conversation_memory.redis_io import pipelines, side_by_side
+from conversation_memory.redis_io.abreast import abreast
 from conversation_memory.redis_io.clients import own
+from conversation_memory.redis_io.operations import Command, perform
 from conversation_memory.redis_io.pipelines import SyncClient, as_sent, pipeline_of
+from conversation_memory.redis_io.side_by_side import Job, perform_all
 from conversation_memory.redis_io.traffic import TimedPool
 
 from .utils import RedisTestCase
@@ -59,6 +62,48 @@ class SentTests(RedisTestCase):
                 quick.execute_command("PING")
         assert sent.call_count == 4
         assert quick.execute_command("PING") == b"PONG"
+
+    def test_the_answer_to_an_interrupted_command_is_nobodys(self):
+        key = f"{self.index.name}:interrupted"
+        for attempt in (
+            lambda: as_sent(self.client).execute_command("BLPOP", key, 0),
+            lambda: pipeline_of(self.client, [("BLPOP", key, 0), ("PING",)]).execute(),
+        ):
+            connection = self.client.connection_pool.get_connection()
+            self.client.connection_pool.release(connection)
+            with (
+                patch.object(connection, "read_response", side_effect=KeyboardInterrupt),
+                self.assertRaises(KeyboardInterrupt),
+            ):
+                attempt()
+            assert as_sent(self.client).execute_command("ECHO", "own") == b"own"
+
+    def test_interrupted_steps_on_several_servers_give_their_connections_back(self):
+        client = redis.Redis.from_pool(
+            TimedPool.from_url(self.index.settings.url, max_connections=2, timeout=0.01)
+        )
+        self.addCleanup(client.close)
+
+        def one(call):
+            return (yield Command((call,)))
+
+        for error in (KeyboardInterrupt, UnicodeError):
+            jobs = [Job(client, one(("PING",)), "") for _ in range(2)]
+            with patch.object(side_by_side, "_packed", side_effect=[[b"PING\r\n"], error]):
+                with self.assertRaises(error):
+                    perform_all(jobs)
+            assert perform_all([Job(client, one(("ECHO", n)), "") for n in "ab"]) == [b"a", b"b"]
+
+    def test_steps_and_operations_are_answered_abreast(self):
+        def operation():
+            return (yield Command((("ECHO", "a"),))) + (yield Command((("ECHO", "b"),)))
+
+        step = Command((("ECHO", "c"),))
+        for asked, expected in (
+            ([operation(), step, [step, step]], [b"ab", b"c", [b"c", b"c"]]),
+            ([step, step], [b"c", b"c"]),
+        ):
+            assert perform(self.client, abreast(*asked), "default") == expected
 
     def test_a_connection_that_the_server_has_closed_is_made_anew(self):
         id = self.client.client_id()

@@ -10,12 +10,12 @@ from .operations import Command, Operation, Step
 def abreast(*asked: Operation[Any] | Step) -> Operation[list[Any]]:
     """The results of operations that only read: what they ask for at a time is one round trip.
 
-    Where none is more than a step, the steps will do.
+    For one that is no more than a step, the step will do.
     """
-    operations = [one for one in asked if isinstance(one, GeneratorType)]
-    if not operations:
+    if not any(isinstance(one, GeneratorType) for one in asked):
         found = yield from _sent(dict(enumerate(asked)))
         return [found[position] for position in range(len(asked))]
+    operations = [*map(operation_of, asked)]
     results: list[Any] = [None] * len(operations)
     replies: dict[int, Any] = dict.fromkeys(range(len(operations)))
     while replies:
@@ -46,3 +46,8 @@ def _sent(steps: dict[int, Any]) -> Operation[dict[int, Any]]:
         elif isinstance(step, Sequence):
             others[position] = [found.pop() for _ in step]
     return others
+
+
+def operation_of(asked: Any) -> Operation[Any]:
+    """The operation of one that may be no more than a step."""
+    return (yield from asked) if isinstance(asked, GeneratorType) else (yield asked)

@@ -72,8 +72,14 @@ class SyncClient(redis.Redis):
 
 
 def _answer(connection: Any, call: Call) -> Any:
-    connection.send_packed_command([packed(call)])
-    return connection.read_response(disable_decoding=True)
+    try:
+        connection.send_packed_command([packed(call)])
+        return connection.read_response(disable_decoding=True)
+    except ResponseError:
+        raise
+    except BaseException:  # interrupted: the next one to read would get what is still to come
+        connection.disconnect()
+        raise
 
 
 def _again(connection: Any, call: Call, failure: Exception) -> Any:
@@ -94,8 +100,12 @@ class SyncPipeline(RedisPipeline):
     def _execute_pipeline(self, connection: Any, commands: Any, raise_on_error: bool) -> Any:
         if not HIREDIS_AVAILABLE:
             return super()._execute_pipeline(connection, commands, raise_on_error)  # type: ignore[no-untyped-call]
-        connection.send_packed_command([b"".join([packed(call) for call, _ in commands])])
-        return [_reply(connection) for _ in commands]
+        try:
+            connection.send_packed_command([b"".join([packed(call) for call, _ in commands])])
+            return [_reply(connection) for _ in commands]
+        except BaseException:  # see _answer()
+            connection.disconnect()
+            raise
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         return connection.read_response(disable_decoding=True)

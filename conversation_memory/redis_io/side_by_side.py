@@ -82,9 +82,15 @@ class Job:
         return io._decoded(self.step, replies)
 
     def _give_back(self, connection: Any, *, is_broken: bool) -> None:
+        self._connection = None
         if is_broken:
             connection.disconnect()
         self.client.connection_pool.release(connection)
+
+    def leave(self) -> None:
+        """Give back the connection of a step whose answer nobody will read."""
+        if self._connection is not None:
+            self._give_back(self._connection, is_broken=True)
 
 
 def _packed(connection: Any, calls: Sequence[Any]) -> list[bytes]:
@@ -97,10 +103,14 @@ def _packed(connection: Any, calls: Sequence[Any]) -> list[bytes]:
 def perform_all(jobs: Sequence[Job]) -> list[Any]:
     """The result of each operation, or the error with which it ended. They only read."""
     going = [job for job in jobs if job.go_on(None)]
-    while going:
-        for job in going:
-            job.send()
-        # Every answer is read, or a connection would give it to somebody else.
-        replies = [job.reply() for job in going]
-        going = [job for job, reply in zip(going, replies, strict=True) if job.go_on(reply)]
+    try:
+        while going:
+            for job in going:
+                job.send()
+            # Every answer is read, or a connection would give it to somebody else.
+            replies = [job.reply() for job in going]
+            going = [job for job, reply in zip(going, replies, strict=True) if job.go_on(reply)]
+    finally:
+        for job in jobs:
+            job.leave()
     return [job.outcome for job in jobs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -165,6 +166,8 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
     async def release(self, connection: Any) -> None:
         if self._queue or connection.should_reconnect() or not self._is_quick():
             await super().release(connection)
+            if self._queue:  # or the caller would always be the next to have it
+                await asyncio.sleep(0)
             return
         self._in_use_connections.remove(connection)
         self._available_connections.append(connection)

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from operator import attrgetter
-from types import GeneratorType
 from typing import Any, Generic
 
 from ..exceptions import (
@@ -20,7 +19,7 @@ from ..exceptions import (
     sensitive,
 )
 from ..indexes import ConversationIndex
-from ..redis_io.abreast import abreast
+from ..redis_io.abreast import abreast, operation_of
 from ..redis_io.operations import Command, Operation, T
 from ..redis_io.side_by_side import Job, perform_all
 from ..redis_io.slots import node_of
@@ -213,7 +212,7 @@ class Across(Elsewhere, Generic[T]):
 
     def _operation(self, part: Part) -> Operation[list[T]]:
         if len(part) == 1:
-            return [(yield from self._until_stopped(_operation(self._ask(part[0]))))]
+            return [(yield from self._until_stopped(operation_of(self._ask(part[0]))))]
         return (yield from abreast(*map(self._ask, part)))
 
     def _until_stopped(self, operation: Operation[T]) -> Operation[T]:
@@ -253,7 +252,3 @@ class Across(Elsewhere, Generic[T]):
         known = self._answers.results
         results = {shard: known[shard] for shard in self._shards if shard in known}
         return Answers(results, self._answers.failures)
-
-
-def _operation(asked: Any) -> Operation[Any]:
-    return (yield from asked) if isinstance(asked, GeneratorType) else (yield asked)

@@ -93,7 +93,12 @@ class StoreTests(RedisTestCase):
     def test_a_search_of_one_namespace_costs_one_round_trip(self):
         for place in (("a",), ("a", "b"), ("b",)):
             self.store.put(place, "k", {"at": [*place]})
-        for prefix, keys, trips in ((("b",), 1, 1), (("a",), 2, 2), ((), 3, 2), (("c",), 0, 1)):
+        for prefix, keys, trips in (
+            (("b",), 1, 1),
+            (["a"], 2, 2),
+            ((), 3, 2),
+            (("c",), 0, 1),
+        ):
             with counted() as sent:
                 assert len(self.store.search(prefix)) == keys, prefix
             assert len(sent) == trips, prefix

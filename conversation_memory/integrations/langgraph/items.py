@@ -108,6 +108,7 @@ class Items:
 
         Each is decoded when its turn comes. One that is damaged is left out.
         """
+        prefix = (*prefix,)  # a caller may give a list
         # Most searches are for the items of one namespace, and need no second round trip.
         own = [self._all_of(prefix)] if prefix else []
         names, time, *replies = yield [self._names(prefix), now(), *own]
