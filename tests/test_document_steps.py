@@ -191,6 +191,27 @@ class DocumentStepTests(Steps):
         restored(index, archive)
         self.is_right(index)
 
+    def test_killed_while_it_writes_what_is_missing_the_reaper_completes_it(self):
+        def mended(number):
+            self.fill(self.index)
+            for key in [*self.redis.scan_iter(self.key("run:*"), count=1000)][:7]:
+                self.redis.delete(key)
+            with self.killed(number):
+                try:
+                    self.index.reindex()
+                except Killed:
+                    return False
+            return True
+
+        number = 0
+        while not mended(number):
+            with self.subTest(number=number):
+                if self.redis.scard(self.key("stale")):
+                    self.index.reap()
+                    self.has_all()
+            number += 1
+        assert number > 8
+
     def test_another_definition_gets_documents_of_its_own(self):
         entry = {**settings.REDIS["default"], "SEARCH": {"FIELDS": {"topic": "tag"}}}
         with self.settings(REDIS={"default": entry}):
