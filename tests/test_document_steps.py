@@ -9,8 +9,8 @@ from unittest import mock
 from django.conf import settings
 
 from conversation_memory import ConversationIndex, conf, indexes
-from conversation_memory.layouts import document_steps, indexed
-from conversation_memory.layouts.indexed import DERIVE
+from conversation_memory.layouts import ConversationRef, document_steps, indexed
+from conversation_memory.layouts.indexed import DERIVE, INDEXED
 from conversation_memory.redis_io import operations
 from conversation_memory.search_index import run_documents
 
@@ -252,6 +252,23 @@ class DocumentStepTests(Steps):
                 write(self.driver)
             assert self.ran and len(self.driver.load()[0]) > 10
             self.is_right(self.index)
+
+    def test_who_has_read_an_older_state_removes_no_document_of_the_newer_one(self):
+        # Else another one could count as many documents as there are runs, and yet not the same.
+        self.enterContext(mock.patch.object(indexed, "MOST_COMPARED", 4))
+        other, counts = self.other(), []
+
+        def act():
+            if counts:
+                counts.append(self.documents()["42"].count("question r5 changed"))
+            elif any(call[1] == INDEXED.sha for call in self.ran[-1]):
+                other.edit(run("r5", "changed"))
+                counts.append(1)
+
+        with self.interrupted(act, most=1000):
+            assert self.index._run(self.index._layout.index(ConversationRef(b"42")), "index")
+        assert len(counts) > 4 and set(counts) == {1}
+        self.is_right(self.index)
 
     def test_where_others_write_all_the_time_the_reaper_completes_it_later(self):
         other = self.other()
