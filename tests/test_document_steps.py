@@ -161,6 +161,12 @@ class DocumentStepTests(Steps):
         self.enterContext(self.settings(REDIS={"default": entry}))
         return indexes["default"]
 
+    def test_a_write_over_an_expired_conversation_deletes_all_of_its_documents(self):
+        self.fill(self.index, 210)
+        self.redis.hset(self.key("record:42"), "expires", 1)
+        self.driver.append(run("new"))
+        self.is_right(self.index)
+
     @both
     def test_a_conversion_takes_the_documents_along(self, index):
         self.fill(index)
