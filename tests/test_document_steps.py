@@ -9,8 +9,8 @@ from unittest import mock
 from django.conf import settings
 
 from conversation_memory import ConversationIndex, conf, indexes
-from conversation_memory.layouts import document_steps, indexed
-from conversation_memory.layouts.indexed import DERIVE
+from conversation_memory.layouts import ConversationRef, document_steps, indexed
+from conversation_memory.layouts.indexed import DERIVE, INDEXED
 from conversation_memory.redis_io import operations
 from conversation_memory.search_index import run_documents
 
@@ -161,6 +161,12 @@ class DocumentStepTests(Steps):
         self.enterContext(self.settings(REDIS={"default": entry}))
         return indexes["default"]
 
+    def test_a_write_over_an_expired_conversation_deletes_all_of_its_documents(self):
+        self.fill(self.index, 210)
+        self.redis.hset(self.key("record:42"), "expires", 1)
+        self.driver.append(run("new"))
+        self.is_right(self.index)
+
     @both
     def test_a_conversion_takes_the_documents_along(self, index):
         self.fill(index)
@@ -190,6 +196,27 @@ class DocumentStepTests(Steps):
         index.delete("42")
         restored(index, archive)
         self.is_right(index)
+
+    def test_killed_while_it_writes_what_is_missing_the_reaper_completes_it(self):
+        def mended(number):
+            self.fill(self.index)
+            for key in [*self.redis.scan_iter(self.key("run:*"), count=1000)][:7]:
+                self.redis.delete(key)
+            with self.killed(number):
+                try:
+                    self.index.reindex()
+                except Killed:
+                    return False
+            return True
+
+        number = 0
+        while not mended(number):
+            with self.subTest(number=number):
+                if self.redis.scard(self.key("stale")):
+                    self.index.reap()
+                    self.has_all()
+            number += 1
+        assert number > 8
 
     def test_another_definition_gets_documents_of_its_own(self):
         entry = {**settings.REDIS["default"], "SEARCH": {"FIELDS": {"topic": "tag"}}}
@@ -231,6 +258,23 @@ class DocumentStepTests(Steps):
                 write(self.driver)
             assert self.ran and len(self.driver.load()[0]) > 10
             self.is_right(self.index)
+
+    def test_who_has_read_an_older_state_removes_no_document_of_the_newer_one(self):
+        # Else another one could count as many documents as there are runs, and yet not the same.
+        self.enterContext(mock.patch.object(indexed, "MOST_COMPARED", 4))
+        other, counts = self.other(), []
+
+        def act():
+            if counts:
+                counts.append(self.documents()["42"].count("question r5 changed"))
+            elif any(call[1] == INDEXED.sha for call in self.ran[-1]):
+                other.edit(run("r5", "changed"))
+                counts.append(1)
+
+        with self.interrupted(act, most=1000):
+            assert self.index._run(self.index._layout.index(ConversationRef(b"42")), "index")
+        assert len(counts) > 4 and set(counts) == {1}
+        self.is_right(self.index)
 
     def test_where_others_write_all_the_time_the_reaper_completes_it_later(self):
         other = self.other()

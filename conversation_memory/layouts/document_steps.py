@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from ..documents import Document
 from ..redis_io.operations import Operation
 from ..search_index.run_documents import MOST_REMOVED, Documents
-from .indexed import IndexedConversation
+from .indexed import ANY, IndexedConversation
 from .refs import ConversationRef, Indexed, Snapshot
 from .retagging import retag
 from .stored import Refusal
@@ -23,8 +23,8 @@ class DocumentSteps:
     """Brings the documents in step with the runs, in several attempts if need be.
 
     `time` (ms) is that of runs without a document, `before` are texts of runs as they were stored
-    until now. Others may write to the conversation between the steps: only the last one, which
-    says that all documents are right, needs it as it was read.
+    until now. Others may write to the conversation between the steps. Those that remove documents
+    need it as it was read, and the last one, which says that all are right: it only counts them.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class DocumentSteps:
         wanted = documents.by_suffix(document)
         for texts, others in self._parts(wanted, known, self._right(document, known)):
             change = documents.step(document, texts, others, self._indexed, self._before)
-            reply = yield conversation.step_command(ref, change, self._time)
+            expected = snapshot.expectation if others else ANY
+            reply = yield conversation.step_command(ref, change, self._time, expected)
             if not isinstance(reply, bytes):
                 return reply  # type: ignore[no-any-return]
             self._indexed = reply

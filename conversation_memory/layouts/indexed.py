@@ -21,6 +21,7 @@ INDEXED = Script("indexed")
 DERIVE = Script("derive")
 
 NOTHING: Mapping[bytes, bytes] = MappingProxyType({})  # for an argument that is not given
+ANY = ("", "", "")  # expects nothing of what is stored
 
 
 class IndexedConversation(StoredConversation, ABC):
@@ -90,7 +91,7 @@ class IndexedConversation(StoredConversation, ABC):
         ref: ConversationRef,
         change: bytes,
         time: int | str,
-        expected: Sequence[Any] = ("", "", ""),
+        expected: Sequence[Any] = ANY,
     ) -> Command[int | bytes | Refusal | None]:
         """The same whatever is stored by now, if nothing is `expected`.
 

@@ -26,7 +26,7 @@ from ..redis_io.scripts import Script
 from ..redis_io.step_kinds import Pause
 from ..runs import Run
 from ..search_index.run_documents import Change, Steps
-from ..search_index.sweep import sweep_tokens
+from ..search_index.sweep import finished, sweep_tokens
 from ..titles import proposed
 from .declared import declared
 from .indexed import NOTHING, IndexedConversation
@@ -278,7 +278,8 @@ class WrittenConversation(IndexedConversation, ABC):
             # It leaves the recency index of its owner, who need not be the next one.
             owner, id = names
             past = ConversationRef(id, owner or None)
-            yield from declared([self._command(FORGET, past, [b""], [self.keys.recency(b"")])])
+            forget = self._command(FORGET, past, [b""], [self.keys.recency(b"")])
+            yield from finished(self.keys, [id], (yield from declared([forget])))
         if reason == b"unswept":
             token, id = names
             yield from sweep_tokens(self.keys, [(token, id)])

@@ -147,12 +147,15 @@ local function drop(stored, change, suffix)
   redis.call('UNLINK', root .. 'run:' .. stored.token .. ':' .. suffix)
 end
 
--- What `indexed` is between the steps. Where the former documents are of another schema or have other
--- facets, it tells which ones replace them, and anew whenever somebody begins with others.
+-- What `indexed` is between the steps, in which the documents are not those of all runs. Where the
+-- former ones are of another schema or have other facets, it tells which ones replace them, and anew
+-- whenever somebody begins with others.
 local function begun(stored, change, is_new, facets)
   redis.pcall('SADD', stale, stored.token)
-  if is_new then return indexed_as(change.schema, 0, 0) end
   local known = stored.indexed or ''
+  if is_new or schema_of(stored) == change.schema and facets == change.facets then
+    return indexed_as(change.schema, 0, 0)
+  end
   if known:match('^%x+') == change.schema and facets == change.facets then return known end
   local target = '0-' .. redis.sha1hex(change.schema .. change.facets):sub(1, 16) .. '-'
   return known:sub(1, #target) == target and known or target .. change.token
