@@ -85,7 +85,7 @@ def is_running(port):
             return False
 
 
-def wait_until(condition, *, seconds=5):
+def wait_until(condition, *, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.05)

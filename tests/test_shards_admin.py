@@ -77,8 +77,9 @@ class DownTests(AdminCase):
         }
         for id, page in pages.items():
             is_down = self.index.shard_of(id).name == name
-            assert page.status_code == (503 if is_down else 200)
-            assert is_down or f"answer {id[1:]}" in page.content.decode()
+            text = page.content.decode()
+            assert page.status_code == (503 if is_down else 200), (id, text)
+            assert is_down or f"answer {id[1:]}" in text
 
 
 class DiscoveryTests(RedisTestCase):

@@ -1,6 +1,5 @@
 """The operations that read all conversations of an index over several shards."""
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import ceil, sqrt
@@ -27,7 +26,7 @@ class ShardedListing(Listing):
     def __init__(self, layout: Layout, now: Callable[[], Move]):
         super().__init__(layout)
         self._now = now
-        self._turns = itertools.count()
+        self._turn = 0
 
     @property
     def move(self) -> Move:
@@ -38,7 +37,8 @@ class ShardedListing(Listing):
         start = () if before is None else start_of(before)
         shards = self.move.shards
         # Together, they take the short step of one index.
-        turn = shards[next(self._turns) % len(shards)]
+        self._turn += 1
+        turn = shards[self._turn % len(shards)]
 
         def first(shard: ConversationIndex, most: int) -> Command[Front]:
             step = SHORT_STEP if shard is turn else 0
