@@ -2,11 +2,12 @@
 -- Take in a conversation from another shard, of which lists, streams and checkpoints are here.
 -- KEYS  content, record, recent, expiry, order of its owner (or of nobody), ids, open runs, list of
 --       open runs, what has arrived, then of each further key the one to rename, and its name
--- ARGV  id, 1 if it has a field, field, when that expires (0 never), time of the last write and deadline ('' none), 1
---       with an owner, ids, when they expire, when the open runs do, how many fields and values of
---       the record, of the open runs, and times and names in the list of those; then all of them,
---       and when each further key expires
--- Returns 1, 0 if it arrived before, or everything has, -1 if it is here otherwise, -2 if a key to rename has expired.
+-- ARGV  id, 1 if it has a field, field, when that expires (0 never), time of the last write and
+--       deadline ('' none), 1 with an owner, ids, when they expire, when the open runs do, how many
+--       fields and values of the record, of the open runs, and times and names in the list of those;
+--       then all of them, and when each further key expires
+-- Returns 1, 0 if it arrived before, or everything has, -1 if it is here otherwise, -2 if a key to
+-- rename has expired.
 local content, record, recent, expiry, owned, ids, open, opened, arrived = unpack(KEYS, 1, 9)
 local FIRST, STAGED = 14, 10
 local id, has_field, field, expires, score, deadline, has_owner = unpack(ARGV, 1, 7)

@@ -1,6 +1,7 @@
 -- needs: common
 -- Take in the items of an owner from another shard, which are here under other names.
--- KEYS  namespaces of the owner, what has arrived, content, then of each namespace the key to rename, and its name
+-- KEYS  namespaces of the owner, what has arrived, content, then of each namespace the key to
+--       rename, and its name
 -- ARGV  what stands for the owner among what has arrived, then the namespaces
 -- Returns 1, 0 if they arrived before, -1 if there are some, -2 if a key to rename has expired.
 local namespaces, arrived, content = unpack(KEYS, 1, 3)

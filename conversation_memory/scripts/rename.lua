@@ -35,7 +35,8 @@ if anew then
   agents = hash_anew(checkpoints, first)
   if not agents then return {'changed'} end
   local map = map_of(others, first - 1)
-  local title, fields, streams = map[in_place('title', redis.call('HGET', record, 'title') or '')], replies_anew(map)
+  local title = map[in_place('title', redis.call('HGET', record, 'title') or '')]
+  local fields, streams = replies_anew(map)
   if not title or not fields then return {'changed'} end
   refused = not keeps(stored) and unswept(stored)
   if refused then return refused end

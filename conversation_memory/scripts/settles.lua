@@ -2,9 +2,9 @@
 -- Stands before a script on a conversation: what it writes is the output of an open run, which it
 -- settles with its answer; or settle.lua does, without an output. The last arguments before those
 -- of replies.lua are
---   token of the claim, or while nobody has claimed it of the question ('' for anyone), status that it gets, reason
---   as JSON, number of the last chunk and its text ('' for none), 1 if it stands for all chunks
---   before, id of the chunk that must be the last one ('' for any)
+--   token of the claim, or while nobody has claimed it of the question ('' for anyone), status that
+--   it gets, reason as JSON, number of the last chunk and its text ('' for none), 1 if it stands
+--   for all chunks before, id of the chunk that must be the last one ('' for any)
 -- Refuses with {'reply', why}: 'repeated' if just this was done before, 'moved' if there are more
 -- chunks, 'changed' if it has another question, 'absent', or the status that the run has by another
 -- caller.

@@ -113,7 +113,8 @@ def take_in_items(
             place = keys.arriving(token, b"%d" % number)
             names += [place, keys.items(owner, space)]
             steps.append(single("UNLINK", place))
-            steps += [Command((STAGE_ITEMS.call([place], part),)) for part in _pairs(items)]
+            parts = ([_KEPT, *part] for part in _pairs(items))
+            steps += [Command((STAGE_ITEMS.call([place], part),)) for part in parts]
         own = [keys.namespaces(owner), keys.arrived(), keys.content(owner), *names]
         steps.append(Command((ARRIVE_ITEMS.call(own, [_arrived_items(owner), *spaces]),)))
         reply = (yield steps)[-1]
