@@ -17,7 +17,7 @@ _READ_BYTES = 4 * 1024 * 1024
 
 _WRITTEN = 1000
 _WRITTEN_BYTES = 512 * 1024
-_KEPT = 300_000  # ms
+STAGED_MS = 300_000  # how long they are kept that a killed process leaves
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def stage(key: bytes, texts: Sequence[bytes]) -> Operation[str]:
     yield single("UNLINK", key)
     for part in split_by_bytes(texts, len, _WRITTEN_BYTES, _WRITTEN):
         # Together, or who is killed in between leaves texts that nobody deletes.
-        yield Command((("RPUSH", key, *part), ("PEXPIRE", key, _KEPT)))
+        yield Command((("RPUSH", key, *part), ("PEXPIRE", key, STAGED_MS)))
     return f"staged {len(texts)}"
 
 

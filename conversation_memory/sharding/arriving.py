@@ -9,7 +9,7 @@ from typing import Any
 from ..exceptions import ConversationConflict, ConversationMemoryError
 from ..keys import Keys
 from ..layouts import ConversationRef, Layout
-from ..layouts.long_lists import split_by_bytes
+from ..layouts.long_lists import STAGED_MS, split_by_bytes
 from ..layouts.proof import proven
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Script
@@ -24,7 +24,6 @@ STAGE_ITEMS = Script("stage_items")
 
 Failure = Callable[[ConversationMemoryError], object]
 
-_KEPT = 300_000  # ms
 _PART, _PART_BYTES = 500, 512 * 1024
 _CARRIED = 100
 _ATTEMPTS = 3
@@ -67,7 +66,7 @@ def _staging(keys: Keys, it: Leaving, token: bytes) -> Iterator[Command[Any]]:
         staged.append((place, key, expires))
         yield single("UNLINK", place)
         for verb, *args in calls:
-            yield Command(((verb, place, *args), ("PEXPIRE", place, _KEPT)))
+            yield Command(((verb, place, *args), ("PEXPIRE", place, STAGED_MS)))
 
     if it.runs:
         parts = split_by_bytes(it.runs, len, _PART_BYTES, _PART)
@@ -113,7 +112,7 @@ def take_in_items(
             place = keys.arriving(token, b"%d" % number)
             names += [place, keys.items(owner, space)]
             steps.append(single("UNLINK", place))
-            parts = ([_KEPT, *part] for part in _pairs(items))
+            parts = ([STAGED_MS, *part] for part in _pairs(items))
             steps += [Command((STAGE_ITEMS.call([place], part),)) for part in parts]
         own = [keys.namespaces(owner), keys.arrived(), keys.content(owner), *names]
         steps.append(Command((ARRIVE_ITEMS.call(own, [_arrived_items(owner), *spaces]),)))
