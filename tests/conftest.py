@@ -1,6 +1,12 @@
 import os
 
+from hypothesis import settings
 from redis import Redis
+
+# `--hypothesis-profile more` is for a gate; by default, a test run is done sooner.
+settings.register_profile("few", max_examples=50, deadline=None)
+settings.register_profile("more", max_examples=200, deadline=None)
+settings.load_profile("few")
 
 
 def pytest_report_header():
@@ -11,5 +17,8 @@ def pytest_report_header():
 
 
 def pytest_xdist_auto_num_workers():
-    """`-n auto` is one worker if REDIS_URL named the server: tests look at all that it is sent."""
-    return None if "REDIS_STARTED_BY" in os.environ else 1
+    """`-n auto` is one more than there are processors, as many tests wait for a server.
+
+    It is one if REDIS_URL named the server: tests look at all that it is sent.
+    """
+    return (os.cpu_count() or 1) + 1 if "REDIS_STARTED_BY" in os.environ else 1
