@@ -37,7 +37,7 @@ class ConversationReader:
 
     @property
     def _ref(self) -> ConversationRef:
-        # With a fresh token, by which the server knows a write that redis-py sends again.
+        # For a write: with a fresh token, by which the server knows one that redis-py sends again.
         return self._seen.for_a_call()
 
     @property
@@ -75,19 +75,19 @@ class ConversationReader:
 
         Raises `ConversationCorrupt` if the stored value is not a conversation.
         """
-        return self._reading(self._layout.load(self._ref))
+        return self._reading(self._layout.load(self._seen))
 
     load, aload = twins(_load)
 
     def _read(self) -> Operation[ConversationState]:
         """Runs, metadata, record and revision as they stood at one moment."""
-        return self._reading(self._layout.read(self._ref))
+        return self._reading(self._layout.read(self._seen))
 
     read, aread = twins(_read)
 
     def _tail(self, count: int) -> Operation[list[Run]]:
         """The last `count` runs, oldest first; fewer if there are fewer."""
-        return self._reading(self._layout.tail(self._ref, min(count, LARGEST)))
+        return self._reading(self._layout.tail(self._seen, min(count, LARGEST)))
 
     tail, atail = twins(_tail)
 
@@ -97,7 +97,7 @@ class ConversationReader:
         The `start` of a page is the `before` of the preceding page. A `before` beyond the end means
         the end. Raises ValueError for a negative one.
         """
-        page = self._layout.page(self._ref, _in_front(before), page_limit(limit))
+        page = self._layout.page(self._seen, _in_front(before), page_limit(limit))
         return self._reading(page)
 
     page, apage = twins(_page)
@@ -111,19 +111,19 @@ class ConversationReader:
         that the others can be shown.
         """
         before, limit = _in_front(before), page_limit(limit)
-        return self._reading(self._layout.excerpt(self._ref, before, limit, strict=strict))
+        return self._reading(self._layout.excerpt(self._seen, before, limit, strict=strict))
 
     excerpt, aexcerpt = twins(_excerpt)
 
     def _raw(self) -> Operation[bytes | None]:
         """The JSON document as it is stored, even if damaged; None if nothing is stored."""
-        return self._layout.raw(self._ref)
+        return self._layout.raw(self._seen)
 
     raw, araw = twins(_raw)
 
     def _find(self, wanted: Callable[[Run], bool], *, limit: int = 10_000) -> Operation[int | None]:
         """The position of the last run that is `wanted`, None if the last `limit` have none."""
-        return self._reading(self._layout.find(self._ref, wanted, page_limit(limit)))
+        return self._reading(self._layout.find(self._seen, wanted, page_limit(limit)))
 
     find, afind = twins(_find)
 
@@ -141,7 +141,7 @@ class ConversationReader:
         input and output as a token. If the last run alone exceeds it, the window is that run; if
         `strict`, raises `ConversationTooLarge`.
         """
-        window = self._layout.window(self._ref, max_runs, max_tokens, count, strict=strict)
+        window = self._layout.window(self._seen, max_runs, max_tokens, count, strict=strict)
         return self._reading(window)
 
     window, awindow = twins(_window)
@@ -155,7 +155,7 @@ class ConversationReader:
         RediSearch, the runs of a short conversation are compared one by one; a longer one raises
         `RedisMisconfigured`.
         """
-        schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
+        schema, request = self._layout.schema, embedding.recall_request(self._seen, k, of)
         [vector] = embedding.vectors(schema, [text])
         asked = replace(request, vector=vector)
         runs, are_ranked = self._run(self._candidates(asked, of), "recall")
@@ -167,7 +167,7 @@ class ConversationReader:
     @sensitive
     async def arecall(self, text: str, k: int = 5, *, of: str = "conversation") -> list[Run]:
         """See recall()."""
-        schema, request = self._layout.schema, embedding.recall_request(self._ref, k, of)
+        schema, request = self._layout.schema, embedding.recall_request(self._seen, k, of)
         [vector] = await embedding.avectors(schema, [text])
         asked = replace(request, vector=vector)
         runs, are_ranked = await self._arun(self._candidates(asked, of), "recall")
@@ -178,7 +178,7 @@ class ConversationReader:
 
     def _record(self) -> Operation[Record | None]:
         """Owner, title, times and run count; None if the conversation does not exist."""
-        return self._layout.record(self._ref)
+        return self._layout.record(self._seen)
 
     record, arecord = twins(_record)
 
@@ -202,7 +202,7 @@ class ConversationReader:
         return Engine(self._layout, Listing(self._layout)).search(request)
 
     def _reading(self, operation: Operation[T]) -> Operation[T]:
-        return self._layout.reading(self._ref, operation)
+        return self._layout.reading(self._seen, operation)
 
     def _run(self, operation: Operation[T], name: str = "other") -> T:
         connection, may_lag = self._connection, self._may_lag(name)
@@ -219,7 +219,7 @@ class ConversationReader:
             return seen.result(await aperform(client, asked, self._layout.alias))
 
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
-        guarded = self._layout.guarded(self._ref, operation)
+        guarded = self._layout.guarded(self._seen, operation)
         if may_lag:
             return read_only(guarded)
         return replicated(guarded, self._wait, self._layout.alias)

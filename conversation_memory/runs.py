@@ -197,8 +197,8 @@ class Run:
 
 _new = Run.__new__
 
-# More texts at a time are not decoded sooner, and take memory that the system has to fetch.
-_AT_A_TIME = 400
+# More texts at a time take more memory than malloc() keeps: the system has to map it each time.
+_AT_A_TIME = 100
 
 
 def decoded_runs(

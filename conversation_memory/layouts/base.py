@@ -271,7 +271,7 @@ class Layout(EncryptedConversation):
         result = yield from operation
         if self.slides_on_read:
             with suppress(ConversationNotFound, RedisReadOnly, RedisDenied):
-                yield from self.set_lifetime(ref)
+                yield from self.set_lifetime(ref.for_a_call())
         return result
 
     def delete(self, ref: ConversationRef, version: int | None = None) -> Operation[bool]:

@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from zlib import crc32
 
-from ..documents import Document, build, fingerprint
+from ..clock import moment
+from ..documents import Document, Runs, build, fingerprint, read_field
 from ..encryption.sealing import RUN
 from ..exceptions import ConversationNotFound, RunNotFound
 from ..records import LARGEST, Excerpt, Record, RunPage, number
@@ -23,6 +25,7 @@ from ..runs import Run, decoded_run, decoded_runs, lenient
 from ..search_index.run_documents import Change, Steps
 from ..wire import dumps
 from .base import Layout
+from .long_lists import whole
 from .refs import ConversationRef, Encoded, Slice, Snapshot, digest, is_past, merged, owner_of
 from .stored import Refusal
 from .written import WRITE
@@ -31,6 +34,9 @@ CHANGE = Script("change")
 LOCATE = Script("locate")
 
 _CHUNK = 200
+
+# What a record tells of field and list, if both are as the app wrote them.
+_TOLD = ("layout", "length", "crc", "runs", "bytes")
 
 # Whoever writes JSON spells such an id in this way; some escape a slash, or what HTML escapes.
 _has_one_spelling = re.compile(r"[ \w.:-]*", re.ASCII).fullmatch
@@ -52,6 +58,28 @@ class ListLayout(Layout):
 
     def text_of(self, run: Run) -> bytes:
         return run.to_list()
+
+    def load(self, ref: ConversationRef) -> Operation[tuple[Runs, dict[str, Any]]]:
+        runs, content = self.keys.runs(ref.id), self.keys.content(ref.id)
+        record = ("HMGET", self.keys.record(ref.id), "version", "owner", "expires", *_TOLD)
+
+        def read(last: int) -> Operation[list[Any]]:
+            calls = ("HGET", content, ref.id), ("LRANGE", runs, 0, last), record
+            return (yield Command(calls, is_atomic=False))  # type: ignore[no-any-return]
+
+        field, texts, (_, owner, expires, *told) = yield from whole(
+            self.keys, ref.id, read, lambda replies: (replies[2][0], replies[1])
+        )
+        if field is None:
+            return Runs(), {}
+        # The record, read last, tells the field that was read first: so it was beside this list.
+        numbers = len(field), crc32(field), len(texts), sum(map(len, texts))
+        is_told = b"list %d %08x %d %d" % numbers == b" ".join(part or b"" for part in told)
+        is_visible = not ref.scoped or owner == ref.owner
+        if not is_told or not is_visible or (yield from is_past(moment(number(expires)))):
+            return (yield from super().load(ref))
+        document = read_field(field)
+        return Runs(lenient(texts), document.members), document.metadata
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
         part = yield from self._slice(ref, before, limit)
@@ -268,7 +296,7 @@ class ListLayout(Layout):
             (*fields, bytes), size, length, texts, *others = yield Command(calls)
             record = Record.from_reply(ref.id, fields)
         is_visible = self.is_own(record, size, length) and ref.sees(record)
-        if not is_visible or (yield from is_past(record)):
+        if not is_visible or (yield from is_past(record.expires)):
             return None
         if (lost := (record.runs or 0) - length) > 0:
             raise self.lost(ref, lost)

@@ -46,7 +46,7 @@ class Settlement:
     args: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # nobody changes it; frozen, it would be slow to make
 class ConversationRef:
     """A conversation as one caller may see it.
 
@@ -116,15 +116,15 @@ def id_of(text: bytes) -> str:
     return plain[1].decode("utf-8", "surrogatepass") if plain else Run.from_text(text).id
 
 
-def is_past(record: Record) -> Operation[bool]:
+def is_past(expires: datetime | None) -> Operation[bool]:
     # The clock of the server counts; it is asked only if the deadline is near.
-    if record.expires is None or record.expires > datetime.now(UTC) + _SKEW:
+    if expires is None or expires > datetime.now(UTC) + _SKEW:
         return False
     time: int = yield now()
-    return milliseconds(record.expires) <= time
+    return milliseconds(expires) <= time
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # see ConversationRef
 class Slice:
     """Some runs of a conversation as JSON texts, the first at position `start`.
 
@@ -225,7 +225,7 @@ class Indexed:
     cursor: bytes = b"0"  # to the others, if these are some of many
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # see ConversationRef
 class Snapshot:
     """The stored state of a conversation: field, record, and the list if it was asked for."""
 

@@ -91,7 +91,7 @@ class StoredConversation(ConversationFailures, ABC):
         if snapshot.lost:  # or its list has expired meanwhile, which leaves the version as it was
             fields, field, texts, *others = yield Command((*self._reads(ref), *more))
             snapshot = Snapshot.from_replies(self.keys, ref.id, fields, field, texts)
-        if (yield from is_past(snapshot.record)):
+        if (yield from is_past(snapshot.record.expires)):
             snapshot = Snapshot(None, Record(decode(ref.id)))
         return snapshot, others
 
@@ -171,7 +171,7 @@ class StoredConversation(ConversationFailures, ABC):
                 raise
             values, exists = [None] * len(FIELDS), (yield single(*field))
         record = Record.from_reply(ref.id, values, self.sealing)
-        if not exists or (yield from is_past(record)):
+        if not exists or (yield from is_past(record.expires)):
             return None
         if record == Record(decode(ref.id)):  # of another program, or not readable
             with suppress(RedisDenied):

@@ -67,7 +67,7 @@ class Command(Generic[T]):
         return f"<Command {[call[0] for call in self.calls]}>"  # never the arguments
 
 
-_REPLIES = (bytes, int, list, type(None))
+_REPLIES = frozenset({bytes, int, list, type(None)})
 
 _Other = Pause | Ahead | Elsewhere | Future[Any] | asyncio.Future[Any]
 _COMMANDS = (Command, list, tuple)
@@ -142,8 +142,8 @@ def _send(client: Any, step: Step, alias: str) -> Any:
     try:
         replies = _exchange(client, calls)
         note_exchange(calls, replies)
-        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
-            return step.decode(replies[0])  # the usual way, in short
+        if isinstance(step, Command) and _are_usual(step, replies):
+            return step.decode(replies[0] if step.is_atomic else replies)  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, _exchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
@@ -189,8 +189,8 @@ async def _asend(client: Any, step: Step, alias: str) -> Any:
     try:
         replies = await _aexchange(client, calls)
         note_exchange(calls, replies)
-        if len(replies) == 1 and isinstance(step, Command) and type(replies[0]) in _REPLIES:
-            return step.decode(replies[0])  # the usual way, in short
+        if isinstance(step, Command) and _are_usual(step, replies):
+            return step.decode(replies[0] if step.is_atomic else replies)  # the usual way, in short
         if unknown := _unknown_scripts(calls, replies):
             replies = _patched(replies, await _aexchange(client, [*unknown.values()]), unknown)
         return _decoded(step, replies)
@@ -241,6 +241,10 @@ def _calls(step: Command[Any] | Sequence[Command[Any]]) -> list[Call]:
         is_one = command.is_transaction
         calls += (("MULTI",), *command.calls, ("EXEC",)) if is_one else command.calls
     return calls
+
+
+def _are_usual(step: Command[Any], replies: list[Any]) -> bool:
+    return not step.is_transaction and _REPLIES.issuperset(map(type, replies))
 
 
 def _unknown_scripts(calls: list[Call], replies: list[Any]) -> dict[int, Call]:
