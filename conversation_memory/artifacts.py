@@ -27,13 +27,9 @@ class Artifact:
     on the way in. `fields` are the further keys of a type, such as `format`, `width`, `height`.
     """
 
-    # Of a plain text, only the text and its run are known until more is asked for.
-    __slots__ = ("_data", "_plain", "_run", "_side")
+    __slots__ = ("_data",)
 
-    _data: dict[str, Any] | None
-    _run: Run
-    _side: str
-    _plain: str
+    _data: dict[str, Any]
 
     def __init__(
         self,
@@ -66,17 +62,11 @@ class Artifact:
 
     def to_dict(self) -> dict[str, Any]:
         """The dict on the wire itself: what you change in it is changed in the artifact."""
-        if self._data is None:
-            self._data = self._run.first_side(self._side)
         return self._data
 
     @property
-    def _is_plain(self) -> bool:
-        return self._data is None and self._run._data is None
-
-    @property
     def type(self) -> str:
-        return "TextArtifact" if self._is_plain else str(self.to_dict().get("type", ""))
+        return str(self.to_dict().get("type", ""))
 
     @property
     def id(self) -> str | None:
@@ -93,7 +83,7 @@ class Artifact:
 
     @property
     def value(self) -> Any:
-        return self._plain if self._is_plain else self.to_dict().get("value")
+        return self.to_dict().get("value")
 
     @property
     def items(self) -> list[Artifact]:
@@ -112,8 +102,6 @@ class Artifact:
     @property
     def text(self) -> str:
         """The artifact as text, whatever its type; a binary as a short description of it."""
-        if self._data is None and self._run._data is None:  # _is_plain, without a call
-            return self._plain
         try:
             return self._text()
         except RecursionError:
@@ -147,15 +135,37 @@ class Artifact:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
 
-_new = Artifact.__new__
+class PlainText(Artifact):
+    """A side of a run, 'input' or 'output', that is nothing but a text.
 
+    Its dict is that of the run, which is made when somebody asks for it.
+    """
 
-def plain_text(run: Run, side: str, text: str) -> Artifact:
-    """The plain text that is a side of a run, 'input' or 'output'."""
-    artifact = _new(Artifact)
-    artifact._data = None
-    artifact._run, artifact._side, artifact._plain = run, side, text
-    return artifact
+    __slots__ = ("_plain", "_run", "_side")
+
+    _run: Run
+    _side: str
+    _plain: str
+
+    # Each access to a side makes one, so that Run sets the slots without a call.
+    __init__ = object.__init__
+
+    def to_dict(self) -> dict[str, Any]:
+        if not hasattr(self, "_data"):
+            self._data = self._run.first_side(self._side)
+        return self._data
+
+    @property
+    def type(self) -> str:
+        return "TextArtifact" if self._run._data is None else super().type
+
+    @property
+    def value(self) -> Any:
+        return self._plain if self._run._data is None else super().value
+
+    @property
+    def text(self) -> str:
+        return self._plain if self._run._data is None else super().text
 
 
 def artifact(value: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from typing import Any
 from uuid import uuid4
 
-from .artifacts import Artifact, artifact, plain_text, wrap
+from .artifacts import Artifact, PlainText, artifact, wrap
 from .compact import (
     Parts,
     expanded,
@@ -144,8 +144,10 @@ class Run:
     @property
     def input(self) -> Artifact:
         value = self._value
-        if type(value) is list and self._data is None and type(value[1]) is str:
-            return plain_text(self, "input", value[1])
+        if self._data is None and type(value) is list and type(text := value[1]) is str:
+            part: PlainText = PlainText()
+            part._run, part._side, part._plain = self, "input", text
+            return part
         return self._artifact("input", 1)
 
     @input.setter
@@ -155,8 +157,10 @@ class Run:
     @property
     def output(self) -> Artifact:
         value = self._value
-        if type(value) is list and self._data is None and type(value[2]) is str:
-            return plain_text(self, "output", value[2])
+        if self._data is None and type(value) is list and type(text := value[2]) is str:
+            part: PlainText = PlainText()
+            part._run, part._side, part._plain = self, "output", text
+            return part
         return self._artifact("output", 2)
 
     @output.setter
@@ -183,7 +187,9 @@ class Run:
             is_short = type(value) is list
             text = _short_text_of(value[position]) if is_short else _text_of(value.get(side))
             if text is not None:
-                return plain_text(self, side, text)
+                part: PlainText = PlainText()
+                part._run, part._side, part._plain = self, side, text
+                return part
         return wrap(self.to_dict().get(side))
 
     def __repr__(self) -> str:
