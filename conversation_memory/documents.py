@@ -28,6 +28,7 @@ _RUN = b'{"type": "Run", "id": '
 _BETWEEN = b", " + _RUN
 CLOSING = b'], "metadata": '
 _SHORT = 200
+_FEW = 10
 
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _opening = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
@@ -112,12 +113,15 @@ class Document:
         """`end`; None unless the document is canonical."""
         return self.end if self.pieces is None else None
 
-    def has(self, run_id: str) -> bool:
-        # In few documents, runs need to be decoded to find out.
-        quick = self.pieces is None and _plain_id(run_id)
-        if quick and _RUN + dumps(run_id) not in self.raw:
-            return False
-        return any(run.id == run_id for run in self.runs)
+    def absent(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of `runs` whose ids it does not have."""
+        ids = [run.id for run in runs]
+        # A few ids are looked for in the text, which is quicker than to decode its runs.
+        is_quick = self.pieces is None and len(ids) <= _FEW and all(map(_plain_id, ids))
+        if is_quick and not any(_RUN + dumps(id) in self.raw for id in ids):
+            return [*runs]
+        known = {run.id for run in self.runs}
+        return [run for run, id in zip(runs, ids, strict=True) if id not in known]
 
     def appended(self, runs: list[Run]) -> Document:
         """This document with `runs` behind its own, every other byte as it was."""
@@ -223,7 +227,7 @@ def _join(texts: list[bytes]) -> tuple[bytes, list[bytes] | None]:
 def opening_of(text: bytes) -> bytes | None:
     """How the text of a run begins, up to its id; None if it could not be found by it.
 
-    `texts` and `has` find runs again that begin with _RUN and an id without escapes, and have no
+    `texts` and `absent` find runs again that begin with _RUN and an id without escapes, and have no
     other _RUN inside. It cannot hide in a string, where each quote has a backslash before it.
     """
     opening = _opening(text)

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from conversation_memory import Run
 from conversation_memory.documents import Damaged, build, fingerprint, read
 from conversation_memory.records import Record
+from conversation_memory.runs import lenient
 from conversation_memory.wire import dumps
 
 from .oracle import as_griptape_reads, expected, same
@@ -291,32 +293,48 @@ class RecordTests(SimpleTestCase):
         assert same(outcome(document.raw, record_of(document)), expected(document.raw))
 
 
+def has(document, id):
+    return document.absent([Run.from_dict({"id": id})]) == []
+
+
 class IdTests(SimpleTestCase):
     @given(st.lists(run_dicts.map(Run.from_dict), max_size=4))
     def test_every_run_is_found_by_its_id(self, runs):
         document = reread(runs)
-        assert all(document.has(run.id) for run in runs)
+        assert all(has(document, run.id) for run in runs)
 
     @given(any_runs)
     def test_a_run_that_is_not_there_is_not_found(self, runs):
-        assert not reread(runs).has(uuid4().hex)
+        assert not has(reread(runs), uuid4().hex)
 
     @given(st.lists(plain_id_texts | string_texts, min_size=1))
     def test_an_id_is_found_however_it_was_escaped(self, written):
         ids = [id.encode("utf-8", "surrogatepass") for id in written]
         document = reread([Run.from_text(b'{"type": "Run", "id": %b}' % id) for id in ids])
-        assert all(document.has(json.loads(id)) for id in ids)
+        assert all(has(document, json.loads(id)) for id in ids)
+
+    @given(any_runs, st.integers(0, 4))
+    def test_many_ids_are_told_as_each_alone(self, runs, many):
+        document, others = reread(runs), [Run("q", "a") for _ in range(many * 5)]
+        assert [run.id for run in document.absent([*others, *runs])] == [run.id for run in others]
+
+    def test_many_ids_take_one_look_at_the_runs(self):
+        runs = [Run("q", "a") for _ in range(30)]
+        document = reread(runs)
+        with mock.patch(f"{read.__module__}.lenient", wraps=lenient) as decoded:
+            assert document.absent(runs) == []
+        assert decoded.call_count == 1
 
     def test_an_id_that_is_no_text_is_found(self):
         document = reread([Run.from_dict({"type": "Run", "id": 42})])
-        assert document.has("42")
+        assert has(document, "42")
 
     def test_a_text_that_names_the_id_is_no_run(self):
-        assert not reread([Run("abc", "abc", {"id": "abc"})]).has("abc")
+        assert not has(reread([Run("abc", "abc", {"id": "abc"})]), "abc")
 
     def test_a_run_in_the_metadata_is_no_run(self):
         run = Run("q", "a")
-        assert not reread([], {"pending": run.to_dict()}).has(run.id)
+        assert not has(reread([], {"pending": run.to_dict()}), run.id)
 
 
 class FingerprintTests(SimpleTestCase):

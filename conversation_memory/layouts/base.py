@@ -110,7 +110,7 @@ class Layout(EncryptedConversation):
             position = self._position(ref, document.runs, run_id)
             texts[position] = text(texts[position])
             changed = document.with_texts(texts)
-            return changed.appended([run for run in added if not changed.has(run.id)])
+            return changed.appended(changed.absent(added))
 
         if added := identified(runs):
             yield from self._change(ref, change)

@@ -164,7 +164,7 @@ class WrittenConversation(IndexedConversation, ABC):
         added: list[Run] = []
 
         def change(document: Document) -> Document | None:
-            added[:] = [run for run in runs if not document.has(run.id)]
+            added[:] = document.absent(runs)
             return document.appended(added) if added else None
 
         written = yield from self._change_at(ref, snapshot, change, added)
