@@ -27,30 +27,37 @@ _FULL = ("type", "id", "reference", "meta", "name", "value")
 
 
 def is_plain(value: Any) -> bool:
-    """True if a value, as decoded from JSON, is a run of two plain texts, in short or as a dict."""
-    if type(value) is list:
-        return len(value) == 3 and type(value[0]) is type(value[1]) is type(value[2]) is str
-    if type(value) is not dict or value.get("type") != "Run" or value.get("meta") is not None:
+    """True if a value, as decoded from JSON, is a run in short of two plain texts."""
+    if type(value) is not list or len(value) != 3:
         return False
-    return (
-        len(value) == (5 if "meta" in value else 4)
-        and type(value.get("id")) is str
-        and _is_plain_text(value.get("input"))
-        and _is_plain_text(value.get("output"))
-    )
+    return type(value[0]) is type(value[1]) is type(value[2]) is str
 
 
-def _is_plain_text(value: Any) -> bool:
-    if type(value) is not dict or value.get("type") != "TextArtifact":
-        return False
-    if len(value) == 6:  # as Griptape writes it
-        if value.get("reference", "") is not None or value.get("meta") != {}:
-            return False
-        if type(value.get("name")) is not str:
-            return False
-    elif len(value) != 3:
-        return False
-    return type(value.get("id")) is type(value.get("value")) is str
+def plain_parts(value: Any) -> Parts | None:
+    """A run of two plain texts in short, from an array or an object; None for any other value."""
+    if type(value) is not dict:
+        return value if is_plain(value) else None
+    id, input, output = value.get("id"), value.get("input"), value.get("output")
+    if value.get("type") != "Run" or type(id) is not str or value.get("meta") is not None:
+        return None
+    if len(value) != (5 if "meta" in value else 4):
+        return None
+    first, last = _plain_part(input, id, "-input"), _plain_part(output, id, "-output")
+    return None if first is None or last is None else [id, first, last]
+
+
+def _plain_part(side: Any, run_id: str, ending: str) -> str | list[str] | None:
+    if type(side) is not dict or side.get("type") != "TextArtifact":
+        return None
+    if len(side) != 3:
+        if len(side) != 6 or side.get("reference", "") is not None or side.get("meta") != {}:
+            return None
+        if type(side.get("name")) is not str:  # as Griptape writes it
+            return None
+    id, text = side.get("id"), side.get("value")
+    if type(id) is not str or type(text) is not str:
+        return None
+    return text if id == run_id + ending else [text, id]
 
 
 def spellings(parts: Parts) -> Iterator[bytes]:
@@ -85,7 +92,7 @@ def list_text(parts: Parts) -> bytes:
 
 def quick_wire_text(text: bytes, value: Any) -> bytes | None:
     """The wire format of most of the runs in a list, from the text and what it says."""
-    return wire_text(value) if type(value) is list and is_plain(value) else None
+    return wire_text(value) if is_plain(value) else None
 
 
 def quick_list_text(text: bytes, value: Any) -> bytes | None:

@@ -15,6 +15,7 @@ from .compact import (
     is_plain,
     is_short,
     list_text,
+    plain_parts,
     quick_list_text,
     quick_wire_text,
     shortened,
@@ -23,7 +24,7 @@ from .compact import (
     wire_text,
 )
 from .exceptions import Damaged, Undecryptable
-from .wire import dumps, dumps_unchecked, exact, loads_any, loads_together
+from .wire import dumps, dumps_unchecked, exact, loads, loads_any, loads_together
 
 
 class Run:
@@ -82,8 +83,11 @@ class Run:
         Raises `ConversationCorrupt` if the stored text is not a run.
         """
         if self._data is None:
-            parts = self._short()
-            self._data = self._value if parts is None else expanded(parts)
+            value = self._said()
+            if type(value) is list and self._raw is not None and self._raw.startswith(b"{"):
+                value = loads(self._raw)  # plain_parts() cannot give back the order of its members
+            parts = value if type(value) is list else shortened(value)
+            self._data = value if parts is None else expanded(parts)
         return self._data
 
     def _said(self) -> Any:
@@ -268,14 +272,17 @@ def _part_of(texts: Sequence[bytes], values: Sequence[Any] | None) -> Iterable[R
         return [None] * len(texts)
     if all(map(is_plain, values)):
         return map(_known, texts, values)
+    plain = [*map(plain_parts, values)]
+    if all(plain):
+        return map(_known, texts, plain)
     sure = exact(texts, values)  # of others, only the strings are sure to be exact
-    plain = (
-        is_plain(value) or (is_exact and (type(value) is dict or is_short(value)))
-        for is_exact, value in zip(sure, values, strict=True)
+    known = (
+        parts or (value if is_exact and (type(value) is dict or is_short(value)) else None)
+        for parts, is_exact, value in zip(plain, sure, values, strict=True)
     )
     return [
-        _known(raw, value) if one else None
-        for raw, value, one in zip(texts, values, plain, strict=True)
+        None if value is None else _known(raw, value)
+        for raw, value in zip(texts, known, strict=True)
     ]
 
 
