@@ -19,9 +19,18 @@ from typing import Any
 
 from .encryption.sealing import is_sealed
 from .exceptions import Damaged
-from .records import Record
+from .records import Record, Runs
 from .runs import Run, decoded_runs, lenient, list_texts, wire_texts
-from .wire import damage, dumps, dumps_unchecked, loads, loads_together, members_of
+from .wire import (
+    damage,
+    dumps,
+    dumps_unchecked,
+    fingerprint,
+    fingerprint_of,
+    loads,
+    loads_together,
+    members_of,
+)
 
 _OPENING = b'{"runs": ['
 _RUN = b'{"type": "Run", "id": '
@@ -32,35 +41,6 @@ _FEW = 10
 
 _plain_id = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _opening = re.compile(re.escape(_RUN) + rb'"[^"\\]*"').match
-
-
-class Runs(list[Run]):
-    """The runs of a document, with its members other than runs and metadata.
-
-    Griptape writes none. They are kept when loaded runs are stored again.
-    """
-
-    members: dict[str, bytes]
-
-    def __init__(self, runs: Iterable[Run] = (), members: dict[str, bytes] | None = None):
-        super().__init__(runs)
-        self.members = members or {}
-
-
-def fingerprint(raw: bytes) -> str:
-    # Any write changes it, by whatever program.
-    if is_sealed(raw):
-        return f"{len(raw)}-{tail_of(raw)}"
-    return _fingerprint(len(raw), zlib.crc32(raw))
-
-
-def tail_of(sealed: bytes) -> str:
-    """The tag at the end of a sealed document, which is as good as a checksum."""
-    return sealed[-22:].decode("ascii", "replace")
-
-
-def _fingerprint(length: int, checksum: int) -> str:
-    return f"{length}-{checksum:08x}"
 
 
 @dataclass(slots=True)
@@ -137,7 +117,7 @@ class Document:
         known, checksum = "", None
         if self.checksum is not None:  # CRC-32 can go on from there
             checksum = zlib.crc32(added, self.checksum)
-            known = _fingerprint(len(raw), zlib.crc32(rest, checksum))
+            known = fingerprint_of(len(raw), zlib.crc32(rest, checksum))
         offsets = self.end + len(added), self.metadata_start + shift, self.metadata_end + shift
         count = self.count + len(runs)
         return Document(raw, count, *offsets, pieces, self.members, known, checksum)
@@ -176,11 +156,26 @@ class Document:
 
     @property
     def texts(self) -> list[bytes]:
-        if self.pieces is not None:
-            return self.pieces
-        first = len(_OPENING) + len(_RUN)
-        pieces = self.raw[first : self.end].split(_BETWEEN) if self.end > first else []
-        return [_RUN + piece for piece in pieces]
+        return _split(self.raw, len(_OPENING), self.end) if self.pieces is None else self.pieces
+
+    def part(self, before: int | None, limit: int) -> tuple[int, list[bytes], list[Any] | None]:
+        """At most `limit` runs in front of `before`, or the last: start, texts, values if read."""
+        stop = self.count if before is None else min(before, self.count)
+        start, values = max(0, stop - limit), self.taken_values()
+        if self.pieces is None and stop == self.count and 2 * limit < stop:
+            # The last ones of many are found without a look at the others.
+            first = self.end
+            for _ in range(limit):
+                first = self.raw.rfind(_BETWEEN, 0, first)
+            texts = _split(self.raw, first + len(_BETWEEN) - len(_RUN), self.end)
+        else:
+            texts = self.texts[start:stop]
+        return start, texts, None if values is None else values[start:stop]
+
+
+def _split(raw: bytes, start: int, end: int) -> list[bytes]:
+    pieces = raw[start + len(_RUN) : end].split(_BETWEEN) if end > start else []
+    return [_RUN + piece for piece in pieces]
 
 
 def runs_before(raw: bytes, end: int) -> int:
@@ -263,7 +258,7 @@ def read(raw: bytes, record: Record | None = None, *, is_known: bool = False) ->
         view = memoryview(raw)
         checksum = zlib.crc32(view[: record.end])
         whole = zlib.crc32(view[record.end :], checksum)
-        if _fingerprint(len(raw), whole) == record.fingerprint:
+        if fingerprint_of(len(raw), whole) == record.fingerprint:
             with suppress(Damaged):
                 return opened(raw, None, record.end, whole, checksum)
     if is_sealed(raw):
@@ -319,7 +314,7 @@ def opened(
     start = end + len(CLOSING)
     if raw[end:start] != CLOSING or not raw.startswith(_OPENING):
         raise Damaged("its runs do not end where they should")
-    known = _fingerprint(len(raw), whole)
+    known = fingerprint_of(len(raw), whole)
     return Document(raw, count, end, start, len(raw) - 1, None, {}, known, checksum)
 
 

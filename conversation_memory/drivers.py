@@ -14,11 +14,11 @@ from django.utils.timezone import is_naive
 
 from .clock import milliseconds
 from .conf import IndexSettings, WaitSettings, lifetime_in_ms, wait_settings
-from .documents import Runs
 from .exceptions import sensitive
 from .keys import Id, encode
 from .layouts import ConversationRef, Layout, layout
 from .messaging import MessagingDriver
+from .records import Runs
 from .redis_io.connections import Connection, connect, lent
 from .redis_io.operations import Operation, twins
 from .runs import Run, as_run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, overload
@@ -90,8 +90,21 @@ class Record:
 
     @property
     def fingerprint(self) -> str:
-        """See documents.fingerprint(): of the field as the app wrote it last."""
+        """See wire.fingerprint(): of the field as the app wrote it last."""
         return f"{self.length}-{self.crc}"
+
+
+class Runs(list[Run]):
+    """The runs of a document, with its members other than runs and metadata.
+
+    Griptape writes none. They are kept when loaded runs are stored again.
+    """
+
+    members: dict[str, bytes]
+
+    def __init__(self, runs: Iterable[Run] = (), members: dict[str, bytes] | None = None):
+        super().__init__(runs)
+        self.members = members or {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .documents import CLOSING, read, tail_of
+from .documents import CLOSING, read
 from .encryption.sealing import DOCUMENT, SEGMENT, Sealing, is_sealed
 from .exceptions import Damaged, Undecryptable
+from .wire import tail_of
 
 SEPARATOR = b"~"
 

@@ -144,6 +144,20 @@ def checksum(value: Any) -> str:
     return f"{crc32(dumps_unchecked(value, compact=True)):08x}"
 
 
+def fingerprint(raw: bytes) -> str:
+    """Length and checksum of a stored document: any write changes it, by whatever program."""
+    return f"{len(raw)}-{tail_of(raw)}" if is_sealed(raw) else fingerprint_of(len(raw), crc32(raw))
+
+
+def fingerprint_of(length: int, checksum: int) -> str:
+    return f"{length}-{checksum:08x}"
+
+
+def tail_of(sealed: bytes) -> str:
+    """The tag at the end of a sealed document, which is as good as a checksum."""
+    return sealed[-22:].decode("ascii", "replace")
+
+
 def damage(error: ValueError | RecursionError, raw: bytes) -> Damaged:
     """The error for a stored text that json does not read."""
     if is_sealed(raw):

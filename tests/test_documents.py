@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversation_memory import Run
-from conversation_memory.documents import Damaged, build, fingerprint, read
+from conversation_memory.documents import Damaged, _split, build, read
 from conversation_memory.records import Record
 from conversation_memory.runs import lenient
-from conversation_memory.wire import dumps
+from conversation_memory.wire import dumps, fingerprint
 
 from .oracle import as_griptape_reads, expected, same
 from .strategies import (
@@ -291,6 +291,27 @@ class RecordTests(SimpleTestCase):
         run.to_dict().pop("type")
         document = build([run], {})
         assert same(outcome(document.raw, record_of(document)), expected(document.raw))
+
+
+class PartTests(SimpleTestCase):
+    @given(any_runs, st.integers(0, 9), st.none() | st.integers(0, 20), st.integers(1, 12))
+    def test_a_part_has_the_texts_in_front_of_a_position(self, runs, more, before, limit):
+        document = build([*runs, *(Run("q", "a") for _ in range(more))], {"k": ', {"type": "Run"'})
+        texts, stop = document.texts, document.count if before is None else before
+        stop = min(stop, len(texts))
+        start = max(0, stop - limit)
+        for seen in (document, read(document.raw), read(document.raw, record_of(document))):
+            found = seen.part(before, limit)
+            assert found[:2] == (start, texts[start:stop])
+            assert found[2] is None or len(found[2]) == stop - start
+
+    def test_the_last_runs_of_many_are_found_without_the_others(self):
+        runs = [Run("q", "a") for _ in range(50)]
+        document = build(runs, {})
+        seen, texts = read(document.raw, record_of(document)), document.texts
+        with mock.patch(f"{read.__module__}._split", wraps=_split) as split:
+            assert seen.part(None, 3)[:2] == (47, texts[47:])
+        assert split.call_args.args[1] > document.end - 1000
 
 
 def has(document, id):

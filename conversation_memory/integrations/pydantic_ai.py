@@ -21,7 +21,6 @@ from pydantic_ai.conversation_store import (
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 from pydantic_ai.usage import RunUsage
 
-from ..documents import Runs
 from ..drivers import RedisConversationMemoryDriver
 from ..exceptions import (
     ConversationConflict,
@@ -33,7 +32,7 @@ from ..exceptions import (
 )
 from ..indexes import ConversationIndex
 from ..keys import Id, decode, encode
-from ..records import LARGEST
+from ..records import LARGEST, Runs
 from ..redis_io.abreast import abreast
 from ..redis_io.operations import Operation, T
 from .pydantic_ai_log import EntryId, Log, LoggedMessage, Save, stable_revision

@@ -15,15 +15,15 @@ from typing import Any
 from zlib import crc32
 
 from ..clock import moment
-from ..documents import Document, Runs, build, fingerprint, read_field
+from ..documents import Document, build, read_field
 from ..encryption.sealing import RUN
 from ..exceptions import ConversationNotFound, RunNotFound
-from ..records import LARGEST, Excerpt, Record, RunPage, number
+from ..records import LARGEST, Excerpt, Record, RunPage, Runs, number
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, decoded_run, decoded_runs, lenient
 from ..search_index.run_documents import Change, Steps
-from ..wire import dumps
+from ..wire import dumps, fingerprint
 from .base import Layout
 from .long_lists import whole
 from .refs import ConversationRef, Encoded, Slice, Snapshot, digest, is_past, merged, owner_of

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from ..clock import milliseconds, now
-from ..documents import Document, build, fingerprint, joined, read, read_field, tail_of
+from ..documents import Document, build, joined, read, read_field
 from ..encryption.sealing import DOCUMENT, RUN, Sealing
 from ..exceptions import Damaged, counted
 from ..keys import Keys, encode
@@ -20,6 +20,7 @@ from ..redis_io.operations import Operation
 from ..runs import Run, decoded_runs
 from ..search_index.run_documents import fresh_token
 from ..segments import opened_document
+from ..wire import fingerprint, tail_of
 
 # Another program may write as many bytes as were there. Only a digest tells, at 3 us of server
 # time a kB.

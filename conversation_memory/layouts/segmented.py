@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..conf import IndexSettings
-from ..documents import build, opening_of, tail_of
+from ..documents import build, opening_of
 from ..encryption.sealing import DOCUMENT, key_of, missing_key
 from ..redis_io.operations import Command, Operation
 from ..redis_io.scripts import Call, Script
 from ..runs import Run
 from ..search_index.run_documents import Change
 from ..segments import MOST_SEGMENTS, SEPARATOR, added_text, end_of, sealed_segment
+from ..wire import tail_of
 from .base import Layout
 from .refs import ConversationRef, Encoded, Snapshot, digest, identified
 from .stored import Refusal

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from ..conf import IndexSettings, lifetime_in_ms
-from ..documents import Document, Runs
+from ..documents import Document
 from ..encryption.sealing import sealing_of
 from ..exceptions import (
     ConversationCorrupt,
@@ -21,7 +21,7 @@ from ..exceptions import (
     is_wrong_type,
 )
 from ..keys import Keys, decode, encode
-from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage
+from ..records import FIELDS, LARGEST, ConversationState, Excerpt, Record, RunPage, Runs
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Call, Script
 from ..runs import Run, lenient
@@ -227,9 +227,8 @@ class StoredConversation(ConversationFailures, ABC):
         snapshot = yield from self._snapshot(ref)
         if snapshot.field is None or not ref.sees(snapshot.record):
             return RunPage([], 0)
-        texts = self.document(ref, snapshot).texts
-        part = _span(len(texts), before, limit)
-        return RunPage(lenient(texts[part]), part.start)
+        start, texts, values = self.document(ref, snapshot).part(before, limit)
+        return RunPage(lenient(texts, values), start)
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
@@ -239,11 +238,10 @@ class StoredConversation(ConversationFailures, ABC):
         if snapshot.field is None or not ref.sees(snapshot.record):
             return Excerpt(Record(decode(ref.id)), [], 0, 0, {}, exists=False)
         document = self.document(ref, snapshot)
-        part = _span(document.count, before, limit)
-        runs = lenient(document.texts[part])
+        start, texts, values = document.part(before, limit)
         record = replace(snapshot.record, runs=document.count)
         facts = document.count, document.metadata, True, _revision(snapshot, document)
-        return Excerpt(record, runs, part.start, *facts)
+        return Excerpt(record, lenient(texts, values), start, *facts)
 
     def find(
         self, ref: ConversationRef, wanted: Callable[[Run], bool], limit: int
@@ -262,10 +260,8 @@ class StoredConversation(ConversationFailures, ABC):
         if snapshot.field is None or not ref.sees(snapshot.record):
             return None
         document = self.document(ref, snapshot)
-        texts, values = document.texts, document.taken_values()
-        start = max(0, len(texts) - count)
-        known = None if values is None else values[start:]
-        return Slice(snapshot.record, texts[start:], start, len(texts), (), others, known)
+        start, texts, values = document.part(None, count)
+        return Slice(snapshot.record, texts, start, document.count, (), others, values)
 
     def window(
         self,
@@ -336,13 +332,3 @@ def _revision(snapshot: Snapshot, document: Document) -> str:
     if snapshot.is_list or snapshot.sealing is not None:  # stored otherwise than the document
         return snapshot.revision
     return f"{snapshot.record.version}-{document.fingerprint}"
-
-
-def _cut(runs: list[Run], before: int | None, limit: int) -> RunPage:
-    part = _span(len(runs), before, limit)
-    return RunPage(list(runs[part]), part.start)
-
-
-def _span(count: int, before: int | None, limit: int) -> slice:
-    stop = count if before is None else min(before, count)
-    return slice(max(0, stop - limit), stop)

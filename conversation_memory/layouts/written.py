@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, ClassVar
 
 from ..conf import IndexSettings
-from ..documents import Document, build, tail_of
+from ..documents import Document, build
 from ..encryption.sealing import DOCUMENT, NO_ENCRYPTION, RUN, TITLE
 from ..exceptions import (
     ConversationConflict,
@@ -28,6 +28,7 @@ from ..runs import Run
 from ..search_index.run_documents import Change, Steps
 from ..search_index.sweep import finished, sweep_tokens
 from ..titles import proposed
+from ..wire import tail_of
 from .declared import declared
 from .indexed import NOTHING, IndexedConversation
 from .long_lists import is_long, stage
