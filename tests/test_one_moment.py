@@ -1,12 +1,15 @@
 """What one read returns was stored at one moment, whoever writes between its commands."""
 
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
 from itertools import product
 from unittest import mock
 
 from conversation_memory import Run
 from conversation_memory.redis_io import operations
 
+from .encrypting import encryption
 from .utils import RedisTestCase
 
 BEFORE = [Run("first", "1", id="a"), Run("second", "2", id="b")]
@@ -71,3 +74,55 @@ class OneMomentTests(RedisTestCase):
             with self.subTest(place=place), self.written_meanwhile(write, place):
                 found = await self.driver.aload()
             assert found in (before, await self.driver.aload())
+
+    def test_a_page(self):
+        for write, place, before in product(self.writes(), (1, 2, 3), (None, 1, 2)):
+            self.driver.store(BEFORE, {"color": "blue"})
+            page = partial(self.driver.page, before=before, limit=1)
+            first = page()
+            with self.subTest(place=place), self.written_meanwhile(write, place):
+                found = page()
+            assert found in (first, page())
+
+    async def test_an_async_page(self):
+        for write, place, before in product(self.writes(), (1, 2, 3), (None, 1, 2)):
+            await self.driver.astore(BEFORE, {"color": "blue"})
+            page = partial(self.driver.apage, before=before, limit=1)
+            first = await page()
+            with self.subTest(place=place), self.written_meanwhile(write, place):
+                found = await page()
+            assert found in (first, await page())
+
+
+class OneEncryptedMomentTests(OneMomentTests):
+    entry = {"LAYOUT": "list", "ENCRYPTION": encryption("a")}
+
+    def writes(self):
+        *own, _ = super().writes()  # what others write in the clear is not read
+        return own
+
+
+class RoundTripTests(RedisTestCase):
+    """The usual read is one exchange of a few commands."""
+
+    entry = {"LAYOUT": "list"}
+
+    def setUp(self):
+        super().setUp()
+        driver = self.driver = self.index.driver("c", owner="o", ttl=timedelta(days=1))
+        driver.append(*BEFORE)
+        self.reads = (driver.load, driver.aload, 3), (driver.tail, driver.atail, 4)
+
+    def test_of_a_load_and_a_tail(self):
+        for read, _, most in self.reads:
+            with mock.patch.object(operations, "_exchange", wraps=operations._exchange) as sent:
+                read(*[1] * (most - 3))
+            [call] = sent.call_args_list
+            assert len(call.args[1]) <= most
+
+    async def test_of_an_async_load_and_tail(self):
+        for _, read, most in self.reads:
+            with mock.patch.object(operations, "_aexchange", wraps=operations._aexchange) as sent:
+                await read(*[1] * (most - 3))
+            [call] = sent.call_args_list
+            assert len(call.args[1]) <= most

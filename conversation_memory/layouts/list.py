@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
-from zlib import crc32
 
 from ..clock import moment
 from ..documents import Document, build, read_field
@@ -36,7 +35,7 @@ LOCATE = Script("locate")
 _CHUNK = 200
 
 # What a record tells of field and list, if both are as the app wrote them.
-_TOLD = ("layout", "length", "crc", "runs", "bytes")
+_TOLD = ("version", "owner", "expires", "layout", "length", "crc", "runs", "bytes")
 
 # Whoever writes JSON spells such an id in this way; some escape a slash, or what HTML escapes.
 _has_one_spelling = re.compile(r"[ \w.:-]*", re.ASCII).fullmatch
@@ -60,32 +59,58 @@ class ListLayout(Layout):
         return run.to_list()
 
     def load(self, ref: ConversationRef) -> Operation[tuple[Runs, dict[str, Any]]]:
-        runs, content = self.keys.runs(ref.id), self.keys.content(ref.id)
-        record = ("HMGET", self.keys.record(ref.id), "version", "owner", "expires", *_TOLD)
+        if self.sealing is not None:
+            return (yield from super().load(ref))
 
         def read(last: int) -> Operation[list[Any]]:
-            calls = ("HGET", content, ref.id), ("LRANGE", runs, 0, last), record
+            calls = self._between(ref, ("LRANGE", self.keys.runs(ref.id), 0, last))
             return (yield Command(calls, is_atomic=False))  # type: ignore[no-any-return]
 
-        field, texts, (_, owner, expires, *told) = yield from whole(
+        field, texts, told = yield from whole(
             self.keys, ref.id, read, lambda replies: (replies[2][0], replies[1])
         )
         if field is None:
             return Runs(), {}
-        # The record, read last, tells the field that was read first: so it was beside this list.
-        numbers = len(field), crc32(field), len(texts), sum(map(len, texts))
-        is_told = b"list %d %08x %d %d" % numbers == b" ".join(part or b"" for part in told)
-        is_visible = not ref.scoped or owner == ref.owner
-        if not is_told or not is_visible or (yield from is_past(moment(number(expires)))):
+        counts = len(texts), sum(map(len, texts))
+        if not (yield from self._is_told(ref, told, field, *counts)):
             return (yield from super().load(ref))
         document = read_field(field)
         return Runs(lenient(texts), document.members), document.metadata
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
+        runs, (first, last) = self.keys.runs(ref.id), _indexes(before, limit)
+        calls = self._between(ref, ("LLEN", runs), ("LRANGE", runs, first, last))
+        field, length, texts, told = yield Command(calls, is_atomic=False)
+        if field is None:
+            return RunPage([], 0)
+        start = max(0, (length if before is None else before) - limit)
+        is_within = before is None or before <= length
+        if is_within and (yield from self._is_told(ref, told, field, length)):
+            texts = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
+            return RunPage(decoded_runs(texts, start), start)
         part = yield from self._slice(ref, before, limit)
         if part is None:
             return (yield from super().page(ref, before, limit))
         return RunPage(decoded_runs(part.texts, part.start), part.start)
+
+    def _between(self, ref: ConversationRef, *reads: Call) -> tuple[Call, ...]:
+        """Reads of the list between those of the field and of what the record tells of both."""
+        field = ("HGET", self.keys.content(ref.id), ref.id)
+        return field, *reads, ("HMGET", self.keys.record(ref.id), *_TOLD)
+
+    def _is_told(
+        self, ref: ConversationRef, told: Sequence[bytes | None], field: bytes, *counts: int
+    ) -> Operation[bool]:
+        """True if the record, read last, tells the field that was read first, and its list.
+
+        So both were as they are told when the list was read. `counts` are its runs and bytes.
+        """
+        _, owner, expires, layout, *numbers = told
+        known = [*fingerprint(field).split("-", 1), *map(str, counts)]
+        if layout != self.form.encode() or [*map(str.encode, known)] != numbers[: len(known)]:
+            return False
+        is_visible = not ref.scoped or owner == ref.owner
+        return is_visible and not (yield from is_past(moment(number(expires))))
 
     def excerpt(
         self, ref: ConversationRef, before: int | None, limit: int, *, strict: bool
@@ -282,10 +307,7 @@ class ListLayout(Layout):
 
         None if the list is not the whole conversation, or if the caller must not see it.
         """
-        end = 0 if before is None else before
-        first, last = end - limit if before is None else max(0, end - limit), end - 1
-        if before == 0:  # to Redis, -1 is the last one
-            first, last = 1, 0
+        first, last = _indexes(before, limit)
         content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
         lengths = ("HSTRLEN", content, ref.id), ("LLEN", runs)
         calls = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last), *more)
@@ -305,6 +327,13 @@ class ListLayout(Layout):
         start = max(0, (length if before is None else before) - limit)
         plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
         return Slice(record, plain, start, length, texts, others, size=number(bytes) or 0)
+
+
+def _indexes(before: int | None, limit: int) -> tuple[int, int]:
+    """Those of LRANGE for at most `limit` elements in front of index `before`, or the last ones."""
+    if before is None:
+        return -limit, -1
+    return (max(0, before - limit), before - 1) if before else (1, 0)  # to Redis, -1 is the last
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:
