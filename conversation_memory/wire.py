@@ -136,12 +136,17 @@ def _is_harmless(text: bytes) -> bool:
     return is_shallow and _LONG not in text.translate(_zeros)
 
 
-def checksum(value: Any) -> str:
-    """The CRC-32 of a JSON value. With orjson and without, that of few values is not the same."""
+def quick_text(value: Any) -> bytes:
+    """The compact JSON of a value. With orjson and without, that of few values is not the same."""
     with suppress(TypeError):  # orjson writes no large integer, and no lone surrogate
         if orjson:
-            return f"{crc32(orjson.dumps(value)):08x}"
-    return f"{crc32(dumps_unchecked(value, compact=True)):08x}"
+            return orjson.dumps(value)
+    return dumps_unchecked(value, compact=True)
+
+
+def checksum(text: bytes) -> str | None:
+    """The CRC-32 of a JSON text; None if loads_together() would not read it to the last digit."""
+    return f"{crc32(text):08x}" if _is_harmless(text) else None
 
 
 def fingerprint(raw: bytes) -> str:

@@ -32,6 +32,28 @@ CALLS = (
 )
 
 
+class Credentials(redis.CredentialProvider):
+    def get_credentials(self):
+        return "default", ""
+
+    async def get_credentials_async(self):
+        return self.get_credentials()
+
+
+class NewUser:
+    """A token of a provider that streams credentials."""
+
+    name = "test-new-user"
+
+    @classmethod
+    def try_get(cls, name):
+        return cls.name
+
+    @classmethod
+    def get_value(cls):
+        return "a token"
+
+
 def pool_of(**options):
     return quicken(AsyncTimedPool(**options))
 
@@ -200,6 +222,36 @@ class PoolTests(RedisTestCase):
             await pool.release(connection)
 
         self.run_with(check)
+
+    def test_credentials_that_have_changed_are_sent_when_a_connection_is_given_back(self):
+        async def check(client, pool):
+            connection = await pool.get_connection()
+            connection.set_re_auth_token(NewUser)
+            await pool.release(connection)
+            assert await client.acl_whoami() == NewUser.name
+
+        self.redis.acl_setuser(NewUser.name, enabled=True, nopass=True, commands=["+@all"])
+        self.addCleanup(self.redis.acl_deluser, NewUser.name)
+        self.run_with(check, credential_provider=Credentials())
+
+    def test_a_timer_that_fires_with_the_last_byte_ends_the_connection(self):
+        async def check(client, pool):
+            connection = await pool.get_connection()
+            read = DefaultParser.read_from_socket
+
+            async def read_late(parser):
+                found = await read(parser)
+                parser._stream.set_exception(TimeoutError())
+                return found
+
+            with patch.object(DefaultParser, "read_from_socket", read_late):
+                with self.assertRaises(RedisTimeoutError):
+                    await connection.exchange([("PING",)])
+            assert not connection.is_connected
+            assert await connection.exchange([("PING",)]) == [b"PONG"]
+            await pool.release(connection)
+
+        self.run_with(check, socket_timeout=5)
 
     def test_a_connection_that_the_server_has_closed_is_made_anew(self):
         async def check():

@@ -51,6 +51,12 @@ class ChecksumTests(SimpleTestCase):
         for name, messages in TURNS.items():
             assert CHECKSUM not in stored(messages, name).meta, name
 
+    def test_a_number_that_readers_may_round_has_none_and_comes_back(self):
+        messages = [user("Why?"), {**answer("Because."), "x": [10**30, 0.1]}]
+        run = stored(messages)
+        assert CHECKSUM not in run.meta
+        assert messages_in([run.to_list()], FORMATS["openai"]) == messages
+
     @given(values)
     def test_any_message_is_found_again_with_orjson_and_without(self, value):
         messages = [user("Why?"), {**answer("Because."), "x": value}]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import compress
@@ -12,15 +11,13 @@ from zlib import crc32
 from ..compact import is_plain
 from ..exceptions import Damaged
 from ..runs import Run, decoded_runs
-from ..wire import exact, loads_together
+from ..wire import loads_together
 from .formats import OPENAI, Format
 from .parts import Message
 from .turns import CHECKSUM, FORMAT, MESSAGES, messages_of
 
-# The text of such a run in a list, as Turn.run() and compact.py make it: `[id,input,output,`, these
-# members, and `}]`. No string has such bytes within, as each of its quotes is escaped. The id, of
-# which the checksum is not, must be ASCII.
-_id = re.compile(rb'\["[ !#-\[\]-~]*",').match
+# The text of such a run in a list, as Turn.run() and compact.py make it: `[id,input,output`, then
+# `,{` and these members. No string has such bytes within, as each of its quotes is escaped.
 _MESSAGES = b',{"%b":' % MESSAGES.encode()
 _CLOSING = len('12345678"}]')
 
@@ -51,7 +48,7 @@ def _together(
     if values is None:
         return None
     kept = [part is not text for part, text in zip(parts, texts, strict=True)]
-    if any(kept) and not _are_exact([*compress(parts, kept)], [*compress(values, kept)]):
+    if not all(map(_are_messages, compress(values, kept))):
         return None
     said = [
         value if is_kept else _plain(value) for value, is_kept in zip(values, kept, strict=True)
@@ -80,10 +77,6 @@ def _plain(value: Any) -> Any:
     return value["id"], value["input"]["value"], value["output"]["value"]
 
 
-def _are_exact(texts: Sequence[bytes], values: Sequence[Any]) -> bool:
-    return all(map(_are_messages, values)) and all(exact(texts, values))
-
-
 def _are_messages(value: object) -> bool:
     return type(value) is list and {*map(type, value)} == {dict}
 
@@ -93,19 +86,12 @@ def _parts(texts: Sequence[bytes], format: Format) -> list[bytes]:
     named = b"" if format is OPENAI else b',"%b":"%b"' % (FORMAT.encode(), format.name.encode())
     tail = b'%b,"%b":"' % (named, CHECKSUM.encode())
     closing = len(tail) + _CLOSING
-    return [
-        _checked(text, len(text) - closing) if text[-closing:-_CLOSING] == tail else text
-        for text in texts
-    ]
-
-
-def _checked(text: bytes, end: int) -> bytes:
-    """The JSON of the messages, if the checksum is that of input, output and messages."""
-    id = _id(text)
-    split = text.find(_MESSAGES, id.end(), end) if id else -1
-    if id is None or split < 0:
-        return text
-    messages = text[split + len(_MESSAGES) : end]
-    checked = b"[%b,%b]" % (text[id.end() : split], messages)
-    is_right = b'%08x"}]' % crc32(checked) == text[-_CLOSING:]
-    return messages if is_right else text
+    found = []
+    for text in texts:
+        if text[-closing:-_CLOSING] == tail:
+            checked = text[:-closing]
+            begin = checked.find(_MESSAGES)
+            if begin > 0 and b'%08x"}]' % crc32(checked) == text[-_CLOSING:]:
+                text = checked[begin + len(_MESSAGES) :]
+        found.append(text)
+    return found

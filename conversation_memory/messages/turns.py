@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ..artifacts import Artifact
 from ..runs import Run
-from ..wire import checksum
+from ..wire import checksum, quick_text
 from .formats import FORMATS, OPENAI, Format, begins, checked, is_system
 from .parts import (
     SYSTEM,
@@ -29,7 +29,8 @@ from .parts import (
 )
 
 # The keys in the meta of a run; the second only if the format is not OpenAI's chat form, the third
-# only if input and output are texts: it tells quickly that neither they nor the messages changed.
+# only if input and output are texts: it tells quickly that neither they nor the messages changed,
+# and that any reader of JSON reads these exactly.
 MESSAGES = "messages"
 FORMAT = "messages_format"
 CHECKSUM = "messages_checksum"
@@ -83,9 +84,10 @@ class Turn:
         meta: dict[str, Any] = {MESSAGES: self.messages}
         if self.format is not OPENAI:
             meta[FORMAT] = self.format.name
-        if are_texts:
-            meta[CHECKSUM] = checksum([input, output, self.messages])
-        return Run(input, output, meta, id=self.id)
+        run = Run(input, output, meta, id=self.id)
+        if are_texts and (known := _checksum(run.id, input, output, self.messages)):
+            meta[CHECKSUM] = known
+        return run
 
     def behind(self, run: Run) -> Turn:
         """The whole turn of a run that goes on with these messages. Raises ValueError."""
@@ -241,7 +243,8 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
-    if CHECKSUM in meta and meta[CHECKSUM] == checksum([input, output, messages]):
+    stated = meta.get(CHECKSUM)
+    if stated is not None and stated == _checksum(run.id, input, output, messages):
         return found
     chat = format.to_chat(messages)
     if _is_question(chat) and run.output.text:  # a worker has finished the open run
@@ -250,6 +253,11 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
         chat = format.to_chat(messages)
     is_same = projected(chat) == (input, output) or _are_shown(run, chat)
     return (format, messages) if is_same else None
+
+
+def _checksum(id: str, input: Any, output: Any, messages: list[Message]) -> str | None:
+    """That of a run as it stands in a list, up to the end of its messages."""
+    return checksum(quick_text([id, input, output, {MESSAGES: messages}])[: -len("}]")])
 
 
 def _is_question(chat: Sequence[Message]) -> bool:

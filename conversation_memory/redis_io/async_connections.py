@@ -12,7 +12,10 @@ from functools import cache
 from typing import Any
 from weakref import ref
 
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio.connection import DefaultParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.utils import HIREDIS_AVAILABLE
 
@@ -21,6 +24,8 @@ from .slots import REDIRECTS
 
 # So many bytes asyncio takes without waiting until they are sent; it may be twice as many.
 _BUFFERED = 32 * 1024
+
+_USUAL = frozenset({bytes, int, float, bool, str, list, dict, set, type(None)})
 
 
 def quicken(pool: Any) -> Any:
@@ -58,7 +63,7 @@ class QuickConnection:
         return [packed(args)]
 
     def pack_commands(self, commands: Any) -> list[bytes]:
-        return [*map(packed, commands)]
+        return [b"".join(map(packed, commands))]
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         parent: Any = super()
@@ -97,15 +102,37 @@ class _PatientParser(DefaultParser):  # type: ignore[misc, valid-type]
 
     async def read_from_socket(self) -> Any:
         connection = self._connection()
-        async with asyncio.timeout(connection and connection.patience):
+        patience = connection and connection.patience
+        if not patience:
             return await super().read_from_socket()
+        stream = self._stream
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(patience, stream.set_exception, TimeoutError())
+        try:
+            found = await super().read_from_socket()
+        finally:
+            timer.cancel()
+        if late := stream.exception():  # it came at the last moment, and the stream is of no use
+            raise late
+        return found
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         read = super().read_response
         count, self.awaited = self.awaited, None  # it calls itself for what follows a push message
         if count is None:
             return await read(*args, **options)
-        replies = [await read(disable_decoding=True) for _ in range(count)]
+        replies = [await read(disable_decoding=True)]
+        while len(replies) < count:
+            reply = self._reader.gets(False)  # nearly all have arrived with the first
+            if type(reply) not in _USUAL:
+                if reply is NOT_ENOUGH_DATA:
+                    reply = await read(disable_decoding=True)
+                elif isinstance(reply, RedisConnectionError):
+                    raise reply
+                elif not isinstance(reply, RedisError):
+                    await self.handle_push_response(reply)
+                    continue
+            replies.append(reply)
         for reply in replies:
             if isinstance(reply, REDIRECTS):  # which is for the connection to follow
                 raise reply

@@ -14,7 +14,6 @@ from typing import Any
 
 import redis
 import redis.asyncio
-from redis.event import AsyncAfterConnectionReleasedEvent
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -164,15 +163,15 @@ class AsyncTimedPool(redis.asyncio.BlockingConnectionPool):
             self._queue -= 1
 
     async def release(self, connection: Any) -> None:
-        if self._queue or connection.should_reconnect() or not self._is_quick():
+        # A provider may have new credentials for a connection, which redis-py sends then.
+        is_kept = connection.credential_provider is None and not connection.should_reconnect()
+        if self._queue or not is_kept or not self._is_quick():
             await super().release(connection)
             if self._queue:  # or the caller would always be the next to have it
                 await asyncio.sleep(0)
             return
         self._in_use_connections.remove(connection)
         self._available_connections.append(connection)
-        dispatcher: Any = self._event_dispatcher
-        await dispatcher.dispatch_async(AsyncAfterConnectionReleasedEvent(connection))  # type: ignore[no-untyped-call]
 
     async def ensure_connection(self, connection: Any) -> None:
         if not connection.is_connected or await connection.can_read():
