@@ -123,6 +123,12 @@ class Run:
         """The JSON text of the run in a list: an array, unless only the object gives it back."""
         return _text(self, list_text, b"[")
 
+    @property
+    def stored_in_list(self) -> bytes | None:
+        """The text of a run as it was read from a list; None if it may have been changed since."""
+        raw = self._raw
+        return raw if self._data is None and raw is not None and raw.startswith(b"[") else None
+
     def with_id(self, id: str) -> Run:
         """The same run with another id; a new one comes behind the type, as in Griptape."""
         data = self.to_dict()

@@ -128,10 +128,11 @@ def exact(texts: Sequence[bytes], values: Sequence[Any]) -> Iterator[bool]:
         is_compact = bool(texts) and texts[0].startswith(b"[")
         if orjson and is_compact and orjson.dumps(values) == b"[%b]" % b",".join(texts):
             return iter([True] * len(texts))
-    return map(_is_harmless, texts)
+    return map(is_harmless, texts)
 
 
-def _is_harmless(text: bytes) -> bool:
+def is_harmless(text: bytes) -> bool:
+    """True if loads_together() reads a JSON text to the last digit."""
     is_shallow = text.count(b"[") + text.count(b"{") <= MAX_DEPTH
     return is_shallow and _LONG not in text.translate(_zeros)
 
@@ -142,11 +143,6 @@ def quick_text(value: Any) -> bytes:
         if orjson:
             return orjson.dumps(value)
     return dumps_unchecked(value, compact=True)
-
-
-def checksum(text: bytes) -> str | None:
-    """The CRC-32 of a JSON text; None if loads_together() would not read it to the last digit."""
-    return f"{crc32(text):08x}" if _is_harmless(text) else None
 
 
 def fingerprint(raw: bytes) -> str:

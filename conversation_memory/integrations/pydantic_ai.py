@@ -26,6 +26,7 @@ from ..exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationNotFound,
+    Damaged,
     RedisMisconfigured,
     is_wrong_type,
     sensitive,
@@ -40,8 +41,8 @@ from .pydantic_ai_log import EntryId, Log, LoggedMessage, Save, stable_revision
 _RECENT = 20  # runs, of which one round trip reads so many
 _PAGE = 50
 
-# True in a save, which mostly needs to know nothing but where the log ends.
-_saves: ContextVar[bool] = ContextVar("saves", default=False)
+# How many runs to read beside a record.
+_runs: ContextVar[int] = ContextVar("runs", default=_RECENT)
 
 _USAGE = TypeAdapter(RunUsage)
 _REQUESTS = TypeAdapter(DeferredToolRequests)
@@ -73,16 +74,28 @@ class RedisConversationStore(ConversationStore):
         self, conversation: Conversation | AgentRunResult[Any], *, scope: str | None = None
     ) -> list[ConversationEntry]:
         """See ConversationStore.save(). Sets `revision` to the one in the store."""
-        token = _saves.set(True)
+        token = _runs.set(1)  # mostly it needs to know nothing but where the log ends
         try:
             return await super().save(conversation, scope=scope)
         finally:
-            _saves.reset(token)
+            _runs.reset(token)
+
+    @sensitive
+    async def load(
+        self, conversation_id: str, *, limit: int | None = None, scope: str | None = None
+    ) -> Conversation | None:
+        """See ConversationStore.load(). One round trip for few messages."""
+        # Nearly all runs have two messages or more.
+        token = _runs.set(_RECENT if limit is None else max(1, limit // 2 + 1))
+        try:
+            return await super().load(conversation_id, limit=limit, scope=scope)
+        finally:
+            _runs.reset(token)
 
     @sensitive
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        limit = 1 if _saves.get() else _RECENT
-        log = await self._arun(conversation_id, self._log(conversation_id, limit), "read_record")
+        reading = self._log(conversation_id, _runs.get())
+        log = await self._arun(conversation_id, reading, "read_record")
         return None if log is None else self._record(log)
 
     @sensitive
@@ -140,14 +153,20 @@ class RedisConversationStore(ConversationStore):
         if head_id is None or limit == 0:
             return []
         log = await self._log_of(head_id)
-        entries = log.history(head_id, limit) if log else None
+        entries = self._history(log, head_id, limit) if log else None
         if log and log.start and entries is None:
             id = log.record.conversation_id
             log = await self._arun(id, self._log(id, LARGEST), "read_history")
-            entries = log.history(head_id, limit) if log else None
+            entries = self._history(log, head_id, limit) if log else None
         if log is None or entries is None:
             raise KeyError(head_id)
         return self._loaded(log, entries)
+
+    def _history(self, log: Log, head_id: str, limit: int | None) -> list[LoggedMessage] | None:
+        try:
+            return log.history(head_id, limit)
+        except Damaged as damage:
+            raise self._corrupt(log, f"a run is damaged: {damage.reason}") from None
 
     async def _log_of(self, entry_id: str) -> Log | None:
         if isinstance(entry_id, EntryId) and self._owner in (None, entry_id.log.record.owner):
@@ -173,7 +192,7 @@ class RedisConversationStore(ConversationStore):
         """
         driver = self._driver(conversation_id, self._owner)
         layout, ref = driver._layout, driver._ref
-        reading = layout.excerpt(ref, None, limit, strict=True)
+        reading = layout.excerpt(ref, None, limit, strict=False)
         found = yield from reading if lists else driver._reading(reading)
         if not found.exists:
             return None

@@ -8,15 +8,16 @@ and the messages that are on a branch only).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..message_list import with_meta_of
 from ..messages.formats import FORMATS
 from ..messages.parts import Message, dicts, string
-from ..messages.turns import MESSAGES, Turn, messages_of
+from ..messages.stored_turns import messages_quickly
+from ..messages.turns import MESSAGES, Turn
 from ..records import LARGEST, Record
 from ..runs import Run
 
@@ -42,8 +43,7 @@ class EntryId(str):
         return str, (str(self),)
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedMessage:
+class LoggedMessage(NamedTuple):
     """A message, the id of its entry and that of the one before; and the number of its run."""
 
     id: str
@@ -146,7 +146,7 @@ class Log:
 
 def identified(run: Run, position: int) -> Iterator[tuple[str, Message]]:
     """The messages of a run and the ids of their entries, which others did not give."""
-    for number, message in enumerate(messages_of(run, FORMAT)):
+    for number, message in enumerate(messages_quickly(run, FORMAT)):
         id = message.get(ID)
         yield (id if isinstance(id, str) else f"{run.id or position}-{number}"), message
 
@@ -154,7 +154,10 @@ def identified(run: Run, position: int) -> Iterator[tuple[str, Message]]:
 def _linked(entries: Sequence[LoggedMessage]) -> list[LoggedMessage]:
     """The entries, each with the one before as its parent."""
     parents = [None, *(entry.id for entry in entries)]
-    return [replace(one, parent_id=id) for one, id in zip(entries, parents, strict=False)]
+    return [
+        LoggedMessage(id, parent, message, run)
+        for (id, _, message, run), parent in zip(entries, parents, strict=False)
+    ]
 
 
 def chain(entries: Mapping[str, LoggedMessage], id: str | None) -> list[LoggedMessage] | None:

@@ -121,7 +121,7 @@ class ListLayout(Layout):
             return (yield from super().excerpt(ref, before, limit, strict=strict))
         found = Snapshot(part.more[0], replace(part.record, runs=None), sealing=self.sealing)
         metadata = self.document(ref, found).metadata
-        runs = decoded_runs(part.texts, part.start) if strict else lenient(part.texts)
+        runs = decoded_runs(part.texts, part.start) if strict else [*map(Run.from_text, part.texts)]
         record = replace(part.record, runs=part.length)
         return Excerpt(record, runs, part.start, part.length, metadata, True, found.revision)
 

@@ -8,10 +8,11 @@ from functools import cached_property
 from itertools import takewhile
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 from ..artifacts import Artifact
 from ..runs import Run
-from ..wire import checksum, quick_text
+from ..wire import is_harmless, quick_text
 from .formats import FORMATS, OPENAI, Format, begins, checked, is_system
 from .parts import (
     SYSTEM,
@@ -85,8 +86,9 @@ class Turn:
         if self.format is not OPENAI:
             meta[FORMAT] = self.format.name
         run = Run(input, output, meta, id=self.id)
-        if are_texts and (known := _checksum(run.id, input, output, self.messages)):
-            meta[CHECKSUM] = known
+        text = _checked(run.id, input, output, self.messages) if are_texts else b""
+        if text and is_harmless(text):
+            meta[CHECKSUM] = f"{crc32(text):08x}"
         return run
 
     def behind(self, run: Run) -> Turn:
@@ -243,9 +245,10 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
-    stated = meta.get(CHECKSUM)
-    if stated is not None and stated == _checksum(run.id, input, output, messages):
-        return found
+    if CHECKSUM in meta:
+        text = _checked(run.id, input, output, messages)
+        if meta[CHECKSUM] == f"{crc32(text):08x}":
+            return found
     chat = format.to_chat(messages)
     if _is_question(chat) and run.output.text:  # a worker has finished the open run
         answer = [{"role": "assistant", "content": run.output.text}]
@@ -255,9 +258,9 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
     return (format, messages) if is_same else None
 
 
-def _checksum(id: str, input: Any, output: Any, messages: list[Message]) -> str | None:
-    """That of a run as it stands in a list, up to the end of its messages."""
-    return checksum(quick_text([id, input, output, {MESSAGES: messages}])[: -len("}]")])
+def _checked(id: str, input: Any, output: Any, messages: list[Message]) -> bytes:
+    """Of what the checksum is: a run as it stands in a list, up to the end of its messages."""
+    return quick_text([id, input, output, {MESSAGES: messages}])[: -len("}]")]
 
 
 def _is_question(chat: Sequence[Message]) -> bool:

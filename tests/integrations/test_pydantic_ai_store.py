@@ -245,6 +245,22 @@ class PydanticAIStoreTests:
         assert (await self.index.driver("d").arecord()).owner == "ann"
 
     @in_loop
+    async def test_a_damaged_run_is_told_when_it_is_read(self):
+        store, driver = RedisConversationStore(self.index), self.index.driver("c")
+        await driver.aappend(*(Run(str(n), f"{n}.") for n in range(2)))
+        found = await store.load("c")
+        found.messages += [prompt("Why?"), answered("Because.")]
+        await store.save(found)
+        keys = driver._layout.keys
+        if self.index.settings.layout == "list":
+            self.redis.lset(keys.runs(b"c"), 0, b'["0",')
+            assert (await store.load("c", limit=2)).messages == found.messages[-2:]
+        else:
+            self.redis.hset(keys.content(b"c"), "c", b'{"runs": [')
+        with self.assertRaisesRegex(ConversationCorrupt, "'c'"):
+            await store.load("c")
+
+    @in_loop
     async def test_damage_is_told_with_the_conversation(self):
         store, driver = RedisConversationStore(self.index), self.index.driver("c")
         for meta in (
