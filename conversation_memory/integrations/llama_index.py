@@ -258,16 +258,6 @@ def _dump(message: ChatMessage) -> Message:
     return message.model_dump(mode="json")
 
 
-def _load(message: Message) -> ChatMessage:
-    """As `model_validate()` reads it."""
-    if "content" in message:  # an older member, which only the __init__() of the class knows
-        return ChatMessage.model_validate(message)
-    # As the __init__() of pydantic does. A model with its own takes half as long again.
-    made = ChatMessage.__new__(ChatMessage)
-    ChatMessage.__pydantic_validator__.validate_python(message, self_instance=made)
-    return made
-
-
 def _reading(chat: ChatList) -> Operation[list[ChatMessage]]:
     return _loading(chat, chat._read())
 
@@ -278,7 +268,16 @@ def _loading(chat: ChatList, reading: Operation[list[Message]]) -> Operation[lis
 
 
 def _loaded(messages: list[Message]) -> list[ChatMessage]:
-    return [*map(_load, messages)]
+    """As `model_validate()` reads each."""
+    validate, found = ChatMessage.__pydantic_validator__.validate_python, []
+    for message in messages:
+        if "content" in message:  # an older member, which only the __init__() of the class knows
+            found.append(ChatMessage.model_validate(message))
+            continue
+        # As the __init__() of pydantic does. A model with one of its own takes half as long again.
+        found.append(made := ChatMessage.__new__(ChatMessage))
+        validate(message, self_instance=made)
+    return found
 
 
 def _loading_one(
