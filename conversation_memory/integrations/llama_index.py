@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 from llama_index.core.storage.chat_store.base import BaseChatStore
 from llama_index.core.storage.chat_store.base_db import AsyncDBChatStore, MessageStatus
-from pydantic import BaseModel, PrivateAttr
+from pydantic import BaseModel
 
 from ..exceptions import sensitive
 from ..indexes import ConversationIndex, indexes
@@ -42,9 +43,6 @@ class _OfIndex(BaseModel):
     owner: str | None = None
     ttl: float | None = None
 
-    _index: ConversationIndex = PrivateAttr()
-    _lists: OrderedDict[str, ChatList] = PrivateAttr(default_factory=OrderedDict)
-
     def __init__(
         self,
         index: ConversationIndex | None = None,
@@ -58,11 +56,20 @@ class _OfIndex(BaseModel):
         lifetime = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
         known = None if owner is None else decode(encode(owner))
         super().__init__(alias=index.alias, name=index.name, owner=known, ttl=lifetime)
-        self._index = index
+        self.__dict__["_index"] = index
+
+    # A private attribute of pydantic takes ten times as long to look up.
+    @cached_property
+    def _index(self) -> ConversationIndex:
+        return indexes.open(self.alias, self.name)
+
+    @cached_property
+    def _lists(self) -> OrderedDict[str, ChatList]:
+        return OrderedDict()
 
     def _list(self, key: str) -> ChatList:
         """The messages of a conversation, which know where the next one goes."""
-        lists = self._lists  # which takes pydantic a while
+        lists = self._lists
         found = lists.pop(key, None)
         if found is None:
             found = ChatList(self._index.driver(key, owner=self.owner, ttl=self.ttl))
@@ -74,7 +81,7 @@ class _OfIndex(BaseModel):
     def _on(self, key: str, operation: Callable[[ChatList], Operation[T]]) -> Operation[T]:
         """An operation on one conversation, whose errors name it."""
         driver = (opened := self._list(key)).driver
-        return driver._layout.guarded(driver._ref, operation(opened))
+        return driver._layout.guarded(driver._seen, operation(opened))
 
     def _keys(self) -> Operation[list[str]]:
         found: list[str] = []
