@@ -89,6 +89,20 @@ class ListingTests(RedisTestCase):
         assert {*self.redis.zrange(self.name("times"), 0, -1)} == {b"u", b"v", b"y", b"z"}
         assert keys_of(self.store.search(("a",), limit=1)) == ["v"]
 
+    def test_an_older_item_takes_the_place_before_those_of_other_namespaces(self):
+        for damage in (b"9 10000000000000 0 0 9:{", b"9 9 9 9 2:{}", b""):
+            self.put("old", space=("a", "b"))
+            self.put_at(old=1)
+            self.put("new", "newest")
+            items = self.redis.keys(f"*{self.index.name}*:items:*")
+            [name] = [name for name in items if self.redis.hexists(name, "newest")]
+            self.redis.hset(name, "newest", damage)
+            if not damage:
+                self.redis.hdel(name, "newest")
+            self.redis.zadd(name.replace(b":items:", b":times:"), {"newest": 10**13})
+            assert keys_of(self.store.search((), limit=1)) == ["new"], damage
+            self.wipe()
+
     def test_nothing_is_missing_without_the_times(self):
         self.put(*"xyz")
         self.put_at(x=1, y=2, z=3)

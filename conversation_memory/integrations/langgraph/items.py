@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from operator import mul
 from typing import Any
 
@@ -108,12 +109,12 @@ class Items:
         return [item if item and _lives(item, time) else None for item in found]
 
     def newest(self, prefix: Namespace, count: int) -> Operation[Iterable[StoredItem]]:
-        """Of all() at least the first `count`."""
+        """The first `count` of all()."""
         living, total = yield from self._living(prefix, count)
-        items = [*self._decoded(living)]
-        if len(items) < min(count, total):  # others take the places of those that are left out
-            return (yield from self.all(prefix))
-        return items
+        items = [*islice(self._decoded(living), count)]
+        if None in items or len(living) < total:  # others take the places of those
+            return islice((yield from self.all(prefix)), count)
+        return filter(None, items)
 
     def all(self, prefix: Namespace) -> Operation[Iterable[StoredItem]]:
         """All items below a namespace, those that were put last first.
@@ -121,7 +122,7 @@ class Items:
         Each is decoded when its turn comes. One that is damaged is left out.
         """
         living, _ = yield from self._living(prefix)
-        return self._decoded(living)
+        return filter(None, self._decoded(living))
 
     def _living(
         self, prefix: Namespace, count: int | None = None
@@ -143,10 +144,10 @@ class Items:
         yield from self.slide(past)
         return living, len(fields)
 
-    def _decoded(self, living: Sequence[_Living]) -> Iterator[StoredItem]:
+    def _decoded(self, living: Sequence[_Living]) -> Iterator[StoredItem | None]:
+        """Each when its turn comes, None for one that is damaged."""
         texts = {name: self._texts(name) for name in {name for _, name, _, _ in living}}
-        found = (self._readable(name, key, text, texts[name]) for _, name, key, text in living)
-        return filter(None, found)
+        return (self._readable(name, key, text, texts[name]) for _, name, key, text in living)
 
     def _readable(
         self, namespace: Namespace, key: bytes, text: bytes, texts: ItemTexts
