@@ -135,6 +135,10 @@ class Keys:
         """Hash: key -> item, of a namespace of LangGraph's store; `owner` is empty for nobody."""
         return self.root + b"items:%d:%b:%b" % (len(owner), owner, namespace)
 
+    def times(self, owner: bytes, namespace: bytes) -> bytes:
+        """Sorted set: key of an item by the time of its last put, in ms; see `items()`."""
+        return self.root + b"times:%d:%b:%b" % (len(owner), owner, namespace)
+
     def items_pattern(self) -> bytes:
         """A glob for SCAN that matches the keys of all items."""
         return self.pattern(self.root + b"items:")

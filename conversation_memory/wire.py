@@ -95,6 +95,15 @@ def loads(raw: bytes) -> dict[str, Any]:
     return value
 
 
+def loads_compact(raw: bytes) -> dict[str, Any]:
+    """See loads(). Quicker if dumps() wrote the text with `compact`."""
+    with suppress(ValueError, TypeError):
+        # Read as json does, to the last digit, if orjson writes the same text again.
+        if orjson and orjson.dumps(value := orjson.loads(raw)) == raw and isinstance(value, dict):
+            return value
+    return loads(raw)
+
+
 def loads_any(raw: bytes) -> Any:
     """The value of a stored JSON text. Raises `Damaged` if it is not JSON."""
     if _depth(raw) > _READABLE_DEPTH:

@@ -149,6 +149,9 @@ class AgentTests(ReshardTestCase):
         for owner in ("ann", "bob", None):
             found = ConversationBaseStore(new, owner=owner).get(("a",), "k")
             assert found.value == {"n": str(owner)}
+            name = (owner or "").encode()
+            order = new.shard_of(name)._layout.keys.times(name, b"1:a")
+            assert self.redis.zrange(order, 0, -1) == [b"k"]
         if self.knows("HPEXPIRETIME"):
             key = new.shard_of("ann")._layout.keys.items(b"ann", b"1:b")
             assert self.redis.hpexpiretime(key, "mortal") == [deadline]

@@ -10,7 +10,13 @@ from . import findings
 from .conversations import inspect_types
 from .findings import Finding
 
-_TYPES = {b"open": b"hash", b"chunks": b"stream", b"checkpoints": b"hash", b"items": b"hash"}
+_TYPES = {
+    b"open": b"hash",
+    b"chunks": b"stream",
+    b"checkpoints": b"hash",
+    b"items": b"hash",
+    b"times": b"zset",
+}
 
 
 def inspect_replies(keys: Keys, names: Sequence[bytes]) -> Operation[list[Finding]]:

@@ -68,7 +68,8 @@ def erase_items(keys: Keys, owner: bytes) -> Operation[int]:
     while names := (yield single("ZRANGE", namespaces, 0, BATCH - 1)):
         items = [keys.items(owner, name) for name in names]
         deleted += sum((yield [single("HLEN", key) for key in items]))
-        yield [single("UNLINK", *items), single("ZREM", namespaces, *names)]
+        times = [keys.times(owner, name) for name in names]
+        yield [single("UNLINK", *items, *times), single("ZREM", namespaces, *names)]
     return deleted
 
 

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from ..documents import Document
 from ..drivers import RedisConversationMemoryDriver
 from ..exceptions import ConversationNotFound, ReplyLost, RunNotFound
-from ..message_list import MessageList, with_meta_of
+from ..message_list import MessageList, _End, with_meta_of
 from ..messages.parts import Message
 from ..messages.turns import Turn, kept, messages_of
 from ..redis_io.operations import Operation
 from ..replies import OpenRun
+from ..replies.lifecycle import NO_ENDING
 from ..runs import Run
 
 STATUS = "status"  # a member of an archived message
@@ -94,6 +95,21 @@ class ChatList(MessageList):
             return (yield from self.driver._layout.delete(self.driver._ref))
         return False
 
+    def _write(self, end: _End, added: list[Message]) -> Operation[_End]:
+        # Nearly all messages are a question or an answer with one text, whose run is known quickly.
+        text, exchange = _only_text(added), self._format.exchange
+        if text and end.open is None and added == exchange(text, "", ""):
+            question = Run(text, "")
+            yield from self.driver._replies.begin(question)
+            return _End(question, last=end.last)
+        if text and end.open and added == exchange("", text, ""):
+            asked, answer, meta = end.open.glance()
+            if asked and answer == "" and meta is None:
+                run = Run(asked, text, id=end.open.id)
+                yield from self.driver._replies.finish(run, end.token, NO_ENDING)
+                return _End(last=run.id)
+        return (yield from super()._write(end, added))
+
     def _taken(self, run: Run, choice: Choice) -> Iterable[tuple[Message, bool]]:
         """Each message of a run, and True if it is chosen."""
         is_archived = (run.meta or {}).get(_ALL_ARCHIVED) is True
@@ -148,3 +164,11 @@ class ChatList(MessageList):
             choice.skip, choice.count = before.skip, before.count
             raise
         return taken
+
+
+def _only_text(messages: list[Message]) -> str:
+    """The text of a single block of a single message, "" if there is more."""
+    match messages:
+        case [{"blocks": [{"text": str(text)}]}]:
+            return text
+    return ""

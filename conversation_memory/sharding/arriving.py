@@ -110,7 +110,7 @@ def take_in_items(
         token, steps, names = fresh_token(), list[Command[Any]](), list[bytes]()
         for number, (space, items) in enumerate(spaces.items()):
             place = keys.arriving(token, b"%d" % number)
-            names += [place, keys.items(owner, space)]
+            names += [place, keys.items(owner, space), keys.times(owner, space)]
             steps.append(single("UNLINK", place))
             parts = ([STAGED_MS, *part] for part in _pairs(items))
             steps += [Command((STAGE_ITEMS.call([place], part),)) for part in parts]

@@ -23,6 +23,7 @@ from .kinds import ANSWER, QUESTION
 from .measure import least, table
 
 SIZES = (20, 100)
+TTL = 600  # of both, where the framework's own backend has one
 
 
 class Duel(NamedTuple):
@@ -116,13 +117,13 @@ def griptape(size: int, client: redis.Redis) -> list[Duel]:
     def add(memory: ConversationMemory) -> None:
         memory.add_run(GriptapeRun(input=TextArtifact(QUESTION), output=TextArtifact(ANSWER)))
 
-    def last(memory_driver: StockDriver | ConversationMemoryDriver) -> list[str]:
+    def read(memory_driver: StockDriver | ConversationMemoryDriver) -> list[str]:
         memory = ConversationMemory(conversation_memory_driver=memory_driver)
-        return [run.output.to_text() for run in memory.runs[-20:]]
+        return [side.to_text() for run in memory.runs for side in (run.input, run.output)]
 
     return [
         Duel("add a turn", lambda: add(theirs), lambda: add(ours), 3),
-        Duel("read the last 20", lambda: last(stock), lambda: last(driver), 3),
+        Duel("read all", lambda: read(stock), lambda: read(driver), 3),
     ]
 
 
@@ -138,8 +139,8 @@ def openai_agents(size: int, client: redis.Redis) -> list[Duel]:
     from conversation_memory.integrations.openai_agents import ConversationSession
 
     run, index, id = asyncio.new_event_loop().run_until_complete, indexes["default"], uuid4().hex
-    stock = RedisSession.from_url(id, url=index.settings.url, ttl=600)
-    session = ConversationSession(index.driver(id))
+    stock = RedisSession.from_url(id, url=index.settings.url, ttl=TTL)
+    session = ConversationSession(index.driver(id, ttl=TTL))
     said = {"type": "output_text", "text": ANSWER, "annotations": []}
     answer = {"type": "message", "role": "assistant", "id": "m", "content": [said]}
 
@@ -165,10 +166,10 @@ def langchain(size: int, client: redis.Redis) -> list[Duel]:
     from conversation_memory.integrations.langchain import ConversationChatMessageHistory
 
     index, id, turn = indexes["default"], uuid4().hex, convert_to_messages(turns(1))
-    stock = RedisChatMessageHistory(id, url=index.settings.url, ttl=600)
+    stock = RedisChatMessageHistory(id, url=index.settings.url, ttl=TTL)
 
     def ours() -> ConversationChatMessageHistory:
-        return ConversationChatMessageHistory(index.driver(id))
+        return ConversationChatMessageHistory(index.driver(id, ttl=TTL))
 
     for each in (stock, ours()):
         each.add_messages(convert_to_messages(turns(size)))
@@ -219,8 +220,8 @@ def llama_index(size: int, client: redis.Redis) -> list[Duel]:
     from conversation_memory.integrations.llama_index import ConversationChatStore
 
     address = indexes["default"].settings.url
-    stock = RedisChatStore(redis_url=address, redis_client=client, ttl=3600)
-    store = ConversationChatStore(indexes["default"])
+    stock = RedisChatStore(redis_url=address, redis_client=client, ttl=TTL)
+    store = ConversationChatStore(indexes["default"], ttl=TTL)
     turn = [ChatMessage(QUESTION, role="user"), ChatMessage(ANSWER, role="assistant")]
     key = filled(size)
     stock.set_messages(f"benchmark-{key}", turn * size)
@@ -229,12 +230,13 @@ def llama_index(size: int, client: redis.Redis) -> list[Duel]:
         for message in turn:
             chat_store.add_message(key, message)
 
-    def last(chat_store: BaseChatStore, key: str) -> list[ChatMessage]:
-        return chat_store.get_messages(key)[-20:]
-
     return [
         Duel("add a turn", lambda: add(stock, f"benchmark-{key}"), lambda: add(store, key)),
-        Duel("read the last 20", lambda: last(stock, f"benchmark-{key}"), lambda: last(store, key)),
+        Duel(
+            "read all",
+            lambda: stock.get_messages(f"benchmark-{key}"),
+            lambda: store.get_messages(key),
+        ),
     ]
 
 
@@ -248,7 +250,7 @@ def pydantic_ai(size: int, client: redis.Redis) -> list[Duel]:
 
     # A Runner of asyncio makes a repr() of the whole conversation.
     run, index, key = asyncio.new_event_loop().run_until_complete, indexes["default"], uuid4().hex
-    store = RedisConversationStore(index)
+    store = RedisConversationStore(index, ttl=TTL)
     other = redis.asyncio.Redis.from_url(index.settings.url)
 
     def turn() -> list[ModelRequest | ModelResponse]:
@@ -256,7 +258,7 @@ def pydantic_ai(size: int, client: redis.Redis) -> list[Duel]:
 
     whole = Conversation(conversation_id=key, messages=[m for _ in range(size) for m in turn()])
     run(store.save(whole))
-    client.set(f"benchmark-{key}", ConversationTypeAdapter.dump_json(whole), ex=3600)
+    client.set(f"benchmark-{key}", ConversationTypeAdapter.dump_json(whole), ex=TTL)
 
     async def theirs(*, adds: bool) -> Conversation:
         text = await other.get(f"benchmark-{key}")
@@ -264,7 +266,7 @@ def pydantic_ai(size: int, client: redis.Redis) -> list[Duel]:
         if adds:
             conversation.messages += turn()
             text = ConversationTypeAdapter.dump_json(conversation)
-            await other.set(f"benchmark-{key}", text, ex=3600)
+            await other.set(f"benchmark-{key}", text, ex=TTL)
         return conversation
 
     async def ours(*, adds: bool) -> Conversation | None:

@@ -324,6 +324,9 @@ class OracleTests(RedisTestCase):
                 part, other = search(SearchOp(prefix, filter, limit, 1))
                 assert len(part) == len(other)
                 assert all(one in ours for one in part)
+                # Without a filter, no more is read than is returned.
+                whole = self.ours.search(prefix, filter={"n": {"$gte": -3}}, limit=100)
+                assert self.ours.search(prefix, limit=limit, offset=1) == whole[1 : limit + 1]
 
             @rule(path=matches, suffix=st.booleans(), depth=st.none() | st.integers(1, 3))
             def list(self, path, suffix, depth):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import re
 from itertools import count
 from unittest import skipUnless
 from unittest.mock import patch
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from conversation_memory import Run
 from conversation_memory.exceptions import ConversationCorrupt, ConversationNotFound
+from conversation_memory.message_list import MessageList
 
 from ..utils import close_connections, counted, each_layout, in_loop
 
@@ -126,6 +128,42 @@ class ChatStoreTests:
             store.add_message("c", said("user", "Why?"))
             store.add_message("c", said("assistant", "Because."))
         assert len(sent) == 2
+
+    def test_texts_are_kept_as_any_list_of_messages_keeps_them(self):
+        with asyncio.Runner() as runner:
+            numbers = count()
+
+            def compare(added, has_read):
+                runner.run(self.compare_runs(f"{next(numbers)}", added, has_read))
+
+            try:
+                many = st.lists(messages, min_size=1, max_size=5)
+                settings(max_examples=15)(given(many, st.booleans())(compare))()
+                compare([said(*one) for one in (("user", "1"), ("assistant", "2")) * 2], True)
+                compare([said("user", "1"), said("user", "2"), said("assistant", "3")], False)
+            finally:
+                runner.run(close_connections())
+
+    async def compare_runs(self, key, added, has_read):
+        """Add the same messages in three ways. A store that has read knows the open run less."""
+        store = ConversationChatStore(self.index)
+        others = MessageList(self.index.driver(f"list-{key}"), "llama-index")
+        for message in added:
+            store.add_message(f"sync-{key}", message)
+            await store.async_add_message(f"async-{key}", message)
+            others.add([message.model_dump(mode="json")])
+            if has_read:
+                assert store.get_messages(f"sync-{key}") == await store.aget_messages(
+                    f"async-{key}"
+                )
+            expected = self.kept(f"list-{key}")
+            assert self.kept(f"sync-{key}") == self.kept(f"async-{key}") == expected
+
+    def kept(self, key):
+        """The runs and the open ones, without ids that are made up."""
+        driver = self.index.driver(key)
+        runs = [*driver.load()[0], *(one.question for one in driver.open_runs())]
+        return [re.sub("[0-9a-f]{32}", "id", json.dumps(run.to_dict())) for run in runs]
 
     def test_keys_are_those_of_the_owner_however_many(self):
         for number in range(3):

@@ -51,8 +51,8 @@ class ConversationBaseStore(BaseStore):
     `index.erase(owner=…)` erases too. `index_config` with `embed` and `dims` lets `search()` find
     by meaning; `ttl` is the configuration of a store of LangGraph, in minutes. Values are JSON.
 
-    A search reads all items below its namespace. Errors of Redis are those of
-    `conversation_memory.exceptions`.
+    A search with a filter or a query reads all items below its namespace. Errors of Redis are
+    those of `conversation_memory.exceptions`.
     """
 
     supports_ttl = True
@@ -136,11 +136,15 @@ class ConversationBaseStore(BaseStore):
         return NewItem(op.namespace, op.key, text, round((op.ttl or 0) * _MINUTE))
 
     def _search(self, op: SearchOp, queries: dict[str, list[float]]) -> Operation[list[SearchItem]]:
-        items = yield from self._items.all(op.namespace_prefix)
+        query = queries.get(op.query or "")
+        if query or op.filter:
+            items = yield from self._items.all(op.namespace_prefix)
+        else:
+            items = yield from self._items.newest(op.namespace_prefix, op.offset + op.limit)
         rows: Iterable[tuple[StoredItem, float | None]] = (
             (item, None) for item in items if are_match(item.value, op.filter or {})
         )
-        if op.query and (query := queries.get(op.query)):
+        if query:
             ranked = [(item, item.similarity(query)) for item, _ in rows]
             # Those that were put without an index come last.
             rows = sorted(ranked, key=lambda row: -2.0 if row[1] is None else row[1], reverse=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from operator import mul
 from typing import Any
 
@@ -27,12 +28,16 @@ from ...layouts.proof import proven
 from ...packing import pack, unpack
 from ...redis_io.operations import Command, Operation, single
 from ...redis_io.scripts import Script
-from ...wire import loads
+from ...wire import loads_compact
 
 ITEM = Script("item")
+ITEMS_NEWEST = Script("items_newest")
 ITEMS_READ = Script("items_read")
 
+_MOST_NEWEST = 500  # of more items, HGETALL is as quick
+
 Namespace = tuple[str, ...]
+_Living = tuple[int, Namespace, bytes, bytes]  # time of the last put, namespace, key and text
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class StoredItem:
         value, *vectors = unpack(texts.open(encode(key), text[found.end() :]))
         created, updated, lifetime, deadline = map(int, found.groups())
         own = (namespace, key, created, updated, lifetime, deadline)
-        return cls(*own, loads(value), vectors)
+        return cls(*own, loads_compact(value), vectors)
 
     def similarity(self, vector: Sequence[float]) -> float | None:
         """That of the most similar text of the item; None if it has no vector."""
@@ -103,24 +108,46 @@ class Items:
         yield from self.slide(sliding(filter(None, read)))
         return [item if item and _lives(item, time) else None for item in found]
 
-    def all(self, prefix: Namespace) -> Operation[Iterator[StoredItem]]:
+    def newest(self, prefix: Namespace, count: int) -> Operation[Iterable[StoredItem]]:
+        """The first `count` of all()."""
+        living, total = yield from self._living(prefix, count)
+        items = [*islice(self._decoded(living), count)]
+        if None in items or len(living) < total:  # others take the places of those
+            return islice((yield from self.all(prefix)), count)
+        return filter(None, items)
+
+    def all(self, prefix: Namespace) -> Operation[Iterable[StoredItem]]:
         """All items below a namespace, those that were put last first.
 
         Each is decoded when its turn comes. One that is damaged is left out.
         """
+        living, _ = yield from self._living(prefix)
+        return filter(None, self._decoded(living))
+
+    def _living(
+        self, prefix: Namespace, count: int | None = None
+    ) -> Operation[tuple[list[_Living], int]]:
+        """The items below a namespace as they are stored, and how many there were of any state.
+
+        With `count`, the first ones of each namespace. Those past their deadline are deleted.
+        """
         prefix = (*prefix,)  # a caller may give a list
         # Most searches are for the items of one namespace, and need no second round trip.
-        own = [self._all_of(prefix)] if prefix else []
+        own = [self._all_of(prefix, count)] if prefix else []
         names, time, *replies = yield [self._names(prefix), now(), *own]
         others = [name for name in names if not own or name != prefix]
         if others:
-            replies += yield [*map(self._all_of, others)]
+            replies += yield [self._all_of(name, count) for name in others]
         hashes = dict(zip([prefix][: len(own)] + others, replies, strict=True))
-        living, past = _sorted_out(hashes, time)
+        fields = [(name, *pair) for name, flat in hashes.items() for pair in _pairs(flat)]
+        living, past = _sorted_out(fields, time)
         yield from self.slide(past)
-        texts = {name: self._texts(name) for name in hashes}
-        found = (self._readable(name, key, text, texts[name]) for _, name, key, text in living)
-        return filter(None, found)
+        return living, len(fields)
+
+    def _decoded(self, living: Sequence[_Living]) -> Iterator[StoredItem | None]:
+        """Each when its turn comes, None for one that is damaged."""
+        texts = {name: self._texts(name) for name in {name for _, name, _, _ in living}}
+        return (self._readable(name, key, text, texts[name]) for _, name, key, text in living)
 
     def _readable(
         self, namespace: Namespace, key: bytes, text: bytes, texts: ItemTexts
@@ -179,14 +206,21 @@ class Items:
         call = ("ZRANGEBYLEX", self._namespaces, b"[" + first, last)
         return single(*call, decode=lambda names: [tuple(map(decode, unpack(n))) for n in names])
 
-    def _all_of(self, namespace: Namespace) -> Command[Any]:
-        return single("HGETALL", self._key(namespace))
+    def _all_of(self, namespace: Namespace, count: int | None) -> Command[Any]:
+        key = self._key(namespace)
+        if count is None or count > _MOST_NEWEST:
+            return single("HGETALL", key)
+        return Command((ITEMS_NEWEST.call([key, self._times(namespace)], [count]),))
 
     def _key(self, namespace: Namespace) -> bytes:
         return self._keys.items(self._owner, _packed(namespace))
 
+    def _times(self, namespace: Namespace) -> bytes:
+        return self._keys.times(self._owner, _packed(namespace))
+
     def _call(self, script: Script, namespace: Namespace, *args: Any) -> Command[Any]:
-        keys = [self._key(namespace), self._namespaces, self._keys.index]
+        own = self._key(namespace), self._times(namespace)
+        keys = [own[0], self._namespaces, self._keys.index, own[1]]
         return Command((script.call(keys, [_packed(namespace), *args]),))
 
     def _read(self, namespace: Namespace, key: str, text: bytes, texts: ItemTexts) -> StoredItem:
@@ -217,22 +251,25 @@ class Items:
         return sealing is None or sealing.keyring.get(key_id.encode()) is None
 
 
+def _pairs(flat: Any) -> Iterable[tuple[bytes, bytes | None]]:
+    # RESP3 returns a dict, RESP2 a flat list.
+    return flat.items() if isinstance(flat, dict) else zip(*[iter(flat)] * 2, strict=True)
+
+
 def _sorted_out(
-    hashes: Mapping[Namespace, Any], time: int
-) -> tuple[list[tuple[int, Namespace, bytes, bytes]], list[tuple[Namespace, str]]]:
+    fields: Iterable[tuple[Namespace, bytes, bytes | None]], time: int
+) -> tuple[list[_Living], list[tuple[Namespace, str]]]:
     """The items that live, those first that were put last; and where those are that do not."""
-    living, past = [], []
-    for name, flat in hashes.items():
-        # RESP3 returns a dict, RESP2 a flat list.
-        fields = flat.items() if isinstance(flat, dict) else zip(*[iter(flat)] * 2, strict=True)
-        for key, text in fields:
-            if (times := times_of(text)) is None:
-                continue
-            if times[4] == b"0" or int(times[4]) > time:
-                living.append((-int(times[2]), name, key, text))
-            else:
-                past.append((name, decode(key)))
-    return sorted(living), past
+    living: list[_Living] = []
+    past = []
+    for name, key, text in fields:
+        times = times_of(text or b"")
+        if text and times and (times[4] == b"0" or int(times[4]) > time):
+            living.append((int(times[2]), name, key, text))
+        elif times or text is None:
+            past.append((name, decode(key)))
+    # Of the same millisecond, a sorted set has the greatest name last too.
+    return sorted(living, reverse=True), past
 
 
 def sliding(items: Iterable[StoredItem]) -> list[tuple[Namespace, str]]:
