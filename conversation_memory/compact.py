@@ -137,6 +137,20 @@ def _wired(run_id: str, side: str, part: Any) -> dict[str, Any]:
     return full if isinstance(part, dict) else {key: full[key] for key in _SHORT}
 
 
+def short_text_of(part: Any) -> str | None:
+    return part[0] if type(part) is list else text_of_side(part)
+
+
+def text_of_side(part: Any) -> str | None:
+    """The text of a side of a run, if it is nothing but a text."""
+    if isinstance(part, str):
+        return part
+    if type(part) is dict and part.get("type") == "TextArtifact":
+        value = part.get("value")
+        return value if isinstance(value, str) else None
+    return None
+
+
 def side_of(run_id: Any, side: str, value: Any) -> dict[str, Any]:
     return _full(run_id, side, value) if isinstance(value, str) else artifact(value)
 

@@ -18,9 +18,11 @@ from .compact import (
     plain_parts,
     quick_list_text,
     quick_wire_text,
+    short_text_of,
     shortened,
     side_of,
     spellings,
+    text_of_side,
     wire_text,
 )
 from .exceptions import Damaged, Undecryptable
@@ -83,11 +85,8 @@ class Run:
         Raises `ConversationCorrupt` if the stored text is not a run.
         """
         if self._data is None:
-            value = self._said()
-            if type(value) is list and self._raw is not None and self._raw.startswith(b"{"):
-                value = loads(self._raw)  # plain_parts() cannot give back the order of its members
-            parts = value if type(value) is list else shortened(value)
-            self._data = value if parts is None else expanded(parts)
+            parts = self._short()
+            self._data = self._exactly() if parts is None else expanded(parts)
         return self._data
 
     def _said(self) -> Any:
@@ -104,13 +103,22 @@ class Run:
         value = self._said() if self._data is None else self._data
         if type(value) is list:
             meta = value[3] if len(value) > 3 else None
-            return _short_text_of(value[1]), _short_text_of(value[2]), meta
-        return _text_of(value.get("input")), _text_of(value.get("output")), value.get("meta")
+            return short_text_of(value[1]), short_text_of(value[2]), meta
+        return (
+            text_of_side(value.get("input")),
+            text_of_side(value.get("output")),
+            value.get("meta"),
+        )
 
     def _short(self) -> Parts | None:
         """The run in short; None if that would lose something."""
-        value = self._said()
+        value = self._exactly()
         return value if type(value) is list else shortened(value)
+
+    def _exactly(self) -> Any:
+        """What the text says, with the members of an object that plain_parts() has left out."""
+        value, raw = self._said(), self._raw
+        return loads(raw) if type(value) is list and raw and raw.lstrip()[:1] == b"{" else value
 
     def _decode(self) -> Run:
         return decoded_run(self._raw or b"", "a stored run")
@@ -195,7 +203,7 @@ class Run:
         if self._data is None:
             value = self._value or self._said()
             is_short = type(value) is list
-            text = _short_text_of(value[position]) if is_short else _text_of(value.get(side))
+            text = short_text_of(value[position]) if is_short else text_of_side(value.get(side))
             if text is not None:
                 part: PlainText = PlainText()
                 part._run, part._side, part._plain = self, side, text
@@ -309,20 +317,6 @@ def decoded_run(raw: bytes, name: str) -> Run:
     except Damaged as error:
         raise Damaged(f"{name} is damaged: {error.reason}", raw) from None
     return _known(raw, value)
-
-
-def _short_text_of(part: Any) -> str | None:
-    return part[0] if type(part) is list else _text_of(part)
-
-
-def _text_of(part: Any) -> str | None:
-    """The text of a side of a run, if it is nothing but a text."""
-    if isinstance(part, str):
-        return part
-    if type(part) is dict and part.get("type") == "TextArtifact":
-        value = part.get("value")
-        return value if isinstance(value, str) else None
-    return None
 
 
 def _text(run: Run, form: Callable[[Parts], bytes], opening: bytes) -> bytes:

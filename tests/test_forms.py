@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conversation_memory import Run, wire
-from conversation_memory.runs import list_texts, wire_texts
+from conversation_memory.runs import lenient, list_texts, wire_texts
 
 from .strategies import run_dicts, run_texts, texts
 
@@ -26,6 +26,15 @@ class FormTests(SimpleTestCase):
             with mock.patch.object(wire, "_readers", readers):
                 assert wire_texts(stored) == [run.to_wire() for run in alone]
                 assert list_texts(stored) == [run.to_list() for run in alone]
+
+    @given(RUNS, st.sampled_from([b"", b" "]))
+    def test_runs_that_are_decoded_at_a_time_say_what_each_of_them_does(self, runs, space):
+        stored = [space + run.to_wire() for run in runs] + [space + run.to_list() for run in runs]
+        for read in (Run.to_wire, Run.to_list, lambda run: wire.dumps_unchecked(run.to_dict())):
+            together, alone = lenient(stored), [*map(Run.from_text, stored)]
+            assert [*map(read, together)] == [*map(read, alone)]
+            assert [*map(Run.to_wire, together)] == [*map(Run.to_wire, alone)]  # and afterwards
+            assert [run.glance() for run in together] == [run.glance() for run in alone]
 
     def test_plain_runs_change_their_form_and_back(self):
         for text in ("a", "", 'a "quote"\n\\', "…🚣\x01", "\ud800", '", "output": {"'):
