@@ -17,6 +17,7 @@ from ..clock import moment
 from ..documents import Document, build, read_field
 from ..encryption.sealing import RUN
 from ..exceptions import ConversationNotFound, RunNotFound
+from ..keys import decode
 from ..records import LARGEST, Excerpt, Record, RunPage, Runs, number
 from ..redis_io.operations import Command, Operation, single
 from ..redis_io.scripts import Call, Script
@@ -24,7 +25,7 @@ from ..runs import Run, decoded_run, decoded_runs, lenient
 from ..search_index.run_documents import Change, Steps
 from ..wire import dumps, fingerprint
 from .base import Layout
-from .long_lists import whole
+from .long_lists import indexes_before, whole
 from .refs import ConversationRef, Encoded, Slice, Snapshot, digest, is_past, merged, owner_of
 from .stored import Refusal
 from .written import WRITE
@@ -78,20 +79,21 @@ class ListLayout(Layout):
         return Runs(lenient(texts), document.members), document.metadata
 
     def page(self, ref: ConversationRef, before: int | None, limit: int) -> Operation[RunPage]:
-        runs, (first, last) = self.keys.runs(ref.id), _indexes(before, limit)
+        runs, (first, last) = self.keys.runs(ref.id), indexes_before(before, limit)
         calls = self._between(ref, ("LLEN", runs), ("LRANGE", runs, first, last))
         field, length, texts, told = yield Command(calls, is_atomic=False)
         if field is None:
             return RunPage([], 0)
         start = max(0, (length if before is None else before) - limit)
         is_within = before is None or before <= length
-        if is_within and (yield from self._is_told(ref, told, field, length)):
-            texts = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
-            return RunPage(decoded_runs(texts, start), start)
-        part = yield from self._slice(ref, before, limit)
-        if part is None:
-            return (yield from super().page(ref, before, limit))
-        return RunPage(decoded_runs(part.texts, part.start), part.start)
+        if not (is_within and (yield from self._is_told(ref, told, field, length))):
+            part = yield from self._slice(ref, before, limit)
+            if part is None:
+                return (yield from super().page(ref, before, limit))
+            start, texts = part.start, part.texts
+        elif self.sealing:
+            texts = self.sealing.open_all(RUN, ref.id, texts)
+        return RunPage(decoded_runs(texts, start), start)
 
     def _between(self, ref: ConversationRef, *reads: Call) -> tuple[Call, ...]:
         """Reads of the list between those of the field and of what the record tells of both."""
@@ -297,6 +299,13 @@ class ListLayout(Layout):
             chunk = min(2 * chunk, part.step)
 
     def last(self, ref: ConversationRef, count: int, *more: Call) -> Operation[Slice | None]:
+        runs = self.keys.runs(ref.id)
+        calls = self._between(ref, ("LLEN", runs), ("LRANGE", runs, -count, -1), *more)
+        field, length, texts, *others, told = yield Command(calls, is_atomic=False)
+        if field is not None and (yield from self._is_told(ref, told, field, length)):
+            record = Record(decode(ref.id), decode(told[1]) if told[1] else None)
+            plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
+            return Slice(record, plain, max(0, length - count), length, texts, others)
         part = yield from self._slice(ref, None, count, *more)
         return part or (yield from super().last(ref, count, *more))
 
@@ -307,7 +316,7 @@ class ListLayout(Layout):
 
         None if the list is not the whole conversation, or if the caller must not see it.
         """
-        first, last = _indexes(before, limit)
+        first, last = indexes_before(before, limit)
         content, runs = self.keys.content(ref.id), self.keys.runs(ref.id)
         lengths = ("HSTRLEN", content, ref.id), ("LLEN", runs)
         calls = (self._record_call(ref), *lengths, ("LRANGE", runs, first, last), *more)
@@ -327,13 +336,6 @@ class ListLayout(Layout):
         start = max(0, (length if before is None else before) - limit)
         plain = self.sealing.open_all(RUN, ref.id, texts) if self.sealing else texts
         return Slice(record, plain, start, length, texts, others, size=number(bytes) or 0)
-
-
-def _indexes(before: int | None, limit: int) -> tuple[int, int]:
-    """Those of LRANGE for at most `limit` elements in front of index `before`, or the last ones."""
-    if before is None:
-        return -limit, -1
-    return (max(0, before - limit), before - 1) if before else (1, 0)  # to Redis, -1 is the last
 
 
 def derived_list_fields(texts: Sequence[bytes], field: Document) -> dict[str, Any]:

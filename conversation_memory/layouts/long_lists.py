@@ -22,6 +22,13 @@ STAGED_MS = 300_000  # how long they are kept that a killed process leaves
 T = TypeVar("T")
 
 
+def indexes_before(before: int | None, limit: int) -> tuple[int, int]:
+    """Those of LRANGE for at most `limit` elements in front of index `before`, or the last ones."""
+    if before is None:
+        return -limit, -1
+    return (max(0, before - limit), before - 1) if before else (1, 0)  # to Redis, -1 is the last
+
+
 def last_of_first() -> int:
     """The index of the last run of a first part."""
     return FIRST_PART - 1
