@@ -1,5 +1,6 @@
 """While an index moves into another number of shards, all processes find everything."""
 
+import pickle
 from contextlib import aclosing, suppress
 from unittest import mock
 
@@ -11,6 +12,7 @@ from conversation_memory.exceptions import (
     ConversationConflict,
     ConversationCorrupt,
     ConversationNotFound,
+    RedisMisconfigured,
     RedisUnavailable,
 )
 from conversation_memory.replies import follow
@@ -235,6 +237,21 @@ class MeanwhileTests(ReshardTestCase):
                     own.append(run(2))
         twin.erase(owner="bob")
         assert new.count() == 6
+
+    @both
+    def test_an_error_names_the_shards_once_that_failed(self, index):
+        self.at(2).driver("c").append(run(1))
+        new = self.begun(3)
+        home = new.shard_of("c")
+        self.redis.set(home._layout.keys.recency(), "?")
+        twin = Awaited(new) if isinstance(index, Awaited) else new
+        for call in (lambda: twin.recent(5), lambda: twin.delete("c")):
+            with pytest.raises(RedisMisconfigured) as caught:
+                call()
+            assert caught.value.shards == (home.name,)
+            assert str(caught.value).count("failed") == 1
+            assert pickle.loads(pickle.dumps(caught.value)).shards == (home.name,)
+        self.wipe()
 
     def test_a_page_of_the_admin_has_what_cannot_be_moved(self):
         new = self.stuck()
