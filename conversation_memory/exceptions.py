@@ -21,7 +21,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class ConversationMemoryError(Exception):
-    """The base class of all errors of this app."""
+    """The base class of all errors of this app. `shards` are the names of those that failed."""
+
+    shards: tuple[str, ...] = ()
 
 
 class InvalidIndexError(ConversationMemoryError, ImproperlyConfigured):

@@ -10,6 +10,7 @@ from django.core.management import call_command
 
 from conversation_memory import Run
 from conversation_memory.check import findings
+from conversation_memory.collection.selection import Selection
 from conversation_memory.exceptions import (
     ConversationNotFound,
     ConversationTooLarge,
@@ -387,6 +388,27 @@ class LifeTests:
         self.begin()
         self.index.erase(owner="ann")
         self.assert_nothing_is_left()
+
+    def test_deleting_leaves_nothing_of_a_lost_record(self):
+        for delete in (
+            lambda: self.index.driver("c").delete(),
+            lambda: self.index.delete("c"),
+            lambda: self.index.prune(Selection(ids=["c"])),
+            lambda: asyncio.run(self.index.adelete("c")),
+        ):
+            self.begin()
+            self.redis.delete(f"{{{self.index.name}}}:record:c")
+            delete()
+            left = {key for key in self.keys() if not key.endswith(b":owner:ann")}
+            assert not [key for key in left if b":ids:" not in key], left
+
+    def test_renaming_takes_the_open_runs_of_a_lost_record_along(self):
+        self.begin()
+        self.redis.delete(f"{{{self.index.name}}}:record:c")
+        driver = self.index.driver("c")
+        driver.rename("d")
+        assert [run.run_id for run in driver.open_runs()] == ["r:1"]
+        assert self.index.driver("c").open_runs() == []
 
     def test_erasing_leaves_nothing_of_a_lost_record(self):
         self.begin()

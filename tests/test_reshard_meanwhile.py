@@ -1,13 +1,20 @@
 """While an index moves into another number of shards, all processes find everything."""
 
-from contextlib import aclosing
+import pickle
+from contextlib import aclosing, suppress
 from unittest import mock
 
 import pytest
 
 from conversation_memory.browse import Span
 from conversation_memory.collection.selection import Selection
-from conversation_memory.exceptions import ConversationConflict, RedisUnavailable
+from conversation_memory.exceptions import (
+    ConversationConflict,
+    ConversationCorrupt,
+    ConversationNotFound,
+    RedisMisconfigured,
+    RedisUnavailable,
+)
 from conversation_memory.replies import follow
 
 from .resharding import ReshardTestCase
@@ -180,6 +187,77 @@ class MeanwhileTests(ReshardTestCase):
             with pytest.raises(ConversationConflict):
                 index.driver("c3").rename(taken)
             assert index.count() == 13
+
+    def stuck(self):
+        """An index that moves; a key of each conversation but the last has another type."""
+        old = self.at(2)
+        for name in ("c", "d", "e", "f", "g"):
+            old.driver(name, owner="ann").append(run(1, id="r"))
+        for name, kind in (("c", "record"), ("d", "runs"), ("e", "checkpoints"), ("f", "open")):
+            keys = old.shard_of(name)._layout.keys
+            key = getattr(keys, kind)(name.encode())
+            self.redis.delete(key)
+            self.redis.set(key, "?")
+        return self.begun(3)
+
+    @both
+    def test_what_cannot_be_moved_can_be_deleted(self, index):
+        for call in (
+            lambda it: it.delete("c", "d", "e", "f", "g"),
+            lambda it: it.prune(Selection(ids=["c", "d", "e", "f", "g"])),
+            lambda it: it.erase(owner="ann"),
+            lambda it: [it.driver(name, owner="ann").delete() for name in "cdefg"],
+            lambda it: [it.driver(name).delete() for name in "cdefg"],
+        ):
+            new = self.stuck()
+            twin = Awaited(new) if isinstance(index, Awaited) else new
+            done = call(twin)
+            assert done in (5, [True] * 5) or done.conversations == 5, done
+            assert not [*new] and not ids(new.recent(9, owner="ann")) and new.count() == 0
+            assert new.reshard().failed == 0 and self.noted() == "3"
+            assert new.driver("c").append(run(2)) == 1 and new.count() == 1
+            self.wipe()
+
+    @both
+    def test_nobody_else_is_told_of_what_cannot_be_moved(self, index):
+        new = self.stuck()
+        self.redis.hset(new.shard_of("g").name, "g", b'{"runs": [], "metadata": {}}')
+        twin = Awaited(new) if isinstance(index, Awaited) else new
+        for name in "cdefg":
+            driver = twin.driver(name, owner="bob")
+            assert not driver.exists() and driver.record() is None and not driver.delete()
+            with suppress(ConversationNotFound):  # as in an index that does not move
+                assert driver.load() == ([], {})
+            with pytest.raises(ConversationNotFound):
+                driver.append(run(2))
+            with pytest.raises(ConversationNotFound):
+                driver.begin("q")
+            for own in (twin.driver(name, owner="ann"), twin.driver(name)):
+                with pytest.raises((ConversationCorrupt, ConversationConflict)):
+                    own.append(run(2))
+        twin.erase(owner="bob")
+        assert new.count() == 6
+
+    @both
+    def test_an_error_names_the_shards_once_that_failed(self, index):
+        self.at(2).driver("c").append(run(1))
+        new = self.begun(3)
+        home = new.shard_of("c")
+        self.redis.set(home._layout.keys.recency(), "?")
+        twin = Awaited(new) if isinstance(index, Awaited) else new
+        for call in (lambda: twin.recent(5), lambda: twin.delete("c")):
+            with pytest.raises(RedisMisconfigured) as caught:
+                call()
+            assert caught.value.shards == (home.name,)
+            assert str(caught.value).count("failed") == 1
+            assert pickle.loads(pickle.dumps(caught.value)).shards == (home.name,)
+        self.wipe()
+
+    def test_a_page_of_the_admin_has_what_cannot_be_moved(self):
+        new = self.stuck()
+        page = new.browse(Span(), 0, 20)
+        assert sorted(ids(page)) == [*"cdefg"]
+        assert new.prune(Selection(ids=[*"cdefg"]), dry_run=True).conversations == 5
 
 
 def begun(index):

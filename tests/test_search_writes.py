@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from contextlib import suppress
 
 import pytest
 from django.conf import settings
@@ -14,6 +15,7 @@ from redis import Redis
 
 from conversation_memory import Artifact, ConversationIndex, Run, conf
 from conversation_memory.exceptions import ConversationConflict, ConversationNotFound, RedisDenied
+from conversation_memory.layouts import ConversationRef
 from conversation_memory.redis_io.message_pack import packed
 from conversation_memory.search_index.passages import text_of
 from conversation_memory.search_index.run_documents import fresh_token, suffix
@@ -32,6 +34,18 @@ def run(id, output="an answer", **meta):
 
 def _words(text):
     return " ".join(Words().of(text))
+
+
+class Slow:
+    """An operation that goes on when it is asked to."""
+
+    def __init__(self, operation):
+        self._operation, self._reply = operation, None
+
+    def go_on(self, steps=1000):
+        with suppress(StopIteration):
+            for _ in range(steps):
+                self._reply = yield self._operation.send(self._reply)
 
 
 class Documents:
@@ -160,6 +174,38 @@ class WritesTests(Documents):
         index.driver("42").move_to(None)
         assert b"o" not in self.document("42", "a")
         assert not self.redis.exists(self.key("owners"))
+
+    def given_to(self, owner):
+        """A change of the owner of which nothing is done yet but the first step."""
+        change = Slow(self.index._layout.move_to(ConversationRef(b"42"), owner))
+        while self.redis.hget(self.key("record:42"), "owner") != owner:
+            self.index._run(change.go_on(1))
+        return change
+
+    def test_a_late_change_of_owner_leaves_no_tag_of_a_former_one(self):
+        ann = self.index.driver("42", owner="ann")
+        ann.append(*(run(str(number)) for number in range(300)))
+        self.index.driver("41", owner="ann").append(run("a"))
+        late = self.given_to(b"bob")
+        self.index._run(late.go_on(1))
+        self.index.driver("42").move_to("ann")
+        self.given_to(b"bob")  # by a process that is killed
+        self.index._run(late.go_on())
+        assert not self.is_current("42")
+        self.index.reindex()
+        bob = self.redis.hget(self.key("owners"), "bob")
+        assert {self.document("42", str(number))[b"o"] for number in range(300)} == {bob}
+        assert self.is_current("42")
+        assert not self.redis.scard(self.key("stale"))
+
+    def test_a_late_change_of_owner_does_not_hide_what_another_program_wrote(self):
+        self.index.driver("42", owner="ann").append(*(run(str(number)) for number in range(300)))
+        late = self.given_to(b"bob")
+        self.index._run(late.go_on(1))
+        theirs = b'{"runs": [], "metadata": {"topic": "theirs"}, "more": "of another length"}'
+        self.redis.hset(self.index.name, "42", theirs)
+        self.index._run(late.go_on())
+        assert not self.is_current("42")
 
     @both
     def test_nobody_owns_what_was_anonymised(self, index):

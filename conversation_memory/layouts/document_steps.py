@@ -57,7 +57,8 @@ class DocumentSteps:
         self._attempts += 1
         [known] = yield from conversation.seen_documents([ref])
         if not known.has_tag:
-            yield from retag(conversation.keys, [(ref.id, ref.owner, b"0 ")])
+            since = b"%d " % snapshot.record.version
+            yield from retag(conversation.keys, [(ref.id, ref.owner, since)])
         wanted = documents.by_suffix(document)
         for texts, others in self._parts(wanted, known, self._right(document, known)):
             change = documents.step(document, texts, others, self._indexed, self._before)

@@ -94,10 +94,12 @@ local function mark(token, tag, suffixes)
 end
 
 -- Give all documents another tag. Returns the tag that they have: '-' if they are many, so that
--- retag.lua has to do it.
+-- retag.lua has to do it, and the version that it had to begin with if it does already.
 local function retag(stored, tag)
   if tag == stored.tag then return tag end
-  if (tolerant('SCARD', root .. 'documents:' .. stored.token) or 0) > TAGGED then return '-' end
+  if (tolerant('SCARD', root .. 'documents:' .. stored.token) or 0) > TAGGED then
+    return stored.tag:sub(1, 1) == '-' and stored.tag or '-'
+  end
   mark(stored.token, tag, known_suffixes(stored.token))
   return tag
 end

@@ -19,7 +19,6 @@ if theirs and exists then
   if length > 0 then erased = {1, length, size + (number(fields[4]) or 0)} end
 end
 if ARGV[4] ~= '1' then return erased end
-has_replies = has_replies or is_lost  -- a text could be left
 local refused = theirs and unnamed()
 if refused then return refused end
 check_orders()

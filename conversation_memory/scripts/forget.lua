@@ -4,6 +4,8 @@
 -- ARGV  id, owner, owner of that order ('' none)
 -- Returns 1 if it was removed, its token if search documents are left, else 0; or a refusal (forgets.lua).
 local stored = open()
+-- Nobody has asked to delete what is left of open runs if the record was lost: the check names it.
+has_replies = tolerant('HGET', record, 'replies')
 local refused = not stored.exists and unnamed()
 if refused then return refused end
 local left = nil

@@ -20,9 +20,9 @@ local schema, version = schema_of(stored), stored.version + 1
 redis.call('HSET', record, 'version', version)
 if stored.token then
   local wanted = tag_of(ARGV[3], ARGV[4])
-  local tag = retag(stored, wanted)
-  redis.call('HSET', record, 'tag', tag)
-  if tag ~= wanted then
+  local is_done = retag(stored, wanted) == wanted
+  redis.call('HSET', record, 'tag', is_done and wanted or string.format('-%d', version))
+  if not is_done then
     redis.call('SADD', stale, stored.token)
     return answer(string.format('%d %s', version, schema or ''))
   end

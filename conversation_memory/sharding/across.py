@@ -83,13 +83,13 @@ class Answers(Generic[T]):
         # One that no retry cures says more than that a server is down.
         errors = self.failures.values()
         error = min(errors, key=lambda error: isinstance(error, RedisUnavailable))
-        if isinstance(error, ConversationError):  # which names its index
+        if error.shards or isinstance(error, ConversationError):  # which says where
             return error
         if not self.results and len(errors) > 1 and len({*map(str, errors)}) == 1:
             return error  # which is not about shards
         names = ", ".join(self.missing[:_NAMED]) + (" …" if self.missing[_NAMED:] else "")
         named = type(error)(f"{counted(len(self.missing), 'shard')} failed ({names}). {error}")
-        named.__cause__ = error.__cause__
+        named.__cause__, named.shards = error.__cause__, self.missing
         return named
 
 

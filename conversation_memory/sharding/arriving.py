@@ -122,6 +122,11 @@ def take_in_items(
     return False
 
 
+def note_arrived(keys: Keys, ids: Sequence[bytes]) -> Operation[None]:
+    """Let these conversations not arrive: they are deleted where they are."""
+    yield single("SADD", keys.arrived(), *(b"conversation:" + id for id in ids))
+
+
 def closed_for_late(keys: Keys) -> Operation[None]:
     """Let nothing arrive any more that was read before everything had moved."""
     key = keys.arrived()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from ..collection.bulk import Conversion, delete
@@ -16,14 +17,15 @@ from ..collection.erase import erase_items
 from ..collection.selection import ScanCursor, members
 from ..exceptions import ConversationConflict, ConversationMemoryError
 from ..indexes import ConversationIndex
-from ..keys import Keys, decode, shard_number
+from ..keys import Keys, decode, encode, shard_number
 from ..layouts import ConversationRef
+from ..layouts.base import erasing
 from ..layouts.long_lists import split_by_bytes
 from ..records import number
 from ..redis_io.operations import Command, Operation, single
 from ..search_index.index_state import drop_all
 from .across import Across, Answers
-from .arriving import Failure, take_in, take_in_items
+from .arriving import Failure, note_arrived, take_in, take_in_items
 from .leaving import Leaving, is_left, read_leaving
 from .shard_count import Spread
 
@@ -79,24 +81,33 @@ class Move:
     def arrived(self, names: Iterable[bytes], *, items: bool = False) -> Operation[None]:
         """Make sure that some conversations, or the items of some owners, have moved.
 
-        Raises `ConversationConflict` for one that cannot be moved.
+        Raises an error about one that cannot be moved.
         """
+        if failures := (yield from self.stuck(names, items=items)):
+            raise next(iter(failures.values()))
+
+    def stuck(
+        self, names: Iterable[bytes], *, items: bool = False
+    ) -> Operation[dict[bytes, ConversationMemoryError]]:
+        """The same, but returns those that cannot be moved, and why."""
         known = self.known
         unknown = [name for name in names if (items, name) not in known]
         parts = self.by_source(unknown)
         if not parts:
-            return
+            return {}
         work = self._brought_items if items else self._brought
-        answers: Answers[None] = yield Across(
+        answers: Answers[dict[bytes, ConversationMemoryError]] = yield Across(
             [*parts], lambda source: work(source, parts[source]), name="move"
         )
-        answers.all()
+        stuck = {name: error for part in answers.all() for name, error in part.items()}
         if len(known) > _MOST_KNOWN:
             known.clear()
-        known.update((items, name) for name in unknown)
+        known.update((items, name) for name in unknown if name not in stuck)
+        return stuck
 
-    def owned(self, owner: bytes) -> Operation[None]:
-        """Make sure that everything of an owner has moved."""
+    def owned(self, owner: bytes) -> Operation[dict[bytes, ConversationMemoryError]]:
+        """Make sure that everything of an owner has moved but the conversations returned."""
+        stuck: dict[bytes, ConversationMemoryError] = {}
         for source in self.sources:
             cursor = members(source._layout.keys.recency(owner))
             while cursor.goes_on:
@@ -104,23 +115,52 @@ class Move:
                     [source], partial(_next, cursor), name="move"
                 )
                 [ids] = answers.all()
-                yield from self.arrived(ids)
+                stuck |= yield from self.stuck(ids)
         yield from self.arrived([owner], items=True)
+        return stuck
 
-    def _brought(self, source: ConversationIndex, ids: Sequence[bytes]) -> Operation[None]:
+    def of_owner(
+        self, ids: Iterable[bytes], owner: bytes | None
+    ) -> Operation[dict[ConversationIndex, list[bytes]]]:
+        """Those of an owner, or all for None, by the former shard in which they are."""
+        parts = self.by_source(ids)
+        if owner is None:
+            return parts
+        answers: Answers[list[bytes]] = yield Across(
+            [*parts],
+            lambda source: _of_owner(source._layout.keys, owner, parts[source]),
+            name="move",
+        )
+        answers.all()
+        return {source: part for source, part in answers.results.items() if part}
+
+    def abandoned(
+        self, ids: Iterable[bytes], owner: bytes | None = None
+    ) -> Operation[dict[ConversationIndex, list[bytes]]]:
+        """The same, of those that are stuck: let them not arrive, as they are to be deleted."""
+        left = yield from self.of_owner(ids, owner)
+        homes = self.split(chain.from_iterable(left.values()))
+        noted: Answers[None] = yield Across(
+            [*homes], lambda home: note_arrived(home._layout.keys, homes[home]), name="move"
+        )
+        noted.all()
+        return left
+
+    def _brought(
+        self, source: ConversationIndex, ids: Sequence[bytes]
+    ) -> Operation[dict[bytes, ConversationMemoryError]]:
         keys = source._layout.keys
         answers = iter((yield [command for id in ids for command in is_left(keys, id)]))
         left = [id for id, *found in zip(ids, answers, answers, strict=True) if any(found)]
-        if left:
-            failures: list[ConversationMemoryError] = []
-            moved = yield from self.bring(source, left, failures.append)
-            if moved < len(left):
-                raise failures[0]
+        failures: list[Any] = []
+        moved = (yield from self.bring(source, left, failures.append)) if left else ()
+        named = {encode(error.conversation_id): error for error in failures}
+        return {id: named[id] for id in left if id not in moved}
 
     def bring(
         self, source: ConversationIndex, ids: Sequence[bytes], failure: Failure
-    ) -> Operation[int]:
-        """Move some conversations. Returns how many have left `source`."""
+    ) -> Operation[set[bytes]]:
+        """Move some conversations. Returns those that have left `source`."""
         layout = source._layout
         parts: dict[ConversationIndex, list[Leaving]] = {}
         for id, found in zip(ids, (yield from read_leaving(layout.keys, ids)), strict=True):
@@ -135,17 +175,20 @@ class Move:
         )
         here = set[bytes]().union(*answers.all())
         yield from delete(layout, [*here])
-        return len(here)
+        return here
 
-    def _brought_items(self, source: ConversationIndex, owners: Sequence[bytes]) -> Operation[None]:
-        keys = source._layout.keys
+    def _brought_items(
+        self, source: ConversationIndex, owners: Sequence[bytes]
+    ) -> Operation[dict[bytes, ConversationMemoryError]]:
+        keys, stuck = source._layout.keys, dict[bytes, ConversationMemoryError]()
         exist = yield [single("EXISTS", keys.namespaces(owner)) for owner in owners]
         for owner, is_there in zip(owners, exist, strict=True):
             if is_there and not (yield from self._bring_items(keys, owner)):
-                raise ConversationConflict(
+                stuck[owner] = ConversationConflict(
                     f"The items of owner {decode(owner)!r} in index {keys.name!r} (alias "
                     f"{source.alias!r}) cannot be moved: there are others in the new shard."
                 )
+        return stuck
 
     def _bring_items(self, keys: Keys, owner: bytes) -> Operation[bool]:
         spaces: dict[bytes, dict[bytes, bytes]] = {}
@@ -175,8 +218,8 @@ class Move:
             sizes = dict(zip(ids, (yield from _sizes(keys, ids)), strict=True))
             for part in split_by_bytes(ids, sizes.__getitem__, _BYTES, _BATCH):
                 moved = yield from self.bring(source, part, failure)
-                failed = total.failed + len(part) - moved
-                total = Conversion(total.seen + len(part), total.converted + moved, failed)
+                failed = total.failed + len(part) - len(moved)
+                total = Conversion(total.seen + len(part), total.converted + len(moved), failed)
                 progress(total)
 
         cursor = b""
@@ -196,6 +239,11 @@ class Move:
 
 def _next(cursor: ScanCursor[Any], source: ConversationIndex) -> Operation[list[bytes]]:
     return (yield from cursor.next())  # type: ignore[no-any-return]
+
+
+def _of_owner(keys: Keys, owner: bytes, ids: Sequence[bytes]) -> Operation[list[bytes]]:
+    counts = yield [erasing(keys, id, owner, erases=False) for id in ids]
+    return [id for id, count in zip(ids, counts, strict=True) if count[0]]
 
 
 def _sizes(keys: Keys, ids: Sequence[bytes]) -> Operation[list[int]]:

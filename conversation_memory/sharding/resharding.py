@@ -10,9 +10,15 @@ from .. import conf
 from ..collection.bulk import Conversion
 from ..collection.listing import Listing
 from ..drivers import RedisConversationMemoryDriver
-from ..exceptions import RedisMisconfigured, RedisUnavailable, is_wrong_type
+from ..exceptions import (
+    ConversationError,
+    RedisMisconfigured,
+    RedisUnavailable,
+    is_wrong_type,
+)
 from ..indexes import ConversationIndex
 from ..keys import Id, Keys, encode
+from ..layouts import ConversationRef
 from ..maintenance import logger
 from ..redis_io.operations import Command, Operation, Step, T
 from ..redis_io.relaying import relayed
@@ -143,7 +149,7 @@ class ReshardedIndex(ConversationIndex):
             if self._is_at_home(driver, step):
                 return (yield step)
             own = waiting if driver._wait not in (None, self.settings.wait) else None
-            return (yield from sent(step, lambda it: self._placed(it, driver._seen.id), own))
+            return (yield from sent(step, lambda it: self._placed_for(driver, it), own))
 
         return (yield from self._until_found(attempt))
 
@@ -190,6 +196,25 @@ class ReshardedIndex(ConversationIndex):
             raise moving_error(self._layout.keys, self.alias, move.spread)
         [shard] = homes
         return shard, self._names.at(shard._layout.keys, command)
+
+    def _placed_for(
+        self, driver: RedisConversationMemoryDriver, command: Command[Any]
+    ) -> Operation[Placed]:
+        ref = driver._seen
+        try:
+            return (yield from self._placed(command, ref.id))
+        except ConversationError:
+            move = self._move
+            if not ref.scoped or (yield from move.of_owner([ref.id], ref.owner)):
+                raise
+        # Nobody may tell that it is stuck, and its shard refuses every write for another owner.
+        [source] = move.by_source([ref.id])
+        return source, self._names.at(source._layout.keys, command)
+
+    def left_of(self, ref: ConversationRef) -> Operation[Sequence[ConversationIndex]]:
+        """The former shard of a conversation that is stuck there, for whoever may delete it."""
+        owner = ref.owner if ref.scoped else None
+        return [*(yield from self._move.abandoned([ref.id], owner))]
 
     def _check_moved(self) -> None:
         if self._move.sources:

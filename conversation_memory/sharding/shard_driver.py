@@ -6,7 +6,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from ..drivers import RedisConversationMemoryDriver, new_ref
-from ..exceptions import ConversationConflict
+from ..exceptions import ConversationConflict, ConversationError
 from ..indexes import ConversationIndex
 from ..keys import Id, encode
 from ..redis_io.operations import Operation, T
@@ -52,6 +52,18 @@ class ShardDriver(RedisConversationMemoryDriver):
             raise ConversationConflict(reason, alias=self.alias, **where)
         return super()._rename(encode(new_id))
 
+    def _delete(self) -> Operation[bool]:
+        """Also one that cannot be moved into its new shard: where it is."""
+        try:
+            return (yield from super()._delete())
+        except ConversationError:
+            left = yield from self._whole.left_of(self._ref)
+            if not left:
+                raise
+        answers: Answers[bool] = yield Across([*left], lambda it: it._layout.delete(self._ref))
+        deleted = any(answers.all())
+        return (yield from super()._delete()) or deleted
+
     def move_into(self, shard: ConversationIndex) -> None:
         """Be the driver of the conversation in another shard."""
         self._connection, self._layout = shard._connection, shard._layout
@@ -64,7 +76,9 @@ class ShardDriver(RedisConversationMemoryDriver):
         return answers.all()[0]
 
     def _asked(self, operation: Operation[T], *, may_lag: bool) -> Operation[T]:
-        return super()._asked(self._whole.following(self, operation), may_lag=may_lag)
+        # In here, as what says that a key has another type asks where the conversation is.
+        guarded = self._layout.guarded(self._ref, operation)
+        return super()._asked(self._whole.following(self, guarded), may_lag=may_lag)
 
     def to_dict(self) -> dict[str, Any]:
         """See RedisConversationMemoryDriver."""

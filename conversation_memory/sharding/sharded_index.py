@@ -142,8 +142,8 @@ class ShardedIndex(ReshardedIndex):
 
     def _delete(self, *conversation_ids: Id) -> Operation[int]:
         ids, move = [*map(encode, conversation_ids)], self._move
-        yield from move.arrived(ids)
-        parts = move.split(ids)
+        stuck = yield from move.stuck(ids)
+        parts = {**(yield from move.abandoned(stuck)), **move.split(ids)}
         return sum((yield from self._each(lambda shard: shard._delete(*parts[shard]), [*parts])))
 
     def _with_run(self, listed: list[Summary], is_wanted: RunTest) -> Operation[list[Summary]]:
@@ -172,8 +172,9 @@ class ShardedIndex(ReshardedIndex):
         if selection.ids is None:
             self._check_moved()
         ids, move = [*map(encode, selection.ids or ())], self._move
-        yield from move.arrived(ids)
-        parts = move.split(ids)
+        stuck = yield from move.stuck(ids)
+        left = move.by_source(stuck) if dry_run else (yield from move.abandoned(stuck))
+        parts = {**left, **move.split(ids)}
         shards = move.shards if selection.ids is None else [*parts]
         return added([bulk.Pruning(), *(yield from self._each(prune, shards))])
 
@@ -184,13 +185,15 @@ class ShardedIndex(ReshardedIndex):
         if dry_run:
             return added((yield from self._each(lambda shard: shard._erasing(owner, True))))
         move = self._move
-        yield from move.owned(encode(owner))
-        each = self._each(lambda shard: shard._erasing(owner, False), move.targets)
+        stuck = yield from move.owned(encode(owner))
+        left = yield from move.abandoned(stuck, encode(owner))
+        each = self._each(lambda shard: shard._erasing(owner, False), [*left, *move.targets])
         return added((yield from each))
 
     def _anonymising(self, owner: Id) -> Operation[int]:
         move = self._move
-        yield from move.owned(encode(owner))
+        for error in (yield from move.owned(encode(owner))).values():
+            raise error
         return sum((yield from self._each(lambda it: it._anonymising(owner), move.targets)))
 
     def _fail_abandoned(self) -> Operation[int]:
@@ -292,8 +295,8 @@ class ShardedIndex(ReshardedIndex):
     ) -> Operation[list[Summary]]:
         known = {summary.id: summary for summary in summaries}
         move = self._move
-        yield from move.arrived(known)
-        parts = move.split(known)
+        stuck = yield from move.stuck(known)
+        parts = {**move.by_source(stuck), **move.split(id for id in known if id not in stuck)}
 
         def ask(shard: ConversationIndex) -> Operation[list[Summary]]:
             return sift(shard, [known[id] for id in parts[shard]])
