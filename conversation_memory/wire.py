@@ -28,6 +28,8 @@ except ImportError:
 
 _readers: list[Callable[[bytes], Any]] = [*([orjson.loads] if orjson else []), json.loads]
 
+_MARK = -7
+
 # orjson rounds integers of more digits than 64 bits have.
 _LONG = b"0" * 19
 _zeros = bytes(48 if byte in b"0123456789" else 32 for byte in range(256))
@@ -119,12 +121,14 @@ def loads_together(texts: Sequence[bytes]) -> list[Any] | None:
 
     Only their strings are exact: orjson, if it is installed, rounds large integers. Any depth.
     """
-    joined = b"[%b]" % b",".join(texts)
+    # Without a number between them, two damaged texts could be two values together.
+    joined, between = b"[%b]" % (b",%d," % _MARK).join(texts), max(0, len(texts) - 1)
     for read in _readers:
         with suppress(ValueError, RecursionError):  # orjson reads no NaN and no lone surrogate
             values = read(joined)
             # A damaged text can hold a part of a value, or two.
-            return values if len(values) == len(texts) else None
+            is_whole = len(values) == len(texts) + between
+            return values[::2] if is_whole and values[1::2].count(_MARK) == between else None
     return None
 
 
