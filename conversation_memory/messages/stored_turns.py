@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import compress
+from itertools import chain, compress
 from typing import Any
 from zlib import crc32
 
-from ..compact import is_plain
+from ..compact import is_plain, plain_parts, short_text_of
 from ..exceptions import Damaged
 from ..runs import Run, decoded_runs
 from ..wire import loads_together
@@ -59,6 +59,8 @@ def _together(
     kept = [part is not text for part, text in zip(parts, texts, strict=True)]
     if not all(map(_are_messages, compress(values, kept))):
         return None
+    if all(kept):
+        return [*chain.from_iterable(values)]
     said = [
         value if is_kept else _plain(value) for value, is_kept in zip(values, kept, strict=True)
     ]
@@ -79,11 +81,10 @@ def _together(
 
 def _plain(value: Any) -> Any:
     """Id, input and output of a run of two plain texts; None for any other."""
-    if not is_plain(value):
-        return None
-    if type(value) is list:
+    if is_plain(value):
         return value
-    return value["id"], value["input"]["value"], value["output"]["value"]
+    parts = plain_parts(value)
+    return parts and [parts[0], short_text_of(parts[1]), short_text_of(parts[2])]
 
 
 def _are_messages(value: object) -> bool:
