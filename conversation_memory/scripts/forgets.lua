@@ -6,7 +6,7 @@
 -- script refuses with {'names', key, ...} to be called again with the keys that it lacks.
 local open_runs, opened, owners = unpack(KEYS, 11, 13)
 
-local has_replies = true  -- or may have some, whatever the record says
+local has_replies = redis.call('EXISTS', open_runs) == 1  -- whatever the record says
 
 -- A deletion cannot be taken back: a recency index of another type has to fail before.
 local function check_orders(other)
