@@ -6,6 +6,7 @@ redis-py, hiredis and orjson do for it: two plain messages in a Redis list.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -178,9 +179,13 @@ class RedisVL:
     name = "redisvl"
 
     def __init__(self, url: str):
+        self.url = url
+
+    @cached_property
+    def history(self) -> Any:
         from redisvl.extensions.message_history import MessageHistory
 
-        self.history = MessageHistory("workloads-redisvl", redis_url=url)
+        return MessageHistory("workloads-redisvl", redis_url=self.url)
 
     def append(self, id: str) -> None:
         self.history.store(QUESTION, ANSWER, session_tag=id)
@@ -198,3 +203,4 @@ class RedisVL:
 
     def clear(self) -> None:
         self.history.delete()
+        del self.history  # which makes its index when it is made
