@@ -104,11 +104,8 @@ class Run:
         if type(value) is list:
             meta = value[3] if len(value) > 3 else None
             return short_text_of(value[1]), short_text_of(value[2]), meta
-        return (
-            text_of_side(value.get("input")),
-            text_of_side(value.get("output")),
-            value.get("meta"),
-        )
+        input, output = value.get("input"), value.get("output")
+        return text_of_side(input), text_of_side(output), value.get("meta")
 
     def _short(self) -> Parts | None:
         """The run in short; None if that would lose something."""
@@ -196,8 +193,7 @@ class Run:
         """The dict of a side as it was before any other took its place."""
         data = self.to_dict()
         replaced: Any = getattr(self, "_replaced", data)
-        first: dict[str, Any] = replaced.get(side, data.get(side))
-        return first
+        return replaced.get(side, data.get(side))  # type: ignore[no-any-return]
 
     def _artifact(self, side: str, position: int) -> Artifact:
         if self._data is None:

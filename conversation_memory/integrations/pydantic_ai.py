@@ -7,8 +7,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_ai import AgentRunResult, DeferredToolRequests
+from pydantic import ValidationError
+from pydantic_ai import AgentRunResult
 from pydantic_ai.conversation import Conversation
 from pydantic_ai.conversation_store import (
     ConversationConflict as Conflict,
@@ -19,7 +19,6 @@ from pydantic_ai.conversation_store import (
     ConversationStore,
 )
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
-from pydantic_ai.usage import RunUsage
 
 from ..drivers import RedisConversationMemoryDriver
 from ..exceptions import (
@@ -36,16 +35,22 @@ from ..keys import Id, decode, encode
 from ..records import LARGEST, Runs
 from ..redis_io.abreast import abreast
 from ..redis_io.operations import Operation, T
-from .pydantic_ai_log import EntryId, Log, LoggedMessage, Save, stable_revision
+from .pydantic_ai_log import (
+    REQUESTS,
+    USAGE,
+    EntryId,
+    Log,
+    LoggedMessage,
+    Save,
+    save_of,
+    stable_revision,
+)
 
 _RECENT = 20  # runs, of which one round trip reads so many
 _PAGE = 50
 
 # How many runs to read beside a record.
 _runs: ContextVar[int] = ContextVar("runs", default=_RECENT)
-
-_USAGE = TypeAdapter(RunUsage)
-_REQUESTS = TypeAdapter(DeferredToolRequests)
 
 
 class RedisConversationStore(ConversationStore):
@@ -235,7 +240,7 @@ class RedisConversationStore(ConversationStore):
         new_entries: Sequence[ConversationEntry],
         expected: str | None,
     ) -> Operation[str]:
-        save = _save_of(record, new_entries)
+        save = save_of(record, new_entries)
         driver = self._driver(record.conversation_id, record.scope)
         at = new_entries[0].parent_id if new_entries else record.head_id
         log = at.log if isinstance(at, EntryId) and at.log.revision == expected else None
@@ -292,8 +297,8 @@ class RedisConversationStore(ConversationStore):
             return ConversationRecord(
                 conversation_id=log.record.conversation_id,
                 head_id=None if log.head_id is None else EntryId(log.head_id, log),
-                usage=_USAGE.validate_python(facts.get("usage") or {}),
-                deferred_tool_requests=requests and _REQUESTS.validate_python(requests),
+                usage=USAGE.validate_python(facts.get("usage") or {}),
+                deferred_tool_requests=requests and REQUESTS.validate_python(requests),
                 scope=log.record.owner,
                 forked_from=origin["forked_from"],
                 forked_at=origin["forked_at"],
@@ -336,24 +341,3 @@ class RedisConversationStore(ConversationStore):
 
     async def _arun(self, conversation_id: str, operation: Operation[T], name: str) -> T:
         return await self._driver(conversation_id, self._owner)._arun(operation, name)
-
-
-def _save_of(record: ConversationRecord, new_entries: Sequence[ConversationEntry]) -> Save:
-    messages = ModelMessagesTypeAdapter.dump_python(
-        [entry.message for entry in new_entries], mode="json"
-    )
-    entries = [
-        LoggedMessage(entry.id, entry.parent_id, message)
-        for entry, message in zip(new_entries, messages, strict=True)
-    ]
-    requests = record.deferred_tool_requests
-    facts: dict[str, Any] = {"save": record.revision, "head": record.head_id}
-    facts["usage"] = _USAGE.dump_python(record.usage, mode="json")
-    if requests is not None:
-        facts["deferred_tool_requests"] = _REQUESTS.dump_python(requests, mode="json")
-    origin = {
-        "forked_from": record.forked_from,
-        "forked_at": record.forked_at,
-        "branches": [*record.branches],
-    }
-    return Save(record.head_id, entries, facts, origin)

@@ -13,6 +13,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from pydantic import TypeAdapter
+from pydantic_ai import DeferredToolRequests
+from pydantic_ai.conversation_store import ConversationEntry, ConversationRecord
+from pydantic_ai.messages import ModelMessagesTypeAdapter
+from pydantic_ai.usage import RunUsage
+
 from ..message_list import with_meta_of
 from ..messages.formats import FORMATS
 from ..messages.parts import Message, dicts, string
@@ -24,6 +30,9 @@ from ..runs import Run
 FACTS = "pydantic_ai"  # in the meta of a run, and in the metadata of a conversation
 ID = "entry_id"  # in a message
 FORMAT = FORMATS["pydantic-ai"]
+
+USAGE = TypeAdapter(RunUsage)
+REQUESTS = TypeAdapter(DeferredToolRequests)
 
 
 class EntryId(str):
@@ -301,3 +310,25 @@ def stable_revision(record: Record, revision: str) -> str:
     length = found.partition("-")[0]
     known = string(record.length) if not record.crc else record.fingerprint
     return version if known in (length, found) and version != "0" else revision
+
+
+def save_of(record: ConversationRecord, new_entries: Sequence[ConversationEntry]) -> Save:
+    """What pydantic-ai stores."""
+    messages = ModelMessagesTypeAdapter.dump_python(
+        [entry.message for entry in new_entries], mode="json"
+    )
+    entries = [
+        LoggedMessage(entry.id, entry.parent_id, message)
+        for entry, message in zip(new_entries, messages, strict=True)
+    ]
+    requests = record.deferred_tool_requests
+    facts: dict[str, Any] = {"save": record.revision, "head": record.head_id}
+    facts["usage"] = USAGE.dump_python(record.usage, mode="json")
+    if requests is not None:
+        facts["deferred_tool_requests"] = REQUESTS.dump_python(requests, mode="json")
+    origin = {
+        "forked_from": record.forked_from,
+        "forked_at": record.forked_at,
+        "branches": [*record.branches],
+    }
+    return Save(record.head_id, entries, facts, origin)

@@ -30,8 +30,7 @@ from .parts import (
 )
 
 # The keys in the meta of a run; the second only if the format is not OpenAI's chat form, the third
-# only if input and output are texts: it tells quickly that neither they nor the messages changed,
-# and that any reader of JSON reads these exactly.
+# only if input and output are texts and no reader rounds a number: nothing has changed then.
 MESSAGES = "messages"
 FORMAT = "messages_format"
 CHECKSUM = "messages_checksum"
@@ -86,8 +85,7 @@ class Turn:
         if self.format is not OPENAI:
             meta[FORMAT] = self.format.name
         run = Run(input, output, meta, id=self.id)
-        text = _checked(run.id, input, output, self.messages) if are_texts else b""
-        if text and is_harmless(text):
+        if are_texts and is_harmless(text := _checked(run.id, input, output, self.messages)):
             meta[CHECKSUM] = f"{crc32(text):08x}"
         return run
 
@@ -245,10 +243,9 @@ def kept(run: Run) -> tuple[Format, list[Message]] | None:
     if found is None or len(dicts(found[1])) < len(found[1]):
         return None
     format, messages = found
-    if CHECKSUM in meta:
-        text = _checked(run.id, input, output, messages)
-        if meta[CHECKSUM] == f"{crc32(text):08x}":
-            return found
+    stated = meta.get(CHECKSUM)
+    if stated and stated == f"{crc32(_checked(run.id, input, output, messages)):08x}":
+        return found
     chat = format.to_chat(messages)
     if _is_question(chat) and run.output.text:  # a worker has finished the open run
         answer = [{"role": "assistant", "content": run.output.text}]
@@ -310,9 +307,8 @@ _SIDES = ("user", "assistant")
 
 
 def _shows(artifact: Artifact, projected: Any) -> bool:
-    if isinstance(projected, str):
-        return artifact.text == projected
-    return _values(artifact) == _values(projected)
+    is_text = isinstance(projected, str)
+    return artifact.text == projected if is_text else _values(artifact) == _values(projected)
 
 
 def _values(artifact: Artifact) -> list[tuple[str, Any]]:
