@@ -57,6 +57,12 @@ class ChecksumTests(SimpleTestCase):
         assert CHECKSUM not in run.meta
         assert messages_in([run.to_list()], FORMATS["openai"]) == messages
 
+    def test_an_id_of_many_digits_has_one(self):
+        run = Turn(FORMATS["openai"], CALLED, id="1" * 32).run()
+        assert CHECKSUM in run.meta
+        with mock.patch.object(stored_turns, "decoded_runs", side_effect=AssertionError):
+            assert messages_in([run.to_list()], FORMATS["openai"]) == CALLED
+
     @given(values)
     def test_any_message_is_found_again_with_orjson_and_without(self, value):
         messages = [user("Why?"), {**answer("Because."), "x": value}]

@@ -85,8 +85,8 @@ class Turn:
         if self.format is not OPENAI:
             meta[FORMAT] = self.format.name
         run = Run(input, output, meta, id=self.id)
-        if are_texts and is_harmless(text := _checked(run.id, input, output, self.messages)):
-            meta[CHECKSUM] = f"{crc32(text):08x}"
+        if are_texts and is_harmless(quick_text(self.messages)):
+            meta[CHECKSUM] = f"{crc32(_checked(run.id, input, output, self.messages)):08x}"
         return run
 
     def behind(self, run: Run) -> Turn:
