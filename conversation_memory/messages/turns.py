@@ -29,8 +29,8 @@ from .parts import (
     text_of,
 )
 
-# The keys in the meta of a run; the second only if the format is not OpenAI's chat form, the third
-# only if input and output are texts and no reader rounds a number: nothing has changed then.
+# The keys in the meta of a run; the second only if the format is not OpenAI's chat form. The third
+# tells quickly that nothing has changed: only of texts, and of messages without long numbers.
 MESSAGES = "messages"
 FORMAT = "messages_format"
 CHECKSUM = "messages_checksum"

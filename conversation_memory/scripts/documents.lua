@@ -93,8 +93,8 @@ local function mark(token, tag, suffixes)
   end
 end
 
--- Give all documents another tag. Returns the tag that they have: '-' if they are many, so that
--- retag.lua has to do it, and the version that it had to begin with if it does already.
+-- Give all documents another tag. Returns the tag that they have. If they are many, retag.lua has to
+-- do it, and they have none: '-', or what owner.lua has written if that has begun already.
 local function retag(stored, tag)
   if tag == stored.tag then return tag end
   if (tolerant('SCARD', root .. 'documents:' .. stored.token) or 0) > TAGGED then
